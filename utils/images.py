@@ -1,0 +1,304 @@
+"""From image files to batches: decoding, torchvision transforms, and a deterministic Grain pipeline.
+
+A batch is a dictionary of NumPy arrays. Images are NHWC float32, normalised per channel. The order of the
+images, the crops, the flips and the captions drawn are functions of one seed and the position in the run:
+the number of worker threads changes the speed and nothing else. torchvision's own random transforms draw from
+torch's global generator, which threads would share, so each parameter is drawn here from the record's own
+generator and applied with ``torchvision.transforms.v2.functional``.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image, ImageOps
+
+if TYPE_CHECKING:
+    import grain
+    import torch
+
+    from utils.datasets import CaptionDataset
+
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+
+AUGMENTATIONS = ("none", "aerial")
+
+
+class ImageError(ValueError):
+    """A file that cannot be decoded as a picture; the message names it."""
+
+
+@dataclass(frozen=True)
+class ImagePreprocessing:
+    """What a CLIP model expects of its input pixels.
+
+    Attributes:
+        image_size: Height and width in pixels.
+        mean: Channel means (R, G, B), on the scale 0 to 1.
+        std: Channel standard deviations (R, G, B), on the scale 0 to 1.
+    """
+
+    image_size: int = 224
+    mean: tuple[float, float, float] = CLIP_MEAN
+    std: tuple[float, float, float] = CLIP_STD
+
+
+def read_image(path: str | Path) -> Image.Image:
+    """Decodes a picture to 8-bit RGB, upright.
+
+    EXIF turns are applied; grey, palette, CMYK and alpha images are converted (what is transparent becomes
+    black, as pixels without data are drawn in maps); 16-bit values are scaled from their full range.
+
+    Args:
+        path: The image file.
+
+    Returns:
+        A picture of mode RGB.
+
+    Raises:
+        ImageError: If the file is missing, truncated, too large to be honest, or no picture at all.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                return to_rgb(ImageOps.exif_transpose(image))
+    except FileNotFoundError:
+        raise ImageError(f"There is no image file at {path}; check the folder and the file's ending.") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageError(f"{path} holds more pixels than is safe to decode at once ({error}).") from None
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ImageError(f"{path} cannot be decoded as a picture ({error}); replace or remove it.") from None
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Converts a picture of any Pillow mode to 8-bit RGB (see `read_image`)."""
+    if image.mode.startswith("I") or image.mode == "F":
+        values = np.asarray(image, dtype=np.float32)
+        return Image.fromarray(np.clip(values / 257 + 0.5, 0, 255).astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "black"), image).convert("RGB")
+    return image.convert("RGB")
+
+
+def image_to_tensor(image: Image.Image) -> torch.Tensor:
+    """Turns an RGB picture into a uint8 tensor of shape (3, height, width)."""
+    import torch
+
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1)
+
+
+def eval_transform(image: Image.Image, preprocessing: ImagePreprocessing) -> np.ndarray:
+    """Resizes the shorter side (bicubic, antialiased), crops the centre and normalises, as CLIP's own does.
+
+    Args:
+        image: An RGB picture of any size.
+        preprocessing: Size, mean and deviation that the model expects.
+
+    Returns:
+        Pixels, (image_size, image_size, 3) float32.
+    """
+    from torchvision.transforms import InterpolationMode
+    from torchvision.transforms.v2 import functional
+
+    size = preprocessing.image_size
+    pixels = image_to_tensor(image)
+    if tuple(pixels.shape[1:]) != (size, size):
+        pixels = functional.resize(pixels, [size], interpolation=InterpolationMode.BICUBIC, antialias=True)
+        pixels = functional.center_crop(pixels, [size, size])
+    return normalize(pixels, preprocessing)
+
+
+def train_transform(
+    image: Image.Image, preprocessing: ImagePreprocessing, augmentation: str, generator: np.random.Generator
+) -> np.ndarray:
+    """Applies one random draw of an augmentation, then normalises.
+
+    ``none`` is the evaluation transform. ``aerial`` keeps what stays true from above: a crop of 80 to 100 % of
+    the area, both flips, quarter turns (a picture taken from above has no up), and a jitter of brightness,
+    contrast and saturation by up to 20 %.
+
+    Args:
+        image: An RGB picture of any size.
+        preprocessing: Size, mean and deviation that the model expects.
+        augmentation: One of `AUGMENTATIONS`.
+        generator: The source of every random number used here.
+
+    Returns:
+        Pixels, (image_size, image_size, 3) float32.
+    """
+    if augmentation == "none":
+        return eval_transform(image, preprocessing)
+    from torchvision.transforms import InterpolationMode
+    from torchvision.transforms.v2 import functional
+
+    pixels = image_to_tensor(image)
+    top, left, height, width = _random_crop_box(pixels.shape[1], pixels.shape[2], (0.8, 1.0), generator)
+    size = [preprocessing.image_size] * 2
+    pixels = functional.resized_crop(
+        pixels, top, left, height, width, size, interpolation=InterpolationMode.BICUBIC, antialias=True
+    )
+    if generator.random() < 0.5:
+        pixels = functional.horizontal_flip(pixels)
+    if generator.random() < 0.5:
+        pixels = functional.vertical_flip(pixels)
+    pixels = pixels.rot90(int(generator.integers(4)), dims=(1, 2))
+    brightness, contrast, saturation = generator.uniform(0.8, 1.2, size=3)
+    pixels = functional.adjust_brightness(pixels, brightness)
+    pixels = functional.adjust_contrast(pixels, contrast)
+    pixels = functional.adjust_saturation(pixels, saturation)
+    return normalize(pixels, preprocessing)
+
+
+def _random_crop_box(
+    height: int, width: int, area: tuple[float, float], generator: np.random.Generator
+) -> tuple[int, int, int, int]:
+    """Draws a square-ish box of a share of the area: top, left, height, width in pixels.
+
+    The aspect ratio of the box is drawn between 3:4 and 4:3, as torchvision's RandomResizedCrop does; a box
+    that would stick out is clipped to the picture.
+    """
+    target = generator.uniform(*area) * height * width
+    ratio = np.exp(generator.uniform(np.log(3 / 4), np.log(4 / 3)))
+    box_width = min(width, round(np.sqrt(target * ratio)))
+    box_height = min(height, round(np.sqrt(target / ratio)))
+    top = int(generator.integers(height - box_height + 1))
+    left = int(generator.integers(width - box_width + 1))
+    return top, left, box_height, box_width
+
+
+def normalize(pixels: torch.Tensor, preprocessing: ImagePreprocessing) -> np.ndarray:
+    """Turns uint8 (3, height, width) into normalised float32 (height, width, 3)."""
+    values = np.ascontiguousarray(pixels.permute(1, 2, 0).numpy(), dtype=np.float32)
+    mean = np.asarray(preprocessing.mean, np.float32)
+    std = np.asarray(preprocessing.std, np.float32)
+    return (values / 255 - mean) / std
+
+
+def caption_numbers(dataset: CaptionDataset) -> list[np.ndarray]:
+    """Numbers the captions so that equal texts, in whatever image, share a number.
+
+    Returns:
+        For each image an int32 array with one number a caption.
+    """
+    numbers: dict[str, int] = {}
+    return [
+        np.array([numbers.setdefault(caption, len(numbers)) for caption in item.captions], np.int32)
+        for item in dataset
+    ]
+
+
+def train_batches(
+    dataset: CaptionDataset,
+    preprocessing: ImagePreprocessing,
+    tokenize: Callable[[Sequence[str]], np.ndarray],
+    *,
+    batch_size: int,
+    epochs: int,
+    seed: int,
+    augmentation: str = "aerial",
+    workers: int = 2,
+) -> grain.DatasetIterator:
+    """Builds the training stream: one caption drawn for each image at each visit.
+
+    Every epoch is a new permutation of the images, cut to whole batches. The iterator's ``get_state`` and
+    ``set_state`` make it resumable.
+
+    Args:
+        dataset: Images, each with at least one caption.
+        preprocessing: Size, mean and deviation that the model expects.
+        tokenize: Turns texts into token ids, (texts, length) int32.
+        batch_size: Images in a batch.
+        epochs: Passes over the data set.
+        seed: Governs the order, the augmentation and the captions drawn.
+        augmentation: One of `AUGMENTATIONS`.
+        workers: Threads that decode and transform.
+
+    Returns:
+        An iterator of ``images`` (batch, size, size, 3) float32, ``tokens`` (batch, length) int32,
+        ``caption_ids`` (batch,) int32, equal for equal captions, and ``index`` (batch,) int64, the position in
+        the data set.
+
+    Raises:
+        ValueError: If an argument cannot work; the sentence says which.
+    """
+    import grain
+
+    _check_train_arguments(dataset, batch_size, epochs, augmentation)
+    numbers = caption_numbers(dataset)
+    texts = list(dict.fromkeys(caption for item in dataset for caption in item.captions))
+    tokens = tokenize(texts)
+
+    def load(index: int, generator: np.random.Generator) -> dict[str, Any]:
+        caption_id = generator.choice(numbers[index])
+        image = read_image(dataset[int(index)].path)
+        return {
+            "images": train_transform(image, preprocessing, augmentation, generator),
+            "tokens": tokens[caption_id],
+            "caption_ids": caption_id,
+            "index": index,
+        }
+
+    whole_batches = len(dataset) // batch_size * batch_size
+    records = grain.MapDataset.range(len(dataset)).seed(seed).shuffle()[:whole_batches]
+    stream = records.repeat(epochs).random_map(load).to_iter_dataset(_read_options(workers, batch_size))
+    return iter(stream.batch(batch_size, drop_remainder=True))
+
+
+def eval_batches(
+    dataset: CaptionDataset, preprocessing: ImagePreprocessing, *, batch_size: int = 64, workers: int = 2
+) -> Iterator[dict[str, np.ndarray]]:
+    """Yields every image once, in order, the last batch padded with repeats of its last image.
+
+    Args:
+        dataset: The images.
+        preprocessing: Size, mean and deviation that the model expects.
+        batch_size: Images in a batch.
+        workers: Threads that decode and transform.
+
+    Yields:
+        ``images`` (batch, size, size, 3) float32, ``index`` (batch,) int64, ``mask`` (batch,) bool, False for
+        padding.
+    """
+    import grain
+
+    def load(index: int) -> dict[str, Any]:
+        return {"images": eval_transform(read_image(dataset[int(index)].path), preprocessing), "index": index}
+
+    records = grain.MapDataset.range(len(dataset)).map(load)
+    for batch in records.to_iter_dataset(_read_options(workers, batch_size)).batch(batch_size):
+        count = len(batch["index"])
+        padding = batch_size - count
+        mask = np.arange(batch_size) < count
+        yield {name: np.pad(a, [(0, padding)] + [(0, 0)] * (a.ndim - 1), "edge") for name, a in batch.items()} | {
+            "mask": mask
+        }
+
+
+def _read_options(workers: int, batch_size: int) -> grain.ReadOptions:
+    """Two batches ahead are enough to hide decoding, and keep memory bounded."""
+    import grain
+
+    return grain.ReadOptions(num_threads=workers, prefetch_buffer_size=2 * batch_size)
+
+
+def _check_train_arguments(dataset: CaptionDataset, batch_size: int, epochs: int, augmentation: str) -> None:
+    if augmentation not in AUGMENTATIONS:
+        raise ValueError(f"The augmentation {augmentation!r} is none of {', '.join(AUGMENTATIONS)}.")
+    if not 1 <= batch_size <= len(dataset):
+        raise ValueError(
+            f"A batch of {batch_size} images cannot be drawn from {len(dataset)}; "
+            "choose a batch size between 1 and the number of images."
+        )
+    if epochs < 1:
+        raise ValueError(f"Training needs at least one epoch, not {epochs}.")
+    bare = [item.name for item in dataset if not item.captions]
+    if bare:
+        raise ValueError(f"{len(bare)} images have no caption to train on, the first is {bare[0]}; leave them out.")

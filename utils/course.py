@@ -1,0 +1,378 @@
+"""Runs the course: every notebook under papermill with one profile's parameters, results in one folder.
+
+``python -m utils.course`` is what ``make course`` calls. Notebooks use two functions from here: `record` notes a
+metric in the notebook's own output, and `find_root` finds the top of the checkout. This module never imports
+JAX: the kernels do, and on a TPU only one process may.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+METRIC_MIME = "application/vnd.clip-course.metric+json"
+WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
+STAMP = "course_stamp"
+
+
+class CourseError(Exception):
+    """Something that stops a run of the course; the message says what, where and what to do."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one notebook ended.
+
+    Attributes:
+        stem: File name without its ending.
+        status: ``ok``, ``kept`` (an equal earlier run was kept) or ``failed``.
+        seconds: Wall-clock time of the execution.
+        error: For a failure, the cell and the end of its error.
+    """
+
+    stem: str
+    status: str
+    seconds: float = 0.0
+    error: str = ""
+
+
+# --- for the notebooks ---------------------------------------------------------------------------------------
+
+
+def find_root() -> Path:
+    """The top of the checkout, from anywhere inside it.
+
+    Raises:
+        CourseError: If no folder above has the course in it.
+    """
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / "nbs" / "profiles").is_dir():
+            return folder
+    raise CourseError(f"{here} is not inside the course; change into the folder that holds nbs/ and utils/.")
+
+
+def record(**metrics: float) -> None:
+    """Notes metrics in the output of the notebook cell, where the runner and the tests find them.
+
+    Args:
+        metrics: Names and numbers; a name stands once in a notebook.
+    """
+    from IPython.display import display
+
+    values = {name: float(value) for name, value in metrics.items()}
+    text = "\n".join(f"{name} = {value:.4g}" for name, value in values.items())
+    display({METRIC_MIME: values, "text/plain": text}, raw=True)
+
+
+# --- profiles and parameters ---------------------------------------------------------------------------------
+
+
+def load_profile(root: Path, profile: str) -> dict[str, dict[str, Any]]:
+    """Reads nbs/profiles/<profile>.yaml: a section ``common`` and one for each notebook that wants more.
+
+    Raises:
+        CourseError: If there is no such profile.
+    """
+    import yaml
+
+    path = root / "nbs" / "profiles" / f"{profile}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in path.parent.glob("*.yaml")))
+        raise CourseError(f"There is no profile {profile!r}; choose one of {known}.")
+    return yaml.safe_load(path.read_text()) or {}
+
+
+def notebook_parameters(path: Path) -> dict[str, Any]:
+    """The parameters that a notebook declares, by papermill's own reading of its parameters cell."""
+    from papermill import inspect_notebook
+
+    return inspect_notebook(str(path))
+
+
+def resolve_parameters(
+    notebooks: Iterable[Path], profile: dict[str, dict[str, Any]], overrides: dict[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """Decides what each notebook is given.
+
+    A notebook gets of ``common`` and of the overrides what it declares, and all of its own section.
+
+    Args:
+        notebooks: Every notebook of the course, not only those to be run.
+        profile: As from `load_profile`.
+        overrides: Values from the command line.
+
+    Returns:
+        Parameters by notebook stem.
+
+    Raises:
+        CourseError: If a name is declared nowhere: papermill alone would only warn, and run with defaults.
+    """
+    declared = {path.stem: set(notebook_parameters(path)) for path in notebooks}
+    everywhere = set().union(*declared.values())
+    sections = {name: values or {} for name, values in profile.items()}
+    common = sections.pop("common", {})
+    unknown = [f"{name} (common)" for name in common if name not in everywhere]
+    unknown += [f"{name} (command line)" for name in overrides if name not in everywhere]
+    for stem, values in sections.items():
+        if stem not in declared:
+            raise CourseError(f"The profile has a section {stem!r}, but no notebook has that name.")
+        unknown += [f"{name} ({stem})" for name in values if name not in declared[stem]]
+    if unknown:
+        raise CourseError(f"No notebook has the parameters {', '.join(unknown)}; check their spelling.")
+    return {
+        stem: {
+            name: value
+            for name, value in {**common, **sections.get(stem, {}), **overrides}.items()
+            if name in names
+        }
+        for stem, names in declared.items()
+    }
+
+
+# --- running -------------------------------------------------------------------------------------------------
+
+
+def course_notebooks(root: Path) -> list[Path]:
+    """The numbered notebooks, in reading order."""
+    return sorted((root / "nbs").glob("[0-9][0-9]_*.ipynb"))
+
+
+def run_course(
+    root: Path, profile: str, overrides: dict[str, Any], only: str = "", fresh: bool = False
+) -> list[Outcome]:
+    """Runs the notebooks one after another and writes what they gave.
+
+    Args:
+        root: Top of the checkout.
+        profile: Name of a profile.
+        overrides: Parameters that replace the profile's.
+        only: Run only notebooks whose name begins so ('04').
+        fresh: Run even what an equal earlier run has finished.
+
+    Returns:
+        One outcome a notebook; the first failure is the last.
+
+    Raises:
+        CourseError: If profile, parameters or selection cannot work; nothing has run then.
+    """
+    notebooks = course_notebooks(root)
+    parameters = resolve_parameters(notebooks, load_profile(root, profile), overrides)
+    chosen = [path for path in notebooks if path.name.startswith(only)]
+    if not chosen:
+        raise CourseError(
+            f"No notebook begins with {only!r}; there are {', '.join(p.stem for p in notebooks)}."
+        )
+    output_dir = root / "runs" / profile
+    output_dir.mkdir(parents=True, exist_ok=True)
+    keep = not fresh and not only
+    outcomes = []
+    for path in chosen:
+        stamp = _stamp(root, path, parameters[path.stem])
+        keep = keep and _finished_stamp(output_dir / path.name) == stamp
+        if keep:
+            outcomes.append(Outcome(path.stem, "kept"))
+        else:
+            outcomes.append(run_notebook(path, output_dir, parameters[path.stem], stamp))
+        _print_outcome(outcomes[-1])
+        if outcomes[-1].status == "failed":
+            break
+    _write_reports(output_dir, profile, outcomes)
+    return outcomes
+
+
+def run_notebook(path: Path, output_dir: Path, parameters: dict[str, Any], stamp: str) -> Outcome:
+    """Executes one notebook in a kernel of its own; the executed copy is kept whatever happens."""
+    import nbformat
+    import papermill
+
+    output = output_dir / path.name
+    _forget(output)
+    start = time.perf_counter()
+    error = ""
+    try:
+        papermill.execute_notebook(
+            str(path),
+            str(output),
+            parameters=parameters,
+            kernel_name="python3",
+            cwd=str(path.parent),
+            progress_bar=False,
+            log_output=False,
+            stdout_file=None,
+        )
+    except papermill.PapermillExecutionError as failure:
+        error = _describe_failure(failure)
+    seconds = time.perf_counter() - start
+    notebook = nbformat.read(output, as_version=4)
+    drop_widgets(notebook)
+    if not error:
+        notebook.metadata[STAMP] = stamp
+    nbformat.write(notebook, output)
+    _write_html(notebook, output.with_suffix(".html"))
+    return Outcome(path.stem, "failed" if error else "ok", seconds, error)
+
+
+def drop_widgets(notebook: Any) -> None:
+    """Removes what progress bars leave behind: live widgets mean nothing without their kernel."""
+    notebook.metadata.pop("widgets", None)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [o for o in cell.outputs if WIDGET_MIME not in o.get("data", {})]
+
+
+def read_metrics(path: Path) -> dict[str, float]:
+    """The metrics that an executed notebook has recorded."""
+    import nbformat
+
+    metrics: dict[str, float] = {}
+    for cell in nbformat.read(path, as_version=4).cells:
+        for output in cell.get("outputs", []):
+            metrics.update(output.get("data", {}).get(METRIC_MIME, {}))
+    return metrics
+
+
+def _stamp(root: Path, path: Path, parameters: dict[str, Any]) -> str:
+    """What an execution depends on: the notebook's source, the package, the parameters."""
+    import nbformat
+
+    digest = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode())
+    for cell in nbformat.read(path, as_version=4).cells:
+        digest.update(cell.source.encode())
+    for module in sorted((root / "utils").glob("*.py")):
+        digest.update(module.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _finished_stamp(output: Path) -> str | None:
+    import nbformat
+
+    if not output.is_file():
+        return None
+    return nbformat.read(output, as_version=4).metadata.get(STAMP)
+
+
+def _forget(output: Path) -> None:
+    """Drops the earlier run of this notebook, and the claim of later ones to be up to date with it."""
+    for later in output.parent.glob("[0-9][0-9]_*.ipynb"):
+        if later.name >= output.name:
+            later.unlink()
+            later.with_suffix(".html").unlink(missing_ok=True)
+
+
+def _describe_failure(failure: Any) -> str:
+    traceback = [line for line in "\n".join(failure.traceback).splitlines() if line.strip()]
+    return f"cell {failure.cell_index + 1}: {failure.ename}: {failure.evalue}\n" + "\n".join(traceback[-12:])
+
+
+def _write_html(notebook: Any, path: Path) -> None:
+    from nbconvert import HTMLExporter
+
+    page, _ = HTMLExporter().from_notebook_node(notebook, resources={"metadata": {"name": path.stem}})
+    _write_text(path, page)
+
+
+# --- reports -------------------------------------------------------------------------------------------------
+
+
+def _write_reports(output_dir: Path, profile: str, outcomes: list[Outcome]) -> None:
+    metrics = {
+        path.stem: values
+        for path in sorted(output_dir.glob("[0-9][0-9]_*.ipynb"))
+        if (values := read_metrics(path))
+    }
+    _write_text(output_dir / "metrics.json", json.dumps(metrics, indent=2) + "\n")
+    lines = [f"# The course, profile {profile}", "", "| notebook | status | seconds |", "|---|---|---|"]
+    lines += [f"| [{o.stem}]({o.stem}.html) | {o.status} | {o.seconds:.0f} |" for o in outcomes]
+    if table := zero_shot_table(metrics):
+        lines += ["", "## Zero-shot, test split", "", table]
+    _write_text(output_dir / "summary.md", "\n".join(lines) + "\n")
+
+
+def zero_shot_table(metrics: dict[str, dict[str, float]]) -> str:
+    """Baseline beside fine-tuned at k = 1, 3, 5, 10, as Markdown; empty if nothing was evaluated."""
+    scores = metrics.get("05_evaluate_zero_shot", {})
+    if "finetuned_top1" not in scores:
+        return ""
+    rows = ["| model | k=1 | k=3 | k=5 | k=10 |", "|---|---|---|---|---|"]
+    for name, prefix in (("baseline", "baseline"), ("fine-tuned", "finetuned")):
+        cells = " | ".join(f"{scores[f'{prefix}_top{k}']:.3f}" for k in (1, 3, 5, 10))
+        rows.append(f"| {name} | {cells} |")
+    return "\n".join(rows)
+
+
+def _print_outcome(outcome: Outcome) -> None:
+    seconds = f"{outcome.seconds:6.0f} s" if outcome.status != "kept" else "finished before, unchanged"
+    print(f"{outcome.stem:<28} {outcome.status:<7} {seconds}", flush=True)
+    if outcome.error:
+        print(outcome.error, flush=True)
+
+
+def _write_text(path: Path, text: str) -> None:
+    temporary = path.with_name(path.name + ".partial")
+    temporary.write_text(text)
+    temporary.replace(path)
+
+
+def _parse_overrides(assignments: list[str]) -> dict[str, Any]:
+    import yaml
+
+    overrides = {}
+    for assignment in assignments:
+        name, separator, value = assignment.partition("=")
+        if not separator:
+            raise CourseError(f"{assignment!r} sets nothing; write NAME=VALUE, for example EPOCHS=3.")
+        overrides[name] = yaml.safe_load(value)
+    return overrides
+
+
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m utils.course", description=__doc__.splitlines()[0])
+    parser.add_argument("--profile", default="miniature", help="a file of nbs/profiles/, without its ending")
+    parser.add_argument("--data-dir", default="", help="the folder that holds the data sets")
+    parser.add_argument("--model", default="", help="a CLIP checkpoint: a folder or a Hub name")
+    parser.add_argument("--notebook", default="", help="run only notebooks whose name begins so, e.g. 04")
+    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="further parameters")
+    parser.add_argument("--fresh", action="store_true", help="run again what an equal run has finished")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the course from the command line; the exit status is 0 if every notebook ran."""
+    arguments = _arguments(argv)
+    try:
+        root = find_root()
+        overrides = _parse_overrides(arguments.set)
+        # Notebooks run in nbs/, so a folder given relative to here must become absolute.
+        if arguments.data_dir:
+            overrides["DATA_DIR"] = str(Path(arguments.data_dir).resolve())
+        if arguments.model:
+            folder = Path(arguments.model)
+            overrides["MODEL"] = str(folder.resolve()) if folder.is_dir() else arguments.model
+        start = time.perf_counter()
+        print(f"Running the course with profile {arguments.profile}.", flush=True)
+        outcomes = run_course(root, arguments.profile, overrides, arguments.notebook, arguments.fresh)
+    except CourseError as error:
+        print(f"make course: {error}", file=sys.stderr)
+        return 2
+    output_dir = root / "runs" / arguments.profile
+    failed = outcomes[-1].status == "failed"
+    if not failed and (table := zero_shot_table(json.loads((output_dir / "metrics.json").read_text()))):
+        print("\n" + table)
+    where = os.path.relpath(output_dir)
+    print(
+        f"\n{time.perf_counter() - start:.0f} s. Executed notebooks and pages, summary.md and metrics.json: {where}"
+    )
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

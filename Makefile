@@ -1,0 +1,48 @@
+# Every target makes .venv first if it is missing or requirements.txt has changed.
+PYTHON ?= python3
+PROFILE ?= miniature
+DATA_DIR ?=
+MODEL ?=
+NB ?=
+SET ?=
+FRESH ?=
+
+VENV := .venv
+READY := $(VENV)/ready
+RUN := $(VENV)/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help course test lab lint notebooks
+
+help: ## List the targets
+	@echo "make TARGET, where TARGET is one of"
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
+	@echo "The course takes PROFILE=, DATA_DIR=, MODEL=, NB=04, SET='NAME=VALUE ...' and FRESH=1."
+
+course: $(READY) ## Run every notebook with a profile: under 6 minutes for the default, offline
+	@$(RUN) -m utils.course --profile "$(PROFILE)" --data-dir "$(DATA_DIR)" --model "$(MODEL)" \
+	  --notebook "$(NB)" $(if $(FRESH),--fresh) $(if $(SET),--set $(SET))
+
+test: $(READY) ## Run the tests, then check the committed outputs of the notebooks
+	$(RUN) -m pytest -n 2 --dist loadscope $(if $(REPORTS),--junitxml "$(REPORTS)/tests.xml")
+	$(RUN) -m pytest --nbval-lax --nbval-current-env nbs $(if $(REPORTS),--junitxml "$(REPORTS)/notebooks.xml")
+
+lab: $(READY) ## Open JupyterLab on the notebooks
+	@$(RUN) -m jupyter lab nbs
+
+lint: $(READY) ## Check the style of code and notebooks
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+
+notebooks: $(READY) ## Execute the notebooks in place, as they are committed
+	@$(RUN) -m utils.course --refresh
+
+$(READY): requirements.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else \
+	  "Python %d.%d cannot run the course: install 3.11, 3.12 or 3.13 and name it, as in make PYTHON=python3.12" % v)'
+	@echo "Installing the pinned packages into $(VENV): once, about 3 minutes, 6 GB of disk."
+	@$(PYTHON) -m venv $(VENV) || { echo "On Debian: apt install python3-venv, then try again."; exit 1; }
+	@$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $(READY)
+	@echo "Installed."

@@ -1,0 +1,263 @@
+"""Every figure of the course, in one look. Functions take arrays and give a matplotlib Figure.
+
+Nothing here touches pyplot's global state: a figure is an object, `show` puts it into the notebook with its
+alternative text, and that is all. Series differ by marker or line as well as by colour.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's palette (2008), which stays distinct for readers with any kind of colour vision.
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#8A8F98"
+INK = "#22313F"
+DPI = 84
+
+STYLE = {
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.titleweight": "semibold",
+    "axes.titlelocation": "left",
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#E3E7EB",
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "text.color": INK,
+    "legend.frameon": False,
+}
+
+
+def show(figure: Figure, alt: str, photographs: bool = False) -> None:
+    """Displays a figure in the notebook with a text for those who cannot see it.
+
+    Args:
+        figure: The figure.
+        alt: What it shows, in a sentence.
+        photographs: Whether to store it as JPEG, which keeps pages of pictures small.
+    """
+    from IPython.display import display
+
+    buffer = io.BytesIO()
+    kind = "jpeg" if photographs else "png"
+    options = {"pil_kwargs": {"quality": 82}} if photographs else {}
+    figure.savefig(buffer, format=kind, dpi=DPI, bbox_inches="tight", facecolor="white", **options)
+    bundle = {f"image/{kind}": buffer.getvalue(), "text/plain": f"[figure] {alt}"}
+    display(bundle, raw=True, metadata={f"image/{kind}": {"alt": alt}})
+
+
+def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+    """Runs a drawing function in the course's look, without changing matplotlib's settings for others."""
+
+    @functools.wraps(draw)
+    def draw_in_style(*arguments: object, **options: object) -> Figure:
+        import matplotlib
+
+        with matplotlib.rc_context(STYLE):
+            return draw(*arguments, **options)
+
+    return draw_in_style
+
+
+def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **options: object) -> tuple:
+    """A figure, sizes in inches, and what its ``subplots`` gives."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots(rows, columns, **options)
+
+
+@styled
+def picture_grid(
+    pictures: Sequence[object], titles: Sequence[str] = (), columns: int = 6, width: float = 11.0
+) -> Figure:
+    """Pictures in rows, each with a short title above.
+
+    Args:
+        pictures: Pillow pictures or arrays (height, width, 3), uint8 or float 0 to 1.
+        titles: One for each picture, or none.
+        columns: Pictures in a row.
+        width: Of the whole figure, in inches.
+    """
+    columns = min(columns, len(pictures))
+    rows = -(-len(pictures) // columns)
+    lines = max((title.count("\n") + 1 for title in titles), default=0)
+    figure, axes = new_figure(width, rows * (width / columns + 0.18 * lines), rows, columns, squeeze=False)
+    for axis in axes.flat:
+        axis.set_axis_off()
+    for number, picture in enumerate(pictures):
+        axes.flat[number].imshow(np.asarray(picture))
+        if titles:
+            axes.flat[number].set_title(titles[number], fontsize=9, fontweight="normal", loc="center")
+    return figure
+
+
+@styled
+def count_bars(names: Sequence[str], counts: Sequence[float], label: str, width: float = 10.0) -> Figure:
+    """One upright bar a name, the names turned so that thirty fit."""
+    figure, axis = new_figure(width, 3.2)
+    axis.bar(range(len(names)), counts, color=BLUE, width=0.75)
+    axis.set_xticks(range(len(names)), names, rotation=60, ha="right", rotation_mode="anchor")
+    axis.set_ylabel(label)
+    axis.grid(axis="x", visible=False)
+    return figure
+
+
+@styled
+def histogram(values: Sequence[float], label: str, counted: str, width: float = 6.5) -> Figure:
+    """How often each whole number occurs among the values."""
+    figure, axis = new_figure(width, 3.0)
+    numbers, counts = np.unique(np.asarray(values, int), return_counts=True)
+    axis.bar(numbers, counts, color=BLUE, width=0.8)
+    axis.set_xlabel(label)
+    axis.set_ylabel(counted)
+    axis.grid(axis="x", visible=False)
+    return figure
+
+
+@styled
+def matrix_picture(
+    matrix: np.ndarray,
+    row_names: Sequence[str],
+    column_names: Sequence[str],
+    *,
+    values: str = "",
+    digits: int | None = None,
+    width: float = 8.0,
+) -> Figure:
+    """A matrix as a picture, dark for high; with ``digits`` the numbers stand in the cells.
+
+    Args:
+        matrix: (rows, columns).
+        row_names: Beside the rows.
+        column_names: Below the columns.
+        values: What the shade means, beside the colour bar.
+        digits: Decimals to print in each cell; none prints nothing.
+        width: In inches.
+    """
+    height = max(2.2, width * len(row_names) / max(len(column_names), 1) * 0.85)
+    figure, axis = new_figure(width, height)
+    picture = axis.imshow(matrix, cmap="cividis_r", aspect="auto")
+    axis.set_xticks(range(len(column_names)), column_names, rotation=60, ha="right", rotation_mode="anchor")
+    axis.set_yticks(range(len(row_names)), row_names)
+    axis.grid(visible=False)
+    if digits is not None:
+        _print_cells(axis, matrix, digits)
+    figure.colorbar(picture, ax=axis, label=values, shrink=0.8)
+    return figure
+
+
+def _print_cells(axis: Axes, matrix: np.ndarray, digits: int) -> None:
+    middle = (np.nanmin(matrix) + np.nanmax(matrix)) / 2
+    for (row, column), value in np.ndenumerate(matrix):
+        color = "white" if value > middle else INK
+        axis.text(column, row, f"{value:.{digits}f}", ha="center", va="center", color=color, fontsize=8)
+
+
+@styled
+def loss_curves(
+    steps: Sequence[int],
+    training: Sequence[float],
+    validation_steps: Sequence[int],
+    validation: Sequence[float],
+    chance: float | None = None,
+) -> Figure:
+    """Training loss at each step and validation loss at the end of each epoch.
+
+    Args:
+        steps: Of the training losses.
+        training: Loss in nats.
+        validation_steps: Of the validation losses.
+        validation: Loss in nats.
+        chance: The loss of a model that knows nothing, drawn as a line.
+    """
+    figure, axis = new_figure(8.0, 3.6)
+    axis.plot(steps, training, color=BLUE, linewidth=1.2, label="training, each step")
+    axis.plot(validation_steps, validation, color=ORANGE, marker="o", label="validation, each epoch")
+    if chance is not None:
+        axis.axhline(chance, color=GREY, linestyle=":", label="chance: log(batch size)")
+    axis.set_xlabel("step")
+    axis.set_ylabel("contrastive loss (nats)")
+    axis.set_ylim(bottom=0)
+    axis.legend()
+    return figure
+
+
+@styled
+def line(x: Sequence[float], y: Sequence[float], x_label: str, y_label: str, width: float = 6.5) -> Figure:
+    """One plain curve."""
+    figure, axis = new_figure(width, 2.8)
+    axis.plot(x, y, color=BLUE)
+    axis.set_xlabel(x_label)
+    axis.set_ylabel(y_label)
+    return figure
+
+
+@styled
+def score_bars(groups: Sequence[str], series: dict[str, Sequence[float]], label: str) -> Figure:
+    """Groups of bars, one bar a series, the value above each; scores from 0 to 1."""
+    figure, axis = new_figure(8.0, 3.4)
+    places = np.arange(len(groups))
+    share = 0.8 / len(series)
+    looks = zip((GREY, BLUE, ORANGE, GREEN), ("", "//", "..", "xx"), strict=True)
+    for number, ((name, scores), (color, hatch)) in enumerate(zip(series.items(), looks, strict=False)):
+        at = places + (number - (len(series) - 1) / 2) * share
+        bars = axis.bar(at, scores, share * 0.92, color=color, hatch=hatch, edgecolor="white", label=name)
+        axis.bar_label(bars, fmt="%.2f", fontsize=8, padding=2)
+    axis.set_xticks(places, groups)
+    axis.set_ylim(0, 1.08)
+    axis.set_ylabel(label)
+    axis.grid(axis="x", visible=False)
+    axis.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    return figure
+
+
+@styled
+def before_and_after(
+    names: Sequence[str],
+    before: Sequence[float],
+    after: Sequence[float],
+    labels: tuple[str, str],
+    x_label: str,
+) -> Figure:
+    """For each name a line from its score before to its score after, sorted by the gain."""
+    gain = np.asarray(after) - np.asarray(before)
+    order = np.argsort(gain)
+    figure, axis = new_figure(8.0, 0.24 * len(names) + 0.9)
+    rows = np.arange(len(names))
+    first, second = np.asarray(before)[order], np.asarray(after)[order]
+    axis.hlines(rows, first, second, color="#C5CCD3", linewidth=2.5, zorder=1)
+    axis.scatter(first, rows, marker="o", facecolor="white", edgecolor=INK, label=labels[0], zorder=2)
+    axis.scatter(second, rows, marker="D", color=BLUE, label=labels[1], zorder=3)
+    axis.set_yticks(rows, [names[number] for number in order])
+    axis.set_xlim(-0.03, 1.03)
+    axis.set_xlabel(x_label)
+    axis.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    return figure
+
+
+@styled
+def picture_with_patches(picture: object, patch_size: int) -> Figure:
+    """A square picture with the grid of patches that a vision transformer cuts it into."""
+    pixels = np.asarray(picture)
+    figure, axis = new_figure(4.0, 4.0)
+    axis.imshow(pixels)
+    for edge in range(0, pixels.shape[0] + 1, patch_size):
+        axis.axhline(edge - 0.5, color="white", linewidth=0.8)
+        axis.axvline(edge - 0.5, color="white", linewidth=0.8)
+    axis.set_axis_off()
+    return figure

@@ -1,0 +1,254 @@
+"""The data set itself: an unchangeable row of pictures, each with its captions, split and category.
+
+A picture keeps all that is known of it in one record, so nothing that a data set is put through can give a
+caption to another picture.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+
+from utils.dataset_checks import VerificationReport, count_and_name, verify_images
+from utils.dataset_formats import SPLITS, DatasetError, split_name
+
+
+@dataclass(frozen=True)
+class CaptionedImage:
+    """One picture and what is known of it.
+
+    Attributes:
+        path: The file. It identifies the picture; file names repeat between data sets.
+        captions: Zero, one or more captions, verbatim.
+        split: "train", "val", "test" or another name; None where there are no splits.
+        category: Name of the category, or None where it is not known.
+        source: Name of the data set that the picture comes from.
+    """
+
+    path: Path
+    captions: tuple[str, ...]
+    split: str | None
+    category: str | None
+    source: str
+
+    @property
+    def name(self) -> str:
+        """The file name, for people to read."""
+        return self.path.name
+
+
+class CaptionDataset(Sequence[CaptionedImage]):
+    """An unchangeable row of pictures with captions.
+
+    Args:
+        items: The pictures.
+        name: What the data set is called in its summary.
+        missing: Pictures that are listed but have no file, with the path where it was expected. They are
+            counted and named, and are not part of the row.
+        splits: Names of splits that belong to the data set even if no picture is in them. Those of `items`
+            and `missing` are added.
+    """
+
+    def __init__(
+        self,
+        items: Iterable[CaptionedImage],
+        name: str = "",
+        missing: Iterable[CaptionedImage] = (),
+        splits: Iterable[str] = (),
+    ) -> None:
+        self._items = tuple(items)
+        self.name = name
+        self.missing = tuple(missing)
+        seen = dict.fromkeys([*splits, *(item.split for item in self._items + self.missing)])
+        present = [split for split in seen if split is not None]
+        usual = [split for split in SPLITS if split in present]
+        self._splits = (*usual, *(split for split in present if split not in SPLITS))
+
+    def __len__(self) -> int:
+        """Return the number of pictures."""
+        return len(self._items)
+
+    def __iter__(self) -> Iterator[CaptionedImage]:
+        """Go through the pictures in order."""
+        return iter(self._items)
+
+    @overload
+    def __getitem__(self, index: int) -> CaptionedImage: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> "CaptionDataset": ...
+
+    def __getitem__(self, index):
+        """Return one picture, or the data set of a slice."""
+        if isinstance(index, slice):
+            return self._with_items(self._items[index])
+        return self._items[index]
+
+    def __add__(self, other: "CaptionDataset") -> "CaptionDataset":
+        """Put another data set behind this one; pictures of one file name stay apart by path and source."""
+        if not isinstance(other, CaptionDataset):
+            return NotImplemented
+        return CaptionDataset(
+            self._items + other._items,
+            name=" + ".join(name for name in (self.name, other.name) if name),
+            missing=self.missing + other.missing,
+            splits=self.splits + other.splits,
+        )
+
+    def __repr__(self) -> str:
+        """Return the summary, so that a notebook cell shows it."""
+        return self.summary()
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Names of the splits, train, val and test first. Empty where the data set has none."""
+        return self._splits
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """Sorted names of the categories that pictures have."""
+        return tuple(sorted({item.category for item in self._items if item.category is not None}))
+
+    def split(self, name: str) -> "CaptionDataset":
+        """Return the pictures of one split; a split that is known but empty gives an empty data set.
+
+        Args:
+            name: Name of the split; "valid" and "validation" mean "val".
+
+        Raises:
+            DatasetError: The data set has no such split; the message lists those it has.
+        """
+        wanted = split_name(name)
+        if not self.splits:
+            raise DatasetError(
+                f"{self.name or 'this data set'} has no splits, so none is called {name!r}: "
+                "make some with dataset.with_random_splits()"
+            )
+        if wanted not in self.splits:
+            raise DatasetError(
+                f"{self.name or 'this data set'} has no split {name!r}; it has {', '.join(self.splits)}"
+            )
+        return CaptionDataset(
+            (item for item in self._items if item.split == wanted),
+            name=f"{self.name} {wanted}".strip(),
+            missing=(item for item in self.missing if item.split == wanted),
+            splits=[wanted],
+        )
+
+    def named(self) -> "CaptionDataset":
+        """Return the pictures whose category is known."""
+        return self._with_items(item for item in self._items if item.category is not None)
+
+    def subset(self, n: int, seed: int = 0) -> "CaptionDataset":
+        """Draw n pictures at random, in the order in which they stand here.
+
+        The draw is stratified: every category, and every split within it, gives its share to within one
+        picture. Pictures of unknown category are a stratum too.
+
+        Args:
+            n: How many; all of them if there are no more than that.
+            seed: The same seed draws the same pictures on every machine.
+
+        Raises:
+            DatasetError: n is negative.
+        """
+        if n < 0:
+            raise DatasetError(f"a subset of {n} images cannot be drawn: n must be 0 or more")
+        total = len(self)
+        if n >= total:
+            return self
+        rng = np.random.default_rng(seed)
+        # Systematic sampling (Madow 1944): n evenly spaced steps with a random start through the strata.
+        steps = (np.arange(n, dtype=np.int64) * total + rng.integers(total)) // max(n, 1)
+        chosen = np.sort(self._shuffled_strata(rng)[steps])
+        return self._with_items(self._items[index] for index in chosen)
+
+    def with_random_splits(
+        self, fractions: Mapping[str, float] | None = None, seed: int = 0
+    ) -> "CaptionDataset":
+        """Return the same pictures with splits drawn at random, in place of any that they have.
+
+        Every category is divided in the same proportion, as far as whole pictures allow.
+
+        Args:
+            fractions: Share of each split, summing to 1. Default: 0.8 train, 0.1 val, 0.1 test.
+            seed: The same seed gives the same splits on every machine.
+
+        Raises:
+            DatasetError: A fraction is negative or they do not sum to 1.
+        """
+        fractions = {"train": 0.8, "val": 0.1, "test": 0.1} if fractions is None else dict(fractions)
+        if min(fractions.values(), default=-1.0) < 0 or abs(sum(fractions.values()) - 1) > 1e-6:
+            raise DatasetError(f"the fractions of the splits must be 0 or more and sum to 1, not {fractions}")
+        names, shares = list(fractions), np.array(list(fractions.values()))
+        given = np.zeros(len(names))
+        items = list(self._items)
+        order = self._shuffled_strata(np.random.default_rng(seed), by_split=False)
+        for position, index in enumerate(order, start=1):
+            # The split that lags furthest behind its share: any run of pictures is divided evenly.
+            chosen = int(np.argmax(shares * position - given))
+            given[chosen] += 1
+            items[index] = replace(items[index], split=names[chosen])
+        missing = (replace(item, split=None) for item in self.missing)
+        return CaptionDataset(items, self.name, missing, splits=names)
+
+    def summary(self) -> str:
+        """Return a table of images, captions, unique captions and categories for every split."""
+        parts = [(split, [item for item in self._items if item.split == split]) for split in self.splits]
+        unsplit = [item for item in self._items if item.split is None]
+        parts += [("no split", unsplit)] if unsplit else []
+        if len(parts) != 1:
+            parts.append(("all", list(self._items)))
+        header = ("split", "images", "captions", "unique", "per image", "categories", "missing")
+        rows = [header, *(_summary_row(split, items, self.missing) for split, items in parts)]
+        widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
+        lines = [self.name or "data set"]
+        for row in rows:
+            cells = [row[0].ljust(widths[0]), *(row[i].rjust(widths[i]) for i in range(1, len(header)))]
+            lines.append("  " + "  ".join(cells))
+        uncaptioned = [item.name for item in self._items if not item.captions]
+        uncategorised = sum(item.category is None for item in self._items)
+        if uncaptioned:
+            lines.append(f"  without captions {count_and_name(uncaptioned)}")
+        if uncategorised:
+            lines.append(f"  without a category {uncategorised:,}")
+        if self.missing:
+            lines.append(f"  listed but not on the disk {count_and_name([m.name for m in self.missing])}")
+        return "\n".join(lines)
+
+    def verify(self, workers: int | None = None) -> VerificationReport:
+        """Read and decode every picture in parallel and report what is missing, broken or there twice.
+
+        Args:
+            workers: Threads; None takes one a core.
+        """
+        return verify_images(self._items, [item.name for item in self.missing], workers)
+
+    def _with_items(self, items: Iterable[CaptionedImage]) -> "CaptionDataset":
+        """Return a choice of the pictures under the same name, with the same known splits."""
+        return CaptionDataset(items, self.name, splits=self.splits)
+
+    def _shuffled_strata(self, rng: np.random.Generator, by_split: bool = True) -> np.ndarray:
+        """Return the indices (len(self),) int64 sorted by category and split, shuffled within each."""
+
+        def stratum(index: np.int64) -> tuple[str, str]:
+            item = self._items[index]
+            return item.category or "", (item.split or "") if by_split else ""
+
+        return np.array(sorted(rng.permutation(len(self)), key=stratum), dtype=np.int64)
+
+
+def _summary_row(
+    split: str, items: list[CaptionedImage], missing: Sequence[CaptionedImage]
+) -> tuple[str, ...]:
+    """Return the cells of one row of the summary."""
+    counts = Counter(len(item.captions) for item in items)
+    captions = [caption for item in items for caption in item.captions]
+    per_image = str(min(counts, default=0)) if len(counts) < 2 else f"{min(counts)} to {max(counts)}"
+    absent = sum(split in (item.split or "no split", "all") for item in missing)
+    categories = len({item.category for item in items} - {None})
+    numbers = (len(items), len(captions), len(set(captions)))
+    return (split, *(f"{number:,}" for number in numbers), per_image, f"{categories:,}", f"{absent:,}")

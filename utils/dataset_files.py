@@ -1,0 +1,103 @@
+"""How a listed name finds its picture on the disk."""
+
+import os
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path, PurePosixPath
+
+# What Pillow decodes and people keep pictures in. Where one name has several files that differ in the ending
+# alone, the first ending in this row wins: lossless formats stand first.
+IMAGE_ENDINGS = (".png", ".tif", ".tiff", ".bmp", ".jpg", ".jpeg", ".jp2", ".webp", ".gif")
+
+
+def match_images(filenames: Sequence[str], folder: Path) -> dict[str, Path]:
+    """Find the file of each listed name, although the ending may differ from the list.
+
+    A file of exactly the listed name is taken first. Each other name may take a file of the same stem and any
+    readable ending that no exact name has taken: UCM lists `1.tif` where converted copies hold `1.jpg`. Where
+    two names would take one file, neither gets it: a caption must never slip to another picture. Accented
+    letters match whether the file system composes them or not. Each folder is listed once, no file is opened.
+
+    Args:
+        filenames: Distinct names relative to `folder`, with forward slashes.
+        folder: The image folder.
+
+    Returns:
+        The path of each name that was found; the others are absent.
+    """
+    by_parent: dict[str, list[str]] = {}
+    for name in filenames:
+        by_parent.setdefault(str(PurePosixPath(name).parent), []).append(name)
+    found: dict[str, Path] = {}
+    for parent, names in by_parent.items():
+        place = _find_subfolder(folder, parent)
+        if place is not None:
+            files = sorted(path.name for path in place.iterdir())
+            matches = _match_in_folder([PurePosixPath(name).name for name in names], files)
+            found |= {str(PurePosixPath(parent, name)): place / file for name, file in matches.items()}
+    claims = Counter(found.values())
+    return {name: path for name, path in found.items() if claims[path] == 1 or path == folder / name}
+
+
+def _match_in_folder(names: Sequence[str], files: Sequence[str]) -> dict[str, str]:
+    """Match plain file names with the files of one folder, by the rule of `match_images`."""
+    matches = {name: name for name in set(files).intersection(names)}
+    free: dict[str, list[str]] = {}
+    for file in files:
+        stem, ending = _split_ending(file)
+        if ending and file not in matches:
+            free.setdefault(stem, []).append(file)
+    claims: dict[str, list[str]] = {}
+    for name in names:
+        if name not in matches:
+            claims.setdefault(_split_ending(name)[0], []).append(name)
+    for stem, claimants in claims.items():
+        if len(claimants) == 1 and stem in free:
+            matches[claimants[0]] = min(free[stem], key=_preference(claimants[0]))
+    return matches
+
+
+def _preference(name: str) -> Callable[[str], tuple[bool, int]]:
+    """Return a sorting key for files of one stem: the ending that was listed first, then IMAGE_ENDINGS."""
+    listed = _split_ending(name)[1]
+
+    def key(file: str) -> tuple[bool, int]:
+        ending = _split_ending(file)[1]
+        return ending != listed, IMAGE_ENDINGS.index(ending)
+
+    return key
+
+
+def _split_ending(name: str) -> tuple[str, str]:
+    """Split a file name into its stem, accents composed, and its ending in lower case if a picture has such.
+
+    A name like "tile.2015" keeps its dot: what follows it is no ending of a picture.
+    """
+    name = unicodedata.normalize("NFC", name)
+    stem, dot, ending = name.rpartition(".")
+    ending = (dot + ending).lower()
+    return (stem, ending) if stem and ending in IMAGE_ENDINGS else (name, "")
+
+
+def _find_subfolder(folder: Path, parent: str) -> Path | None:
+    """Return folder/parent, in other capitals if the exact one is not there, or None."""
+    if (folder / parent).is_dir():
+        return folder / parent
+    place = folder
+    for part in PurePosixPath(parent).parts:
+        inner = place.iterdir() if place.is_dir() else ()
+        same = [path for path in inner if path.name.casefold() == part.casefold()]
+        if len(same) != 1:
+            return None
+        place = same[0]
+    return place if place.is_dir() else None
+
+
+def walk_images(folder: Path) -> list[Path]:
+    """List every visible picture at and below a folder, sorted by path."""
+    paths = []
+    for top, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        paths += [Path(top, name) for name in files if _split_ending(name)[1] and not name.startswith(".")]
+    return sorted(paths)

@@ -1,0 +1,320 @@
+"""The file formats that captions come in.
+
+Every reader returns plain `Annotation` records and opens no image; `utils.dataset_files` finds the files.
+Readers change nothing in a caption: back-translation and duplicate counts depend on the exact text. Only a
+caption that is blank is left out.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from utils.dataset_files import IMAGE_ENDINGS, walk_images
+
+# Other words for the three usual splits. Any further name ("fold2", "restval") is kept as it is.
+SPLIT_ALIASES = {
+    "training": "train",
+    "valid": "val",
+    "validation": "val",
+    "dev": "val",
+    "testing": "test",
+}
+SPLITS = ("train", "val", "test")
+
+
+class DatasetError(ValueError):
+    """Pictures or captions cannot be loaded; the message says what is wrong, where, and what to do."""
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """What a captions file says of one picture.
+
+    Attributes:
+        filename: Path of the picture as listed, relative to the image folder, with forward slashes.
+        captions: Zero, one or more captions, verbatim.
+        split: Name of the split, or None where the file gives none.
+        category: Name of the category, or None where the file gives none.
+    """
+
+    filename: str
+    captions: tuple[str, ...] = ()
+    split: str | None = None
+    category: str | None = None
+
+
+def split_name(text: str | None) -> str | None:
+    """Return the usual name of a split: "Validation" is "val"; blank or None is None."""
+    text = (text or "").strip()
+    lowered = text.lower()
+    if lowered in SPLITS:
+        return lowered
+    return SPLIT_ALIASES.get(lowered, text) or None
+
+
+def read_karpathy_json(path: Path) -> tuple[list[Annotation], str]:
+    """Read captions in Karpathy's JSON form, in which RSICD, UCM and Sydney are published.
+
+    The form is `{"images": [{"filename", "split", "sentences": [{"raw"}]}], "dataset"}`. `filepath` (a
+    folder, as in COCO's files) and `category` are read where they are given. A sentence without `raw` is put
+    together from its `tokens`.
+
+    Args:
+        path: The JSON file.
+
+    Returns:
+        The annotations in the order of the file, and the name in its `dataset` field ("" where it has none).
+
+    Raises:
+        DatasetError: The file is missing, is no JSON, or an entry lacks what it needs.
+    """
+    try:
+        content = json.loads(_read_text(path))
+    except json.JSONDecodeError as error:
+        raise DatasetError(
+            f"{path}, line {error.lineno}: this is not valid JSON ({error.msg}); mend it or fetch it again"
+        ) from error
+    if not isinstance(content, dict) or not isinstance(content.get("images"), list):
+        raise DatasetError(f"{path}: expected Karpathy's form, an object with a list called 'images'")
+    records = (
+        _annotation_of_entry(entry, f"{path}, entry {number} of 'images'")
+        for number, entry in enumerate(content["images"], start=1)
+    )
+    return merge_repeated_names(records, path), str(content.get("dataset") or "")
+
+
+def read_jsonl(path: Path) -> list[Annotation]:
+    """Read one JSON object a line, with `filename` and `captions` (a list), `split` and `category` if known.
+
+    Args:
+        path: The JSONL file; blank lines are skipped.
+
+    Returns:
+        The annotations in the order of the file.
+
+    Raises:
+        DatasetError: The file is missing, or a line is broken; the message gives the number of the line.
+    """
+
+    def records() -> Iterator[Annotation]:
+        for number, line in enumerate(_read_text(path).split("\n"), start=1):
+            if not line.strip():
+                continue
+            where = f"{path}, line {number}"
+            try:
+                entry = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise DatasetError(f"{where}: this is not valid JSON ({error.msg}); mend the line") from error
+            yield _annotation_of_entry(entry, where)
+
+    return merge_repeated_names(records(), path)
+
+
+def read_csv(path: Path) -> list[Annotation]:
+    """Read a table with the columns `filename` and `caption`, and `split` and `category` if known.
+
+    Several rows of one file are several captions of it; an empty caption is none. Commas, semicolons (as
+    spreadsheets write them in much of Europe) and tabs are understood.
+
+    Args:
+        path: The CSV file, UTF-8.
+
+    Returns:
+        The annotations in the order in which the files are first named.
+
+    Raises:
+        DatasetError: The file is missing, lacks a column, or a row does not fit the header.
+    """
+    text = _read_text(path)
+    header = text.split("\n", 1)[0]
+    delimiter = max(",;\t", key=header.count)
+    rows = csv.DictReader(io.StringIO(text), delimiter=delimiter, strict=True)
+    try:
+        columns = [name.strip().lower() for name in rows.fieldnames or ()]
+        rows.fieldnames = columns
+        absent = [name for name in ("filename", "caption") if name not in columns]
+        if absent:
+            raise DatasetError(
+                f"{path}, line 1: the header lacks {' and '.join(absent)}; it has {', '.join(columns)}"
+            )
+        records = [_annotation_of_row(row, f"{path}, line {rows.line_num}") for row in rows]
+    except csv.Error as error:
+        raise DatasetError(f"{path}, line {rows.line_num}: this is not valid CSV ({error})") from error
+    return merge_repeated_names(records, path)
+
+
+def read_category_folders(folder: Path) -> list[Annotation]:
+    """List pictures that lie in a folder per category, with train, val and test above them or not.
+
+    `airport/1.jpg` has the category airport and no split; `train/airport/1.jpg` has both; `train/1.jpg` has a
+    split alone. Deeper folders belong to their category. Hidden files and folders are passed over.
+
+    Args:
+        folder: The top folder.
+
+    Returns:
+        Annotations without captions, sorted by path.
+
+    Raises:
+        DatasetError: No pictures are there, or split folders stand beside other folders.
+    """
+    paths = [path.relative_to(folder) for path in walk_images(folder)]
+    if not paths:
+        raise DatasetError(
+            f"{folder}: no pictures are in this folder (looked for {', '.join(IMAGE_ENDINGS)})"
+        )
+    tops = {path.parts[0] for path in paths if len(path.parts) > 1}
+    split_tops = {top for top in tops if split_name(top) in SPLITS}
+    nested = sorted(top for top in split_tops if any(p.parts[0] == top and len(p.parts) > 2 for p in paths))
+    if nested and tops != split_tops:
+        raise DatasetError(
+            f"{folder}: the split folder {nested[0]} stands beside {', '.join(sorted(tops - split_tops))}; "
+            "keep either splits or categories at the top"
+        )
+    has_splits = bool(tops) and tops == split_tops
+    annotations = []
+    for path in paths:
+        folders = path.parts[:-1]
+        split = split_name(folders[0]) if has_splits and folders else None
+        categories = folders[1:] if has_splits else folders
+        category = categories[0] if categories else None
+        annotations.append(Annotation(path.as_posix(), (), split, category))
+    return annotations
+
+
+def read_class_lists(folder: Path) -> dict[str, str]:
+    """Read RSICD's `txtclasses_rsicd`: one text file a class, each line the name of one of its pictures.
+
+    Args:
+        folder: The folder of the lists.
+
+    Returns:
+        The class of each picture, keyed by its file name without the ending. Classes are called what their
+        list is called, with spaces: "storage tanks".
+
+    Raises:
+        DatasetError: The folder or its lists are missing, or a picture stands in two lists.
+    """
+    lists = sorted(folder.glob("*.txt"))
+    if not lists:
+        raise DatasetError(f"{folder}: no class lists (*.txt) are here; put RSICD's txtclasses_rsicd there")
+    classes: dict[str, str] = {}
+    for path in lists:
+        for line in _read_text(path).splitlines():
+            stem = PurePosixPath(line.strip()).stem
+            if stem and classes.setdefault(stem, path.stem) != path.stem:
+                raise DatasetError(f"{path}: {line.strip()} stands in the list of {classes[stem]} as well")
+    return classes
+
+
+def merge_repeated_names(annotations: Iterable[Annotation], path: Path) -> list[Annotation]:
+    """Join the entries of one file name: their captions in order, the split and category that they agree on.
+
+    Args:
+        annotations: The entries as read.
+        path: The captions file, for messages.
+
+    Returns:
+        One annotation a file name, in the order of first mention.
+
+    Raises:
+        DatasetError: Two entries of a name put it into different splits or categories, or nothing was read.
+    """
+    merged: dict[str, Annotation] = {}
+    for new in annotations:
+        old = merged.setdefault(new.filename, new)
+        if old is new:
+            continue
+        for field in ("split", "category"):
+            first, second = getattr(old, field), getattr(new, field)
+            if first and second and first != second:
+                raise DatasetError(
+                    f"{path}: {new.filename} is listed twice, with {field} {first!r} and {second!r}; keep one"
+                )
+        merged[new.filename] = replace(
+            old,
+            captions=old.captions + new.captions,
+            split=old.split or new.split,
+            category=old.category or new.category,
+        )
+    if not merged:
+        raise DatasetError(f"{path}: no pictures are listed in this file")
+    return list(merged.values())
+
+
+def _annotation_of_entry(entry: object, where: str) -> Annotation:
+    """Turn one JSON object, of Karpathy's form or of a JSONL line, into an annotation."""
+    if not isinstance(entry, dict):
+        raise DatasetError(
+            f"{where}: expected an object with 'filename' and captions, found {str(entry)[:60]!r}"
+        )
+    for field in ("filename", "filepath", "split", "category"):
+        if not isinstance(entry.get(field), str | None):
+            raise DatasetError(f"{where}: '{field}' must be text, found {entry[field]!r}")
+    sentences = entry.get("captions", entry.get("sentences"))
+    if isinstance(sentences, str):
+        sentences = [sentences]
+    if not isinstance(sentences, list):
+        raise DatasetError(f"{where}: 'captions' (or 'sentences') must be a list, found {sentences!r}")
+    filename = "/".join(part for part in (entry.get("filepath"), entry.get("filename")) if part)
+    captions = (_caption_text(sentence, where) for sentence in sentences)
+    return Annotation(
+        filename=_safe_name(filename if entry.get("filename") else "", where),
+        captions=tuple(caption for caption in captions if caption.strip()),
+        split=split_name(entry.get("split")),
+        category=(entry.get("category") or "").strip() or None,
+    )
+
+
+def _caption_text(sentence: object, where: str) -> str:
+    """Return the text of a caption that is given as text or as Karpathy's object with `raw` or `tokens`."""
+    if isinstance(sentence, dict):
+        tokens = sentence.get("tokens")
+        joined = " ".join(map(str, tokens)) if isinstance(tokens, list) else None
+        sentence = sentence.get("raw", joined)
+    if not isinstance(sentence, str):
+        raise DatasetError(f"{where}: a caption must be text, found {sentence!r}")
+    return sentence
+
+
+def _annotation_of_row(row: dict, where: str) -> Annotation:
+    """Turn one row of a CSV into an annotation of at most one caption."""
+    if None in row or None in row.values():
+        raise DatasetError(
+            f"{where}: the row has more or fewer columns than the header; put captions with commas in quotes"
+        )
+    caption = row["caption"]
+    return Annotation(
+        filename=_safe_name(row["filename"].strip(), where),
+        captions=(caption,) if caption.strip() else (),
+        split=split_name(row.get("split")),
+        category=(row.get("category") or "").strip() or None,
+    )
+
+
+def _safe_name(filename: str, where: str) -> str:
+    """Return a listed name in one spelling, and refuse one that would lead out of the image folder."""
+    name = PurePosixPath(filename.replace("\\", "/"))
+    windows = PureWindowsPath(filename)
+    if not name.name or "\0" in filename:
+        raise DatasetError(
+            f"{where}: the name of a picture ('filename') is missing or not a name: {filename!r}"
+        )
+    if name.is_absolute() or windows.drive or ".." in name.parts:
+        raise DatasetError(
+            f"{where}: {filename!r} leads out of the image folder; list pictures relative to that folder"
+        )
+    return str(name)
+
+
+def _read_text(path: Path) -> str:
+    """Read a UTF-8 text file, with or without a byte order mark."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise DatasetError(f"{path}: there is no such file") from error
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{path}: the text is not UTF-8 (byte {error.start}); save it as UTF-8") from error

@@ -1,0 +1,111 @@
+"""RSICD from the Hugging Face Hub, written down once in the layout in which RSICD is published."""
+
+import json
+import shutil
+import tempfile
+from pathlib import Path, PurePosixPath
+
+from utils.dataset_formats import DatasetError, split_name
+
+RSICD_REPOSITORY = "arampacha/rsicd"
+_ROWS_A_BATCH = 256
+
+
+def fetch_rsicd(folder: Path) -> Path:
+    """Download RSICD (about half a gigabyte of Parquet files) and lay it out under a folder.
+
+    Args:
+        folder: Where `dataset_rsicd.json` and `RSICD_images/` will lie.
+
+    Returns:
+        The folder.
+
+    Raises:
+        DatasetError: The Hub cannot be reached; the message says where to put the published files instead.
+    """
+    from huggingface_hub import snapshot_download
+
+    print(f"RSICD is not on this machine: fetching {RSICD_REPOSITORY} from the Hugging Face Hub", flush=True)
+    try:
+        snapshot = snapshot_download(RSICD_REPOSITORY, repo_type="dataset", allow_patterns="data/*.parquet")
+    except Exception as error:  # offline mode, no route, a proxy's page, a full disk: each its own class
+        raise DatasetError(
+            f"RSICD is not on this machine and the Hugging Face Hub cannot be reached ({type(error).__name__}): "
+            f"put dataset_rsicd.json and the folder RSICD_images into {folder.parent / 'RSICD'}, "
+            "or say with data_dir where they lie"
+        ) from error
+    return convert_rsicd_parquet(Path(snapshot), folder)
+
+
+def convert_rsicd_parquet(parquet_folder: Path, folder: Path) -> Path:
+    """Turn the Hub's Parquet files into RSICD's published layout; the bytes of each picture stay as they are.
+
+    The rows hold `filename` ("rsicd_images/airport_1.jpg"), `captions` (a list) and `image` (`bytes`, `path`);
+    the split is the start of the Parquet file's name. All is written beside the folder and then renamed, so
+    that a folder of that name is always whole.
+
+    Args:
+        parquet_folder: A folder with `train-*.parquet`, `valid-*.parquet`, `test-*.parquet` at any depth.
+        folder: Where `dataset_rsicd.json` and `RSICD_images/` will lie.
+
+    Returns:
+        The folder.
+
+    Raises:
+        DatasetError: No Parquet files are there, or their columns or rows are not those of RSICD.
+    """
+    files = sorted(parquet_folder.rglob("*.parquet"))
+    if not files:
+        raise DatasetError(
+            f"{parquet_folder}: no Parquet files are here; delete the folder and fetch it again"
+        )
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        (partial / "RSICD_images").mkdir()
+        entries: list[dict] = []
+        for file in files:
+            _convert_file(file, partial / "RSICD_images", entries)
+        content = {"images": entries, "dataset": "rsicd"}
+        (partial / "dataset_rsicd.json").write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+        partial.chmod(0o755)  # mkdtemp made it private; a data folder may be shared
+        if folder.exists():
+            shutil.rmtree(folder)
+        partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return folder
+
+
+def _convert_file(file: Path, image_folder: Path, entries: list[dict]) -> None:
+    """Write the pictures of one Parquet file and append its captions to `entries`."""
+    from pyarrow import ArrowInvalid
+    from pyarrow.parquet import ParquetFile
+
+    split = split_name(file.name.split("-")[0])
+    try:
+        with ParquetFile(file) as parquet:
+            absent = {"filename", "captions", "image"} - set(parquet.schema_arrow.names)
+            if absent:
+                raise DatasetError(f"{file}: the column {sorted(absent)[0]!r} is missing; this is not RSICD")
+            for batch in parquet.iter_batches(_ROWS_A_BATCH, columns=["filename", "captions", "image"]):
+                for row in batch.to_pylist():
+                    entries.append(_convert_row(row, split, image_folder, len(entries), file))
+    except ArrowInvalid as error:
+        raise DatasetError(
+            f"{file}: this is not a whole Parquet file; delete it and fetch it again"
+        ) from error
+
+
+def _convert_row(row: dict, split: str | None, image_folder: Path, image_id: int, file: Path) -> dict:
+    """Write one picture and return its entry in Karpathy's form."""
+    name = PurePosixPath(row["filename"]).name
+    content = (row["image"] or {}).get("bytes")
+    if not name or name == ".." or not content:
+        raise DatasetError(f"{file}: the row of {row['filename']!r} holds no picture; fetch the file again")
+    target = image_folder / name
+    if target.exists():
+        raise DatasetError(f"{file}: {name} stands in the data set twice; fetch the files again")
+    target.write_bytes(content)
+    sentences = [{"raw": caption, "imgid": image_id} for caption in row["captions"]]
+    return {"filename": name, "imgid": image_id, "split": split, "sentences": sentences}

@@ -1,0 +1,223 @@
+"""Pictures with captions: one form for RSICD, UCM, Sydney, the miniature and your own.
+
+`load_dataset` is the door, `CaptionDataset` what comes out of it; import both from here.
+"""
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from utils.caption_dataset import CaptionDataset, CaptionedImage
+from utils.dataset_checks import VerificationReport, name_a_few
+from utils.dataset_files import match_images
+from utils.dataset_formats import (
+    SPLITS,
+    Annotation,
+    DatasetError,
+    read_category_folders,
+    read_class_lists,
+    read_csv,
+    read_jsonl,
+    read_karpathy_json,
+)
+from utils.dataset_hub import fetch_rsicd
+
+__all__ = ["CaptionDataset", "CaptionedImage", "DatasetError", "VerificationReport", "load_dataset"]
+
+DATA_FOLDER = Path(__file__).resolve().parents[1] / "data"
+
+# UC Merced's 21 classes. Picture k of UCM-captions (1 to 2,100) belongs to class (k - 1) // 100 of them.
+# fmt: off
+UCM_CATEGORIES = (
+    "agricultural", "airplane", "baseballdiamond", "beach", "buildings", "chaparral", "denseresidential",
+    "forest", "freeway", "golfcourse", "harbor", "intersection", "mediumresidential", "mobilehomepark",
+    "overpass", "parkinglot", "river", "runway", "sparseresidential", "storagetanks", "tenniscourt",
+)
+# fmt: on
+
+
+def load_dataset(
+    name: str | Path,
+    data_dir: str | Path | None = None,
+    split: str | None = None,
+    class_lists: bool = False,
+) -> CaptionDataset:
+    """Load a published data set by its name, or your own pictures by the path of their captions.
+
+    Pictures that are listed but not on the disk are left out, with a warning that counts and names them; they
+    stand in `missing`. A file may differ from the list in its ending ("1.tif" listed, "1.jpg" there).
+
+    Args:
+        name: One of
+            "rsicd", "ucm", "sydney": the published JSON with its image folder. RSICD is fetched from the
+            Hugging Face Hub if `data_dir` is not given and no copy is in the data folder;
+            "miniature": the rendered stand-in, made on first use;
+            a .json in Karpathy's form, a .jsonl with `filename` and `captions`, or a .csv with `filename` and
+            `caption` (several rows of a file are several captions), each with `split` and `category` if known;
+            a folder with a folder for each category, with train, val and test above them or not.
+        data_dir: For a name: the folder of the data set, or the one above it (`data_dir/RSICD`,
+            `data_dir/UCM_captions`, `data_dir/Sydney_captions`, `data_dir/miniature`); by default `data` in
+            the checkout. For a captions file: the image folder, if it is not the folder of the file or
+            `images`, `imgs` or `RSICD_images` beside it.
+        split: Return this split only. Own pictures without splits have none until `with_random_splits`.
+        class_lists: For RSICD, take categories from the lists in `txtclasses_rsicd`: 31 classes, also for
+            pictures whose name says none, called as the lists are ("storage tanks"). Without them a category
+            is what stands before the underscore of the file name (30, "storagetanks"), None without one.
+
+    Returns:
+        The data set, in the order of the captions file.
+
+    Raises:
+        DatasetError: The data cannot be found or read; the message says where and what to do.
+    """
+    data_dir = None if data_dir is None else Path(data_dir)
+    if class_lists and name != "rsicd":
+        raise DatasetError(f"class_lists goes with 'rsicd' alone, not with {str(name)!r}")
+    if isinstance(name, str) and name in _PUBLISHED:
+        dataset = _load_published(_PUBLISHED[name], data_dir, class_lists)
+    else:
+        dataset = _load_own(Path(name), data_dir)
+    if split is not None:
+        dataset = dataset.split(split)
+    if dataset.missing:
+        absent = [item.name for item in dataset.missing]
+        warnings.warn(
+            f"{dataset.name}: {len(absent):,} of {len(dataset) + len(absent):,} listed images are not on the "
+            f"disk and are left out: {name_a_few(absent)}",
+            stacklevel=2,
+        )
+    return dataset
+
+
+def _category_before_underscore(filename: str) -> str | None:
+    """Return RSICD's category: "airport_1.jpg" is an airport, "00001.jpg" is not named."""
+    position = filename.find("_")
+    return filename[:position] if position > 0 else None
+
+
+def _category_of_ucm_number(filename: str) -> str | None:
+    """Return UCM's category by number: a hundred pictures for each of 21 classes, from 1.tif on."""
+    number = Path(filename).stem
+    if not number.isdecimal() or not 1 <= int(number) <= 100 * len(UCM_CATEGORIES):
+        return None
+    return UCM_CATEGORIES[(int(number) - 1) // 100]
+
+
+@dataclass(frozen=True)
+class _Published:
+    """Where a published data set has its parts, and how a file name tells the category."""
+
+    name: str
+    folder: str
+    annotations: str
+    images: str
+    category: Callable[[str], str | None]
+
+
+_PUBLISHED = {
+    published.name: published
+    for published in (
+        _Published("rsicd", "RSICD", "dataset_rsicd.json", "RSICD_images", _category_before_underscore),
+        _Published("ucm", "UCM_captions", "dataset.json", "imgs", _category_of_ucm_number),
+        _Published("sydney", "Sydney_captions", "dataset.json", "imgs", lambda filename: None),
+        _Published(
+            "miniature", "miniature", "dataset_rsicd.json", "RSICD_images", _category_before_underscore
+        ),
+    )
+}
+
+
+def _load_published(published: _Published, data_dir: Path | None, class_lists: bool) -> CaptionDataset:
+    """Read a data set in its published layout, and give each picture its category."""
+    folder = _find_published(published, data_dir)
+    path = folder / published.annotations
+    annotations, written_name = read_karpathy_json(path)
+    if published.name in ("ucm", "sydney") and written_name and written_name.lower() != published.name:
+        raise DatasetError(f"{path}: this is the data set {written_name!r}, not {published.name!r}")
+    classes = read_class_lists(folder / "txtclasses_rsicd") if class_lists else None
+
+    def category(filename: str) -> str | None:
+        return published.category(filename) if classes is None else classes.get(Path(filename).stem)
+
+    annotations = [replace(entry, category=category(entry.filename)) for entry in annotations]
+    return _with_images(annotations, [folder / published.images], published.name, SPLITS)
+
+
+def _find_published(published: _Published, data_dir: Path | None) -> Path:
+    """Return the folder of a published data set; make the miniature or fetch RSICD if it is to be had."""
+    top = DATA_FOLDER if data_dir is None else data_dir
+    is_default = top.resolve() == DATA_FOLDER
+    if published.name == "miniature" and is_default:
+        return _build_miniature(top / published.folder)
+    candidates = [top, top / published.folder, top / f"{published.folder}_hub"]
+    for folder in candidates:
+        if (folder / published.annotations).is_file():
+            return folder
+    if published.name == "miniature":
+        return _build_miniature(top / published.folder)
+    if published.name == "rsicd" and is_default:
+        return fetch_rsicd(top / f"{published.folder}_hub")
+    raise DatasetError(
+        f"{published.name} is not in {top} nor in {top / published.folder}: put {published.annotations} and the "
+        f"folder {published.images} into {top / published.folder}, or say with data_dir where they lie"
+    )
+
+
+def _build_miniature(folder: Path) -> Path:
+    """Make the miniature, or leave it as it is if it is whole and of today's making."""
+    from utils.miniature import build_miniature
+
+    return build_miniature(folder)
+
+
+def _load_own(path: Path, data_dir: Path | None) -> CaptionDataset:
+    """Read captions of one's own in any of the supported forms."""
+    if not path.exists() and data_dir is not None and not path.is_absolute():
+        path = data_dir / path
+    if not path.exists():
+        raise DatasetError(
+            f"there is no data set {str(path)!r}: give one of {', '.join(_PUBLISHED)}, or the path of a .json, "
+            ".jsonl or .csv of captions or of a folder with a folder for each category"
+        )
+    if path.is_dir():
+        published = sorted(path.glob("dataset*.json"))
+        if published:
+            raise DatasetError(f"{path} has its captions in {published[0].name}: give the path of that file")
+        return _with_images(read_category_folders(path), [path], path.name)
+    ending = path.suffix.lower()
+    if ending == ".json":
+        annotations = read_karpathy_json(path)[0]
+    elif ending == ".jsonl":
+        annotations = read_jsonl(path)
+    elif ending in (".csv", ".tsv"):
+        annotations = read_csv(path)
+    else:
+        raise DatasetError(f"{path}: captions must be a .json, .jsonl or .csv file, or a folder of pictures")
+    tops = [path.parent] if data_dir is None else [data_dir, path.parent]
+    folders = [top / inner for top in tops for inner in ("", "images", "imgs", "RSICD_images")]
+    return _with_images(annotations, folders, path.stem)
+
+
+def _with_images(
+    annotations: Sequence[Annotation], folders: Sequence[Path], name: str, splits: Sequence[str] = ()
+) -> CaptionDataset:
+    """Join annotations with the files of the folder that holds most of them, the first of equals."""
+    filenames = [entry.filename for entry in annotations]
+    found, folder = max(
+        ((match_images(filenames, folder), folder) for folder in folders), key=lambda match: len(match[0])
+    )
+    if not found:
+        places = ", ".join(str(folder) for folder in folders if folder.is_dir()) or str(folders[0])
+        raise DatasetError(
+            f"{name}: none of the {len(filenames):,} listed images, {filenames[0]!r} the first, is in {places}; "
+            "put them there or say with data_dir where they lie"
+        )
+    items, missing = [], []
+    for entry in annotations:
+        path = found.get(entry.filename)
+        item = CaptionedImage(
+            path or folder / entry.filename, entry.captions, entry.split, entry.category, name
+        )
+        (missing if path is None else items).append(item)
+    return CaptionDataset(items, name, missing, splits)

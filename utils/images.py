@@ -70,7 +70,9 @@ def read_image(path: str | Path) -> Image.Image:
             with Image.open(path) as image:
                 return to_rgb(ImageOps.exif_transpose(image))
     except FileNotFoundError:
-        raise ImageError(f"There is no image file at {path}; check the folder and the file's ending.") from None
+        raise ImageError(
+            f"There is no image file at {path}; check the folder and the file's ending."
+        ) from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError(f"{path} holds more pixels than is safe to decode at once ({error}).") from None
     except (OSError, SyntaxError, ValueError) as error:
@@ -112,7 +114,9 @@ def eval_transform(image: Image.Image, preprocessing: ImagePreprocessing) -> np.
     pixels = image_to_tensor(image)
     if tuple(pixels.shape[1:]) != (size, size):
         pixels = functional.resize(pixels, [size], interpolation=InterpolationMode.BICUBIC, antialias=True)
-        pixels = functional.center_crop(pixels, [size, size])
+        # Half a pixel too much goes to the bottom right, as in transformers (torchvision's own rounds).
+        top, left = (pixels.shape[1] - size) // 2, (pixels.shape[2] - size) // 2
+        pixels = functional.crop(pixels, top, left, size, size)
     return normalize(pixels, preprocessing)
 
 
@@ -277,9 +281,9 @@ def eval_batches(
         count = len(batch["index"])
         padding = batch_size - count
         mask = np.arange(batch_size) < count
-        yield {name: np.pad(a, [(0, padding)] + [(0, 0)] * (a.ndim - 1), "edge") for name, a in batch.items()} | {
-            "mask": mask
-        }
+        yield {
+            name: np.pad(a, [(0, padding)] + [(0, 0)] * (a.ndim - 1), "edge") for name, a in batch.items()
+        } | {"mask": mask}
 
 
 def _read_options(workers: int, batch_size: int) -> grain.ReadOptions:
@@ -301,4 +305,6 @@ def _check_train_arguments(dataset: CaptionDataset, batch_size: int, epochs: int
         raise ValueError(f"Training needs at least one epoch, not {epochs}.")
     bare = [item.name for item in dataset if not item.captions]
     if bare:
-        raise ValueError(f"{len(bare)} images have no caption to train on, the first is {bare[0]}; leave them out.")
+        raise ValueError(
+            f"{len(bare)} images have no caption to train on, the first is {bare[0]}; leave them out."
+        )

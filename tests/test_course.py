@@ -1,0 +1,118 @@
+"""The runner, on small notebooks of its own: parameters, failures, resuming, reports."""
+
+import json
+import subprocess
+import sys
+
+import nbformat
+import pytest
+
+from utils import course
+
+
+def write_notebook(path, code: str, parameters: str = "TIMES: int = 2  # how often") -> None:
+    cells = [nbformat.v4.new_code_cell(parameters), nbformat.v4.new_code_cell(code)]
+    cells[0].metadata["tags"] = ["parameters"]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(notebook, path)
+
+
+RECORD = "from utils.course import record\nrecord(baseline_top1=0.25 * TIMES)"
+
+
+@pytest.fixture
+def small_course(tmp_path):
+    """A course of two notebooks with one profile."""
+    (tmp_path / "nbs" / "profiles").mkdir(parents=True)
+    (tmp_path / "utils").mkdir()
+    write_notebook(tmp_path / "nbs" / "01_count.ipynb", RECORD)
+    write_notebook(
+        tmp_path / "nbs" / "02_count_again.ipynb", RECORD, "WORD: str = 'a'  # which\nTIMES: int = 1"
+    )
+    (tmp_path / "nbs" / "profiles" / "small.yaml").write_text(
+        "common:\n  TIMES: 3\n02_count_again:\n  WORD: b\n"
+    )
+    return tmp_path
+
+
+def metrics(root):
+    return json.loads((root / "runs" / "small" / "metrics.json").read_text())
+
+
+def test_profile_and_overrides_reach_the_notebooks_that_declare_them(small_course):
+    notebooks = course.course_notebooks(small_course)
+    profile = course.load_profile(small_course, "small")
+    assert course.resolve_parameters(notebooks, profile, {"TIMES": 4}) == {
+        "01_count": {"TIMES": 4},
+        "02_count_again": {"TIMES": 4, "WORD": "b"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("profile", "overrides", "sentence"),
+    [
+        ({"common": {"TIMS": 1}}, {}, r"TIMS \(common\)"),
+        ({"01_count": {"WORD": "b"}}, {}, r"WORD \(01_count\)"),
+        ({"07_none": {}}, {}, "07_none"),
+        ({}, {"EPOCS": 1}, r"EPOCS \(command line\)"),
+    ],
+)
+def test_unknown_names_are_refused(small_course, profile, overrides, sentence):
+    with pytest.raises(course.CourseError, match=sentence):
+        course.resolve_parameters(course.course_notebooks(small_course), profile, overrides)
+
+
+def test_a_run_leaves_notebooks_pages_metrics_and_summary_and_is_kept(small_course):
+    first = course.run_course(small_course, "small", {})
+    assert [outcome.status for outcome in first] == ["ok", "ok"]
+    assert metrics(small_course) == {
+        "01_count": {"baseline_top1": 0.75},
+        "02_count_again": {"baseline_top1": 0.75},
+    }
+    folder = small_course / "runs" / "small"
+    assert "baseline_top1 = 0.75" in (folder / "01_count.html").read_text()
+    assert "02_count_again" in (folder / "summary.md").read_text()
+
+    assert [outcome.status for outcome in course.run_course(small_course, "small", {})] == ["kept", "kept"]
+    changed = course.run_course(small_course, "small", {"WORD": "c"})
+    assert [outcome.status for outcome in changed] == ["kept", "ok"]
+    assert [o.status for o in course.run_course(small_course, "small", {}, only="01")] == ["ok"]
+    # What follows a notebook that ran again is out of date.
+    assert [o.status for o in course.run_course(small_course, "small", {})] == ["kept", "ok"]
+
+
+def test_the_first_failure_ends_the_run_and_is_kept_to_look_at(small_course, capsys):
+    write_notebook(
+        small_course / "nbs" / "01_count.ipynb", "print('so far')\nraise ValueError('broken here')"
+    )
+    outcomes = course.run_course(small_course, "small", {})
+    assert [outcome.status for outcome in outcomes] == ["failed"]
+    assert "cell" in outcomes[0].error and "broken here" in outcomes[0].error
+    assert "broken here" in capsys.readouterr().out
+    kept = (small_course / "runs" / "small" / "01_count.ipynb").read_text()
+    assert "so far" in kept
+    write_notebook(small_course / "nbs" / "01_count.ipynb", RECORD)
+    assert [o.status for o in course.run_course(small_course, "small", {})] == ["ok", "ok"]
+
+
+def test_an_unknown_profile_or_notebook_is_one_sentence(small_course):
+    with pytest.raises(course.CourseError, match="choose one of small"):
+        course.load_profile(small_course, "large")
+    with pytest.raises(course.CourseError, match="No notebook begins with '09'"):
+        course.run_course(small_course, "small", {}, only="09")
+
+
+def test_command_line_says_what_is_wrong_without_a_traceback(root):
+    call = [sys.executable, "-m", "utils.course", "--set", "NONSENSE=1"]
+    done = subprocess.run(call, cwd=root, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "NONSENSE" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_zero_shot_table_has_both_models():
+    scores = {f"{model}_top{k}": k / 20 for model in ("baseline", "finetuned") for k in (1, 3, 5, 10)}
+    table = course.zero_shot_table({"05_evaluate_zero_shot": scores})
+    assert "| baseline | 0.050 | 0.150 | 0.250 | 0.500 |" in table
+    assert "| fine-tuned | 0.050 |" in table
+    assert course.zero_shot_table({}) == ""

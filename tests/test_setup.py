@@ -1,0 +1,69 @@
+"""The set-up: one source of truth for versions, light imports, a README that names what exists."""
+
+import re
+import subprocess
+import sys
+import tomllib
+
+import pytest
+import yaml
+
+
+@pytest.fixture(scope="module")
+def pins(root) -> dict[str, str]:
+    lines = [line.split(";")[0].strip() for line in (root / "requirements.txt").read_text().splitlines()]
+    return dict(line.split("==") for line in lines if line and not line.startswith("#"))
+
+
+@pytest.fixture(scope="module")
+def project(root) -> dict:
+    return tomllib.loads((root / "pyproject.toml").read_text())["project"]
+
+
+def test_requirements_are_pins_without_addresses(root, pins):
+    text = (root / "requirements.txt").read_text()
+    assert "://" not in text and "--index" not in text
+    assert all(re.fullmatch(r"[\w.+!]+", version) for version in pins.values())
+
+
+def test_every_dependency_is_pinned_within_its_range(project, pins):
+    from packaging.requirements import Requirement
+
+    extras = project["optional-dependencies"]
+    for line in [*project["dependencies"], *extras["lab"], *extras["test"]]:
+        requirement = Requirement(line)
+        assert requirement.specifier.contains(pins[requirement.name]), line
+
+
+def test_ranges_admit_colab(project):
+    from packaging.requirements import Requirement
+
+    ranges = {Requirement(line).name: Requirement(line).specifier for line in project["dependencies"]}
+    colab = {
+        "jax": "0.7.2",
+        "optax": "0.2.8",
+        "orbax-checkpoint": "0.12.0",
+        "numpy": "2.1.0",
+        "transformers": "5.15.0",
+    }
+    assert {name: ranges[name].contains(version) for name, version in colab.items()} == dict.fromkeys(
+        colab, True
+    )
+
+
+def test_conda_environment_takes_the_same_pins(root):
+    environment = yaml.safe_load((root / "environment.yml").read_text())
+    plain = [entry for entry in environment["dependencies"] if isinstance(entry, str)]
+    assert {entry.split("=")[0] for entry in plain} == {"python", "pip"}
+    (from_pip,) = [entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict)]
+    assert from_pip[0] == "-r requirements.txt"
+
+
+@pytest.mark.parametrize(
+    "module", ["utils", "utils.datasets", "utils.miniature", "utils.evaluation", "utils.search", "utils.course",
+               "utils.plots", "utils.images"]
+)  # fmt: skip
+def test_import_is_light(module):
+    code = f"import sys, {module}; print([m for m in ('torch', 'jax', 'nmslib', 'transformers') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

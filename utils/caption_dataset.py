@@ -4,7 +4,6 @@ A picture keeps all that is known of it in one record, so nothing that a data se
 caption to another picture.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -47,7 +46,7 @@ class CaptionDataset(Sequence[CaptionedImage]):
         items: The pictures.
         name: What the data set is called in its summary.
         missing: Pictures that are listed but have no file, with the path where it was expected. They are
-            counted and named, and are not part of the row.
+            counted and named, and are not part of the row; a slice or a subset does not carry them on.
         splits: Names of splits that belong to the data set even if no picture is in them. Those of `items`
             and `missing` are added.
     """
@@ -121,7 +120,7 @@ class CaptionDataset(Sequence[CaptionedImage]):
         Raises:
             DatasetError: The data set has no such split; the message lists those it has.
         """
-        wanted = split_name(name)
+        wanted = name if name in self.splits else split_name(name)
         if not self.splits:
             raise DatasetError(
                 f"{self.name or 'this data set'} has no splits, so none is called {name!r}: "
@@ -131,12 +130,8 @@ class CaptionDataset(Sequence[CaptionedImage]):
             raise DatasetError(
                 f"{self.name or 'this data set'} has no split {name!r}; it has {', '.join(self.splits)}"
             )
-        return CaptionDataset(
-            (item for item in self._items if item.split == wanted),
-            name=f"{self.name} {wanted}".strip(),
-            missing=(item for item in self.missing if item.split == wanted),
-            splits=[wanted],
-        )
+        items, missing = self._of_split(wanted)
+        return CaptionDataset(items, f"{self.name} {wanted}".strip(), missing, splits=[wanted])
 
     def named(self) -> "CaptionDataset":
         """Return the pictures whose category is known."""
@@ -183,7 +178,7 @@ class CaptionDataset(Sequence[CaptionedImage]):
         fractions = {"train": 0.8, "val": 0.1, "test": 0.1} if fractions is None else dict(fractions)
         if min(fractions.values(), default=-1.0) < 0 or abs(sum(fractions.values()) - 1) > 1e-6:
             raise DatasetError(f"the fractions of the splits must be 0 or more and sum to 1, not {fractions}")
-        names, shares = list(fractions), np.array(list(fractions.values()))
+        names, shares = [split_name(name) for name in fractions], np.array(list(fractions.values()))
         given = np.zeros(len(names))
         items = list(self._items)
         order = self._shuffled_strata(np.random.default_rng(seed), by_split=False)
@@ -197,13 +192,13 @@ class CaptionDataset(Sequence[CaptionedImage]):
 
     def summary(self) -> str:
         """Return a table of images, captions, unique captions and categories for every split."""
-        parts = [(split, [item for item in self._items if item.split == split]) for split in self.splits]
-        unsplit = [item for item in self._items if item.split is None]
-        parts += [("no split", unsplit)] if unsplit else []
+        unsplit = any(item.split is None for item in self._items + self.missing)
+        names = [*self.splits, None] if unsplit else self.splits
+        parts = [(name or "no split", self._of_split(name)) for name in names]
         if len(parts) != 1:
-            parts.append(("all", list(self._items)))
+            parts.append(("all", (self._items, self.missing)))
         header = ("split", "images", "captions", "unique", "per image", "categories", "missing")
-        rows = [header, *(_summary_row(split, items, self.missing) for split, items in parts)]
+        rows = [header, *(_summary_row(label, *images) for label, images in parts)]
         widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
         lines = [self.name or "data set"]
         for row in rows:
@@ -231,6 +226,13 @@ class CaptionDataset(Sequence[CaptionedImage]):
         """Return a choice of the pictures under the same name, with the same known splits."""
         return CaptionDataset(items, self.name, splits=self.splits)
 
+    def _of_split(self, split: str | None) -> tuple[tuple[CaptionedImage, ...], tuple[CaptionedImage, ...]]:
+        """Return the pictures and the missing ones of a split, or of none."""
+        return (
+            tuple(item for item in self._items if item.split == split),
+            tuple(item for item in self.missing if item.split == split),
+        )
+
     def _shuffled_strata(self, rng: np.random.Generator, by_split: bool = True) -> np.ndarray:
         """Return the indices (len(self),) int64 sorted by category and split, shuffled within each."""
 
@@ -242,13 +244,13 @@ class CaptionDataset(Sequence[CaptionedImage]):
 
 
 def _summary_row(
-    split: str, items: list[CaptionedImage], missing: Sequence[CaptionedImage]
+    label: str, items: Sequence[CaptionedImage], missing: Sequence[CaptionedImage]
 ) -> tuple[str, ...]:
     """Return the cells of one row of the summary."""
-    counts = Counter(len(item.captions) for item in items)
+    lengths = sorted({len(item.captions) for item in items}) or [0]
+    per_image = f"{lengths[0]} to {lengths[-1]}" if len(lengths) > 1 else f"{lengths[0]}"
     captions = [caption for item in items for caption in item.captions]
-    per_image = str(min(counts, default=0)) if len(counts) < 2 else f"{min(counts)} to {max(counts)}"
-    absent = sum(split in (item.split or "no split", "all") for item in missing)
-    categories = len({item.category for item in items} - {None})
-    numbers = (len(items), len(captions), len(set(captions)))
-    return (split, *(f"{number:,}" for number in numbers), per_image, f"{categories:,}", f"{absent:,}")
+    categories = {item.category for item in items} - {None}
+    numbers = (len(items), len(captions), len(set(captions)), len(categories), len(missing))
+    images, total, unique, *rest = (f"{number:,}" for number in numbers)
+    return (label, images, total, unique, per_image, *rest)

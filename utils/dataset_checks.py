@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 if TYPE_CHECKING:
     from utils.datasets import CaptionedImage
@@ -150,5 +150,5 @@ def _inspect_file(path: Path) -> tuple[str, str]:
         with Image.open(io.BytesIO(content)) as image:
             image.load()
     except Exception as error:  # Pillow's plug-ins raise many kinds: OSError, SyntaxError, struct.error, ...
-        return digest, "not a picture" if isinstance(error, Image.UnidentifiedImageError) else str(error)
+        return digest, "not a picture" if isinstance(error, UnidentifiedImageError) else str(error)
     return digest, ""

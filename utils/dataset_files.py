@@ -95,9 +95,15 @@ def _find_subfolder(folder: Path, parent: str) -> Path | None:
 
 
 def walk_images(folder: Path) -> list[Path]:
-    """List every visible picture at and below a folder, sorted by path."""
+    """List every visible picture at and below a folder, through links too, sorted by path."""
     paths = []
-    for top, folders, files in os.walk(folder):
+    walked = set()
+    for top, folders, files in os.walk(folder, followlinks=True):
+        real = Path(top).resolve()
+        if real in walked:  # a link that leads back up
+            folders.clear()
+            continue
+        walked.add(real)
         folders[:] = [name for name in folders if not name.startswith(".")]
         paths += [Path(top, name) for name in files if _split_ending(name)[1] and not name.startswith(".")]
     return sorted(paths)

@@ -8,9 +8,10 @@ caption that is blank is left out.
 import csv
 import io
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePosixPath
 
 from utils.dataset_files import IMAGE_ENDINGS, walk_images
 
@@ -142,7 +143,8 @@ def read_csv(path: Path) -> list[Annotation]:
             )
         records = [_annotation_of_row(row, f"{path}, line {rows.line_num}") for row in rows]
     except csv.Error as error:
-        raise DatasetError(f"{path}, line {rows.line_num}: this is not valid CSV ({error})") from error
+        line = rows.reader.line_num
+        raise DatasetError(f"{path}, line {line}: this is not valid CSV ({error}); mend the line") from error
     return merge_repeated_names(records, path)
 
 
@@ -298,12 +300,11 @@ def _annotation_of_row(row: dict, where: str) -> Annotation:
 def _safe_name(filename: str, where: str) -> str:
     """Return a listed name in one spelling, and refuse one that would lead out of the image folder."""
     name = PurePosixPath(filename.replace("\\", "/"))
-    windows = PureWindowsPath(filename)
     if not name.name or "\0" in filename:
         raise DatasetError(
             f"{where}: the name of a picture ('filename') is missing or not a name: {filename!r}"
         )
-    if name.is_absolute() or windows.drive or ".." in name.parts:
+    if name.is_absolute() or ".." in name.parts or re.match("[A-Za-z]:", filename):
         raise DatasetError(
             f"{where}: {filename!r} leads out of the image folder; list pictures relative to that folder"
         )
@@ -314,7 +315,7 @@ def _read_text(path: Path) -> str:
     """Read a UTF-8 text file, with or without a byte order mark."""
     try:
         return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise DatasetError(f"{path}: there is no such file") from error
+    except OSError as error:
+        raise DatasetError(f"{path}: the file cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise DatasetError(f"{path}: the text is not UTF-8 (byte {error.start}); save it as UTF-8") from error

@@ -30,9 +30,9 @@ def fetch_rsicd(folder: Path) -> Path:
         snapshot = snapshot_download(RSICD_REPOSITORY, repo_type="dataset", allow_patterns="data/*.parquet")
     except Exception as error:  # offline mode, no route, a proxy's page, a full disk: each its own class
         raise DatasetError(
-            f"RSICD is not on this machine and the Hugging Face Hub cannot be reached ({type(error).__name__}): "
-            f"put dataset_rsicd.json and the folder RSICD_images into {folder.parent / 'RSICD'}, "
-            "or say with data_dir where they lie"
+            f"RSICD is not on this machine and could not be fetched from the Hugging Face Hub "
+            f"({type(error).__name__}): put dataset_rsicd.json and the folder RSICD_images into "
+            f"{folder.parent / 'RSICD'}, or say with data_dir where they lie"
         ) from error
     return convert_rsicd_parquet(Path(snapshot), folder)
 
@@ -69,9 +69,10 @@ def convert_rsicd_parquet(parquet_folder: Path, folder: Path) -> Path:
         content = {"images": entries, "dataset": "rsicd"}
         (partial / "dataset_rsicd.json").write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
         partial.chmod(0o755)  # mkdtemp made it private; a data folder may be shared
-        if folder.exists():
-            shutil.rmtree(folder)
         partial.rename(folder)
+    except OSError as error:
+        if not (folder / "dataset_rsicd.json").is_file():  # there if another process was first
+            raise DatasetError(f"{folder}: RSICD could not be written there ({error.strerror})") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return folder
@@ -99,7 +100,7 @@ def _convert_file(file: Path, image_folder: Path, entries: list[dict]) -> None:
 
 def _convert_row(row: dict, split: str | None, image_folder: Path, image_id: int, file: Path) -> dict:
     """Write one picture and return its entry in Karpathy's form."""
-    name = PurePosixPath(row["filename"]).name
+    name = PurePosixPath(row["filename"] or "").name
     content = (row["image"] or {}).get("bytes")
     if not name or name == ".." or not content:
         raise DatasetError(f"{file}: the row of {row['filename']!r} holds no picture; fetch the file again")
@@ -107,5 +108,5 @@ def _convert_row(row: dict, split: str | None, image_folder: Path, image_id: int
     if target.exists():
         raise DatasetError(f"{file}: {name} stands in the data set twice; fetch the files again")
     target.write_bytes(content)
-    sentences = [{"raw": caption, "imgid": image_id} for caption in row["captions"]]
+    sentences = [{"raw": caption, "imgid": image_id} for caption in row["captions"] or ()]
     return {"filename": name, "imgid": image_id, "split": split, "sentences": sentences}

@@ -72,14 +72,13 @@ def load_dataset(
         DatasetError: The data cannot be found or read; the message says where and what to do.
     """
     data_dir = None if data_dir is None else Path(data_dir)
-    if class_lists and name != "rsicd":
+    published = _PUBLISHED.get(name.lower()) if isinstance(name, str) else None
+    if class_lists and (published is None or published.name != "rsicd"):
         raise DatasetError(f"class_lists goes with 'rsicd' alone, not with {str(name)!r}")
-    if isinstance(name, str) and name in _PUBLISHED:
-        dataset = _load_published(_PUBLISHED[name], data_dir, class_lists)
-    else:
-        dataset = _load_own(Path(name), data_dir)
-    if split is not None:
-        dataset = dataset.split(split)
+    whole = (
+        _load_published(published, data_dir, class_lists) if published else _load_own(Path(name), data_dir)
+    )
+    dataset = whole if split is None else whole.split(split)
     if dataset.missing:
         absent = [item.name for item in dataset.missing]
         warnings.warn(
@@ -204,14 +203,14 @@ def _with_images(
 ) -> CaptionDataset:
     """Join annotations with the files of the folder that holds most of them, the first of equals."""
     filenames = [entry.filename for entry in annotations]
+    folders = [folder for folder in folders if folder.is_dir()] or folders[:1]
     found, folder = max(
         ((match_images(filenames, folder), folder) for folder in folders), key=lambda match: len(match[0])
     )
     if not found:
-        places = ", ".join(str(folder) for folder in folders if folder.is_dir()) or str(folders[0])
         raise DatasetError(
-            f"{name}: none of the {len(filenames):,} listed images, {filenames[0]!r} the first, is in {places}; "
-            "put them there or say with data_dir where they lie"
+            f"{name}: none of the {len(filenames):,} listed images, {filenames[0]!r} the first, is in "
+            f"{', '.join(map(str, folders))}; put them there or say with data_dir where they lie"
         )
     items, missing = [], []
     for entry in annotations:

@@ -1,0 +1,548 @@
+"""CLIP in Flax NNX: a vision and a text transformer that meet in one space (Radford et al. 2021).
+
+    model = CLIP.from_pretrained("openai/clip-vit-base-patch32")
+    images = model.encode_images(pixels)                      # (images, dim), of unit length
+    texts = model.encode_texts(tokenize(model.tokenizer, ["an airport", "a forest"]))
+    similarities = images @ texts.T
+
+Parameters are float32. ``dtype`` chooses what the transformers compute in; from the last layer norm on, the
+projection, norms, similarities and softmax are float32 whatever it is.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx, traverse_util
+
+from utils import pretrained
+from utils.images import ImagePreprocessing
+
+if TYPE_CHECKING:
+    from transformers import CLIPConfig, CLIPTextConfig, CLIPVisionConfig, PreTrainedTokenizerBase
+
+LENGTH_MULTIPLE = 8  # token batches come in few lengths, so that few shapes are compiled
+
+
+def quick_gelu(x: jax.Array) -> jax.Array:
+    """The approximation x * sigmoid(1.702 x) that OpenAI's CLIP was trained with (Hendrycks & Gimpel 2016)."""
+    return x * jax.nn.sigmoid(1.702 * x)
+
+
+ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
+    "quick_gelu": quick_gelu,
+    "gelu": partial(jax.nn.gelu, approximate=False),
+}
+
+
+def _linear(
+    inputs: int, outputs: int, deviation: float, *, dtype: Any, rngs: nnx.Rngs, use_bias: bool = True
+) -> nnx.Linear:
+    """A linear layer whose weights start normal with a given standard deviation."""
+    return nnx.Linear(
+        inputs,
+        outputs,
+        use_bias=use_bias,
+        kernel_init=nnx.initializers.normal(deviation),
+        dtype=dtype,
+        rngs=rngs,
+    )
+
+
+def _layer_norm(config: CLIPVisionConfig | CLIPTextConfig, *, dtype: Any, rngs: nnx.Rngs) -> nnx.LayerNorm:
+    """A layer norm; the variance is that of centred values, since E[x^2] - E[x]^2 loses digits."""
+    return nnx.LayerNorm(
+        config.hidden_size, epsilon=config.layer_norm_eps, use_fast_variance=False, dtype=dtype, rngs=rngs
+    )
+
+
+class Attention(nnx.Module):
+    """Multi-head self-attention (Vaswani et al. 2017)."""
+
+    def __init__(
+        self, config: CLIPVisionConfig | CLIPTextConfig, *, causal: bool, dtype: Any, rngs: nnx.Rngs
+    ) -> None:
+        width, factor = config.hidden_size, config.initializer_factor
+        self.heads, self.causal = config.num_attention_heads, causal
+        inner = factor * (2 * width * config.num_hidden_layers) ** -0.5
+        self.query = _linear(width, width, inner, dtype=dtype, rngs=rngs)
+        self.key = _linear(width, width, inner, dtype=dtype, rngs=rngs)
+        self.value = _linear(width, width, inner, dtype=dtype, rngs=rngs)
+        self.output = _linear(width, width, factor * width**-0.5, dtype=dtype, rngs=rngs)
+
+    def __call__(self, hidden: jax.Array) -> jax.Array:
+        """Maps (batch, tokens, width) to the same shape; a causal token sees itself and those before it."""
+        batch, tokens, width = hidden.shape
+        by_head = (batch, tokens, self.heads, width // self.heads)
+        query, key, value = (layer(hidden).reshape(by_head) for layer in (self.query, self.key, self.value))
+        mixed = jax.nn.dot_product_attention(query, key, value, is_causal=self.causal)
+        return self.output(mixed.reshape(batch, tokens, width))
+
+
+class Mlp(nnx.Module):
+    """Two linear layers with an activation between them, applied to each token by itself."""
+
+    def __init__(self, config: CLIPVisionConfig | CLIPTextConfig, *, dtype: Any, rngs: nnx.Rngs) -> None:
+        width, inner, factor = config.hidden_size, config.intermediate_size, config.initializer_factor
+        self.activation = config.hidden_act
+        self.expand = _linear(width, inner, factor * (2 * width) ** -0.5, dtype=dtype, rngs=rngs)
+        contract = factor * (2 * width * config.num_hidden_layers) ** -0.5
+        self.contract = _linear(inner, width, contract, dtype=dtype, rngs=rngs)
+
+    def __call__(self, hidden: jax.Array) -> jax.Array:
+        """Maps (batch, tokens, width) to the same shape."""
+        return self.contract(ACTIVATIONS[self.activation](self.expand(hidden)))
+
+
+class Block(nnx.Module):
+    """One transformer layer: attention and MLP, each behind a layer norm and added to its input (pre-LN)."""
+
+    def __init__(
+        self, config: CLIPVisionConfig | CLIPTextConfig, *, causal: bool, dtype: Any, rngs: nnx.Rngs
+    ) -> None:
+        self.attention_norm = _layer_norm(config, dtype=dtype, rngs=rngs)
+        self.attention = Attention(config, causal=causal, dtype=dtype, rngs=rngs)
+        self.mlp_norm = _layer_norm(config, dtype=dtype, rngs=rngs)
+        self.mlp = Mlp(config, dtype=dtype, rngs=rngs)
+
+    def __call__(self, hidden: jax.Array) -> jax.Array:
+        """Maps (batch, tokens, width) to the same shape."""
+        hidden = hidden + self.attention(self.attention_norm(hidden))
+        return hidden + self.mlp(self.mlp_norm(hidden))
+
+
+class Transformer(nnx.Module):
+    """Equal blocks in a row, their parameters stacked along a first axis of size ``layers``.
+
+    A scan over that axis compiles one block instead of all of them.
+    """
+
+    def __init__(
+        self, config: CLIPVisionConfig | CLIPTextConfig, *, causal: bool, dtype: Any, rngs: nnx.Rngs
+    ) -> None:
+        if config.hidden_act not in ACTIVATIONS:
+            raise ValueError(
+                f"The configuration asks for the activation {config.hidden_act!r}; there are "
+                f"{' and '.join(ACTIVATIONS)}."
+            )
+
+        @nnx.split_rngs(splits=config.num_hidden_layers)
+        @nnx.vmap(in_axes=0, out_axes=0)
+        def stack(rngs: nnx.Rngs) -> Block:
+            return Block(config, causal=causal, dtype=dtype, rngs=rngs)
+
+        self.blocks = stack(rngs)
+
+    def __call__(self, hidden: jax.Array) -> jax.Array:
+        """Maps (batch, tokens, width) to the same shape."""
+        definition, parameters = nnx.split(self.blocks)
+
+        def apply_block(hidden: jax.Array, layer: nnx.State) -> tuple[jax.Array, None]:
+            return nnx.merge(definition, layer)(hidden), None
+
+        return jax.lax.scan(apply_block, hidden, parameters)[0]
+
+
+class VisionTower(nnx.Module):
+    """The vision transformer: patches and a class token, of which the last is projected."""
+
+    def __init__(
+        self, config: CLIPVisionConfig, projection_dim: int, deviation: float, *, dtype: Any, rngs: nnx.Rngs
+    ) -> None:
+        width, factor = config.hidden_size, config.initializer_factor
+        self.image_size, self.patch_size = config.image_size, config.patch_size
+        self.channels, self.dtype = config.num_channels, dtype
+        positions = (self.image_size // self.patch_size) ** 2 + 1
+        start = nnx.initializers.normal(factor * config.initializer_range)
+        self.class_embedding = nnx.Param(factor * width**-0.5 * jax.random.normal(rngs.params(), (width,)))
+        self.patch_embedding = _linear(
+            self.patch_size**2 * self.channels,
+            width,
+            factor * config.initializer_range,
+            dtype=dtype,
+            rngs=rngs,
+            use_bias=False,
+        )
+        self.position_embedding = nnx.Param(start(rngs.params(), (positions, width), jnp.float32))
+        self.first_norm = _layer_norm(config, dtype=dtype, rngs=rngs)
+        self.transformer = Transformer(config, causal=False, dtype=dtype, rngs=rngs)
+        self.last_norm = _layer_norm(config, dtype=jnp.float32, rngs=rngs)
+        self.projection = _projection(width, projection_dim, deviation, rngs)
+
+    def __call__(self, pixels: jax.Array) -> jax.Array:
+        """Encodes images.
+
+        Args:
+            pixels: (batch, height, width, channels) float, normalised as the checkpoint's preprocessing says.
+
+        Returns:
+            (batch, dim) float32, not normalised.
+
+        Raises:
+            ValueError: If the images are not of the model's size.
+        """
+        size = (self.image_size, self.image_size, self.channels)
+        if pixels.ndim != 4 or pixels.shape[1:] != size:
+            raise ValueError(f"Images have the shape {pixels.shape}; the model takes (batch, *{size}).")
+        patches = self.patch_embedding(patchify(pixels, self.patch_size).astype(self.dtype))
+        batch, _, width = patches.shape
+        class_token = jnp.broadcast_to(self.class_embedding[...].astype(self.dtype), (batch, 1, width))
+        hidden = jnp.concatenate([class_token, patches], axis=1)
+        hidden = hidden + self.position_embedding[...].astype(self.dtype)
+        hidden = self.transformer(self.first_norm(hidden))
+        return self.projection(self.last_norm(hidden[:, 0]))
+
+
+class TextTower(nnx.Module):
+    """The text transformer, causal, of which the end-of-text token is projected."""
+
+    def __init__(
+        self, config: CLIPTextConfig, projection_dim: int, deviation: float, *, dtype: Any, rngs: nnx.Rngs
+    ) -> None:
+        self.end_of_text, self.dtype = config.eos_token_id, dtype
+        start = nnx.initializers.normal(0.02 * config.initializer_factor)
+        self.token_embedding = nnx.Embed(
+            config.vocab_size, config.hidden_size, embedding_init=start, dtype=dtype, rngs=rngs
+        )
+        positions = (config.max_position_embeddings, config.hidden_size)
+        self.position_embedding = nnx.Param(start(rngs.params(), positions, jnp.float32))
+        self.transformer = Transformer(config, causal=True, dtype=dtype, rngs=rngs)
+        self.last_norm = _layer_norm(config, dtype=jnp.float32, rngs=rngs)
+        self.projection = _projection(config.hidden_size, projection_dim, deviation, rngs)
+
+    def __call__(self, token_ids: jax.Array) -> jax.Array:
+        """Encodes texts; what stands behind the end-of-text token has no influence, whatever it is.
+
+        Args:
+            token_ids: (batch, length) integers, length at most the model's number of positions.
+
+        Returns:
+            (batch, dim) float32, not normalised.
+
+        Raises:
+            ValueError: If the texts are longer than the model's positions.
+        """
+        positions, _ = self.position_embedding.shape
+        if token_ids.ndim != 2 or token_ids.shape[1] > positions:
+            raise ValueError(
+                f"Token ids have the shape {token_ids.shape}; the model takes (batch, length) with a length of "
+                f"at most {positions}: truncate with `tokenize`."
+            )
+        hidden = self.token_embedding(token_ids)
+        hidden = hidden + self.position_embedding[: token_ids.shape[1]].astype(self.dtype)
+        hidden = self.transformer(hidden)
+        pooled = hidden[jnp.arange(len(token_ids)), end_of_text_positions(token_ids, self.end_of_text)]
+        return self.projection(self.last_norm(pooled))
+
+
+def _projection(width: int, dim: int, deviation: float, rngs: nnx.Rngs) -> nnx.Linear:
+    """The step into the common space, always in full float32: it is small, and what follows scales it by 100."""
+    return nnx.Linear(
+        width,
+        dim,
+        use_bias=False,
+        kernel_init=nnx.initializers.normal(deviation),
+        dtype=jnp.float32,
+        precision="highest",
+        rngs=rngs,
+    )
+
+
+def patchify(pixels: jax.Array, patch_size: int) -> jax.Array:
+    """Cuts images into square patches, row by row; a remainder at the right and lower edge is dropped.
+
+    A linear layer on these is the convolution with stride ``patch_size`` of the paper, as one matrix product.
+
+    Args:
+        pixels: (batch, height, width, channels).
+        patch_size: Height and width of a patch, in pixels.
+
+    Returns:
+        (batch, patches, patch_size * patch_size * channels).
+    """
+    batch, height, width, channels = pixels.shape
+    rows, columns = height // patch_size, width // patch_size
+    pixels = pixels[:, : rows * patch_size, : columns * patch_size]
+    grid = pixels.reshape(batch, rows, patch_size, columns, patch_size, channels)
+    return grid.transpose(0, 1, 3, 2, 4, 5).reshape(batch, rows * columns, -1)
+
+
+def end_of_text_positions(token_ids: jax.Array, end_of_text: int) -> jax.Array:
+    """Where each text is pooled: at its first end-of-text token, by transformers' rule.
+
+    Configurations written before transformers 4.31 name token 2, which is wrong for every published CLIP; they
+    mean the token with the highest id, as OpenAI's code does.
+
+    Args:
+        token_ids: (batch, length) integers.
+        end_of_text: ``eos_token_id`` of the text configuration.
+
+    Returns:
+        (batch,) integers.
+    """
+    return jnp.argmax(token_ids if end_of_text == 2 else token_ids == end_of_text, axis=-1)
+
+
+def normalize(embeddings: jax.Array) -> jax.Array:
+    """Scales embeddings (..., dim) to unit length."""
+    return embeddings / jnp.linalg.norm(embeddings, axis=-1, keepdims=True)
+
+
+@dataclass(frozen=True, eq=False)
+class Companions:
+    """What belongs to a model besides its parameters.
+
+    Hashed by identity: a compiled function is reused as long as a model keeps its companions.
+
+    Attributes:
+        config: transformers' configuration.
+        tokenizer: From texts to token ids; None if the checkpoint had none.
+        preprocessing: What the model expects of its images.
+    """
+
+    config: CLIPConfig
+    tokenizer: PreTrainedTokenizerBase | None
+    preprocessing: ImagePreprocessing
+
+
+class CLIP(nnx.Module):
+    """CLIP: `vision` and `text` towers and the temperature that scales their similarities.
+
+    Args:
+        config: Any CLIP configuration of transformers; its attention dropout, zero in every published
+            CLIP, is not applied.
+        rngs: The source of the random weights, drawn as transformers draws them.
+        dtype: What the transformers compute in, float32 or bfloat16.
+        tokenizer: The tokenizer that belongs to the text model.
+        preprocessing: What the images are prepared by; CLIP's own at the model's image size by default.
+    """
+
+    def __init__(
+        self,
+        config: CLIPConfig,
+        *,
+        rngs: nnx.Rngs,
+        dtype: Any = jnp.float32,
+        tokenizer: PreTrainedTokenizerBase | None = None,
+        preprocessing: ImagePreprocessing | None = None,
+    ) -> None:
+        image_size = config.vision_config.image_size
+        self.companions = Companions(config, tokenizer, preprocessing or ImagePreprocessing(image_size))
+        towers = ((VisionTower, config.vision_config), (TextTower, config.text_config))
+        self.vision, self.text = (
+            tower(
+                part,
+                config.projection_dim,
+                config.initializer_factor * part.hidden_size**-0.5,
+                dtype=dtype,
+                rngs=rngs,
+            )
+            for tower, part in towers
+        )
+        self.logit_scale = nnx.Param(jnp.asarray(config.logit_scale_init_value, jnp.float32))
+
+    @property
+    def config(self) -> CLIPConfig:
+        """The configuration, as transformers knows it."""
+        return self.companions.config
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerBase | None:
+        """The tokenizer of the checkpoint, or None."""
+        return self.companions.tokenizer
+
+    @property
+    def preprocessing(self) -> ImagePreprocessing:
+        """What the model expects of its images."""
+        return self.companions.preprocessing
+
+    def encode_images(self, pixels: jax.Array, normalize: bool = True) -> jax.Array:
+        """Encodes images (batch, height, width, channels) to (batch, dim) float32, of unit length by default."""
+        return _scaled(self.vision(pixels), normalize)
+
+    def encode_texts(self, token_ids: jax.Array, normalize: bool = True) -> jax.Array:
+        """Encodes token ids (batch, length) to (batch, dim) float32, of unit length by default."""
+        return _scaled(self.text(token_ids), normalize)
+
+    def logits(self, pixels: jax.Array, token_ids: jax.Array) -> jax.Array:
+        """Cosine similarities times the temperature; a softmax over the second axis compares the texts.
+
+        Args:
+            pixels: (images, height, width, channels) float.
+            token_ids: (texts, length) integers.
+
+        Returns:
+            (images, texts) float32.
+        """
+        images, texts = self.encode_images(pixels), self.encode_texts(token_ids)
+        return jnp.exp(self.logit_scale[...]) * jnp.matmul(images, texts.T, precision="highest")
+
+    @classmethod
+    def from_pretrained(cls, name_or_path: str | os.PathLike, dtype: Any = jnp.float32) -> CLIP:
+        """Loads a checkpoint of transformers' ``CLIPModel``.
+
+        Args:
+            name_or_path: A folder, or a name on the Hugging Face Hub such as ``openai/clip-vit-base-patch32``.
+            dtype: What the transformers compute in; parameters are float32, however they are stored.
+
+        Raises:
+            FileNotFoundError: If there is no such checkpoint, or it lacks a file.
+            ValueError: If its weights do not belong to its configuration.
+        """
+        folder = pretrained.find_folder(name_or_path)
+        config = pretrained.read_config(folder)
+        tokenizer = pretrained.read_tokenizer(folder, config.text_config.max_position_embeddings)
+        preprocessing = pretrained.read_preprocessing(folder, config.vision_config.image_size)
+        abstract = nnx.eval_shape(
+            lambda: cls(
+                config, rngs=nnx.Rngs(0), dtype=dtype, tokenizer=tokenizer, preprocessing=preprocessing
+            )
+        )
+        definition, state = nnx.split(abstract)
+        shapes = {path: leaf.shape for path, leaf in _flatten(state).items()}
+        weights = pretrained.read_weights(folder)
+        try:
+            parameters = pretrained.import_parameters(weights, shapes, config.vision_config.patch_size)
+        except ValueError as error:
+            raise ValueError(f"{folder}: {error}") from None
+        tree = traverse_util.unflatten_dict({path: jnp.asarray(a) for path, a in parameters.items()})
+        nnx.replace_by_pure_dict(state, tree)
+        return nnx.merge(definition, state)
+
+    def save_pretrained(self, folder: str | os.PathLike, weights_dtype: Any = np.float32) -> Path:
+        """Writes a checkpoint that transformers' ``CLIPModel`` and ``CLIPProcessor`` load.
+
+        Args:
+            folder: Where to write; files of an earlier checkpoint are replaced, others stay.
+            weights_dtype: The type of the stored weights; float16 halves the file, float32 is exact.
+
+        Returns:
+            The folder.
+        """
+        parameters = {path: np.asarray(leaf) for path, leaf in _flatten(nnx.state(self, nnx.Param)).items()}
+        weights = pretrained.export_parameters(parameters, self.config.vision_config.patch_size)
+        return pretrained.write_folder(
+            folder, self.config, weights, self.tokenizer, self.preprocessing, weights_dtype
+        )
+
+
+def _flatten(state: nnx.State) -> dict[tuple[str, ...], Any]:
+    return traverse_util.flatten_dict(nnx.to_pure_dict(state))
+
+
+def _scaled(embeddings: jax.Array, unit_length: bool) -> jax.Array:
+    return normalize(embeddings) if unit_length else embeddings
+
+
+def tokenize(
+    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], length: int | None = None
+) -> np.ndarray:
+    """Turns texts into token ids, padded to one length; what is too long is cut and keeps its end-of-text.
+
+    The causal mask makes padding harmless: a text gets the same embedding at any length that holds it.
+
+    Args:
+        tokenizer: The tokenizer of the checkpoint.
+        texts: The texts.
+        length: Tokens per text; by default the longest text decides, rounded up to a multiple of 8, up to
+            the number of positions of the model.
+
+    Returns:
+        (texts, length) int32.
+
+    Raises:
+        ValueError: If ``length`` is more than the model has positions.
+    """
+    limit = tokenizer.model_max_length
+    if length is not None and not 2 <= length <= limit:
+        raise ValueError(f"The length is {length}; it must be from 2 to {limit}, the positions of the model.")
+    if not len(texts):
+        return np.zeros((0, length or min(LENGTH_MULTIPLE, limit)), np.int32)
+    ids = tokenizer(list(texts), truncation=True, max_length=length or limit)["input_ids"]
+    if length is None:
+        longest = max(len(row) for row in ids)
+        length = min(-(-longest // LENGTH_MULTIPLE) * LENGTH_MULTIPLE, limit)
+    padded = np.full((len(ids), length), tokenizer.pad_token_id, np.int32)
+    for row, tokens in zip(padded, ids, strict=True):
+        row[: len(tokens)] = tokens
+    return padded
+
+
+@partial(jax.jit, static_argnums=0)
+def _embed(definition: nnx.GraphDef, parameters: nnx.State, inputs: jax.Array) -> jax.Array:
+    """Unit-length embeddings from one tower; equal towers with other weights share the compiled code."""
+    return normalize(nnx.merge(definition, parameters)(inputs))
+
+
+def embed_images(
+    model: CLIP, batches: Iterable[Mapping[str, np.ndarray]], progress: bool = False
+) -> np.ndarray:
+    """Embeds the images of an evaluation pipeline.
+
+    Args:
+        model: The model.
+        batches: Batches of equal shape with ``images`` (batch, size, size, 3) and, where rows are padding,
+            ``mask`` (batch,) that is False there.
+        progress: Whether to show a bar.
+
+    Returns:
+        (images, dim) float32 of unit length, without the padding.
+    """
+    from tqdm.auto import tqdm
+
+    definition, parameters = nnx.split(model.vision)
+    rows = [np.zeros((0, model.config.projection_dim), np.float32)]
+    for batch in tqdm(batches, desc="Images", unit="batch", disable=not progress):
+        embeddings = np.asarray(_embed(definition, parameters, batch["images"]))
+        rows.append(embeddings[batch["mask"]] if "mask" in batch else embeddings)
+    return np.concatenate(rows)
+
+
+def embed_texts(
+    model: CLIP, texts: Sequence[str], batch_size: int = 256, progress: bool = False
+) -> np.ndarray:
+    """Embeds texts, short ones together, so that one long text does not pad all others.
+
+    Args:
+        model: The model; it must have a tokenizer.
+        texts: Any number of texts.
+        batch_size: Texts encoded at once.
+        progress: Whether to show a bar.
+
+    Returns:
+        (texts, dim) float32 of unit length, in the order of the texts.
+
+    Raises:
+        ValueError: If the model has no tokenizer.
+    """
+    from tqdm.auto import tqdm
+
+    if model.tokenizer is None:
+        raise ValueError("The model has no tokenizer; load it from a checkpoint folder that holds one.")
+    definition, parameters = nnx.split(model.text)
+    token_ids = tokenize(model.tokenizer, texts)
+    lengths = _content_lengths(token_ids, model.tokenizer.pad_token_id)
+    order = np.argsort(lengths, kind="stable")
+    rows = min(batch_size, max(LENGTH_MULTIPLE, 1 << max(len(texts) - 1, 0).bit_length()))
+    embeddings = np.zeros((len(texts), model.config.projection_dim), np.float32)
+    for start in tqdm(range(0, len(texts), rows), desc="Texts", unit="batch", disable=not progress):
+        chosen = order[start : start + rows]
+        length = min(-(-lengths[chosen].max() // LENGTH_MULTIPLE) * LENGTH_MULTIPLE, token_ids.shape[1])
+        batch = np.pad(token_ids[chosen, :length], [(0, rows - len(chosen)), (0, 0)], "edge")
+        embeddings[chosen] = np.asarray(_embed(definition, parameters, batch))[: len(chosen)]
+    return embeddings
+
+
+def _content_lengths(token_ids: np.ndarray, padding: int) -> np.ndarray:
+    """(texts,) the tokens up to the last that is not padding, and one more that may be both end and padding."""
+    filled = token_ids != padding
+    last = token_ids.shape[1] - np.argmax(filled[:, ::-1], axis=1)
+    return np.minimum(last + 1, token_ids.shape[1])

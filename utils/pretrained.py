@@ -1,0 +1,430 @@
+"""Checkpoint folders in transformers' format: finding, reading and writing them, with NumPy arrays only.
+
+A checkpoint folder holds ``config.json``, the weights, a tokenizer and ``preprocessor_config.json``. The weights
+carry transformers' names and torch's layouts; `PARAMETERS` says which of them becomes which parameter of
+`utils.clip.CLIP`. Three layouts differ: torch keeps a linear layer as (outputs, inputs) and JAX as (inputs,
+outputs); the patch convolution becomes one matrix; and the layers of a transformer, apart in a checkpoint, are
+stacked along a first axis here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from utils.images import ImagePreprocessing
+
+if TYPE_CHECKING:
+    from transformers import CLIPConfig, PreTrainedTokenizerBase
+
+ParameterPath = tuple[str, ...]
+
+# In the order of preference of transformers itself.
+WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json")
+WEIGHT_FILES += ("pytorch_model.bin", "pytorch_model.bin.index.json")
+
+
+@dataclass(frozen=True)
+class ParameterName:
+    """How one parameter is stored in a checkpoint.
+
+    Attributes:
+        path: Where it stands in `utils.clip.CLIP`.
+        name: transformers' name; ``{}`` stands for the layer number of a stacked parameter.
+        layout: ``same``; ``transposed`` for the matrix of a linear layer; ``patches`` for a convolution
+            (width, channels, patch, patch) that becomes a matrix (patch * patch * channels, width).
+    """
+
+    path: ParameterPath
+    name: str
+    layout: str = "same"
+
+    @property
+    def stacked(self) -> bool:
+        """Whether each layer has its own array in the checkpoint."""
+        return "{}" in self.name
+
+
+def _linear(path: ParameterPath, name: str) -> list[ParameterName]:
+    kernel = ParameterName((*path, "kernel"), f"{name}.weight", "transposed")
+    return [kernel, ParameterName((*path, "bias"), f"{name}.bias")]
+
+
+def _layer_norm(path: ParameterPath, name: str) -> list[ParameterName]:
+    return [
+        ParameterName((*path, "scale"), f"{name}.weight"),
+        ParameterName((*path, "bias"), f"{name}.bias"),
+    ]
+
+
+def _blocks(tower: str) -> list[ParameterName]:
+    path, name = (tower, "transformer", "blocks"), f"{tower}_model.encoder.layers.{{}}"
+    return [
+        *_layer_norm((*path, "attention_norm"), f"{name}.layer_norm1"),
+        *_linear((*path, "attention", "query"), f"{name}.self_attn.q_proj"),
+        *_linear((*path, "attention", "key"), f"{name}.self_attn.k_proj"),
+        *_linear((*path, "attention", "value"), f"{name}.self_attn.v_proj"),
+        *_linear((*path, "attention", "output"), f"{name}.self_attn.out_proj"),
+        *_layer_norm((*path, "mlp_norm"), f"{name}.layer_norm2"),
+        *_linear((*path, "mlp", "expand"), f"{name}.mlp.fc1"),
+        *_linear((*path, "mlp", "contract"), f"{name}.mlp.fc2"),
+    ]
+
+
+PARAMETERS: tuple[ParameterName, ...] = (
+    ParameterName(("logit_scale",), "logit_scale"),
+    ParameterName(("vision", "class_embedding"), "vision_model.embeddings.class_embedding"),
+    ParameterName(
+        ("vision", "patch_embedding", "kernel"), "vision_model.embeddings.patch_embedding.weight", "patches"
+    ),
+    ParameterName(("vision", "position_embedding"), "vision_model.embeddings.position_embedding.weight"),
+    *_layer_norm(("vision", "first_norm"), "vision_model.pre_layrnorm"),
+    *_blocks("vision"),
+    *_layer_norm(("vision", "last_norm"), "vision_model.post_layernorm"),
+    ParameterName(("vision", "projection", "kernel"), "visual_projection.weight", "transposed"),
+    ParameterName(("text", "token_embedding", "embedding"), "text_model.embeddings.token_embedding.weight"),
+    ParameterName(("text", "position_embedding"), "text_model.embeddings.position_embedding.weight"),
+    *_blocks("text"),
+    *_layer_norm(("text", "last_norm"), "text_model.final_layer_norm"),
+    ParameterName(("text", "projection", "kernel"), "text_projection.weight", "transposed"),
+)
+
+
+def _from_torch(array: np.ndarray, layout: str) -> np.ndarray:
+    if layout == "transposed":
+        return array.T
+    if layout == "patches":
+        return array.transpose(2, 3, 1, 0).reshape(-1, array.shape[0])
+    return array
+
+
+def _to_torch(array: np.ndarray, layout: str, patch_size: int) -> np.ndarray:
+    if layout == "transposed":
+        return array.T
+    if layout == "patches":
+        return array.reshape(patch_size, patch_size, -1, array.shape[-1]).transpose(3, 2, 0, 1)
+    return array
+
+
+def _torch_shape(parameter: ParameterName, shape: tuple[int, ...], patch_size: int) -> tuple[int, ...]:
+    """The shape of one stored array of a parameter whose own shape is given."""
+    empty = np.broadcast_to(np.float32(0), shape[1:] if parameter.stacked else shape)
+    return _to_torch(empty, parameter.layout, patch_size).shape
+
+
+def _stored_names(parameter: ParameterName, shape: tuple[int, ...]) -> list[str]:
+    return [parameter.name.format(i) for i in range(shape[0])] if parameter.stacked else [parameter.name]
+
+
+def import_parameters(
+    weights: Mapping[str, np.ndarray], shapes: Mapping[ParameterPath, tuple[int, ...]], patch_size: int
+) -> dict[ParameterPath, np.ndarray]:
+    """Turns a checkpoint's weights into the parameters of `utils.clip.CLIP`.
+
+    Args:
+        weights: Arrays by transformers' names, as `read_weights` gives them.
+        shapes: The shape of every parameter of the model.
+        patch_size: Height and width of a patch, in pixels.
+
+    Returns:
+        Float32 arrays by path.
+
+    Raises:
+        ValueError: If weights are missing, unknown, or of a shape that the configuration does not ask for.
+    """
+    expected = {
+        name: _torch_shape(parameter, shapes[parameter.path], patch_size)
+        for parameter in PARAMETERS
+        for name in _stored_names(parameter, shapes[parameter.path])
+    }
+    # Older checkpoints store the numbers 0, 1, 2, ... of the positions as if they were weights.
+    found = {name for name in weights if not name.endswith("position_ids")}
+    _refuse("lacks", sorted(expected.keys() - found), "configuration")
+    _refuse("has unknown", sorted(found - expected.keys()), "configuration")
+    wrong = [
+        f"{name} {tuple(weights[name].shape)} instead of {shape}"
+        for name, shape in expected.items()
+        if tuple(weights[name].shape) != shape
+    ]
+    _refuse("has wrongly shaped", wrong, "configuration")
+    parameters = {}
+    for parameter in PARAMETERS:
+        names = _stored_names(parameter, shapes[parameter.path])
+        arrays = [_from_torch(weights[name], parameter.layout).astype(np.float32) for name in names]
+        parameters[parameter.path] = np.stack(arrays) if parameter.stacked else arrays[0]
+    return parameters
+
+
+def _refuse(problem: str, names: list[str], source: str) -> None:
+    if names:
+        shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        raise ValueError(
+            f"The checkpoint {problem} weights ({shown}); take one whose weights belong to its {source}."
+        )
+
+
+def export_parameters(
+    parameters: Mapping[ParameterPath, np.ndarray], patch_size: int
+) -> dict[str, np.ndarray]:
+    """The inverse of `import_parameters`: arrays by transformers' names, in torch's layouts."""
+    weights = {}
+    for parameter in PARAMETERS:
+        array = np.asarray(parameters[parameter.path])
+        layers = array if parameter.stacked else [array]
+        for name, layer in zip(_stored_names(parameter, array.shape), layers, strict=True):
+            weights[name] = np.asarray(_to_torch(layer, parameter.layout, patch_size), order="C")
+    return weights
+
+
+def find_folder(name_or_path: str | os.PathLike) -> Path:
+    """Finds a checkpoint folder on disk, or fetches it from the Hugging Face Hub.
+
+    Args:
+        name_or_path: A folder with ``config.json``, or a Hub name such as ``openai/clip-vit-base-patch32``.
+
+    Returns:
+        The folder, for a Hub name the one in the local cache.
+
+    Raises:
+        FileNotFoundError: If there is no such folder and nothing could be fetched.
+    """
+    folder = Path(name_or_path).expanduser()
+    if folder.is_dir():
+        return folder
+    import huggingface_hub
+
+    name = str(name_or_path)
+    try:
+        patterns = ["*.json", "*.txt", "model*.safetensors"]
+        snapshot = Path(huggingface_hub.snapshot_download(name, allow_patterns=patterns))
+        if not any((snapshot / file).is_file() for file in WEIGHT_FILES):
+            huggingface_hub.snapshot_download(name, allow_patterns=["pytorch_model*.bin"])
+    except Exception as error:  # whatever the network, the Hub or its cache did, the way out is the same
+        raise FileNotFoundError(
+            f"{name!r} is no folder and could not be fetched from the Hugging Face Hub "
+            f"({type(error).__name__}); give a folder with config.json and model.safetensors, or a Hub name "
+            "such as 'openai/clip-vit-base-patch32' while there is a network."
+        ) from error
+    return snapshot
+
+
+def read_config(folder: Path) -> CLIPConfig:
+    """Reads ``config.json``.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        ValueError: If it describes something else than a CLIP.
+    """
+    path = folder / "config.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"{folder} has no config.json; give the folder of a CLIP checkpoint.")
+    from transformers import CLIPConfig
+
+    kind = _read_json(path).get("model_type")
+    if kind != "clip":
+        raise ValueError(f"{path} describes a model of type {kind!r}; give the folder of a 'clip'.")
+    return CLIPConfig.from_pretrained(folder)
+
+
+def read_weights(folder: Path) -> dict[str, np.ndarray]:
+    """Reads all weights of a checkpoint: one file or several, safetensors or pickled by torch.
+
+    Pickles are loaded with ``weights_only=True``, so that they cannot run code.
+
+    Args:
+        folder: A checkpoint folder.
+
+    Returns:
+        Arrays by transformers' names, of the dtype they are stored in (bfloat16 widened to float32).
+
+    Raises:
+        FileNotFoundError: If the folder holds no weights, or lacks a file that its index names.
+    """
+    main = next((folder / name for name in WEIGHT_FILES if (folder / name).is_file()), None)
+    if main is None:
+        raise FileNotFoundError(
+            f"{folder} holds no weights; it must have model.safetensors or pytorch_model.bin (or their shards "
+            "and index)."
+        )
+    files = [main]
+    if main.suffix == ".json":
+        files = [folder / name for name in sorted(set(_read_json(main)["weight_map"].values()))]
+    weights: dict[str, np.ndarray] = {}
+    for file in files:
+        if not file.is_file():
+            raise FileNotFoundError(f"{file} is missing, though {main.name} names it; download it again.")
+        weights |= _read_safetensors(file) if file.suffix == ".safetensors" else _read_pickle(file)
+    return weights
+
+
+def _read_safetensors(file: Path) -> dict[str, np.ndarray]:
+    import ml_dtypes
+    from safetensors import deserialize
+
+    # safetensors' own reader for NumPy does not know bfloat16.
+    dtypes = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": ml_dtypes.bfloat16}
+    dtypes |= {"I64": np.int64, "I32": np.int32}
+    try:
+        entries = deserialize(file.read_bytes())
+        return {
+            name: np.frombuffer(entry["data"], dtypes[entry["dtype"]]).reshape(entry["shape"])
+            for name, entry in entries
+        }
+    except Exception as error:
+        raise ValueError(f"{file} cannot be read as safetensors ({error}); download it again.") from error
+
+
+def _read_pickle(file: Path) -> dict[str, np.ndarray]:
+    import torch
+
+    try:
+        tensors = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:
+        first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(
+            f"{file} cannot be read as torch weights ({first_line}); download it again, or as safetensors."
+        ) from error
+    return {
+        name: (tensor.float() if tensor.is_floating_point() else tensor).numpy()
+        for name, tensor in tensors.items()
+    }
+
+
+def read_tokenizer(folder: Path, max_length: int) -> PreTrainedTokenizerBase | None:
+    """Reads the tokenizer of a checkpoint, or gives None if it has none.
+
+    Args:
+        folder: A checkpoint folder.
+        max_length: The number of positions of the text model: the tokenizer will truncate there.
+    """
+    if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.json")):
+        return None
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.model_max_length = min(tokenizer.model_max_length, max_length)
+    return tokenizer
+
+
+def read_preprocessing(folder: Path, image_size: int) -> ImagePreprocessing:
+    """Reads what the image processor of a checkpoint does; without one it is CLIP's own at the model's size.
+
+    Args:
+        folder: A checkpoint folder.
+        image_size: Height and width of the model's input, in pixels.
+
+    Raises:
+        ValueError: If the processor does not give square images.
+    """
+    path = folder / "preprocessor_config.json"
+    if path.is_file():
+        settings = _read_json(path)
+    elif (path := folder / "processor_config.json").is_file():  # where transformers 5 writes it
+        settings = _read_json(path).get("image_processor", {})
+    else:
+        return ImagePreprocessing(image_size)
+    crop = settings.get("crop_size") if settings.get("do_center_crop", True) else None
+    size = crop or settings.get("size") or image_size
+    if isinstance(size, dict):
+        sides = set(size.values())
+        if len(sides) != 1:
+            raise ValueError(f"{path} asks for images of {size}; only square images are supported.")
+        size = sides.pop()
+    values = {new: settings.get(f"image_{new}") for new in ("mean", "std")}
+    return ImagePreprocessing(int(size), **{name: tuple(value) for name, value in values.items() if value})
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not valid JSON ({error}); download it again.") from error
+
+
+def write_folder(
+    folder: str | os.PathLike,
+    config: CLIPConfig,
+    weights: Mapping[str, np.ndarray],
+    tokenizer: PreTrainedTokenizerBase | None,
+    preprocessing: ImagePreprocessing,
+    weights_dtype: Any = np.float32,
+) -> Path:
+    """Writes a checkpoint folder for transformers' ``CLIPModel`` and ``CLIPProcessor``.
+
+    Everything is written beside the folder first, so that a crash leaves no half of a checkpoint. Other files
+    of an existing folder stay.
+
+    Args:
+        folder: Where to write.
+        config: The model's configuration.
+        weights: Arrays by transformers' names.
+        tokenizer: The tokenizer, or None to write none.
+        preprocessing: What the model expects of its images.
+        weights_dtype: The type in which weights are stored; float16 halves the file.
+
+    Returns:
+        The folder.
+    """
+    from safetensors.numpy import save_file
+
+    dtype = np.dtype(weights_dtype)
+    folder = Path(folder).expanduser()
+    with written_whole(folder) as temporary:
+        settings = config.to_dict() | {"architectures": ["CLIPModel"], "dtype": dtype.name}
+        _write_json(temporary / "config.json", settings)
+        stored = {name: array.astype(dtype) for name, array in weights.items()}
+        save_file(stored, temporary / "model.safetensors", metadata={"format": "pt"})
+        if tokenizer is not None:
+            tokenizer.save_pretrained(temporary)
+        _write_json(temporary / "preprocessor_config.json", processor_settings(preprocessing))
+    return folder
+
+
+def processor_settings(preprocessing: ImagePreprocessing) -> dict[str, Any]:
+    """What ``preprocessor_config.json`` says, in the words of transformers 4 and 5."""
+    size = preprocessing.image_size
+    return {
+        "image_processor_type": "CLIPImageProcessor",
+        "processor_class": "CLIPProcessor",
+        "do_convert_rgb": True,
+        "do_resize": True,
+        "size": {"shortest_edge": size},
+        "resample": 3,  # bicubic
+        "do_center_crop": True,
+        "crop_size": {"height": size, "width": size},
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_normalize": True,
+        "image_mean": list(preprocessing.mean),
+        "image_std": list(preprocessing.std),
+    }
+
+
+@contextmanager
+def written_whole(folder: Path) -> Iterator[Path]:
+    """Gives an empty folder to write to, whose files become those of ``folder`` once all are written."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        yield temporary
+        temporary.chmod(0o755)  # mkdtemp makes it private
+        if folder.exists():
+            for file in sorted(temporary.iterdir()):
+                file.replace(folder / file.name)
+        else:
+            temporary.replace(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")

@@ -1,0 +1,441 @@
+"""Captions for the miniature: a small grammar, kept as data, that says only what the facts of a scene hold.
+
+The style is that of RSICD: short plain sentences in lower case, ended by " .", often the same sentence for many
+pictures. Words, quantities and sentence patterns stand in tables so that the same grammar can be written in another
+language.
+
+A pattern holds slots. `{main}`, `{first}`, `{second}` are the scene's main thing and two of the others;
+`{plane}`, `{swimming_pool}` and so on ask for a thing by its name. `{x}` is an indefinite phrase ("two white
+planes"), `{x.the}` a definite one ("the planes") and `{x.is}` the verb that agrees with it. A pattern is used only
+when the scene has all it asks for.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from utils.scene_facts import SceneFacts, Thing
+
+
+@dataclass(frozen=True)
+class Noun:
+    """A noun: singular, plural, and the measure words that some take ("piece of", "pieces of")."""
+
+    one: str
+    many: str
+    measure: tuple[str, str] | None = None
+
+
+_PIECE = ("piece of", "pieces of")
+
+NOUNS: dict[str, tuple[Noun, ...]] = {
+    "airport": (Noun("airport", "airports"),),
+    "baseball field": (
+        Noun("baseball field", "baseball fields"),
+        Noun("baseball diamond", "baseball diamonds"),
+    ),
+    "bare land": (Noun("bare land", "bare land", _PIECE), Noun("bareland", "bareland", _PIECE)),
+    "basketball court": (
+        Noun("basketball court", "basketball courts"),
+        Noun("basketball field", "basketball fields"),
+    ),
+    "beach": (Noun("beach", "beaches"), Noun("beach", "beach", _PIECE)),
+    "boat": (Noun("boat", "boats"),),
+    "bridge": (Noun("bridge", "bridges"),),
+    "building": (Noun("building", "buildings"), Noun("house", "houses")),
+    "car": (Noun("car", "cars"),),
+    "center": (Noun("center building", "center buildings"), Noun("center", "centers")),
+    "church": (Noun("church", "churches"),),
+    "commercial area": (
+        Noun("commercial area", "commercial areas"),
+        Noun("commercial district", "commercial districts"),
+    ),
+    "dense residential area": (Noun("dense residential area", "dense residential areas"),),
+    "desert": (Noun("desert", "desert", _PIECE),),
+    "dome": (Noun("dome", "domes"),),
+    "dune": (Noun("dune", "dunes"),),
+    "empty space": (Noun("empty parking space", "empty parking spaces"),),
+    "farmland": (Noun("farmland", "farmlands", _PIECE),),
+    "football field": (Noun("football field", "football fields"),),
+    "forest": (Noun("forest", "forest", _PIECE), Noun("forest", "forests")),
+    "fountain": (Noun("fountain", "fountains"),),
+    "glade": (Noun("glade", "glades"),),
+    "industrial area": (Noun("industrial area", "industrial areas"), Noun("factory", "factories")),
+    "lawn": (Noun("lawn", "lawns"),),
+    "loop": (Noun("loop", "loops"),),
+    "meadow": (Noun("meadow", "meadows", _PIECE),),
+    "medium residential area": (Noun("medium residential area", "medium residential areas"),),
+    "mountain": (Noun("mountain", "mountains"), Noun("mountain", "mountains", _PIECE)),
+    "ocean": (Noun("ocean", "oceans", _PIECE), Noun("sea", "seas")),
+    "park": (Noun("park", "parks"),),
+    "parking lot": (Noun("parking lot", "parking lots"),),
+    "path": (Noun("path", "paths"), Noun("trail", "trails")),
+    "pavilion": (Noun("pavilion", "pavilions"),),
+    "plane": (Noun("plane", "planes"), Noun("airplane", "airplanes")),
+    "plant": (Noun("plant", "plants"),),
+    "platform roof": (Noun("long roof", "long roofs"),),
+    "playground": (Noun("playground", "playgrounds"), Noun("ground track field", "ground track fields")),
+    "pond": (Noun("pond", "ponds"), Noun("lake", "lakes")),
+    "port": (Noun("port", "ports"), Noun("harbor", "harbors")),
+    "railway station": (Noun("railway station", "railway stations"), Noun("train station", "train stations")),
+    "resort": (Noun("resort", "resorts"),),
+    "ripple": (Noun("ripple", "ripples"),),
+    "river": (Noun("river", "rivers"),),
+    "road": (Noun("road", "roads"),),
+    "runway": (Noun("runway", "runways"),),
+    "school": (Noun("school", "schools"), Noun("campus", "campuses")),
+    "ship": (Noun("ship", "ships"),),
+    "snow": (Noun("snow", "snow", _PIECE),),
+    "sparse residential area": (Noun("sparse residential area", "sparse residential areas"),),
+    "square": (Noun("square", "squares"),),
+    "stadium": (Noun("stadium", "stadiums"),),
+    "storage tank": (Noun("storage tank", "storage tanks"),),
+    "swimming pool": (Noun("swimming pool", "swimming pools"),),
+    "tall building": (Noun("tall building", "tall buildings"),),
+    "terminal": (Noun("long building", "long buildings"), Noun("terminal building", "terminal buildings")),
+    "track": (Noun("railway track", "railway tracks"),),
+    "trail": (Noun("trail", "trails"),),
+    "train": (Noun("train", "trains"),),
+    "tree": (Noun("tree", "trees"),),
+    "umbrella": (Noun("umbrella", "umbrellas"),),
+    "valley": (Noun("valley", "valleys"),),
+    "viaduct": (Noun("viaduct", "viaducts"), Noun("overpass", "overpasses")),
+    "wave": (Noun("row of waves", "rows of waves"), Noun("wave", "waves")),
+}
+"""What each thing is called, the usual word first."""
+
+NUMBERS = {1: "a", 2: "two", 3: "three", 4: "four", 5: "five", 6: "six", 7: "seven", 8: "eight", 9: "nine"}
+"""Exact counts."""
+
+QUANTITIES: tuple[tuple[int, int, str], ...] = (
+    (3, 9, "several"),
+    (5, 20, "some"),
+    (10, 10**9, "many"),
+    (12, 10**9, "a lot of"),
+    (20, 10**9, "a large number of"),
+)
+"""Inexact counts: (fewest, most, words)."""
+
+VERBS = {"is": ("is", "are"), "has": ("has", "have"), "stands": ("stands", "stand"), "lies": ("lies", "lie")}
+"""Verbs, singular and plural."""
+
+AND = "and"
+
+LAYOUT_PATTERNS: dict[str, tuple[str, ...]] = {
+    "around": (
+        "{first} {first.is} around {main}",
+        "{first} and {second} are around {main}",
+        "{main} {main.is} surrounded by {first}",
+        "{main} {main.is} surrounded by {first} and {second}",
+        "{first} {first.stands} around {main.the}",
+    ),
+    "near": (
+        "{first} {first.is} near {main}",
+        "{first} and {second} are near {main}",
+        "{main} {main.is} near {first}",
+        "{main} {main.is} next to {first}",
+        "{main} {main.is} near {first} and {second}",
+        "{main} with {first} {main.is} near {second}",
+    ),
+    "two sides": (
+        "{first} {first.is} in two sides of {main}",
+        "{first} and {second} are in two sides of {main}",
+        "{first} {first.stands} on both sides of {main.the}",
+    ),
+    "in": (
+        "{first} {first.is} in {main}",
+        "{first} and {second} are in {main}",
+        "{main} with {first}",
+        "there {first.is} {first} and {second} in {main.the}",
+    ),
+}
+"""Patterns for how the others stand to the main thing, the usual ones first."""
+
+PLAIN_PATTERNS = ("it is {main}", "this is {main}", "there {main.is} {main} here")
+"""Patterns that name the main thing alone."""
+
+CATEGORY_PATTERNS: dict[str, tuple[str, ...]] = {
+    "airport": (
+        "{plane} {plane.is} parked next to {terminal} in an airport",
+        "{plane} {plane.is} parked in an airport",
+        "{plane} {plane.is} parked in an airport near {parking_lot}",
+        "{plane} {plane.is} near {terminal} with {parking_lot}",
+        "{plane} {plane.is} on the apron beside {runway}",
+        "an airport with {runway} and {plane}",
+    ),
+    "bareland": (
+        "it is {main}",
+        "{tree} {tree.is} near {main}",
+        "{main} with {trail} in it",
+        "{trail} {trail.is} winding through {main.the}",
+        "hardly anything grows on {main.the}",
+    ),
+    "baseballfield": (
+        "{main} {main.is} near {tree}",
+        "{main} {main.is} between {road} and {tree}",
+        "{building} and {tree} are around {main}",
+    ),
+    "beach": (
+        "{wave} {wave.is} between {main} and {ocean}",
+        "{main} {main.is} near {ocean}",
+        "{tree} {tree.is} near {main}",
+        "{main} {main.is} between {ocean} and {tree}",
+        "{building} {building.is} beside {main}",
+        "{umbrella} {umbrella.stands} on {main.the}",
+        "white waves are beating on {main.the}",
+    ),
+    "bridge": (
+        "{main} {main.is} over {river}",
+        "{main} {main.is} on {river} with {boat}",
+        "{building} {building.is} in two sides of {river} with {main} over it",
+        "{tree} {tree.is} in two sides of {river} with {main} over it",
+        "{river} with {main} over it",
+    ),
+    "center": (
+        "{tree} {tree.is} around {main}",
+        "{main} {main.is} near {parking_lot}",
+        "{main} {main.is} near {road}",
+    ),
+    "church": (
+        "{building} {building.is} near {main}",
+        "{building} {building.is} around {main}",
+        "{tree} {tree.is} near {main}",
+        "{main} with {dome} {main.is} near {building}",
+        "{main} {main.is} near {road}",
+    ),
+    "commercial": (
+        "{tall_building} {tall_building.is} in {main}",
+        "{tall_building} and {tree} are in {main}",
+        "{tall_building} {tall_building.stands} on both sides of the road",
+        "{car} {car.is} on the roads of {main}",
+    ),
+    "denseresidential": (
+        "{building} {building.is} in {main}",
+        "{building} and {tree} are in {main}",
+        "{building} {building.stands} close together in {main}",
+    ),
+    "mediumresidential": (
+        "{building} and {tree} are in {main}",
+        "{building} {building.is} in two sides of {road} in {main}",
+        "{building} with {swimming_pool} {building.is} in {main}",
+        "{building} with gardens are in {main}",
+    ),
+    "sparseresidential": (
+        "{building} {building.is} surrounded by {tree} in {main}",
+        "{building} and {tree} are in {main}",
+        "{building} with {swimming_pool} {building.is} in {main}",
+        "{building} {building.is} near {road} in {main}",
+        "{building} {building.is} surrounded by {tree}",
+    ),
+    "desert": (
+        "it is {main}",
+        "many sands form {main}",
+        "{first} {first.is} in {main}",
+        "wind has drawn {first} in {main.the}",
+    ),
+    "farmland": (
+        "it is {main}",
+        "{main} {main.is} orderly together",
+        "{main} {main.is} near {road}",
+        "{building} {building.is} near {main}",
+        "{main} in different colors {main.is} together",
+    ),
+    "forest": (
+        "many green trees form {main}",
+        "it is {main}",
+        "many trees are in {main}",
+        "{path} {path.is} winding through {main}",
+        "{glade} {glade.is} in the middle of {main.the}",
+    ),
+    "industrial": (
+        "{building} {building.is} in {main}",
+        "{building} and {tree} are in {main}",
+        "{building} {building.is} near {road} in {main}",
+        "large buildings with long roofs {main.stands} in {main}",
+    ),
+    "meadow": (
+        "it is {main}",
+        "{tree} {tree.is} in one side of {main}",
+        "{path} {path.is} through {main}",
+        "{main.the} {main.is} wide and flat",
+    ),
+    "mountain": (
+        "it is {main}",
+        "{snow} {snow.is} on {main}",
+        "{valley} {valley.is} between {main}",
+        "{main.the} {main.is} steep and wide",
+    ),
+    "park": (
+        "{tree} and {pond} are in {main}",
+        "{pond} {pond.is} in {main} with {tree}",
+        "{building} {building.is} around {main}",
+        "{main} with {pond} {main.is} surrounded by {building}",
+    ),
+    "parking": (
+        "{car} {car.is} in {main}",
+        "{car} {car.is} parked in {main}",
+        "{car} {car.is} in {main} near {building}",
+        "{car} {car.is} in {main} with {tree}",
+        "{car} {car.is} parked in orderly rows in {main}",
+        "{car} {car.is} in {main} with many empty spaces",
+    ),
+    "playground": (
+        "{football_field} {football_field.is} in {main}",
+        "{main} with {football_field} in it {main.is} near {tree}",
+        "{tree} {tree.is} around {main}",
+        "{main} {main.is} next to {basketball_court}",
+    ),
+    "pond": (
+        "{tree} {tree.is} around {main}",
+        "{main} {main.is} near {road}",
+        "{building} and {tree} are near {main}",
+    ),
+    "port": (
+        "{boat} {boat.is} in {main}",
+        "{ship} {ship.is} in {main}",
+        "{boat} {boat.is} in {main} near {building}",
+        "{ship} {ship.is} in {main} near {building}",
+        "{boat} {boat.is} orderly in rows in {main}",
+        "{ship} {ship.lies} at the quay of {main}",
+    ),
+    "railwaystation": (
+        "{building} {building.is} in two sides of {main}",
+        "{building} and {tree} are in two sides of {main}",
+        "{platform_roof} {platform_roof.is} in {main}",
+        "{train} {train.is} in {main}",
+        "{main} with {track} and {platform_roof}",
+    ),
+    "resort": (
+        "{building} and {swimming_pool} are in {main}",
+        "{building} with {swimming_pool} {building.is} in {main} near {beach}",
+        "{tree} and {building} are in {main}",
+        "{main} with {swimming_pool} {main.is} near {beach}",
+    ),
+    "river": (
+        "{tree} {tree.is} in two sides of {main}",
+        "{main} flows between {tree}",
+        "{boat} {boat.is} on {main}",
+    ),
+    "school": (
+        "{building} and {playground} are in {main}",
+        "{building} with {playground} and {tree} {building.is} in {main}",
+        "{building} and {basketball_court} are in {main}",
+        "{playground} {playground.is} near {building} in {main}",
+    ),
+    "square": (
+        "{building} {building.is} around {main}",
+        "{main} with {fountain} {main.is} surrounded by {building}",
+        "{lawn} {lawn.is} in {main}",
+        "{fountain} {fountain.is} in the middle of {main}",
+    ),
+    "stadium": (
+        "{main} {main.is} near {parking_lot}",
+        "{main} {main.is} surrounded by {tree}",
+        "{main} {main.is} surrounded by {tree} and {parking_lot}",
+        "{building} {building.is} near {main}",
+    ),
+    "storagetanks": (
+        "{main} {main.is} near {road}",
+        "{main} {main.is} near {tree}",
+        "{main} {main.stands} in a factory",
+        "{main} {main.is} in a piece of ground near {building}",
+    ),
+    "viaduct": (
+        "{tree} {tree.is} near {main}",
+        "{main} with {loop}",
+        "{car} {car.is} on {main}",
+        "{building} and {tree} are near {main}",
+    ),
+}
+"""Patterns that only one category uses, the usual ones first."""
+
+_SLOT = re.compile(r"\{(\w+)(?:\.(\w+))?\}")
+
+# How many different captions the five of an image are, in RSICD's train split: 1 in 52 % of the images, and so on.
+_DISTINCT_ODDS = (0.52, 0.16, 0.15, 0.11, 0.06)
+
+
+def write_captions(facts: SceneFacts, rng: np.random.Generator) -> list[str]:
+    """Writes five captions of a scene, some or all of them the same, as RSICD's annotators did.
+
+    Args:
+        facts: What the scene shows.
+        rng: Decides wording and repetition.
+
+    Returns:
+        Five sentences that end with " .".
+    """
+    wanted = 1 + int(rng.choice(5, p=_DISTINCT_ODDS))
+    distinct: list[str] = []
+    for _ in range(60):
+        caption = write_caption(facts, rng)
+        if caption not in distinct:
+            distinct.append(caption)
+        if len(distinct) == wanted:
+            break
+    repeats = rng.integers(len(distinct), size=5 - len(distinct))
+    return [*distinct, *(distinct[index] for index in sorted(repeats))]
+
+
+def write_caption(facts: SceneFacts, rng: np.random.Generator) -> str:
+    """Writes one caption of a scene."""
+    usual = bool(rng.random() < 0.5)  # the annotators' stock phrases, or a closer description
+    others = list(facts.others)
+    if not usual and len(others) > 1 and rng.random() < 0.5:
+        others = [others[index] for index in rng.permutation(len(others))]
+    things = {thing.name.replace(" ", "_"): thing for thing in others}
+    things |= {"main": facts.main} | dict(zip(("first", "second"), others, strict=False))
+    patterns = _patterns(facts, things, rng)
+    index = min(int(rng.exponential(1.2)), len(patterns) - 1) if usual else int(rng.integers(len(patterns)))
+    phrases = {name: _phrase(thing, usual, rng) for name, thing in things.items()}
+    sentence = _SLOT.sub(lambda slot: _fill(slot, things, phrases), patterns[index])
+    return f"{sentence} ."
+
+
+def _patterns(facts: SceneFacts, things: dict[str, Thing], rng: np.random.Generator) -> list[str]:
+    """The patterns whose slots this scene can fill, the usual ones first."""
+    tables: Sequence[tuple[str, ...]] = (CATEGORY_PATTERNS[facts.category], LAYOUT_PATTERNS[facts.layout])
+    if rng.random() < 0.15:
+        tables = (*tables, PLAIN_PATTERNS)
+    return [
+        pattern
+        for table in tables
+        for pattern in table
+        if all(slot.group(1) in things for slot in _SLOT.finditer(pattern))
+    ] or list(PLAIN_PATTERNS)
+
+
+def _phrase(thing: Thing, usual: bool, rng: np.random.Generator) -> tuple[str, str]:
+    """An indefinite and a definite phrase for a thing: ("two white planes", "the planes")."""
+    nouns = NOUNS[thing.name]
+    noun = nouns[0] if usual or rng.random() < 0.5 else nouns[int(rng.integers(len(nouns)))]
+    plural = thing.count > 1
+    head = noun.many if plural else noun.one
+    adjectives = [
+        word for word in (thing.shape, thing.color) if word and rng.random() < (0.3 if usual else 0.6)
+    ]
+    described = " ".join([*adjectives, head])
+    if noun.measure:
+        described = f"{noun.measure[plural]} {described}"
+    return _with_quantity(thing.count, described, usual, rng), f"the {head}"
+
+
+def _with_quantity(count: int, described: str, usual: bool, rng: np.random.Generator) -> str:
+    """Puts a true quantity before a described noun."""
+    if count == 1:
+        return f"{'an' if described[0] in 'aeiou' else 'a'} {described}"
+    fitting = [words for low, high, words in QUANTITIES if low <= count <= high]
+    if count <= 4 or (count in NUMBERS and not usual and rng.random() < 0.3) or not fitting:
+        fitting = [NUMBERS[count]]
+    return f"{fitting[0] if usual else fitting[int(rng.integers(len(fitting)))]} {described}"
+
+
+def _fill(slot: re.Match, things: dict[str, Thing], phrases: dict[str, tuple[str, str]]) -> str:
+    name, form = slot.groups()
+    if form is None:
+        return phrases[name][0]
+    if form == "the":
+        return phrases[name][1]
+    return VERBS[form][things[name].count > 1]

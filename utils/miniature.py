@@ -1,0 +1,197 @@
+"""The miniature: a rendered stand-in for RSICD, for machines without the real pictures.
+
+It has RSICD's 30 categories, file names, folder layout and JSON form, so that the loader of the real data set reads
+it unchanged. The same seed gives the same pixels, however many processes draw them.
+
+Run `python -m utils.miniature` to build it in data/miniature/.
+"""
+
+import argparse
+import hashlib
+import json
+import multiprocessing
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from utils.grammar import write_captions
+from utils.scenes import CATEGORIES, render_scene
+
+__all__ = ["CATEGORIES", "IMAGES_PER_SPLIT", "build_miniature"]
+
+DEFAULT_FOLDER = Path(__file__).resolve().parents[1] / "data" / "miniature"
+IMAGES_PER_SPLIT = {"train": 36, "val": 6, "test": 10}
+"""Named images of each category in each split."""
+
+_UNNAMED_SHARE = 0.06
+_JPEG_QUALITY = 90
+_STAMP = "miniature.json"
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One picture to draw: everything a worker needs to know."""
+
+    folder: Path
+    filename: str
+    category: str
+    split: str
+    seed: tuple[int, ...]
+
+
+def build_miniature(
+    folder: Path | None = None,
+    seed: int = 0,
+    images_per_split: Mapping[str, int] | None = None,
+    progress: bool = True,
+    workers: int | None = None,
+) -> Path:
+    """Builds the miniature data set unless it is there already.
+
+    The folder appears only when everything in it is complete. A folder that was built with other parameters, or by
+    an earlier version of the drawing code, is built anew.
+
+    Args:
+        folder: Where; data/miniature in the checkout by default.
+        seed: Another seed gives other pictures and captions.
+        images_per_split: Named images of each category, by default 36 train, 6 val and 10 test. Unnamed images (a
+            number for a name, as RSICD has them) come on top in the test split, about 6 % of it.
+        progress: Whether to show a progress bar.
+        workers: Processes to draw with; by default as many as there are usable cores.
+
+    Returns:
+        The folder, which holds dataset_rsicd.json, RSICD_images/ and txtclasses_rsicd/.
+
+    Raises:
+        FileExistsError: If the folder holds something that is not a miniature.
+    """
+    folder = Path(folder or DEFAULT_FOLDER)
+    counts = dict(IMAGES_PER_SPLIT if images_per_split is None else images_per_split)
+    stamp = json.dumps({"seed": seed, "images_per_split": counts, "code": _code_version()})
+    if _stamp_of(folder) == stamp:
+        return folder
+    if folder.exists() and _stamp_of(folder) is None and any(folder.iterdir()):
+        raise FileExistsError(
+            f"{folder} holds files that are not a miniature; move them away or name another folder."
+        )
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        draft.chmod(0o755)
+        _draw_all(draft, _plan(draft, seed, counts), workers or _usable_cores(), progress)
+        (draft / _STAMP).write_text(stamp, encoding="utf-8")
+        if folder.exists():
+            shutil.rmtree(folder)
+        draft.rename(folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return folder
+
+
+def _usable_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _stamp_of(folder: Path) -> str | None:
+    stamp = folder / _STAMP
+    return stamp.read_text(encoding="utf-8") if stamp.is_file() else None
+
+
+def _code_version() -> str:
+    """A hash of the sources that decide pixels and captions."""
+    here = Path(__file__).parent
+    sources = sorted([*here.glob("scene*.py"), here / "grammar.py", here / "miniature.py"])
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
+
+
+def _plan(folder: Path, seed: int, counts: Mapping[str, int]) -> list[_Job]:
+    """Lists all pictures in the order of their numbers."""
+    jobs = []
+    for label, category in enumerate(CATEGORIES):
+        splits = [split for split, count in counts.items() for _ in range(count)]
+        for number, split in enumerate(splits, start=1):
+            jobs.append(_Job(folder, f"{category}_{number}.jpg", category, split, (seed, label, number)))
+    unnamed = round(counts.get("test", 0) * len(CATEGORIES) * _UNNAMED_SHARE / (1 - _UNNAMED_SHARE))
+    chooser = np.random.default_rng([seed, len(CATEGORIES)])
+    for number, label in enumerate(chooser.integers(len(CATEGORIES), size=unnamed), start=1):
+        job_seed = (seed, int(label), 100_000 + number)
+        jobs.append(_Job(folder, f"{number:05d}.jpg", CATEGORIES[label], "test", job_seed))
+    return jobs
+
+
+def _draw_all(folder: Path, jobs: list[_Job], workers: int, progress: bool) -> None:
+    """Draws all pictures, in processes if there are several, and writes captions and class lists."""
+    (folder / "RSICD_images").mkdir()
+    bar = tqdm(total=len(jobs), desc="drawing the miniature", unit="image", disable=not progress)
+    with bar:
+        captions = []
+        for drawn in _results(jobs, workers):
+            captions.append(drawn)
+            bar.update()
+    _write_annotations(folder, jobs, captions)
+    lists = folder / "txtclasses_rsicd"
+    lists.mkdir()
+    for category in CATEGORIES:
+        names = [job.filename for job in jobs if job.category == category]
+        (lists / f"{category}.txt").write_text("\n".join(names) + "\n", encoding="utf-8")
+
+
+def _results(jobs: list[_Job], workers: int):
+    """Yields the captions of each job in order."""
+    if workers == 1:
+        yield from map(_draw, jobs)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        yield from pool.map(_draw, jobs, chunksize=8)
+
+
+def _draw(job: _Job) -> list[str]:
+    """Draws one picture, saves it and returns its captions."""
+    rng = np.random.default_rng(job.seed)
+    picture, facts = render_scene(job.category, rng)
+    picture.save(job.folder / "RSICD_images" / job.filename, quality=_JPEG_QUALITY)
+    return write_captions(facts, rng)
+
+
+def _write_annotations(folder: Path, jobs: list[_Job], captions: list[list[str]]) -> None:
+    """Writes dataset_rsicd.json in the published (Karpathy) form."""
+    images = []
+    for number, (job, sentences) in enumerate(zip(jobs, captions, strict=True)):
+        first = number * 5
+        images.append(
+            {
+                "filename": job.filename,
+                "imgid": number,
+                "sentences": [
+                    {"tokens": raw.rstrip(" .").split(), "raw": raw, "imgid": number, "sentid": first + index}
+                    for index, raw in enumerate(sentences)
+                ],
+                "split": job.split,
+                "sentids": list(range(first, first + len(sentences))),
+            }
+        )
+    text = json.dumps({"images": images, "dataset": "rsicd-miniature"})
+    (folder / "dataset_rsicd.json").write_text(text, encoding="utf-8")
+
+
+def main() -> None:
+    """Builds the miniature from the command line."""
+    parser = argparse.ArgumentParser(description="Draws the miniature data set.")
+    parser.add_argument(
+        "folder", nargs="?", type=Path, default=DEFAULT_FOLDER, help="where (default: %(default)s)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="another seed gives other pictures")
+    arguments = parser.parse_args()
+    print(build_miniature(arguments.folder, arguments.seed))
+
+
+if __name__ == "__main__":
+    main()

@@ -111,9 +111,9 @@ def test_rsicd_class_lists_name_every_picture(rsicd, shared):
 
 
 def test_rsicd_loads_fast(shared):
-    start = time.perf_counter()
+    start = time.process_time()  # the processor's time, which other work on the machine does not stretch
     load_dataset("rsicd", shared / "data", split="test")
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
 
 
 def test_ucm_is_found_although_the_list_says_tif(shared):
@@ -167,6 +167,8 @@ def test_verify_finds_the_picture_that_rsicd_has_twice(rsicd):
 def test_another_data_set_in_the_place_of_this_one_is_refused(shared):
     with pytest.raises(DatasetError, match=r"'UCM', not 'sydney'"):
         load_dataset("sydney", shared / "data/UCM_captions")
+    with pytest.raises(DatasetError, match=r"'rsicd', not 'miniature'"):
+        load_dataset("miniature", shared / "data/RSICD")
 
 
 def test_a_missing_published_set_says_where_to_put_it(tmp_path):
@@ -284,12 +286,12 @@ def test_a_caption_never_slips_to_another_picture(tmp_path):
         rng = random.Random(seed)
         folder = tmp_path / str(seed)
         listed_endings, disk_endings = [".tif", ".jpg", ".png", ""], [".jpg", ".png", ".JPG", ".bmp"]
-        entries, on_disk = [], {}
+        entries, on_disk, captions_of = [], {}, {}
         for number in range(40):
             stem = rng.choice(["", "north/", "south/"]) + rng.choice(["a_", "é", "x.2015_"]) + str(number)
             if rng.random() < 0.8:
                 on_disk[stem] = picture(folder / (stem + rng.choice(disk_endings)), number)
-            captions = [f"{stem} {k}" for k in range(rng.choice([0, 1, 2, 5, 7]))]
+            captions = captions_of[stem] = [f"{stem} {k}" for k in range(rng.choice([0, 1, 2, 5, 7]))]
             name = stem + rng.choice(listed_endings)
             cut = rng.randint(0, len(captions))
             entries += [{"filename": name, "captions": part} for part in (captions[:cut], captions[cut:])]
@@ -301,20 +303,25 @@ def test_a_caption_never_slips_to_another_picture(tmp_path):
             dataset = load_dataset(path)
         assert {item.path for item in dataset} == set(on_disk.values())
         assert len(dataset) + len(dataset.missing) == 40
-        meant = {path: stem for stem, path in on_disk.items()}
         for item in dataset:
-            assert {caption.rsplit(" ", 1)[0] for caption in item.captions} <= {meant[item.path]}
+            (stem,) = (stem for stem, path in on_disk.items() if path == item.path)
+            assert sorted(item.captions) == sorted(captions_of[stem])
 
 
 def test_two_names_never_share_a_file(tmp_path):
     picture(tmp_path / "a.png")
     picture(tmp_path / "b.jpg")
-    entries = [
-        {"filename": name, "captions": [name]} for name in ("a.jpg", "a.png", "b.tif", "b.bmp", "A/../c")
+    picture(tmp_path / "c.png")
+    picture(tmp_path / "c.webp")
+    names = ("a.jpg", "a.png", "b.tif", "b.bmp", "c.jpg", "c.png")
+    entries = [{"filename": name, "captions": [name]} for name in names]
+    with pytest.warns(UserWarning, match="3 of 6"):
+        dataset = load_dataset(jsonl(tmp_path / "captions.jsonl", entries))
+    assert [(item.name, *item.captions) for item in dataset] == [
+        ("a.png", "a.png"),
+        ("c.webp", "c.jpg"),
+        ("c.png", "c.png"),
     ]
-    with pytest.warns(UserWarning, match="3 of 4"):
-        dataset = load_dataset(jsonl(tmp_path / "captions.jsonl", entries[:4]))
-    assert [(item.name, item.captions) for item in dataset] == [("a.png", ("a.png",))]
     picture(tmp_path / "north/1.jpg")
     entries = [{"filename": name, "captions": [name]} for name in ("North/1.jpg", "north/1.jpg")]
     with pytest.warns(UserWarning, match="1 of 2"):
@@ -386,8 +393,8 @@ def test_csv_with_several_rows_a_picture(tmp_path):
         ("a.jpg", ("a field",), "test", "farmland"),
         ("c.jpg", (), "train", None),
     ]
-    (tmp_path / "own.csv").write_text("filename;caption\na.jpg;trees, a road; a lake\n".replace("; a", " a"))
-    assert load_dataset(tmp_path / "own.csv")[0].captions == ("trees, a road a lake",)
+    (tmp_path / "own.csv").write_text("filename;caption\na.jpg;trees, a road, a lake\n")
+    assert load_dataset(tmp_path / "own.csv")[0].captions == ("trees, a road, a lake",)
 
 
 def test_data_dir_names_the_image_folder(tmp_path):
@@ -571,6 +578,7 @@ def test_concatenation_keeps_equal_file_names_apart(tmp_path):
             sets.append(load_dataset(karpathy(tmp_path / source / f"{source}.json", listed)))
     both = sets[0] + sets[1]
     assert [(item.source, item.captions) for item in both] == [("one", ("one",)), ("two", ("two",))]
+    assert (made_up(1, splits=("val",))[:0] + made_up(1)).splits == ("val",)  # known, although empty
     assert len({item.path for item in both}) == 2 and both.splits == ("train", "test")
     assert len(both.missing) == 2 and both.name == "one + two"
     report = both.verify()
@@ -587,13 +595,18 @@ def test_the_summary_counts():
     lines = repr(
         CaptionDataset(items, "own", missing=[CaptionedImage(Path("4.jpg"), (), "test", None, "own")])
     )
-    rows = [line.split() for line in lines.splitlines()]
-    assert rows[1] == "split images captions unique per image categories missing".split()
-    assert rows[2] == "train 1 2 1 2 1 0".split()
-    assert rows[3] == "test 1 0 0 0 0 1".split()
-    assert rows[4] == "no split 1 3 3 3 1 0".split()
-    assert rows[5] == "all 3 5 3 0 to 3 2 1".split()
-    assert repr(CaptionDataset([])).splitlines()[-1].split() == "all 0 0 0 0 0 0".split()
+    assert [" ".join(line.split()) for line in lines.splitlines()] == [
+        "own",
+        "split images captions unique per image categories missing",
+        "train 1 2 1 2 1 0",
+        "test 1 0 0 0 0 1",
+        "no split 1 3 3 3 1 0",
+        "all 3 5 3 0 to 3 2 1",
+        "without captions 1: 2.jpg",
+        "without a category 1",
+        "listed but not on the disk 1: 4.jpg",
+    ]
+    assert "all 0" in " ".join(repr(CaptionDataset([])).split())
 
 
 # --- broken and unusual pictures --------------------------------------------------------------------------
@@ -626,7 +639,7 @@ def test_verify_accepts_every_kind_of_picture_and_names_the_broken(tmp_path):
     assert report.image_count == 9 and not report.ok
     assert {path.name for path, _ in report.unreadable} == {"truncated.jpg", "empty.jpg", "page.jpg"}
     assert "page.jpg (not a picture)" in str(report)
-    assert "truncated" in dict((path.name, reason) for path, reason in report.unreadable)["truncated.jpg"]
+    assert "truncated" in {path.name: reason for path, reason in report.unreadable}["truncated.jpg"]
 
 
 def test_verify_tells_a_test_picture_that_stands_in_train(tmp_path):

@@ -28,14 +28,15 @@ def match_images(filenames: Sequence[str], folder: Path) -> dict[str, Path]:
     """
     by_parent: dict[str, list[str]] = {}
     for name in filenames:
-        by_parent.setdefault(str(PurePosixPath(name).parent), []).append(name)
+        by_parent.setdefault(name.rpartition("/")[0], []).append(name)
     found: dict[str, Path] = {}
     for parent, names in by_parent.items():
         place = _find_subfolder(folder, parent)
         if place is not None:
             files = sorted(path.name for path in place.iterdir())
-            matches = _match_in_folder([PurePosixPath(name).name for name in names], files)
-            found |= {str(PurePosixPath(parent, name)): place / file for name, file in matches.items()}
+            matches = _match_in_folder([name.rpartition("/")[2] for name in names], files)
+            prefix = f"{parent}/" if parent else ""
+            found |= {prefix + name: place / file for name, file in matches.items()}
     claims = Counter(found.values())
     return {name: path for name, path in found.items() if claims[path] == 1 or path == folder / name}
 

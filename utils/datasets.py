@@ -132,7 +132,7 @@ def _load_published(published: _Published, data_dir: Path | None, class_lists: b
     folder = _find_published(published, data_dir)
     path = folder / published.annotations
     annotations, written_name = read_karpathy_json(path)
-    if published.name in ("ucm", "sydney") and written_name and written_name.lower() != published.name:
+    if written_name.lower() in _PUBLISHED.keys() - {published.name}:
         raise DatasetError(f"{path}: this is the data set {written_name!r}, not {published.name!r}")
     classes = read_class_lists(folder / "txtclasses_rsicd") if class_lists else None
 

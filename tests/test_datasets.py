@@ -165,9 +165,9 @@ def test_verify_finds_the_picture_that_rsicd_has_twice(rsicd):
 
 
 def test_another_data_set_in_the_place_of_this_one_is_refused(shared):
-    with pytest.raises(DatasetError, match=r"'UCM', not 'sydney'"):
+    with pytest.raises(DatasetError, match=r"'UCM', not 'Sydney'"):
         load_dataset("sydney", shared / "data/UCM_captions")
-    with pytest.raises(DatasetError, match=r"'rsicd', not 'miniature'"):
+    with pytest.raises(DatasetError, match=r"'rsicd', not 'rsicd-miniature'"):
         load_dataset("miniature", shared / "data/RSICD")
 
 

@@ -105,9 +105,19 @@ def _category_of_ucm_number(filename: str) -> str | None:
 
 @dataclass(frozen=True)
 class _Published:
-    """Where a published data set has its parts, and how a file name tells the category."""
+    """Where a published data set has its parts, and how a file name tells the category.
+
+    Attributes:
+        name: What `load_dataset` calls it.
+        title: What the `dataset` field of its JSON calls it.
+        folder: Its usual folder in the data folder.
+        annotations: File name of its JSON.
+        images: Name of its image folder.
+        category: Returns the category of a file name, or None.
+    """
 
     name: str
+    title: str
     folder: str
     annotations: str
     images: str
@@ -117,23 +127,26 @@ class _Published:
 _PUBLISHED = {
     published.name: published
     for published in (
-        _Published("rsicd", "RSICD", "dataset_rsicd.json", "RSICD_images", _category_before_underscore),
-        _Published("ucm", "UCM_captions", "dataset.json", "imgs", _category_of_ucm_number),
-        _Published("sydney", "Sydney_captions", "dataset.json", "imgs", lambda filename: None),
         _Published(
-            "miniature", "miniature", "dataset_rsicd.json", "RSICD_images", _category_before_underscore
+            "rsicd", "rsicd", "RSICD", "dataset_rsicd.json", "RSICD_images", _category_before_underscore
         ),
+        _Published("ucm", "UCM", "UCM_captions", "dataset.json", "imgs", _category_of_ucm_number),
+        _Published("sydney", "Sydney", "Sydney_captions", "dataset.json", "imgs", lambda filename: None),
     )
 }
+# The stand-in has RSICD's layout in every respect.
+_PUBLISHED["miniature"] = replace(
+    _PUBLISHED["rsicd"], name="miniature", title="rsicd-miniature", folder="miniature"
+)
 
 
 def _load_published(published: _Published, data_dir: Path | None, class_lists: bool) -> CaptionDataset:
     """Read a data set in its published layout, and give each picture its category."""
     folder = _find_published(published, data_dir)
     path = folder / published.annotations
-    annotations, written_name = read_karpathy_json(path)
-    if written_name.lower() in _PUBLISHED.keys() - {published.name}:
-        raise DatasetError(f"{path}: this is the data set {written_name!r}, not {published.name!r}")
+    annotations, title = read_karpathy_json(path)
+    if title != published.title and title in {other.title for other in _PUBLISHED.values()}:
+        raise DatasetError(f"{path}: this is the data set {title!r}, not {published.title!r}")
     classes = read_class_lists(folder / "txtclasses_rsicd") if class_lists else None
 
     def category(filename: str) -> str | None:

@@ -140,8 +140,8 @@ class CaptionDataset(Sequence[CaptionedImage]):
     def subset(self, n: int, seed: int = 0) -> "CaptionDataset":
         """Draw n pictures at random, in the order in which they stand here.
 
-        The draw is stratified: every category, and every split within it, gives its share to within one
-        picture. Pictures of unknown category are a stratum too.
+        The draw is stratified: every category gives its share to within one picture. Pictures of unknown
+        category are a stratum too.
 
         Args:
             n: How many; all of them if there are no more than that.
@@ -156,9 +156,9 @@ class CaptionDataset(Sequence[CaptionedImage]):
         if n >= total:
             return self
         rng = np.random.default_rng(seed)
-        # Systematic sampling (Madow 1944): n evenly spaced steps with a random start through the strata.
+        # Systematic sampling (Madow 1944): n evenly spaced steps with a random start through the categories.
         steps = (np.arange(n, dtype=np.int64) * total + rng.integers(total)) // max(n, 1)
-        chosen = np.sort(self._shuffled_strata(rng)[steps])
+        chosen = np.sort(self._shuffled_by_category(rng)[steps])
         return self._with_items(self._items[index] for index in chosen)
 
     def with_random_splits(
@@ -181,7 +181,7 @@ class CaptionDataset(Sequence[CaptionedImage]):
         names, shares = [split_name(name) for name in fractions], np.array(list(fractions.values()))
         given = np.zeros(len(names))
         items = list(self._items)
-        order = self._shuffled_strata(np.random.default_rng(seed), by_split=False)
+        order = self._shuffled_by_category(np.random.default_rng(seed))
         for position, index in enumerate(order, start=1):
             # The split that lags furthest behind its share: any run of pictures is divided evenly.
             chosen = int(np.argmax(shares * position - given))
@@ -233,14 +233,10 @@ class CaptionDataset(Sequence[CaptionedImage]):
             tuple(item for item in self.missing if item.split == split),
         )
 
-    def _shuffled_strata(self, rng: np.random.Generator, by_split: bool = True) -> np.ndarray:
-        """Return the indices (len(self),) int64 sorted by category and split, shuffled within each."""
-
-        def stratum(index: np.int64) -> tuple[str, str]:
-            item = self._items[index]
-            return item.category or "", (item.split or "") if by_split else ""
-
-        return np.array(sorted(rng.permutation(len(self)), key=stratum), dtype=np.int64)
+    def _shuffled_by_category(self, rng: np.random.Generator) -> np.ndarray:
+        """Return the indices (len(self),) int64 sorted by category, in random order within each."""
+        order = rng.permutation(len(self))
+        return np.array(sorted(order, key=lambda index: self._items[index].category or ""), dtype=np.int64)
 
 
 def _summary_row(

@@ -10,7 +10,7 @@ from utils.datasets import CaptionDataset, CaptionedImage
 from utils.images import (
     ImageError,
     ImagePreprocessing,
-    caption_numbers,
+    caption_table,
     eval_batches,
     eval_transform,
     read_image,
@@ -89,22 +89,23 @@ def test_an_epoch_visits_no_image_twice_and_the_next_has_another_order(dataset):
 
 
 def test_a_caption_stays_with_its_image(dataset):
-    numbers = caption_numbers(dataset)
-    texts = list(dict.fromkeys(caption for item in dataset for caption in item.captions))
+    texts, _ = caption_table(dataset)
     drawn = set()
     for batch in run(dataset, epochs=20):
-        for index, tokens, caption_id in zip(
-            batch["index"], batch["tokens"], batch["caption_ids"], strict=True
-        ):
-            assert caption_id in numbers[index]
+        rows = zip(*(batch[name] for name in ("index", "tokens", "caption_ids", "caption_sets")), strict=True)
+        for index, tokens, caption_id, caption_set in rows:
+            assert {texts[number] for number in caption_set} == set(dataset[int(index)].captions)
             assert texts[caption_id] in dataset[int(index)].captions
             assert tokens.tolist() == words_to_numbers([texts[caption_id]])[0].tolist()
             drawn.add((int(index), int(caption_id)))
     assert len(drawn) == 30  # every caption of every image gets its turn
 
 
-def test_equal_captions_share_a_number(dataset):
-    assert len({int(numbers[2]) for numbers in caption_numbers(dataset)}) == 1
+def test_caption_table_shares_numbers_and_pads(dataset):
+    doubled = CaptionedImage(dataset[0].path, ("a green park", "a green park"), "train", "park", "test")
+    texts, table = caption_table(CaptionDataset([*dataset[:2], doubled]))
+    assert texts == ["picture 0", "image 0", "a green park", "picture 1", "image 1"]
+    assert table.tolist() == [[0, 1, 2], [3, 4, 2], [2, -1, -1]]
 
 
 def test_resumed_stream_goes_on_bit_for_bit(dataset):

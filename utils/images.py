@@ -186,17 +186,22 @@ def normalize(pixels: torch.Tensor, preprocessing: ImagePreprocessing) -> np.nda
     return (values / 255 - mean) / std
 
 
-def caption_numbers(dataset: CaptionDataset) -> list[np.ndarray]:
-    """Numbers the captions so that equal texts, in whatever image, share a number.
+def caption_table(dataset: CaptionDataset) -> tuple[list[str], np.ndarray]:
+    """Numbers the distinct captions, so that equal texts, under whatever image, share a number.
 
     Returns:
-        For each image an int32 array with one number a caption.
+        The distinct captions, and for each image the numbers of its distinct captions, (images, most captions)
+        int32 with -1 behind the last.
     """
     numbers: dict[str, int] = {}
-    return [
-        np.array([numbers.setdefault(caption, len(numbers)) for caption in item.captions], np.int32)
+    rows = [
+        [numbers.setdefault(caption, len(numbers)) for caption in dict.fromkeys(item.captions)]
         for item in dataset
     ]
+    table = np.full((len(rows), max(map(len, rows), default=0)), -1, np.int32)
+    for row, values in zip(table, rows, strict=True):
+        row[: len(values)] = values
+    return list(numbers), table
 
 
 def train_batches(
@@ -227,8 +232,8 @@ def train_batches(
 
     Returns:
         An iterator of ``images`` (batch, size, size, 3) float32, ``tokens`` (batch, length) int32,
-        ``caption_ids`` (batch,) int32, equal for equal captions, and ``index`` (batch,) int64, the position in
-        the data set.
+        ``caption_ids`` (batch,) int32, equal for equal captions, ``caption_sets`` (batch, most captions) int32,
+        every caption of the image, padded with -1, and ``index`` (batch,) int64, the position in the data set.
 
     Raises:
         ValueError: If an argument cannot work; the sentence says which.
@@ -236,17 +241,18 @@ def train_batches(
     import grain
 
     _check_train_arguments(dataset, batch_size, epochs, augmentation)
-    numbers = caption_numbers(dataset)
-    texts = list(dict.fromkeys(caption for item in dataset for caption in item.captions))
+    texts, caption_sets = caption_table(dataset)
+    position = {text: number for number, text in enumerate(texts)}
     tokens = tokenize(texts)
 
     def load(index: int, generator: np.random.Generator) -> dict[str, Any]:
-        caption_id = generator.choice(numbers[index])
-        image = read_image(dataset[int(index)].path)
+        item = dataset[int(index)]
+        caption_id = position[generator.choice(item.captions)]
         return {
-            "images": train_transform(image, preprocessing, augmentation, generator),
+            "images": train_transform(read_image(item.path), preprocessing, augmentation, generator),
             "tokens": tokens[caption_id],
-            "caption_ids": caption_id,
+            "caption_ids": np.int32(caption_id),
+            "caption_sets": caption_sets[index],
             "index": index,
         }
 

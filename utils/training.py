@@ -24,7 +24,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from tqdm.auto import tqdm
 
 from utils.clip import CLIP, tokenize
-from utils.images import caption_numbers, eval_batches, train_batches
+from utils.images import caption_table, eval_batches, train_batches
 
 if TYPE_CHECKING:
     from utils.datasets import CaptionDataset
@@ -88,35 +88,47 @@ class TrainingResult:
     model_dir: Path
 
 
+def positive_pairs(caption_ids: jax.Array, caption_sets: jax.Array) -> jax.Array:
+    """Marks the pairs of a batch that belong together: those whose text is one of the image's captions.
+
+    Args:
+        caption_ids: (batch,) integers, the caption drawn for each image.
+        caption_sets: (batch, captions) integers, every caption of each image, padded with negative numbers.
+
+    Returns:
+        (batch, batch) bool; row an image, column a text. The diagonal is True.
+    """
+    return jnp.any(caption_sets[:, None, :] == caption_ids[None, :, None], axis=-1)
+
+
 def contrastive_loss(
     image_embeddings: jax.Array,
     text_embeddings: jax.Array,
     logit_scale: jax.Array,
-    caption_ids: jax.Array | None = None,
+    positives: jax.Array | None = None,
 ) -> jax.Array:
-    """The symmetric contrastive loss of CLIP over the whole batch, in float32.
+    """The symmetric contrastive loss of CLIP over the whole batch, in float32 (Radford et al. 2021, figure 3).
 
-    With ``caption_ids`` every pair that shares a caption is a positive: the target of a row is spread evenly
-    over all columns with that row's caption (the supervised form of Khosla et al. 2020, its outer mean), so a
-    batch that draws one caption twice does not push equal texts apart.
+    With ``positives`` the target of each row and each column is spread evenly over all its positives (Khosla
+    et al. 2020, equation 2), so a picture is not pushed away from a caption that describes it word for word.
 
     Args:
         image_embeddings: (batch, dim), of unit length.
         text_embeddings: (batch, dim), of unit length; row i belongs to image i.
         logit_scale: Scalar; logits are scaled by its exponential.
-        caption_ids: (batch,) integers, equal for equal captions; without them only pair (i, i) is positive.
+        positives: (batch, batch) bool, row an image, column a text; by default the diagonal alone.
 
     Returns:
         Scalar float32: the mean of the image-to-text and text-to-image cross-entropies, in nats.
     """
     images, texts = image_embeddings.astype(jnp.float32), text_embeddings.astype(jnp.float32)
     logits = jnp.exp(logit_scale.astype(jnp.float32)) * jnp.matmul(images, texts.T, precision="highest")
-    ids = jnp.arange(len(images)) if caption_ids is None else caption_ids
-    positives = (ids[:, None] == ids[None, :]).astype(jnp.float32)
-    targets = positives / positives.sum(axis=1, keepdims=True)  # symmetric, so rows serve both directions
-    image_loss = optax.safe_softmax_cross_entropy(logits, targets).mean()
-    text_loss = optax.safe_softmax_cross_entropy(logits.T, targets).mean()
-    return (image_loss + text_loss) / 2
+    wanted = (jnp.eye(len(images)) if positives is None else positives).astype(jnp.float32)
+    cross_entropies = [
+        optax.softmax_cross_entropy(scores, targets / targets.sum(axis=1, keepdims=True)).mean()
+        for scores, targets in ((logits, wanted), (logits.T, wanted.T))
+    ]
+    return sum(cross_entropies) / 2
 
 
 def learning_rate_schedule(settings: TrainingSettings, total_steps: int) -> optax.Schedule:
@@ -177,7 +189,8 @@ def make_train_step(graphdef: nnx.GraphDef) -> Callable[[nnx.State, dict[str, ja
         def loss_of(model: CLIP) -> jax.Array:
             images = model.encode_images(batch["images"])
             texts = model.encode_texts(batch["tokens"])
-            return contrastive_loss(images, texts, model.logit_scale[...], batch["caption_ids"])
+            positives = positive_pairs(batch["caption_ids"], batch["caption_sets"])
+            return contrastive_loss(images, texts, model.logit_scale[...], positives)
 
         loss, gradients = nnx.value_and_grad(loss_of)(model)
         optimizer.update(model, gradients)
@@ -327,6 +340,33 @@ class _Run:
         self.batches.set_state(restored["progress"]["iterator"])
 
 
+def load_or_train(
+    output_dir: str | Path,
+    start: CLIP,
+    train_set: CaptionDataset,
+    validation_set: CaptionDataset,
+    settings: TrainingSettings,
+) -> CLIP:
+    """The model that an earlier run left in a folder; where there is none, one trained now, beside it.
+
+    Args:
+        output_dir: The folder of the earlier run.
+        start: The starting point of the training that may be needed; left as it is.
+        train_set: As for `train`.
+        validation_set: As for `train`.
+        settings: Of the training that may be needed; a short one will do.
+
+    Returns:
+        The fine-tuned model.
+    """
+    output_dir = Path(output_dir)
+    if (output_dir / "model" / "config.json").is_file():
+        return CLIP.from_pretrained(output_dir / "model")
+    short_dir = output_dir.with_name(f"{output_dir.name}-short")
+    print(f"No fine-tuned model in {output_dir}: training a short one in {short_dir}.")
+    return train(nnx.clone(start), train_set, validation_set, settings, short_dir).model
+
+
 def validation_loss(model: CLIP, dataset: CaptionDataset, settings: TrainingSettings) -> float:
     """The contrastive loss on held-out images, each with its first caption, without augmentation.
 
@@ -336,18 +376,19 @@ def validation_loss(model: CLIP, dataset: CaptionDataset, settings: TrainingSett
     size = min(settings.batch_size, len(dataset))
     dataset = dataset[: len(dataset) // size * size]
     tokens = tokenize(model.tokenizer, [item.captions[0] for item in dataset])
-    ids = np.array([numbers[0] for numbers in caption_numbers(dataset)])
-    losses = [
-        _evaluation_loss(model, batch["images"], tokens[batch["index"]], ids[batch["index"]])
-        for batch in eval_batches(dataset, model.preprocessing, batch_size=size, workers=settings.workers)
-    ]
+    _, caption_sets = caption_table(dataset)
+    losses = []
+    for batch in eval_batches(dataset, model.preprocessing, batch_size=size, workers=settings.workers):
+        rows = batch["index"]
+        positives = positive_pairs(caption_sets[rows, 0], caption_sets[rows])
+        losses.append(_evaluation_loss(model, batch["images"], tokens[rows], positives))
     return float(np.mean(losses))
 
 
 @nnx.jit
-def _evaluation_loss(model: CLIP, images: jax.Array, tokens: jax.Array, ids: jax.Array) -> jax.Array:
+def _evaluation_loss(model: CLIP, images: jax.Array, tokens: jax.Array, positives: jax.Array) -> jax.Array:
     return contrastive_loss(
-        model.encode_images(images), model.encode_texts(tokens), model.logit_scale[...], ids
+        model.encode_images(images), model.encode_texts(tokens), model.logit_scale[...], positives
     )
 
 
@@ -372,7 +413,9 @@ def _claim_folder(
     }
     if path.is_file():
         theirs = json.loads(path.read_text())
-        changed = [name for name in ours if theirs.get(name) != ours[name]]
+        changed = [name for name in ("data", "start") if theirs.get(name) != ours[name]]
+        before = theirs.get("settings", {})
+        changed += [name for name, value in ours["settings"].items() if before.get(name) != value]
         if changed:
             raise ValueError(
                 f"{output_dir} holds a run with other {' and '.join(changed)}; choose another folder, or delete "

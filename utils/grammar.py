@@ -4,10 +4,10 @@ The style is that of RSICD: short plain sentences in lower case, ended by " .", 
 pictures. Words, quantities and sentence patterns stand in tables so that the same grammar can be written in another
 language.
 
-A pattern holds slots. `{main}`, `{first}`, `{second}` are the scene's main thing and two of the others;
-`{plane}`, `{swimming_pool}` and so on ask for a thing by its name. `{x}` is an indefinite phrase ("two white
-planes"), `{x.the}` a definite one ("the planes") and `{x.is}` the verb that agrees with it. A pattern is used only
-when the scene has all it asks for.
+A pattern holds slots. `{main}` is the scene's main thing, `{first}` and `{second}` two things around it, `{colored}`
+any thing with a colour worth telling; `{plane}`, `{swimming_pool}` and so on ask for a thing by its name. A slot may
+name a form: `{x}` is an indefinite phrase ("two white planes"), `{x.the}` a definite one ("the planes"), `{x.color}`
+its colour, and `{x.is}` the verb that agrees with it. A pattern is used only when the scene has all it asks for.
 """
 
 import re
@@ -89,10 +89,12 @@ NOUNS: dict[str, tuple[Noun, ...]] = {
     "ship": (Noun("ship", "ships"),),
     "snow": (Noun("snow", "snow", _PIECE),),
     "sparse residential area": (Noun("sparse residential area", "sparse residential areas"),),
+    "sports ground": (Noun("sports ground", "sports grounds"),),
     "square": (Noun("square", "squares"),),
     "stadium": (Noun("stadium", "stadiums"),),
     "storage tank": (Noun("storage tank", "storage tanks"),),
     "swimming pool": (Noun("swimming pool", "swimming pools"),),
+    "tower": (Noun("tower", "towers"), Noun("bell tower", "bell towers")),
     "tall building": (Noun("tall building", "tall buildings"),),
     "terminal": (Noun("long building", "long buildings"), Noun("terminal building", "terminal buildings")),
     "track": (Noun("railway track", "railway tracks"),),
@@ -100,7 +102,6 @@ NOUNS: dict[str, tuple[Noun, ...]] = {
     "train": (Noun("train", "trains"),),
     "tree": (Noun("tree", "trees"),),
     "umbrella": (Noun("umbrella", "umbrellas"),),
-    "valley": (Noun("valley", "valleys"),),
     "viaduct": (Noun("viaduct", "viaducts"), Noun("overpass", "overpasses")),
     "wave": (Noun("row of waves", "rows of waves"), Noun("wave", "waves")),
 }
@@ -114,14 +115,19 @@ QUANTITIES: tuple[tuple[int, int, str], ...] = (
     (5, 20, "some"),
     (10, 10**9, "many"),
     (12, 10**9, "a lot of"),
+    (12, 10**9, "lots of"),
     (20, 10**9, "a large number of"),
 )
 """Inexact counts: (fewest, most, words)."""
 
-VERBS = {"is": ("is", "are"), "has": ("has", "have"), "stands": ("stands", "stand"), "lies": ("lies", "lie")}
+VERBS = {
+    "is": ("is", "are"),
+    "stands": ("stands", "stand"),
+    "lies": ("lies", "lie"),
+    "it": ("it is", "these are"),
+    "this": ("this is", "these are"),
+}
 """Verbs, singular and plural."""
-
-AND = "and"
 
 LAYOUT_PATTERNS: dict[str, tuple[str, ...]] = {
     "around": (
@@ -130,6 +136,7 @@ LAYOUT_PATTERNS: dict[str, tuple[str, ...]] = {
         "{main} {main.is} surrounded by {first}",
         "{main} {main.is} surrounded by {first} and {second}",
         "{first} {first.stands} around {main.the}",
+        "we can see {main} with {first} and {second} around",
     ),
     "near": (
         "{first} {first.is} near {main}",
@@ -137,24 +144,30 @@ LAYOUT_PATTERNS: dict[str, tuple[str, ...]] = {
         "{main} {main.is} near {first}",
         "{main} {main.is} next to {first}",
         "{main} {main.is} near {first} and {second}",
-        "{main} with {first} {main.is} near {second}",
+        "beside {main.the} there {first.is} {first}",
     ),
     "two sides": (
         "{first} {first.is} in two sides of {main}",
         "{first} and {second} are in two sides of {main}",
         "{first} {first.stands} on both sides of {main.the}",
-    ),
-    "in": (
-        "{first} {first.is} in {main}",
-        "{first} and {second} are in {main}",
-        "{main} with {first}",
-        "there {first.is} {first} and {second} in {main.the}",
+        "{main} {main.is} between {first}",
     ),
 }
-"""Patterns for how the others stand to the main thing, the usual ones first."""
+"""Patterns for how the things around stand to the main thing, the usual ones first."""
 
-PLAIN_PATTERNS = ("it is {main}", "this is {main}", "there {main.is} {main} here")
+PLAIN_PATTERNS = (
+    "{main.it} {main}",
+    "{main.this} {main}",
+    "there {main.is} {main} here",
+    "we can see {main}",
+)
 """Patterns that name the main thing alone."""
+
+COLOR_PATTERNS = (
+    "{colored.the} {colored.is} {colored.color}",
+    "the color of {colored.the} is {colored.color}",
+)
+"""Patterns that tell a colour and seldom the category."""
 
 CATEGORY_PATTERNS: dict[str, tuple[str, ...]] = {
     "airport": (
@@ -162,20 +175,25 @@ CATEGORY_PATTERNS: dict[str, tuple[str, ...]] = {
         "{plane} {plane.is} parked in an airport",
         "{plane} {plane.is} parked in an airport near {parking_lot}",
         "{plane} {plane.is} near {terminal} with {parking_lot}",
-        "{plane} {plane.is} on the apron beside {runway}",
-        "an airport with {runway} and {plane}",
+        "{plane} {plane.is} beside {runway} in {main}",
+        "{main} with {runway} and {plane}",
+        "{terminal} with {plane} in {main}",
     ),
     "bareland": (
-        "it is {main}",
-        "{tree} {tree.is} near {main}",
+        "{main.it} {main}",
+        "{tree} {tree.is} on {main}",
         "{main} with {trail} in it",
         "{trail} {trail.is} winding through {main.the}",
-        "hardly anything grows on {main.the}",
+        "{main} with {tree} and {trail}",
+        "the ground of {main.the} is dry and bare",
     ),
     "baseballfield": (
         "{main} {main.is} near {tree}",
+        "{main} {main.is} surrounded by {tree}",
         "{main} {main.is} between {road} and {tree}",
-        "{building} and {tree} are around {main}",
+        "{building} and {tree} are near {main}",
+        "{main} with a brown infield {main.is} near {tree}",
+        "{main} {main.is} near {parking_lot}",
     ),
     "beach": (
         "{wave} {wave.is} between {main} and {ocean}",
@@ -185,18 +203,22 @@ CATEGORY_PATTERNS: dict[str, tuple[str, ...]] = {
         "{building} {building.is} beside {main}",
         "{umbrella} {umbrella.stands} on {main.the}",
         "white waves are beating on {main.the}",
+        "{ocean} with {wave} {ocean.is} near {main}",
     ),
     "bridge": (
         "{main} {main.is} over {river}",
-        "{main} {main.is} on {river} with {boat}",
         "{building} {building.is} in two sides of {river} with {main} over it",
         "{tree} {tree.is} in two sides of {river} with {main} over it",
+        "{main} {main.is} on {river} with {boat}",
         "{river} with {main} over it",
+        "{main} connects the two sides of {river.the}",
+        "{boat} {boat.is} on {river.the} near {main}",
     ),
     "center": (
         "{tree} {tree.is} around {main}",
         "{main} {main.is} near {parking_lot}",
         "{main} {main.is} near {road}",
+        "{main} {main.stands} in the middle of a wide forecourt",
     ),
     "church": (
         "{building} {building.is} near {main}",
@@ -204,74 +226,86 @@ CATEGORY_PATTERNS: dict[str, tuple[str, ...]] = {
         "{tree} {tree.is} near {main}",
         "{main} with {dome} {main.is} near {building}",
         "{main} {main.is} near {road}",
+        "{main} with {tower} {main.is} near {tree}",
+        "{main} with {tower} and {dome}",
     ),
     "commercial": (
         "{tall_building} {tall_building.is} in {main}",
         "{tall_building} and {tree} are in {main}",
-        "{tall_building} {tall_building.stands} on both sides of the road",
+        "{tall_building} {tall_building.stands} on both sides of {road.the}",
         "{car} {car.is} on the roads of {main}",
+        "{road} {road.is} between {tall_building}",
+        "{tall_building} with long shadows {tall_building.is} in {main}",
     ),
     "denseresidential": (
         "{building} {building.is} in {main}",
         "{building} and {tree} are in {main}",
         "{building} {building.stands} close together in {main}",
-    ),
-    "mediumresidential": (
-        "{building} and {tree} are in {main}",
-        "{building} {building.is} in two sides of {road} in {main}",
-        "{building} with {swimming_pool} {building.is} in {main}",
-        "{building} with gardens are in {main}",
-    ),
-    "sparseresidential": (
-        "{building} {building.is} surrounded by {tree} in {main}",
-        "{building} and {tree} are in {main}",
-        "{building} with {swimming_pool} {building.is} in {main}",
-        "{building} {building.is} near {road} in {main}",
-        "{building} {building.is} surrounded by {tree}",
+        "{building} {building.is} in rows along {road} in {main}",
+        "{main} with {building} and {road}",
     ),
     "desert": (
-        "it is {main}",
+        "{main.it} {main}",
         "many sands form {main}",
-        "{first} {first.is} in {main}",
-        "wind has drawn {first} in {main.the}",
+        "{ripple} {ripple.is} in {main}",
+        "{dune} {dune.is} in {main}",
+        "wind has drawn {ripple} in {main.the}",
+        "{main} with {dune}",
+        "{plant} {plant.is} in {main}",
+        "there is nothing but sand in {main}",
     ),
     "farmland": (
-        "it is {main}",
+        "{main.it} {main}",
         "{main} {main.is} orderly together",
         "{main} {main.is} near {road}",
         "{building} {building.is} near {main}",
-        "{main} in different colors {main.is} together",
+        "{main} with {tree}",
+        "crops grow in rows on {main}",
     ),
     "forest": (
-        "many green trees form {main}",
-        "it is {main}",
+        "many trees form {main}",
+        "{main.it} {main}",
         "many trees are in {main}",
         "{path} {path.is} winding through {main}",
-        "{glade} {glade.is} in the middle of {main.the}",
+        "{glade} {glade.is} in the middle of {main}",
+        "the trees of {main} stand close together",
     ),
     "industrial": (
         "{building} {building.is} in {main}",
         "{building} and {tree} are in {main}",
         "{building} {building.is} near {road} in {main}",
-        "large buildings with long roofs {main.stands} in {main}",
+        "{building} with long roofs {building.stands} in {main}",
+        "{building} and {parking_lot} are in {main}",
     ),
     "meadow": (
-        "it is {main}",
-        "{tree} {tree.is} in one side of {main}",
-        "{path} {path.is} through {main}",
-        "{main.the} {main.is} wide and flat",
+        "{main.it} {main}",
+        "{tree} {tree.is} near {main}",
+        "{path} {path.is} in {main}",
+        "{main} {main.is} wide and flat",
+        "grass covers {main}",
+    ),
+    "mediumresidential": (
+        "{building} and {tree} are in {main}",
+        "{building} {building.is} in two sides of {road} in {main}",
+        "{building} with {swimming_pool} {building.is} in {main}",
+        "{building} with gardens {building.is} in {main}",
+        "{main} with {building} along {road}",
     ),
     "mountain": (
-        "it is {main}",
-        "{snow} {snow.is} on {main}",
-        "{valley} {valley.is} between {main}",
-        "{main.the} {main.is} steep and wide",
+        "{main.it} {main}",
+        "white {snow.noun} covers part of {main}",
+        "{main} {main.is} together",
+        "{main.the} {main.is} steep and high",
+        "deep valleys are between {main}",
+        "the ridges of {main} throw long shadows",
     ),
     "park": (
         "{tree} and {pond} are in {main}",
         "{pond} {pond.is} in {main} with {tree}",
         "{building} {building.is} around {main}",
         "{main} with {pond} {main.is} surrounded by {building}",
+        "{tree} and {pavilion} are in {main}",
+        "curved paths lead through {main} with {tree}",
     ),
     "parking": (
         "{car} {car.is} in {main}",
@@ -279,18 +313,26 @@ CATEGORY_PATTERNS: dict[str, tuple[str, ...]] = {
         "{car} {car.is} in {main} near {building}",
         "{car} {car.is} in {main} with {tree}",
         "{car} {car.is} parked in orderly rows in {main}",
-        "{car} {car.is} in {main} with many empty spaces",
+        "{car} {car.is} in {main} with {empty_space}",
+        "{main} with {car} {main.is} near {road}",
+    ),
+    "playfields": (
+        "{football_field} and {basketball_court} are near {tree}",
+        "{basketball_court} {basketball_court.is} near {tree}",
+        "{football_field} {football_field.is} in {main}",
     ),
     "playground": (
-        "{football_field} {football_field.is} in {main}",
         "{main} with {football_field} in it {main.is} near {tree}",
+        "{football_field} {football_field.is} in {main}",
         "{tree} {tree.is} around {main}",
         "{main} {main.is} next to {basketball_court}",
+        "{building} and {tree} are near {main}",
     ),
     "pond": (
         "{tree} {tree.is} around {main}",
         "{main} {main.is} near {road}",
         "{building} and {tree} are near {main}",
+        "{main} {main.lies} among {tree}",
     ),
     "port": (
         "{boat} {boat.is} in {main}",
@@ -299,6 +341,7 @@ CATEGORY_PATTERNS: dict[str, tuple[str, ...]] = {
         "{ship} {ship.is} in {main} near {building}",
         "{boat} {boat.is} orderly in rows in {main}",
         "{ship} {ship.lies} at the quay of {main}",
+        "{building} {building.is} near {main} with {boat}",
     ),
     "railwaystation": (
         "{building} {building.is} in two sides of {main}",
@@ -306,52 +349,73 @@ CATEGORY_PATTERNS: dict[str, tuple[str, ...]] = {
         "{platform_roof} {platform_roof.is} in {main}",
         "{train} {train.is} in {main}",
         "{main} with {track} and {platform_roof}",
+        "{track} {track.is} in {main}",
     ),
     "resort": (
         "{building} and {swimming_pool} are in {main}",
         "{building} with {swimming_pool} {building.is} in {main} near {beach}",
         "{tree} and {building} are in {main}",
         "{main} with {swimming_pool} {main.is} near {beach}",
+        "{swimming_pool} {swimming_pool.is} surrounded by {building} in {main}",
     ),
     "river": (
         "{tree} {tree.is} in two sides of {main}",
         "{main} flows between {tree}",
         "{boat} {boat.is} on {main}",
+        "{main} winds through the land",
     ),
     "school": (
         "{building} and {playground} are in {main}",
         "{building} with {playground} and {tree} {building.is} in {main}",
         "{building} and {basketball_court} are in {main}",
         "{playground} {playground.is} near {building} in {main}",
+        "{tree} and {building} are in {main}",
     ),
+    "sparseresidential": (
+        "{building} {building.is} surrounded by {tree} in {main}",
+        "{building} and {tree} are in {main}",
+        "{building} with {swimming_pool} {building.is} in {main}",
+        "{building} {building.is} near {road} in {main}",
+        "{building} {building.is} surrounded by {tree}",
+    ),
+    "sports ground": (Noun("sports ground", "sports grounds"),),
     "square": (
         "{building} {building.is} around {main}",
         "{main} with {fountain} {main.is} surrounded by {building}",
         "{lawn} {lawn.is} in {main}",
         "{fountain} {fountain.is} in the middle of {main}",
+        "{main} with {lawn} {main.is} near {building}",
     ),
     "stadium": (
         "{main} {main.is} near {parking_lot}",
         "{main} {main.is} surrounded by {tree}",
         "{main} {main.is} surrounded by {tree} and {parking_lot}",
         "{building} {building.is} near {main}",
+        "{main} with a football field in it {main.is} near {tree}",
     ),
     "storagetanks": (
         "{main} {main.is} near {road}",
         "{main} {main.is} near {tree}",
         "{main} {main.stands} in a factory",
-        "{main} {main.is} in a piece of ground near {building}",
+        "{main} {main.is} on the ground near {building}",
+        "{main} {main.stands} in rows",
     ),
     "viaduct": (
         "{tree} {tree.is} near {main}",
         "{main} with {loop}",
         "{car} {car.is} on {main}",
         "{building} and {tree} are near {main}",
+        "{main} with {loop} {main.is} near {tree}",
+        "two roads cross in {main}",
     ),
 }
 """Patterns that only one category uses, the usual ones first."""
 
 _SLOT = re.compile(r"\{(\w+)(?:\.(\w+))?\}")
+
+_USUAL_SHARE = 0.3  # captions that are stock phrases
+_PLAIN_SHARE = 0.15
+_COLOR_SHARE = 0.3
 
 # How many different captions the five of an image are, in RSICD's train split: 1 in 52 % of the images, and so on.
 _DISTINCT_ODDS = (0.52, 0.16, 0.15, 0.11, 0.06)
@@ -380,31 +444,45 @@ def write_captions(facts: SceneFacts, rng: np.random.Generator) -> list[str]:
 
 
 def write_caption(facts: SceneFacts, rng: np.random.Generator) -> str:
-    """Writes one caption of a scene."""
-    usual = bool(rng.random() < 0.5)  # the annotators' stock phrases, or a closer description
-    others = list(facts.others)
-    if not usual and len(others) > 1 and rng.random() < 0.5:
-        others = [others[index] for index in rng.permutation(len(others))]
-    things = {thing.name.replace(" ", "_"): thing for thing in others}
-    things |= {"main": facts.main} | dict(zip(("first", "second"), others, strict=False))
+    """Writes one caption of a scene: a stock phrase, or with even odds a closer description."""
+    usual = bool(rng.random() < _USUAL_SHARE)
+    around = list(facts.around)
+    if not usual:
+        around = [around[index] for index in rng.permutation(len(around))]
+    things = _things(facts, around, rng)
     patterns = _patterns(facts, things, rng)
-    index = min(int(rng.exponential(1.2)), len(patterns) - 1) if usual else int(rng.integers(len(patterns)))
+    index = min(int(rng.exponential(1.0)), len(patterns) - 1) if usual else int(rng.integers(len(patterns)))
     phrases = {name: _phrase(thing, usual, rng) for name, thing in things.items()}
-    sentence = _SLOT.sub(lambda slot: _fill(slot, things, phrases), patterns[index])
-    return f"{sentence} ."
+    return _SLOT.sub(lambda slot: _fill(slot, things, phrases), patterns[index]) + " ."
+
+
+def _things(facts: SceneFacts, around: Sequence[Thing], rng: np.random.Generator) -> dict[str, Thing]:
+    """The things that slots may ask for, by the name of the slot."""
+    things = {thing.name.replace(" ", "_"): thing for thing in (*facts.within, *around)}
+    things |= {"main": facts.main} | dict(zip(("first", "second"), around, strict=False))
+    colored = [
+        thing for thing in (facts.main, *facts.within, *around) if thing.color and thing.name != "tree"
+    ]
+    if colored and rng.random() < _COLOR_SHARE:
+        things["colored"] = colored[int(rng.integers(len(colored)))]
+    return things
 
 
 def _patterns(facts: SceneFacts, things: dict[str, Thing], rng: np.random.Generator) -> list[str]:
     """The patterns whose slots this scene can fill, the usual ones first."""
-    tables: Sequence[tuple[str, ...]] = (CATEGORY_PATTERNS[facts.category], LAYOUT_PATTERNS[facts.layout])
-    if rng.random() < 0.15:
-        tables = (*tables, PLAIN_PATTERNS)
-    return [
+    can_surround = "first" in things and things["first"].count > 1
+    tables = [CATEGORY_PATTERNS[facts.category], LAYOUT_PATTERNS[facts.layout if can_surround else "near"]]
+    if rng.random() < _PLAIN_SHARE:
+        tables.append(PLAIN_PATTERNS)
+    if "colored" in things:
+        tables.append(COLOR_PATTERNS)
+    fitting = [
         pattern
         for table in tables
         for pattern in table
         if all(slot.group(1) in things for slot in _SLOT.finditer(pattern))
-    ] or list(PLAIN_PATTERNS)
+    ]
+    return fitting or list(PLAIN_PATTERNS)
 
 
 def _phrase(thing: Thing, usual: bool, rng: np.random.Generator) -> tuple[str, str]:
@@ -433,9 +511,14 @@ def _with_quantity(count: int, described: str, usual: bool, rng: np.random.Gener
 
 
 def _fill(slot: re.Match, things: dict[str, Thing], phrases: dict[str, tuple[str, str]]) -> str:
+    """The words for one slot of a pattern."""
     name, form = slot.groups()
     if form is None:
         return phrases[name][0]
     if form == "the":
         return phrases[name][1]
+    if form == "noun":
+        return phrases[name][1].removeprefix("the ")
+    if form == "color":
+        return things[name].color
     return VERBS[form][things[name].count > 1]

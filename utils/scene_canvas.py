@@ -1,11 +1,10 @@
-"""The drawing board of the miniature: noise, materials, and a canvas lit by one sun.
+"""The drawing board of the miniature: a canvas of colours and heights, lit by one sun.
 
 A scene is drawn twice at once, as colours and as heights, on a board of twice the final size. `Canvas.develop`
 then lights the colours: slopes towards the sun are brighter, whatever is higher throws a shadow, haze and
 exposure settle over everything, and the board is reduced to the final picture (deferred shading).
 """
 
-import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,27 +13,18 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 from utils.scene_materials import MATERIALS, Color, Material
+from utils.scene_noise import BOARD, OVERSAMPLING, cut_noise
+from utils.scene_shapes import rotation
 
-SIZE = 224
-"""Width and height of a finished picture in pixels, as in RSICD."""
-OVERSAMPLING = 2
-BOARD = SIZE * OVERSAMPLING
-
-_TILE = 512  # a noise tile repeats after this many board pixels
-_TILE_VARIANTS = 3
 _CLAIM_SCALE = 4  # board pixels to one pixel of the map of claimed ground
 
-# Spectral noise: (exponent of 1/f, stretch along x, lowest frequency, highest frequency in cycles a tile).
-_SPECTRA = {
-    "clouds": (1.6, 1.0, 1, 256),
-    "patches": (1.1, 1.0, 4, 256),
-    "grain": (0.3, 1.0, 24, 256),
-    "streaks": (1.0, 7.0, 3, 256),
-    "swell": (0.9, 3.5, 10, 120),
-    "dunes": (1.5, 2.6, 5, 70),
-    "hills": (1.9, 1.0, 2, 200),
+_NEIGHBOURHOOD = np.stack(np.meshgrid(np.linspace(-1, 1, 5), np.linspace(-1, 1, 5)), axis=-1).reshape(-1, 2)
+_BOX = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])
+_CIRCLES = {
+    corners: np.stack([np.cos(turns), np.sin(turns)], axis=1)
+    for corners in (12, 40)
+    for turns in [np.linspace(0, 2 * math.pi, corners, endpoint=False)]
 }
-NOISE_KINDS = (*_SPECTRA, "canopy")
 
 
 @dataclass(frozen=True)
@@ -73,84 +63,10 @@ def random_light(rng: np.random.Generator) -> Light:
     )
 
 
-@functools.cache
-def noise_tile(kind: str, variant: int) -> np.ndarray:
-    """Makes one periodic tile of noise, once a process.
-
-    Args:
-        kind: One of `NOISE_KINDS`.
-        variant: Which of the tiles of this kind.
-
-    Returns:
-        float32 of shape (960, 960) about 0..1: the tile of 512, repeated so that a board-sized cut can start
-        anywhere in its first 512 pixels.
-    """
-    rng = np.random.default_rng([20210717, NOISE_KINDS.index(kind), variant])
-    tile = _canopy(rng) if kind == "canopy" else _spectral_noise(rng, *_SPECTRA[kind])
-    return np.pad(tile, (0, BOARD), mode="wrap")
-
-
-def _spectral_noise(
-    rng: np.random.Generator, exponent: float, stretch: float, lowest: float, highest: float
-) -> np.ndarray:
-    """Filters white noise to a power law, with features `stretch` times longer along x than along y."""
-    vertical = np.fft.fftfreq(_TILE)[:, None] * _TILE
-    horizontal = np.fft.rfftfreq(_TILE)[None, :] * _TILE * stretch
-    frequency = np.hypot(vertical, horizontal)
-    gain = np.where((frequency >= lowest) & (frequency <= highest), np.maximum(frequency, 1) ** -exponent, 0)
-    noise = np.fft.irfft2(np.fft.rfft2(rng.standard_normal((_TILE, _TILE))) * gain, s=(_TILE, _TILE))
-    return np.clip(0.5 + 0.2 * noise / noise.std(), 0, 1).astype(np.float32)
-
-
-def _canopy(rng: np.random.Generator) -> np.ndarray:
-    """Heaps up tree crowns: bumpy domes of many sizes, the highest one counting at each pixel."""
-    tile = np.zeros((_TILE, _TILE), np.float32)
-    bumps = _spectral_noise(rng, 0.5, 1.0, 24, 200)
-    for radius in np.sort(rng.uniform(5, 13, 2600)):
-        reach = math.ceil(radius)
-        offset = np.arange(-reach, reach + 1)
-        distance = np.hypot(*np.meshgrid(offset, offset)) / radius
-        dome = np.sqrt(np.clip(1 - distance**2, 0, 1)) * (0.45 + 0.55 * rng.random()) * radius / 13
-        rows, columns = (rng.integers(_TILE, size=(2, 1)) + offset) % _TILE
-        window = np.ix_(rows, columns)
-        tile[window] = np.maximum(tile[window], dome)
-    return np.clip(tile * (0.7 + 0.6 * bumps), 0, 1)
-
-
-def cut_noise(rng: np.random.Generator, kind: str) -> np.ndarray:
-    """Cuts a board-sized piece of noise at a random place, randomly mirrored.
-
-    Returns:
-        A read-only view or mirrored view, float32 (BOARD, BOARD), about 0..1.
-    """
-    tile = noise_tile(kind, int(rng.integers(_TILE_VARIANTS)))
-    row, column = rng.integers(_TILE, size=2)
-    piece = tile[row : row + BOARD, column : column + BOARD]
-    return piece[:: 1 if rng.random() < 0.5 else -1, :: 1 if rng.random() < 0.5 else -1]
-
-
-def cut_turned_noise(rng: np.random.Generator, kind: str, angle: float, zoom: float = 1.0) -> np.ndarray:
-    """Cuts a board-sized piece of noise, turned by `angle` in radians and enlarged by `zoom` (at least 0.7).
-
-    Returns:
-        float32 (BOARD, BOARD), about 0..1.
-    """
-    tile = Image.fromarray(noise_tile(kind, int(rng.integers(_TILE_VARIANTS))))
-    cosine, sine = math.cos(angle) / zoom, math.sin(angle) / zoom
-    middle, half = tile.width / 2, BOARD / 2
-    corner = (middle - half * (cosine + sine), middle - half * (cosine - sine))
-    turned = tile.transform(
-        (BOARD, BOARD),
-        Image.Transform.AFFINE,
-        (cosine, sine, corner[0], -sine, cosine, corner[1]),
-        Image.Resampling.BILINEAR,
-    )
-    return np.asarray(turned)
-
-
 def _weave(rng: np.random.Generator, material: Material, tint: float) -> Image.Image:
-    """Turns a material into a board-sized RGB texture."""
-    shade = sum(weight * (cut_noise(rng, kind) - 0.5) for kind, weight in material.layers)
+    """Turns a material into a board-sized RGB texture, woven at the final size to save time."""
+    fine = slice(None, None, OVERSAMPLING)
+    shade = sum(weight * (cut_noise(rng, kind)[fine, fine] - 0.5) for kind, weight in material.layers)
     index = np.clip(128 + 255 * shade, 0, 255).astype(np.uint8)
     stops = np.linspace(0, 255, len(material.ramp))
     ramp = np.stack(
@@ -158,7 +74,7 @@ def _weave(rng: np.random.Generator, material: Material, tint: float) -> Image.I
     )
     image = Image.fromarray(index)
     image.putpalette(np.clip(ramp.T * tint, 0, 255).astype(np.uint8).tobytes())
-    return image.convert("RGB")
+    return image.convert("RGB").resize((BOARD, BOARD), Image.Resampling.NEAREST)
 
 
 class Canvas:
@@ -183,7 +99,9 @@ class Canvas:
         self.season = season
         self.angle = angle
         self.zoom = zoom
-        self.relief: np.ndarray | None = None
+        self._relief: np.ndarray | None = None
+        self._tone: np.ndarray | None = None
+        self._to_board = rotation(angle) * zoom * OVERSAMPLING
         self._color = Image.new("RGB", (BOARD, BOARD), (120, 115, 100))
         self._height = Image.new("L", (BOARD, BOARD), 0)
         self._claims = Image.new("L", (BOARD // _CLAIM_SCALE, BOARD // _CLAIM_SCALE), 0)
@@ -196,11 +114,7 @@ class Canvas:
 
     def place(self, points: np.ndarray | Sequence) -> np.ndarray:
         """Turns scene coordinates, shape (..., 2), into board pixels of the same shape."""
-        points = np.asarray(points, np.float64)
-        cosine, sine = math.cos(self.angle), math.sin(self.angle)
-        scale = self.zoom * OVERSAMPLING
-        turned = points @ np.array([[cosine, sine], [-sine, cosine]])
-        return turned * scale + BOARD / 2
+        return np.asarray(points, np.float64) @ self._to_board + BOARD / 2
 
     def sees(self, points: np.ndarray | Sequence, margin: float = 0.0) -> np.ndarray:
         """Tells which scene points, shape (..., 2), lie at least `margin` final pixels inside the picture."""
@@ -271,7 +185,7 @@ class Canvas:
         """Draws a band of the given width in final pixels along scene points (n, 2); see `polygon`."""
         board = self.place(points)
         pixels = max(1, round(width * self.zoom * OVERSAMPLING))
-        flat = [tuple(point) for point in board.tolist()]
+        joint = "curve" if len(board) > 2 else None
         if isinstance(fill, str):
             self._paste_texture(
                 fill,
@@ -282,12 +196,12 @@ class Canvas:
                 pixels,
             )
         else:
-            self._draw_color.line(flat, fill, pixels, "curve")
+            self._draw_color.line(board.ravel().tolist(), fill, pixels, joint)
         if height is not None:
-            self._draw_height.line(flat, self._level(height), pixels, "curve")
+            self._draw_height.line(board.ravel().tolist(), self._level(height), pixels, joint)
         if claim:
-            small = [tuple(point) for point in (board / _CLAIM_SCALE).tolist()]
-            self._draw_claims.line(small, 1, max(1, math.ceil(pixels / _CLAIM_SCALE)), "curve")
+            cells = math.ceil(pixels / _CLAIM_SCALE)
+            self._draw_claims.line((board / _CLAIM_SCALE).ravel().tolist(), 1, cells, joint)
 
     def disc(
         self,
@@ -296,13 +210,10 @@ class Canvas:
         fill: Color | str,
         height: float | None = None,
         claim: bool = False,
-        stretch: float = 1.0,
-        angle: float = 0.0,
     ) -> None:
-        """Fills a circle or, with stretch other than 1, an ellipse `stretch` times as long along `angle`."""
-        turns = np.linspace(0, 2 * math.pi, 12 if radius < 4 else 40, endpoint=False)
-        ring = np.stack([radius * stretch * np.cos(turns), radius * np.sin(turns)], axis=1)
-        self.polygon(turn(ring, angle) + np.asarray(center), fill, height, claim)
+        """Fills a circle; see `polygon`."""
+        circle = _CIRCLES[12 if radius < 4 else 40]
+        self.polygon(circle * radius + np.asarray(center), fill, height, claim)
 
     def boxes(
         self,
@@ -321,19 +232,19 @@ class Canvas:
             fills: n colours.
             height: One height for all; None leaves heights alone.
         """
-        centers = np.asarray(centers, np.float64).reshape(-1, 2)
-        half = np.broadcast_to(np.asarray(sizes, np.float64) / 2, centers.shape)
-        corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * half[:, None, :]
-        cosine, sine = np.cos(angles), np.sin(angles)
-        cosine, sine = (np.broadcast_to(value, len(centers))[:, None] for value in (cosine, sine))
-        x, y = corners[..., 0], corners[..., 1]
-        board = self.place(
-            np.stack([cosine * x - sine * y, sine * x + cosine * y], axis=-1) + centers[:, None, :]
+        centers = np.asarray(centers, np.float64).reshape(-1, 1, 2)
+        half = np.asarray(sizes, np.float64).reshape(-1, 1, 2) / 2
+        angles = np.asarray(angles, np.float64).reshape(-1, 1)
+        x, y = np.moveaxis(_BOX * half, -1, 0)
+        turned = np.stack(
+            [np.cos(angles) * x - np.sin(angles) * y, np.sin(angles) * x + np.cos(angles) * y], -1
         )
-        for outline, fill in zip(board.reshape(-1, 8).tolist(), fills, strict=False):
+        board = self.place(turned + centers)
+        level = None if height is None else self._level(height)
+        for outline, fill in zip(board.reshape(-1, 8).tolist(), fills, strict=True):
             self._draw_color.polygon(outline, fill)
-            if height is not None:
-                self._draw_height.polygon(outline, self._level(height))
+            if level is not None:
+                self._draw_height.polygon(outline, level)
 
     def stamp(self, center: np.ndarray, color: Color, mask: Image.Image, dome: Image.Image) -> None:
         """Sets a small shape (a tree crown) with its own outline and heights at a board position (2,)."""
@@ -343,7 +254,11 @@ class Canvas:
 
     def raise_ground(self, relief: np.ndarray) -> None:
         """Adds a landscape, float32 (BOARD, BOARD) heights in board pixels, under everything drawn."""
-        self.relief = relief if self.relief is None else self.relief + relief
+        self._relief = relief if self._relief is None else self._relief + relief
+
+    def tint(self, tone: np.ndarray) -> None:
+        """Makes the ground lighter or darker: a factor about 1, float32 (BOARD, BOARD)."""
+        self._tone = tone if self._tone is None else self._tone * tone
 
     def claim(self, points: np.ndarray | Sequence) -> None:
         """Claims the ground under a polygon without drawing anything."""
@@ -351,11 +266,14 @@ class Canvas:
 
     def free(self, points: np.ndarray | Sequence, radius: float) -> np.ndarray:
         """Tells for scene points (..., 2) whether nothing has claimed the square of this half-width around them."""
-        reach = radius * self.zoom * OVERSAMPLING * np.linspace(-1, 1, 5)
-        offsets = np.stack(np.meshgrid(reach, reach), axis=-1).reshape(-1, 2)
-        around = (self.place(points)[..., None, :] + offsets) / _CLAIM_SCALE
-        column, row = np.moveaxis(np.clip(around.astype(int), 0, BOARD // _CLAIM_SCALE - 1), -1, 0)
-        return ~np.asarray(self._claims)[row, column].any(axis=-1)
+        around = self.place(points)[..., None, :] + _NEIGHBOURHOOD * (radius * self.zoom * OVERSAMPLING)
+        cells = np.clip((around / _CLAIM_SCALE).astype(int), 0, BOARD // _CLAIM_SCALE - 1)
+        return ~np.asarray(self._claims)[cells[..., 1], cells[..., 0]].any(axis=-1)
+
+    def cells(self, points: np.ndarray | Sequence) -> tuple[np.ndarray, np.ndarray]:
+        """Board rows and columns of scene points (n, 2), clipped to the board, for looking into a field."""
+        column, row = np.clip(self.place(points), 0, BOARD - 1).astype(int).T
+        return row, column
 
     def grid(self) -> tuple[np.ndarray, np.ndarray]:
         """Scene coordinates x and y of every board pixel, float32 (BOARD, BOARD) each."""
@@ -372,7 +290,7 @@ class Canvas:
             draw.polygon(self.place(outline).ravel().tolist(), 255)
         for points, width in bands:
             pixels = max(1, round(width * self.zoom * OVERSAMPLING))
-            draw.line([tuple(point) for point in self.place(points).tolist()], 255, pixels, "curve")
+            draw.line(self.place(points).ravel().tolist(), 255, pixels, "curve")
         if blur:
             image = image.filter(ImageFilter.BoxBlur(blur * self.zoom * OVERSAMPLING))
         return np.asarray(image).astype(np.float32) / 255
@@ -400,23 +318,23 @@ class Canvas:
     def develop(self) -> Image.Image:
         """Lights the board and reduces it to the finished RGB picture of SIZE x SIZE."""
         height = np.asarray(self._height).astype(np.float32)
-        if self.relief is not None:
-            height = height + self.relief
+        if self._relief is not None:
+            height += self._relief
         brightness = _slope_light(height, self.light)
-        brightness *= 0.86 + 0.12 * cut_noise(self.rng, "grain") + 0.16 * cut_noise(self.rng, "patches")
-        shadow = _cast_shadow(height, self.light)
-        pixels = np.asarray(self._color).astype(np.float32)
-        depth = 1 - self.light.shade
+        brightness += 0.12 * cut_noise(self.rng, "grain") + 0.16 * cut_noise(self.rng, "patches") - 0.14
+        if self._tone is not None:
+            brightness *= self._tone
+        brightness = _halve(brightness)
+        shadow = _halve(_cast_shadow(height, self.light)) * (1 - self.light.shade)
+        pixels = np.asarray(self._color.reduce(OVERSAMPLING)).astype(np.float32)
         for channel, blueness in enumerate((1.04, 1.0, 0.88)):  # the sky lights shadows a little blue
-            pixels[..., channel] *= brightness * (1 - depth * blueness * shadow)
-        lit = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).reduce(OVERSAMPLING)
-        return _grade(np.asarray(lit).astype(np.float32), self.light, self.rng)
+            pixels[..., channel] *= brightness * (1 - blueness * shadow)
+        return _grade(pixels, self.light, self.rng)
 
 
-def turn(points: np.ndarray | Sequence, angle: float) -> np.ndarray:
-    """Rotates points (..., 2) about the origin, clockwise as seen on the picture."""
-    cosine, sine = math.cos(angle), math.sin(angle)
-    return np.asarray(points, np.float64) @ np.array([[cosine, sine], [-sine, cosine]])
+def _halve(field: np.ndarray) -> np.ndarray:
+    """Averages a board field, float32 (BOARD, BOARD), down to (SIZE, SIZE)."""
+    return np.asarray(Image.fromarray(field).reduce(OVERSAMPLING))
 
 
 def _slope_light(height: np.ndarray, light: Light) -> np.ndarray:
@@ -448,9 +366,11 @@ def _cast_shadow(height: np.ndarray, light: Light) -> np.ndarray:
 
 def _grade(pixels: np.ndarray, light: Light, rng: np.random.Generator) -> Image.Image:
     """Puts air and camera over the lit picture: saturation, haze, warmth, exposure, a trace of sensor noise."""
-    grey = pixels.mean(axis=-1, keepdims=True)
+    np.clip(pixels, 0, 255, out=pixels)
+    grey = ((pixels[..., 0] + pixels[..., 1] + pixels[..., 2]) / 3)[..., None]
     pixels = grey + light.saturation * (pixels - grey)
-    pixels += light.haze * (np.array([196, 205, 212], np.float32) - pixels)
-    pixels *= light.exposure * np.array([1 + light.warmth, 1, 1 - light.warmth], np.float32)
-    pixels += rng.standard_normal(pixels.shape[:2], np.float32)[..., None] * 2.0
+    air = np.array([196, 205, 212], np.float32)
+    balance = light.exposure * np.array([1 + light.warmth, 1, 1 - light.warmth], np.float32)
+    pixels = pixels * ((1 - light.haze) * balance) + light.haze * air * balance
+    pixels += rng.standard_normal(pixels.shape[:2], np.float32)[..., None] * 2
     return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))

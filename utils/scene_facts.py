@@ -1,5 +1,6 @@
 """What is really to be seen in a drawn scene: the truth that captions are written from."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 CATEGORIES = (
@@ -61,17 +62,27 @@ class SceneFacts:
     Attributes:
         category: One of `CATEGORIES`.
         main: The thing that makes it this category.
-        others: What else is there, the most striking first.
-        layout: How the others stand to the main thing: "around", "near", "two sides", "one side" or "in".
+        within: What the main thing consists of or holds, the most striking first.
+        around: What is outside it, the most striking first.
+        layout: How the things around stand to the main thing: "around", "near" or "two sides".
     """
 
     category: str
     main: Thing
-    others: tuple[Thing, ...] = ()
+    within: tuple[Thing, ...] = ()
+    around: tuple[Thing, ...] = ()
     layout: str = "near"
 
 
-def describe(category: str, main: Thing, *others: Thing | None, layout: str = "near") -> SceneFacts:
-    """Collects facts, leaving out what cannot be seen (None, or a count of 0)."""
-    seen = tuple(thing for thing in others if thing is not None and thing.count > 0)
-    return SceneFacts(category, main, seen, layout)
+def describe(
+    category: str,
+    main: Thing,
+    within: Iterable[Thing] = (),
+    around: Iterable[Thing] = (),
+    layout: str = "near",
+) -> SceneFacts:
+    """Collects facts, leaving out what cannot be seen (a count of 0)."""
+    seen_within, seen_around = (
+        tuple(thing for thing in group if thing.count > 0) for group in (within, around)
+    )
+    return SceneFacts(category, main, seen_within, seen_around, layout)

@@ -46,14 +46,16 @@ MATERIALS = {
     "meadow dry": Material(
         ((80, 96, 52), (112, 126, 70), (144, 150, 92)), (("clouds", 0.6), ("streaks", 0.5), ("grain", 0.5))
     ),
-    "canopy summer": Material(((22, 44, 24), (38, 66, 34), (64, 92, 50)), (("canopy", 0.5), ("clouds", 0.6))),
+    "canopy summer": Material(
+        ((22, 44, 24), (38, 66, 34), (64, 92, 50)), (("clouds", 0.9), ("patches", 0.5))
+    ),
     "canopy spring": Material(
-        ((28, 54, 26), (48, 82, 38), (80, 116, 58)), (("canopy", 0.5), ("clouds", 0.6))
+        ((28, 54, 26), (48, 82, 38), (80, 116, 58)), (("clouds", 0.9), ("patches", 0.5))
     ),
     "canopy autumn": Material(
-        ((40, 54, 28), (72, 78, 38), (120, 96, 50)), (("canopy", 0.5), ("clouds", 0.6), ("patches", 0.5))
+        ((40, 54, 28), (72, 78, 38), (120, 96, 50)), (("clouds", 0.9), ("patches", 0.5))
     ),
-    "canopy dry": Material(((36, 52, 34), (58, 74, 46), (86, 98, 62)), (("canopy", 0.5), ("clouds", 0.6))),
+    "canopy dry": Material(((36, 52, 34), (58, 74, 46), (86, 98, 62)), (("clouds", 0.9), ("patches", 0.5))),
     "soil brown": Material(((98, 76, 58), (136, 110, 86), (172, 146, 118)), _ROUGH),
     "soil red": Material(((112, 66, 50), (152, 96, 72), (188, 132, 104)), _ROUGH),
     "soil gray": Material(((104, 98, 90), (142, 136, 124), (176, 168, 152)), _ROUGH),

@@ -4,36 +4,28 @@ import math
 
 import numpy as np
 
-from utils.scene_canvas import BOARD, Canvas, cut_noise, cut_turned_noise
+from utils.scene_canvas import Canvas
 from utils.scene_facts import SceneFacts, Thing, describe
-from utils.scene_objects import (
-    EDGE,
-    along,
-    blob,
-    boat,
-    dim,
-    grove,
-    house,
-    inside,
-    pick,
-    plant,
-    rectangle,
-    road,
-    roof_color,
-    scatter,
-    smooth,
-    vary,
-)
+from utils.scene_materials import Color
+from utils.scene_noise import cut_noise, cut_turned_noise
+from utils.scene_objects import dim, grove, house, pick, plant, roof_color, town, trees, vary
+from utils.scene_shapes import EDGE, along, blob, rectangle, scatter, smooth, turn
+from utils.scene_vehicles import boat, road
+
+_MANY = 12  # stands for a number that nobody would count
 
 
-def forest_cover(canvas: Canvas, mask: np.ndarray | None = None, height: float = 11.0) -> None:
+def forest_cover(canvas: Canvas, mask: np.ndarray | None = None, height: float = 17.0) -> None:
     """Lays closed forest over the board, or where mask (BOARD, BOARD) in 0..1 says so."""
     crowns = cut_noise(canvas.rng, "canopy")
+    gaps = 0.62 + 0.75 * crowns  # little light falls between the crowns
     if mask is None:
         canvas.cover("canopy")
     else:
         canvas.blend("canopy", mask)
         crowns = crowns * mask
+        gaps = 1 + (gaps - 1) * mask
+    canvas.tint(gaps)
     canvas.raise_ground(crowns * np.float32(height * canvas.zoom))
 
 
@@ -51,13 +43,14 @@ def bareland(canvas: Canvas) -> SceneFacts:
     canvas.cover(f"soil {color}")
     darker = pick(rng, [name for name in ("brown", "red", "gray") if name != color])
     canvas.blend(f"soil {darker}", 1.6 * cut_noise(rng, "clouds") - 0.75)
-    canvas.raise_ground(cut_noise(rng, "hills") * rng.uniform(8, 34))
+    gullies = cut_turned_noise(rng, "ridges", rng.uniform(0, math.pi), rng.uniform(0.8, 1.4))
+    canvas.raise_ground(gullies * np.float32(rng.uniform(6, 26)))
+    canvas.tint(0.82 + 0.36 * cut_turned_noise(rng, "streaks", rng.uniform(0, math.pi)))
+    if rng.random() < 0.4:
+        canvas.blend("grass dry", 1.4 * cut_noise(rng, "clouds") - rng.uniform(0.75, 0.95))
     trails = int(rng.integers(0, 4))
     for _ in range(trails):
-        path = wander(rng, 45)
-        if rng.random() < 0.5:
-            path = path[:, ::-1]
-        canvas.line(path, rng.uniform(2, 3.6), dim((205, 184, 156), rng.uniform(0.85, 1.05)))
+        _track(canvas, wander(rng, 38))
     count = 0
     if rng.random() < 0.5:
         spots = scatter(rng, 34)
@@ -65,10 +58,18 @@ def bareland(canvas: Canvas) -> SceneFacts:
     return describe(
         "bareland",
         Thing("bare land", color=color),
-        Thing("tree", count),
-        Thing("trail", trails) if trails else None,
-        layout="in",
+        within=[Thing("tree", count), Thing("trail", trails)],
     )
+
+
+def _track(canvas: Canvas, path: np.ndarray) -> None:
+    """The two ruts of a cart track, at a random turn about the middle."""
+    rng = canvas.rng
+    path = turn(path, rng.uniform(0, math.pi))
+    tone = dim((206, 186, 158), rng.uniform(0.85, 1.02))
+    gap = rng.uniform(1.1, 1.6)
+    for side in (-gap, gap):
+        canvas.line(path + np.array([0, side]), rng.uniform(0.8, 1.3), tone)
 
 
 def beach(canvas: Canvas) -> SceneFacts:
@@ -90,49 +91,45 @@ def beach(canvas: Canvas) -> SceneFacts:
         strength = np.exp(-(((surf - away) / rng.uniform(1.6, 3.2)) ** 2))
         canvas.blend("snow", 1.3 * strength * (0.35 + 1.1 * cut_noise(rng, "clouds")))
     behind = pick(rng, ("tree", "tree", "building", None))
-    trees = houses = 0
+    woods = houses = 0
     land = -rng.uniform(52, 80)
     if behind:
         canvas.blend("grass", np.clip((land - out) / 5, 0, 1))
         spots = scatter(rng, 13 if behind == "tree" else 24)
-        far = out[_rows_columns(canvas, spots)] < land - 6
+        far = out[canvas.cells(spots)] < land - 6
         spots = spots[far]
         if behind == "building":
             for spot in spots[rng.random(len(spots)) < 0.7]:
                 color = roof_color(rng, pick(rng, ("white", "red", "gray")))
                 house(canvas, spot, rng.uniform(11, 17), rng.uniform(8, 11), rng.uniform(-0.2, 0.2), color)
                 houses += int(canvas.sees(spot))
-            trees = plant(canvas, spots + rng.uniform(8, 12, spots.shape), (2.5, 4.5))
+            woods = plant(canvas, spots + rng.uniform(8, 12, spots.shape), (2.5, 4.5))
         else:
-            trees = plant(canvas, spots, (3.5, 6.5))
+            woods = plant(canvas, spots, (3.5, 6.5))
     umbrellas = _umbrellas(canvas, out) if rng.random() < 0.3 else 0
     return describe(
         "beach",
         Thing("beach", color=sand if sand != "brown" else None),
-        Thing("ocean", color="blue" if sea == "blue" else "green" if sea == "green" else None),
-        Thing("wave", rows, "white"),
-        Thing("building", houses),
-        Thing("tree", trees),
-        Thing("umbrella", umbrellas),
+        within=[Thing("umbrella", umbrellas)],
+        around=[
+            Thing("ocean", color=sea if sea in ("blue", "green") else None),
+            Thing("building", houses),
+            trees(canvas, woods),
+            Thing("wave", rows, "white"),
+        ],
     )
-
-
-def _rows_columns(canvas: Canvas, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Board rows and columns of scene points (n, 2), clipped to the board, for looking into a field."""
-    column, row = np.clip(canvas.place(points), 0, BOARD - 1).astype(int).T
-    return row, column
 
 
 def _umbrellas(canvas: Canvas, out: np.ndarray) -> int:
     """Sets up sunshades in rows on dry sand; returns how many are seen."""
     rng = canvas.rng
     spots = scatter(rng, 11, 0.1)
-    distance = out[_rows_columns(canvas, spots)]
+    distance = out[canvas.cells(spots)]
     spots = spots[(distance < -16) & (distance > -40) & (rng.random(len(spots)) < 0.8)]
     tone = pick(rng, ((206, 60, 52), (60, 110, 190), (240, 240, 236), (230, 180, 60)))
     for spot in spots:
         canvas.disc(spot, 2.4, vary(rng, tone), 2.5)
-    return int(canvas.sees(spots).sum()) if len(spots) else 0
+    return int(canvas.sees(spots).sum())
 
 
 def desert(canvas: Canvas) -> SceneFacts:
@@ -141,18 +138,19 @@ def desert(canvas: Canvas) -> SceneFacts:
     color = pick(rng, ("yellow", "orange", "yellow"))
     canvas.cover(f"sand {color}")
     angle = rng.uniform(0, math.pi)
-    dunes = cut_turned_noise(rng, "dunes", angle, rng.uniform(0.8, 1.7))
+    dunes = cut_turned_noise(rng, "dunes", angle, rng.uniform(1.3, 2.6))
     crest = 1 - np.abs(2 * dunes - 1)
-    canvas.raise_ground((crest**1.5 * rng.uniform(14, 40)).astype(np.float32))
-    ripples = cut_turned_noise(rng, "swell", angle + rng.normal(0, 0.2), 1.0)
-    canvas.raise_ground(ripples * np.float32(rng.uniform(3, 9)))
+    canvas.raise_ground((crest**1.6 * rng.uniform(5, 15)).astype(np.float32))
+    canvas.tint(0.86 + 0.2 * crest)
+    ripples = cut_turned_noise(rng, "swell", angle + rng.normal(0, 0.25), rng.uniform(0.8, 1.4))
+    canvas.raise_ground(ripples * np.float32(rng.uniform(1.5, 5)))
     bushes = 0
     if rng.random() < 0.2:
         spots = scatter(rng, 30)
         bushes = plant(canvas, spots[rng.random(len(spots)) < 0.2], (1.4, 2.6), season="dry")
     shape = "ripple" if rng.random() < 0.6 else "dune"
     return describe(
-        "desert", Thing("desert", color=color), Thing(shape, 12), Thing("plant", bushes), layout="in"
+        "desert", Thing("desert", color=color), within=[Thing(shape, _MANY), Thing("plant", bushes)]
     )
 
 
@@ -175,7 +173,7 @@ def _crop_fields(rng: np.random.Generator, low: float) -> list[tuple[float, floa
     return fields
 
 
-_CROPS = {
+_CROPS: dict[str, tuple[Color, ...]] = {
     "green": ((72, 104, 52), (88, 120, 60), (56, 86, 46), (108, 136, 76), (124, 148, 92)),
     "brown": ((134, 108, 82), (116, 92, 70), (152, 126, 96), (160, 140, 112)),
     "yellow": ((190, 172, 108), (174, 156, 98), (200, 186, 132)),
@@ -188,7 +186,9 @@ def farmland(canvas: Canvas) -> SceneFacts:
     canvas.cover(pick(rng, ("dirt", "grass")))
     mix = pick(rng, (("green",), ("green", "brown"), ("green", "brown", "yellow"), ("green", "yellow")))
     gap = rng.uniform(1.0, 3.0)
-    for x0, y0, x1, y1 in _crop_fields(rng, rng.uniform(42, 100)):
+    fields = _crop_fields(rng, rng.uniform(42, 100))
+    middles = np.array([((x0 + x1) / 2, (y0 + y1) / 2) for x0, y0, x1, y1 in fields])
+    for x0, y0, x1, y1 in fields:
         _crop_field(
             canvas, (x0 + gap, y0 + gap, x1 - gap, y1 - gap), vary(rng, pick(rng, _CROPS[pick(rng, mix)]))
         )
@@ -201,21 +201,18 @@ def farmland(canvas: Canvas) -> SceneFacts:
         for spot in rng.uniform(-70, 70, (int(rng.integers(1, 4)), 2)):
             house(canvas, spot, rng.uniform(12, 17), 9, rng.choice([0, 1.57]), roof_color(rng, "red"))
             houses += int(canvas.sees(spot))
-    trees = 0
+    row = 0
     if rng.random() < 0.4:
         edge = [(-EDGE, rng.uniform(-60, 60)), (EDGE, rng.uniform(-60, 60))]
-        trees = plant(canvas, along(edge, 9)[0], (3, 4.6))
+        row = plant(canvas, along(edge, 9)[0], (3, 4.6))
     return describe(
         "farmland",
-        Thing("farmland", 9, color=mix[0] if len(mix) == 1 else None),
-        Thing("road") if has_road else None,
-        Thing("building", houses),
-        Thing("tree", trees),
-        layout="in",
+        Thing("farmland", max(2, int(canvas.sees(middles).sum())), mix[0] if len(mix) == 1 else None),
+        around=[Thing("road", int(has_road)), Thing("building", houses), trees(canvas, row)],
     )
 
 
-def _crop_field(canvas: Canvas, box: tuple[float, float, float, float], color: tuple[int, int, int]) -> None:
+def _crop_field(canvas: Canvas, box: tuple[float, float, float, float], color: Color) -> None:
     """One field with its furrows."""
     rng = canvas.rng
     x0, y0, x1, y1 = box
@@ -248,10 +245,8 @@ def forest(canvas: Canvas) -> SceneFacts:
             canvas.line(path, 2.8, dim((172, 148, 116), rng.uniform(0.8, 1)))
     return describe(
         "forest",
-        Thing("forest"),
-        Thing("path") if path is not None else None,
-        Thing("glade") if glade is not None else None,
-        layout="in",
+        Thing("forest", color=trees(canvas, 1).color),
+        within=[Thing("path", int(path is not None)), Thing("glade", int(glade is not None))],
     )
 
 
@@ -267,21 +262,21 @@ def meadow(canvas: Canvas) -> SceneFacts:
             (rng.uniform(0.5, 1.2) * np.sin(way * 2 * math.pi / rng.uniform(5, 9))).astype(np.float32)
         )
     canvas.blend("grass dry", 0.8 * cut_noise(rng, "clouds") - rng.uniform(0.3, 0.6))
-    trees = 0
+    border = 0
     if rng.random() < 0.55:
         edge = rng.uniform(70, 100)
         spots = scatter(rng, 12)
-        trees = plant(canvas, spots[(spots[:, 1] > edge) & (rng.random(len(spots)) < 0.8)], (3.5, 6))
+        border = plant(canvas, spots[(spots[:, 1] > edge) & (rng.random(len(spots)) < 0.8)], (3.5, 6))
     elif rng.random() < 0.5:
-        trees = plant(canvas, rng.uniform(-90, 90, (int(rng.integers(1, 5)), 2)), (3.5, 6))
+        border = plant(canvas, rng.uniform(-90, 90, (int(rng.integers(1, 5)), 2)), (3.5, 6))
     has_path = rng.random() < 0.2
     if has_path:
         canvas.line(wander(rng, 14), 2.4, (168, 152, 120))
     return describe(
         "meadow",
-        Thing("meadow", color="green" if canvas.season in ("summer", "spring") else None),
-        Thing("tree", trees),
-        Thing("path") if has_path else None,
+        Thing("meadow", color=trees(canvas, 1).color),
+        within=[Thing("path", int(has_path))],
+        around=[trees(canvas, border)],
     )
 
 
@@ -289,25 +284,21 @@ def mountain(canvas: Canvas) -> SceneFacts:
     """Ridges and valleys under a low sun."""
     rng = canvas.rng
     look = pick(rng, ("green", "green", "brown", "brown", "snow"))
-    folds = cut_turned_noise(rng, "hills", rng.uniform(0, math.pi), rng.uniform(0.75, 1.3))
-    finer = cut_noise(rng, "clouds")
-    ridges = 1 - np.abs(2 * folds - 1) * 1.5 + 0.3 * (1 - np.abs(2 * finer - 1))
-    canvas.raise_ground((ridges * rng.uniform(70, 120)).astype(np.float32))
+    ridges = cut_turned_noise(rng, "ridges", rng.uniform(0, math.pi), rng.uniform(0.9, 1.7))
+    canvas.raise_ground(ridges * np.float32(rng.uniform(55, 105)))
     low, high = {
         "green": ("canopy", "grass"),
         "brown": ("soil brown", "soil gray"),
         "snow": ("soil gray", "snow"),
     }[look]
     canvas.cover(low)
-    canvas.blend(high, 2.5 * (ridges - rng.uniform(0.55, 0.85)))
+    canvas.blend(high, 3 * (ridges - rng.uniform(0.15, 0.4)) + 0.8 * (cut_noise(rng, "clouds") - 0.5))
     if look == "brown":
-        canvas.blend("grass", 1.2 * (0.7 - ridges))
+        canvas.blend("grass", 2.2 * (0.25 - ridges) + 0.6 * (cut_noise(rng, "clouds") - 0.5))
     return describe(
         "mountain",
-        Thing("mountain", 4, color=None if look == "snow" else look),
-        Thing("snow", 1, "white") if look == "snow" else None,
-        Thing("valley", 3),
-        layout="in",
+        Thing("mountain", _MANY, color=None if look == "snow" else look),
+        within=[Thing("snow", int(look == "snow"), "white")],
     )
 
 
@@ -332,24 +323,13 @@ def pond(canvas: Canvas) -> SceneFacts:
         road(canvas, smooth([(-EDGE, side), (-40, side + 12), (40, side - 6), (EDGE, side + 10)]), 8)
     houses = 0
     if rng.random() < 0.4:
-        for spot in scatter(rng, 32):
-            if rng.random() < 0.4 and canvas.free(spot, 9):
-                house(
-                    canvas, spot, 15, 11, rng.choice([0, 1.57]), roof_color(rng, pick(rng, ("gray", "red")))
-                )
-                houses += int(canvas.sees(spot))
-    trees = grove(canvas, 13, rng.uniform(0.1, 0.7), (3, 5.5))
+        houses = town(canvas, ("gray", "red", "brown"), 24, 0.35, (4, 5))
+    woods = grove(canvas, 13, rng.uniform(0.1, 0.8), (3, 5.5))
     return describe(
         "pond",
-        Thing(
-            "pond",
-            color="green" if water == "green" else None,
-            shape="rectangular" if square else "irregular",
-        ),
-        Thing("tree", trees),
-        Thing("building", houses),
-        Thing("road") if has_road else None,
-        layout="around" if trees > 20 else "near",
+        Thing("pond", 1, "green" if water == "green" else None, "rectangular" if square else "irregular"),
+        around=[trees(canvas, woods), Thing("building", houses), Thing("road", int(has_road))],
+        layout="around" if woods > 20 else "near",
     )
 
 
@@ -360,22 +340,19 @@ def river(canvas: Canvas) -> SceneFacts:
     width = rng.uniform(20, 46)
     water = pick(rng, ("green", "brown", "blue", "dark"))
     banks = pick(rng, ("forest", "forest", "field", "soil"))
-    ground = {"forest": "grass", "field": "grass", "soil": "soil brown"}[banks]
-    canvas.cover(ground)
+    canvas.cover("soil brown" if banks == "soil" else "grass")
+    arms = [(course, width)]
+    if rng.random() < 0.25:
+        fork, bend = course[len(course) // 2], rng.uniform(-60, 60)
+        arms.append((fork + smooth([(0, 0), (bend / 3, 40), (bend, 90), (bend, 200)]), width * 0.55))
     if banks == "forest":
-        forest_cover(canvas, 1 - canvas.mask(bands=((course, width + 10),), blur=3))
-    canvas.line(course, width + rng.uniform(4, 12), pick(rng, ("dirt", "wet sand")), claim=True)
-    canvas.line(course, width, f"water {water}")
-    branch = rng.random() < 0.2
-    if branch:
-        start = course[len(course) // 2]
-        arm = smooth(
-            [start, start + (20, 40), start + (rng.uniform(-20, 60), 90), (rng.uniform(-40, 80), 190)]
-        )
-        canvas.line(arm, width * 0.6 + 5, "dirt", claim=True)
-        canvas.line(arm, width * 0.6, f"water {water}")
-        canvas.line(course, width, f"water {water}")
-    trees = 40 if banks == "forest" else grove(canvas, 12, rng.uniform(0.15, 0.5), (2.5, 4.5))
+        forest_cover(canvas, 1 - canvas.mask(bands=[(arm, broad + 10) for arm, broad in arms], blur=3))
+    bank, rim = pick(rng, ("dirt", "wet sand")), rng.uniform(4, 14)
+    for arm, broad in arms:
+        canvas.line(arm, broad + rim, bank, claim=True)
+    for arm, broad in arms:
+        canvas.line(arm, broad, f"water {water}")
+    woods = _MANY * 5 if banks == "forest" else grove(canvas, 12, rng.uniform(0.15, 0.6), (2.5, 4.5))
     boats = 0
     if rng.random() < 0.12:
         spot = course[len(course) // 2 + 6]
@@ -383,9 +360,9 @@ def river(canvas: Canvas) -> SceneFacts:
         boats = int(canvas.sees(spot))
     return describe(
         "river",
-        Thing("river", color=water if water in ("green", "brown", "blue") else None, shape="curved"),
-        Thing("tree", trees),
-        Thing("boat", boats),
+        Thing("river", 1, water if water != "dark" else None, "curved"),
+        within=[Thing("boat", boats)],
+        around=[trees(canvas, woods)],
         layout="two sides",
     )
 
@@ -402,4 +379,3 @@ NATURE = {
     "river": river,
 }
 """How to draw each of these categories."""
-_ = inside

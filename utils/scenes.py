@@ -6,26 +6,35 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
-from utils.scene_canvas import SIZE, Canvas, random_light
+from utils.scene_canvas import Canvas, random_light
 from utils.scene_facts import CATEGORIES, SceneFacts, Thing
+from utils.scene_housing import HOUSING
+from utils.scene_industry import INDUSTRY
 from utils.scene_nature import NATURE
+from utils.scene_noise import SIZE
 from utils.scene_sport import SPORT
 from utils.scene_town import TOWN
 from utils.scene_transport import TRANSPORT
-
 
 __all__ = ["CATEGORIES", "SIZE", "SceneFacts", "Thing", "render_scene"]
 
 _SEASONS = ("summer", "spring", "autumn", "dry")
 _SEASON_ODDS = (0.5, 0.2, 0.15, 0.15)
-_DRAW: dict[str, Callable[[Canvas], SceneFacts]] = {**NATURE, **TOWN, **TRANSPORT, **SPORT}
+_DRAW: dict[str, Callable[[Canvas], SceneFacts]] = {
+    **NATURE,
+    **HOUSING,
+    **TOWN,
+    **SPORT,
+    **INDUSTRY,
+    **TRANSPORT,
+}
 
 
 def render_scene(category: str, rng: np.random.Generator) -> tuple[Image.Image, SceneFacts]:
     """Draws one scene as seen from above.
 
     Args:
-        category: One of `CATEGORIES`.
+        category: One of `CATEGORIES`, or "playfields", the class of RSICD that has no named images.
         rng: Decides everything that may vary; the same state gives the same pixels.
 
     Returns:

@@ -54,7 +54,7 @@ def show(figure: Figure, alt: str, photographs: bool = False) -> None:
 
     buffer = io.BytesIO()
     kind = "jpeg" if photographs else "png"
-    options = {"pil_kwargs": {"quality": 82}} if photographs else {}
+    options = {"pil_kwargs": {"quality": 78}} if photographs else {}
     figure.savefig(buffer, format=kind, dpi=DPI, bbox_inches="tight", facecolor="white", **options)
     bundle = {f"image/{kind}": buffer.getvalue(), "text/plain": f"[figure] {alt}"}
     display(bundle, raw=True, metadata={f"image/{kind}": {"alt": alt}})
@@ -151,7 +151,7 @@ def matrix_picture(
     """
     height = max(2.2, width * len(row_names) / max(len(column_names), 1) * 0.85)
     figure, axis = new_figure(width, height)
-    picture = axis.imshow(matrix, cmap="cividis_r", aspect="auto")
+    picture = axis.imshow(matrix, cmap="Blues", aspect="auto")
     axis.set_xticks(range(len(column_names)), column_names, rotation=60, ha="right", rotation_mode="anchor")
     axis.set_yticks(range(len(row_names)), row_names)
     axis.grid(visible=False)
@@ -199,9 +199,9 @@ def loss_curves(
 
 @styled
 def line(x: Sequence[float], y: Sequence[float], x_label: str, y_label: str, width: float = 6.5) -> Figure:
-    """One plain curve."""
+    """One plain curve, with a mark at each point where there are few."""
     figure, axis = new_figure(width, 2.8)
-    axis.plot(x, y, color=BLUE)
+    axis.plot(x, y, color=BLUE, marker="o" if len(x) < 20 else None)
     axis.set_xlabel(x_label)
     axis.set_ylabel(y_label)
     return figure

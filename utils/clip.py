@@ -12,7 +12,7 @@ projection, norms, similarities and softmax are float32 whatever it is.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,130 +25,12 @@ from flax import nnx, traverse_util
 
 from utils import pretrained
 from utils.images import ImagePreprocessing
+from utils.transformer import Transformer, layer_norm, linear
 
 if TYPE_CHECKING:
     from transformers import CLIPConfig, CLIPTextConfig, CLIPVisionConfig, PreTrainedTokenizerBase
 
 LENGTH_MULTIPLE = 8  # token batches come in few lengths, so that few shapes are compiled
-
-
-def quick_gelu(x: jax.Array) -> jax.Array:
-    """The approximation x * sigmoid(1.702 x) that OpenAI's CLIP was trained with (Hendrycks & Gimpel 2016)."""
-    return x * jax.nn.sigmoid(1.702 * x)
-
-
-ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
-    "quick_gelu": quick_gelu,
-    "gelu": partial(jax.nn.gelu, approximate=False),
-}
-
-
-def _linear(
-    inputs: int, outputs: int, deviation: float, *, dtype: Any, rngs: nnx.Rngs, use_bias: bool = True
-) -> nnx.Linear:
-    """A linear layer whose weights start normal with a given standard deviation."""
-    return nnx.Linear(
-        inputs,
-        outputs,
-        use_bias=use_bias,
-        kernel_init=nnx.initializers.normal(deviation),
-        dtype=dtype,
-        rngs=rngs,
-    )
-
-
-def _layer_norm(config: CLIPVisionConfig | CLIPTextConfig, *, dtype: Any, rngs: nnx.Rngs) -> nnx.LayerNorm:
-    """A layer norm; the variance is that of centred values, since E[x^2] - E[x]^2 loses digits."""
-    return nnx.LayerNorm(
-        config.hidden_size, epsilon=config.layer_norm_eps, use_fast_variance=False, dtype=dtype, rngs=rngs
-    )
-
-
-class Attention(nnx.Module):
-    """Multi-head self-attention (Vaswani et al. 2017)."""
-
-    def __init__(
-        self, config: CLIPVisionConfig | CLIPTextConfig, *, causal: bool, dtype: Any, rngs: nnx.Rngs
-    ) -> None:
-        width, factor = config.hidden_size, config.initializer_factor
-        self.heads, self.causal = config.num_attention_heads, causal
-        inner = factor * (2 * width * config.num_hidden_layers) ** -0.5
-        self.query = _linear(width, width, inner, dtype=dtype, rngs=rngs)
-        self.key = _linear(width, width, inner, dtype=dtype, rngs=rngs)
-        self.value = _linear(width, width, inner, dtype=dtype, rngs=rngs)
-        self.output = _linear(width, width, factor * width**-0.5, dtype=dtype, rngs=rngs)
-
-    def __call__(self, hidden: jax.Array) -> jax.Array:
-        """Maps (batch, tokens, width) to the same shape; a causal token sees itself and those before it."""
-        batch, tokens, width = hidden.shape
-        by_head = (batch, tokens, self.heads, width // self.heads)
-        query, key, value = (layer(hidden).reshape(by_head) for layer in (self.query, self.key, self.value))
-        mixed = jax.nn.dot_product_attention(query, key, value, is_causal=self.causal)
-        return self.output(mixed.reshape(batch, tokens, width))
-
-
-class Mlp(nnx.Module):
-    """Two linear layers with an activation between them, applied to each token by itself."""
-
-    def __init__(self, config: CLIPVisionConfig | CLIPTextConfig, *, dtype: Any, rngs: nnx.Rngs) -> None:
-        width, inner, factor = config.hidden_size, config.intermediate_size, config.initializer_factor
-        self.activation = config.hidden_act
-        self.expand = _linear(width, inner, factor * (2 * width) ** -0.5, dtype=dtype, rngs=rngs)
-        contract = factor * (2 * width * config.num_hidden_layers) ** -0.5
-        self.contract = _linear(inner, width, contract, dtype=dtype, rngs=rngs)
-
-    def __call__(self, hidden: jax.Array) -> jax.Array:
-        """Maps (batch, tokens, width) to the same shape."""
-        return self.contract(ACTIVATIONS[self.activation](self.expand(hidden)))
-
-
-class Block(nnx.Module):
-    """One transformer layer: attention and MLP, each behind a layer norm and added to its input (pre-LN)."""
-
-    def __init__(
-        self, config: CLIPVisionConfig | CLIPTextConfig, *, causal: bool, dtype: Any, rngs: nnx.Rngs
-    ) -> None:
-        self.attention_norm = _layer_norm(config, dtype=dtype, rngs=rngs)
-        self.attention = Attention(config, causal=causal, dtype=dtype, rngs=rngs)
-        self.mlp_norm = _layer_norm(config, dtype=dtype, rngs=rngs)
-        self.mlp = Mlp(config, dtype=dtype, rngs=rngs)
-
-    def __call__(self, hidden: jax.Array) -> jax.Array:
-        """Maps (batch, tokens, width) to the same shape."""
-        hidden = hidden + self.attention(self.attention_norm(hidden))
-        return hidden + self.mlp(self.mlp_norm(hidden))
-
-
-class Transformer(nnx.Module):
-    """Equal blocks in a row, their parameters stacked along a first axis of size ``layers``.
-
-    A scan over that axis compiles one block instead of all of them.
-    """
-
-    def __init__(
-        self, config: CLIPVisionConfig | CLIPTextConfig, *, causal: bool, dtype: Any, rngs: nnx.Rngs
-    ) -> None:
-        if config.hidden_act not in ACTIVATIONS:
-            raise ValueError(
-                f"The configuration asks for the activation {config.hidden_act!r}; there are "
-                f"{' and '.join(ACTIVATIONS)}."
-            )
-
-        @nnx.split_rngs(splits=config.num_hidden_layers)
-        @nnx.vmap(in_axes=0, out_axes=0)
-        def stack(rngs: nnx.Rngs) -> Block:
-            return Block(config, causal=causal, dtype=dtype, rngs=rngs)
-
-        self.blocks = stack(rngs)
-
-    def __call__(self, hidden: jax.Array) -> jax.Array:
-        """Maps (batch, tokens, width) to the same shape."""
-        definition, parameters = nnx.split(self.blocks)
-
-        def apply_block(hidden: jax.Array, layer: nnx.State) -> tuple[jax.Array, None]:
-            return nnx.merge(definition, layer)(hidden), None
-
-        return jax.lax.scan(apply_block, hidden, parameters)[0]
 
 
 class VisionTower(nnx.Module):
@@ -163,7 +45,7 @@ class VisionTower(nnx.Module):
         positions = (self.image_size // self.patch_size) ** 2 + 1
         start = nnx.initializers.normal(factor * config.initializer_range)
         self.class_embedding = nnx.Param(factor * width**-0.5 * jax.random.normal(rngs.params(), (width,)))
-        self.patch_embedding = _linear(
+        self.patch_embedding = linear(
             self.patch_size**2 * self.channels,
             width,
             factor * config.initializer_range,
@@ -172,9 +54,9 @@ class VisionTower(nnx.Module):
             use_bias=False,
         )
         self.position_embedding = nnx.Param(start(rngs.params(), (positions, width), jnp.float32))
-        self.first_norm = _layer_norm(config, dtype=dtype, rngs=rngs)
+        self.first_norm = layer_norm(config, dtype=dtype, rngs=rngs)
         self.transformer = Transformer(config, causal=False, dtype=dtype, rngs=rngs)
-        self.last_norm = _layer_norm(config, dtype=jnp.float32, rngs=rngs)
+        self.last_norm = layer_norm(config, dtype=jnp.float32, rngs=rngs)
         self.projection = _projection(width, projection_dim, deviation, rngs)
 
     def __call__(self, pixels: jax.Array) -> jax.Array:
@@ -191,7 +73,7 @@ class VisionTower(nnx.Module):
         """
         size = (self.image_size, self.image_size, self.channels)
         if pixels.ndim != 4 or pixels.shape[1:] != size:
-            raise ValueError(f"Images have the shape {pixels.shape}; the model takes (batch, *{size}).")
+            raise ValueError(f"Images have the shape {pixels.shape}; the model takes (batch, {", ".join(map(str, size))}).")
         patches = self.patch_embedding(patchify(pixels, self.patch_size).astype(self.dtype))
         batch, _, width = patches.shape
         class_token = jnp.broadcast_to(self.class_embedding[...].astype(self.dtype), (batch, 1, width))
@@ -215,7 +97,7 @@ class TextTower(nnx.Module):
         positions = (config.max_position_embeddings, config.hidden_size)
         self.position_embedding = nnx.Param(start(rngs.params(), positions, jnp.float32))
         self.transformer = Transformer(config, causal=True, dtype=dtype, rngs=rngs)
-        self.last_norm = _layer_norm(config, dtype=jnp.float32, rngs=rngs)
+        self.last_norm = layer_norm(config, dtype=jnp.float32, rngs=rngs)
         self.projection = _projection(config.hidden_size, projection_dim, deviation, rngs)
 
     def __call__(self, token_ids: jax.Array) -> jax.Array:
@@ -401,21 +283,29 @@ class CLIP(nnx.Module):
         config = pretrained.read_config(folder)
         tokenizer = pretrained.read_tokenizer(folder, config.text_config.max_position_embeddings)
         preprocessing = pretrained.read_preprocessing(folder, config.vision_config.image_size)
-        abstract = nnx.eval_shape(
+        model = nnx.eval_shape(
             lambda: cls(
                 config, rngs=nnx.Rngs(0), dtype=dtype, tokenizer=tokenizer, preprocessing=preprocessing
             )
         )
-        definition, state = nnx.split(abstract)
-        shapes = {path: leaf.shape for path, leaf in _flatten(state).items()}
-        weights = pretrained.read_weights(folder)
-        try:
-            parameters = pretrained.import_parameters(weights, shapes, config.vision_config.patch_size)
-        except ValueError as error:
-            raise ValueError(f"{folder}: {error}") from None
+        model.load_transformers_weights(pretrained.read_weights(folder))
+        return model
+
+    def load_transformers_weights(self, weights: Mapping[str, np.ndarray]) -> None:
+        """Replaces all parameters.
+
+        Args:
+            weights: Arrays of any float type under transformers' names, in torch's layouts.
+
+        Raises:
+            ValueError: If weights are missing, unknown or of the wrong shape.
+        """
+        state = nnx.state(self, nnx.Param)
+        shapes = {path: leaf.shape for path, leaf in flatten(state).items()}
+        parameters = pretrained.import_parameters(weights, shapes, self.config.vision_config.patch_size)
         tree = traverse_util.unflatten_dict({path: jnp.asarray(a) for path, a in parameters.items()})
         nnx.replace_by_pure_dict(state, tree)
-        return nnx.merge(definition, state)
+        nnx.update(self, state)
 
     def save_pretrained(self, folder: str | os.PathLike, weights_dtype: Any = np.float32) -> Path:
         """Writes a checkpoint that transformers' ``CLIPModel`` and ``CLIPProcessor`` load.
@@ -427,14 +317,23 @@ class CLIP(nnx.Module):
         Returns:
             The folder.
         """
-        parameters = {path: np.asarray(leaf) for path, leaf in _flatten(nnx.state(self, nnx.Param)).items()}
-        weights = pretrained.export_parameters(parameters, self.config.vision_config.patch_size)
         return pretrained.write_folder(
-            folder, self.config, weights, self.tokenizer, self.preprocessing, weights_dtype
+            folder,
+            self.config,
+            self.transformers_weights(),
+            self.tokenizer,
+            self.preprocessing,
+            weights_dtype,
         )
 
+    def transformers_weights(self) -> dict[str, np.ndarray]:
+        """Copies the parameters to float32 arrays under transformers' names, in torch's layouts."""
+        parameters = {path: np.asarray(leaf) for path, leaf in flatten(nnx.state(self, nnx.Param)).items()}
+        return pretrained.export_parameters(parameters, self.config.vision_config.patch_size)
 
-def _flatten(state: nnx.State) -> dict[tuple[str, ...], Any]:
+
+def flatten(state: nnx.State) -> dict[pretrained.ParameterPath, Any]:
+    """The leaves of a state of a `CLIP` (parameters, gradients) by their paths."""
     return traverse_util.flatten_dict(nnx.to_pure_dict(state))
 
 
@@ -464,12 +363,23 @@ def tokenize(
     limit = tokenizer.model_max_length
     if length is not None and not 2 <= length <= limit:
         raise ValueError(f"The length is {length}; it must be from 2 to {limit}, the positions of the model.")
+    ids = _token_ids(tokenizer, texts, length or limit)
+    return _padded(tokenizer, ids, length or _common_length(tokenizer, ids))
+
+
+def _token_ids(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], limit: int) -> list[list[int]]:
+    """The token ids of each text, at most ``limit`` of them, without padding."""
     if not len(texts):
-        return np.zeros((0, length or min(LENGTH_MULTIPLE, limit)), np.int32)
-    ids = tokenizer(list(texts), truncation=True, max_length=length or limit)["input_ids"]
-    if length is None:
-        longest = max(len(row) for row in ids)
-        length = min(-(-longest // LENGTH_MULTIPLE) * LENGTH_MULTIPLE, limit)
+        return []
+    return tokenizer(list(texts), truncation=True, max_length=limit)["input_ids"]
+
+
+def _common_length(tokenizer: PreTrainedTokenizerBase, ids: Sequence[Sequence[int]]) -> int:
+    longest = max((len(row) for row in ids), default=1)
+    return min(-(-longest // LENGTH_MULTIPLE) * LENGTH_MULTIPLE, tokenizer.model_max_length)
+
+
+def _padded(tokenizer: PreTrainedTokenizerBase, ids: Sequence[Sequence[int]], length: int) -> np.ndarray:
     padded = np.full((len(ids), length), tokenizer.pad_token_id, np.int32)
     for row, tokens in zip(padded, ids, strict=True):
         row[: len(tokens)] = tokens
@@ -528,21 +438,15 @@ def embed_texts(
     if model.tokenizer is None:
         raise ValueError("The model has no tokenizer; load it from a checkpoint folder that holds one.")
     definition, parameters = nnx.split(model.text)
-    token_ids = tokenize(model.tokenizer, texts)
-    lengths = _content_lengths(token_ids, model.tokenizer.pad_token_id)
-    order = np.argsort(lengths, kind="stable")
-    rows = min(batch_size, max(LENGTH_MULTIPLE, 1 << max(len(texts) - 1, 0).bit_length()))
-    embeddings = np.zeros((len(texts), model.config.projection_dim), np.float32)
-    for start in tqdm(range(0, len(texts), rows), desc="Texts", unit="batch", disable=not progress):
+    ids = _token_ids(model.tokenizer, texts, model.tokenizer.model_max_length)
+    order = np.argsort([len(row) for row in ids], kind="stable")
+    # A power of two, so that a few texts are not padded to a whole batch and few shapes are compiled.
+    rows = min(batch_size, 1 << max(len(ids) - 1, 0).bit_length())
+    embeddings = np.zeros((len(ids), model.config.projection_dim), np.float32)
+    for start in tqdm(range(0, len(ids), rows), desc="Texts", unit="batch", disable=not progress):
         chosen = order[start : start + rows]
-        length = min(-(-lengths[chosen].max() // LENGTH_MULTIPLE) * LENGTH_MULTIPLE, token_ids.shape[1])
-        batch = np.pad(token_ids[chosen, :length], [(0, rows - len(chosen)), (0, 0)], "edge")
-        embeddings[chosen] = np.asarray(_embed(definition, parameters, batch))[: len(chosen)]
+        batch = [ids[number] for number in chosen]
+        batch += batch[-1:] * (rows - len(batch))
+        tokens = _padded(model.tokenizer, batch, _common_length(model.tokenizer, batch))
+        embeddings[chosen] = np.asarray(_embed(definition, parameters, tokens))[: len(chosen)]
     return embeddings
-
-
-def _content_lengths(token_ids: np.ndarray, padding: int) -> np.ndarray:
-    """(texts,) the tokens up to the last that is not padding, and one more that may be both end and padding."""
-    filled = token_ids != padding
-    last = token_ids.shape[1] - np.argmax(filled[:, ::-1], axis=1)
-    return np.minimum(last + 1, token_ids.shape[1])

@@ -1,0 +1,132 @@
+"""The transformer that both towers of CLIP are made of, in Flax NNX: pre-norm blocks, stacked and scanned.
+
+The vision tower runs it over patches, the text tower over tokens with a causal mask. Sizes come from the vision
+or text part of transformers' CLIP configuration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import jax
+from flax import nnx
+
+if TYPE_CHECKING:
+    from transformers import CLIPTextConfig, CLIPVisionConfig
+
+    TowerConfig = CLIPTextConfig | CLIPVisionConfig
+
+
+def quick_gelu(x: jax.Array) -> jax.Array:
+    """The approximation x * sigmoid(1.702 x) that OpenAI's CLIP was trained with (Hendrycks & Gimpel 2016)."""
+    return x * jax.nn.sigmoid(1.702 * x)
+
+
+ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
+    "quick_gelu": quick_gelu,
+    "gelu": partial(jax.nn.gelu, approximate=False),
+}
+
+
+def linear(
+    inputs: int, outputs: int, deviation: float, *, dtype: Any, rngs: nnx.Rngs, use_bias: bool = True
+) -> nnx.Linear:
+    """A linear layer whose weights start normal with a given standard deviation."""
+    return nnx.Linear(
+        inputs,
+        outputs,
+        use_bias=use_bias,
+        kernel_init=nnx.initializers.normal(deviation),
+        dtype=dtype,
+        rngs=rngs,
+    )
+
+
+def layer_norm(config: TowerConfig, *, dtype: Any, rngs: nnx.Rngs) -> nnx.LayerNorm:
+    """A layer norm; the variance is that of centred values, since E[x^2] - E[x]^2 loses digits."""
+    return nnx.LayerNorm(
+        config.hidden_size, epsilon=config.layer_norm_eps, use_fast_variance=False, dtype=dtype, rngs=rngs
+    )
+
+
+class Attention(nnx.Module):
+    """Multi-head self-attention (Vaswani et al. 2017)."""
+
+    def __init__(self, config: TowerConfig, *, causal: bool, dtype: Any, rngs: nnx.Rngs) -> None:
+        width, factor = config.hidden_size, config.initializer_factor
+        self.heads, self.causal = config.num_attention_heads, causal
+        inner = factor * (2 * width * config.num_hidden_layers) ** -0.5
+        self.query = linear(width, width, inner, dtype=dtype, rngs=rngs)
+        self.key = linear(width, width, inner, dtype=dtype, rngs=rngs)
+        self.value = linear(width, width, inner, dtype=dtype, rngs=rngs)
+        self.output = linear(width, width, factor * width**-0.5, dtype=dtype, rngs=rngs)
+
+    def __call__(self, hidden: jax.Array) -> jax.Array:
+        """Maps (batch, tokens, width) to the same shape; a causal token sees itself and those before it."""
+        batch, tokens, width = hidden.shape
+        by_head = (batch, tokens, self.heads, width // self.heads)
+        query, key, value = (layer(hidden).reshape(by_head) for layer in (self.query, self.key, self.value))
+        mixed = jax.nn.dot_product_attention(query, key, value, is_causal=self.causal)
+        return self.output(mixed.reshape(batch, tokens, width))
+
+
+class Mlp(nnx.Module):
+    """Two linear layers with an activation between them, applied to each token by itself."""
+
+    def __init__(self, config: TowerConfig, *, dtype: Any, rngs: nnx.Rngs) -> None:
+        width, inner, factor = config.hidden_size, config.intermediate_size, config.initializer_factor
+        self.activation = config.hidden_act
+        self.expand = linear(width, inner, factor * (2 * width) ** -0.5, dtype=dtype, rngs=rngs)
+        contract = factor * (2 * width * config.num_hidden_layers) ** -0.5
+        self.contract = linear(inner, width, contract, dtype=dtype, rngs=rngs)
+
+    def __call__(self, hidden: jax.Array) -> jax.Array:
+        """Maps (batch, tokens, width) to the same shape."""
+        return self.contract(ACTIVATIONS[self.activation](self.expand(hidden)))
+
+
+class Block(nnx.Module):
+    """One transformer layer: attention and MLP, each behind a layer norm and added to its input (pre-LN)."""
+
+    def __init__(self, config: TowerConfig, *, causal: bool, dtype: Any, rngs: nnx.Rngs) -> None:
+        self.attention_norm = layer_norm(config, dtype=dtype, rngs=rngs)
+        self.attention = Attention(config, causal=causal, dtype=dtype, rngs=rngs)
+        self.mlp_norm = layer_norm(config, dtype=dtype, rngs=rngs)
+        self.mlp = Mlp(config, dtype=dtype, rngs=rngs)
+
+    def __call__(self, hidden: jax.Array) -> jax.Array:
+        """Maps (batch, tokens, width) to the same shape."""
+        hidden = hidden + self.attention(self.attention_norm(hidden))
+        return hidden + self.mlp(self.mlp_norm(hidden))
+
+
+class Transformer(nnx.Module):
+    """Equal blocks in a row, their parameters stacked along a first axis of size ``layers``.
+
+    A scan over that axis compiles one block instead of all of them.
+    """
+
+    def __init__(self, config: TowerConfig, *, causal: bool, dtype: Any, rngs: nnx.Rngs) -> None:
+        if config.hidden_act not in ACTIVATIONS:
+            raise ValueError(
+                f"The configuration asks for the activation {config.hidden_act!r}; there are "
+                f"{' and '.join(ACTIVATIONS)}."
+            )
+
+        @nnx.split_rngs(splits=config.num_hidden_layers)
+        @nnx.vmap(in_axes=0, out_axes=0)
+        def stack(rngs: nnx.Rngs) -> Block:
+            return Block(config, causal=causal, dtype=dtype, rngs=rngs)
+
+        self.blocks = stack(rngs)
+
+    def __call__(self, hidden: jax.Array) -> jax.Array:
+        """Maps (batch, tokens, width) to the same shape."""
+        definition, parameters = nnx.split(self.blocks)
+
+        def apply_block(hidden: jax.Array, layer: nnx.State) -> tuple[jax.Array, None]:
+            return nnx.merge(definition, layer)(hidden), None
+
+        return jax.lax.scan(apply_block, hidden, parameters)[0]

@@ -73,7 +73,8 @@ class VisionTower(nnx.Module):
         """
         size = (self.image_size, self.image_size, self.channels)
         if pixels.ndim != 4 or pixels.shape[1:] != size:
-            raise ValueError(f"Images have the shape {pixels.shape}; the model takes (batch, {", ".join(map(str, size))}).")
+            wanted = ", ".join(["batch", *map(str, size)])
+            raise ValueError(f"Images have the shape {pixels.shape}; the model takes ({wanted}).")
         patches = self.patch_embedding(patchify(pixels, self.patch_size).astype(self.dtype))
         batch, _, width = patches.shape
         class_token = jnp.broadcast_to(self.class_embedding[...].astype(self.dtype), (batch, 1, width))

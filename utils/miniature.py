@@ -13,7 +13,8 @@ import multiprocessing
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,24 +96,49 @@ def build_miniature(
             f"{folder} holds files that are not a miniature; move them away or name another folder."
         )
     folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    _sweep(folder)
+    workshop = Path(tempfile.mkdtemp(prefix=_workshop_prefix(folder), dir=folder.parent))
     try:
-        draft.chmod(0o755)
+        draft = workshop / "draft"
+        draft.mkdir()
         _draw_all(draft, _plan(draft, seed, counts), workers or _usable_cores(), progress)
         (draft / _STAMP).write_text(stamp, encoding="utf-8")
-        if folder.exists():
-            shutil.rmtree(folder)
-        draft.rename(folder)
+        _publish(draft, folder, stamp)
     finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        shutil.rmtree(workshop, ignore_errors=True)
     return folder
 
 
+def _workshop_prefix(folder: Path) -> str:
+    """How the names of the hidden folders begin in which this folder is built."""
+    return f".{folder.name}-"
+
+
+def _sweep(folder: Path) -> None:
+    """Removes what builds of this folder left behind that were killed more than an hour ago."""
+    for leftover in folder.parent.glob(f"{_workshop_prefix(folder)}*"):
+        if time.time() - leftover.stat().st_mtime > 3600:
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _publish(draft: Path, folder: Path, stamp: str) -> None:
+    """Moves a complete draft into place; another process that was quicker with the same one wins."""
+    try:
+        if folder.exists():
+            folder.rename(draft.parent / "replaced")
+        draft.rename(folder)
+    except OSError:
+        if _stamp_of(folder) != stamp:
+            raise
+
+
 def _usable_cores() -> int:
+    """Cores that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _stamp_of(folder: Path) -> str | None:
+    """What a folder was built from, or None if it holds no complete miniature."""
     stamp = folder / _STAMP
     return stamp.read_text(encoding="utf-8") if stamp.is_file() else None
 
@@ -141,12 +167,11 @@ def _plan(folder: Path, seed: int, counts: Mapping[str, int]) -> list[_Job]:
 def _draw_all(folder: Path, jobs: list[_Job], workers: int, progress: bool) -> None:
     """Draws all pictures, in processes if there are several, and writes captions and class lists."""
     (folder / "RSICD_images").mkdir()
-    bar = tqdm(total=len(jobs), desc="drawing the miniature", unit="image", disable=not progress)
-    with bar:
-        captions = []
-        for drawn in _results(jobs, workers):
-            captions.append(drawn)
-            bar.update()
+    results = _results(jobs, workers)
+    bar = tqdm(
+        results, "drawing the miniature", len(jobs), unit="image", mininterval=0.5, disable=not progress
+    )
+    captions = list(bar)
     _write_annotations(folder, jobs, captions)
     lists = folder / "txtclasses_rsicd"
     lists.mkdir()
@@ -156,7 +181,7 @@ def _draw_all(folder: Path, jobs: list[_Job], workers: int, progress: bool) -> N
         path.write_text("\n".join(names) + "\n", encoding="utf-8")
 
 
-def _results(jobs: list[_Job], workers: int):
+def _results(jobs: list[_Job], workers: int) -> Iterator[list[str]]:
     """Yields the captions of each job in order."""
     if workers == 1:
         yield from map(_draw, jobs)

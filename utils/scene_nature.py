@@ -132,23 +132,40 @@ def _umbrellas(canvas: Canvas, out: np.ndarray) -> int:
     return int(canvas.sees(spots).sum())
 
 
+def _dunes(canvas: Canvas) -> np.ndarray:
+    """Dunes one behind the other: a long windward slope, then a short steep one; heights in board pixels."""
+    rng = canvas.rng
+    _, y = canvas.grid()
+    length = rng.uniform(34, 70)
+    phase = y / length + rng.uniform(1.5, 3.5) * cut_noise(rng, "drift") + 0.1 * cut_noise(rng, "clouds")
+    share = phase - np.floor(phase)
+    profile = np.minimum(share / 0.78, (1 - share) / 0.22)
+    return (profile * length * 0.3 * (0.2 + 1.4 * cut_noise(rng, "drift"))).astype(np.float32)
+
+
+def _ripples(canvas: Canvas, angle: float) -> np.ndarray:
+    """Low ridges that the wind drew close together; heights in board pixels."""
+    rng = canvas.rng
+    ridges = cut_turned_noise(rng, "dunes", angle, rng.uniform(1.2, 2.4))
+    return ((1 - np.abs(2 * ridges - 1)) ** 1.6 * rng.uniform(6, 16)).astype(np.float32)
+
+
 def desert(canvas: Canvas) -> SceneFacts:
-    """Dunes and ripples of sand."""
+    """Dunes or ripples of sand."""
     rng = canvas.rng
     color = pick(rng, ("yellow", "orange", "yellow"))
     canvas.cover(f"sand {color}")
     angle = rng.uniform(0, math.pi)
-    dunes = cut_turned_noise(rng, "dunes", angle, rng.uniform(1.3, 2.6))
-    crest = 1 - np.abs(2 * dunes - 1)
-    canvas.raise_ground((crest**1.6 * rng.uniform(5, 15)).astype(np.float32))
-    canvas.tint(0.86 + 0.2 * crest)
-    ripples = cut_turned_noise(rng, "swell", angle + rng.normal(0, 0.25), rng.uniform(0.8, 1.4))
-    canvas.raise_ground(ripples * np.float32(rng.uniform(1.5, 5)))
+    shape = pick(rng, ("ripple", "dune"))
+    sand = _dunes(canvas) if shape == "dune" else _ripples(canvas, angle)
+    canvas.raise_ground(sand)
+    canvas.tint(0.9 + 0.2 * sand / (sand.max() + 1))
+    fine = cut_turned_noise(rng, "swell", angle + rng.normal(0, 0.25), rng.uniform(0.8, 1.4))
+    canvas.raise_ground(fine * np.float32(rng.uniform(1, 3.5)))
     bushes = 0
     if rng.random() < 0.2:
         spots = scatter(rng, 30)
         bushes = plant(canvas, spots[rng.random(len(spots)) < 0.2], (1.4, 2.6), season="dry")
-    shape = "ripple" if rng.random() < 0.6 else "dune"
     return describe(
         "desert", Thing("desert", color=color), within=[Thing(shape, _MANY), Thing("plant", bushes)]
     )
@@ -284,8 +301,8 @@ def mountain(canvas: Canvas) -> SceneFacts:
     """Ridges and valleys under a low sun."""
     rng = canvas.rng
     look = pick(rng, ("green", "green", "brown", "brown", "snow"))
-    ridges = cut_turned_noise(rng, "ridges", rng.uniform(0, math.pi), rng.uniform(0.9, 1.7))
-    canvas.raise_ground(ridges * np.float32(rng.uniform(55, 105)))
+    ridges = cut_turned_noise(rng, "ridges", rng.uniform(0, math.pi), rng.uniform(0.75, 1.2))
+    canvas.raise_ground(ridges * np.float32(rng.uniform(70, 120)))
     low, high = {
         "green": ("canopy", "grass"),
         "brown": ("soil brown", "soil gray"),

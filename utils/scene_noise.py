@@ -23,7 +23,7 @@ _SPECTRA = {
     "streaks": (1.0, 7.0, 3, 256),
     "swell": (0.9, 3.5, 10, 120),
     "dunes": (1.5, 2.6, 5, 70),
-    "hills": (1.9, 1.0, 2, 200),
+    "drift": (1.6, 1.0, 1, 9),
 }
 NOISE_KINDS = (*_SPECTRA, "canopy", "ridges")
 
@@ -82,10 +82,11 @@ def _ridges(rng: np.random.Generator) -> np.ndarray:
     height = np.zeros((_TILE, _TILE), np.float32)
     weight = np.ones((_TILE, _TILE), np.float32)
     for octave in range(6):
-        lowest = 2.2 * 2**octave
-        crest = (1 - np.abs(2 * _spectral_noise(rng, 0.5, 1.0, lowest, 2 * lowest) - 1)) ** 2 * weight
-        height += crest * 0.55**octave
-        weight = np.clip(crest * 1.6, 0, 1)
+        lowest = 1.6 * 2**octave
+        distance = np.abs(2 * _spectral_noise(rng, 0.8, 1.0, lowest, 2.2 * lowest) - 1)
+        crest = np.clip(1 - 1.2 * distance, 0, 1) ** 2 * weight
+        height += crest * 0.5**octave
+        weight = np.clip(0.25 + 1.1 * crest, 0, 1)
     return height / height.max()
 
 

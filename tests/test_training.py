@@ -1,7 +1,6 @@
 """The loss against torch, the step, resuming, and what a run leaves behind."""
 
 import csv
-import json
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +8,7 @@ import numpy as np
 import pytest
 from flax import nnx
 from PIL import Image
-from transformers import CLIPConfig, CLIPTokenizer
+from tiny_clip import tiny_config, write_checkpoint
 
 from utils.clip import CLIP
 from utils.datasets import CaptionDataset, CaptionedImage
@@ -28,31 +27,9 @@ SETTINGS = TrainingSettings(batch_size=4, epochs=3, learning_rate=3e-3, warmup_s
 
 
 def tiny_model(folder) -> CLIP:
-    """A CLIP of a few thousand parameters, with a tokenizer that spells letters."""
-    letters = [letter + end for letter in "abcdefghijklmnopqrstuvwxyz0123456789" for end in ("", "</w>")]
-    vocabulary = {
-        token: number for number, token in enumerate([*letters, "<|startoftext|>", "<|endoftext|>"])
-    }
-    (folder / "vocab.json").write_text(json.dumps(vocabulary))
-    (folder / "merges.txt").write_text("#version: 0.2\n")
-    tokenizer = CLIPTokenizer(
-        vocab=str(folder / "vocab.json"), merges=str(folder / "merges.txt"), model_max_length=24
-    )
-    end = vocabulary["<|endoftext|>"]
-    layers = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
-    config = CLIPConfig(
-        text_config={
-            **layers,
-            "vocab_size": len(vocabulary),
-            "max_position_embeddings": 24,
-            "eos_token_id": end,
-            "bos_token_id": end - 1,
-            "pad_token_id": end,
-        },
-        vision_config={**layers, "image_size": 16, "patch_size": 8},
-        projection_dim=16,
-    )
-    return CLIP(config, rngs=nnx.Rngs(0), tokenizer=tokenizer)
+    """A CLIP of a few thousand parameters, the same at every call."""
+    write_checkpoint(folder, tiny_config())
+    return CLIP.from_pretrained(folder)
 
 
 @pytest.fixture

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -115,10 +118,24 @@ class ImageIndex:
 
 def _build_graph(embeddings: np.ndarray) -> Any:
     """An HNSW graph over unit vectors; built by one thread, so that the same vectors give the same graph."""
-    import nmslib
+    with _silent_stderr():  # the wheel prints advice on compiling it at every import
+        import nmslib
 
     graph = nmslib.init(method="hnsw", space="cosinesimil")
     graph.addDataPointBatch(embeddings)
     graph.createIndex(BUILD_PARAMETERS | {"indexThreadQty": 1})
     graph.setQueryTimeParams(QUERY_PARAMETERS)
     return graph
+
+
+@contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Closes the process's standard error for a moment, to what compiled code prints there too."""
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "w") as nowhere:  # noqa: PTH123
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)

@@ -1,0 +1,138 @@
+"""The notebooks' form: what every one of them keeps to, so that a reader of one can read them all."""
+
+import ast
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from utils.course import METRIC_MIME, course_notebooks, load_profile, read_metrics, resolve_parameters
+
+ROOT = Path(__file__).resolve().parents[1]
+COURSE = course_notebooks(ROOT)
+SOLUTIONS = sorted((ROOT / "nbs" / "solutions").glob("*.ipynb"))
+TEMPLATE = ROOT / "nbs" / "template.ipynb"
+
+LOCAL_PATH = re.compile(r"(?<![\w.])(/root/|/home/|/Users/|/tmp/|/work/|[A-Z]:\\\\)")
+
+every_notebook = pytest.mark.parametrize("path", [*COURSE, TEMPLATE, *SOLUTIONS], ids=lambda path: path.stem)
+every_lesson = pytest.mark.parametrize("path", [*COURSE, TEMPLATE], ids=lambda path: path.stem)
+
+
+def cells(path: Path, kind: str) -> list:
+    return [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == kind]
+
+
+def tagged(path: Path, tag: str) -> list:
+    return [cell for cell in cells(path, "code") if tag in cell.metadata.get("tags", [])]
+
+
+@every_notebook
+def test_one_title_and_the_usual_kernel(path):
+    text = "\n".join(cell.source for cell in cells(path, "markdown"))
+    assert len(re.findall(r"^# ", text, flags=re.MULTILINE)) == 1
+    assert cells(path, "markdown")[0].source.startswith("# ")
+    assert nbformat.read(path, as_version=4).metadata.kernelspec.name == "python3"
+
+
+@every_notebook
+def test_committed_outputs_are_whole(path):
+    code = cells(path, "code")
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    assert not any(output.output_type == "error" for cell in code for output in cell.outputs)
+    assert not tagged(path, "injected-parameters")
+    assert path.stat().st_size < 400_000
+    assert "widgets" not in nbformat.read(path, as_version=4).metadata
+
+
+@every_notebook
+def test_no_path_of_one_machine(path):
+    for cell in nbformat.read(path, as_version=4).cells:
+        texts = [cell.source]
+        for output in cell.get("outputs", []):
+            texts += [output.get("text", ""), str(output.get("data", {}).get("text/plain", ""))]
+        found = [match.group() for text in texts for match in LOCAL_PATH.finditer(text)]
+        assert not found, cell.source
+
+
+@every_notebook
+def test_every_picture_has_a_text(path):
+    for cell in cells(path, "markdown"):
+        assert "![](" not in cell.source
+    for cell in cells(path, "code"):
+        for output in cell.outputs:
+            for kind in {"image/png", "image/jpeg"} & set(output.get("data", {})):
+                assert len(output.metadata.get(kind, {}).get("alt", "")) > 10, cell.source
+
+
+@every_lesson
+def test_parameters_are_annotated_literals_with_a_comment(path):
+    (cell,) = tagged(path, "parameters")
+    for statement, line in zip(ast.parse(cell.source).body, cell.source.splitlines(), strict=True):
+        assert isinstance(statement, ast.AnnAssign), line
+        ast.literal_eval(statement.value)
+        assert re.search(r"#\s*\w", line), line
+
+
+@every_lesson
+def test_parameters_are_all_used(path):
+    (cell,) = tagged(path, "parameters")
+    rest = "\n".join(other.source for other in cells(path, "code") if other.source != cell.source)
+    for statement in ast.parse(cell.source).body:
+        assert re.search(rf"\b{statement.target.id}\b", rest), statement.target.id
+
+
+@every_lesson
+def test_bootstrap_is_the_same_everywhere_and_comes_before_the_rest(path):
+    assert cells(path, "code")[0].source == cells(TEMPLATE, "code")[0].source
+
+
+@pytest.mark.parametrize("path", COURSE, ids=lambda path: path.stem)
+def test_a_lesson_has_its_length_its_exercise_and_its_solution(path):
+    total = len(nbformat.read(path, as_version=4).cells)
+    words = sum(len(cell.source.split()) for cell in cells(path, "markdown"))
+    assert 25 <= total <= 45 and 600 <= words <= 1300
+    assert any("## Exercise" in cell.source for cell in cells(path, "markdown"))
+    assert (ROOT / "nbs" / "solutions" / path.name).is_file()
+    assert read_metrics(path)
+
+
+@pytest.mark.parametrize("path", SOLUTIONS, ids=lambda path: path.stem)
+def test_a_solution_is_accepted_by_its_checker(path):
+    printed = "".join(output.get("text", "") for cell in cells(path, "code") for output in cell.outputs)
+    assert "That is it." in printed and "Not yet" not in printed
+
+
+@pytest.mark.parametrize(
+    "profile", sorted((ROOT / "nbs" / "profiles").glob("*.yaml")), ids=lambda path: path.stem
+)
+def test_profiles_name_only_what_the_notebooks_have(profile):
+    assert set(resolve_parameters(COURSE, load_profile(ROOT, profile.stem), {})) == {p.stem for p in COURSE}
+
+
+def test_miniature_profile_is_what_the_notebooks_have_as_defaults():
+    parameters = resolve_parameters(COURSE, load_profile(ROOT, "miniature"), {})
+    for path in COURSE:
+        (cell,) = tagged(path, "parameters")
+        defaults = {s.target.id: ast.literal_eval(s.value) for s in ast.parse(cell.source).body}
+        assert {name: defaults[name] for name in parameters[path.stem]} == parameters[path.stem]
+
+
+def test_committed_scores_are_those_of_a_course_that_works():
+    scores = read_metrics(ROOT / "nbs" / "05_evaluate_zero_shot.ipynb")
+    assert scores["test_images"] == 300
+    assert 0.2 <= scores["baseline_top1"] <= 0.6
+    assert scores["finetuned_top1"] >= 0.85
+    assert scores["finetuned_top1"] - scores["baseline_top1"] >= 0.25
+
+
+def test_links_between_notebooks_lead_somewhere():
+    for path in [*COURSE, *SOLUTIONS]:
+        for cell in cells(path, "markdown"):
+            for target in re.findall(r"\]\(([^)#:]+\.ipynb)\)", cell.source):
+                assert (path.parent / target).is_file(), f"{path.name} -> {target}"
+
+
+def test_metrics_travel_in_a_mime_type_of_their_own():
+    assert METRIC_MIME.endswith("+json")

@@ -1,0 +1,46 @@
+"""Every figure draws, has its text for those who cannot see it, and leaves matplotlib as it was."""
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from utils import plots
+
+PICTURE = np.zeros((8, 8, 3), np.uint8)
+
+DRAWINGS = {
+    "picture_grid": lambda: plots.picture_grid([PICTURE] * 7, [f"a\n{n}" for n in range(7)], columns=3),
+    "count_bars": lambda: plots.count_bars(["beach", "port"], [3, 4], "images"),
+    "histogram": lambda: plots.histogram([1, 2, 2, 5], "words", "captions"),
+    "matrix_picture": lambda: plots.matrix_picture(np.eye(2), ["a", "b"], ["c", "d"], digits=1),
+    "loss_curves": lambda: plots.loss_curves([1, 2], [3.0, 2.0], [2], [2.5], chance=3.2),
+    "line": lambda: plots.line([1, 2], [3, 4], "x", "y"),
+    "score_bars": lambda: plots.score_bars(["k=1"], {"baseline": [0.5], "fine-tuned": [0.9]}, "score"),
+    "before_and_after": lambda: plots.before_and_after(["a", "b"], [0, 0.5], [1, 0.4], ("x", "y"), "score"),
+    "picture_with_patches": lambda: plots.picture_with_patches(PICTURE, 4),
+}
+
+
+@pytest.mark.parametrize("name", DRAWINGS)
+def test_draws_a_figure_and_leaves_the_settings_alone(name):
+    before = dict(matplotlib.rcParams)
+    figure = DRAWINGS[name]()
+    assert isinstance(figure, Figure)
+    figure.canvas.draw()
+    assert dict(matplotlib.rcParams) == before
+
+
+@pytest.mark.parametrize(("photographs", "kind"), [(False, "image/png"), (True, "image/jpeg")])
+def test_show_carries_the_alternative_text(monkeypatch, photographs, kind):
+    shown = {}
+    monkeypatch.setattr("IPython.display.display", lambda bundle, **rest: shown.update(bundle=bundle, **rest))
+    plots.show(plots.line([1], [1], "x", "y"), alt="a single point", photographs=photographs)
+    assert shown["metadata"] == {kind: {"alt": "a single point"}}
+    assert shown["bundle"]["text/plain"] == "[figure] a single point"
+    assert shown["bundle"][kind][:4] in (b"\x89PNG", b"\xff\xd8\xff\xe0")
+
+
+def test_before_and_after_is_sorted_by_gain():
+    figure = plots.before_and_after(["lost", "gained"], [0.9, 0.1], [0.5, 0.8], ("x", "y"), "score")
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["lost", "gained"]

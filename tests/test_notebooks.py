@@ -7,7 +7,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from utils.course import METRIC_MIME, course_notebooks, load_profile, read_metrics, resolve_parameters
+from utils.course import course_notebooks, load_profile, read_metrics, resolve_parameters
 
 ROOT = Path(__file__).resolve().parents[1]
 COURSE = course_notebooks(ROOT)
@@ -132,7 +132,3 @@ def test_links_between_notebooks_lead_somewhere():
         for cell in cells(path, "markdown"):
             for target in re.findall(r"\]\(([^)#:]+\.ipynb)\)", cell.source):
                 assert (path.parent / target).is_file(), f"{path.name} -> {target}"
-
-
-def test_metrics_travel_in_a_mime_type_of_their_own():
-    assert METRIC_MIME.endswith("+json")

@@ -173,6 +173,8 @@ def run_course(
         )
     output_dir = root / "runs" / profile
     output_dir.mkdir(parents=True, exist_ok=True)
+    # What one notebook has compiled the next one reads back.
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(root / "runs" / "compiled"))
     keep = not fresh and not only
     outcomes = []
     for path in chosen:
@@ -219,6 +221,27 @@ def run_notebook(path: Path, output_dir: Path, parameters: dict[str, Any], stamp
     nbformat.write(notebook, output)
     _write_html(notebook, output.with_suffix(".html"))
     return Outcome(path.stem, "failed" if error else "ok", seconds, error)
+
+
+def refresh_notebooks(root: Path) -> None:
+    """Executes every notebook in place with its own defaults, for committing: no parameters, no widgets."""
+    import nbformat
+    from nbclient import NotebookClient
+
+    extra = [root / "nbs" / "template.ipynb", *sorted((root / "nbs" / "solutions").glob("*.ipynb"))]
+    for path in [*course_notebooks(root), *extra]:
+        start = time.perf_counter()
+        notebook = nbformat.read(path, as_version=4)
+        NotebookClient(
+            notebook,
+            kernel_name="python3",
+            resources={"metadata": {"path": str(path.parent)}},
+            record_timing=False,
+        ).execute()
+        drop_widgets(notebook)
+        notebook.metadata.language_info = {"name": "python"}  # its version would change with every machine
+        nbformat.write(notebook, path)
+        _print_outcome(Outcome(path.stem, "ok", time.perf_counter() - start))
 
 
 def drop_widgets(notebook: Any) -> None:
@@ -342,6 +365,9 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--notebook", default="", help="run only notebooks whose name begins so, e.g. 04")
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="further parameters")
     parser.add_argument("--fresh", action="store_true", help="run again what an equal run has finished")
+    parser.add_argument(
+        "--refresh", action="store_true", help="execute the committed notebooks in place instead"
+    )
     return parser.parse_args(argv)
 
 
@@ -350,6 +376,9 @@ def main(argv: list[str] | None = None) -> int:
     arguments = _arguments(argv)
     try:
         root = find_root()
+        if arguments.refresh:
+            refresh_notebooks(root)
+            return 0
         overrides = _parse_overrides(arguments.set)
         # Notebooks run in nbs/, so a folder given relative to here must become absolute.
         if arguments.data_dir:

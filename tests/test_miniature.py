@@ -15,7 +15,8 @@ import pytest
 from PIL import Image
 
 from utils import miniature
-from utils.grammar import NOUNS, NUMBERS, write_caption, write_captions
+from utils.grammar import write_caption, write_captions
+from utils.grammar_english import NOUNS, NUMBERS
 from utils.miniature import CATEGORIES, build_miniature
 from utils.scenes import SIZE, SceneFacts, Thing, render_scene
 

@@ -146,7 +146,7 @@ def _stamp_of(folder: Path) -> str | None:
 def _code_version() -> str:
     """A hash of the sources that decide pixels and captions."""
     here = Path(__file__).parent
-    sources = sorted([*here.glob("scene*.py"), here / "grammar.py", here / "miniature.py"])
+    sources = sorted([*here.glob("scene*.py"), *here.glob("grammar*.py"), here / "miniature.py"])
     return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
 
 

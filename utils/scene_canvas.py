@@ -135,10 +135,6 @@ class Canvas:
         """Covers the whole board with a material, at height 0."""
         self._color.paste(self.texture(material))
 
-    def cover_image(self, pixels: np.ndarray) -> None:
-        """Covers the whole board with colours of your own, uint8 (BOARD, BOARD, 3)."""
-        self._color.paste(Image.fromarray(pixels))
-
     def blend(self, material: str, mask: np.ndarray) -> None:
         """Lays a material over the board where mask, float (BOARD, BOARD) in 0..1, says so."""
         alpha = Image.fromarray((np.clip(mask, 0, 1) * 255).astype(np.uint8))

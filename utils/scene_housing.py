@@ -6,8 +6,7 @@ import numpy as np
 
 from utils.scene_canvas import Canvas
 from utils.scene_facts import SceneFacts, Thing, describe
-from utils.scene_nature import forest_cover
-from utils.scene_objects import grove, house, pick, roof_color, swimming_pool, trees, vary
+from utils.scene_objects import forest_cover, grove, house, pick, roof_color, swimming_pool, trees, vary
 from utils.scene_shapes import EDGE, along, blob, rectangle, scatter, smooth, turn
 from utils.scene_vehicles import road, street, traffic
 
@@ -26,18 +25,18 @@ def denseresidential(canvas: Canvas) -> SceneFacts:
     words = pick(rng, _ROOF_MIXES)
     block = rng.uniform(38, 46)
     offsets = np.arange(-EDGE, EDGE, block)
+    roads = 0
     for offset in offsets:
-        road(canvas, [(-EDGE, offset), (EDGE, offset)], 6.5, marks=False)
+        roads += road(canvas, [(-EDGE, offset), (EDGE, offset)], 6.5, marks=False)
         traffic(canvas, [(-EDGE, offset), (EDGE, offset)], 6.5, 26)
-    crossings = rng.choice([-60.0, 0.0, 60.0], int(rng.integers(1, 3)), replace=False)
-    for offset in crossings:
-        street(canvas, offset, upright=True, width=7)
+    for offset in rng.choice([-60.0, 0.0, 60.0], int(rng.integers(1, 3)), replace=False):
+        roads += street(canvas, offset, upright=True, width=7)
     step, depth = rng.uniform(12.5, 15.5), rng.uniform(11, 13.5)
     inner = np.concatenate([offsets + 4.6 + depth / 2, offsets + block - 4.6 - depth / 2])
     spots = np.stack(np.meshgrid(np.arange(-EDGE, EDGE, step), inner), axis=-1).reshape(-1, 2)
     spots = spots[canvas.sees(spots, -10) & (rng.random(len(spots)) < 0.94)]
-    spots = spots[canvas.free(spots, 4)] + 0.0
-    spots += rng.uniform(-0.9, 0.9, spots.shape)
+    spots = spots[canvas.free(spots, 4)]
+    spots = spots + rng.uniform(-0.9, 0.9, spots.shape)
     for spot in spots:
         size = (step * rng.uniform(0.76, 0.93), depth * rng.uniform(0.8, 1.0))
         house(canvas, spot, *size, 0, roof_color(rng, pick(rng, words)), 4)
@@ -48,7 +47,7 @@ def denseresidential(canvas: Canvas) -> SceneFacts:
         within=[
             Thing("building", int(canvas.sees(spots).sum()), _one_color(words)),
             trees(canvas, woods),
-            Thing("road", len(crossings) + int((np.abs(offsets) < 80).sum())),
+            Thing("road", roads),
         ],
     )
 

@@ -25,11 +25,9 @@ def industrial(canvas: Canvas) -> SceneFacts:
     """Factory halls with long roofs, yards and lots."""
     rng = canvas.rng
     canvas.cover(pick(rng, ("concrete", "town", "dirt", "old asphalt")))
-    street(canvas, rng.uniform(-50, 50), upright=False, width=12)
-    roads = 1
+    roads = street(canvas, rng.uniform(-50, 50), upright=False, width=12)
     if rng.random() < 0.6:
-        street(canvas, rng.uniform(-60, 60), upright=True, width=10)
-        roads = 2
+        roads += street(canvas, rng.uniform(-60, 60), upright=True, width=10)
     words = pick(rng, _HALL_ROOFS)
     lot = np.array([pick(rng, (-60, 60)), pick(rng, (-60, 60))])
     cars = 0
@@ -99,15 +97,13 @@ def storagetanks(canvas: Canvas) -> SceneFacts:
         canvas.line([(yard[0][0], row + step / 2), (yard[1][0], row + step / 2)], 1.2, (176, 170, 160), 1)
     for spot in spots:
         _tank(canvas, spot, radius * rng.uniform(0.92, 1.0), color)
-    has_road = rng.random() < 0.5
-    if has_road:
-        street(canvas, (rows + 0.2) * step / 2 + 14, upright=False)
+    roads = street(canvas, (rows + 0.2) * step / 2 + 14, upright=False) if rng.random() < 0.5 else 0
     houses = town(canvas, ("gray", "white", "blue"), 30, 0.5) if rng.random() < 0.4 else 0
     woods = grove(canvas, 12, rng.uniform(0, 0.6), (3, 5))
     return describe(
         "storagetanks",
         Thing("storage tank", int(canvas.sees(spots, radius * 0.4).sum()), word),
-        around=[Thing("road", int(has_road)), trees(canvas, woods), Thing("building", houses)],
+        around=[Thing("road", roads), trees(canvas, woods), Thing("building", houses)],
     )
 
 
@@ -148,14 +144,14 @@ def railwaystation(canvas: Canvas) -> SceneFacts:
         canvas.polygon(rectangle((middle, 0), rng.uniform(14, 24), 2 * half + 10), dim(color, 0.96), 12)
     side = pick(rng, (-1, 1))
     hall(canvas, (middle, side * (half + 17)), rng.uniform(70, 110), 26, 0, dim(color, 1.02), 11, 2)
-    street(canvas, side * (half + 46), upright=False, width=11)
+    roads = street(canvas, side * (half + 46), upright=False, width=11)
     houses = town(canvas, ("gray", "white", "red", "blue"), 24, 0.9)
     woods = grove(canvas, 11, 0.35, (2.5, 4))
     return describe(
         "railwaystation",
         Thing("railway station"),
         within=[Thing("platform roof", len(platforms), word), Thing("track", count), Thing("train", trains)],
-        around=[Thing("building", houses), trees(canvas, woods), Thing("road")],
+        around=[Thing("building", houses), trees(canvas, woods), Thing("road", roads)],
         layout="two sides",
     )
 

@@ -8,32 +8,11 @@ from utils.scene_canvas import Canvas
 from utils.scene_facts import SceneFacts, Thing, describe
 from utils.scene_materials import Color
 from utils.scene_noise import cut_noise, cut_turned_noise
-from utils.scene_objects import dim, grove, house, pick, plant, roof_color, town, trees, vary
-from utils.scene_shapes import EDGE, along, blob, rectangle, scatter, smooth, turn
+from utils.scene_objects import dim, forest_cover, grove, house, pick, plant, roof_color, town, trees, vary
+from utils.scene_shapes import EDGE, along, blob, rectangle, scatter, smooth, turn, wander
 from utils.scene_vehicles import boat, road
 
 _MANY = 12  # stands for a number that nobody would count
-
-
-def forest_cover(canvas: Canvas, mask: np.ndarray | None = None, height: float = 17.0) -> None:
-    """Lays closed forest over the board, or where mask (BOARD, BOARD) in 0..1 says so."""
-    crowns = cut_noise(canvas.rng, "canopy")
-    gaps = 0.62 + 0.75 * crowns  # little light falls between the crowns
-    if mask is None:
-        canvas.cover("canopy")
-    else:
-        canvas.blend("canopy", mask)
-        crowns = crowns * mask
-        gaps = 1 + (gaps - 1) * mask
-    canvas.tint(gaps)
-    canvas.raise_ground(crowns * np.float32(height * canvas.zoom))
-
-
-def wander(rng: np.random.Generator, bend: float, points: int = 7) -> np.ndarray:
-    """A smooth line (n, 2) across the scene from left to right that strays up and down by about `bend`."""
-    x = np.linspace(-EDGE - 20, EDGE + 20, points)
-    y = rng.normal(0, bend, points)
-    return smooth(np.stack([x, y], axis=1))
 
 
 def bareland(canvas: Canvas) -> SceneFacts:
@@ -84,28 +63,8 @@ def beach(canvas: Canvas) -> SceneFacts:
     canvas.blend("wet sand", np.clip(out / 9 + 1.2, 0, 1))
     canvas.blend(f"sea {sea}", np.clip(out / 3, 0, 1))
     canvas.blend("sea turquoise", np.clip(out / 3, 0, 1) * np.clip(0.75 - out / 60, 0, 1) * 0.7)
-    rows = int(rng.integers(1, 4))
-    surf = out + 7 * (cut_noise(rng, "patches") - 0.5)
-    for row in range(rows):
-        away = 3 + row * rng.uniform(9, 15)
-        strength = np.exp(-(((surf - away) / rng.uniform(1.6, 3.2)) ** 2))
-        canvas.blend("snow", 1.3 * strength * (0.35 + 1.1 * cut_noise(rng, "clouds")))
-    behind = pick(rng, ("tree", "tree", "building", None))
-    woods = houses = 0
-    land = -rng.uniform(52, 80)
-    if behind:
-        canvas.blend("grass", np.clip((land - out) / 5, 0, 1))
-        spots = scatter(rng, 13 if behind == "tree" else 24)
-        far = out[canvas.cells(spots)] < land - 6
-        spots = spots[far]
-        if behind == "building":
-            for spot in spots[rng.random(len(spots)) < 0.7]:
-                color = roof_color(rng, pick(rng, ("white", "red", "gray")))
-                house(canvas, spot, rng.uniform(11, 17), rng.uniform(8, 11), rng.uniform(-0.2, 0.2), color)
-                houses += int(canvas.sees(spot))
-            woods = plant(canvas, spots + rng.uniform(8, 12, spots.shape), (2.5, 4.5))
-        else:
-            woods = plant(canvas, spots, (3.5, 6.5))
+    rows = _surf(canvas, out)
+    houses, woods = _hinterland(canvas, out)
     umbrellas = _umbrellas(canvas, out) if rng.random() < 0.3 else 0
     return describe(
         "beach",
@@ -118,6 +77,37 @@ def beach(canvas: Canvas) -> SceneFacts:
             Thing("wave", rows, "white"),
         ],
     )
+
+
+def _surf(canvas: Canvas, out: np.ndarray) -> int:
+    """Foam in one to three ragged rows along the coast, `out` telling how far out at sea a pixel is."""
+    rng = canvas.rng
+    rows = int(rng.integers(1, 4))
+    ragged = out + 7 * (cut_noise(rng, "patches") - 0.5)
+    for row in range(rows):
+        away = 3 + row * rng.uniform(9, 15)
+        strength = np.exp(-(((ragged - away) / rng.uniform(1.6, 3.2)) ** 2))
+        canvas.blend("snow", 1.3 * strength * (0.35 + 1.1 * cut_noise(rng, "clouds")))
+    return rows
+
+
+def _hinterland(canvas: Canvas, out: np.ndarray) -> tuple[int, int]:
+    """What grows or stands behind a beach; returns how many houses and trees are seen."""
+    rng = canvas.rng
+    behind = pick(rng, ("tree", "tree", "building", None))
+    if behind is None:
+        return 0, 0
+    land = -rng.uniform(52, 80)
+    canvas.blend("grass", np.clip((land - out) / 5, 0, 1))
+    spots = scatter(rng, 13 if behind == "tree" else 24)
+    spots = spots[out[canvas.cells(spots)] < land - 6]
+    if behind == "tree":
+        return 0, plant(canvas, spots, (3.5, 6.5))
+    built = spots[rng.random(len(spots)) < 0.7]
+    for spot in built:
+        color = roof_color(rng, pick(rng, ("white", "red", "gray")))
+        house(canvas, spot, rng.uniform(11, 17), rng.uniform(8, 11), rng.uniform(-0.2, 0.2), color)
+    return int(canvas.sees(built).sum()), plant(canvas, spots + rng.uniform(8, 12, spots.shape), (2.5, 4.5))
 
 
 def _umbrellas(canvas: Canvas, out: np.ndarray) -> int:
@@ -209,10 +199,10 @@ def farmland(canvas: Canvas) -> SceneFacts:
         _crop_field(
             canvas, (x0 + gap, y0 + gap, x1 - gap, y1 - gap), vary(rng, pick(rng, _CROPS[pick(rng, mix)]))
         )
-    has_road = rng.random() < 0.4
-    if has_road:
+    roads = 0
+    if rng.random() < 0.4:
         way = [(-EDGE, rng.uniform(-50, 50)), (EDGE, rng.uniform(-50, 50))]
-        road(canvas, way, rng.uniform(3.5, 6), pick(rng, ("dirt", "old asphalt")), marks=False)
+        roads = road(canvas, way, rng.uniform(3.5, 6), pick(rng, ("dirt", "old asphalt")), marks=False)
     houses = 0
     if rng.random() < 0.3:
         for spot in rng.uniform(-70, 70, (int(rng.integers(1, 4)), 2)):
@@ -225,7 +215,7 @@ def farmland(canvas: Canvas) -> SceneFacts:
     return describe(
         "farmland",
         Thing("farmland", max(2, int(canvas.sees(middles).sum())), mix[0] if len(mix) == 1 else None),
-        around=[Thing("road", int(has_road)), Thing("building", houses), trees(canvas, row)],
+        around=[Thing("road", roads), Thing("building", houses), trees(canvas, row)],
     )
 
 
@@ -334,10 +324,10 @@ def pond(canvas: Canvas) -> SceneFacts:
     canvas.polygon(bank, pick(rng, ("dirt", "wet sand", "grass dry")), claim=True)
     canvas.polygon(shore, f"water {water}")
     canvas.raise_ground(7 * (1 - canvas.mask((shore,), blur=2.5)))
-    has_road = rng.random() < 0.5
-    if has_road:
+    roads = 0
+    if rng.random() < 0.5:
         side = pick(rng, (-1, 1)) * rng.uniform(88, 102)
-        road(canvas, smooth([(-EDGE, side), (-40, side + 12), (40, side - 6), (EDGE, side + 10)]), 8)
+        roads = road(canvas, smooth([(-EDGE, side), (-40, side + 12), (40, side - 6), (EDGE, side + 10)]), 8)
     houses = 0
     if rng.random() < 0.4:
         houses = town(canvas, ("gray", "red", "brown"), 24, 0.35, (4, 5))
@@ -345,7 +335,7 @@ def pond(canvas: Canvas) -> SceneFacts:
     return describe(
         "pond",
         Thing("pond", 1, "green" if water == "green" else None, "rectangular" if square else "irregular"),
-        around=[trees(canvas, woods), Thing("building", houses), Thing("road", int(has_road))],
+        around=[trees(canvas, woods), Thing("building", houses), Thing("road", roads)],
         layout="around" if woods > 20 else "near",
     )
 

@@ -15,7 +15,7 @@ from utils.scene_canvas import Canvas
 from utils.scene_facts import Thing
 from utils.scene_materials import ROOF_COLORS, TREE_COLORS, Color
 from utils.scene_noise import OVERSAMPLING, cut_noise
-from utils.scene_shapes import along, rectangle, scatter, turn
+from utils.scene_shapes import rectangle, scatter, turn
 
 
 def vary(rng: np.random.Generator, color: Color, amount: float = 0.08) -> Color:
@@ -93,11 +93,18 @@ def grove(canvas: Canvas, spacing: float, share: float, radius: tuple[float, flo
     return plant(canvas, points[rng.random(len(points)) < density], radius)
 
 
-def tree_row(
-    canvas: Canvas, points: np.ndarray | Sequence, spacing: float, radius: tuple[float, float] = (3.0, 4.0)
-) -> int:
-    """Plants trees along a polyline (n, 2); returns how many are seen."""
-    return plant(canvas, along(points, spacing)[0], radius)
+def forest_cover(canvas: Canvas, mask: np.ndarray | None = None, height: float = 17.0) -> None:
+    """Lays closed forest over the board, or where mask (BOARD, BOARD) in 0..1 says so."""
+    crowns = cut_noise(canvas.rng, "canopy")
+    gaps = 0.62 + 0.75 * crowns  # little light falls between the crowns
+    if mask is None:
+        canvas.cover("canopy")
+    else:
+        canvas.blend("canopy", mask)
+        crowns = crowns * mask
+        gaps = 1 + (gaps - 1) * mask
+    canvas.tint(gaps)
+    canvas.raise_ground(crowns * np.float32(height * canvas.zoom))
 
 
 def house(

@@ -70,6 +70,13 @@ def scatter(
     return grid + rng.uniform(-jitter, jitter, grid.shape) * spacing
 
 
+def wander(rng: np.random.Generator, bend: float, points: int = 7) -> np.ndarray:
+    """A smooth line (n, 2) across the scene from left to right that strays up and down by about `bend`."""
+    x = np.linspace(-EDGE - 20, EDGE + 20, points)
+    y = rng.normal(0, bend, points)
+    return smooth(np.stack([x, y], axis=1))
+
+
 def along(points: np.ndarray | Sequence, spacing: float) -> tuple[np.ndarray, np.ndarray]:
     """Even steps on a polyline: positions (n, 2) and headings (n,) in radians."""
     points = np.asarray(points, np.float64)

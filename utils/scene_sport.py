@@ -99,11 +99,11 @@ def baseballfield(canvas: Canvas) -> SceneFacts:
         back = -size * 0.5 if count == 1 else 10
         _diamond(canvas, back * np.array([math.cos(facing), math.sin(facing)]), size, facing)
     beside = pick(rng, ("parking", "buildings", "road", None))
-    cars = houses = 0
+    cars = houses = roads = 0
     if beside == "parking":
         cars = parking_lot(canvas, (0, 100), 150, 42, 0, 0.6)
     elif beside:
-        street(canvas, 90, upright=False)
+        roads = street(canvas, 90, upright=False)
     if beside == "buildings":
         houses = town(canvas, ("gray", "white", "red"), 26)
     woods = grove(canvas, 12, rng.uniform(0.2, 0.9), (3.5, 6))
@@ -114,7 +114,7 @@ def baseballfield(canvas: Canvas) -> SceneFacts:
             trees(canvas, woods),
             Thing("building", houses),
             Thing("parking lot", int(cars > 0)),
-            Thing("road", int(beside in ("road", "buildings"))),
+            Thing("road", roads),
         ],
         layout="around" if woods > 25 else "near",
     )
@@ -144,9 +144,7 @@ def playground(canvas: Canvas) -> SceneFacts:
         for x in np.arange(-60, 80, 36)[: int(rng.integers(2, 5))]:
             basketball_court(canvas, (x, width / 2 + 16), 30, 0, tone)
             courts += int(canvas.sees((x, width / 2 + 16)))
-    has_road = rng.random() < 0.4
-    if has_road:
-        street(canvas, -width / 2 - 28, upright=False)
+    roads = street(canvas, -width / 2 - 28, upright=False) if rng.random() < 0.4 else 0
     houses = town(canvas, ("gray", "white", "red", "blue"), 29) if rng.random() < 0.5 else 0
     woods = grove(canvas, 11, rng.uniform(0.3, 0.9), (3, 5))
     return describe(
@@ -157,7 +155,7 @@ def playground(canvas: Canvas) -> SceneFacts:
             trees(canvas, woods),
             Thing("building", houses),
             Thing("basketball court", courts),
-            Thing("road", int(has_road)),
+            Thing("road", roads),
         ],
         layout="around" if woods > 25 else "near",
     )
@@ -241,9 +239,7 @@ def stadium(canvas: Canvas) -> SceneFacts:
     if rng.random() < 0.6:
         side = pick(rng, (-1, 1))
         cars = parking_lot(canvas, (0, side * (width / 2 + 36)), 240, 44, 0, rng.uniform(0.3, 0.8))
-    has_road = rng.random() < 0.4
-    if has_road:
-        street(canvas, length / 2 + 22, upright=True)
+    roads = street(canvas, length / 2 + 22, upright=True) if rng.random() < 0.4 else 0
     houses = town(canvas, ("gray", "white", "brown"), 28, 0.6) if rng.random() < 0.4 else 0
     woods = grove(canvas, 12, rng.uniform(0.1, 0.7), (3, 5))
     return describe(
@@ -253,7 +249,7 @@ def stadium(canvas: Canvas) -> SceneFacts:
             Thing("parking lot", int(cars > 0)),
             trees(canvas, woods),
             Thing("building", houses),
-            Thing("road", int(has_road)),
+            Thing("road", roads),
         ],
         layout="around" if woods > 25 else "near",
     )

@@ -62,9 +62,7 @@ def center(canvas: Canvas) -> SceneFacts:
     if rng.random() < 0.6:
         side = pick(rng, (-1, 1))
         cars = parking_lot(canvas, (0, side * (radius + 50)), 220, 44, 0, rng.uniform(0.4, 0.9))
-    has_road = rng.random() < 0.5
-    if has_road:
-        street(canvas, -radius * 1.3 - 24, upright=True, width=10)
+    roads = street(canvas, -radius * 1.3 - 24, upright=True, width=10) if rng.random() < 0.5 else 0
     houses = town(canvas, ("gray", "white", "brown"), 28, 0.7) if rng.random() < 0.5 else 0
     ring = outline[:: max(1, len(outline) // 36)] * radius * 1.36
     woods = plant(canvas, ring, (2.6, 4)) if rng.random() < 0.7 else 0
@@ -76,7 +74,7 @@ def center(canvas: Canvas) -> SceneFacts:
             trees(canvas, woods),
             Thing("parking lot", int(cars > 0)),
             Thing("building", houses),
-            Thing("road", int(has_road)),
+            Thing("road", roads),
         ],
         layout="around" if woods > 25 else "near",
     )
@@ -114,16 +112,14 @@ def church(canvas: Canvas) -> SceneFacts:
         foot = np.array([-length / 2 - 2, side * width])
         canvas.polygon(rectangle(foot, 13, 13), dim(color, 0.8), 30)
         canvas.polygon(rectangle(foot, 8, 8, math.pi / 4), dim(color, 1.2), 38)
-    has_road = rng.random() < 0.5
-    if has_road:
-        street(canvas, length * 0.62 + 18, upright=False, width=9)
+    roads = street(canvas, length * 0.62 + 18, upright=False, width=9) if rng.random() < 0.5 else 0
     houses = town(canvas, pick(rng, _TOWN_ROOFS), 26, 0.95) if rng.random() < 0.75 else 0
     woods = grove(canvas, 11, rng.uniform(0.2, 0.8), (3, 5))
     return describe(
         "church",
         Thing("church", 1, word),
         within=[Thing("dome", int(has_dome)), Thing("tower", towers)],
-        around=[Thing("building", houses), trees(canvas, woods), Thing("road", int(has_road))],
+        around=[Thing("building", houses), trees(canvas, woods), Thing("road", roads)],
         layout="around" if houses > 6 else "near",
     )
 
@@ -133,7 +129,10 @@ def commercial(canvas: Canvas) -> SceneFacts:
     rng = canvas.rng
     canvas.cover(pick(rng, ("paving", "town", "concrete")))
     across, upright = rng.uniform(-50, 50, 2)
-    cars = street(canvas, across, upright=False, width=15) + street(canvas, upright, upright=True, width=13)
+    cars = roads = 0
+    for line in ([(-EDGE, across), (EDGE, across)], [(upright, -EDGE), (upright, EDGE)]):
+        roads += road(canvas, line, 14)
+        cars += traffic(canvas, line, 14)
     lean = turn((rng.uniform(0.12, 0.3), 0), rng.uniform(0, 2 * math.pi))
     spots = scatter(rng, 36, 0.06)
     spots = spots[canvas.sees(spots, -30)]
@@ -154,7 +153,12 @@ def commercial(canvas: Canvas) -> SceneFacts:
     return describe(
         "commercial",
         Thing("commercial area"),
-        within=[Thing("tall building", towers), trees(canvas, woods), Thing("car", cars), Thing("road", 2)],
+        within=[
+            Thing("tall building", towers),
+            trees(canvas, woods),
+            Thing("car", cars),
+            Thing("road", roads),
+        ],
     )
 
 
@@ -175,16 +179,9 @@ def park(canvas: Canvas) -> SceneFacts:
     loop = smooth(loop, closed=True) if len(loop) == 4 else loop
     for way in (*ways, np.concatenate([loop, loop[:1]])):
         canvas.line(way, 3.2, path, claim=True)
-    spot = rng.uniform(-26, 26, 2)
     has_pond = rng.random() < 0.75
     water = pick(rng, ("green", "dark", "blue"))
-    if has_pond:
-        shore = blob(rng, spot, rng.uniform(24, 36), 0.3, 1.4)
-        canvas.polygon(spot + (shore - spot) * 1.12, path, 0, claim=True)
-        canvas.polygon(shore, f"water {water}")
-    else:
-        for share, fill in ((1.0, "paving"), (0.75, "lawn"), (0.45, "paving"), (0.15, (96, 150, 170))):
-            canvas.disc(spot, 24 * share, fill, 0, claim=True)
+    _park_middle(canvas, path, water if has_pond else None)
     pavilions = _pavilions(canvas)
     canvas.line(np.concatenate([border, border[:2]]), 9.5, (176, 170, 160), 0, claim=True)
     canvas.line(np.concatenate([border, border[:2]]), 7.5, "asphalt")
@@ -202,9 +199,22 @@ def park(canvas: Canvas) -> SceneFacts:
             trees(canvas, woods),
             Thing("pavilion", pavilions),
         ],
-        around=[Thing("building", houses), Thing("road", 2)],
+        around=[Thing("building", houses), Thing("road")],
         layout="around" if houses > 6 else "near",
     )
+
+
+def _park_middle(canvas: Canvas, path: str, water: str | None) -> None:
+    """A pond in a park or, without water, a round bed with a fountain."""
+    rng = canvas.rng
+    spot = rng.uniform(-26, 26, 2)
+    if water:
+        shore = blob(rng, spot, rng.uniform(24, 36), 0.3, 1.4)
+        canvas.polygon(spot + (shore - spot) * 1.12, path, 0, claim=True)
+        canvas.polygon(shore, f"water {water}")
+        return
+    for share, fill in ((1.0, "paving"), (0.75, "lawn"), (0.45, "paving"), (0.15, (96, 150, 170))):
+        canvas.disc(spot, 24 * share, fill, 0, claim=True)
 
 
 def _pavilions(canvas: Canvas) -> int:
@@ -242,9 +252,7 @@ def school(canvas: Canvas) -> SceneFacts:
             basketball_court(canvas, spot, 30, 0, tone)
             courts += int(canvas.sees(spot))
     blocks = _teaching_blocks(canvas, word)
-    has_road = rng.random() < 0.4
-    if has_road:
-        street(canvas, -104, upright=False, width=9)
+    roads = street(canvas, -104, upright=False, width=9) if rng.random() < 0.4 else 0
     woods = grove(canvas, 10, rng.uniform(0.25, 0.8), (2.6, 4.4))
     return describe(
         "school",
@@ -255,7 +263,7 @@ def school(canvas: Canvas) -> SceneFacts:
             trees(canvas, woods),
             Thing("basketball court", courts),
         ],
-        around=[Thing("road", int(has_road))],
+        around=[Thing("road", roads)],
     )
 
 
@@ -326,10 +334,11 @@ def square(canvas: Canvas) -> SceneFacts:
         blob(rng, (0, 0), reach, 0.0) if shape == "round" else rectangle((0, 0), 2 * reach, 1.75 * reach)
     )
     framed = shape == "rectangular" and rng.random() < 0.5
+    roads = 0
     if not framed:
         ring = outline * 1.13
         for arm in np.arange(4) * math.pi / 2:
-            road(canvas, [turn((reach * 1.15, 0), arm), turn((EDGE, 0), arm)], 9)
+            roads += road(canvas, [turn((reach * 1.15, 0), arm), turn((EDGE, 0), arm)], 9)
         road(canvas, np.concatenate([ring, ring[:2]]), 9)
         traffic(canvas, np.concatenate([ring, ring[:1]]), 9, 24)
     canvas.polygon(outline * (1.1 if framed else 1), pick(rng, ("paving", "concrete")), 0, claim=True)
@@ -351,7 +360,7 @@ def square(canvas: Canvas) -> SceneFacts:
         "square",
         Thing("square", 1, shape=shape),
         within=[Thing("lawn", lawns, "green"), Thing("fountain", int(has_fountain))],
-        around=[Thing("building", houses), trees(canvas, woods), Thing("road", 0 if framed else 4)],
+        around=[Thing("building", houses), trees(canvas, woods), Thing("road", roads)],
         layout="around",
     )
 

@@ -6,9 +6,8 @@ import numpy as np
 
 from utils.scene_canvas import Canvas
 from utils.scene_facts import SceneFacts, Thing, describe
-from utils.scene_nature import wander
 from utils.scene_objects import flat_building, grove, hall, pick, plant, roof_color, town, trees
-from utils.scene_shapes import EDGE, along, rectangle, scatter, smooth, turn
+from utils.scene_shapes import EDGE, along, rectangle, scatter, smooth, turn, wander
 from utils.scene_vehicles import boat, cars, parking_lot, plane, ship, street
 
 _TAILS = ((60, 90, 160), (180, 60, 54), (70, 130, 90), (210, 160, 60), (120, 120, 128))
@@ -167,9 +166,9 @@ def parking(canvas: Canvas) -> SceneFacts:
     depth = rng.uniform(130, 300)
     seen = parking_lot(canvas, (0, 0), 330, depth, 0, filled, car, material)
     houses = woods = 0
-    has_road = depth < 210 and rng.random() < 0.6
-    if has_road:
-        street(canvas, depth / 2 + 9, upright=False, width=11)
+    roads = (
+        street(canvas, depth / 2 + 9, upright=False, width=11) if depth < 210 and rng.random() < 0.6 else 0
+    )
     if depth < 220 and rng.random() < 0.6:
         houses = town(canvas, ("white", "gray", "brown"), 36, 0.8, (6, 10))
     if depth < 220:
@@ -181,7 +180,7 @@ def parking(canvas: Canvas) -> SceneFacts:
         "parking",
         Thing("parking lot"),
         within=[Thing("car", seen), Thing("empty space", 12 * int(filled == 0.35))],
-        around=[Thing("building", houses), trees(canvas, woods), Thing("road", int(has_road))],
+        around=[Thing("building", houses), trees(canvas, woods), Thing("road", roads)],
     )
 
 

@@ -48,8 +48,8 @@ def road(
     height: float | None = None,
     marks: bool = True,
     curb: bool = True,
-) -> None:
-    """A road along a polyline (n, 2), with pale edges and a broken line in the middle if wide enough."""
+) -> int:
+    """A road along a polyline (n, 2), with pale edges and a middle line if wide enough; returns 1 if it is seen."""
     if curb:
         canvas.line(
             points, width + 2.4, dim((176, 170, 160), canvas.rng.uniform(0.85, 1.05)), height, claim=True
@@ -58,6 +58,7 @@ def road(
     if marks and width >= 6:
         positions, headings = along(points, 7.0)
         canvas.boxes(positions, (3.5, 0.6), headings, [_LINE] * len(positions))
+    return int(canvas.sees(along(points, 8.0)[0], 2).any())
 
 
 def traffic(canvas: Canvas, points: np.ndarray | Sequence, width: float, spacing: float = 22.0) -> int:
@@ -72,11 +73,12 @@ def traffic(canvas: Canvas, points: np.ndarray | Sequence, width: float, spacing
 
 
 def street(canvas: Canvas, offset: float, upright: bool, width: float = 10.0) -> int:
-    """A straight street through the whole scene at this offset; returns the cars seen on it."""
+    """A straight street through the whole scene at this offset, with cars; returns 1 if it is seen."""
     line = np.array([[-EDGE, offset], [EDGE, offset]])
     line = line[:, ::-1] if upright else line
-    road(canvas, line, width)
-    return traffic(canvas, line, width)
+    seen = road(canvas, line, width)
+    traffic(canvas, line, width)
+    return seen
 
 
 def cars(

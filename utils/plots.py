@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import io
+import textwrap
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -20,12 +21,13 @@ if TYPE_CHECKING:
 # Okabe and Ito's palette (2008), which stays distinct for readers with any kind of colour vision.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#8A8F98"
 INK = "#22313F"
+PALE_BLUE, PALE_GREY = "#9CCBE8", "#DCE1E6"  # behind text
 DPI = 84
 
 STYLE = {
     "font.size": 10,
     "axes.titlesize": 11,
-    "axes.titleweight": "semibold",
+    "axes.titleweight": "bold",
     "axes.titlelocation": "left",
     "axes.edgecolor": INK,
     "axes.labelcolor": INK,
@@ -52,12 +54,24 @@ def show(figure: Figure, alt: str, photographs: bool = False) -> None:
     """
     from IPython.display import display
 
-    buffer = io.BytesIO()
     kind = "jpeg" if photographs else "png"
-    options = {"pil_kwargs": {"quality": 78}} if photographs else {}
-    figure.savefig(buffer, format=kind, dpi=DPI, bbox_inches="tight", facecolor="white", **options)
-    bundle = {f"image/{kind}": buffer.getvalue(), "text/plain": f"[figure] {alt}"}
+    data = _encoded(figure, kind)
+    bundle = {f"image/{kind}": data, "text/plain": f"[figure] {alt}"}
     display(bundle, raw=True, metadata={f"image/{kind}": {"alt": alt}})
+
+
+def _encoded(figure: Figure, kind: str) -> bytes:
+    """The figure as a JPEG, or as a PNG of 256 colours, which is a third of the size and looks the same."""
+    from PIL import Image
+
+    drawn, stored = io.BytesIO(), io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=DPI, bbox_inches="tight", facecolor="white")
+    picture = Image.open(drawn).convert("RGB")
+    if kind == "png":
+        picture.quantize(256, dither=Image.Dither.NONE).save(stored, kind, optimize=True)
+    else:
+        picture.save(stored, kind, quality=78, optimize=True)
+    return stored.getvalue()
 
 
 def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
@@ -102,7 +116,80 @@ def picture_grid(
     for number, picture in enumerate(pictures):
         axes.flat[number].imshow(np.asarray(picture))
         if titles:
-            axes.flat[number].set_title(titles[number], fontsize=9, fontweight="normal", loc="center")
+            axes.flat[number].set_title(
+                titles[number], fontsize=9 if columns < 9 else 8, fontweight="normal", loc="center"
+            )
+    return figure
+
+
+@styled
+def captioned_pictures(
+    pictures: Sequence[object], texts: Sequence[Sequence[str]], columns: int = 2, width: float = 11.0
+) -> Figure:
+    """Pictures, each with its texts to the right, one below another.
+
+    Args:
+        pictures: Pillow pictures or arrays (height, width, 3), uint8 or float 0 to 1.
+        texts: For each picture its texts; long ones are wrapped.
+        columns: Pictures in a row.
+        width: Of the whole figure, in inches.
+    """
+    columns = min(columns, len(pictures))
+    rows = -(-len(pictures) // columns)
+    picture_width = 0.36 * width / columns
+    figure, axes = new_figure(
+        width, rows * picture_width, rows, 2 * columns, squeeze=False, width_ratios=[0.36, 0.64] * columns
+    )
+    for axis in axes.flat:
+        axis.set_axis_off()
+    letters = int(width / columns * 0.64 * 14)
+    for number, (picture, lines) in enumerate(zip(pictures, texts, strict=True)):
+        left, right = axes.flat[2 * number : 2 * number + 2]
+        left.imshow(np.asarray(picture))
+        # A full stop that stands apart, as in RSICD's captions, must not begin a line.
+        glued = (line.replace(" .", "\u00a0.") for line in lines)
+        wrapped = "\n".join(textwrap.fill(line, letters, subsequent_indent="      ") for line in glued)
+        right.text(0, 0.5, wrapped, va="center", fontsize=9, linespacing=1.35, parse_math=False)
+    return figure
+
+
+@styled
+def scored_pictures(
+    pictures: Sequence[object],
+    titles: Sequence[str],
+    names: Sequence[Sequence[str]],
+    scores: Sequence[Sequence[float]],
+    label: str,
+    width: float = 11.0,
+) -> Figure:
+    """Pictures in a row, and under each a few names with their scores as lying bars, best on top.
+
+    Args:
+        pictures: Pillow pictures or arrays (height, width, 3), uint8 or float 0 to 1.
+        titles: One above each picture; where a name is the title, it is bold and its bar blue.
+        names: For each picture the names to show, in order.
+        scores: Their scores, from 0 to 1.
+        label: What the scores are.
+        width: Of the whole figure, in inches.
+    """
+    cell = width / len(pictures)
+    figure, axes = new_figure(width, cell + 2.0, 2, len(pictures), squeeze=False, height_ratios=[cell, 1.7])
+    for column, picture in enumerate(pictures):
+        above, below = axes[:, column]
+        above.imshow(np.asarray(picture))
+        above.set_axis_off()
+        above.set_title(titles[column], fontsize=9, fontweight="bold", loc="center")
+        places = np.arange(len(names[column]))
+        right = [name == titles[column] for name in names[column]]
+        colors = [PALE_BLUE if is_right else PALE_GREY for is_right in right]
+        below.barh(places, scores[column], color=colors)
+        for place, name in enumerate(names[column]):
+            weight = "bold" if right[place] else "normal"
+            below.text(0.02, place, name, va="center", fontsize=9, fontweight=weight)
+        below.set_yticks([])
+        below.set_xlim(0, 1)
+        below.invert_yaxis()
+        below.set_xlabel(label, fontsize=8)
     return figure
 
 
@@ -166,6 +253,30 @@ def _print_cells(axis: Axes, matrix: np.ndarray, digits: int) -> None:
     for (row, column), value in np.ndenumerate(matrix):
         color = "white" if value > middle else INK
         axis.text(column, row, f"{value:.{digits}f}", ha="center", va="center", color=color, fontsize=8)
+
+
+@styled
+def pair_marks(positives: np.ndarray, width: float = 5.2) -> Figure:
+    """Which texts of a batch fit which pictures: own pairs on the diagonal, chance ones beside it.
+
+    Args:
+        positives: (batch, batch) bool; row a picture, column a text.
+        width: In inches.
+    """
+    figure, axis = new_figure(width, width)
+    own = np.eye(len(positives), dtype=bool)
+    for marks, marker, size, color, label in (
+        (own, "s", 5, GREY, "the picture's own caption"),
+        (positives & ~own, "D", 18, ORANGE, "another picture's caption, true here too"),
+    ):
+        rows, columns = np.nonzero(marks)
+        axis.scatter(columns, rows, s=size, marker=marker, color=color, linewidth=0, label=label)
+    axis.set_aspect("equal")
+    axis.invert_yaxis()
+    axis.set_xlabel("captions of the batch")
+    axis.set_ylabel("pictures of the batch")
+    axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=1, fontsize=9)
+    return figure
 
 
 @styled
@@ -233,10 +344,21 @@ def before_and_after(
     after: Sequence[float],
     labels: tuple[str, str],
     x_label: str,
+    *,
+    sort_by_gain: bool = True,
 ) -> Figure:
-    """For each name a line from its score before to its score after, sorted by the gain."""
+    """For each name a line from its score before to its score after, the highest gain, or score before, on top.
+
+    Args:
+        names: One a line.
+        before: Scores from 0 to 1.
+        after: Scores from 0 to 1.
+        labels: What the two are called in the legend.
+        x_label: Below the scores.
+        sort_by_gain: Whether to sort by the gain, not by the score before and, where equal, the score after.
+    """
     gain = np.asarray(after) - np.asarray(before)
-    order = np.argsort(gain)
+    order = np.argsort(gain) if sort_by_gain else np.lexsort((after, before))
     figure, axis = new_figure(8.0, 0.24 * len(names) + 0.9)
     rows = np.arange(len(names))
     first, second = np.asarray(before)[order], np.asarray(after)[order]

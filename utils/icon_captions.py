@@ -66,8 +66,8 @@ def noun_phrase(category: str, count: int | None = None) -> str:
 def write_icon_captions(icon: Icon, rng: np.random.Generator) -> list[str]:
     """Writes five captions of one icon.
 
-    One is the bare name of the category or a prompt with it, unsplit as RSICD's file names have it; the others
-    say the look, the number and what stands beside.
+    Two are the same for all icons of a category: the prompt with the unsplit name, as RSICD's file names have it,
+    and the name in words. The others say the look, the number and what stands beside.
 
     Args:
         icon: What was drawn.
@@ -77,9 +77,8 @@ def write_icon_captions(icon: Icon, rng: np.random.Generator) -> list[str]:
         Five lower-case captions; some may be equal.
     """
     thing = noun_phrase(icon.category, icon.count)
-    plain = ("an aerial photograph of {}", "aerial photograph of {}", "map symbol: {}", "{}")
-    captions = [str(rng.choice(plain, p=[0.4, 0.2, 0.2, 0.2])).format(icon.category)]
-    for _ in range(CAPTIONS_PER_ICON - 1):
+    captions = [f"an aerial photograph of {icon.category}", f"map symbol: {noun_phrase(icon.category)}"]
+    while len(captions) < CAPTIONS_PER_ICON:
         opening = str(rng.choice(LOOK_PHRASES[icon.look] if rng.random() < 0.7 else ANY_LOOK))
         caption = f"{opening} {thing}"
         if icon.beside and rng.random() < 0.6:

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from utils.scene_materials import MATERIALS, Color, Material
 from utils.scene_noise import BOARD, OVERSAMPLING, cut_noise
-from utils.scene_shapes import rotation
+from utils.scene_shapes import band, rotation
 
 _CLAIM_SCALE = 4  # board pixels to one pixel of the map of claimed ground
 
@@ -155,20 +155,7 @@ class Canvas:
             height: Height of its top in final pixels; None leaves the heights as they are.
             claim: Whether `free` shall say no here from now on.
         """
-        self._fill(self.place(points), fill, height, claim)
-
-    def _fill(self, board: np.ndarray, fill: Color | str, height: float | None, claim: bool) -> None:
-        outline = board.ravel().tolist()
-        if isinstance(fill, str):
-            self._paste_texture(
-                fill, board, lambda draw, shift: draw.polygon((board - shift).ravel().tolist(), 255)
-            )
-        else:
-            self._draw_color.polygon(outline, fill)
-        if height is not None:
-            self._draw_height.polygon(outline, self._level(height))
-        if claim:
-            self._draw_claims.polygon((board / _CLAIM_SCALE).ravel().tolist(), 1)
+        self._fill(self.place(points)[None], fill, height, claim)
 
     def line(
         self,
@@ -179,25 +166,34 @@ class Canvas:
         claim: bool = False,
     ) -> None:
         """Draws a band of the given width in final pixels along scene points (n, 2); see `polygon`."""
-        board = self.place(points)
-        pixels = max(1, round(width * self.zoom * OVERSAMPLING))
-        joint = "curve" if len(board) > 2 else None
+        self._fill(self._band(points, width), fill, height, claim)
+
+    def _band(self, points: np.ndarray | Sequence, width: float) -> np.ndarray:
+        """The quadrilaterals (n - 1, 4, 2) in board pixels that make up a band along scene points (n, 2)."""
+        return band(self.place(points), max(1.0, width * self.zoom * OVERSAMPLING))
+
+    def _fill(self, polygons: np.ndarray, fill: Color | str, height: float | None, claim: bool) -> None:
+        """Fills polygons of equal length, (n, corners, 2) in board pixels."""
+        outlines = polygons.reshape(len(polygons), -1)
         if isinstance(fill, str):
-            self._paste_texture(
-                fill,
-                board,
-                lambda draw, shift: draw.line(
-                    [tuple(p) for p in (board - shift).tolist()], 255, pixels, "curve"
-                ),
-                pixels,
-            )
+            self._fill_with_texture(polygons, fill)
         else:
-            self._draw_color.line(board.ravel().tolist(), fill, pixels, joint)
+            _trace(self._draw_color, outlines, fill)
         if height is not None:
-            self._draw_height.line(board.ravel().tolist(), self._level(height), pixels, joint)
+            _trace(self._draw_height, outlines, self._level(height))
         if claim:
-            cells = math.ceil(pixels / _CLAIM_SCALE)
-            self._draw_claims.line((board / _CLAIM_SCALE).ravel().tolist(), 1, cells, joint)
+            _trace(self._draw_claims, outlines / _CLAIM_SCALE, 1)
+
+    def _fill_with_texture(self, polygons: np.ndarray, material: str) -> None:
+        """Pastes a texture through polygons (n, corners, 2), touching only the part of the board they lie on."""
+        low = np.clip(np.floor(polygons.min(axis=(0, 1))), 0, BOARD).astype(int)
+        high = np.clip(np.ceil(polygons.max(axis=(0, 1))) + 1, 0, BOARD).astype(int)
+        if np.any(high <= low):
+            return
+        mask = Image.new("L", (high - low).tolist(), 0)
+        _trace(ImageDraw.Draw(mask), (polygons - low).reshape(len(polygons), -1), 255)
+        box = (*low.tolist(), *high.tolist())
+        self._color.paste(self.texture(material).crop(box), box, mask)
 
     def disc(
         self,
@@ -285,8 +281,8 @@ class Canvas:
         for outline in polygons:
             draw.polygon(self.place(outline).ravel().tolist(), 255)
         for points, width in bands:
-            pixels = max(1, round(width * self.zoom * OVERSAMPLING))
-            draw.line(self.place(points).ravel().tolist(), 255, pixels, "curve")
+            quads = self._band(points, width)
+            _trace(draw, quads.reshape(len(quads), -1), 255)
         if blur:
             image = image.filter(ImageFilter.BoxBlur(blur * self.zoom * OVERSAMPLING))
         return np.asarray(image).astype(np.float32) / 255
@@ -296,18 +292,8 @@ class Canvas:
         return 1 - 0.2 * math.cos(normal_angle + self.angle - self.light.direction)
 
     def _level(self, height: float) -> int:
+        """What a height in scene units is in the board's bytes."""
         return min(255, max(0, round(height * self.zoom * OVERSAMPLING)))
-
-    def _paste_texture(self, material: str, board: np.ndarray, trace, margin: float = 0) -> None:
-        """Pastes a texture through the shape that `trace(draw, shift)` draws, within the shape's bounds only."""
-        low = np.clip(np.floor(board.min(axis=0) - margin), 0, BOARD).astype(int)
-        high = np.clip(np.ceil(board.max(axis=0) + margin) + 1, 0, BOARD).astype(int)
-        if np.any(high <= low):
-            return
-        mask = Image.new("L", (high - low).tolist(), 0)
-        trace(ImageDraw.Draw(mask), low)
-        box = (*low.tolist(), *high.tolist())
-        self._color.paste(self.texture(material).crop(box), box, mask)
 
     # ---- light -------------------------------------------------------------------------------------------
 
@@ -322,10 +308,17 @@ class Canvas:
             brightness *= self._tone
         brightness = _halve(brightness)
         shadow = _halve(_cast_shadow(height, self.light)) * (1 - self.light.shade)
-        pixels = np.asarray(self._color.reduce(OVERSAMPLING)).astype(np.float32)
-        for channel, blueness in enumerate((1.04, 1.0, 0.88)):  # the sky lights shadows a little blue
-            pixels[..., channel] *= brightness * (1 - blueness * shadow)
-        return _grade(pixels, self.light, self.rng)
+        planes = []
+        for plane, blueness in zip(self._color.reduce(OVERSAMPLING).split(), (1.04, 1.0, 0.88), strict=True):
+            lit = brightness * (1 - blueness * shadow)  # the sky lights shadows a little blue
+            planes.append(np.clip(np.asarray(plane) * lit, 0, 255))
+        return _grade(planes, self.light, self.rng)
+
+
+def _trace(draw: ImageDraw.ImageDraw, outlines: np.ndarray, fill: Color | int) -> None:
+    """Fills polygons given as rows of x and y in turn, (n, 2 * corners)."""
+    for outline in outlines.tolist():
+        draw.polygon(outline, fill)
 
 
 def _halve(field: np.ndarray) -> np.ndarray:
@@ -360,13 +353,14 @@ def _cast_shadow(height: np.ndarray, light: Light) -> np.ndarray:
     return np.clip((reach - ground) * np.float32(1 / 10), 0, 1)
 
 
-def _grade(pixels: np.ndarray, light: Light, rng: np.random.Generator) -> Image.Image:
-    """Puts air and camera over the lit picture: saturation, haze, warmth, exposure, a trace of sensor noise."""
-    np.clip(pixels, 0, 255, out=pixels)
-    grey = ((pixels[..., 0] + pixels[..., 1] + pixels[..., 2]) / 3)[..., None]
-    pixels = grey + light.saturation * (pixels - grey)
-    air = np.array([196, 205, 212], np.float32)
-    balance = light.exposure * np.array([1 + light.warmth, 1, 1 - light.warmth], np.float32)
-    pixels = pixels * ((1 - light.haze) * balance) + light.haze * air * balance
-    pixels += rng.standard_normal(pixels.shape[:2], np.float32)[..., None] * 2
-    return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
+def _grade(planes: Sequence[np.ndarray], light: Light, rng: np.random.Generator) -> Image.Image:
+    """Puts air and camera over lit red, green and blue planes: saturation, haze, exposure, warmth, sensor noise."""
+    grey = sum(planes) / 3
+    noise = 2 * rng.standard_normal(grey.shape, np.float32)
+    graded = []
+    for plane, air, warmth in zip(planes, (196, 205, 212), (light.warmth, 0, -light.warmth), strict=True):
+        plane = grey + light.saturation * (plane - grey)
+        plane = plane + light.haze * (air - plane)
+        plane = plane * (light.exposure * (1 + warmth)) + noise
+        graded.append(Image.fromarray(np.clip(plane, 0, 255).astype(np.uint8)))
+    return Image.merge("RGB", graded)

@@ -229,11 +229,18 @@ def _crop_field(canvas: Canvas, box: tuple[float, float, float, float], color: C
     tone = dim(color, rng.choice([0.88, 1.1, 1.16]))
     step = rng.uniform(3.2, 7)
     if rng.random() < 0.5:
-        for x in np.arange(x0 + step / 2, x1, step):
-            canvas.line([(x, y0), (x, y1)], step * 0.4, tone)
+        furrows = np.arange(x0 + step / 2, x1, step)
+        centers, size = (
+            np.stack([furrows, np.full(len(furrows), (y0 + y1) / 2)], axis=1),
+            (step * 0.4, y1 - y0),
+        )
     else:
-        for y in np.arange(y0 + step / 2, y1, step):
-            canvas.line([(x0, y), (x1, y)], step * 0.4, tone)
+        furrows = np.arange(y0 + step / 2, y1, step)
+        centers, size = (
+            np.stack([np.full(len(furrows), (x0 + x1) / 2), furrows], axis=1),
+            (x1 - x0, step * 0.4),
+        )
+    canvas.boxes(centers, size, 0, [tone] * len(furrows))
 
 
 def forest(canvas: Canvas) -> SceneFacts:
@@ -317,7 +324,7 @@ def pond(canvas: Canvas) -> SceneFacts:
     center = rng.uniform(-14, 14, 2)
     square = rng.random() < 0.2
     if square:
-        shore = smooth(rectangle(center, rng.uniform(110, 150), rng.uniform(75, 110)), closed=True, rounds=2)
+        shore = rectangle(center, rng.uniform(110, 150), rng.uniform(75, 110))
     else:
         shore = blob(rng, center, rng.uniform(46, 66), 0.22, rng.uniform(1.0, 1.4))
     bank = center + (shore - center) * 1.1

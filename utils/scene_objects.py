@@ -173,7 +173,7 @@ def hall(
     height: float = 5.0,
     bays: int = 1,
 ) -> None:
-    """A factory hall: `bays` shallow roofs side by side along `angle`, with ribs and skylights."""
+    """A factory hall: `bays` shallow roofs side by side along `angle`, with ribs across."""
     base = np.asarray(center, np.float64)
     canvas.polygon(rectangle(base, length, width, angle), color, height, claim=True)
     bay = width / bays
@@ -184,9 +184,8 @@ def hall(
             strip = rectangle(base + turn((0, middle + side * bay), angle), length, bay / 2, angle)
             canvas.polygon(strip, dim(color, light))
     ribs = np.arange(-length / 2 + 4, length / 2 - 2, canvas.rng.uniform(4, 8))
-    for rib in ribs:
-        ends = turn([[rib, -width / 2], [rib, width / 2]], angle) + base
-        canvas.line(ends, 0.5, dim(color, 0.86))
+    places = turn(np.stack([ribs, np.zeros(len(ribs))], axis=1), angle) + base
+    canvas.boxes(places, (0.6, width), angle, [dim(color, 0.86)] * len(ribs))
 
 
 def roof_color(rng: np.random.Generator, word: str) -> Color:

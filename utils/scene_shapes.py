@@ -36,6 +36,19 @@ def smooth(points: np.ndarray | Sequence, closed: bool = False, rounds: int = 3)
     return points
 
 
+def band(points: np.ndarray, width: float) -> np.ndarray:
+    """Quadrilaterals (n - 1, 4, 2) that make up a band of this width along a polyline (n, 2), corners mitred."""
+    steps = np.diff(points, axis=0)
+    lengths = np.maximum(np.hypot(steps[:, 0], steps[:, 1]), 1e-9)[:, None]
+    normals = np.stack([-steps[:, 1], steps[:, 0]], axis=1) / lengths
+    joints = np.concatenate([normals[:1], (normals[:-1] + normals[1:]) / 2, normals[-1:]])
+    joints /= np.maximum(
+        (joints**2).sum(axis=1, keepdims=True), 0.3
+    )  # 1 / cos of half the bend, within reason
+    left, right = points + joints * width / 2, points - joints * width / 2
+    return np.stack([left[:-1], left[1:], right[1:], right[:-1]], axis=1)
+
+
 def blob(
     rng: np.random.Generator,
     center: Sequence[float],

@@ -320,7 +320,7 @@ def pond(canvas: Canvas) -> SceneFacts:
     """Still water with banks, and what lies about it."""
     rng = canvas.rng
     canvas.cover(pick(rng, ("grass", "grass", "soil brown")))
-    water = pick(rng, ("green", "dark", "blue", "turquoise", "brown"))
+    water = pick(rng, ("green", "green", "dark", "blue", "turquoise"))
     center = rng.uniform(-14, 14, 2)
     square = rng.random() < 0.2
     if square:

@@ -64,16 +64,13 @@ def _canopy(rng: np.random.Generator) -> np.ndarray:
     """Heaps up tree crowns: bumpy domes of many sizes, the highest one counting at each pixel."""
     tile = np.zeros((_TILE, _TILE), np.float32)
     bumps = _spectral_noise(rng, 0.5, 1.0, 24, 200)
-    for radius in np.sort(rng.uniform(6, 17, 1700)):
-        reach = math.ceil(radius)
-        offset = np.arange(-reach, reach + 1)
-        distance = np.hypot(*np.meshgrid(offset, offset)) / radius
-        dome = (
-            np.sqrt(np.clip(1 - distance**2, 0, 1)) * (0.4 + 0.6 * rng.random()) * (0.3 + 0.7 * radius / 17)
-        )
-        rows, columns = (rng.integers(_TILE, size=(2, 1)) + offset) % _TILE
-        window = np.ix_(rows, columns)
-        tile[window] = np.maximum(tile[window], dome)
+    for radius in range(6, 18):
+        offset = np.arange(-radius, radius + 1)
+        distance = np.hypot(offset[:, None], offset) / radius
+        dome = np.sqrt(np.clip(1 - distance**2, 0, 1)).astype(np.float32) * (0.3 + 0.7 * radius / 17)
+        for corner, vigour in zip(rng.integers(_TILE, size=(140, 2)), rng.uniform(0.4, 1, 140), strict=True):
+            window = np.ix_(*((corner[:, None] + offset) % _TILE))
+            tile[window] = np.maximum(tile[window], dome * np.float32(vigour))
     return np.clip(tile * (0.7 + 0.6 * bumps), 0, 1)
 
 

@@ -188,6 +188,7 @@ def scored_pictures(
             below.text(0.02, place, name, va="center", fontsize=9, fontweight=weight)
         below.set_yticks([])
         below.set_xlim(0, 1)
+        below.set_xticks([0, 0.5, 1])
         below.invert_yaxis()
         below.set_xlabel(label, fontsize=8)
     return figure

@@ -9,8 +9,9 @@ from flax import nnx
 from tiny_clip import END, tiny_config, tiny_vocabulary, torch_clip, write_checkpoint
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 
-from utils import clip, pretrained
+from utils import clip
 from utils.clip import CLIP, embed_images, embed_texts, tokenize
+from utils.weight_names import export_parameters
 
 CAPTIONS = [
     "many green trees are around an airport with several planes.",
@@ -19,6 +20,15 @@ CAPTIONS = [
     "stadium",
     "some boats are in a port near many buildings",
 ]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_torch_thread():
+    """torch's threads wait in loops, which on a busy machine takes the processor from JAX's."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def pixels_of(config: CLIPConfig, count: int, seed: int = 0) -> np.ndarray:
@@ -94,7 +104,7 @@ def assert_same_gradients(model: CLIP, twin: CLIPModel, pixels: np.ndarray, toke
     images, texts = torch.tensor(pixels).permute(0, 3, 1, 2), torch.tensor(token_ids).long()
     twin(input_ids=texts, pixel_values=images, return_loss=True).loss.backward()
     state = our_gradients(model, pixels, token_ids)
-    ours = pretrained.export_parameters(clip.flatten(state), model.config.vision_config.patch_size)
+    ours = export_parameters(clip.flatten(state), model.config.vision_config.patch_size)
     expected = {name: parameter.grad.numpy() for name, parameter in twin.named_parameters()}
     assert ours.keys() == expected.keys()
     total = np.sqrt(sum(np.square(gradient).sum() for gradient in expected.values()))

@@ -26,6 +26,7 @@ from flax import nnx, traverse_util
 from utils import pretrained
 from utils.images import ImagePreprocessing
 from utils.transformer import Transformer, layer_norm, linear
+from utils.weight_names import ParameterPath, export_parameters, import_parameters
 
 if TYPE_CHECKING:
     from transformers import CLIPConfig, CLIPTextConfig, CLIPVisionConfig, PreTrainedTokenizerBase
@@ -303,7 +304,7 @@ class CLIP(nnx.Module):
         """
         state = nnx.state(self, nnx.Param)
         shapes = {path: leaf.shape for path, leaf in flatten(state).items()}
-        parameters = pretrained.import_parameters(weights, shapes, self.config.vision_config.patch_size)
+        parameters = import_parameters(weights, shapes, self.config.vision_config.patch_size)
         tree = traverse_util.unflatten_dict({path: jnp.asarray(a) for path, a in parameters.items()})
         nnx.replace_by_pure_dict(state, tree)
         nnx.update(self, state)
@@ -330,10 +331,10 @@ class CLIP(nnx.Module):
     def transformers_weights(self) -> dict[str, np.ndarray]:
         """Copies the parameters to float32 arrays under transformers' names, in torch's layouts."""
         parameters = {path: np.asarray(leaf) for path, leaf in flatten(nnx.state(self, nnx.Param)).items()}
-        return pretrained.export_parameters(parameters, self.config.vision_config.patch_size)
+        return export_parameters(parameters, self.config.vision_config.patch_size)
 
 
-def flatten(state: nnx.State) -> dict[pretrained.ParameterPath, Any]:
+def flatten(state: nnx.State) -> dict[ParameterPath, Any]:
     """The leaves of a state of a `CLIP` (parameters, gradients) by their paths."""
     return traverse_util.flatten_dict(nnx.to_pure_dict(state))
 

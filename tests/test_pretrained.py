@@ -1,0 +1,316 @@
+"""Checkpoint folders: what transformers and open_clip wrote is read, what is written they read, and errors."""
+
+import json
+import shutil
+from fnmatch import fnmatch
+from pathlib import Path
+
+import huggingface_hub
+import numpy as np
+import pytest
+import torch
+from flax import nnx
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from tiny_clip import tiny_config, torch_clip, write_checkpoint
+from transformers import CLIPModel, CLIPProcessor
+
+from utils import pretrained
+from utils.clip import CLIP, tokenize
+from utils.images import ImagePreprocessing, eval_transform
+from utils.open_clip_export import export_open_clip
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_torch_thread():
+    """torch's threads wait in loops, which on a busy machine takes the processor from JAX's."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """A checkpoint that transformers wrote."""
+    folder = tmp_path / "checkpoint"
+    folder.mkdir()
+    write_checkpoint(folder, tiny_config())
+    return folder
+
+
+def assert_same_weights(model: CLIP, expected: dict[str, torch.Tensor]) -> None:
+    ours = model.transformers_weights()
+    assert ours.keys() == expected.keys()
+    for name, tensor in expected.items():
+        assert ours[name].dtype == np.float32
+        np.testing.assert_array_equal(ours[name], tensor.float().numpy(), err_msg=name)
+
+
+def test_round_trip_is_exact(folder, tmp_path):
+    model = CLIP.from_pretrained(folder)
+    assert_same_weights(model, load_file(folder / "model.safetensors"))
+    saved = model.save_pretrained(tmp_path / "deep" / "saved")
+    before, after = load_file(folder / "model.safetensors"), load_file(saved / "model.safetensors")
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    again = CLIP.from_pretrained(saved)
+    assert again.preprocessing == model.preprocessing
+    assert again.config.to_dict() == model.config.to_dict() | {"_name_or_path": again.config._name_or_path}
+
+
+def test_saved_folder_loads_in_transformers(folder, tmp_path):
+    saved = CLIP.from_pretrained(folder).save_pretrained(tmp_path / "saved")
+    twin, report = CLIPModel.from_pretrained(saved, output_loading_info=True)
+    assert not any(report.values()), report
+    expected = CLIPModel.from_pretrained(folder).state_dict()
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in twin.state_dict().items())
+
+
+def test_the_model_card_snippet_runs_on_a_saved_folder(tmp_path):
+    write_checkpoint(tmp_path, tiny_config(text={"max_position_embeddings": 40}))
+    ours = CLIP.from_pretrained(tmp_path)
+    saved = ours.save_pretrained(tmp_path / "saved")
+    rng = np.random.default_rng(0)
+    image = Image.fromarray(rng.integers(0, 255, (50, 70, 3), np.uint8))
+
+    model = CLIPModel.from_pretrained(saved)
+    processor = CLIPProcessor.from_pretrained(saved)
+    labels = ["residential area", "playground", "stadium", "forest", "airport"]
+    texts = [f"a photo of a {label}" for label in labels]
+    inputs = processor(text=texts, images=image, return_tensors="pt", padding=True)
+    with torch.no_grad():
+        probabilities = model(**inputs).logits_per_image.softmax(dim=1)[0].numpy()
+
+    assert inputs["pixel_values"].shape == (1, 3, 32, 32)
+    pixels = inputs["pixel_values"].permute(0, 2, 3, 1).numpy()
+    logits = np.asarray(ours.logits(pixels, tokenize(ours.tokenizer, texts)))[0]
+    expected = np.exp(logits - logits.max())
+    np.testing.assert_allclose(probabilities, expected / expected.sum(), rtol=1e-4)
+    # Our own transform does what the processor does, up to the rounding of its resampling.
+    assert np.abs(eval_transform(image, ours.preprocessing) - pixels[0]).max() < 0.05
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_weights_become_float32(dtype, folder):
+    tensors = {n: t.to(getattr(torch, dtype)) for n, t in load_file(folder / "model.safetensors").items()}
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    assert_same_weights(CLIP.from_pretrained(folder), tensors)
+
+
+def test_float16_can_be_written(folder, tmp_path):
+    saved = CLIP.from_pretrained(folder).save_pretrained(tmp_path / "saved", weights_dtype=np.float16)
+    stored = load_file(saved / "model.safetensors")
+    assert {tensor.dtype for tensor in stored.values()} == {torch.float16}
+    assert CLIPModel.from_pretrained(saved).dtype == torch.float16
+    assert_same_weights(CLIP.from_pretrained(saved), stored)
+
+
+def test_pickled_and_sharded_weights_are_read(folder):
+    tensors = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    # As checkpoints before transformers 4.31 have them: with the numbers of the positions among the weights.
+    buffers = {"text_model.embeddings.position_ids": torch.arange(16)[None]}
+    torch.save(tensors | buffers, folder / "pytorch_model.bin")
+    assert_same_weights(CLIP.from_pretrained(folder), tensors)
+
+    (folder / "pytorch_model.bin").unlink()
+    twin = torch_clip(tiny_config())
+    twin.save_pretrained(folder, max_shard_size="50KB")
+    assert len(list(folder.glob("model-*.safetensors"))) > 2
+    assert_same_weights(CLIP.from_pretrained(folder), tensors)
+    next(folder.glob("model-*.safetensors")).unlink()
+    assert_one_sentence(folder, FileNotFoundError, "is missing")
+
+
+def assert_one_sentence(name: str | Path, kind: type[Exception], words: str) -> None:
+    with pytest.raises(kind) as caught:
+        CLIP.from_pretrained(name)
+    message = str(caught.value)
+    assert words in message
+    assert "\n" not in message
+    assert message.endswith(".")
+    assert len(message) < 450
+
+
+def test_a_pickle_that_runs_code_is_refused(folder, tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return Path.touch, (tmp_path / "was here",)
+
+    (folder / "model.safetensors").unlink()
+    torch.save({"logit_scale": Evil()}, folder / "pytorch_model.bin")
+    assert_one_sentence(folder, ValueError, "cannot be read as torch weights")
+    assert not (tmp_path / "was here").exists()
+
+
+def change_weights(folder: Path, change) -> None:
+    path = folder / "model.safetensors"
+    tensors = load_file(path)
+    change(tensors)
+    save_file(tensors, path, metadata={"format": "pt"})
+
+
+def test_weights_that_do_not_fit_are_named(folder):
+    change_weights(folder, lambda weights: weights.pop("text_model.encoder.layers.1.mlp.fc1.bias"))
+    assert_one_sentence(folder, ValueError, "lacks weights (text_model.encoder.layers.1.mlp.fc1.bias)")
+    bias, more = {"text_model.encoder.layers.1.mlp.fc1.bias": torch.zeros(48)}, {"extra": torch.zeros(1)}
+    change_weights(folder, lambda weights: weights.update(bias | more))
+    assert_one_sentence(folder, ValueError, "has unknown weights (extra)")
+    change_weights(folder, lambda weights: weights.pop("extra"))
+    change_weights(folder, lambda weights: weights.update({"logit_scale": torch.zeros(2)}))
+    assert_one_sentence(folder, ValueError, "logit_scale (2,) instead of ()")
+
+
+def test_layers_too_few_or_too_many_are_told_in_one_sentence(folder):
+    settings = json.loads((folder / "config.json").read_text())
+    for layers, words in ((1, "has unknown weights"), (4, "lacks weights")):
+        settings["vision_config"]["num_hidden_layers"] = layers
+        (folder / "config.json").write_text(json.dumps(settings))
+        assert_one_sentence(folder, ValueError, words)
+
+
+def test_folders_that_are_no_checkpoints_are_told_apart(folder, tmp_path):
+    assert_one_sentence(tmp_path, FileNotFoundError, "has no config.json")
+    weights = folder / "model.safetensors"
+    content = weights.read_bytes()
+    weights.write_bytes(content[: len(content) // 2])
+    assert_one_sentence(folder, ValueError, "cannot be read as safetensors")
+    weights.unlink()
+    assert_one_sentence(folder, FileNotFoundError, "holds no weights")
+    (folder / "config.json").write_text('{"model_type": "siglip"}')
+    assert_one_sentence(folder, ValueError, "type 'siglip'")
+    (folder / "config.json").write_text("{")
+    assert_one_sentence(folder, ValueError, "is not valid JSON")
+
+
+def test_a_hub_name_is_fetched_without_what_is_not_needed(folder, tmp_path, monkeypatch):
+    expected = load_file(folder / "model.safetensors")
+    torch.save(expected, folder / "pytorch_model.bin")
+    published = [path.name for path in folder.iterdir()]
+    cache = tmp_path / "cache"
+    cache.mkdir()
+
+    def snapshot(name: str, allow_patterns: list[str]) -> str:
+        assert name == "someone/clip"
+        for file in published:
+            if any(fnmatch(file, pattern) for pattern in allow_patterns):
+                shutil.copy(folder / file, cache)
+        return str(cache)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
+    model = CLIP.from_pretrained("someone/clip")
+    assert_same_weights(model, expected)
+    assert tokenize(model.tokenizer, ["airport"]).shape == (1, 8)
+    assert not (cache / "pytorch_model.bin").exists()  # 600 MB saved
+    (cache / "model.safetensors").unlink()
+    published.remove("model.safetensors")
+    assert_same_weights(CLIP.from_pretrained("someone/clip"), expected)
+
+
+def test_a_name_that_cannot_be_fetched_says_what_to_do(monkeypatch):
+    def snapshot(name: str, allow_patterns: list[str]) -> str:
+        raise ConnectionError("a long\nstory")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
+    assert_one_sentence("someone/clip", FileNotFoundError, "'someone/clip' is no folder and could not be")
+    monkeypatch.undo()
+    assert_one_sentence("no/such/folder", FileNotFoundError, "'no/such/folder' is no folder")
+
+
+PROCESSORS = {
+    "old sizes": ({"size": 40, "crop_size": 36, "do_center_crop": True}, 36),
+    "new sizes": ({"size": {"shortest_edge": 40}, "crop_size": {"height": 36, "width": 36}}, 36),
+    "no crop": ({"size": {"height": 40, "width": 40}, "crop_size": 36, "do_center_crop": False}, 40),
+    "no sizes": ({}, 32),
+}
+
+
+@pytest.mark.parametrize("case", PROCESSORS)
+def test_the_image_processor_is_read_in_all_its_forms(case, tmp_path):
+    settings, size = PROCESSORS[case]
+    settings = settings | {"image_mean": [0.5, 0.4, 0.3], "image_std": [0.1, 0.2, 0.3]}
+    expected = ImagePreprocessing(size, (0.5, 0.4, 0.3), (0.1, 0.2, 0.3))
+    (tmp_path / "processor_config.json").write_text(json.dumps({"image_processor": settings}))
+    assert pretrained.read_preprocessing(tmp_path, 32) == expected
+    (tmp_path / "processor_config.json").unlink()
+    assert pretrained.read_preprocessing(tmp_path, 32) == ImagePreprocessing(32)
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(settings))
+    assert pretrained.read_preprocessing(tmp_path, 32) == expected
+
+
+def test_an_image_processor_for_oblong_images_is_refused(tmp_path):
+    path = tmp_path / "preprocessor_config.json"
+    path.write_text(json.dumps({"crop_size": {"height": 32, "width": 64}}))
+    with pytest.raises(ValueError, match="only square images"):
+        pretrained.read_preprocessing(tmp_path, 32)
+
+
+def test_a_folder_of_transformers_5_keeps_its_preprocessing(folder, tmp_path):
+    preprocessing = ImagePreprocessing(32, (0.5, 0.4, 0.3), (0.1, 0.2, 0.3))
+    (folder / "preprocessor_config.json").write_text(json.dumps(pretrained.processor_settings(preprocessing)))
+    CLIPProcessor.from_pretrained(folder).save_pretrained(tmp_path / "processor")
+    assert pretrained.read_preprocessing(tmp_path / "processor", 32) == preprocessing
+
+
+def test_saving_replaces_a_checkpoint_and_leaves_other_files(folder):
+    (folder / "notes.txt").write_text("mine")
+    CLIP(tiny_config(), rngs=nnx.Rngs(3)).save_pretrained(folder)
+    assert (folder / "notes.txt").read_text() == "mine"
+    assert CLIP.from_pretrained(folder).logit_scale[...] == pytest.approx(2.6592)
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+def test_a_crash_leaves_no_half_of_a_checkpoint(folder, tmp_path, monkeypatch):
+    model = CLIP.from_pretrained(folder)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    def fail(*_args, **_settings):
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(type(model.tokenizer), "save_pretrained", fail)
+    model.logit_scale[...] = 1.0
+    for target in (folder, tmp_path / "new"):
+        with pytest.raises(OSError, match="the disk is full"):
+            model.save_pretrained(target)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert [path.name for path in tmp_path.iterdir()] == [folder.name]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"text": {"eos_token_id": 2}},
+        {"text": {"hidden_act": "gelu"}, "vision": {"hidden_act": "gelu", "layer_norm_eps": 0.03}},
+    ],
+)
+def test_open_clip_computes_the_same_from_an_export(changes, tmp_path):
+    open_clip = pytest.importorskip("open_clip")
+    (tmp_path / "checkpoint").mkdir()
+    write_checkpoint(tmp_path / "checkpoint", tiny_config(**changes))
+    ours = CLIP.from_pretrained(tmp_path / "checkpoint")
+    export_open_clip(ours, tmp_path / "checkpoint")  # beside transformers' files
+    name = f"local-dir:{tmp_path / 'checkpoint'}"
+    theirs, _, transform = open_clip.create_model_and_transforms(name)
+    theirs.eval()
+
+    texts = ["airport", "a port", "b c d e f g h i j k l m n o p q r s"]
+    tokens = open_clip.get_tokenizer(name)(texts)
+    np.testing.assert_array_equal(tokens.numpy(), tokenize(ours.tokenizer, texts, length=16))
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 60, 3), np.uint8))
+    pixels = transform(image)[None]
+    with torch.no_grad():
+        images, encoded, scale = theirs(pixels, tokens)
+    np.testing.assert_allclose(scale, np.exp(ours.logit_scale[...]), rtol=1e-6)
+    np.testing.assert_allclose(ours.encode_texts(tokens.numpy()), encoded, atol=1e-5)
+    ours_images = ours.encode_images(pixels.permute(0, 2, 3, 1).numpy())
+    np.testing.assert_allclose(ours_images, images, atol=1e-5)
+    CLIPModel.from_pretrained(tmp_path / "checkpoint")
+
+
+def test_towers_that_open_clip_cannot_hold_are_refused(tmp_path):
+    model = CLIP(tiny_config(text={"hidden_act": "gelu"}), rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match="one activation for both towers"):
+        export_open_clip(model, tmp_path / "export")
+    assert not (tmp_path / "export").exists()

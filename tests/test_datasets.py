@@ -19,8 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from utils import datasets
-from utils.datasets import CaptionDataset, CaptionedImage, DatasetError, load_dataset
+from utils.datasets import CaptionDataset, CaptionedImage, DatasetError, load_dataset, loading
 
 RSICD_CATEGORIES = (
     "airport bareland baseballfield beach bridge center church commercial denseresidential desert farmland "
@@ -194,7 +193,7 @@ def test_the_miniature_is_made_on_first_use(tmp_path, monkeypatch):
     module = type(sys)("utils.miniature")
     module.build_miniature = build
     monkeypatch.setitem(sys.modules, "utils.miniature", module)
-    monkeypatch.setattr(datasets, "DATA_FOLDER", tmp_path)
+    monkeypatch.setattr(loading, "DATA_FOLDER", tmp_path)
     (item,) = load_dataset("miniature", split="val")
     assert item.path == tmp_path / "miniature/RSICD_images/river_1.jpg"
     assert (item.category, item.captions, item.source) == ("river", ("a river",), "miniature")
@@ -237,7 +236,7 @@ def hub(tmp_path, monkeypatch) -> Path:
         ]
         table = pa.Table.from_pylist(rows, schema=schema)
         pq.write_table(table, snapshot / f"data/{split}-00000-of-00001-0123456789abcdef.parquet")
-    monkeypatch.setattr(datasets, "DATA_FOLDER", tmp_path / "empty")
+    monkeypatch.setattr(loading, "DATA_FOLDER", tmp_path / "empty")
     return snapshot
 
 

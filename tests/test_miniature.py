@@ -14,11 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from utils import miniature
-from utils.grammar import write_caption, write_captions
-from utils.grammar_english import NOUNS, NUMBERS
-from utils.miniature import CATEGORIES, build_miniature
-from utils.scenes import SIZE, SceneFacts, Thing, render_scene
+from utils.miniature import CATEGORIES, build, build_miniature
+from utils.miniature.english import NOUNS, NUMBERS
+from utils.miniature.grammar import write_caption, write_captions
+from utils.miniature.scenes import SIZE, SceneFacts, Thing, render_scene
 
 COUNTS = {"train": 2, "val": 1, "test": 1}
 COLORS = ("red", "orange", "brown", "gray", "white", "blue", "green", "yellow")
@@ -82,7 +81,7 @@ def test_every_category_has_its_share_of_every_split(annotations):
 
 
 def test_the_default_is_300_named_test_images_and_some_unnamed_ones():
-    jobs = miniature._plan(Path(), 0, miniature.IMAGES_PER_SPLIT)
+    jobs = build._plan(Path(), 0, build.IMAGES_PER_SPLIT)
     test = [job.filename for job in jobs if job.split == "test"]
     named = [name for name in test if name.find("_") > 0]
     assert len(named) == 300
@@ -221,7 +220,7 @@ def test_an_unknown_category_is_refused():
 
 
 def test_a_second_build_draws_nothing(built, monkeypatch):
-    monkeypatch.setattr(miniature, "_draw_all", lambda *_: pytest.fail("it was drawn again"))
+    monkeypatch.setattr(build, "_draw_all", lambda *_: pytest.fail("it was drawn again"))
     before = files_of(built)
     assert build_miniature(built, images_per_split=COUNTS, progress=False) == built
     assert files_of(built) == before
@@ -247,7 +246,7 @@ def test_a_build_that_fails_half_way_leaves_nothing(tmp_path, monkeypatch):
 
     folder = tmp_path / "miniature"
     with monkeypatch.context() as patch:
-        patch.setattr(miniature, "render_scene", run_dry)
+        patch.setattr(build, "render_scene", run_dry)
         with pytest.raises(OSError, match="no space"):
             build_miniature(folder, images_per_split={"train": 1}, progress=False, workers=1)
     assert list(tmp_path.iterdir()) == []

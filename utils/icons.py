@@ -1,7 +1,7 @@
 """Icons and line drawings of the thirty RSICD categories, seen from above.
 
 What a map legend, a blueprint or a poster would show of a stadium or a port: another look at the same things.
-The starting checkpoint (`utils.starter`) learns from these and has never seen a scene of `utils.scenes`.
+The starting checkpoint (`utils.starter`) learns from these and has never seen a scene of `utils.miniature.scenes`.
 """
 
 from collections.abc import Callable

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from utils.scene_canvas import Canvas
-from utils.scene_facts import Thing
-from utils.scene_materials import ROOF_COLORS, TREE_COLORS, Color
-from utils.scene_noise import OVERSAMPLING, cut_noise
-from utils.scene_shapes import rectangle, scatter, turn
+from utils.miniature.canvas import Canvas
+from utils.miniature.facts import Thing
+from utils.miniature.materials import ROOF_COLORS, TREE_COLORS, Color
+from utils.miniature.noise import OVERSAMPLING, cut_noise
+from utils.miniature.shapes import rectangle, scatter, turn
 
 
 def vary(rng: np.random.Generator, color: Color, amount: float = 0.08) -> Color:

@@ -1,7 +1,7 @@
 """Captions for the miniature: a small grammar that says only what the facts of a scene hold.
 
 The style is that of RSICD: short plain sentences in lower case, ended by " .", often the same sentence for many
-pictures. All words and sentence patterns stand in `utils.grammar_english`; this module picks and joins them.
+pictures. All words and sentence patterns stand in `utils.miniature.english`; this module picks and joins them.
 """
 
 import re
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from utils.grammar_english import (
+from utils.miniature.english import (
     ASIDE_PATTERNS,
     CATEGORY_PATTERNS,
     COLOR_PATTERNS,
@@ -20,7 +20,7 @@ from utils.grammar_english import (
     QUANTITIES,
     VERBS,
 )
-from utils.scene_facts import SceneFacts, Thing
+from utils.miniature.facts import SceneFacts, Thing
 
 _SLOT = re.compile(r"\{(\w+)(?:\.(\w+))?\}")
 

@@ -4,12 +4,12 @@ import math
 
 import numpy as np
 
-from utils.scene_canvas import Canvas
-from utils.scene_facts import SceneFacts, Thing, describe
-from utils.scene_materials import Color
-from utils.scene_objects import dim, grove, hall, pick, roof_color, town, trees, vary
-from utils.scene_shapes import EDGE, rectangle, scatter, turn
-from utils.scene_vehicles import parking_lot, street
+from utils.miniature.canvas import Canvas
+from utils.miniature.facts import SceneFacts, Thing, describe
+from utils.miniature.materials import Color
+from utils.miniature.objects import dim, grove, hall, pick, roof_color, town, trees, vary
+from utils.miniature.shapes import EDGE, rectangle, scatter, turn
+from utils.miniature.vehicles import parking_lot, street
 
 _HALL_ROOFS = (
     ("blue",),

@@ -1,17 +1,14 @@
-"""Pictures with captions: one form for RSICD, UCM, Sydney, the miniature and your own.
-
-`load_dataset` is the door, `CaptionDataset` what comes out of it; import both from here.
-"""
+"""`load_dataset`: finds a published data set by its name, or reads one's own captions by their path."""
 
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from utils.caption_dataset import CaptionDataset, CaptionedImage
-from utils.dataset_checks import VerificationReport, name_a_few
-from utils.dataset_files import match_images
-from utils.dataset_formats import (
+from utils.datasets.caption_dataset import CaptionDataset, CaptionedImage
+from utils.datasets.checks import name_a_few
+from utils.datasets.files import match_images
+from utils.datasets.formats import (
     SPLITS,
     Annotation,
     DatasetError,
@@ -21,11 +18,9 @@ from utils.dataset_formats import (
     read_jsonl,
     read_karpathy_json,
 )
-from utils.dataset_hub import fetch_rsicd
+from utils.datasets.hub import fetch_rsicd
 
-__all__ = ["CaptionDataset", "CaptionedImage", "DatasetError", "VerificationReport", "load_dataset"]
-
-DATA_FOLDER = Path(__file__).resolve().parents[1] / "data"
+DATA_FOLDER = Path(__file__).resolve().parents[2] / "data"
 
 # UC Merced's 21 classes. Picture k of UCM-captions (1 to 2,100) belongs to class (k - 1) // 100 of them.
 # fmt: off

@@ -6,15 +6,15 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
-from utils.scene_canvas import Canvas, random_light
-from utils.scene_facts import CATEGORIES, SceneFacts, Thing
-from utils.scene_housing import HOUSING
-from utils.scene_industry import INDUSTRY
-from utils.scene_nature import NATURE
-from utils.scene_noise import SIZE
-from utils.scene_sport import SPORT
-from utils.scene_town import TOWN
-from utils.scene_transport import TRANSPORT
+from utils.miniature.canvas import Canvas, random_light
+from utils.miniature.facts import CATEGORIES, SceneFacts, Thing
+from utils.miniature.housing import HOUSING
+from utils.miniature.industry import INDUSTRY
+from utils.miniature.nature import NATURE
+from utils.miniature.noise import SIZE
+from utils.miniature.sport import SPORT
+from utils.miniature.town import TOWN
+from utils.miniature.transport import TRANSPORT
 
 __all__ = ["CATEGORIES", "SIZE", "SceneFacts", "Thing", "render_scene"]
 

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from utils.scene_canvas import Canvas
-from utils.scene_facts import SceneFacts, Thing, describe
-from utils.scene_materials import Color
-from utils.scene_objects import dim, grove, hall, pick, town, trees
-from utils.scene_shapes import oval, rectangle, turn
-from utils.scene_vehicles import parking_lot, street
+from utils.miniature.canvas import Canvas
+from utils.miniature.facts import SceneFacts, Thing, describe
+from utils.miniature.materials import Color
+from utils.miniature.objects import dim, grove, hall, pick, town, trees
+from utils.miniature.shapes import oval, rectangle, turn
+from utils.miniature.vehicles import parking_lot, street
 
 _CHALK = (228, 236, 226)
 _TRACKS: tuple[tuple[str, Color], ...] = (

@@ -4,11 +4,11 @@ import math
 
 import numpy as np
 
-from utils.scene_canvas import Canvas
-from utils.scene_facts import SceneFacts, Thing, describe
-from utils.scene_objects import flat_building, grove, hall, pick, plant, roof_color, town, trees
-from utils.scene_shapes import EDGE, along, rectangle, scatter, smooth, turn, wander
-from utils.scene_vehicles import boat, cars, parking_lot, plane, ship, street
+from utils.miniature.canvas import Canvas
+from utils.miniature.facts import SceneFacts, Thing, describe
+from utils.miniature.objects import flat_building, grove, hall, pick, plant, roof_color, town, trees
+from utils.miniature.shapes import EDGE, along, rectangle, scatter, smooth, turn, wander
+from utils.miniature.vehicles import boat, cars, parking_lot, plane, ship, street
 
 _TAILS = ((60, 90, 160), (180, 60, 54), (70, 130, 90), (210, 160, 60), (120, 120, 128))
 _CONTAINERS = ((170, 70, 54), (60, 110, 160), (206, 196, 180), (204, 140, 62))

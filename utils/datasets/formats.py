@@ -1,6 +1,6 @@
 """The file formats that captions come in.
 
-Every reader returns plain `Annotation` records and opens no image; `utils.dataset_files` finds the files.
+Every reader returns plain `Annotation` records and opens no image; `utils.datasets.files` finds the files.
 Readers change nothing in a caption: back-translation and duplicate counts depend on the exact text. Only a
 caption that is blank is left out.
 """
@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from utils.dataset_files import IMAGE_ENDINGS, walk_images
+from utils.datasets.files import IMAGE_ENDINGS, walk_images
 
 # Other words for the three usual splits. Any further name ("fold2", "restval") is kept as it is.
 SPLIT_ALIASES = {

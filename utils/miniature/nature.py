@@ -4,13 +4,24 @@ import math
 
 import numpy as np
 
-from utils.scene_canvas import Canvas
-from utils.scene_facts import SceneFacts, Thing, describe
-from utils.scene_materials import Color
-from utils.scene_noise import cut_noise, cut_turned_noise
-from utils.scene_objects import dim, forest_cover, grove, house, pick, plant, roof_color, town, trees, vary
-from utils.scene_shapes import EDGE, along, blob, rectangle, scatter, smooth, turn, wander
-from utils.scene_vehicles import boat, road
+from utils.miniature.canvas import Canvas
+from utils.miniature.facts import SceneFacts, Thing, describe
+from utils.miniature.materials import Color
+from utils.miniature.noise import cut_noise, cut_turned_noise
+from utils.miniature.objects import (
+    dim,
+    forest_cover,
+    grove,
+    house,
+    pick,
+    plant,
+    roof_color,
+    town,
+    trees,
+    vary,
+)
+from utils.miniature.shapes import EDGE, along, blob, rectangle, scatter, smooth, turn, wander
+from utils.miniature.vehicles import boat, road
 
 _MANY = 12  # stands for a number that nobody would count
 

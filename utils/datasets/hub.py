@@ -5,7 +5,7 @@ import shutil
 import tempfile
 from pathlib import Path, PurePosixPath
 
-from utils.dataset_formats import DatasetError, split_name
+from utils.datasets.formats import DatasetError, split_name
 
 RSICD_REPOSITORY = "arampacha/rsicd"
 _ROWS_A_BATCH = 256

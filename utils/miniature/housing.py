@@ -4,11 +4,11 @@ import math
 
 import numpy as np
 
-from utils.scene_canvas import Canvas
-from utils.scene_facts import SceneFacts, Thing, describe
-from utils.scene_objects import forest_cover, grove, house, pick, roof_color, swimming_pool, trees, vary
-from utils.scene_shapes import EDGE, along, blob, rectangle, scatter, smooth, turn
-from utils.scene_vehicles import road, street, traffic
+from utils.miniature.canvas import Canvas
+from utils.miniature.facts import SceneFacts, Thing, describe
+from utils.miniature.objects import forest_cover, grove, house, pick, roof_color, swimming_pool, trees, vary
+from utils.miniature.shapes import EDGE, along, blob, rectangle, scatter, smooth, turn
+from utils.miniature.vehicles import road, street, traffic
 
 _ROOF_MIXES = (("orange",), ("red",), ("gray",), ("brown", "gray"), ("gray", "white"), ("orange", "brown"))
 

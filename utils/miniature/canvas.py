@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from utils.scene_materials import MATERIALS, Color, Material
-from utils.scene_noise import BOARD, OVERSAMPLING, cut_noise
-from utils.scene_shapes import band, rotation
+from utils.miniature.materials import MATERIALS, Color, Material
+from utils.miniature.noise import BOARD, OVERSAMPLING, cut_noise
+from utils.miniature.shapes import band, rotation
 
 _CLAIM_SCALE = 4  # board pixels to one pixel of the map of claimed ground
 

@@ -4,13 +4,24 @@ import math
 
 import numpy as np
 
-from utils.scene_canvas import Canvas
-from utils.scene_facts import SceneFacts, Thing, describe
-from utils.scene_materials import Color
-from utils.scene_objects import dim, flat_building, grove, house, pick, plant, roof_color, town, trees, wing
-from utils.scene_shapes import EDGE, along, blob, rectangle, scatter, smooth, turn
-from utils.scene_sport import COURT_COLORS, basketball_court, running_track
-from utils.scene_vehicles import parking_lot, road, street, traffic
+from utils.miniature.canvas import Canvas
+from utils.miniature.facts import SceneFacts, Thing, describe
+from utils.miniature.materials import Color
+from utils.miniature.objects import (
+    dim,
+    flat_building,
+    grove,
+    house,
+    pick,
+    plant,
+    roof_color,
+    town,
+    trees,
+    wing,
+)
+from utils.miniature.shapes import EDGE, along, blob, rectangle, scatter, smooth, turn
+from utils.miniature.sport import COURT_COLORS, basketball_court, running_track
+from utils.miniature.vehicles import parking_lot, road, street, traffic
 
 _TOWN_ROOFS = (("red", "orange"), ("gray", "white"), ("brown", "gray"), ("orange", "brown", "gray"))
 

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from utils.scene_canvas import Canvas
-from utils.scene_materials import Color
-from utils.scene_objects import dim, pick
-from utils.scene_shapes import EDGE, along, rectangle, turn
+from utils.miniature.canvas import Canvas
+from utils.miniature.materials import Color
+from utils.miniature.objects import dim, pick
+from utils.miniature.shapes import EDGE, along, rectangle, turn
 
 CAR_COLORS: tuple[Color, ...] = (
     (232, 232, 230),

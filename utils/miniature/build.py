@@ -1,4 +1,4 @@
-"""The miniature: a rendered stand-in for RSICD, for machines without the real pictures.
+"""Builds the miniature: draws its pictures, writes their captions, and publishes the folder in one move.
 
 It has RSICD's 30 categories, file names, folder layout and JSON form, so that the loader of the real data set reads
 it unchanged. The same seed gives the same pixels, however many processes draw them.
@@ -22,12 +22,10 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
-from utils.grammar import write_captions
-from utils.scenes import CATEGORIES, render_scene
+from utils.miniature.grammar import write_captions
+from utils.miniature.scenes import CATEGORIES, render_scene
 
-__all__ = ["CATEGORIES", "IMAGES_PER_SPLIT", "build_miniature"]
-
-DEFAULT_FOLDER = Path(__file__).resolve().parents[1] / "data" / "miniature"
+DEFAULT_FOLDER = Path(__file__).resolve().parents[2] / "data" / "miniature"
 IMAGES_PER_SPLIT = {"train": 36, "val": 6, "test": 10}
 """Named images of each category in each split."""
 
@@ -145,8 +143,7 @@ def _stamp_of(folder: Path) -> str | None:
 
 def _code_version() -> str:
     """A hash of the sources that decide pixels and captions."""
-    here = Path(__file__).parent
-    sources = sorted([*here.glob("scene*.py"), *here.glob("grammar*.py"), here / "miniature.py"])
+    sources = sorted(Path(__file__).parent.glob("*.py"))
     return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
 
 
@@ -229,7 +226,3 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="another seed gives other pictures")
     arguments = parser.parse_args()
     print(build_miniature(arguments.folder, arguments.seed))
-
-
-if __name__ == "__main__":
-    main()

@@ -43,7 +43,7 @@ class Thing:
     """A kind of thing that is in the picture.
 
     Attributes:
-        name: Key of a noun in `utils.grammar`.
+        name: Key of a noun in `utils.miniature.grammar`.
         count: How many can be seen, at least 1.
         color: Colour word, if all of them have one colour worth telling.
         shape: Adjective of form, if there is one worth telling.

@@ -11,8 +11,8 @@ from typing import overload
 
 import numpy as np
 
-from utils.dataset_checks import VerificationReport, count_and_name, verify_images
-from utils.dataset_formats import SPLITS, DatasetError, split_name
+from utils.datasets.checks import VerificationReport, count_and_name, verify_images
+from utils.datasets.formats import SPLITS, DatasetError, split_name
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,11 @@
+"""Pictures with captions: RSICD, UCM, Sydney, the miniature and your own, in one form.
+
+`load_dataset` is the door, `CaptionDataset` what comes out of it.
+"""
+
+from utils.datasets.caption_dataset import CaptionDataset, CaptionedImage
+from utils.datasets.checks import VerificationReport
+from utils.datasets.formats import DatasetError
+from utils.datasets.loading import load_dataset
+
+__all__ = ["CaptionDataset", "CaptionedImage", "DatasetError", "VerificationReport", "load_dataset"]

@@ -9,9 +9,9 @@ from flax import nnx
 from tiny_clip import END, tiny_config, tiny_vocabulary, torch_clip, write_checkpoint
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 
-from utils import clip
-from utils.clip import CLIP, embed_images, embed_texts, tokenize
-from utils.weight_names import export_parameters
+from utils.clip import CLIP, embed_images, embed_texts, embedding, tokenize
+from utils.clip.model import end_of_text_positions, flatten
+from utils.clip.weight_names import export_parameters
 
 CAPTIONS = [
     "many green trees are around an airport with several planes.",
@@ -104,7 +104,7 @@ def assert_same_gradients(model: CLIP, twin: CLIPModel, pixels: np.ndarray, toke
     images, texts = torch.tensor(pixels).permute(0, 3, 1, 2), torch.tensor(token_ids).long()
     twin(input_ids=texts, pixel_values=images, return_loss=True).loss.backward()
     state = our_gradients(model, pixels, token_ids)
-    ours = export_parameters(clip.flatten(state), model.config.vision_config.patch_size)
+    ours = export_parameters(flatten(state), model.config.vision_config.patch_size)
     expected = {name: parameter.grad.numpy() for name, parameter in twin.named_parameters()}
     assert ours.keys() == expected.keys()
     total = np.sqrt(sum(np.square(gradient).sum() for gradient in expected.values()))
@@ -200,8 +200,8 @@ def test_an_unknown_activation_is_refused():
 
 def test_texts_are_pooled_at_the_first_end_of_text():
     token_ids = jnp.array([[9, 5, 8, 8], [9, 8, 2, 8], [9, 2, 3, 4]])
-    assert clip.end_of_text_positions(token_ids, 8).tolist() == [2, 1, 0]
-    assert clip.end_of_text_positions(token_ids, 2).tolist() == [0, 0, 0]  # legacy: the highest id, here 9
+    assert end_of_text_positions(token_ids, 8).tolist() == [2, 1, 0]
+    assert end_of_text_positions(token_ids, 2).tolist() == [0, 0, 0]  # legacy: the highest id, here 9
 
 
 @pytest.mark.parametrize("legacy", [False, True])
@@ -328,9 +328,9 @@ def test_models_of_one_size_share_the_compiled_embedding(tiny, tmp_path):
     write_checkpoint(tmp_path, tiny_config(), seed=1)
     other = CLIP.from_pretrained(tmp_path)
     first = embed_texts(tiny, ["a port", "b"])
-    compiled = clip._embed._cache_size()
+    compiled = embedding._embed._cache_size()
     second = embed_texts(other, ["a port", "b"])
-    assert clip._embed._cache_size() == compiled
+    assert embedding._embed._cache_size() == compiled
     assert np.abs(first - second).max() > 0.01
 
 

@@ -10,11 +10,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from utils.icon_captions import NAMES, write_icon_captions
-from utils.icons import DRAWINGS, render_icon
-from utils.map_pen import LOOKS
 from utils.miniature.scenes import CATEGORIES
 from utils.starter import AERIAL_ENGLISH, CHECKPOINT_FOLDER, train_tokenizer, write_icons
+from utils.starter.captions import NAMES, write_icon_captions
+from utils.starter.icons import DRAWINGS, render_icon
+from utils.starter.map_pen import LOOKS
 
 MEBIBYTE = 2**20
 

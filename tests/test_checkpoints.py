@@ -15,10 +15,9 @@ from safetensors.torch import load_file, save_file
 from tiny_clip import tiny_config, torch_clip, write_checkpoint
 from transformers import CLIPModel, CLIPProcessor
 
-from utils import pretrained
-from utils.clip import CLIP, tokenize
+from utils.clip import CLIP, checkpoints, tokenize
+from utils.clip.open_clip_export import export_open_clip
 from utils.images import ImagePreprocessing, eval_transform
-from utils.open_clip_export import export_open_clip
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -232,25 +231,27 @@ def test_the_image_processor_is_read_in_all_its_forms(case, tmp_path):
     settings = settings | {"image_mean": [0.5, 0.4, 0.3], "image_std": [0.1, 0.2, 0.3]}
     expected = ImagePreprocessing(size, (0.5, 0.4, 0.3), (0.1, 0.2, 0.3))
     (tmp_path / "processor_config.json").write_text(json.dumps({"image_processor": settings}))
-    assert pretrained.read_preprocessing(tmp_path, 32) == expected
+    assert checkpoints.read_preprocessing(tmp_path, 32) == expected
     (tmp_path / "processor_config.json").unlink()
-    assert pretrained.read_preprocessing(tmp_path, 32) == ImagePreprocessing(32)
+    assert checkpoints.read_preprocessing(tmp_path, 32) == ImagePreprocessing(32)
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(settings))
-    assert pretrained.read_preprocessing(tmp_path, 32) == expected
+    assert checkpoints.read_preprocessing(tmp_path, 32) == expected
 
 
 def test_an_image_processor_for_oblong_images_is_refused(tmp_path):
     path = tmp_path / "preprocessor_config.json"
     path.write_text(json.dumps({"crop_size": {"height": 32, "width": 64}}))
     with pytest.raises(ValueError, match="only square images"):
-        pretrained.read_preprocessing(tmp_path, 32)
+        checkpoints.read_preprocessing(tmp_path, 32)
 
 
 def test_a_folder_of_transformers_5_keeps_its_preprocessing(folder, tmp_path):
     preprocessing = ImagePreprocessing(32, (0.5, 0.4, 0.3), (0.1, 0.2, 0.3))
-    (folder / "preprocessor_config.json").write_text(json.dumps(pretrained.processor_settings(preprocessing)))
+    (folder / "preprocessor_config.json").write_text(
+        json.dumps(checkpoints.processor_settings(preprocessing))
+    )
     CLIPProcessor.from_pretrained(folder).save_pretrained(tmp_path / "processor")
-    assert pretrained.read_preprocessing(tmp_path / "processor", 32) == preprocessing
+    assert checkpoints.read_preprocessing(tmp_path / "processor", 32) == preprocessing
 
 
 def test_saving_replaces_a_checkpoint_and_leaves_other_files(folder):

@@ -6,7 +6,8 @@ and what else can be seen.
 
 import numpy as np
 
-from utils.icon_parts import (
+from utils.starter.map_pen import MapPen, box_corners
+from utils.starter.parts import (
     EDGE,
     Facts,
     as_points,
@@ -19,7 +20,6 @@ from utils.icon_parts import (
     shifted,
     winding_line,
 )
-from utils.map_pen import MapPen, box_corners
 
 
 def draw_center(pen: MapPen, rng: np.random.Generator) -> Facts:

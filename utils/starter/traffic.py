@@ -6,7 +6,8 @@ and what else can be seen.
 
 import numpy as np
 
-from utils.icon_parts import (
+from utils.starter.map_pen import MapPen
+from utils.starter.parts import (
     EDGE,
     NUMBER_WORDS,
     Facts,
@@ -20,7 +21,6 @@ from utils.icon_parts import (
     shifted,
     winding_line,
 )
-from utils.map_pen import MapPen
 
 
 def draw_airport(pen: MapPen, rng: np.random.Generator) -> Facts:

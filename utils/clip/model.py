@@ -12,9 +12,8 @@ projection, norms, similarities and softmax are float32 whatever it is.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,15 +22,13 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx, traverse_util
 
-from utils import pretrained
+from utils.clip import checkpoints
+from utils.clip.transformer import Transformer, layer_norm, linear
+from utils.clip.weight_names import ParameterPath, export_parameters, import_parameters
 from utils.images import ImagePreprocessing
-from utils.transformer import Transformer, layer_norm, linear
-from utils.weight_names import ParameterPath, export_parameters, import_parameters
 
 if TYPE_CHECKING:
     from transformers import CLIPConfig, CLIPTextConfig, CLIPVisionConfig, PreTrainedTokenizerBase
-
-LENGTH_MULTIPLE = 8  # token batches come in few lengths, so that few shapes are compiled
 
 
 class VisionTower(nnx.Module):
@@ -281,16 +278,16 @@ class CLIP(nnx.Module):
             FileNotFoundError: If there is no such checkpoint, or it lacks a file.
             ValueError: If its weights do not belong to its configuration.
         """
-        folder = pretrained.find_folder(name_or_path)
-        config = pretrained.read_config(folder)
-        tokenizer = pretrained.read_tokenizer(folder, config.text_config.max_position_embeddings)
-        preprocessing = pretrained.read_preprocessing(folder, config.vision_config.image_size)
+        folder = checkpoints.find_folder(name_or_path)
+        config = checkpoints.read_config(folder)
+        tokenizer = checkpoints.read_tokenizer(folder, config.text_config.max_position_embeddings)
+        preprocessing = checkpoints.read_preprocessing(folder, config.vision_config.image_size)
         model = nnx.eval_shape(
             lambda: cls(
                 config, rngs=nnx.Rngs(0), dtype=dtype, tokenizer=tokenizer, preprocessing=preprocessing
             )
         )
-        model.load_transformers_weights(pretrained.read_weights(folder))
+        model.load_transformers_weights(checkpoints.read_weights(folder))
         return model
 
     def load_transformers_weights(self, weights: Mapping[str, np.ndarray]) -> None:
@@ -319,7 +316,7 @@ class CLIP(nnx.Module):
         Returns:
             The folder.
         """
-        return pretrained.write_folder(
+        return checkpoints.write_folder(
             folder,
             self.config,
             self.transformers_weights(),
@@ -341,114 +338,3 @@ def flatten(state: nnx.State) -> dict[ParameterPath, Any]:
 
 def _scaled(embeddings: jax.Array, unit_length: bool) -> jax.Array:
     return normalize(embeddings) if unit_length else embeddings
-
-
-def tokenize(
-    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], length: int | None = None
-) -> np.ndarray:
-    """Turns texts into token ids, padded to one length; what is too long is cut and keeps its end-of-text.
-
-    The causal mask makes padding harmless: a text gets the same embedding at any length that holds it.
-
-    Args:
-        tokenizer: The tokenizer of the checkpoint.
-        texts: The texts.
-        length: Tokens per text; by default the longest text decides, rounded up to a multiple of 8, up to
-            the number of positions of the model.
-
-    Returns:
-        (texts, length) int32.
-
-    Raises:
-        ValueError: If ``length`` is more than the model has positions.
-    """
-    limit = tokenizer.model_max_length
-    if length is not None and not 2 <= length <= limit:
-        raise ValueError(f"The length is {length}; it must be from 2 to {limit}, the positions of the model.")
-    ids = _token_ids(tokenizer, texts, length or limit)
-    return _padded(tokenizer, ids, length or _common_length(tokenizer, ids))
-
-
-def _token_ids(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], limit: int) -> list[list[int]]:
-    """The token ids of each text, at most ``limit`` of them, without padding."""
-    if not len(texts):
-        return []
-    return tokenizer(list(texts), truncation=True, max_length=limit)["input_ids"]
-
-
-def _common_length(tokenizer: PreTrainedTokenizerBase, ids: Sequence[Sequence[int]]) -> int:
-    longest = max((len(row) for row in ids), default=1)
-    return min(-(-longest // LENGTH_MULTIPLE) * LENGTH_MULTIPLE, tokenizer.model_max_length)
-
-
-def _padded(tokenizer: PreTrainedTokenizerBase, ids: Sequence[Sequence[int]], length: int) -> np.ndarray:
-    padded = np.full((len(ids), length), tokenizer.pad_token_id, np.int32)
-    for row, tokens in zip(padded, ids, strict=True):
-        row[: len(tokens)] = tokens
-    return padded
-
-
-@partial(jax.jit, static_argnums=0)
-def _embed(definition: nnx.GraphDef, parameters: nnx.State, inputs: jax.Array) -> jax.Array:
-    """Unit-length embeddings from one tower; equal towers with other weights share the compiled code."""
-    return normalize(nnx.merge(definition, parameters)(inputs))
-
-
-def embed_images(
-    model: CLIP, batches: Iterable[Mapping[str, np.ndarray]], progress: bool = False
-) -> np.ndarray:
-    """Embeds the images of an evaluation pipeline.
-
-    Args:
-        model: The model.
-        batches: Batches of equal shape with ``images`` (batch, size, size, 3) and, where rows are padding,
-            ``mask`` (batch,) that is False there.
-        progress: Whether to show a bar.
-
-    Returns:
-        (images, dim) float32 of unit length, without the padding.
-    """
-    from tqdm.auto import tqdm
-
-    definition, parameters = nnx.split(model.vision)
-    rows = [np.zeros((0, model.config.projection_dim), np.float32)]
-    for batch in tqdm(batches, desc="Images", unit="batch", disable=not progress):
-        embeddings = np.asarray(_embed(definition, parameters, batch["images"]))
-        rows.append(embeddings[batch["mask"]] if "mask" in batch else embeddings)
-    return np.concatenate(rows)
-
-
-def embed_texts(
-    model: CLIP, texts: Sequence[str], batch_size: int = 256, progress: bool = False
-) -> np.ndarray:
-    """Embeds texts, short ones together, so that one long text does not pad all others.
-
-    Args:
-        model: The model; it must have a tokenizer.
-        texts: Any number of texts.
-        batch_size: Texts encoded at once.
-        progress: Whether to show a bar.
-
-    Returns:
-        (texts, dim) float32 of unit length, in the order of the texts.
-
-    Raises:
-        ValueError: If the model has no tokenizer.
-    """
-    from tqdm.auto import tqdm
-
-    if model.tokenizer is None:
-        raise ValueError("The model has no tokenizer; load it from a checkpoint folder that holds one.")
-    definition, parameters = nnx.split(model.text)
-    ids = _token_ids(model.tokenizer, texts, model.tokenizer.model_max_length)
-    order = np.argsort([len(row) for row in ids], kind="stable")
-    # A power of two, so that a few texts are not padded to a whole batch and few shapes are compiled.
-    rows = min(batch_size, 1 << max(len(ids) - 1, 0).bit_length())
-    embeddings = np.zeros((len(ids), model.config.projection_dim), np.float32)
-    for start in tqdm(range(0, len(ids), rows), desc="Texts", unit="batch", disable=not progress):
-        chosen = order[start : start + rows]
-        batch = [ids[number] for number in chosen]
-        batch += batch[-1:] * (rows - len(batch))
-        tokens = _padded(model.tokenizer, batch, _common_length(model.tokenizer, batch))
-        embeddings[chosen] = np.asarray(_embed(definition, parameters, tokens))[: len(chosen)]
-    return embeddings

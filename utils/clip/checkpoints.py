@@ -1,7 +1,7 @@
 """Checkpoint folders in transformers' format: finding, reading and writing them, with NumPy arrays only.
 
 A checkpoint folder holds ``config.json``, the weights, a tokenizer and ``preprocessor_config.json``. The weights
-carry transformers' names and torch's layouts; `utils.weight_names` turns them into JAX's.
+carry transformers' names and torch's layouts; `utils.clip.weight_names` turns them into JAX's.
 """
 
 from __future__ import annotations

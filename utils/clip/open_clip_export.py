@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from utils import pretrained
+from utils.clip import checkpoints
 
 if TYPE_CHECKING:
     from transformers import CLIPConfig
@@ -62,7 +62,7 @@ def export_open_clip(model: CLIP, folder: str | os.PathLike) -> Path:
     folder = Path(folder).expanduser()
     settings = {"model_cfg": _model_settings(model), "preprocess_cfg": _preprocessing_settings(model)}
     weights = _rename(model.transformers_weights(), model.config)
-    with pretrained.written_whole(folder) as temporary:
+    with checkpoints.written_whole(folder) as temporary:
         (temporary / "open_clip_config.json").write_text(
             json.dumps(settings, indent=2) + "\n", encoding="utf-8"
         )

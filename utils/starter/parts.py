@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from utils.map_pen import MapPen, Point
+from utils.starter.map_pen import MapPen, Point
 
 # Once a drawing is turned and shrunk, the picture's corners lie up to about two units from its centre, so
 # whatever should reach the edge is drawn to here.

@@ -8,8 +8,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from utils.icon_parts import EDGE, Facts, as_points, chance, draw_trees, shifted, winding_line
-from utils.map_pen import MapPen
+from utils.starter.map_pen import MapPen
+from utils.starter.parts import EDGE, Facts, as_points, chance, draw_trees, shifted, winding_line
 
 
 def draw_bareland(pen: MapPen, rng: np.random.Generator) -> Facts:

@@ -1,7 +1,7 @@
 """The starting checkpoint of the miniature profile: a small CLIP that knows icons and their names.
 
 It stands in for OpenAI's weights where there is no network: it has seen the thirty categories as map symbols and
-line drawings (`utils.icons`), never as scenes from above, so it knows something and not enough. The command
+line drawings (`utils.starter.icons`), never as scenes from above, so it knows something and not enough. The command
 
     python -m utils.starter
 
@@ -23,15 +23,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from utils.datasets import CaptionDataset, CaptionedImage
-from utils.icon_captions import write_icon_captions
-from utils.icons import DRAWINGS, render_icon
+from utils.starter.captions import write_icon_captions
+from utils.starter.icons import DRAWINGS, render_icon
 
 if TYPE_CHECKING:
     from transformers import CLIPConfig, CLIPTokenizer
 
     from utils.clip import CLIP
 
-CHECKPOINT_FOLDER = Path(__file__).resolve().parents[1] / "data" / "checkpoints" / "clip-miniature"
+CHECKPOINT_FOLDER = Path(__file__).resolve().parents[2] / "data" / "checkpoints" / "clip-miniature"
 MAX_TOKENS = 64
 START_OF_TEXT, END_OF_TEXT = "<|startoftext|>", "<|endoftext|>"
 
@@ -89,12 +89,12 @@ class StarterSettings:
     """
 
     seed: int = 0
-    icons_per_category: int = 200
+    icons_per_category: int = 360
     icon_size: int = 72
     vocabulary_size: int = 2048
-    epochs: int = 10
+    epochs: int = 16
     batch_size: int = 64
-    learning_rate: float = 2e-3
+    learning_rate: float = 1.5e-3
     warmup_steps: int = 100
 
 
@@ -296,7 +296,3 @@ def main() -> None:
     arguments = parser.parse_args()
     build_starter(arguments.output, StarterSettings(seed=arguments.seed))
     print((arguments.output / "README.md").read_text())
-
-
-if __name__ == "__main__":
-    main()

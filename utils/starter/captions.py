@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from utils.icon_parts import NUMBER_WORDS
-from utils.icons import Icon
+from utils.starter.icons import Icon
+from utils.starter.parts import NUMBER_WORDS
 
 # Each category as a noun phrase; those that can be counted have a plural beside it.
 NAMES: dict[str, tuple[str, str | None]] = {
@@ -46,15 +46,7 @@ LOOK_PHRASES: dict[str, tuple[str, ...]] = {
     "drawing": ("a line drawing of", "a pencil drawing of", "a sketch of"),
     "blueprint": ("a blueprint of", "a plan of", "a line drawing of"),
 }
-ANY_LOOK = (
-    "a picture of",
-    "an image of",
-    "we can see",
-    "an aerial photograph of",
-    "a photo of",
-    "a top view of",
-)
-CAPTIONS_PER_ICON = 5
+RELATIONS = ("with", "beside", "and", "near")
 
 
 def noun_phrase(category: str, count: int | None = None) -> str:
@@ -66,24 +58,26 @@ def noun_phrase(category: str, count: int | None = None) -> str:
 def write_icon_captions(icon: Icon, rng: np.random.Generator) -> list[str]:
     """Writes five captions of one icon.
 
-    Two are the same for all icons of a category: the prompt with the unsplit name, as RSICD's file names have it,
-    and the name in words. The others say the look, the number and what stands beside.
+    Four are the same for all icons of a category, split and unsplit names among them: since equal captions are
+    positives of each other, most of the training is about the category. The fifth says the look, the number and
+    what stands beside.
 
     Args:
         icon: What was drawn.
         rng: Source of every choice.
 
     Returns:
-        Five lower-case captions; some may be equal.
+        Five lower-case captions.
     """
-    thing = noun_phrase(icon.category, icon.count)
-    captions = [f"an aerial photograph of {icon.category}", f"map symbol: {noun_phrase(icon.category)}"]
-    while len(captions) < CAPTIONS_PER_ICON:
-        opening = str(rng.choice(LOOK_PHRASES[icon.look] if rng.random() < 0.7 else ANY_LOOK))
-        caption = f"{opening} {thing}"
-        if icon.beside and rng.random() < 0.6:
-            caption += str(rng.choice([" with ", " beside ", " and ", " near "])) + str(
-                rng.choice(icon.beside)
-            )
-        captions.append(caption)
-    return captions
+    name, opening = noun_phrase(icon.category), str(rng.choice(LOOK_PHRASES[icon.look]))
+    detailed = f"{opening} {noun_phrase(icon.category, icon.count)}"
+    if icon.beside:
+        relation, neighbour = str(rng.choice(RELATIONS)), str(rng.choice(icon.beside))
+        detailed += f" {relation} {neighbour}"
+    return [
+        f"an aerial photograph of {icon.category}",
+        f"an aerial photograph of {name}",
+        name,
+        f"an icon of {name}",
+        detailed,
+    ]

@@ -1,0 +1,129 @@
+"""Texts to tokens, and whole collections of pictures and texts to embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+import jax
+import numpy as np
+from flax import nnx
+
+from utils.clip.model import CLIP, normalize
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+LENGTH_MULTIPLE = 8  # token batches come in few lengths, so that few shapes are compiled
+
+
+def tokenize(
+    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], length: int | None = None
+) -> np.ndarray:
+    """Turns texts into token ids, padded to one length; what is too long is cut and keeps its end-of-text.
+
+    The causal mask makes padding harmless: a text gets the same embedding at any length that holds it.
+
+    Args:
+        tokenizer: The tokenizer of the checkpoint.
+        texts: The texts.
+        length: Tokens per text; by default the longest text decides, rounded up to a multiple of 8, up to
+            the number of positions of the model.
+
+    Returns:
+        (texts, length) int32.
+
+    Raises:
+        ValueError: If ``length`` is more than the model has positions.
+    """
+    limit = tokenizer.model_max_length
+    if length is not None and not 2 <= length <= limit:
+        raise ValueError(f"The length is {length}; it must be from 2 to {limit}, the positions of the model.")
+    ids = _token_ids(tokenizer, texts, length or limit)
+    return _padded(tokenizer, ids, length or _common_length(tokenizer, ids))
+
+
+def _token_ids(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], limit: int) -> list[list[int]]:
+    """The token ids of each text, at most ``limit`` of them, without padding."""
+    if not len(texts):
+        return []
+    return tokenizer(list(texts), truncation=True, max_length=limit)["input_ids"]
+
+
+def _common_length(tokenizer: PreTrainedTokenizerBase, ids: Sequence[Sequence[int]]) -> int:
+    longest = max((len(row) for row in ids), default=1)
+    return min(-(-longest // LENGTH_MULTIPLE) * LENGTH_MULTIPLE, tokenizer.model_max_length)
+
+
+def _padded(tokenizer: PreTrainedTokenizerBase, ids: Sequence[Sequence[int]], length: int) -> np.ndarray:
+    padded = np.full((len(ids), length), tokenizer.pad_token_id, np.int32)
+    for row, tokens in zip(padded, ids, strict=True):
+        row[: len(tokens)] = tokens
+    return padded
+
+
+@partial(jax.jit, static_argnums=0)
+def _embed(definition: nnx.GraphDef, parameters: nnx.State, inputs: jax.Array) -> jax.Array:
+    """Unit-length embeddings from one tower; equal towers with other weights share the compiled code."""
+    return normalize(nnx.merge(definition, parameters)(inputs))
+
+
+def embed_images(
+    model: CLIP, batches: Iterable[Mapping[str, np.ndarray]], progress: bool = False
+) -> np.ndarray:
+    """Embeds the images of an evaluation pipeline.
+
+    Args:
+        model: The model.
+        batches: Batches of equal shape with ``images`` (batch, size, size, 3) and, where rows are padding,
+            ``mask`` (batch,) that is False there.
+        progress: Whether to show a bar.
+
+    Returns:
+        (images, dim) float32 of unit length, without the padding.
+    """
+    from tqdm.auto import tqdm
+
+    definition, parameters = nnx.split(model.vision)
+    rows = [np.zeros((0, model.config.projection_dim), np.float32)]
+    for batch in tqdm(batches, desc="Images", unit="batch", disable=not progress):
+        embeddings = np.asarray(_embed(definition, parameters, batch["images"]))
+        rows.append(embeddings[batch["mask"]] if "mask" in batch else embeddings)
+    return np.concatenate(rows)
+
+
+def embed_texts(
+    model: CLIP, texts: Sequence[str], batch_size: int = 256, progress: bool = False
+) -> np.ndarray:
+    """Embeds texts, short ones together, so that one long text does not pad all others.
+
+    Args:
+        model: The model; it must have a tokenizer.
+        texts: Any number of texts.
+        batch_size: Texts encoded at once.
+        progress: Whether to show a bar.
+
+    Returns:
+        (texts, dim) float32 of unit length, in the order of the texts.
+
+    Raises:
+        ValueError: If the model has no tokenizer.
+    """
+    from tqdm.auto import tqdm
+
+    if model.tokenizer is None:
+        raise ValueError("The model has no tokenizer; load it from a checkpoint folder that holds one.")
+    definition, parameters = nnx.split(model.text)
+    ids = _token_ids(model.tokenizer, texts, model.tokenizer.model_max_length)
+    order = np.argsort([len(row) for row in ids], kind="stable")
+    # A power of two, so that a few texts are not padded to a whole batch and few shapes are compiled.
+    rows = min(batch_size, 1 << max(len(ids) - 1, 0).bit_length())
+    embeddings = np.zeros((len(ids), model.config.projection_dim), np.float32)
+    for start in tqdm(range(0, len(ids), rows), desc="Texts", unit="batch", disable=not progress):
+        chosen = order[start : start + rows]
+        batch = [ids[number] for number in chosen]
+        batch += batch[-1:] * (rows - len(batch))
+        tokens = _padded(model.tokenizer, batch, _common_length(model.tokenizer, batch))
+        embeddings[chosen] = np.asarray(_embed(definition, parameters, tokens))[: len(chosen)]
+    return embeddings

@@ -96,6 +96,16 @@ def test_the_first_failure_ends_the_run_and_is_kept_to_look_at(small_course, cap
     assert [o.status for o in course.run_course(small_course, "small", {})] == ["ok", "ok"]
 
 
+def test_fresh_forgets_what_earlier_runs_left(small_course):
+    course.run_course(small_course, "small", {})
+    model = small_course / "runs" / "small" / "finetuned"
+    model.mkdir()
+    outcomes = course.run_course(small_course, "small", {}, fresh=True)
+    assert [outcome.status for outcome in outcomes] == ["ok", "ok"] and not model.exists()
+    with pytest.raises(course.CourseError, match="give one of them"):
+        course.run_course(small_course, "small", {}, only="01", fresh=True)
+
+
 def test_an_unknown_profile_or_notebook_is_one_sentence(small_course):
     with pytest.raises(course.CourseError, match="choose one of small"):
         course.load_profile(small_course, "large")

@@ -18,6 +18,11 @@ DRAWINGS = {
     "line": lambda: plots.line([1, 2], [3, 4], "x", "y"),
     "score_bars": lambda: plots.score_bars(["k=1"], {"baseline": [0.5], "fine-tuned": [0.9]}, "score"),
     "before_and_after": lambda: plots.before_and_after(["a", "b"], [0, 0.5], [1, 0.4], ("x", "y"), "score"),
+    "captioned_pictures": lambda: plots.captioned_pictures([PICTURE] * 2, [["a port"], ["a beach", "sand"]]),
+    "scored_pictures": lambda: plots.scored_pictures(
+        [PICTURE], ["port"], [["port", "pond"]], [[0.9, 0.1]], "share"
+    ),
+    "pair_marks": lambda: plots.pair_marks(np.eye(3, dtype=bool)),
     "picture_with_patches": lambda: plots.picture_with_patches(PICTURE, 4),
 }
 

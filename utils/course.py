@@ -11,6 +11,7 @@ import argparse
 import hashlib
 import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Iterable
@@ -156,7 +157,7 @@ def run_course(
         profile: Name of a profile.
         overrides: Parameters that replace the profile's.
         only: Run only notebooks whose name begins so ('04').
-        fresh: Run even what an equal earlier run has finished.
+        fresh: Delete what earlier runs of the profile have left, trained models included, and begin anew.
 
     Returns:
         One outcome a notebook; the first failure is the last.
@@ -172,10 +173,16 @@ def run_course(
             f"No notebook begins with {only!r}; there are {', '.join(p.stem for p in notebooks)}."
         )
     output_dir = root / "runs" / profile
+    if fresh and only:
+        raise CourseError(
+            "FRESH=1 begins the whole run anew and NB= runs one notebook of it; give one of them."
+        )
+    if fresh:
+        shutil.rmtree(output_dir, ignore_errors=True)
     output_dir.mkdir(parents=True, exist_ok=True)
     # What one notebook has compiled the next one reads back.
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(root / "runs" / "compiled"))
-    keep = not fresh and not only
+    keep = not only
     outcomes = []
     for path in chosen:
         stamp = _stamp(root, path, parameters[path.stem])
@@ -364,7 +371,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--model", default="", help="a CLIP checkpoint: a folder or a Hub name")
     parser.add_argument("--notebook", default="", help="run only notebooks whose name begins so, e.g. 04")
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="further parameters")
-    parser.add_argument("--fresh", action="store_true", help="run again what an equal run has finished")
+    parser.add_argument("--fresh", action="store_true", help="delete earlier runs of the profile first")
     parser.add_argument(
         "--refresh", action="store_true", help="execute the committed notebooks in place instead"
     )

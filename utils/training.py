@@ -429,7 +429,7 @@ def _claim_folder(
 def _data_fingerprint(dataset: CaptionDataset) -> str:
     digest = hashlib.sha256()
     for item in dataset:
-        digest.update(repr((item.source, item.name, item.captions)).encode())
+        digest.update(repr((item.name, item.path.stat().st_size, item.captions)).encode())
     return digest.hexdigest()[:16]
 
 

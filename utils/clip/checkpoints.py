@@ -226,9 +226,31 @@ def write_folder(
         stored = {name: array.astype(dtype) for name, array in weights.items()}
         save_file(stored, temporary / "model.safetensors", metadata={"format": "pt"})
         if tokenizer is not None:
-            tokenizer.save_pretrained(temporary)
+            _write_tokenizer(tokenizer, temporary)
         _write_json(temporary / "preprocessor_config.json", processor_settings(preprocessing))
     return folder
+
+
+# What a tokenizer remembers of its loading and of its last call, and writes into its settings.
+TOKENIZER_TRACES = {
+    "is_local",
+    "local_files_only",
+    "max_length",
+    "stride",
+    "truncation_side",
+    "truncation_strategy",
+}
+
+
+def _write_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """Writes a tokenizer as published ones are: without the traces of the calls that it has served."""
+    if tokenizer.is_fast:
+        tokenizer.backend_tokenizer.no_truncation()
+        tokenizer.backend_tokenizer.no_padding()
+    tokenizer.save_pretrained(folder)
+    path = folder / "tokenizer_config.json"
+    settings = _read_json(path)
+    _write_json(path, {name: value for name, value in settings.items() if name not in TOKENIZER_TRACES})
 
 
 def processor_settings(preprocessing: ImagePreprocessing) -> dict[str, Any]:

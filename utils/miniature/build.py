@@ -16,6 +16,8 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -180,12 +182,15 @@ def _draw_all(folder: Path, jobs: list[_Job], workers: int, progress: bool) -> N
 
 def _results(jobs: list[_Job], workers: int) -> Iterator[list[str]]:
     """Yields the captions of each job in order."""
-    if workers == 1:
-        yield from map(_draw, jobs)
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        yield from pool.map(_draw, jobs, chunksize=8)
+    done = 0
+    if workers > 1:
+        context = multiprocessing.get_context("spawn")
+        # A script without a main guard, or one read from a pipe, cannot start processes: then one draws them all.
+        with suppress(BrokenProcessPool), ProcessPoolExecutor(workers, mp_context=context) as pool:
+            for captions in pool.map(_draw, jobs, chunksize=8):
+                done += 1
+                yield captions
+    yield from map(_draw, jobs[done:])
 
 
 def _draw(job: _Job) -> list[str]:

@@ -23,7 +23,8 @@ course: $(READY) ## Run every notebook with a profile: under 6 minutes for the d
 	@$(RUN) -m utils.course --profile "$(PROFILE)" --data-dir "$(DATA_DIR)" --model "$(MODEL)" \
 	  --notebook "$(NB)" $(if $(FRESH),--fresh) $(if $(SET),--set $(SET))
 
-test: $(READY) ## Run the tests, then check the committed outputs of the notebooks
+test: $(READY) ## Run the tests, then check the committed outputs of the notebooks: under 10 minutes
+	@echo "Running the tests, then every notebook against its committed outputs: under 10 minutes on two cores."
 	$(RUN) -m pytest -n 2 --dist loadscope $(if $(REPORTS),--junitxml "$(REPORTS)/tests.xml")
 	$(RUN) -m pytest --nbval-lax --nbval-current-env nbs $(if $(REPORTS),--junitxml "$(REPORTS)/notebooks.xml")
 

@@ -162,6 +162,13 @@ def test_training_learns_and_leaves_what_transformers_loads(model, dataset, tmp_
     assert len(rows) == 25 and float(rows[-1]["loss"]) == pytest.approx(losses[-1])
 
 
+def test_the_starting_point_is_left_as_it_is(model, dataset, tmp_path):
+    before = parameters(model)
+    result = train(model, dataset, dataset, SETTINGS, tmp_path / "run")
+    assert all(np.array_equal(x, y) for x, y in zip(before, parameters(model), strict=True))
+    assert not all(np.array_equal(x, y) for x, y in zip(before, parameters(result.model), strict=True))
+
+
 def test_same_seed_same_model_and_another_seed_another(tmp_path, dataset):
     results = []
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):

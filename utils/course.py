@@ -22,6 +22,14 @@ from typing import Any
 METRIC_MIME = "application/vnd.clip-course.metric+json"
 WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
 STAMP = "course_stamp"
+QUIET_KERNEL = ["--IPKernelApp.log_level=ERROR"]  # a local kernel need not warn of its unencrypted port
+
+EXPECTED_TIME = {
+    "miniature": "about 5 minutes on two cores, without a network.",
+    "rsicd_cpu": "about 15 minutes on two cores.",
+    "rsicd": "for one GPU.",
+    "colab_tpu": "for a TPU.",
+}
 
 
 class CourseError(Exception):
@@ -215,8 +223,7 @@ def run_notebook(path: Path, output_dir: Path, parameters: dict[str, Any], stamp
             kernel_name="python3",
             cwd=str(path.parent),
             progress_bar=False,
-            log_output=False,
-            stdout_file=None,
+            extra_arguments=QUIET_KERNEL,
         )
     except papermill.PapermillExecutionError as failure:
         error = _describe_failure(failure)
@@ -244,6 +251,7 @@ def refresh_notebooks(root: Path) -> None:
             kernel_name="python3",
             resources={"metadata": {"path": str(path.parent)}},
             record_timing=False,
+            extra_arguments=QUIET_KERNEL,
         ).execute()
         drop_widgets(notebook)
         notebook.metadata.language_info = {"name": "python"}  # its version would change with every machine
@@ -394,7 +402,10 @@ def main(argv: list[str] | None = None) -> int:
             folder = Path(arguments.model)
             overrides["MODEL"] = str(folder.resolve()) if folder.is_dir() else arguments.model
         start = time.perf_counter()
-        print(f"Running the course with profile {arguments.profile}.", flush=True)
+        print(
+            f"Running the course, profile {arguments.profile}: {EXPECTED_TIME.get(arguments.profile, '')}",
+            flush=True,
+        )
         outcomes = run_course(root, arguments.profile, overrides, arguments.notebook, arguments.fresh)
     except CourseError as error:
         print(f"make course: {error}", file=sys.stderr)

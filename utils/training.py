@@ -206,7 +206,7 @@ def make_train_step(graphdef: nnx.GraphDef) -> Callable[[nnx.State, dict[str, ja
 
 
 def train(
-    model: CLIP,
+    start: CLIP,
     train_set: CaptionDataset,
     validation_set: CaptionDataset,
     settings: TrainingSettings,
@@ -218,7 +218,7 @@ def train(
     second call with the same folder and settings goes on from the last one.
 
     Args:
-        model: The starting point; it is trained in place.
+        start: The starting point; it is left as it is.
         train_set: Images with captions.
         validation_set: Images with captions, for the loss at the end of each epoch.
         settings: What governs the run.
@@ -232,6 +232,7 @@ def train(
         FloatingPointError: If the loss is no longer finite; the last checkpoint stays.
     """
     output_dir = Path(output_dir)
+    model = nnx.clone(start)
     steps_per_epoch = len(train_set) // settings.batch_size
     batches = train_batches(
         train_set,
@@ -287,8 +288,8 @@ class _Run:
         self.schedule = learning_rate_schedule(self.settings, self.total_steps)
         self.optimizer = make_optimizer(self.model, self.settings, self.total_steps)
         graphdef, state = nnx.split((self.model, self.optimizer))
-        # A copy of its own: the step donates its state, and the model's arrays must outlive the first step.
-        self.state = jax.tree.map(lambda array: jax.device_put(jnp.array(array), self.replicated), state)
+        # A copy of its own: each step gives its arrays away, and those of the starting point must survive.
+        self.state = jax.device_put(jax.tree.map(jnp.copy, state), self.replicated)
         self.train_step = make_train_step(graphdef)
 
     def advance(self) -> None:
@@ -364,7 +365,7 @@ def load_or_train(
         return CLIP.from_pretrained(output_dir / "model")
     short_dir = output_dir.with_name(f"{output_dir.name}-short")
     print(f"No fine-tuned model in {output_dir}: training a short one in {short_dir}.")
-    return train(nnx.clone(start), train_set, validation_set, settings, short_dir).model
+    return train(start, train_set, validation_set, settings, short_dir).model
 
 
 def validation_loss(model: CLIP, dataset: CaptionDataset, settings: TrainingSettings) -> float:

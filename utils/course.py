@@ -26,7 +26,7 @@ QUIET_KERNEL = ["--IPKernelApp.log_level=ERROR"]  # a local kernel need not warn
 
 EXPECTED_TIME = {
     "miniature": "about 5 minutes on two cores, without a network.",
-    "rsicd_cpu": "about 15 minutes on two cores.",
+    "rsicd_cpu": "about 12 minutes on two cores.",
     "rsicd": "for one GPU.",
     "colab_tpu": "for a TPU.",
 }

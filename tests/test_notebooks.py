@@ -14,7 +14,7 @@ COURSE = course_notebooks(ROOT)
 SOLUTIONS = sorted((ROOT / "nbs" / "solutions").glob("*.ipynb"))
 TEMPLATE = ROOT / "nbs" / "template.ipynb"
 
-LOCAL_PATH = re.compile(r"(?<![\w.])(/root/|/home/|/Users/|/tmp/|/work/|[A-Z]:\\\\)")
+LOCAL_PATH = re.compile(r"(?<![\w.])(/(root|home|Users|tmp|work|mnt|private)/|[A-Z]:\\\\)")
 
 every_notebook = pytest.mark.parametrize("path", [*COURSE, TEMPLATE, *SOLUTIONS], ids=lambda path: path.stem)
 every_lesson = pytest.mark.parametrize("path", [*COURSE, TEMPLATE], ids=lambda path: path.stem)

@@ -379,7 +379,6 @@ CATEGORY_PATTERNS: dict[str, tuple[str, ...]] = {
         "{building} {building.is} near {road} in {main}",
         "{building} {building.is} surrounded by {tree}",
     ),
-    "sports ground": (Noun("sports ground", "sports grounds"),),
     "square": (
         "{building} {building.is} around {main}",
         "{main} with {fountain} {main.is} surrounded by {building}",

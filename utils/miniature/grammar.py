@@ -64,8 +64,28 @@ def write_caption(facts: SceneFacts, rng: np.random.Generator) -> str:
     things = _things(facts, around, rng)
     patterns = _patterns(facts, things, rng)
     index = min(int(rng.exponential(1.0)), len(patterns) - 1) if usual else int(rng.integers(len(patterns)))
+    return fill_pattern(patterns[index], things, usual, rng)
+
+
+def slots_of(pattern: str) -> list[str]:
+    """The names of the things that a pattern asks for."""
+    return [slot.group(1) for slot in _SLOT.finditer(pattern)]
+
+
+def fill_pattern(pattern: str, things: dict[str, Thing], usual: bool, rng: np.random.Generator) -> str:
+    """Puts things into the slots of a pattern.
+
+    Args:
+        pattern: A pattern of `utils.miniature.english`.
+        things: What is to be seen, by the names of slots.
+        usual: Whether to prefer the stock wording.
+        rng: Decides wording.
+
+    Returns:
+        A sentence that ends with " .".
+    """
     phrases = {name: _phrase(thing, usual, rng) for name, thing in things.items()}
-    return _SLOT.sub(lambda slot: _fill(slot, things, phrases), patterns[index]) + " ."
+    return _SLOT.sub(lambda slot: _fill(slot, things, phrases), pattern) + " ."
 
 
 def _things(facts: SceneFacts, around: Sequence[Thing], rng: np.random.Generator) -> dict[str, Thing]:
@@ -91,10 +111,7 @@ def _patterns(facts: SceneFacts, things: dict[str, Thing], rng: np.random.Genera
     if "colored" in things:
         tables.append(COLOR_PATTERNS)
     fitting = [
-        pattern
-        for table in tables
-        for pattern in table
-        if all(slot.group(1) in things for slot in _SLOT.finditer(pattern))
+        pattern for table in tables for pattern in table if all(slot in things for slot in slots_of(pattern))
     ]
     return fitting or list(PLAIN_PATTERNS)
 

@@ -1,0 +1,146 @@
+"""Marian as a translator: its texts are those of transformers' own `generate`, whatever runs it."""
+
+import shutil
+from pathlib import Path
+
+import huggingface_hub
+import pytest
+import torch
+from transformers import MarianMTModel, MarianTokenizer
+
+from utils.datasets import load_dataset
+from utils.translation import LANGUAGES, GenerationSettings, MarianTranslator, TranslationError
+
+ROOT = Path(__file__).resolve().parents[1]
+TO_ROMANCE = ROOT / "data" / "checkpoints" / "marian-miniature-en-romance"
+TO_ENGLISH = ROOT / "data" / "checkpoints" / "marian-miniature-romance-en"
+
+
+def marian(settings: GenerationSettings | None = None, engine: str = "ctranslate2") -> MarianTranslator:
+    return MarianTranslator(TO_ROMANCE, TO_ENGLISH, settings, engine, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def captions() -> list[str]:
+    texts = {caption for item in load_dataset("miniature", split="test") for caption in item.captions}
+    return sorted(texts)[::16]
+
+
+def test_transformers_engine_is_plain_generate(captions):
+    tokenizer = MarianTokenizer.from_pretrained(TO_ROMANCE)
+    model = MarianMTModel.from_pretrained(TO_ROMANCE, dtype=torch.float32).eval()
+    inputs = tokenizer([f">>it<< {caption}" for caption in captions], return_tensors="pt", padding=True)
+    expected = tokenizer.batch_decode(model.generate(**inputs), skip_special_tokens=True)
+    assert marian(engine="transformers").translate(captions, "en", "it") == expected
+
+
+@pytest.mark.parametrize("settings", [None, GenerationSettings(num_beams=1)], ids=["beams", "greedy"])
+def test_ctranslate2_gives_the_texts_of_transformers(captions, settings):
+    fast, plain = marian(settings, "ctranslate2"), marian(settings, "transformers")
+    for language in LANGUAGES:
+        pivots = plain.translate(captions, "en", language)
+        assert fast.translate(captions, "en", language) == pivots
+        assert fast.translate(pivots, language, "en") == plain.translate(pivots, language, "en")
+
+
+def test_eight_bits_give_nearly_the_same_texts(captions):
+    exact, quantized = (
+        marian(engine=engine).translate(captions, "en", "fr")
+        for engine in ("ctranslate2", "ctranslate2-int8")
+    )
+    same = [one == other for one, other in zip(exact, quantized, strict=True)]
+    assert sum(same) > 0.9 * len(same)
+
+
+def test_a_batch_of_one_gives_what_a_batch_of_many_gives(captions):
+    translator = marian()
+    together = translator.translate(captions[:6], "en", "pt")
+    assert [translator.translate([caption], "en", "pt")[0] for caption in captions[:6]] == together
+
+
+def test_auto_is_ctranslate2_where_torch_sees_no_gpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert MarianTranslator(TO_ROMANCE, TO_ENGLISH).name.endswith("by ctranslate2")
+
+
+def test_the_name_tells_models_and_settings_apart(tmp_path):
+    changed = shutil.copytree(TO_ENGLISH, tmp_path / TO_ENGLISH.name)
+    (changed / "vocab.json").write_text((changed / "vocab.json").read_text() + "\n")
+    names = {
+        marian().name,
+        marian(GenerationSettings(num_beams=2)).name,
+        marian(GenerationSettings(length_penalty=0.6)).name,
+        marian(GenerationSettings(temperature=0.7), "transformers").name,
+        marian(GenerationSettings(temperature=0.7, seed=1), "transformers").name,
+        marian(engine="transformers").name,
+        MarianTranslator(TO_ROMANCE, changed, engine="ctranslate2", device="cpu").name,
+    }
+    assert len(names) == 7
+    assert marian().name == marian().name
+
+
+def test_drawing_follows_its_seed(captions):
+    first, second = (
+        marian(GenerationSettings(temperature=2.0, max_length=20, seed=seed), "auto") for seed in (1, 2)
+    )
+    drawn = first.translate(captions[:8], "en", "fr")
+    assert first.translate(captions[:8], "en", "fr") == drawn
+    assert second.translate(captions[:8], "en", "fr") != drawn
+    with pytest.raises(ValueError, match="cannot draw by a seed"):
+        marian(GenerationSettings(temperature=2.0), "ctranslate2")
+
+
+# --- bad input -----------------------------------------------------------------------------------------------
+
+
+def test_an_unknown_language_is_named():
+    with pytest.raises(TranslationError, match=r"from 'en' to 'de'.* es, fr, it, pt"):
+        marian().translate(["a river ."], "en", "de")
+
+
+def test_a_text_beyond_the_model_is_refused():
+    with pytest.raises(TranslationError, match=r"a river near.* tokens and the model reads 512"):
+        marian().translate(["a river near " * 400], "en", "fr")
+
+
+def test_a_missing_model_without_a_network(monkeypatch):
+    def offline(*_: object, **__: object) -> str:
+        raise ConnectionError("no network")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", offline)
+    with pytest.raises(
+        TranslationError, match=r"no translation model 'Helsinki-NLP/opus-mt-en-ROMANCE'.*folder"
+    ):
+        MarianTranslator()
+
+
+def test_a_folder_of_another_model_is_refused(tmp_path):
+    with pytest.raises(TranslationError, match="a model of type 'clip'"):
+        MarianTranslator(ROOT / "data" / "checkpoints" / "clip-miniature", TO_ENGLISH)
+    deaf = shutil.copytree(TO_ROMANCE, tmp_path / "deaf")
+    vocabulary = (deaf / "vocab.json").read_text()
+    (deaf / "vocab.json").write_text(vocabulary.replace("<<", "--"))
+    with pytest.raises(TranslationError, match="no language codes"):
+        MarianTranslator(deaf, TO_ENGLISH)
+    half = shutil.copytree(TO_ROMANCE, tmp_path / "half", ignore=shutil.ignore_patterns("*.spm"))
+    with pytest.raises(TranslationError, match=r"lacks source\.spm and target\.spm"):
+        MarianTranslator(half, TO_ENGLISH)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"num_beams": 0}, "num_beams is 0; it must be above zero"),
+        ({"temperature": -1.0}, r"temperature is -1\.0"),
+        ({"top_k": 5}, "give a temperature too"),
+        ({"num_beams": 4, "temperature": 1.0}, "either searched for or drawn"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        GenerationSettings(**settings)
+
+
+def test_an_unknown_engine_is_refused():
+    with pytest.raises(ValueError, match="'fairseq' is none of auto, ctranslate2"):
+        marian(engine="fairseq")

@@ -1,0 +1,80 @@
+"""Checkpoint folders found on the disk or the Hub, files that appear whole, and disks that take no more."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+# What a checkpoint folder may hold, but for pickled weights: those come only where there is nothing better.
+_CHECKPOINT_FILES = ("*.json", "*.txt", "*.spm", "model*.safetensors")
+_PICKLED_WEIGHTS = "pytorch_model*.bin*"
+
+_FULL = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the quota is used up",
+    errno.EFBIG: "no room is left",
+}
+
+
+def find_checkpoint(name_or_path: str | os.PathLike) -> Path:
+    """Finds a checkpoint folder on disk, or fetches it from the Hugging Face Hub.
+
+    Args:
+        name_or_path: A folder with ``config.json``, or a Hub name such as ``openai/clip-vit-base-patch32``.
+
+    Returns:
+        The folder, for a Hub name the one in the local cache.
+
+    Raises:
+        FileNotFoundError: If there is no such folder and nothing could be fetched.
+    """
+    folder = Path(name_or_path).expanduser()
+    if folder.is_dir():
+        return folder
+    import huggingface_hub
+
+    name = str(name_or_path)
+    try:
+        snapshot = Path(huggingface_hub.snapshot_download(name, allow_patterns=list(_CHECKPOINT_FILES)))
+        if not any(snapshot.glob("model*.safetensors")):
+            huggingface_hub.snapshot_download(name, allow_patterns=[_PICKLED_WEIGHTS])
+    except Exception as error:  # whatever the network, the Hub or its cache did, the way out is the same
+        raise FileNotFoundError(
+            f"{name!r} is no folder and could not be fetched from the Hugging Face Hub "
+            f"({type(error).__name__}); give a folder with config.json and model.safetensors, or a Hub name "
+            "such as 'openai/clip-vit-base-patch32' while there is a network."
+        ) from error
+    return snapshot
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Writes under a temporary name first, so that a reader never sees half a file."""
+    temporary = path.with_name(f".{path.name}.partial")
+    try:
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def disk_trouble_in_words(folder: Path) -> Iterator[None]:
+    """Turns what the system says of a full or forbidden disk into one sentence about a folder.
+
+    Raises:
+        OSError: With that sentence, of the kind and number that it was.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL and not isinstance(error, PermissionError):
+            raise
+        reason = _FULL.get(error.errno, "this user may not write there")
+        raise OSError(
+            error.errno,
+            f"Files could not be written into {folder}, {reason}; what was written before is whole: make room, or "
+            "name another folder, and start the same run again.",
+        ) from None

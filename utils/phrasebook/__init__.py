@@ -1,0 +1,11 @@
+"""A phrase book of the miniature's captions in five languages, and two small translators that learned it by heart.
+
+`english` lists what can be said, `french`, `spanish`, `italian` and `portuguese` say it, `parsing` takes a caption
+apart and `transfer` puts it together again; `sampling` writes pairs to learn from, `tokenizing` and `training` make
+Marian models of them, and `quality` measures those.
+"""
+
+from utils.phrasebook.transfer import LANGUAGES, paraphrase, translate
+
+__all__ = ["LANGUAGES", "paraphrase", "translate"]
+"""The phrase book itself; the models are made by `python -m utils.phrasebook`."""

@@ -1,0 +1,161 @@
+"""Translations kept on the disk, so that a crash loses nothing and nothing is translated twice."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tqdm.auto import tqdm
+
+from utils.translation.translator import TranslationError, Translator
+
+# How long one run waits for another that writes, in seconds; a write takes milliseconds.
+_PATIENCE = 60.0
+
+_TABLE = """
+CREATE TABLE IF NOT EXISTS translations (
+    translator TEXT NOT NULL,
+    source TEXT NOT NULL,
+    target TEXT NOT NULL,
+    text TEXT NOT NULL,
+    translation TEXT NOT NULL,
+    PRIMARY KEY (translator, source, target, text)
+) WITHOUT ROWID
+"""
+
+
+class TranslationCache:
+    """An SQLite file of translations, keyed by translator, languages and text.
+
+    Several processes may use one file at once. Each call of `add` is one transaction: after a kill, a crash or
+    a full disk the file holds what was added before.
+
+    Args:
+        path: The file, made if it is missing; ``:memory:`` keeps nothing.
+
+    Raises:
+        TranslationError: If the file cannot be opened or is something else.
+    """
+
+    def __init__(self, path: str | Path = ":memory:") -> None:
+        self.path = str(path)
+        with self._clear_errors():
+            if self.path != ":memory:":
+                Path(path).parent.mkdir(parents=True, exist_ok=True)
+            self._connection = sqlite3.connect(self.path, timeout=_PATIENCE)
+            with self._connection:
+                self._connection.execute(_TABLE)
+
+    def __enter__(self) -> TranslationCache:
+        """Return the cache itself; it is closed at the end of the block."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def __len__(self) -> int:
+        """Return the number of translations kept."""
+        with self._clear_errors():
+            return self._connection.execute("SELECT count(*) FROM translations").fetchone()[0]
+
+    def find(self, translator: str, source: str, target: str, texts: Iterable[str]) -> dict[str, str]:
+        """Looks up texts and gives the translations of those that are known."""
+        query = "SELECT translation FROM translations WHERE translator = ? AND source = ? AND target = ? AND text = ?"
+        found = {}
+        with self._clear_errors():
+            for text in texts:
+                row = self._connection.execute(query, (translator, source, target, text)).fetchone()
+                if row is not None:
+                    found[text] = row[0]
+        return found
+
+    def add(self, translator: str, source: str, target: str, translations: Mapping[str, str]) -> None:
+        """Keeps translations, all of them or, if anything goes wrong, none.
+
+        A translation that another run has added meanwhile stays.
+
+        Raises:
+            TranslationError: If they cannot be written.
+        """
+        rows = [(translator, source, target, text, translation) for text, translation in translations.items()]
+        with self._clear_errors(), self._connection:
+            self._connection.executemany("INSERT OR IGNORE INTO translations VALUES (?, ?, ?, ?, ?)", rows)
+
+    @contextmanager
+    def _clear_errors(self) -> Iterator[None]:
+        """Turns what SQLite and the file system say into one sentence with the way out."""
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise TranslationError(f"{self.path}: {_explain(error)}") from error
+
+
+def _explain(error: Exception) -> str:
+    code = getattr(error, "sqlite_errorname", "")
+    if code == "SQLITE_FULL" or code.startswith("SQLITE_IOERR"):
+        return f"the disk is full ({error}); make room and run again: the translations kept so far are safe."
+    if code == "SQLITE_NOTADB":
+        return "this is no cache of translations; give another file, or delete this one."
+    if code.startswith("SQLITE_BUSY"):
+        return f"another run has held this file for {_PATIENCE:.0f} seconds; wait for it and run again."
+    if code == "SQLITE_CORRUPT":
+        return f"this cache of translations is damaged ({error}); delete it and run again."
+    return f"the cache of translations cannot be used ({error}); check the folder and its permissions."
+
+
+def translate_all(
+    texts: Sequence[str],
+    translator: Translator,
+    source: str,
+    target: str,
+    cache: TranslationCache,
+    batch_size: int = 64,
+    progress: bool = True,
+) -> dict[str, str]:
+    """Translates each distinct text once and writes every batch to the cache as it comes.
+
+    Texts of like length share a batch, so little is spent on padding. What the cache holds is not translated
+    again, and it is asked anew before each batch: two runs that share a cache share the work.
+
+    Args:
+        texts: The texts; repeats cost nothing.
+        translator: Translates what is not known yet.
+        source: Code of their language.
+        target: Code of the language wanted.
+        cache: Holds earlier translations and receives the new ones.
+        batch_size: Texts translated at a time.
+        progress: Show a bar.
+
+    Returns:
+        The translation of each distinct text.
+
+    Raises:
+        TranslationError: If a text cannot be translated or the cache cannot be written; batches that were
+            finished before are kept.
+    """
+    known = cache.find(translator.name, source, target, texts)
+    unknown = sorted(set(texts) - known.keys(), key=lambda text: (len(text), text))
+    with tqdm(total=len(unknown), desc=f"{source} to {target}", unit="text", disable=not progress) as bar:
+        for batch in _batches(unknown, batch_size):
+            found = cache.find(translator.name, source, target, batch)
+            wanted = [text for text in batch if text not in found]
+            if wanted:
+                translations = translator.translate(wanted, source, target)
+                if len(translations) != len(wanted):
+                    raise TranslationError(
+                        f"{translator.name} gave {len(translations)} texts for {len(wanted)}; a translator must "
+                        "give one for each."
+                    )
+                found |= dict(zip(wanted, translations, strict=True))
+                cache.add(translator.name, source, target, {text: found[text] for text in wanted})
+            known |= found
+            bar.update(len(batch))
+    return known
+
+
+def _batches(texts: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    for start in range(0, len(texts), size):
+        yield texts[start : start + size]

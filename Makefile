@@ -6,30 +6,42 @@ MODEL ?=
 NB ?=
 SET ?=
 FRESH ?=
+BENCH ?= *
+ROWS ?=
+SEEDS ?= 0 1 2
 
 VENV := .venv
 READY := $(VENV)/ready
 RUN := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help course test lab lint notebooks
+.PHONY: help course sweep test lab bench lint notebooks
 
 help: ## List the targets
 	@echo "make TARGET, where TARGET is one of"
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
 	@echo "The course takes PROFILE=, DATA_DIR=, MODEL=, NB=04, SET='NAME=VALUE ...' and FRESH=1."
+	@echo "The sweep takes PROFILE=, DATA_DIR=, MODEL=, SET=, ROWS='baseline bs128x8-lr5e-6-adam' and SEEDS='0 1 2'."
 
 course: $(READY) ## Run every notebook with a profile: under 6 minutes for the default, offline
 	@$(RUN) -m utils.course --profile "$(PROFILE)" --data-dir "$(DATA_DIR)" --model "$(MODEL)" \
 	  --notebook "$(NB)" $(if $(FRESH),--fresh) $(if $(SET),--set $(SET))
 
+sweep: $(READY) ## Run the ten published runs again over SEEDS and set their scores beside the published: an hour or more
+	@$(RUN) -m utils.sweep --profile "$(PROFILE)" --data-dir "$(DATA_DIR)" --model "$(MODEL)" \
+	  --rows $(ROWS) --seeds $(SEEDS) $(if $(SET),--set $(SET))
+
 test: $(READY) ## Run the tests, then check the committed outputs of the notebooks: under 10 minutes
 	@echo "Running the tests, then every notebook against its committed outputs: under 10 minutes on two cores."
 	$(RUN) -m pytest -n 2 --dist loadscope $(if $(REPORTS),--junitxml "$(REPORTS)/tests.xml")
-	$(RUN) -m pytest --nbval-lax --nbval-current-env nbs $(if $(REPORTS),--junitxml "$(REPORTS)/notebooks.xml")
+	JAX_COMPILATION_CACHE_DIR="$(CURDIR)/runs/compiled" $(RUN) -m pytest -n 2 --dist loadscope --nbval-lax --nbval-current-env nbs $(if $(REPORTS),--junitxml "$(REPORTS)/notebooks.xml")
 
 lab: $(READY) ## Open JupyterLab on the notebooks
 	@$(RUN) -m jupyter lab nbs
+
+bench: $(READY) ## Measure speed and memory on this machine, or one subject of it with BENCH=translation
+	@for file in tests/benchmarks/bench_$(BENCH).py; do \
+	  echo; echo "# $$file"; $(RUN) $$file || exit 1; done
 
 lint: $(READY) ## Check the style of code and notebooks
 	$(RUN) -m ruff check .

@@ -12,6 +12,16 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".pytest_cache" / 
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
 
+@pytest.fixture(scope="module")
+def quick_compilation():
+    """Tiny programs of many kinds: what their optimisation costs, their running never earns."""
+    import jax
+
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The top of the checkout."""
@@ -29,3 +39,21 @@ def shared() -> Path:
         reason = "the folder of real data (../shared) is not on this machine"
         (pytest.fail if os.environ.get("REQUIRE_SHARED") == "1" else pytest.skip)(reason)
     return folder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """The checkpoint folder of a tiny model, for the tests of one module."""
+    from training_world import tiny_model
+
+    folder = tmp_path_factory.mktemp("tiny")
+    tiny_model(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(folder):
+    """The tiny model of that folder."""
+    from utils.clip import CLIP
+
+    return CLIP.from_pretrained(folder)

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -126,3 +127,11 @@ def test_zero_shot_table_has_both_models():
     assert "| baseline | 0.050 | 0.150 | 0.250 | 0.500 |" in table
     assert "| fine-tuned | 0.050 |" in table
     assert course.zero_shot_table({}) == ""
+
+
+def test_results_go_to_the_drive_only_on_colab_with_a_drive(monkeypatch):
+    monkeypatch.setattr("pathlib.Path.is_dir", lambda path: str(path) == "/content/drive/MyDrive")
+    assert course.output_folder("runs/miniature") == Path("runs/miniature")
+    monkeypatch.setenv("COLAB_RELEASE_TAG", "release")
+    assert course.output_folder("runs/x") == Path("/content/drive/MyDrive/clip-earth-course/runs/x")
+    assert course.output_folder("/elsewhere") == Path("/elsewhere")

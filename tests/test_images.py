@@ -10,10 +10,15 @@ from utils.datasets import CaptionDataset, CaptionedImage
 from utils.images import (
     ImageError,
     ImagePreprocessing,
+    PublishedDraw,
     caption_table,
+    draw_published,
     eval_batches,
     eval_transform,
+    image_to_tensor,
+    published_view,
     read_image,
+    steps_per_epoch,
     train_batches,
     train_transform,
 )
@@ -66,6 +71,123 @@ def test_train_transform_stays_in_range_and_varies():
     draws = [train_transform(picture(2), SMALL, "aerial", generator) for _ in range(8)]
     assert all(draw.shape == (32, 32, 3) and np.isfinite(draw).all() for draw in draws)
     assert len({draw.tobytes() for draw in draws}) == 8
+
+
+def torchvision_list() -> list:
+    """The published list of transforms, as torchvision's own classes."""
+    from torchvision.transforms import InterpolationMode, v2
+
+    return [
+        v2.RandomCrop(179),
+        v2.ColorJitter(),
+        v2.RandomHorizontalFlip(0.5),
+        v2.RandomVerticalFlip(0.5),
+        v2.RandomResizedCrop(179, scale=(0.8, 1.2), ratio=(1, 1)),
+        v2.Resize(224, interpolation=InterpolationMode.BICUBIC),
+        v2.CenterCrop(224),
+    ]
+
+
+@pytest.mark.parametrize("size", [(224, 224), (256, 240), (500, 500), (179, 300)])
+def test_published_view_is_torchvisions_to_the_last_pixel(size):
+    import torch
+
+    pixels = image_to_tensor(picture(3, size))
+    for seed in range(8):
+        transforms = torchvision_list()
+        crop, _, mirror, turn, resized_crop, *_ = transforms
+        drawn: dict = {}
+        for transform in (crop, resized_crop, mirror, turn):
+            apply = transform.transform
+
+            def record(inputs, parameters, transform=transform, apply=apply, drawn=drawn):
+                drawn[transform] = parameters
+                return apply(inputs, parameters)
+
+            transform.transform = record
+        torch.manual_seed(seed)
+        expected = pixels
+        for transform in transforms:
+            expected = transform(expected)
+        boxes = [
+            tuple(drawn[transform][name] for name in ("top", "left", "height", "width"))
+            for transform in (crop, resized_crop)
+        ]
+        if size == (
+            179,
+            300,
+        ):  # a picture smaller than RSICD's is cut in proportion, which torchvision is not
+            assert draw_published(300, 179, np.random.default_rng(seed)).first_crop[2:] == (143, 143)
+        draw = PublishedDraw(boxes[0], (mirror in drawn, turn in drawn), boxes[1])
+        np.testing.assert_array_equal(published_view(pixels, draw, 224), expected)
+
+
+def test_published_draws_are_distributed_as_torchvisions():
+    import torch
+    from scipy.stats import chi2_contingency, ks_2samp
+
+    count = 3000
+    generator, crop = np.random.default_rng(0), torchvision_list()[4]
+    ours = [draw_published(224, 224, generator) for _ in range(count)]
+    torch.manual_seed(0)
+    empty = [torch.zeros(3, 179, 179)]
+    theirs = [crop.make_params(empty) for _ in range(count)]
+    for number, name in enumerate(("top", "left", "height")):
+        columns = [draw.second_crop[number] for draw in ours], [draw[name] for draw in theirs]
+        assert ks_2samp(*columns).pvalue > 0.01, name
+    # From 160, the square root of 0.8, to 179: a scale above 1 never comes.
+    sides = {draw.second_crop[2] for draw in ours}
+    assert sides == {draw["height"] for draw in theirs} == set(range(160, 180))
+    starts = [draw.first_crop[0] for draw in ours]
+    assert set(starts) == set(range(46)) and ks_2samp(starts, np.arange(46).repeat(65)).pvalue > 0.01
+    flips = np.array([draw.flips for draw in ours])
+    assert np.abs(flips.mean(axis=0) - 0.5).max() < 0.03
+    assert chi2_contingency(np.histogram2d(*flips.T, bins=2)[0]).pvalue > 0.01
+
+
+def test_defect_4_published_training_saw_58_percent_of_a_picture_and_colours_stayed():
+    generator = np.random.default_rng(1)
+    sides = np.array([draw_published(224, 224, generator).second_crop[2] for _ in range(2000)])
+    assert np.mean((sides / 224) ** 2) == pytest.approx(0.58, abs=0.01)
+    flat = Image.new("RGB", (224, 224), (200, 100, 50))
+    levels = {
+        name: {
+            train_transform(flat, SMALL, name, np.random.default_rng(seed)).mean().round(3)
+            for seed in range(6)
+        }
+        for name in ("published", "aerial")
+    }
+    # ColorJitter() without arguments is dead; the course's own list does change colours.
+    assert len(levels["published"]) == 1 and len(levels["aerial"]) == 6
+
+
+@pytest.mark.parametrize("size", [(20, 20), (64, 48), (224, 224)])
+def test_published_view_fits_any_picture_and_model(size):
+    generator = np.random.default_rng(2)
+    views = [train_transform(picture(4, size), SMALL, "published", generator) for _ in range(6)]
+    assert all(view.shape == (32, 32, 3) for view in views) and len({view.tobytes() for view in views}) == 6
+
+
+def test_defect_5_every_caption_stays_with_its_image_however_many_it_has(dataset):
+    uneven = CaptionDataset(
+        [
+            CaptionedImage(
+                item.path, (*item.captions, item.captions[0])[: 1 + number % 4], "train", None, "test"
+            )
+            for number, item in enumerate(dataset)
+        ]
+    )
+    texts, _ = caption_table(uneven)
+    pairs = [(index, caption) for index, item in enumerate(uneven) for caption in item.captions]
+    assert len(pairs) == 23 and steps_per_epoch(uneven, 23, "all") == 1
+    orders = []
+    for batch in run(uneven, batch_size=23, epochs=2, captions="all", augmentation="none"):
+        seen = [(int(i), texts[c]) for i, c in zip(batch["index"], batch["caption_ids"], strict=True)]
+        assert sorted(seen) == sorted(pairs)  # each image once for each of its captions
+        for index, pixels in zip(batch["index"], batch["images"], strict=True):
+            np.testing.assert_array_equal(pixels, eval_transform(read_image(uneven[int(index)].path), SMALL))
+        orders.append(seen)
+    assert orders[0] != orders[1]
 
 
 def test_workers_do_not_change_a_pixel(dataset):
@@ -195,6 +317,10 @@ def test_what_cannot_be_read_is_named(tmp_path, monkeypatch):
 def test_impossible_arguments_are_refused(dataset, tmp_path):
     with pytest.raises(ValueError, match="batch of 11"):
         run(dataset, batch_size=11)
+    with pytest.raises(ValueError, match="pairs cannot be drawn from 30"):
+        run(dataset, batch_size=31, captions="all")
+    with pytest.raises(ValueError, match="five"):
+        run(dataset, captions="five")
     with pytest.raises(ValueError, match="sunny"):
         run(dataset, augmentation="sunny")
     with pytest.raises(ValueError, match="epoch"):

@@ -15,7 +15,11 @@ DRAWINGS = {
     "histogram": lambda: plots.histogram([1, 2, 2, 5], "words", "captions"),
     "matrix_picture": lambda: plots.matrix_picture(np.eye(2), ["a", "b"], ["c", "d"], digits=1),
     "loss_curves": lambda: plots.loss_curves([1, 2], [3.0, 2.0], [2], [2.5], chance=3.2),
+    "compared_losses": lambda: plots.compared_losses(
+        {"none": [{"step": 1, "loss": 2.0}, {"step": 2, "loss": 1.0, "validation_loss": 1.5}]}, ("a", "b")
+    ),
     "line": lambda: plots.line([1, 2], [3, 4], "x", "y"),
+    "cumulative": lambda: plots.cumulative({"fr": [1.0, 2.0], "es": [3.0]}, "chrF", "share below"),
     "score_bars": lambda: plots.score_bars(["k=1"], {"baseline": [0.5], "fine-tuned": [0.9]}, "score"),
     "before_and_after": lambda: plots.before_and_after(["a", "b"], [0, 0.5], [1, 0.4], ("x", "y"), "score"),
     "captioned_pictures": lambda: plots.captioned_pictures([PICTURE] * 2, [["a port"], ["a beach", "sand"]]),

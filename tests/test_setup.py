@@ -61,7 +61,7 @@ def test_conda_environment_takes_the_same_pins(root):
 
 @pytest.mark.parametrize(
     "module", ["utils", "utils.datasets", "utils.miniature", "utils.evaluation", "utils.search", "utils.course",
-               "utils.plots", "utils.images"]
+               "utils.plots", "utils.images", "utils.sweep.__main__"]
 )  # fmt: skip
 def test_import_is_light(module):
     code = f"import sys, {module}; print([m for m in ('torch', 'jax', 'nmslib', 'transformers') if m in sys.modules])"

@@ -1,17 +1,17 @@
-"""The loss against torch, the step, resuming, and what a run leaves behind."""
+"""The loss against torch and open_clip, schedules and optimizers against optax, and what a run can be."""
 
-import csv
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from flax import nnx
-from PIL import Image
-from tiny_clip import tiny_config, write_checkpoint
+from training_world import SETTINGS, colours, parameters, same, tiny_model
 
 from utils.clip import CLIP
-from utils.datasets import CaptionDataset, CaptionedImage
+from utils.datasets import CaptionDataset
 from utils.training import (
     MAX_LOGIT_SCALE,
     TrainingSettings,
@@ -19,17 +19,18 @@ from utils.training import (
     decay_mask,
     learning_rate_schedule,
     load_or_train,
+    make_optimizer,
     positive_pairs,
+    retrieval_recall,
     train,
+    validate,
+    validation,
 )
+from utils.training.loss import batch_positives
+from utils.training.optimizer import adafactor_by_layer, moving_average
+from utils.training.run import Run
 
-SETTINGS = TrainingSettings(batch_size=4, epochs=3, learning_rate=3e-3, warmup_steps=2, seed=1)
-
-
-def tiny_model(folder) -> CLIP:
-    """A CLIP of a few thousand parameters, the same at every call."""
-    write_checkpoint(folder, tiny_config())
-    return CLIP.from_pretrained(folder)
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
 @pytest.fixture
@@ -39,21 +40,12 @@ def model(tmp_path) -> CLIP:
 
 @pytest.fixture
 def dataset(tmp_path) -> CaptionDataset:
-    items = []
-    for number, color in enumerate(("red", "green", "blue", "white", "black", "orange", "gray", "pink")):
-        path = tmp_path / f"{color}_{number}.png"
-        Image.new("RGB", (20, 20), color).save(path)
-        items.append(CaptionedImage(path, (color, f"{color} field"), "train", color, "test"))
-    return CaptionDataset(items, "colours")
+    return colours(tmp_path)
 
 
 def unit(seed: int, shape: tuple[int, int]) -> np.ndarray:
     values = np.random.default_rng(seed).normal(size=shape).astype(np.float32)
     return values / np.linalg.norm(values, axis=1, keepdims=True)
-
-
-def parameters(model) -> list[np.ndarray]:
-    return [np.asarray(leaf) for leaf in jax.tree.leaves(nnx.state(model, nnx.Param))]
 
 
 # --- the loss ---------------------------------------------------------------------------------------------
@@ -92,26 +84,52 @@ def test_loss_with_shared_captions_is_torch_cross_entropy_with_soft_targets():
     assert float(ours) == pytest.approx(expected.item(), rel=1e-5)
 
 
-def test_loss_is_float32_whatever_comes_in():
+def test_defect_2_equal_captions_and_other_captions_of_an_image_are_no_negatives():
+    # Image 0 holds captions 7 and 8 and drew 7; image 1 holds 8 alone; image 2 holds 9 and 7 and drew 9.
+    # Row 3 is image 2 again, with its other caption, as in an epoch of all pairs.
+    pairs = positive_pairs(jnp.array([7, 8, 9, 7]), jnp.array([[7, 8], [8, -1], [9, 7], [9, 7]]))
+    assert pairs.astype(int).tolist() == [[1, 1, 0, 1], [0, 1, 0, 0], [1, 0, 1, 1], [1, 0, 1, 1]]
+
+
+def test_defect_2_a_shared_caption_pulls_where_the_plain_loss_pushes():
+    # Picture 0 owns captions 7 and 8 and drew 7; picture 1 owns 8 alone; picture 2 owns 9 and 7 and drew 9.
+    batch = {"caption_ids": jnp.array([7, 8, 9]), "caption_sets": jnp.array([[7, 8], [8, -1], [9, 7]])}
+    images = jnp.eye(4)[:3] * 0.8 + 0.2
+    images, texts = images / jnp.linalg.norm(images, axis=1, keepdims=True), jnp.eye(4)[:3]
+
+    def pull_towards_text_1(loss: str) -> float:
+        gradient = jax.grad(contrastive_loss)(images, texts, jnp.log(3.0), batch_positives(batch, loss))
+        return float(-gradient[0] @ texts[1])
+
+    assert pull_towards_text_1("plain") < 0 < pull_towards_text_1("multi_positive")
+
+
+def test_defect_3_similarities_and_loss_are_float32_whatever_comes_in():
     images, texts = jnp.asarray(unit(4, (4, 8)), jnp.bfloat16), jnp.asarray(unit(5, (4, 8)), jnp.bfloat16)
     loss = contrastive_loss(images, texts, jnp.float32(4.6))
     exact = contrastive_loss(images.astype(jnp.float32), texts.astype(jnp.float32), jnp.float32(4.6))
     assert loss.dtype == jnp.float32 and float(loss) == float(exact)
 
 
-def test_positive_pairs_by_hand():
-    # Image 0 holds captions 7 and 8 and drew 7; image 1 holds 8 alone; image 2 holds 9 and 7 and drew 9.
-    pairs = positive_pairs(jnp.array([7, 8, 9]), jnp.array([[7, 8], [8, -1], [9, 7]]))
-    assert pairs.tolist() == [[True, True, False], [False, True, False], [True, False, True]]
+def test_defect_3_logit_scale_never_passes_ln_100(model, dataset):
+    model.logit_scale[...] = jnp.float32(MAX_LOGIT_SCALE + 0.1)
+    run = Run(model, dataset, dataset, SETTINGS)
+    for _ in range(3):
+        run.advance()
+    assert all(row["logit_scale"] <= MAX_LOGIT_SCALE + 1e-6 for row in run.history)
 
 
 # --- schedule and optimizer -------------------------------------------------------------------------------
 
 
-def test_schedule_rises_to_the_peak_and_falls_to_zero():
-    schedule = learning_rate_schedule(TrainingSettings(learning_rate=0.1, warmup_steps=10), 50)
+@pytest.mark.parametrize(("shape", "middle"), [("linear", 0.05), ("cosine", 0.05)])
+def test_schedules_rise_to_the_peak_and_fall_to_zero(shape, middle):
+    settings = TrainingSettings(learning_rate=0.1, warmup_steps=10, schedule=shape)
+    schedule = learning_rate_schedule(settings, 50)
     values = [float(schedule(step)) for step in (0, 5, 10, 30, 50)]
-    assert values == pytest.approx([0, 0.05, 0.1, 0.05, 0], abs=1e-8)
+    assert values == pytest.approx([0, 0.05, 0.1, middle, 0], abs=1e-8)
+    quarter = {"linear": 0.075, "cosine": 0.05 * (1 + np.cos(np.pi / 4))}[shape]
+    assert float(schedule(20)) == pytest.approx(quarter, rel=1e-5)
 
 
 def test_warm_up_never_eats_a_short_run():
@@ -119,119 +137,269 @@ def test_warm_up_never_eats_a_short_run():
     assert max(float(schedule(step)) for step in range(6)) == pytest.approx(0.1)
 
 
-def test_decay_is_for_matrices_of_linear_layers_alone(model):
-    flat = dict(nnx.to_flat_state(decay_mask(model)))
-    decayed = {path for path, marked in flat.items() if getattr(marked, "value", marked)}
-    assert decayed and all(path[-1] == "kernel" for path in decayed)
-    spared = {str(part) for path in set(flat) - decayed for part in path}
-    assert {
-        "logit_scale",
-        "position_embedding",
-        "token_embedding",
-        "class_embedding",
-        "bias",
-        "scale",
-    } <= spared
+@pytest.mark.parametrize("optimizer", ["adamw", "adafactor"])
+def test_defect_3_decay_is_for_matrices_of_linear_layers_alone(model, optimizer):
+    gradients = jax.tree.map(jnp.ones_like, nnx.state(model, nnx.Param))
+    state = nnx.state(model, nnx.Param)
+    updates = []
+    for decay in (0.0, 0.5):
+        settings = TrainingSettings(
+            optimizer=optimizer, weight_decay=decay, learning_rate=0.1, warmup_steps=0, schedule="cosine"
+        )
+        transformation = make_optimizer(model, settings, 1000)
+        update = jax.jit(
+            lambda *trees, it=transformation: it.update(trees[0], it.init(trees[1]), trees[1])[0]
+        )(gradients, state)
+        updates.append(dict(nnx.to_flat_state(update)))
+    spared = set()
+    for path, value in nnx.to_flat_state(state):
+        change = np.asarray(updates[1][path][...]) - np.asarray(updates[0][path][...])
+        if path[-1] == "kernel":
+            np.testing.assert_allclose(change, -0.1 * 0.5 * np.asarray(value[...]), atol=1e-6)
+        else:
+            assert not change.any(), path
+            spared |= set(map(str, path))
+    assert {"logit_scale", "position_embedding", "class_embedding", "bias", "scale", "embedding"} <= spared
+    marked = dict(nnx.to_flat_state(decay_mask(model)))
+    assert {path[-1] for path, leaf in marked.items() if jax.tree.leaves(leaf)[0]} == {"kernel"}
+
+
+def test_adafactor_is_optax_with_every_layer_a_parameter_of_its_own():
+    rng = np.random.default_rng(0)
+    sizes = {"blocks": (3, 130, 140), "kernel": (128, 150), "bias": (40,)}
+    values, gradients = (
+        {
+            name: rng.normal(size=size).astype(np.float32) * (1 + number)
+            for number, (name, size) in enumerate(sizes.items())
+        }
+        for _ in range(2)
+    )
+    values["blocks"] *= np.array([0.1, 1, 10], np.float32)[:, None, None]  # layers of different size
+
+    def apart(tree: dict) -> dict:
+        return tree | {"blocks": list(tree["blocks"])}
+
+    def state(tree: dict) -> nnx.State:
+        parameters = {name: nnx.Param(jnp.asarray(value)) for name, value in tree.items()}
+        return nnx.State({"text": {"blocks": parameters.pop("blocks")}, "head": parameters})
+
+    theirs, expected = optax.adafactor(0.01), apart(values)
+    ours, got = optax.chain(adafactor_by_layer(), optax.scale(0.01)), state(values)
+    their_state, our_state = theirs.init(expected), ours.init(got)
+    for _ in range(3):
+        update, their_state = jax.jit(theirs.update)(apart(gradients), their_state, expected)
+        expected = optax.apply_updates(expected, update)
+        update, our_state = jax.jit(ours.update)(state(gradients), our_state, got)
+        got = optax.apply_updates(got, update)
+    np.testing.assert_allclose(got["text"]["blocks"][...], np.stack(expected["blocks"]), rtol=1e-5, atol=1e-6)
+    for name in ("kernel", "bias"):
+        np.testing.assert_allclose(got["head"][name][...], expected[name], rtol=1e-5, atol=1e-6)
+
+
+def test_moving_average_forgets_the_start_first_and_then_slowly():
+    assert float(moving_average(jnp.float32(1), jnp.float32(0), jnp.int32(0), 0.99)) == pytest.approx(0.1)
+    assert float(moving_average(jnp.float32(1), jnp.float32(0), jnp.int32(10**6), 0.99)) == pytest.approx(
+        0.99
+    )
+
+
+def test_the_average_is_what_is_validated_and_exported(model, dataset, tmp_path, monkeypatch):
+    from utils.training import run as run_module
+
+    seen = []
+    monkeypatch.setattr(
+        run_module, "validate", lambda model, *_: seen.append(parameters(model)) or {"validation_recall": 0.5}
+    )
+    settings = replace(SETTINGS, ema_decay=0.9)
+    result = train(model, dataset, dataset, settings, tmp_path / "run")
+    averaged, plain = CLIP.from_pretrained(result.model_dir), Run(model, dataset, dataset, settings)
+    assert all(np.array_equal(x, y) for x, y in zip(seen[-1], parameters(averaged), strict=True))
+    while not plain.finished:
+        plain.advance()
+    del plain.state["average"]
+    assert not same(plain.model(), averaged)
+
+
+# --- settings ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"batch_size": 0}, {"epochs": -1}, {"learning_rate": 0.0}, {"weight_decay": -0.1}, {"workers": 0}],
+    [
+        {"batch_size": 0},
+        {"epochs": -1},
+        {"learning_rate": 0.0},
+        {"learning_rate": "1e-5"},
+        {"weight_decay": -0.1},
+        {"workers": 0},
+        {"b2": 1.0},
+        {"ema_decay": 1.5},
+        {"loss": "triplet"},
+        {"optimizer": "sgd"},
+        {"schedule": "step"},
+        {"captions": "five"},
+        {"augmentation": None},
+        {"compute_dtype": "float16"},
+        {"micro_batch_size": 3, "batch_size": 8},
+        {"frozen_parts": ("head",)},
+        {"lora_rank": 0},
+        {"patience": 0},
+    ],
 )
 def test_settings_that_cannot_work_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         TrainingSettings(**wrong)
 
 
+def test_settings_from_a_profile_may_be_lists():
+    settings = TrainingSettings(frozen_parts=["logit_scale"])
+    assert settings.frozen_parts == ("logit_scale",) and "workers" not in settings.deciding
+
+
+def test_data_that_cannot_be_trained_on_are_refused(model, dataset, tmp_path):
+    with pytest.raises(ValueError, match="at least one image"):
+        train(model, dataset, dataset[:0], SETTINGS, tmp_path / "run")
+    with pytest.raises(ValueError, match="batch of 9"):
+        train(model, dataset, dataset, replace(SETTINGS, batch_size=9), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 # --- a run ------------------------------------------------------------------------------------------------
 
 
-def test_training_learns_and_leaves_what_transformers_loads(model, dataset, tmp_path):
-    from transformers import CLIPModel
-
-    settings = TrainingSettings(
-        batch_size=8, epochs=25, learning_rate=1e-2, warmup_steps=5, augmentation="none"
-    )
-    result = train(model, dataset, dataset, settings, tmp_path / "run")
-    losses = [row["loss"] for row in result.history]
-    assert losses[-1] < 0.5 * losses[0]
-    assert result.history[-1]["validation_loss"] < np.log(8)
-    assert float(result.model.logit_scale[...]) <= MAX_LOGIT_SCALE + 1e-6
-    CLIPModel.from_pretrained(result.model_dir)
-    rows = list(csv.DictReader((tmp_path / "run" / "history.csv").open()))
-    assert len(rows) == 25 and float(rows[-1]["loss"]) == pytest.approx(losses[-1])
+def test_training_learns(model, dataset):
+    settings = replace(SETTINGS, epochs=10)
+    run = Run(model, dataset, dataset, settings)
+    before = validate(model, dataset, settings)
+    while not run.finished:
+        run.advance()
+    run.validate()
+    losses = [row["loss"] for row in run.history]
+    assert np.mean(losses[-4:]) < 0.7 * np.mean(losses[:4])
+    assert run.history[-1]["validation_loss"] < before["validation_loss"]
+    assert run.history[-1]["validation_recall"] > before["validation_recall"]
 
 
-def test_the_starting_point_is_left_as_it_is(model, dataset, tmp_path):
+def test_defect_7_one_seed_one_run_whatever_the_workers_and_the_prefetch(model, dataset, monkeypatch):
+    import grain
+
+    from utils import images
+
+    losses = []
+    for seed, workers, ahead in ((1, 1, 1), (1, 3, 7), (2, 1, 1)):
+        options = grain.ReadOptions(num_threads=workers, prefetch_buffer_size=ahead)
+        monkeypatch.setattr(images, "_read_options", lambda *_, options=options: options)
+        run = Run(model, dataset, dataset, replace(SETTINGS, seed=seed, workers=workers))
+        while not run.finished:
+            run.advance()
+        losses.append([row["loss"] for row in run.history])
+    assert losses[0] == losses[1] != losses[2]
+
+
+def test_an_epoch_of_all_pairs_has_as_many_steps(model, dataset):
+    run = Run(model, dataset, dataset, replace(SETTINGS, captions="all", augmentation="published"))
+    pairs = sum(len(item.captions) for item in dataset)
+    assert run.total_steps == 3 * (pairs // 4) == len(list(run.batches))
+
+
+def test_load_or_train_prefers_what_is_there_and_leaves_the_starting_point(tmp_path, dataset, capsys, model):
     before = parameters(model)
-    result = train(model, dataset, dataset, SETTINGS, tmp_path / "run")
-    assert all(np.array_equal(x, y) for x, y in zip(before, parameters(model), strict=True))
-    assert not all(np.array_equal(x, y) for x, y in zip(before, parameters(result.model), strict=True))
-
-
-def test_same_seed_same_model_and_another_seed_another(tmp_path, dataset):
-    results = []
-    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        settings = TrainingSettings(batch_size=4, epochs=2, learning_rate=3e-3, seed=seed)
-        results.append(
-            parameters(train(tiny_model(tmp_path), dataset, dataset, settings, tmp_path / name).model)
-        )
-    assert all(np.array_equal(x, y) for x, y in zip(results[0], results[1], strict=True))
-    assert not all(np.array_equal(x, y) for x, y in zip(results[0], results[2], strict=True))
-
-
-def test_a_stopped_run_goes_on_to_the_same_bits(tmp_path, dataset, monkeypatch):
-    from utils import training
-
-    whole = train(tiny_model(tmp_path), dataset, dataset, SETTINGS, tmp_path / "whole")
-    advance, steps = training._Run.advance, []
-
-    def advance_until_the_fourth(run):
-        if len(steps) == 3:
-            raise KeyboardInterrupt
-        steps.append(advance(run))
-
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(training._Run, "advance", advance_until_the_fourth)
-        train(tiny_model(tmp_path), dataset, dataset, SETTINGS, tmp_path / "stopped")
-    resumed = train(tiny_model(tmp_path), dataset, dataset, SETTINGS, tmp_path / "stopped")
-    for expected, got in zip(parameters(whole.model), parameters(resumed.model), strict=True):
-        np.testing.assert_array_equal(expected, got)
-    assert [row["loss"] for row in resumed.history] == [row["loss"] for row in whole.history]
-
-
-def test_a_finished_run_is_not_trained_again(tmp_path, dataset, monkeypatch):
-    from utils import training
-
-    first = train(tiny_model(tmp_path), dataset, dataset, SETTINGS, tmp_path / "run")
-    monkeypatch.setattr(training._Run, "advance", lambda run: pytest.fail("a finished run took a step"))
-    again = train(tiny_model(tmp_path), dataset, dataset, SETTINGS, tmp_path / "run")
-    assert again.history == first.history
-    for expected, got in zip(parameters(first.model), parameters(again.model), strict=True):
-        np.testing.assert_array_equal(expected, got)
-
-
-def test_a_folder_of_another_run_is_refused(tmp_path, dataset):
-    train(tiny_model(tmp_path), dataset, dataset, SETTINGS, tmp_path / "run")
-    other = TrainingSettings(batch_size=4, epochs=3, learning_rate=1e-4, warmup_steps=2, seed=1)
-    with pytest.raises(ValueError, match="learning_rate"):
-        train(tiny_model(tmp_path), dataset, dataset, other, tmp_path / "run")
-    with pytest.raises(ValueError, match="other data"):
-        train(tiny_model(tmp_path), dataset[:7], dataset, SETTINGS, tmp_path / "run")
-
-
-def test_a_loss_that_is_not_finite_stops_the_run(model, dataset, tmp_path):
-    model.logit_scale[...] = jnp.float32(np.nan)
-    with pytest.raises(FloatingPointError, match="step 1 is nan"):
-        train(model, dataset, dataset, SETTINGS, tmp_path / "run")
-
-
-def test_load_or_train_prefers_what_is_there(tmp_path, dataset, capsys):
-    start = tiny_model(tmp_path)
-    before = parameters(start)
-    load_or_train(tmp_path / "finetuned", start, dataset, dataset, SETTINGS)
+    load_or_train(tmp_path / "finetuned", model, dataset, dataset, SETTINGS)
     assert "short" in capsys.readouterr().out
-    assert all(np.array_equal(x, y) for x, y in zip(before, parameters(start), strict=True))
-    made = train(start, dataset, dataset, SETTINGS, tmp_path / "finetuned")
-    loaded = load_or_train(tmp_path / "finetuned", tiny_model(tmp_path), dataset, dataset, SETTINGS)
-    assert all(np.array_equal(x, y) for x, y in zip(parameters(made.model), parameters(loaded), strict=True))
+    assert all(np.array_equal(x, y) for x, y in zip(before, parameters(model), strict=True))
+    made = train(model, dataset, dataset, SETTINGS, tmp_path / "finetuned")
+    assert not same(made.model, model)
+    assert same(made.model, load_or_train(tmp_path / "finetuned", model, dataset, dataset, SETTINGS))
+
+
+# --- validation and choice --------------------------------------------------------------------------------
+
+
+def test_recall_by_hand():
+    # Texts: 0 "a", 1 "b", 2 "c". Image 0 owns a and b, image 1 owns b, image 2 owns c.
+    sets = np.array([[0, 1], [1, -1], [2, -1]])
+    images = np.array([[1, 0], [0, 1], [1, 0]], np.float32)
+    texts = np.array([[0.8, 0.6], [0, 1], [0.6, 0.8]], np.float32)
+    got = retrieval_recall(images, texts, sets)
+    # Image 0 finds a; image 1 finds b; image 2 finds a first and c second. Text a finds image 0, but image 2
+    # is as near and wrong; b finds image 1; c finds image 1, then 0 and 2 together, of which 0 is wrong.
+    assert got["image_to_text_recall_at_1"] == pytest.approx(2 / 3)
+    assert got["text_to_image_recall_at_1"] == pytest.approx(1 / 3)
+    assert got["image_to_text_recall_at_5"] == got["text_to_image_recall_at_5"] == 1
+
+
+def test_recall_in_blocks_is_that_of_a_plain_loop(monkeypatch):
+    rng = np.random.default_rng(0)
+    images, texts = unit(1, (40, 6)), unit(2, (30, 6))
+    sets = np.array([rng.choice(30, 3, replace=False) for _ in range(40)])
+    sets[:30, 0] = np.arange(30)
+    sets[5, 2] = -1
+    monkeypatch.setattr(validation, "QUERIES_AT_ONCE", 7)
+    got = retrieval_recall(images, texts, sets)
+    for k in (1, 5, 10):
+        hits = [set(np.argsort(-row)[:k]) & set(own) for row, own in zip(images @ texts.T, sets, strict=True)]
+        assert got[f"image_to_text_recall_at_{k}"] == pytest.approx(np.mean([bool(hit) for hit in hits]))
+        owners = [set(np.nonzero((sets == number).any(axis=1))[0]) for number in range(30)]
+        hits = [set(np.argsort(-row)[:k]) & own for row, own in zip(texts @ images.T, owners, strict=True)]
+        assert got[f"text_to_image_recall_at_{k}"] == pytest.approx(np.mean([bool(hit) for hit in hits]))
+
+
+def test_a_model_that_gives_one_answer_to_all_earns_nothing():
+    ones = np.ones((20, 4), np.float32) / 2
+    assert set(retrieval_recall(ones, ones, np.arange(20)[:, None]).values()) == {0.0}
+
+
+def test_validation_in_small_batches_is_that_of_one(model, dataset, monkeypatch):
+    settings = replace(SETTINGS, batch_size=8)
+    whole = validate(model, dataset, settings)
+    pieces = validate(model, dataset, replace(settings, micro_batch_size=2))
+    assert whole == pytest.approx(pieces, rel=1e-5)
+    images = nnx.jit(CLIP.encode_images)(model, _plain_images(model, dataset))
+    from utils.clip import tokenize
+    from utils.images import caption_table
+
+    texts = nnx.jit(CLIP.encode_texts)(
+        model, tokenize(model.tokenizer, [item.captions[0] for item in dataset])
+    )
+    _, sets = caption_table(dataset)
+    expected = contrastive_loss(images, texts, model.logit_scale[...], positive_pairs(sets[:, 0], sets))
+    assert whole["validation_loss"] == pytest.approx(float(expected), rel=1e-5)
+
+
+def _plain_images(model: CLIP, dataset: CaptionDataset) -> np.ndarray:
+    from utils.images import eval_transform, read_image
+
+    return np.stack([eval_transform(read_image(item.path), model.preprocessing) for item in dataset])
+
+
+@pytest.mark.parametrize("keep_best", [True, False])
+def test_defect_8_the_best_epoch_is_chosen_on_validation_recall(
+    model, dataset, tmp_path, monkeypatch, keep_best
+):
+    from utils.training import run as run_module
+
+    recalls, seen = iter((0.2, 0.5, 0.5, 0.1, 0.9)), []
+
+    def fake(model: CLIP, data: CaptionDataset, *_: object) -> dict[str, float]:
+        assert data is dataset
+        seen.append(parameters(model))
+        return {"validation_loss": 1.0, "validation_recall": next(recalls)}
+
+    monkeypatch.setattr(run_module, "validate", fake)
+    settings = replace(SETTINGS, epochs=10, patience=2, keep_best=keep_best, keep_last=1)
+    result = train(model, dataset, dataset, settings, tmp_path / "run")
+    # Two epochs without gain after the second; of equal recalls the earlier one stays.
+    assert len(seen) == 4 and result.exported_step == (4 if keep_best else 8)
+    wanted = seen[1] if keep_best else seen[3]
+    assert all(np.array_equal(x, y) for x, y in zip(wanted, parameters(result.model), strict=True))
+    assert {path.name for path in (tmp_path / "run" / "checkpoints").iterdir()} == {"4", "8"}
+
+
+def test_defect_8_training_never_opens_a_test_image(model, tmp_path):
+    splits = ["train"] * 8 + ["val"] * 2 + ["test"] * 2
+    items = [replace(item, split=split) for item, split in zip(colours(tmp_path, 12), splits, strict=True)]
+    for item in items[10:]:
+        item.path.unlink()
+    data = CaptionDataset(items, "colours")
+    settings = replace(SETTINGS, keep_best=True)
+    assert train(model, data.split("train"), data.split("val"), settings, tmp_path / "run").exported_step

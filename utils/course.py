@@ -19,13 +19,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from utils.files import write_whole
+
 METRIC_MIME = "application/vnd.clip-course.metric+json"
 WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
 STAMP = "course_stamp"
-QUIET_KERNEL = ["--IPKernelApp.log_level=ERROR"]  # a local kernel need not warn of its unencrypted port
+# A local kernel need not warn of its unencrypted port, nor trace how it was stopped; errors of cells come as ever.
+QUIET_KERNEL = ["--IPKernelApp.log_level=CRITICAL"]
 
 EXPECTED_TIME = {
-    "miniature": "5 to 6 minutes on two cores, without a network.",
+    "miniature": "about 5 minutes on two cores, without a network.",
     "rsicd_cpu": "10 to 20 minutes on two cores.",
     "rsicd": "for one GPU.",
     "colab_tpu": "for a TPU.",
@@ -67,6 +70,20 @@ def find_root() -> Path:
         if (folder / "nbs" / "profiles").is_dir():
             return folder
     raise CourseError(f"{here} is not inside the course; change into the folder that holds nbs/ and utils/.")
+
+
+def output_folder(path: str) -> Path:
+    """Where results go: as the parameter says, and on Colab with Drive mounted, into the Drive.
+
+    What lies there outlives the machine, so a training goes on after a disconnect.
+
+    Args:
+        path: The parameter OUTPUT_DIR, or a file below it; an absolute path is taken as it is.
+    """
+    drive = Path("/content/drive/MyDrive")
+    if "COLAB_RELEASE_TAG" in os.environ and drive.is_dir():
+        return drive / "clip-earth-course" / path
+    return Path(path)
 
 
 def record(**metrics: float) -> None:
@@ -187,14 +204,40 @@ def run_course(
         )
     if fresh:
         shutil.rmtree(output_dir, ignore_errors=True)
+    outcomes = run_in_order(root, chosen, parameters, output_dir, keep=not only)
+    _write_reports(output_dir, profile, outcomes)
+    return outcomes
+
+
+def run_in_order(
+    root: Path,
+    notebooks: Iterable[Path],
+    parameters: dict[str, dict[str, Any]],
+    output_dir: Path,
+    keep: bool = True,
+    inputs: Iterable[Path] = (),
+) -> list[Outcome]:
+    """Executes notebooks of which each may use what those before it left; says how each of them ended.
+
+    Args:
+        root: Top of the checkout.
+        notebooks: What to execute, in this order.
+        parameters: What each is given, by its stem.
+        output_dir: Receives the executed copies and pages.
+        keep: Keep the finished notebooks at the beginning whose source, package, parameters and inputs are
+            what they were.
+        inputs: Files that the notebooks read, whose content has a say in what they give.
+
+    Returns:
+        One outcome a notebook; the first failure is the last.
+    """
     output_dir.mkdir(parents=True, exist_ok=True)
     # What one notebook has compiled the next one reads back.
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(root / "runs" / "compiled"))
-    keep = not only
     outcomes = []
-    for path in chosen:
-        stamp = _stamp(root, path, parameters[path.stem])
-        keep = keep and _finished_stamp(output_dir / path.name) == stamp
+    for path in notebooks:
+        stamp = stamp_of(root, path, parameters[path.stem], inputs)
+        keep = keep and finished_stamp(output_dir / path.name) == stamp
         if keep:
             outcomes.append(Outcome(path.stem, "kept"))
         else:
@@ -202,7 +245,6 @@ def run_course(
         _print_outcome(outcomes[-1])
         if outcomes[-1].status == "failed":
             break
-    _write_reports(output_dir, profile, outcomes)
     return outcomes
 
 
@@ -210,6 +252,7 @@ def run_notebook(path: Path, output_dir: Path, parameters: dict[str, Any], stamp
     """Executes one notebook in a kernel of its own; the executed copy is kept whatever happens."""
     import nbformat
     import papermill
+    from nbclient.exceptions import DeadKernelError
 
     output = output_dir / path.name
     _forget(output)
@@ -227,6 +270,8 @@ def run_notebook(path: Path, output_dir: Path, parameters: dict[str, Any], stamp
         )
     except papermill.PapermillExecutionError as failure:
         error = _describe_failure(failure)
+    except DeadKernelError:
+        error = "its kernel died: most often there is not enough memory; a smaller BATCH_SIZE needs less."
     seconds = time.perf_counter() - start
     notebook = nbformat.read(output, as_version=4)
     drop_widgets(notebook)
@@ -278,19 +323,24 @@ def read_metrics(path: Path) -> dict[str, float]:
     return metrics
 
 
-def _stamp(root: Path, path: Path, parameters: dict[str, Any]) -> str:
-    """What an execution depends on: the notebook's source, the package, the parameters."""
+def stamp_of(root: Path, path: Path, parameters: dict[str, Any], inputs: Iterable[Path] = ()) -> str:
+    """What an execution depends on: the notebook's source, the package, the parameters, the files it reads."""
     import nbformat
 
     digest = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode())
     for cell in nbformat.read(path, as_version=4).cells:
         digest.update(cell.source.encode())
-    for module in sorted((root / "utils").glob("*.py")):
-        digest.update(module.read_bytes())
+    package = root / "utils"
+    for module in sorted(package.rglob("*.py")):
+        if module.relative_to(package).parts[0] != "sweep":  # it runs notebooks; none of them reads it
+            digest.update(module.read_bytes())
+    for file in inputs:
+        digest.update(file.read_bytes())
     return digest.hexdigest()[:16]
 
 
-def _finished_stamp(output: Path) -> str | None:
+def finished_stamp(output: Path) -> str | None:
+    """The stamp of an executed notebook; None if it is not there or did not finish."""
     import nbformat
 
     if not output.is_file():
@@ -315,7 +365,7 @@ def _write_html(notebook: Any, path: Path) -> None:
     from nbconvert import HTMLExporter
 
     page, _ = HTMLExporter().from_notebook_node(notebook, resources={"metadata": {"name": path.stem}})
-    _write_text(path, page)
+    write_whole(path, page)
 
 
 # --- reports -------------------------------------------------------------------------------------------------
@@ -327,12 +377,12 @@ def _write_reports(output_dir: Path, profile: str, outcomes: list[Outcome]) -> N
         for path in sorted(output_dir.glob("[0-9][0-9]_*.ipynb"))
         if (values := read_metrics(path))
     }
-    _write_text(output_dir / "metrics.json", json.dumps(metrics, indent=2) + "\n")
+    write_whole(output_dir / "metrics.json", json.dumps(metrics, indent=2) + "\n")
     lines = [f"# The course, profile {profile}", "", "| notebook | status | seconds |", "|---|---|---|"]
     lines += [f"| [{o.stem}]({o.stem}.html) | {o.status} | {o.seconds:.0f} |" for o in outcomes]
     if table := zero_shot_table(metrics):
         lines += ["", "## Zero-shot, test split", "", table]
-    _write_text(output_dir / "summary.md", "\n".join(lines) + "\n")
+    write_whole(output_dir / "summary.md", "\n".join(lines) + "\n")
 
 
 def zero_shot_table(metrics: dict[str, dict[str, float]]) -> str:
@@ -354,21 +404,30 @@ def _print_outcome(outcome: Outcome) -> None:
         print(outcome.error, flush=True)
 
 
-def _write_text(path: Path, text: str) -> None:
-    temporary = path.with_name(path.name + ".partial")
-    temporary.write_text(text)
-    temporary.replace(path)
+def parse_overrides(assignments: Iterable[str], data_dir: str = "", model: str = "") -> dict[str, Any]:
+    """Reads the parameters that a command line sets.
 
+    Args:
+        assignments: NAME=VALUE each, the value as YAML.
+        data_dir: For the parameter DATA_DIR; empty sets none.
+        model: For the parameter MODEL; empty sets none.
 
-def _parse_overrides(assignments: list[str]) -> dict[str, Any]:
+    Raises:
+        CourseError: If an assignment is none.
+    """
     import yaml
 
-    overrides = {}
+    overrides: dict[str, Any] = {}
     for assignment in assignments:
         name, separator, value = assignment.partition("=")
         if not separator:
             raise CourseError(f"{assignment!r} sets nothing; write NAME=VALUE, for example EPOCHS=3.")
         overrides[name] = yaml.safe_load(value)
+    # Notebooks run in nbs/, so a folder given relative to here must become absolute.
+    if data_dir:
+        overrides["DATA_DIR"] = str(Path(data_dir).resolve())
+    if model:
+        overrides["MODEL"] = str(Path(model).resolve()) if Path(model).is_dir() else model
     return overrides
 
 
@@ -394,13 +453,7 @@ def main(argv: list[str] | None = None) -> int:
         if arguments.refresh:
             refresh_notebooks(root)
             return 0
-        overrides = _parse_overrides(arguments.set)
-        # Notebooks run in nbs/, so a folder given relative to here must become absolute.
-        if arguments.data_dir:
-            overrides["DATA_DIR"] = str(Path(arguments.data_dir).resolve())
-        if arguments.model:
-            folder = Path(arguments.model)
-            overrides["MODEL"] = str(folder.resolve()) if folder.is_dir() else arguments.model
+        overrides = parse_overrides(arguments.set, arguments.data_dir, arguments.model)
         start = time.perf_counter()
         print(
             f"Running the course, profile {arguments.profile}: {EXPECTED_TIME.get(arguments.profile, '')}",

@@ -27,7 +27,11 @@ if TYPE_CHECKING:
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
-AUGMENTATIONS = ("none", "aerial")
+AUGMENTATIONS = ("none", "published", "aerial")
+CAPTION_CHOICES = ("one", "all")
+
+# The published training cut this many pixels out of RSICD's 224.
+PUBLISHED_CROP, PUBLISHED_SIZE = 179, 224
 
 
 class ImageError(ValueError):
@@ -125,9 +129,9 @@ def train_transform(
 ) -> np.ndarray:
     """Applies one random draw of an augmentation, then normalises.
 
-    ``none`` is the evaluation transform. ``aerial`` keeps what stays true from above: a crop of 80 to 100 % of
-    the area, both flips, quarter turns (a picture taken from above has no up), and a jitter of brightness,
-    contrast and saturation by up to 20 %.
+    ``none`` is the evaluation transform. ``published`` is CLIP-rsicd's, see `published_view`. ``aerial`` keeps
+    what stays true from above: a crop of 80 to 100 % of the area, both flips, quarter turns (a picture taken
+    from above has no up), and a jitter of brightness, contrast and saturation by up to 20 %.
 
     Args:
         image: An RGB picture of any size.
@@ -144,6 +148,9 @@ def train_transform(
     from torchvision.transforms.v2 import functional
 
     pixels = image_to_tensor(image)
+    if augmentation == "published":
+        draw = draw_published(pixels.shape[1], pixels.shape[2], generator)
+        return normalize(published_view(pixels, draw, preprocessing.image_size), preprocessing)
     top, left, height, width = _random_crop_box(pixels.shape[1], pixels.shape[2], (0.8, 1.0), generator)
     size = [preprocessing.image_size] * 2
     pixels = functional.resized_crop(
@@ -176,6 +183,74 @@ def _random_crop_box(
     top = int(generator.integers(height - box_height + 1))
     left = int(generator.integers(width - box_width + 1))
     return top, left, box_height, box_width
+
+
+@dataclass(frozen=True)
+class PublishedDraw:
+    """One draw of the published augmentation's parameters.
+
+    Attributes:
+        first_crop: Top, left, height, width in pixels of the picture.
+        flips: Whether to mirror left and right, and top and bottom.
+        second_crop: Top, left, height, width in pixels of the first crop.
+    """
+
+    first_crop: tuple[int, int, int, int]
+    flips: tuple[bool, bool]
+    second_crop: tuple[int, int, int, int]
+
+
+def draw_published(height: int, width: int, generator: np.random.Generator) -> PublishedDraw:
+    """Draws the parameters of `published_view` for a picture of a size in pixels, as torchvision's classes do.
+
+    A picture smaller than RSICD's 224 is cut in proportion, as far as its shorter side goes.
+    """
+    side = min(PUBLISHED_CROP, max(1, round(min(height, width) * PUBLISHED_CROP / PUBLISHED_SIZE)))
+    top, left = (int(generator.integers(length - side + 1)) for length in (height, width))
+    flips = (bool(generator.random() < 0.5), bool(generator.random() < 0.5))
+    return PublishedDraw((top, left, side, side), flips, _published_second_crop(side, generator))
+
+
+def _published_second_crop(side: int, generator: np.random.Generator) -> tuple[int, int, int, int]:
+    """RandomResizedCrop's box for scale (0.8, 1.2) and ratio (1, 1) in a square.
+
+    A scale above 1 does not fit: torchvision draws anew, ten times, and then takes the whole.
+    """
+    for _ in range(10):
+        drawn = round(np.sqrt(side * side * generator.uniform(0.8, 1.2)))
+        if drawn <= side:
+            top, left = (int(value) for value in generator.integers(side - drawn + 1, size=2))
+            return top, left, drawn, drawn
+    return 0, 0, side, side
+
+
+def published_view(pixels: torch.Tensor, draw: PublishedDraw, image_size: int) -> torch.Tensor:
+    """What CLIP-rsicd's training saw of a picture.
+
+    The published list is RandomCrop(179), ColorJitter(), RandomHorizontalFlip(0.5), RandomVerticalFlip(0.5),
+    RandomResizedCrop(179, scale=(0.8, 1.2), ratio=(1, 1)), Resize(224, bicubic), CenterCrop(224). Three parts of
+    it are dead: ColorJitter without arguments changes nothing, no scale above 1 can happen, and the centre crop
+    finds a square of its own size. Together the crops show 58 % of an RSICD picture, never all of it.
+
+    Args:
+        pixels: (3, height, width) uint8.
+        draw: The parameters.
+        image_size: Height and width that the model expects, 224 where the list was written.
+
+    Returns:
+        (3, image_size, image_size) uint8.
+    """
+    from torchvision.transforms import InterpolationMode
+    from torchvision.transforms.v2 import functional
+
+    pixels = functional.crop(pixels, *draw.first_crop)
+    if draw.flips[0]:
+        pixels = functional.horizontal_flip(pixels)
+    if draw.flips[1]:
+        pixels = functional.vertical_flip(pixels)
+    side = draw.first_crop[2]
+    pixels = functional.resized_crop(pixels, *draw.second_crop, size=[side, side], antialias=True)
+    return functional.resize(pixels, [image_size], interpolation=InterpolationMode.BICUBIC, antialias=True)
 
 
 def normalize(pixels: torch.Tensor, preprocessing: ImagePreprocessing) -> np.ndarray:
@@ -213,21 +288,25 @@ def train_batches(
     epochs: int,
     seed: int,
     augmentation: str = "aerial",
+    captions: str = "one",
     workers: int = 2,
 ) -> grain.DatasetIterator:
-    """Builds the training stream: one caption drawn for each image at each visit.
+    """Builds the training stream: one caption drawn for each image at each visit, or each caption in turn.
 
-    Every epoch is a new permutation of the images, cut to whole batches. The iterator's ``get_state`` and
+    Every epoch is a new permutation of the records, cut to whole batches. The iterator's ``get_state`` and
     ``set_state`` make it resumable.
 
     Args:
         dataset: Images, each with at least one caption.
         preprocessing: Size, mean and deviation that the model expects.
         tokenize: Turns texts into token ids, (texts, length) int32.
-        batch_size: Images in a batch.
-        epochs: Passes over the data set.
+        batch_size: Pairs in a batch.
+        epochs: Passes over the records.
         seed: Governs the order, the augmentation and the captions drawn.
         augmentation: One of `AUGMENTATIONS`.
+        captions: ``one``: a record is an image, and one of its captions is drawn at each visit. ``all``: a
+            record is an image with one of its captions, so an image comes once for each caption in an epoch,
+            repeated captions included, as published.
         workers: Threads that decode and transform.
 
     Returns:
@@ -240,26 +319,39 @@ def train_batches(
     """
     import grain
 
-    _check_train_arguments(dataset, batch_size, epochs, augmentation)
+    _check_train_arguments(dataset, batch_size, epochs, augmentation, captions)
     texts, caption_sets = caption_table(dataset)
     position = {text: number for number, text in enumerate(texts)}
     tokens = tokenize(texts)
+    # Every record knows its own caption: images may have different numbers of them.
+    pairs = [(index, caption) for index, item in enumerate(dataset) for caption in item.captions]
 
-    def load(index: int, generator: np.random.Generator) -> dict[str, Any]:
+    def load(record: int, generator: np.random.Generator) -> dict[str, Any]:
+        index, caption = pairs[int(record)] if captions == "all" else (record, None)
         item = dataset[int(index)]
-        caption_id = position[generator.choice(item.captions)]
+        caption_id = position[caption if caption is not None else generator.choice(item.captions)]
         return {
             "images": train_transform(read_image(item.path), preprocessing, augmentation, generator),
             "tokens": tokens[caption_id],
             "caption_ids": np.int32(caption_id),
             "caption_sets": caption_sets[index],
-            "index": index,
+            "index": np.int64(index),
         }
 
-    whole_batches = len(dataset) // batch_size * batch_size
-    records = grain.MapDataset.range(len(dataset)).seed(seed).shuffle()[:whole_batches]
+    count = _records(dataset, captions)
+    whole_batches = count // batch_size * batch_size
+    records = grain.MapDataset.range(count).seed(seed).shuffle()[:whole_batches]
     stream = records.repeat(epochs).random_map(load).to_iter_dataset(_read_options(workers, batch_size))
     return iter(stream.batch(batch_size, drop_remainder=True))
+
+
+def steps_per_epoch(dataset: CaptionDataset, batch_size: int, captions: str = "one") -> int:
+    """Whole batches in one pass over the records of `train_batches`."""
+    return _records(dataset, captions) // batch_size
+
+
+def _records(dataset: CaptionDataset, captions: str) -> int:
+    return sum(len(item.captions) for item in dataset) if captions == "all" else len(dataset)
 
 
 def eval_batches(
@@ -299,18 +391,23 @@ def _read_options(workers: int, batch_size: int) -> grain.ReadOptions:
     return grain.ReadOptions(num_threads=workers, prefetch_buffer_size=2 * batch_size)
 
 
-def _check_train_arguments(dataset: CaptionDataset, batch_size: int, epochs: int, augmentation: str) -> None:
+def _check_train_arguments(
+    dataset: CaptionDataset, batch_size: int, epochs: int, augmentation: str, captions: str
+) -> None:
     if augmentation not in AUGMENTATIONS:
         raise ValueError(f"The augmentation {augmentation!r} is none of {', '.join(AUGMENTATIONS)}.")
-    if not 1 <= batch_size <= len(dataset):
-        raise ValueError(
-            f"A batch of {batch_size} images cannot be drawn from {len(dataset)}; "
-            "choose a batch size between 1 and the number of images."
-        )
-    if epochs < 1:
-        raise ValueError(f"Training needs at least one epoch, not {epochs}.")
+    if captions not in CAPTION_CHOICES:
+        raise ValueError(f"The choice of captions {captions!r} is none of {', '.join(CAPTION_CHOICES)}.")
     bare = [item.name for item in dataset if not item.captions]
     if bare:
         raise ValueError(
             f"{len(bare)} images have no caption to train on, the first is {bare[0]}; leave them out."
         )
+    records, kind = _records(dataset, captions), "pairs" if captions == "all" else "images"
+    if not 1 <= batch_size <= records:
+        raise ValueError(
+            f"A batch of {batch_size} {kind} cannot be drawn from {records}; "
+            f"choose a batch size between 1 and the number of {kind}."
+        )
+    if epochs < 1:
+        raise ValueError(f"Training needs at least one epoch, not {epochs}.")

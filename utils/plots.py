@@ -310,12 +310,60 @@ def loss_curves(
 
 
 @styled
+def compared_losses(
+    histories: dict[str, Sequence[dict[str, float]]], titles: tuple[str, str], width: float = 11.0
+) -> Figure:
+    """Training losses in the left panel and validation losses in the right one, a curve a run, one scale.
+
+    Args:
+        histories: By the name of the run, its rows with ``step``, ``loss`` and, at the end of an epoch,
+            ``validation_loss``, in nats.
+        titles: Of the two panels.
+        width: In inches.
+    """
+    figure, axes = new_figure(width, 3.6, 1, 2, sharey=True)
+    for axis, title, column in zip(axes, titles, ("loss", "validation_loss"), strict=True):
+        looks = zip((GREY, BLUE, ORANGE, GREEN), (":", "--", "-", "-."), strict=True)
+        for (name, history), (color, style) in zip(histories.items(), looks, strict=False):
+            rows = [row for row in history if "validation_loss" in row]
+            # Single batches scatter; the mean over an epoch is what compares with the validation loss.
+            ends = [row["step"] for row in rows]
+            starts = [0, *ends[:-1]]
+            values = [row[column] for row in rows]
+            if column == "loss":
+                values = [
+                    np.mean([row["loss"] for row in history if start < row["step"] <= end])
+                    for start, end in zip(starts, ends, strict=True)
+                ]
+            axis.plot(ends, values, color=color, linestyle=style, linewidth=2, label=name)
+        axis.set_title(title)
+        axis.set_xlabel("step")
+    axes[0].set_ylabel("contrastive loss (nats)")
+    axes[1].legend(loc="upper left", bbox_to_anchor=(1, 1))
+    return figure
+
+
+@styled
 def line(x: Sequence[float], y: Sequence[float], x_label: str, y_label: str, width: float = 6.5) -> Figure:
     """One plain curve, with a mark at each point where there are few."""
     figure, axis = new_figure(width, 2.8)
     axis.plot(x, y, color=BLUE, marker="o" if len(x) < 20 else None)
     axis.set_xlabel(x_label)
     axis.set_ylabel(y_label)
+    return figure
+
+
+@styled
+def cumulative(series: dict[str, Sequence[float]], x_label: str, y_label: str, width: float = 6.5) -> Figure:
+    """For each series the share of its values that lie at or below x: steep where many are alike."""
+    figure, axis = new_figure(width, 2.8)
+    looks = zip((BLUE, ORANGE, GREEN, GREY), ("-", "--", "-.", ":"), strict=True)
+    for (name, values), (color, style) in zip(series.items(), looks, strict=False):
+        axis.ecdf(values, color=color, linestyle=style, linewidth=1.8, label=name)
+    axis.set_xlabel(x_label)
+    axis.set_ylabel(y_label)
+    if len(series) > 1:
+        axis.legend(loc="upper left")
     return figure
 
 

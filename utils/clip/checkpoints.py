@@ -27,38 +27,6 @@ WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json")
 WEIGHT_FILES += ("pytorch_model.bin", "pytorch_model.bin.index.json")
 
 
-def find_folder(name_or_path: str | os.PathLike) -> Path:
-    """Finds a checkpoint folder on disk, or fetches it from the Hugging Face Hub.
-
-    Args:
-        name_or_path: A folder with ``config.json``, or a Hub name such as ``openai/clip-vit-base-patch32``.
-
-    Returns:
-        The folder, for a Hub name the one in the local cache.
-
-    Raises:
-        FileNotFoundError: If there is no such folder and nothing could be fetched.
-    """
-    folder = Path(name_or_path).expanduser()
-    if folder.is_dir():
-        return folder
-    import huggingface_hub
-
-    name = str(name_or_path)
-    try:
-        patterns = ["*.json", "*.txt", "model*.safetensors"]
-        snapshot = Path(huggingface_hub.snapshot_download(name, allow_patterns=patterns))
-        if not any((snapshot / file).is_file() for file in WEIGHT_FILES):
-            huggingface_hub.snapshot_download(name, allow_patterns=["pytorch_model*.bin*"])
-    except Exception as error:  # whatever the network, the Hub or its cache did, the way out is the same
-        raise FileNotFoundError(
-            f"{name!r} is no folder and could not be fetched from the Hugging Face Hub "
-            f"({type(error).__name__}); give a folder with config.json and model.safetensors, or a Hub name "
-            "such as 'openai/clip-vit-base-patch32' while there is a network."
-        ) from error
-    return snapshot
-
-
 def read_config(folder: Path) -> CLIPConfig:
     """Reads ``config.json``.
 

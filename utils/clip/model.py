@@ -23,8 +23,9 @@ import numpy as np
 from flax import nnx, traverse_util
 
 from utils.clip import checkpoints
-from utils.clip.transformer import Transformer, layer_norm, linear
+from utils.clip.transformer import Transformer, layer_norm, linear, normal
 from utils.clip.weight_names import ParameterPath, export_parameters, import_parameters
+from utils.files import find_checkpoint
 from utils.images import ImagePreprocessing
 
 if TYPE_CHECKING:
@@ -35,13 +36,20 @@ class VisionTower(nnx.Module):
     """The vision transformer: patches and a class token, of which the last is projected."""
 
     def __init__(
-        self, config: CLIPVisionConfig, projection_dim: int, deviation: float, *, dtype: Any, rngs: nnx.Rngs
+        self,
+        config: CLIPVisionConfig,
+        projection_dim: int,
+        deviation: float,
+        *,
+        dtype: Any,
+        rematerialize: bool = False,
+        rngs: nnx.Rngs,
     ) -> None:
         width, factor = config.hidden_size, config.initializer_factor
         self.image_size, self.patch_size = config.image_size, config.patch_size
         self.channels, self.dtype = config.num_channels, dtype
         positions = (self.image_size // self.patch_size) ** 2 + 1
-        start = nnx.initializers.normal(factor * config.initializer_range)
+        start = normal(factor * config.initializer_range)
         self.class_embedding = nnx.Param(factor * width**-0.5 * jax.random.normal(rngs.params(), (width,)))
         self.patch_embedding = linear(
             self.patch_size**2 * self.channels,
@@ -53,7 +61,9 @@ class VisionTower(nnx.Module):
         )
         self.position_embedding = nnx.Param(start(rngs.params(), (positions, width), jnp.float32))
         self.first_norm = layer_norm(config, dtype=dtype, rngs=rngs)
-        self.transformer = Transformer(config, causal=False, dtype=dtype, rngs=rngs)
+        self.transformer = Transformer(
+            config, causal=False, dtype=dtype, rematerialize=rematerialize, rngs=rngs
+        )
         self.last_norm = layer_norm(config, dtype=jnp.float32, rngs=rngs)
         self.projection = _projection(width, projection_dim, deviation, rngs)
 
@@ -86,16 +96,25 @@ class TextTower(nnx.Module):
     """The text transformer, causal, of which the end-of-text token is projected."""
 
     def __init__(
-        self, config: CLIPTextConfig, projection_dim: int, deviation: float, *, dtype: Any, rngs: nnx.Rngs
+        self,
+        config: CLIPTextConfig,
+        projection_dim: int,
+        deviation: float,
+        *,
+        dtype: Any,
+        rematerialize: bool = False,
+        rngs: nnx.Rngs,
     ) -> None:
         self.end_of_text, self.dtype = config.eos_token_id, dtype
-        start = nnx.initializers.normal(0.02 * config.initializer_factor)
+        start = normal(0.02 * config.initializer_factor)
         self.token_embedding = nnx.Embed(
             config.vocab_size, config.hidden_size, embedding_init=start, dtype=dtype, rngs=rngs
         )
         positions = (config.max_position_embeddings, config.hidden_size)
         self.position_embedding = nnx.Param(start(rngs.params(), positions, jnp.float32))
-        self.transformer = Transformer(config, causal=True, dtype=dtype, rngs=rngs)
+        self.transformer = Transformer(
+            config, causal=True, dtype=dtype, rematerialize=rematerialize, rngs=rngs
+        )
         self.last_norm = layer_norm(config, dtype=jnp.float32, rngs=rngs)
         self.projection = _projection(config.hidden_size, projection_dim, deviation, rngs)
 
@@ -130,7 +149,7 @@ def _projection(width: int, dim: int, deviation: float, rngs: nnx.Rngs) -> nnx.L
         width,
         dim,
         use_bias=False,
-        kernel_init=nnx.initializers.normal(deviation),
+        kernel_init=normal(deviation),
         dtype=jnp.float32,
         precision="highest",
         rngs=rngs,
@@ -202,6 +221,7 @@ class CLIP(nnx.Module):
             CLIP, is not applied.
         rngs: The source of the random weights, drawn as transformers draws them.
         dtype: What the transformers compute in, float32 or bfloat16.
+        rematerialize: Whether gradients compute activations anew instead of keeping them.
         tokenizer: The tokenizer that belongs to the text model.
         preprocessing: What the images are prepared by; CLIP's own at the model's image size by default.
     """
@@ -212,6 +232,7 @@ class CLIP(nnx.Module):
         *,
         rngs: nnx.Rngs,
         dtype: Any = jnp.float32,
+        rematerialize: bool = False,
         tokenizer: PreTrainedTokenizerBase | None = None,
         preprocessing: ImagePreprocessing | None = None,
     ) -> None:
@@ -224,6 +245,7 @@ class CLIP(nnx.Module):
                 config.projection_dim,
                 config.initializer_factor * part.hidden_size**-0.5,
                 dtype=dtype,
+                rematerialize=rematerialize,
                 rngs=rngs,
             )
             for tower, part in towers
@@ -266,6 +288,21 @@ class CLIP(nnx.Module):
         images, texts = self.encode_images(pixels), self.encode_texts(token_ids)
         return jnp.exp(self.logit_scale[...]) * jnp.matmul(images, texts.T, precision="highest")
 
+    def computing_with(self, dtype: Any = None, rematerialize: bool = False) -> CLIP:
+        """A model with the same parameters, shared until either is changed, that computes otherwise.
+
+        Args:
+            dtype: What the transformers compute in, float32 or bfloat16; None leaves it as it is.
+            rematerialize: Whether gradients compute activations anew instead of keeping them.
+        """
+        dtype = jnp.dtype(dtype or self.vision.dtype)
+        copy = nnx.eval_shape(
+            lambda: CLIP(self.config, rngs=nnx.Rngs(0), dtype=dtype, rematerialize=rematerialize)
+        )
+        copy.companions = self.companions
+        nnx.update(copy, nnx.state(self, nnx.Param))
+        return copy
+
     @classmethod
     def from_pretrained(cls, name_or_path: str | os.PathLike, dtype: Any = jnp.float32) -> CLIP:
         """Loads a checkpoint of transformers' ``CLIPModel``.
@@ -278,7 +315,7 @@ class CLIP(nnx.Module):
             FileNotFoundError: If there is no such checkpoint, or it lacks a file.
             ValueError: If its weights do not belong to its configuration.
         """
-        folder = checkpoints.find_folder(name_or_path)
+        folder = find_checkpoint(name_or_path)
         config = checkpoints.read_config(folder)
         tokenizer = checkpoints.read_tokenizer(folder, config.text_config.max_position_embeddings)
         preprocessing = checkpoints.read_preprocessing(folder, config.vision_config.image_size)

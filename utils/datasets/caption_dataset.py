@@ -4,6 +4,7 @@ A picture keeps all that is known of it in one record, so nothing that a data se
 caption to another picture.
 """
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -110,6 +111,20 @@ class CaptionDataset(Sequence[CaptionedImage]):
     def categories(self) -> tuple[str, ...]:
         """Sorted names of the categories that pictures have."""
         return tuple(sorted({item.category for item in self._items if item.category is not None}))
+
+    @property
+    def image_root(self) -> Path:
+        """The deepest folder that holds every picture.
+
+        Raises:
+            DatasetError: There is no picture, or no folder holds all (on two drives of Windows).
+        """
+        try:
+            return Path(os.path.commonpath([item.path.parent.absolute() for item in self._items]))
+        except ValueError as error:
+            raise DatasetError(
+                f"{self.name or 'this data set'}: no folder holds all its pictures ({error})"
+            ) from error
 
     def split(self, name: str) -> "CaptionDataset":
         """Return the pictures of one split; a split that is known but empty gives an empty data set.

@@ -39,12 +39,14 @@ class Annotation:
         captions: Zero, one or more captions, verbatim.
         split: Name of the split, or None where the file gives none.
         category: Name of the category, or None where the file gives none.
+        source: Name of the data set that the picture comes from, or None where the file gives none.
     """
 
     filename: str
     captions: tuple[str, ...] = ()
     split: str | None = None
     category: str | None = None
+    source: str | None = None
 
 
 def split_name(text: str | None) -> str | None:
@@ -88,7 +90,7 @@ def read_karpathy_json(path: Path) -> tuple[list[Annotation], str]:
 
 
 def read_jsonl(path: Path) -> list[Annotation]:
-    """Read one JSON object a line, with `filename` and `captions` (a list), `split` and `category` if known.
+    """Read one JSON object a line: `filename`, `captions` (a list), and `split`, `category`, `source` if known.
 
     Args:
         path: The JSONL file; blank lines are skipped.
@@ -230,7 +232,7 @@ def merge_repeated_names(annotations: Iterable[Annotation], path: Path) -> list[
         old = merged.setdefault(new.filename, new)
         if old is new:
             continue
-        for field in ("split", "category"):
+        for field in ("split", "category", "source"):
             first, second = getattr(old, field), getattr(new, field)
             if first and second and first != second:
                 raise DatasetError(
@@ -241,6 +243,7 @@ def merge_repeated_names(annotations: Iterable[Annotation], path: Path) -> list[
             captions=old.captions + new.captions,
             split=old.split or new.split,
             category=old.category or new.category,
+            source=old.source or new.source,
         )
     if not merged:
         raise DatasetError(f"{path}: no pictures are listed in this file")
@@ -253,7 +256,7 @@ def _annotation_of_entry(entry: object, where: str) -> Annotation:
         raise DatasetError(
             f"{where}: expected an object with 'filename' and captions, found {str(entry)[:60]!r}"
         )
-    for field in ("filename", "filepath", "split", "category"):
+    for field in ("filename", "filepath", "split", "category", "source"):
         if not isinstance(entry.get(field), str | None):
             raise DatasetError(f"{where}: '{field}' must be text, found {entry[field]!r}")
     sentences = entry.get("captions", entry.get("sentences"))
@@ -268,6 +271,7 @@ def _annotation_of_entry(entry: object, where: str) -> Annotation:
         captions=tuple(caption for caption in captions if caption.strip()),
         split=split_name(entry.get("split")),
         category=(entry.get("category") or "").strip() or None,
+        source=(entry.get("source") or "").strip() or None,
     )
 
 

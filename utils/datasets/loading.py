@@ -49,7 +49,8 @@ def load_dataset(
             Hugging Face Hub if `data_dir` is not given and no copy is in the data folder;
             "miniature": the rendered stand-in, made on first use;
             a .json in Karpathy's form, a .jsonl with `filename` and `captions`, or a .csv with `filename` and
-            `caption` (several rows of a file are several captions), each with `split` and `category` if known;
+            `caption` (several rows of a file are several captions), each with `split` and `category` if known
+            (so also what `utils.translation` writes);
             a folder with a folder for each category, with train, val and test above them or not.
         data_dir: For a name: the folder of the data set, or the one above it (`data_dir/RSICD`,
             `data_dir/UCM_captions`, `data_dir/Sydney_captions`, `data_dir/miniature`); by default `data` in
@@ -223,8 +224,7 @@ def _with_images(
     items, missing = [], []
     for entry in annotations:
         path = found.get(entry.filename)
-        item = CaptionedImage(
-            path or folder / entry.filename, entry.captions, entry.split, entry.category, name
-        )
+        place, source = path or folder / entry.filename, entry.source or name
+        item = CaptionedImage(place, entry.captions, entry.split, entry.category, source)
         (missing if path is None else items).append(item)
     return CaptionDataset(items, name, missing, splits)

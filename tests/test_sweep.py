@@ -1,0 +1,357 @@
+"""The sweep: rows as published, and running, resuming and failing on small notebooks that train nothing."""
+
+import csv
+import io
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+from PIL import Image
+
+from utils.course import CourseError, Outcome, parse_overrides
+from utils.evaluation import PUBLISHED_KS
+from utils.sweep import runs as runs_module
+from utils.sweep.__main__ import main
+from utils.sweep.rows import Row, load_common, load_rows, load_scale, run_parameters, training_parameters
+from utils.sweep.runs import Run, find_captions, run_sweep, shared_homes
+from utils.sweep.table import as_csv, as_markdown, make_line, make_table, read_table, write_table
+
+V1, V2 = "bs128x8-lr1e-4-imgaugs-textaugs", "bs128x8-lr5e-6-adam"
+
+# --- the rows as they are committed --------------------------------------------------------------------------
+
+
+def test_rows_and_figures_are_the_published_ones(root, shared):
+    text = (shared / "design" / "original.md").read_text()
+    found = re.findall(
+        r"^\| (\S+?)(?:/(ckpt-\d+))?(?: \([^|]*\))? \|((?: \d\.\d{3} \|){4})", text, re.MULTILINE
+    )
+    theirs = {
+        name: (checkpoint, [float(score) for score in scores.split("|")[:4]])
+        for name, checkpoint, scores in found
+    }
+    ours = {row.name: (row.checkpoint, [row.published[k] for k in PUBLISHED_KS]) for row in load_rows(root)}
+    assert len(ours) == 10 and ours == theirs
+    assert list(ours) == list(theirs)
+
+
+def test_every_row_file_has_figures_and_says_what_is_known(root):
+    published = load_common(root)["published"]
+    files = sorted((root / "nbs" / "profiles" / "sweep").glob("*.yaml"))
+    assert {file.stem for file in files} == {*published, "common"}
+    for file in files:
+        if file.stem != "common":
+            assert "# Known:" in file.read_text(), file.name
+
+
+@pytest.mark.parametrize("profile", ["miniature", "rsicd"])
+def test_notebooks_and_settings_accept_every_row(root, profile):
+    from utils.training import TrainingSettings
+
+    scale = load_scale(root, profile, {})
+    for row in load_rows(root):
+        given = run_parameters(root, scale, row, 1, root / "runs" / "sweep", "captions.jsonl")
+        assert given["04_finetune_clip"]["SEED"] == given["05_evaluate_zero_shot"]["SEED"] == 1
+        assert given["05_evaluate_zero_shot"]["PROMPT"] == "script"
+        if row.is_trained:
+            own = training_parameters(scale, row)
+            settings, names = own.pop("SETTINGS"), set(own) - {"CAPTIONS_FILE", "COMPARED_IMAGES"}
+            TrainingSettings(**{name.lower(): own[name] for name in names}, **settings)
+
+
+def test_rows_carry_what_is_documented(root):
+    scale = load_scale(root, "rsicd", {})
+    rows = {row.name: training_parameters(scale, row) for row in load_rows(root)}
+    assert rows[V1]["LEARNING_RATE"] == 1e-4 and rows[V1]["SETTINGS"]["optimizer"] == "adafactor"
+    assert rows[V2]["LEARNING_RATE"] == 5e-6 and rows[V2]["SETTINGS"]["optimizer"] == "adamw"
+    assert rows[V2]["SETTINGS"]["captions"] == "all" and rows[V2]["SETTINGS"]["loss"] == "plain"
+    assert rows["bs128x8-lr5e-5-wd02"]["WEIGHT_DECAY"] == 0.2 and rows[V1]["WEIGHT_DECAY"] == 0.1
+    assert {row["BATCH_SIZE"] for row in rows.values()} == {1024}
+    small = {row.name: training_parameters(load_scale(root, "miniature", {}), row) for row in load_rows(root)}
+    assert small[V2]["LEARNING_RATE"] == 6e-4 and small[V1]["LEARNING_RATE"] == 0.012
+    assert small[V1]["BATCH_SIZE"] == 40
+
+
+def test_rows_with_equal_settings_are_one_run(root):
+    homes = shared_homes(root, load_scale(root, "rsicd", {}))
+    textaugs = "bs128x8-lr5e-5-imgaugs-textaugs"
+    assert homes[f"{textaugs}-2"] == homes[f"{textaugs}-3"] == textaugs
+    assert homes["bs128x8-lr1e-4-imgaugs"] == "bs128x8-lr1e-4-augs"
+    assert len(set(homes.values())) == 7
+
+
+def test_the_command_line_replaces_only_the_settings_that_it_names(root):
+    overrides = parse_overrides(["SETTINGS={patience: 2}", "EPOCHS=3"])
+    own = training_parameters(load_scale(root, "miniature", overrides), load_rows(root, [V2])[0])
+    assert own["SETTINGS"]["patience"] == 2 and own["SETTINGS"]["optimizer"] == "adamw" and own["EPOCHS"] == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--rows", "nothing"], "There is no row nothing"),
+        (["--seeds", "one"], "SEEDS is 'one'"),
+        (["--profile", "rsicd_cpu"], "choose one of rsicd, miniature"),
+        (["--set", "EPOCS=1"], "EPOCS"),
+        (["--set", "PROMPT=shouted"], "There is no prompt 'shouted'"),
+        (["--set", "SEED=4"], "SEEDS="),
+        (["--set", "SETTINGS=4"], "SETTINGS is 4"),
+    ],
+)
+def test_what_cannot_work_is_one_sentence_before_anything_runs(words, sentence, root, monkeypatch, capsys):
+    monkeypatch.chdir(root)
+    assert main(words) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("make sweep: ") and sentence in error and error.count("\n") == 1
+
+
+def test_a_rate_that_yaml_reads_as_text_is_refused(small_sweep):
+    (small_sweep / "nbs" / "profiles" / "sweep" / "mine.yaml").write_text("LEARNING_RATE: 1e-4\n")
+    with pytest.raises(CourseError, match=r"1\.0e-4, with a point"):
+        load_rows(small_sweep)
+
+
+# --- the table -----------------------------------------------------------------------------------------------
+
+
+def scores(base: float, model: str = "finetuned", images: int = 300) -> dict[str, float]:
+    figures = {f"{model}_top{k}": base + k / 100 for k in PUBLISHED_KS}
+    return {**figures, f"{model}_split_names_top1": base, "test_images": images}
+
+
+def made_up() -> tuple[list[Row], dict[str, list[Run]]]:
+    rows = [
+        Row("baseline", {"EPOCHS": 0}, "", {1: 0.572, 3: 0.745, 5: 0.837, 10: 0.939}),
+        Row("good", {}, "ckpt-2", {1: 0.8, 3: 0.9, 5: 0.95, 10: 0.99}),
+        Row("mine", {}),
+        Row("bad", {}),
+    ]
+    return rows, {
+        "baseline": [Run(0, "ok", metrics=scores(0.4, "baseline"))],
+        "good": [Run(seed, "ok", metrics=scores(0.1 * (seed + 1))) for seed in range(3)],
+        "mine": [Run(0, "ok", metrics=scores(0.5, images=290)), Run(1, "failed", error="broke | here")],
+        "bad": [Run(0, "failed", error="cell 3: ValueError: no")],
+    }
+
+
+def test_mean_and_sample_deviation_are_over_the_seeds_that_worked():
+    rows, runs = made_up()
+    baseline, good, mine, bad = (make_line(row, runs[row.name], row.title) for row in rows)
+    assert good.mean[1] == pytest.approx(0.21) and good.deviation[1] == pytest.approx(0.1)
+    assert good.seeds == [0, 1, 2] and good.status == "ok" and good.split_names == pytest.approx(0.2)
+    assert baseline.mean[10] == pytest.approx(0.5) and baseline.deviation == {}
+    assert mine.status == "1 of 2 failed" and mine.mean[1] == 0.51 and mine.images == [290]
+    assert bad.status == "failed" and bad.mean == {} and "ValueError" in bad.note
+    assert "that of" not in good.note and "first" in make_line(rows[1], runs["good"], "first").note
+
+
+def test_a_table_says_how_it_was_measured_and_comes_back_as_it_was(root, tmp_path):
+    rows, runs = made_up()
+    evaluation = {"PROMPT": "script", "DATASET": "rsicd", "MODEL": "a/model", "IMAGES_PER_SPLIT": 48}
+    homes = {row.name: row.name for row in rows}
+    scale = load_scale(root, "rsicd", {"EPOCHS": 3, "DATA_DIR": "somewhere", "SETTINGS": {"patience": 2}})
+    table = make_table(scale, evaluation, rows, runs, homes)
+    assert table.caveat.endswith("Set by hand for every row: EPOCHS 3, patience 2.")
+    write_table(table, runs, tmp_path)
+    assert read_table(tmp_path / "table.json") == table
+    assert json.loads((tmp_path / "table.json").read_text())["runs"]["good"][2]["seed"] == 2
+
+    text = (tmp_path / "table.md").read_text()
+    assert text == as_markdown(table)
+    assert "| good/ckpt-2 | 3 | 300 | 0.210 ± 0.100 |" in text
+    assert "| 0.572 | 0.745 | 0.837 | 0.939 | ok |" in text and "broke \\| here" in text
+    assert "Aerial photograph of {category}" in text and "only 48 images" in text and "a/model" in text
+    widths = {len(re.findall(r"(?<!\\)\|", line)) for line in text.splitlines() if line.startswith("|")}
+    assert widths == {14}
+
+    lines = list(csv.DictReader(io.StringIO((tmp_path / "table.csv").read_text())))
+    assert as_csv(table).count("\n") == 5
+    assert float(lines[1]["mean_top1"]) == pytest.approx(0.21) and lines[1]["seeds"] == "0 1 2"
+    assert lines[3]["mean_top1"] == "" and lines[0]["published_top10"] == "0.939"
+
+
+# --- running, on notebooks that train nothing ----------------------------------------------------------------
+
+TRAIN = """
+from pathlib import Path
+assert RATE < 1, "too fast"
+from utils.course import record
+folder = Path("..") / OUTPUT_DIR / "finetuned" / "model"
+folder.mkdir(parents=True, exist_ok=True)
+words = len((Path("..") / CAPTIONS_FILE).read_text().split()) if CAPTIONS_FILE else 0
+(folder / "config.json").write_text(str(RATE + SEED / 100 + words))
+record(steps=1)
+"""
+EVALUATE = """
+from pathlib import Path
+from utils.course import record
+score = float((Path("..") / OUTPUT_DIR / "finetuned" / "model" / "config.json").read_text())
+figures = {f"{model}_top{k}": score for model in ("baseline", "finetuned") for k in (1, 3, 5, 10)}
+record(test_images=7, baseline_split_names_top1=score, finetuned_split_names_top1=score, **figures)
+"""
+TRANSLATE = """
+from pathlib import Path
+(Path("..") / OUTPUT_DIR).mkdir(parents=True, exist_ok=True)
+(Path("..") / OUTPUT_DIR / "backtranslated.jsonl").write_text("one two")
+"""
+COMMON = {
+    "training": {"RATE": 0.5, "EPOCHS": 2},
+    "evaluation": {"PROMPT": "script"},
+    "scales": {"miniature": {"caveat": "Nothing is trained.", "learning_rate_factor": 1}},
+    "published": {"baseline": {"scores": {1: 0.572}}, "first": {"checkpoint": "ckpt-1", "scores": {1: 0.8}}},
+}
+
+
+def write_stub(path: Path, code: str, parameters: str) -> None:
+    cells = [nbformat.v4.new_code_cell(parameters), nbformat.v4.new_code_cell(code)]
+    cells[0].metadata["tags"] = ["parameters"]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(notebook, path)
+
+
+@pytest.fixture
+def small_sweep(tmp_path, monkeypatch) -> Path:
+    """A checkout whose notebooks take two seconds and train nothing."""
+    folder = tmp_path / "nbs" / "profiles" / "sweep"
+    folder.mkdir(parents=True)
+    (tmp_path / "utils").mkdir()
+    shared = "DATASET: str = 'x'\nMODEL: str = 'x'\nOUTPUT_DIR: str = 'x'\nSEED: int = 0\nIMAGES_PER_SPLIT: int = 0"
+    training = f"{shared}\nEPOCHS: int = 1\nRATE: float = 0.1\nCAPTIONS_FILE: str = ''"
+    write_stub(tmp_path / "nbs" / "04_finetune_clip.ipynb", TRAIN, training)
+    write_stub(
+        tmp_path / "nbs" / "05_evaluate_zero_shot.ipynb", EVALUATE, f"{shared}\nPROMPT: str = 'script'"
+    )
+    profile = {"common": {"DATASET": "x", "MODEL": "start", "OUTPUT_DIR": "runs/miniature"}}
+    (folder.parent / "miniature.yaml").write_text(yaml.safe_dump(profile))
+    rows = {
+        "baseline": {"EPOCHS": 0},
+        "broken": {"RATE": 2.0},
+        "first": {"RATE": 0.25},
+        "texts": {"CAPTIONS_FILE": "backtranslated.jsonl"},
+        "twin": {"RATE": 0.25},
+    }
+    for name, content in {**rows, "common": COMMON}.items():
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump(content))
+
+    def save_untrained(root: Path, model: str, target: Path) -> str:
+        target.mkdir(parents=True)
+        (target / "config.json").write_text("0.125")
+        return ""
+
+    monkeypatch.setattr(runs_module, "_save_untrained", save_untrained)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def sweep(root: Path, names: list[str], seeds: list[int], **overrides) -> dict[str, list[Run]]:
+    return run_sweep(root, load_scale(root, "miniature", overrides), load_rows(root, names), seeds, len)
+
+
+def statuses(runs: dict[str, list[Run]]) -> dict[str, list[str]]:
+    return {name: [run.status for run in of_row] for name, of_row in runs.items()}
+
+
+def test_a_sweep_goes_past_a_failure_and_keeps_what_is_finished(small_sweep, capsys):
+    words = ["--rows", "first", "broken", "baseline", "twin", "--seeds", "0", "1"]
+    assert main(words) == 1
+    table = read_table(small_sweep / "runs" / "sweep" / "miniature" / "table.json")
+    baseline, first, broken, twin = table.lines  # in the order of the table: published rows, then one's own
+    assert (baseline.run, baseline.seeds, baseline.mean[1]) == ("baseline", [0], 0.125)
+    assert first.run == "first/ckpt-1" and first.mean[1] == pytest.approx(0.255)
+    assert first.deviation[1] == pytest.approx(0.01 / 2**0.5)
+    assert broken.status == "failed" and "AssertionError: too fast" in broken.note and "\n" not in broken.note
+    assert twin.mean == first.mean and "first/ckpt-1" in twin.note
+    assert "| broken | 0 | - |" in capsys.readouterr().out
+
+    again = sweep(small_sweep, ["first", "twin", "baseline"], [0, 1])
+    assert statuses(again) == {"baseline": ["kept"], "first": ["kept"] * 2, "twin": ["kept"] * 2}
+    assert statuses(sweep(small_sweep, ["first"], [0], IMAGES_PER_SPLIT=3)) == {"first": ["ok"]}
+    assert statuses(sweep(small_sweep, ["first"], [0])) == {"first": ["kept"]}, (
+        "the other settings took its place"
+    )
+
+
+def test_captions_come_from_the_notebook_and_their_content_counts(small_sweep):
+    runs = sweep(small_sweep, ["baseline", "texts"], [0])
+    assert statuses(runs) == {"baseline": ["ok"], "texts": ["failed"]}
+    assert "runs/miniature/backtranslated.jsonl is not there" in runs["texts"][0].error
+
+    write_stub(
+        small_sweep / "nbs" / "02_backtranslate_captions.ipynb", TRANSLATE, "OUTPUT_DIR: str = 'x'  # where"
+    )
+    (run,) = sweep(small_sweep, ["texts"], [0])["texts"]
+    assert (run.status, run.metrics["finetuned_top1"]) == ("ok", 2.5)
+    (small_sweep / "mine.jsonl").write_text("one two three")
+    (run,) = sweep(small_sweep, ["texts"], [0], CAPTIONS_FILE="mine.jsonl")["texts"]
+    assert (run.status, run.metrics["finetuned_top1"]) == ("ok", 3.5)
+    (run,) = sweep(small_sweep, ["texts"], [0], CAPTIONS_FILE="gone.jsonl")["texts"]
+    assert run.status == "failed" and "gone.jsonl" in run.error
+
+
+def fake_outcomes(monkeypatch, *endings: Outcome) -> list[list[str]]:
+    """Has notebooks end as told, and gives the list of what was asked for."""
+    asked = []
+
+    def run_in_order(root, notebooks, parameters, output_dir, **_):
+        asked.append([path.stem for path in notebooks])
+        return list(endings)
+
+    monkeypatch.setattr(runs_module, "run_in_order", run_in_order)
+    monkeypatch.setattr(runs_module, "read_metrics", lambda path: {})
+    return asked
+
+
+def test_the_untrained_row_is_evaluated_once_and_never_trained(small_sweep, monkeypatch):
+    asked = fake_outcomes(monkeypatch, Outcome("05_evaluate_zero_shot", "ok"))
+    assert len(sweep(small_sweep, ["baseline"], [3, 4], EPOCHS=5)["baseline"]) == 1
+    assert asked == [["05_evaluate_zero_shot"]]
+
+
+@pytest.mark.parametrize("kind", ["TrainingStopped", "KeyboardInterrupt"])
+def test_an_interrupted_notebook_ends_the_sweep_and_is_no_failure(small_sweep, monkeypatch, capsys, kind):
+    fake_outcomes(monkeypatch, Outcome("04_finetune_clip", "failed", error=f"cell 9: {kind}: stopped"))
+    assert main(["--rows", "first"]) == 130
+    assert "the same command goes on from there" in capsys.readouterr().err
+
+
+def test_a_training_whose_model_is_gone_is_run_again(small_sweep, monkeypatch):
+    notebook = small_sweep / "nbs" / "04_finetune_clip.ipynb"
+    fake_outcomes(monkeypatch, Outcome("04_finetune_clip", "ok"))
+    sweep(small_sweep, ["first"], [0])
+    home = small_sweep / "runs" / "sweep" / "miniature" / "first"
+    scale, (row,) = load_scale(small_sweep, "miniature", {}), load_rows(small_sweep, ["first"])
+    draft = run_parameters(small_sweep, scale, row, 0, home)
+    mark = runs_module.stamp_of(small_sweep, notebook, draft[notebook.stem])[:8]
+    executed = home / f"seed-0-{mark}" / notebook.name
+    executed.parent.mkdir(parents=True)
+    executed.write_bytes(notebook.read_bytes())
+    sweep(small_sweep, ["first"], [0])
+    assert not executed.exists()
+
+
+def test_captions_of_a_part_of_the_images_are_refused(small_sweep):
+    for number in range(3):
+        for folder in ("train", "test"):
+            picture = small_sweep / "pictures" / folder / "field" / f"{number}.png"
+            picture.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (8, 8)).save(picture)
+    captions = small_sweep / "runs" / "miniature" / "backtranslated.jsonl"
+    captions.parent.mkdir(parents=True)
+    lines = [{"filename": f"{n}.png", "captions": ["a field"], "split": "train"} for n in range(2)]
+    captions.write_text("\n".join(map(json.dumps, lines)))
+    pictures = str(small_sweep / "pictures")
+    with pytest.raises(CourseError, match="2 training images, and a run is to have 3"):
+        find_captions(small_sweep, load_scale(small_sweep, "miniature", {"DATASET": pictures}))
+    small = {"DATASET": pictures, "IMAGES_PER_SPLIT": 2}
+    assert find_captions(small_sweep, load_scale(small_sweep, "miniature", small)).endswith("lated.jsonl")
+
+
+def test_the_command_line_has_help():
+    done = subprocess.run([sys.executable, "-m", "utils.sweep", "--help"], capture_output=True, text=True)
+    assert done.returncode == 0 and "--seeds" in done.stdout

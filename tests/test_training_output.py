@@ -1,0 +1,200 @@
+"""What comes out of a run: the folder, its card, the history in three forms, and the way to the Hub."""
+
+import csv
+import importlib.util
+import re
+import struct
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+from training_world import SETTINGS, colours, same, tiny_model
+
+from utils.clip import CLIP
+from utils.training import TrainingResult, TrainingStopped, push_to_hub, train
+from utils.training.run import Run
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("tiny")
+
+
+@pytest.fixture(scope="module")
+def model(folder) -> CLIP:
+    # Its tokenizer knows little more than letters, so the labels of the snippet need many positions.
+    return tiny_model(folder, text={"max_position_embeddings": 48})
+
+
+@pytest.fixture(scope="module")
+def result(model, folder) -> TrainingResult:
+    dataset = colours(folder)
+    return train(model, dataset, dataset, SETTINGS, folder / "run")
+
+
+def events(folder) -> dict[str, dict[int, float]]:
+    """Reads TensorBoard's files as TensorBoard does: a start of a session at a step revokes what was from it on."""
+    from tensorboardX.proto.event_pb2 import Event, SessionLog
+
+    values: dict[str, dict[int, float]] = {}
+    for path in sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime_ns):
+        data, place = path.read_bytes(), 0
+        while place < len(data):
+            (length,) = struct.unpack_from("<Q", data, place)
+            event = Event.FromString(data[place + 12 : place + 12 + length])
+            place += 12 + length + 4  # eight bytes of length, and a checksum of each part
+            if event.session_log.status == SessionLog.START:
+                for curve in values.values():
+                    for step in [step for step in curve if step >= event.step]:
+                        del curve[step]
+            for value in event.summary.value:
+                values.setdefault(value.tag, {})[event.step] = value.simple_value
+    return values
+
+
+# --- history ----------------------------------------------------------------------------------------------
+
+
+def test_history_as_a_table(result):
+    with (result.model_dir.parent / "history.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["step"]) for row in rows] == [1, 2, 3, 4, 5, 6]
+    for name in ("loss", "learning_rate", "gradient_norm", "logit_scale", "seconds"):
+        assert [float(row[name]) for row in rows] == pytest.approx([row[name] for row in result.history])
+    assert [row["step"] for row in rows if row["validation_recall"]] == ["2", "4", "6"]
+
+
+def test_history_as_tensorboard_events(result):
+    curves = events(result.model_dir.parent / "tensorboard")
+    for name in ("loss", "validation_loss", "validation_recall", "learning_rate"):
+        expected = {row["step"]: row[name] for row in result.history if name in row}
+        assert curves[name] == pytest.approx(expected)
+
+
+def test_events_of_a_run_that_was_stopped_are_those_of_one_run(model, folder, result, tmp_path, monkeypatch):
+    dataset, save = colours(folder), Run.save
+
+    def fail(run: Run, checkpoints: object) -> None:
+        if run.step == 4:
+            raise MemoryError
+        save(run, checkpoints)
+
+    with monkeypatch.context() as patched, pytest.raises(MemoryError):
+        patched.setattr(Run, "save", fail)  # steps 3 and 4 are reported, and not saved
+        train(model, dataset, dataset, SETTINGS, tmp_path / "run")
+    train(model, dataset, dataset, SETTINGS, tmp_path / "run")
+    got, expected = (events(path / "tensorboard") for path in (tmp_path / "run", folder / "run"))
+    assert got["loss"] == expected["loss"] and got["validation_recall"] == expected["validation_recall"]
+    assert len(list((tmp_path / "run" / "tensorboard").iterdir())) == 2
+
+
+def test_reporters_that_are_not_installed_are_named_before_anything_is_done(
+    model, folder, tmp_path, monkeypatch
+):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name in ("wandb", "tensorboardX") else find(name)
+    )
+    dataset = colours(folder)
+    for settings, words in (
+        (replace(SETTINGS, wandb_project="course"), "pip install wandb.*wandb_project to None"),
+        (SETTINGS, "pip install tensorboardX.*tensorboard to False"),
+    ):
+        with pytest.raises(ModuleNotFoundError, match=words):
+            train(model, dataset, dataset, settings, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_weights_and_biases_offline(model, folder, tmp_path, monkeypatch):
+    pytest.importorskip("wandb", reason="wandb is not installed, and not a dependency")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    dataset = colours(folder)
+    train(model, dataset, dataset, replace(SETTINGS, wandb_project="course"), tmp_path / "run")
+    assert list((tmp_path / "run" / "wandb").glob("offline-run-*/*.wandb"))
+
+
+# --- the folder and its card ------------------------------------------------------------------------------
+
+
+def test_the_snippet_of_the_card_runs_and_is_the_model(result, tmp_path, monkeypatch, capsys):
+    card = (result.model_dir / "README.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
+    assert '"a photo of a {label}"' in code.replace('f"', '"') and "CLIPProcessor" in code
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model").symlink_to(result.model_dir)
+    Image.new("RGB", (40, 30), "green").save("stadium_1.jpg")
+    names: dict = {}
+    exec(code, names)
+    lines = capsys.readouterr().out.strip().splitlines()
+    assert [line[:16].strip() for line in lines] == [
+        "residential area", "playground", "stadium", "forest", "airport"
+    ]  # fmt: skip
+    inputs = names["inputs"]
+    ours = result.model.logits(
+        inputs["pixel_values"].permute(0, 2, 3, 1).numpy(), inputs["input_ids"].numpy()
+    )
+    theirs = names["model"](**inputs).logits_per_image
+    assert theirs.detach().numpy() == pytest.approx(np.asarray(ours), abs=1e-4)
+
+
+def test_the_card_says_what_was_done(result):
+    card = (result.model_dir / "README.md").read_text()
+    last = result.history[-1]
+    assert "colours" in card and "step 6 of 6" in card and f"{last['validation_recall']:.3f}" in card
+    for line in ("| learning_rate | 0.003 |", "| loss | multi_positive |", "| batch_size | 4 |", "seed 1"):
+        assert line in card
+    assert str(result.model_dir.parent) not in card and "87,601 parameters" in card
+    with Image.open(result.model_dir / "loss_curve.png") as curve:
+        assert curve.format == "PNG" and len(curve.convert("L").getcolors()) > 10
+
+
+def test_the_folder_is_the_model(result):
+    assert same(result.model, CLIP.from_pretrained(result.model_dir)) and result.exported_step == 6
+
+
+def test_a_run_that_stops_leaves_no_model(model, folder, tmp_path, monkeypatch):
+    def stop(run: Run) -> None:
+        raise TrainingStopped("stopped")
+
+    monkeypatch.setattr(Run, "advance", stop)
+    dataset = colours(folder)
+    with pytest.raises(TrainingStopped):
+        train(model, dataset, dataset, SETTINGS, tmp_path / "run")
+    assert not (tmp_path / "run" / "model").exists()
+
+
+# --- the Hub ----------------------------------------------------------------------------------------------
+
+
+def test_without_a_network_the_upload_is_one_sentence(result, monkeypatch):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(ConnectionError, match="'someone/clip' on the Hugging Face Hub") as refusal:
+        push_to_hub(result.model_dir, "someone/clip")
+    assert "\n" not in str(refusal.value) and "check the network" in str(refusal.value)
+
+
+def test_what_is_uploaded_is_the_folder_with_a_snippet_of_its_new_name(result, monkeypatch):
+    import huggingface_hub
+
+    calls = []
+
+    class Hub:
+        def __getattr__(self, name: str):
+            return lambda *arguments, **named: calls.append((name, arguments, named))
+
+    monkeypatch.setattr(huggingface_hub, "HfApi", Hub)
+    assert push_to_hub(result.model_dir, "someone/clip").endswith("/someone/clip")
+    made, folder, card = calls
+    assert made[0] == "create_repo" and made[2]["private"] and folder[2]["folder_path"] == result.model_dir
+    assert card[2]["path_or_fileobj"].count(b'from_pretrained("someone/clip")') == 2
+
+
+def test_an_upload_of_no_model_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="holds no model"):
+        push_to_hub(tmp_path, "someone/clip")

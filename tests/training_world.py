@@ -1,0 +1,171 @@
+"""A tiny model, a few coloured pictures, and processes of their own for what a test cannot do to itself."""
+
+import json
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from multiprocessing import forkserver
+from pathlib import Path
+
+import jax
+import numpy as np
+import optax
+from flax import nnx
+from PIL import Image
+from tiny_clip import tiny_config, write_checkpoint
+
+from utils.clip import CLIP
+from utils.datasets import CaptionDataset, CaptionedImage
+from utils.training import TrainingSettings, run, train
+
+COLORS = ("red", "green", "blue", "white", "black", "orange", "gray", "pink")
+SETTINGS = TrainingSettings(batch_size=4, epochs=3, learning_rate=3e-3, warmup_steps=2, seed=1)
+
+
+def tiny_model(folder: Path, **changes: dict) -> CLIP:
+    """A CLIP of a few thousand parameters, the same at every call."""
+    folder.mkdir(exist_ok=True)
+    write_checkpoint(folder, tiny_config(**changes))
+    return CLIP.from_pretrained(folder)
+
+
+def colours(folder: Path, count: int = 8) -> CaptionDataset:
+    """Pictures of one colour with some noise; every colour is described by two captions, or one, or three."""
+    folder.mkdir(exist_ok=True)
+    items = []
+    for number in range(count):
+        color = COLORS[number % len(COLORS)]
+        path = folder / f"{color}_{number}.png"
+        pixels = np.asarray(Image.new("RGB", (20, 20), color), np.int16)
+        noise = np.random.default_rng(number).integers(-9, 10, pixels.shape)
+        Image.fromarray(np.clip(pixels + noise, 0, 255).astype(np.uint8)).save(path)
+        captions = (color, f"{color} field", "a field")[: (2, 1, 3)[number % 3]]
+        items.append(CaptionedImage(path, captions, "train", color, "test"))
+    return CaptionDataset(items, "colours")
+
+
+def parameters(model: CLIP) -> list[np.ndarray]:
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(nnx.state(model, nnx.Param))]
+
+
+def same(first: CLIP, second: CLIP) -> bool:
+    pairs = zip(parameters(first), parameters(second), strict=True)
+    return all(np.array_equal(one, other) for one, other in pairs)
+
+
+# --- processes --------------------------------------------------------------------------------------------
+
+# A fork server has imported everything once; its children start at once and have devices of their own.
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["training_world", "torchvision.transforms.v2", "grain"])
+
+
+def child(function: Callable, *arguments: object, seconds: float = 120) -> int:
+    """Runs a function of this module in a process of its own and gives its exit code, -9 if it was killed."""
+    before = os.environ.get("PYTHONPATH")
+    # The server does not take over the path that it was told of, and would import nothing.
+    os.environ["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    forkserver.ensure_running()
+    os.environ.pop("PYTHONPATH") if before is None else os.environ.update(PYTHONPATH=before)
+    process = PROCESSES.Process(target=function, args=arguments)
+    process.start()
+    process.join(seconds)
+    if process.exitcode is None:
+        process.kill()
+        raise TimeoutError(f"{function.__name__} still ran after {seconds} seconds")
+    return process.exitcode
+
+
+def train_until_killed(folder: Path, output: Path, settings: TrainingSettings, moment: str) -> None:
+    """Trains, and kills itself at a moment; ``never`` lets it end."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    model, dataset = CLIP.from_pretrained(folder), colours(folder)
+    kind, _, number = moment.partition(" ")
+    if kind == "step":
+        _kill_after_step(int(number))
+    elif kind == "export":
+        CLIP.save_pretrained = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+    elif kind == "save":
+        threading.Thread(target=_kill_while_saving, args=(output, number), daemon=True).start()
+    train(model, dataset, dataset, settings, output)
+
+
+def _kill_after_step(step: int) -> None:
+    advance = run.Run.advance
+
+    def wrapped(it: run.Run) -> None:
+        advance(it)
+        if it.step == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    run.Run.advance = wrapped
+
+
+def _kill_while_saving(output: Path, step: str) -> None:
+    """Kills the process as soon as files of a checkpoint lie under its unfinished name."""
+    while True:
+        if any((output / "checkpoints").glob(f"{step}.orbax-checkpoint-tmp*/*/*")):
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(0.0005)
+
+
+def compare_meshes(folder: Path, report: Path) -> None:
+    """One device and eight simulated ones: loss, gradients and twenty steps; writes the greatest differences."""
+    jax.config.update("jax_num_cpu_devices", 8)
+    jax.config.update("jax_disable_most_optimizations", True)
+    from dataclasses import replace
+
+    from utils.training.parts import trained_filter
+    from utils.training.step import data_mesh, make_loss_and_gradients
+
+    settings = TrainingSettings(
+        batch_size=16, epochs=20, learning_rate=1e-3, warmup_steps=2, max_gradient_norm=1e9
+    )
+    model, dataset = CLIP.from_pretrained(folder), colours(folder, 16)
+    one, eight = (
+        run.Run(model, dataset, dataset, settings, mesh=data_mesh(devices))
+        for devices in (jax.devices()[:1], jax.devices())
+    )
+    batch = {name: value for name, value in next(one.batches).items() if name != "index"}
+    one.batches.set_state(eight.batches.get_state())
+    in_pieces = make_loss_and_gradients(
+        model, trained_filter(settings), replace(settings, micro_batch_size=8), eight.mesh
+    )
+    placed = jax.device_put(batch, eight.sharded)
+    loss, gradient = jax.jit(in_pieces)(eight.state["trained"], eight.state["frozen"], placed)
+    results = {"in_pieces": (float(loss), arrays(gradient))}
+    for name, it in (("one", one), ("eight", eight)):
+        it.advance()
+        # Without clipping Adam's mean is, after one step, the gradient itself by 1 - b1.
+        mean = optax.tree_utils.tree_get(it.state["optimizer"], "mu")
+        results[name] = (it.history[0]["loss"], [array / (1 - settings.b1) for array in arrays(mean)])
+    embeddings = [
+        np.asarray(nnx.jit(encode)(model, batch[name]))
+        for encode, name in ((CLIP.encode_images, "images"), (CLIP.encode_texts, "tokens"))
+    ]
+    np.savez(report.with_suffix(".npz"), *embeddings, batch["caption_ids"], batch["caption_sets"])
+    for it in (one, eight):
+        while not it.finished:
+            it.advance()
+    loss, expected = results.pop("one")
+    differences = {
+        name: {"loss": abs(other - loss), "gradients": difference(expected, got)}
+        for name, (other, got) in results.items()
+    }
+    about = {"devices": eight.mesh.size, "steps": one.step, "loss": loss}
+    about["largest"] = max(np.abs(array).max() for array in expected)
+    about["after"] = difference(parameters(one.model()), parameters(eight.model()))
+    about["moved"] = difference(parameters(one.model()), parameters(model))
+    report.write_text(json.dumps(about | differences, default=float))
+
+
+def arrays(tree: object) -> list[np.ndarray]:
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(tree)]
+
+
+def difference(first: list[np.ndarray], second: list[np.ndarray]) -> float:
+    return max(float(np.abs(x - y).max()) for x, y in zip(first, second, strict=True))

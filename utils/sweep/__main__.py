@@ -1,0 +1,70 @@
+"""The command line of the sweep: ``python -m utils.sweep --rows baseline bs128x8-lr5e-6-adam --seeds 0 1 2``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+
+from utils.course import CourseError, find_root, parse_overrides
+from utils.sweep.rows import EVALUATION, load_rows, load_scale, run_parameters
+from utils.sweep.runs import Run, run_sweep, shared_homes, sweep_folder
+from utils.sweep.table import as_markdown, describe_protocol, make_table, write_table
+
+INTERRUPTED = 130  # the exit status of what Ctrl-C ends
+
+
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m utils.sweep", description="Runs the published runs again."
+    )
+    parser.add_argument("--profile", default="miniature", help="miniature or rsicd")
+    parser.add_argument("--data-dir", default="", help="the folder that holds the data sets")
+    parser.add_argument("--model", default="", help="a CLIP checkpoint: a folder or a Hub name")
+    parser.add_argument("--rows", nargs="*", default=[], help="files of nbs/profiles/sweep/, without ending")
+    parser.add_argument("--seeds", nargs="*", default=["0", "1", "2"], help="one run of each row for each")
+    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="further parameters")
+    return parser.parse_args(argv)
+
+
+def _seeds(words: list[str]) -> list[int]:
+    if not words or not all(word.isdecimal() for word in words):
+        raise CourseError(f'SEEDS is {" ".join(words)!r}; write whole numbers, such as SEEDS="0 1 2".')
+    return list(dict.fromkeys(map(int, words)))
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the sweep; the exit status is 0 if every run worked, 1 if one failed, 2 if nothing could begin."""
+    arguments = _arguments(argv)
+    start = time.perf_counter()
+    try:
+        root, seeds = find_root(), _seeds(arguments.seeds)
+        overrides = parse_overrides(arguments.set, arguments.data_dir, arguments.model)
+        scale = load_scale(root, arguments.profile, overrides)
+        rows, homes = load_rows(root, arguments.rows), shared_homes(root, scale)
+        folder = sweep_folder(root, arguments.profile)
+        evaluation = run_parameters(root, scale, rows[0], seeds[0], folder)[EVALUATION]
+        describe_protocol(evaluation)  # a prompt that does not exist is refused before anything runs
+
+        def report(runs: dict[str, list[Run]]) -> None:
+            write_table(make_table(scale, evaluation, rows, runs, homes), runs, folder)
+
+        print(
+            f"{len(rows)} rows, seeds {' '.join(map(str, seeds))}, profile {arguments.profile}.", flush=True
+        )
+        runs = run_sweep(root, scale, rows, seeds, report)
+    except CourseError as error:
+        print(f"make sweep: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nStopped. What has finished is kept; the same command goes on from there.", file=sys.stderr)
+        return INTERRUPTED
+    print("\n" + as_markdown(make_table(scale, evaluation, rows, runs, homes)))
+    where = os.path.relpath(folder)
+    print(f"{time.perf_counter() - start:.0f} s. table.md, table.csv, table.json and every run: {where}")
+    return int(any(run.status == "failed" for row in runs.values() for run in row))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,217 @@
+"""What is run: the rows of the published table, and how each is brought to the scale of a profile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from utils.course import CourseError, course_notebooks, load_profile, resolve_parameters
+
+TRANSLATION, TRAINING, EVALUATION = "02_backtranslate_captions", "04_finetune_clip", "05_evaluate_zero_shot"
+COMMON = "common"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the published table, or one of your own.
+
+    Attributes:
+        name: Its file name without the ending.
+        parameters: How it differs from what is common, as parameters of the training notebook.
+        checkpoint: Which checkpoint was published; empty if none was.
+        published: The published score@k by k; empty for a row of your own.
+    """
+
+    name: str
+    parameters: dict[str, Any]
+    checkpoint: str = ""
+    published: dict[int, float] = field(default_factory=dict)
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether there is anything to train: the baseline has no epochs."""
+        return self.parameters.get("EPOCHS") != 0
+
+    @property
+    def needs_captions(self) -> bool:
+        """Whether it trains on back-translated captions."""
+        return bool(self.parameters.get("CAPTIONS_FILE"))
+
+    @property
+    def title(self) -> str:
+        """Its name as published, with the checkpoint."""
+        return f"{self.name}/{self.checkpoint}" if self.checkpoint else self.name
+
+
+def load_common(root: Path) -> dict[str, Any]:
+    """Reads what the rows share, the scales, and the published figures."""
+    return _read_yaml(_folder(root) / f"{COMMON}.yaml")
+
+
+def load_rows(root: Path, wanted: Iterable[str] = ()) -> list[Row]:
+    """Reads the rows: those of the published table in its order, then those of your own by name.
+
+    Args:
+        root: Top of the checkout.
+        wanted: Names of the rows to give; none gives all.
+
+    Raises:
+        CourseError: If a file cannot be read or a wanted row does not exist.
+    """
+    published = load_common(root)["published"]
+    files = {path.stem: path for path in sorted(_folder(root).glob("*.yaml")) if path.stem != COMMON}
+    order = [name for name in published if name in files]
+    rows = {}
+    for name in [*order, *(name for name in files if name not in published)]:
+        known = published.get(name, {})
+        rows[name] = Row(
+            name, _read_yaml(files[name]), known.get("checkpoint", ""), dict(known.get("scores", {}))
+        )
+    unknown = [name for name in wanted if name not in rows]
+    if unknown:
+        raise CourseError(f"There is no row {', '.join(unknown)}; choose of {', '.join(rows)}.")
+    chosen = set(wanted) or set(rows)
+    return [row for name, row in rows.items() if name in chosen]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What a sweep is run with, whatever the row.
+
+    Attributes:
+        profile: Name of the profile.
+        sections: Parameters of the profile, by notebook, with the evaluation's of the sweep.
+        training: What rows share as parameters of the training notebook, the profile's scale included.
+        learning_rate_factor: Published learning rates are multiplied by it.
+        caveat: What a reader of the table must know.
+        overrides: Values from the command line, but for SETTINGS, which is merged, and CAPTIONS_FILE.
+        settings: SETTINGS from the command line.
+        captions_file: CAPTIONS_FILE from the command line; it goes to the rows that want one.
+    """
+
+    profile: str
+    sections: dict[str, dict[str, Any]]
+    training: dict[str, Any]
+    learning_rate_factor: float
+    caveat: str
+    overrides: dict[str, Any]
+    settings: dict[str, Any]
+    captions_file: str
+
+    @property
+    def output_dir(self) -> str:
+        """Where the profile's own course leaves its files, from the top of the checkout."""
+        return self.sections["common"]["OUTPUT_DIR"]
+
+
+def load_scale(root: Path, profile: str, overrides: dict[str, Any]) -> Scale:
+    """Reads what a profile and the command line say.
+
+    Raises:
+        CourseError: If the sweep has no scale for the profile, or a value cannot be what it is.
+    """
+    common = load_common(root)
+    sections = {name: values or {} for name, values in load_profile(root, profile).items()}
+    scale = common["scales"].get(profile)
+    if scale is None:
+        raise CourseError(
+            f"The sweep has no scale for the profile {profile!r}; choose one of {', '.join(common['scales'])}."
+        )
+    overrides = dict(overrides)
+    for name in ("OUTPUT_DIR", "SEED"):
+        if name in overrides:
+            raise CourseError(f"The sweep sets {name} itself; leave it out, and name seeds with SEEDS=.")
+    settings = overrides.pop("SETTINGS", {})
+    if not isinstance(settings, dict):
+        raise CourseError(
+            f"SETTINGS is {settings!r}; it must be a mapping, as in SET=\"'SETTINGS={{patience: 2}}'\"."
+        )
+    captions_file = str(overrides.pop("CAPTIONS_FILE", ""))
+    evaluation = {**sections.get(EVALUATION, {}), **common["evaluation"]}
+    return Scale(
+        profile,
+        {**sections, EVALUATION: evaluation},
+        merge(common["training"], scale.get("training", {})),
+        float(scale["learning_rate_factor"]),
+        scale["caveat"],
+        overrides,
+        settings,
+        captions_file,
+    )
+
+
+def merge(*layers: dict[str, Any]) -> dict[str, Any]:
+    """Lays parameters over each other; of SETTINGS each layer replaces only what it names."""
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        settings = {**merged.get("SETTINGS", {}), **layer.get("SETTINGS", {})}
+        merged |= layer
+        merged["SETTINGS"] = settings
+    if not merged.get("SETTINGS"):
+        merged.pop("SETTINGS", None)
+    return merged
+
+
+def training_parameters(scale: Scale, row: Row) -> dict[str, Any]:
+    """What the training notebook is given for a row, but for its seed and its folders.
+
+    The order is: what is common, the profile's scale, the row, the command line.
+    """
+    own = dict(row.parameters)
+    if "LEARNING_RATE" in own:  # 120 x 5e-6 is 6e-4, without the dust of floating point
+        own["LEARNING_RATE"] = float(f"{own['LEARNING_RATE'] * scale.learning_rate_factor:.6g}")
+    merged = merge(scale.training, own, {"SETTINGS": scale.settings})
+    return {**merged, **{name: value for name, value in scale.overrides.items() if name in merged}}
+
+
+def run_parameters(
+    root: Path, scale: Scale, row: Row, seed: int, folder: Path, captions: str = ""
+) -> dict[str, dict[str, Any]]:
+    """What each notebook is given for one run.
+
+    Args:
+        root: Top of the checkout.
+        scale: As from `load_scale`.
+        row: The row.
+        seed: Governs the run.
+        folder: Receives what the run leaves.
+        captions: The file of back-translated captions, for a row that wants one.
+
+    Returns:
+        Parameters by notebook stem.
+
+    Raises:
+        CourseError: If no notebook has a parameter of the row or of the command line.
+    """
+    own = {**training_parameters(scale, row), "CAPTIONS_FILE": captions}
+    common = {
+        **scale.sections["common"],
+        "OUTPUT_DIR": folder.relative_to(root).as_posix(),
+        "SEED": seed,
+    }
+    sections = {**scale.sections, "common": common, TRAINING: own}
+    return resolve_parameters(course_notebooks(root), sections, scale.overrides)
+
+
+def _folder(root: Path) -> Path:
+    return root / "nbs" / "profiles" / "sweep"
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text()) or {}
+    except (OSError, yaml.YAMLError) as error:
+        raise CourseError(
+            f"{path} cannot be read as YAML: {' '.join(str(error).split())}; mend it."
+        ) from error
+    if not isinstance(content, dict):
+        raise CourseError(f"{path} holds no parameters; write NAME: value, one a line.")
+    if isinstance(content.get("LEARNING_RATE", 0.0), str):
+        raise CourseError(
+            f"{path}: LEARNING_RATE is the text {content['LEARNING_RATE']!r}; YAML wants 1.0e-4, with a point."
+        )
+    return content

@@ -1,0 +1,207 @@
+"""The model card of a run: what it was trained on and how, what it reached, and how to use it."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from utils import plots
+from utils.clip import CLIP
+from utils.files import write_whole
+from utils.training.history import Row
+from utils.training.settings import TrainingSettings
+
+if TYPE_CHECKING:
+    from utils.datasets import CaptionDataset
+
+CARD = """---
+library_name: transformers
+pipeline_tag: zero-shot-image-classification
+tags:
+- clip
+- remote-sensing
+---
+
+# A CLIP fine-tuned on {data}
+
+Made from the run itself: {pairs:,} image-caption pairs in {steps:,} steps. It is used like any CLIP of
+`transformers`: for zero-shot classification of pictures taken from above, and for finding them by words.
+
+## Use
+
+```python
+from PIL import Image
+from transformers import CLIPModel, CLIPProcessor
+
+model = CLIPModel.from_pretrained("{name}")
+processor = CLIPProcessor.from_pretrained("{name}")
+
+image = Image.open("stadium_1.jpg")
+labels = ["residential area", "playground", "stadium", "forest", "airport"]
+prompts = [f"a photo of a {{label}}" for label in labels]
+inputs = processor(text=prompts, images=image, return_tensors="pt", padding=True)
+probabilities = model(**inputs).logits_per_image.softmax(dim=1)[0]
+for label, probability in zip(labels, probabilities):
+    print(f"{{label:<20}} {{probability:.1%}}")
+```
+
+## Data
+
+| | images | captions | distinct captions |
+|---|---|---|---|
+{data_rows}
+
+The choice of the model and every figure below rest on these images; test images were not looked at.
+
+## Figures of the run
+
+| | |
+|---|---|
+{figure_rows}
+
+Protocol: validation pictures are resized and cropped at the centre, without augmentation. The validation loss compares
+each picture with its first caption in batches of {loss_batch}; guessing costs {chance:.2f} nats. The recall is the mean
+of recall@1, @5 and @10 from picture to text and from text to picture, over all validation pictures and their distinct
+captions; any caption of the picture, word for word, counts as found. Its interval is a bootstrap over the queries;
+what another seed of the training would change is not in it. One run, seed {seed}.
+
+![Training loss at each step and validation loss at the end of each epoch](loss_curve.png)
+
+## Settings
+
+| | |
+|---|---|
+{setting_rows}
+
+{parameters:,} parameters, pictures of {size} x {size} pixels.
+
+## Limits
+
+Measured on data like those it was trained on; how it does on other sensors, scales or regions has not been
+measured. The licences of the starting weights and of the data apply.
+"""
+
+
+def write_card(
+    model_dir: Path,
+    model: CLIP,
+    train_set: CaptionDataset,
+    validation_set: CaptionDataset,
+    settings: TrainingSettings,
+    history: list[Row],
+    exported_step: int,
+) -> None:
+    """Writes ``README.md`` and ``loss_curve.png`` beside a model's weights.
+
+    Args:
+        model_dir: The folder that transformers loads.
+        model: The model in it.
+        train_set: What it was trained on.
+        validation_set: What it was validated on.
+        settings: What governed the run.
+        history: One row a step.
+        exported_step: The step whose model was exported.
+    """
+    loss_batch = min(settings.batch_size, len(validation_set))
+    text = CARD.format(
+        data=train_set.name or "pictures with captions",
+        pairs=len(history) * settings.batch_size,
+        steps=len(history),
+        name=model_dir.name,
+        data_rows="\n".join(
+            _data_row(kind, data) for kind, data in (("train", train_set), ("validation", validation_set))
+        ),
+        figure_rows="\n".join(_figure_rows(history, exported_step)),
+        loss_batch=loss_batch,
+        chance=np.log(loss_batch),
+        seed=settings.seed,
+        setting_rows="\n".join(
+            f"| {name} | {_shown(value)} |" for name, value in settings.deciding.items() if name != "seed"
+        ),
+        parameters=sum(array.size for array in model.transformers_weights().values()),
+        size=model.preprocessing.image_size,
+    )
+    write_whole(model_dir / "loss_curve.png", _loss_curve(history, settings))
+    write_whole(model_dir / "README.md", text)
+
+
+def _data_row(kind: str, dataset: CaptionDataset) -> str:
+    captions = [caption for item in dataset for caption in item.captions]
+    name = f"{kind}: {dataset.name}" if dataset.name else kind
+    return f"| {name} | {len(dataset):,} | {len(captions):,} | {len(set(captions)):,} |"
+
+
+def _figure_rows(history: list[Row], exported_step: int) -> list[str]:
+    exported = history[exported_step - 1]
+    rows = [f"| exported model | that of step {exported_step:,} of {len(history):,} |"]
+    for name, words in (
+        ("loss", "training loss of that step"),
+        ("validation_loss", "validation loss"),
+        ("validation_recall", "validation recall"),
+    ):
+        if name in exported:
+            bounds = [exported.get(f"{name}_{side}") for side in ("low", "high")]
+            interval = "" if None in bounds else f", 95 % interval {bounds[0]:.3f} to {bounds[1]:.3f}"
+            rows.append(f"| {words} | {exported[name]:.3f}{interval} |")
+    minutes = sum(row["seconds"] for row in history) / 60
+    return [*rows, f"| time in training steps | {minutes:.1f} minutes |"]
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _loss_curve(history: list[Row], settings: TrainingSettings) -> bytes:
+    ends = [row for row in history if "validation_loss" in row]
+    figure = plots.loss_curves(
+        [row["step"] for row in history],
+        [row["loss"] for row in history],
+        [row["step"] for row in ends],
+        [row["validation_loss"] for row in ends],
+        chance=float(np.log(settings.batch_size)),
+    )
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()
+
+
+def push_to_hub(model_dir: str | os.PathLike, name: str, private: bool = True) -> str:
+    """Uploads a model folder to the Hugging Face Hub; nothing else in the course ever does.
+
+    Args:
+        model_dir: The folder that `train` left, with its card; the card's snippet will load the name.
+        name: ``user/model`` on the Hub; it is made if it is not there.
+        private: Whether a new repository is for its owner only.
+
+    Returns:
+        The address of the model.
+
+    Raises:
+        FileNotFoundError: If the folder holds no model.
+        ConnectionError: If the Hub cannot be reached or refuses.
+    """
+    import huggingface_hub
+
+    model_dir = Path(model_dir)
+    if not (model_dir / "config.json").is_file():
+        raise FileNotFoundError(f"{model_dir} holds no model; give the folder `model` that a run has left.")
+    card = (model_dir / "README.md").read_text() if (model_dir / "README.md").is_file() else ""
+    card = card.replace(f'from_pretrained("{model_dir.name}")', f'from_pretrained("{name}")')
+    api = huggingface_hub.HfApi()
+    try:
+        api.create_repo(name, private=private, exist_ok=True)
+        api.upload_folder(repo_id=name, folder_path=model_dir, ignore_patterns=["README.md", ".*"])
+        if card:
+            api.upload_file(repo_id=name, path_in_repo="README.md", path_or_fileobj=card.encode())
+    except Exception as error:  # the network, the Hub and its client each have their own types
+        raise ConnectionError(
+            f"{model_dir} could not be uploaded to {name!r} on the Hugging Face Hub ({type(error).__name__}); "
+            "check the network, log in with `hf auth login`, and see that the name is user/model."
+        ) from error
+    return f"https://huggingface.co/{name}"

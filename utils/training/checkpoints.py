@@ -1,0 +1,113 @@
+"""Checkpoints of a run with Orbax: whole or not at all, the last few and the best one."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+
+# What Orbax calls a checkpoint that it is still writing.
+UNFINISHED = "*.orbax-checkpoint-tmp*"
+
+
+@contextmanager
+def open_checkpoints(output_dir: Path) -> Iterator[ocp.CheckpointManager]:
+    """Opens the folder ``checkpoints``; what a run that was killed had half written there is swept out."""
+    folder = (output_dir / "checkpoints").absolute()
+    sweep(folder)
+    # Which ones to keep is decided in `tidy`: Orbax would have to choose between the last and the best.
+    options = ocp.CheckpointManagerOptions(enable_async_checkpointing=False, create=True)
+    logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax tells of each save
+    with ocp.CheckpointManager(folder, options=options) as manager:
+        yield manager
+
+
+def sweep(folder: Path) -> None:
+    """Removes what was half written."""
+    for path in folder.glob(UNFINISHED):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def save_checkpoint(
+    manager: ocp.CheckpointManager, step: int, state: dict[str, Any], progress: dict[str, Any]
+) -> None:
+    """Writes a checkpoint; Orbax makes its folder appear whole or not at all.
+
+    Args:
+        manager: As `open_checkpoints` gives it.
+        step: Its number. If there is one of that number it is kept: it is of the same run.
+        state: Arrays on the devices.
+        progress: What JSON can hold, NumPy's numbers included.
+
+    Raises:
+        OSError: If it could not be written; those before it are untouched.
+    """
+    if step in manager.all_steps():
+        return
+    plain = json.loads(json.dumps(progress, default=lambda number: number.item()))
+    items = ocp.args.Composite(state=ocp.args.StandardSave(state), progress=ocp.args.JsonSave(plain))
+    try:
+        manager.save(step, args=items, force=True)
+    except Exception as error:  # the file system's words come in many types, from Python and from C++
+        sweep(Path(manager.directory))
+        kept = f"start again to go on from step {max(manager.all_steps())}" if manager.all_steps() else ""
+        raise OSError(
+            f"The checkpoint of step {step} could not be written to {manager.directory} ({_reason(error)}); "
+            f"make room there and {kept or 'start again'}."
+        ) from error
+
+
+def tidy(manager: ocp.CheckpointManager, keep_last: int, best_step: int | None) -> None:
+    """Deletes all checkpoints but the last few and the best."""
+    steps = sorted(manager.all_steps())
+    for step in steps[:-keep_last]:
+        if step != best_step:
+            manager.delete(step)
+
+
+def restore_checkpoint(
+    manager: ocp.CheckpointManager, step: int, like: dict[str, Any], sharding: jax.sharding.Sharding
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Reads a checkpoint onto the devices.
+
+    Args:
+        manager: As `open_checkpoints` gives it.
+        step: Its number.
+        like: A state of the structure, shapes and types that it must have.
+        sharding: Where its arrays go.
+
+    Returns:
+        The state and the progress that were saved.
+
+    Raises:
+        ValueError: If it is not of this structure, or damaged.
+    """
+    abstract = jax.tree.map(
+        lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=sharding), like
+    )
+    items = ocp.args.Composite(state=ocp.args.StandardRestore(abstract), progress=ocp.args.JsonRestore())
+    try:
+        restored = manager.restore(step, args=items)
+    except Exception as error:
+        raise ValueError(
+            f"The checkpoint of step {step} in {manager.directory} is damaged or of another model "
+            f"({_reason(error)}); delete its folder to go on from an earlier one, or choose another folder."
+        ) from error
+    return restored["state"], restored["progress"]
+
+
+def _reason(error: BaseException) -> str:
+    """The first line of what went wrong, at its root."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = str(error).strip().splitlines()
+    words = lines[0] if lines else ""
+    shown = words if len(words) <= 160 else words[:157] + "..."
+    return f"{type(error).__name__}: {shown}" if shown else type(error).__name__

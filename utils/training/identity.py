@@ -1,0 +1,111 @@
+"""Which run a folder holds: its settings, data and starting point, noted so that no other goes on from it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+from flax import nnx
+
+from utils.clip import CLIP
+from utils.files import write_whole
+from utils.training.settings import TrainingSettings
+
+if TYPE_CHECKING:
+    from utils.datasets import CaptionDataset
+
+FORMAT = 2  # of checkpoints and of run.json
+
+
+def claim_folder(
+    output_dir: Path,
+    settings: TrainingSettings,
+    train_set: CaptionDataset,
+    validation_set: CaptionDataset,
+    start: CLIP,
+) -> None:
+    """Notes in ``run.json`` what this run is, or refuses a folder that holds another one.
+
+    A folder without a checkpoint holds nothing to lose and may be claimed anew.
+
+    Raises:
+        ValueError: If the folder holds a run with other settings, data or starting point; it says which.
+    """
+    path = output_dir / "run.json"
+    ours = {
+        "format": FORMAT,
+        "settings": settings.deciding,
+        "data": _describe_data(train_set),
+        "validation_data": _describe_data(validation_set),
+        "start": _describe_model(start),
+    }
+    if any((output_dir / "checkpoints").glob("[0-9]*")):
+        theirs = _read_note(path)
+        differences = _differences(theirs, ours)
+        if differences:
+            raise ValueError(
+                f"{output_dir} holds a run with {' and '.join(differences)}; choose another folder, or delete "
+                "this one to start anew."
+            )
+    output_dir.mkdir(parents=True, exist_ok=True)
+    write_whole(path, json.dumps(ours, indent=2) + "\n")
+
+
+def _read_note(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"{path.parent} holds checkpoints, but its {path.name} cannot be read ({type(error).__name__}), so "
+            "nobody knows of which run they are; choose another folder, or delete this one to start anew."
+        ) from None
+
+
+def _differences(theirs: dict[str, Any], ours: dict[str, Any]) -> list[str]:
+    """What is not the same, in words."""
+    if theirs.get("format") != ours["format"]:
+        return ["checkpoints of another version of this course"]
+    found = []
+    for name, words in (("data", "data"), ("validation_data", "validation data")):
+        if theirs[name] != ours[name]:
+            found.append(f"other {words} ({_shown_data(theirs[name])}, not {_shown_data(ours[name])})")
+    if theirs["start"]["sizes"] != ours["start"]["sizes"]:
+        sizes = [f"{_parameters(note['start']):,}" for note in (theirs, ours)]
+        found.append(f"a model of another size ({sizes[0]} parameters, not {sizes[1]})")
+    elif theirs["start"] != ours["start"]:
+        found.append("another starting model of the same size")
+    before = theirs["settings"]
+    for name, value in ours["settings"].items():
+        if before.get(name) != value:
+            found.append(f"{name} {before.get(name)!r}, not {value!r}")
+    return found
+
+
+def _shown_data(note: dict[str, Any]) -> str:
+    return f"{note['name'] or 'a data set'}, {note['images']:,} images, mark {note['fingerprint'][:6]}"
+
+
+def _parameters(start: dict[str, Any]) -> int:
+    return sum(int(np.prod(size)) for size in start["sizes"].values())
+
+
+def _describe_data(dataset: CaptionDataset) -> dict[str, Any]:
+    digest = hashlib.sha256()
+    for item in dataset:
+        size = item.path.stat().st_size if item.path.is_file() else None
+        digest.update(repr((item.name, size, item.captions)).encode())
+    return {"name": dataset.name, "images": len(dataset), "fingerprint": digest.hexdigest()[:16]}
+
+
+def _describe_model(model: CLIP) -> dict[str, Any]:
+    digest, sizes = hashlib.sha256(), {}
+    for path, leaf in nnx.to_flat_state(nnx.state(model, nnx.Param)):
+        array = np.asarray(jax.tree.leaves(leaf)[0])
+        digest.update(array.tobytes())
+        sizes[".".join(map(str, path))] = list(array.shape)
+    dtype = str(np.dtype(model.vision.dtype))
+    return {"fingerprint": digest.hexdigest()[:16], "compute_dtype": dtype, "sizes": sizes}

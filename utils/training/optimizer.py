@@ -1,0 +1,122 @@
+"""Schedules and optimizers: AdamW as CLIP was trained with, Adafactor as CLIP-rsicd's first version."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+
+from utils.training.settings import TrainingSettings
+
+
+def learning_rate_schedule(settings: TrainingSettings, total_steps: int) -> optax.Schedule:
+    """Linear warm-up to the peak, then a linear or cosine decay to zero at the last step."""
+    warmup = min(settings.warmup_steps, total_steps // 3)
+    rise = optax.linear_schedule(0.0, settings.learning_rate, warmup)
+    if settings.schedule == "cosine":
+        fall = optax.cosine_decay_schedule(settings.learning_rate, total_steps - warmup)
+    else:
+        fall = optax.linear_schedule(settings.learning_rate, 0.0, total_steps - warmup)
+    return optax.join_schedules([rise, fall], [warmup])
+
+
+def decay_mask(model: nnx.Module, trained: Any = nnx.Param) -> nnx.State:
+    """Marks the matrices of linear layers: norms, biases, embeddings and logit_scale are never decayed.
+
+    They are found by the type of their module, so a parameter by another name is not missed or caught.
+
+    Args:
+        model: The model, with or without low-rank layers.
+        trained: Which parameters to mark, a filter of NNX.
+
+    Returns:
+        A state of the trained parameters' structure that holds True or False.
+    """
+    matrices = {nnx.Linear: ("kernel",), nnx.LoRA: ("lora_a", "lora_b")}
+    decayed = {
+        (*path, name)
+        for path, module in nnx.iter_graph(model)
+        for kind, names in matrices.items()
+        if isinstance(module, kind)
+        for name in names
+    }
+    return nnx.map_state(lambda path, _: tuple(path) in decayed, nnx.state(model, trained))
+
+
+def make_optimizer(
+    model: nnx.Module, settings: TrainingSettings, total_steps: int, trained: Any = nnx.Param
+) -> optax.GradientTransformation:
+    """Global-norm clipping, then AdamW or Adafactor, with decoupled decay of the matrices alone.
+
+    AdamW has CLIP's epsilon (Radford et al. 2021, table 18).
+
+    Args:
+        model: The model; its modules decide what is decayed.
+        settings: What governs the run.
+        total_steps: Where the schedule ends.
+        trained: Which parameters are trained, a filter of NNX.
+    """
+    schedule = learning_rate_schedule(settings, total_steps)
+    mask = decay_mask(model, trained)
+    clip = optax.clip_by_global_norm(settings.max_gradient_norm)
+    if settings.optimizer == "adafactor":
+        # optax's own decay in Adafactor is not scaled by the learning rate: 0.1 would take a tenth each step.
+        decay = optax.add_decayed_weights(-settings.weight_decay, mask)
+        rate = optax.scale_by_learning_rate(schedule, flip_sign=False)
+        return optax.chain(clip, adafactor_by_layer(), decay, rate)
+    adamw = optax.adamw(
+        schedule,
+        b1=settings.b1,
+        b2=settings.b2,
+        eps=1e-6,
+        weight_decay=settings.weight_decay,
+        mask=mask,
+    )
+    return optax.chain(clip, adamw)
+
+
+def adafactor_by_layer() -> optax.GradientTransformation:
+    """Adafactor (Shazeer & Stern 2018) before its learning rate, with optax's defaults.
+
+    It scales each parameter's update by the size of that parameter. The layers of a transformer are stacked in
+    one array here, but they are parameters of their own: each is scaled by itself, as in a model whose layers
+    stand apart.
+
+    Returns:
+        A transformation whose updates are to be multiplied by the learning rate, and are signed already.
+    """
+    whole = optax.adafactor(learning_rate=None)
+
+    def by_layer(function: Callable[..., Any]) -> Callable[..., Any]:
+        # A frozen tower has no layers to go through.
+        return lambda first, *rest: (jax.vmap(function) if jax.tree.leaves(first) else function)(first, *rest)
+
+    layers = optax.GradientTransformation(by_layer(whole.init), by_layer(whole.update))
+
+    def label(path: tuple[Any, ...], _: Any) -> str:
+        return path[0] if "blocks" in path else "whole"  # the towers have layers of their own number
+
+    def labels(parameters: nnx.State) -> Any:
+        return nnx.map_state(label, parameters)
+
+    return optax.partition({"vision": layers, "text": layers, "whole": whole}, labels)
+
+
+def moving_average(average: Any, parameters: Any, step: jax.Array, decay: float) -> Any:
+    """Takes one step of an exponential moving average of parameters.
+
+    Early on the decay is (1 + step) / (10 + step), so that the average forgets where the run started (as
+    TensorFlow's ExponentialMovingAverage does).
+
+    Args:
+        average: The average so far, float32.
+        parameters: The newest parameters, of the same structure.
+        step: Scalar, how many steps were averaged before.
+        decay: The final decay.
+    """
+    kept = jnp.minimum(decay, (1 + step) / (10 + step)).astype(jnp.float32)
+    return jax.tree.map(lambda old, new: kept * old + (1 - kept) * new, average, parameters)

@@ -1,0 +1,151 @@
+"""What governs a run: one object that refuses what could not train."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from utils.images import AUGMENTATIONS, CAPTION_CHOICES
+
+# The parts of a CLIP that can be kept as they are. A projection belongs to no tower.
+PARTS = ("image_tower", "text_tower", "image_projection", "text_projection", "logit_scale")
+
+CHOICES: dict[str, tuple[str | None, ...]] = {
+    "augmentation": AUGMENTATIONS,
+    "captions": CAPTION_CHOICES,
+    "loss": ("multi_positive", "plain"),
+    "optimizer": ("adamw", "adafactor"),
+    "schedule": ("linear", "cosine"),
+    "compute_dtype": (None, "float32", "bfloat16"),
+}
+ABOVE_ZERO = (
+    *("batch_size", "epochs", "learning_rate", "max_gradient_norm", "workers", "keep_last", "lora_alpha"),
+    *("micro_batch_size", "lora_rank", "checkpoint_every", "patience"),
+)
+SHARES = ("b1", "b2", "ema_decay")
+
+
+def _free(default: Any) -> Any:
+    """A setting that may change between the stop of a run and its going on: it has no say in the result."""
+    return field(default=default, metadata={"free": True})
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """What governs a run; two runs with equal settings and data on one machine end with equal weights.
+
+    Attributes:
+        batch_size: Pairs in the global batch, over all devices: each is a negative for all others.
+        epochs: Passes over the training records.
+        learning_rate: Peak of the schedule.
+        warmup_steps: Steps of the linear warm-up, at most a third of the run.
+        schedule: How the rate falls from the peak to zero: ``linear``, as published, or ``cosine``.
+        optimizer: ``adamw``, or ``adafactor`` as the published v1 (with a learning rate of 1e-4).
+        b1: AdamW's decay of the mean of the gradients; Adafactor keeps none.
+        b2: AdamW's decay of the mean of their squares.
+        weight_decay: Decoupled decay, scaled by the rate, on the matrices of linear layers only.
+        max_gradient_norm: Gradients with a larger global norm are scaled down to it.
+        ema_decay: Keeps a moving average of the parameters with this decay (0.999, say), which is then what is
+            validated and exported; None keeps none.
+        loss: ``multi_positive`` knows equal captions and other captions of the same image as right; ``plain``
+            calls them wrong, as published.
+        captions: ``one`` drawn for each image and visit, or ``all``: an epoch holds an image once for each of
+            its captions, as published.
+        augmentation: ``none``, ``published`` or ``aerial``, see `utils.images.train_transform`.
+        frozen_parts: Which of `PARTS` stay as they are.
+        lora_rank: Trains so many directions of each attention matrix instead of the towers (Hu et al. 2021);
+            None trains the towers themselves.
+        lora_alpha: Low-rank changes are scaled by ``lora_alpha / lora_rank``.
+        compute_dtype: What the transformers compute in: ``float32``, ``bfloat16``, or None as the model was
+            loaded. Parameters, their reductions, similarities and loss are float32 whatever it is.
+        rematerialize: Computes activations anew on the way back instead of keeping them: slower, smaller.
+        micro_batch_size: Computes the gradient of the whole batch in pieces of so many pairs, in the memory of
+            one piece (Gao et al. 2021); None in one go.
+        keep_best: Exports the model of the epoch with the best validation recall, and not the last one.
+        patience: Stops after so many epochs without a better validation recall; None never does.
+        checkpoint_every: Writes a checkpoint every so many steps too; None only at the end of each epoch.
+        keep_last: Checkpoints kept, besides that of the best epoch.
+        seed: Governs the order of the images, the augmentation and the captions drawn.
+        workers: Threads that decode images.
+        tensorboard: Whether to write TensorBoard events beside the history.
+        wandb_project: The project of Weights & Biases to report to, if its package is installed; None reports
+            nowhere.
+    """
+
+    batch_size: int = 128
+    epochs: int = 10
+    learning_rate: float = 1e-4
+    warmup_steps: int = 50
+    schedule: str = "linear"
+    optimizer: str = "adamw"
+    b1: float = 0.9
+    b2: float = 0.98
+    weight_decay: float = 0.1
+    max_gradient_norm: float = 1.0
+    ema_decay: float | None = None
+    loss: str = "multi_positive"
+    captions: str = "one"
+    augmentation: str = "aerial"
+    frozen_parts: tuple[str, ...] = ()
+    lora_rank: int | None = None
+    lora_alpha: float = 16.0
+    compute_dtype: str | None = None
+    rematerialize: bool = False
+    micro_batch_size: int | None = None
+    keep_best: bool = False
+    patience: int | None = None
+    checkpoint_every: int | None = _free(None)
+    keep_last: int = _free(2)
+    seed: int = 0
+    workers: int = _free(2)
+    tensorboard: bool = _free(True)
+    wandb_project: str | None = _free(None)
+
+    def __post_init__(self) -> None:
+        """Refuses what could not train.
+
+        Raises:
+            ValueError: Naming the setting, its value and what it must be.
+        """
+        object.__setattr__(self, "frozen_parts", tuple(self.frozen_parts))  # profiles write lists
+        for name in ABOVE_ZERO:
+            self._require(name, lambda value: value > 0, "above zero")
+        for name in ("warmup_steps", "weight_decay", "seed"):
+            self._require(name, lambda value: value >= 0, "zero or more")
+        for name in SHARES:
+            self._require(name, lambda value: 0 <= value < 1, "at least 0 and below 1")
+        for name, choices in CHOICES.items():
+            shown = ", ".join(choice for choice in choices if choice)
+            self._require(name, lambda value, known=choices: value in known, f"one of {shown}")
+        self._refuse_combinations()
+
+    def _require(self, name: str, holds: Any, wanted: str) -> None:
+        value = getattr(self, name)
+        try:
+            allowed = value is None or holds(value)
+        except TypeError:  # YAML gives 1e-5 as text
+            allowed = False
+        if value is None and next(f for f in fields(self) if f.name == name).default is not None:
+            allowed = False
+        if not allowed:
+            raise ValueError(f"{name} is {value!r}; it must be {wanted}.")
+
+    def _refuse_combinations(self) -> None:
+        unknown = [part for part in self.frozen_parts if part not in PARTS]
+        if unknown:
+            raise ValueError(f"frozen_parts names {', '.join(unknown)}; there are {', '.join(PARTS)}.")
+        if set(PARTS) == set(self.frozen_parts):
+            raise ValueError("frozen_parts names every part, so nothing would be trained; leave one out.")
+        if self.lora_rank and {"image_tower", "text_tower"} <= set(self.frozen_parts):
+            raise ValueError("lora_rank is set but frozen_parts names both towers; leave one of them out.")
+        if self.micro_batch_size and self.batch_size % self.micro_batch_size:
+            raise ValueError(
+                f"micro_batch_size is {self.micro_batch_size}; it must divide the batch of {self.batch_size}."
+            )
+
+    @property
+    def deciding(self) -> dict[str, Any]:
+        """The settings that have a say in the result, as JSON holds them."""
+        free = {f.name for f in fields(self) if f.metadata.get("free")}
+        values = {name: value for name, value in asdict(self).items() if name not in free}
+        return values | {"frozen_parts": list(self.frozen_parts)}

@@ -7,7 +7,7 @@ from tiny_clip import tiny_config, write_checkpoint
 
 from utils.clip import CLIP, embed_texts
 from utils.datasets import CaptionDataset, CaptionedImage
-from utils.search import ImageIndex, _build_graph
+from utils.search.index import ImageIndex, _build_graph
 
 
 @pytest.fixture(scope="module")

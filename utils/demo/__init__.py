@@ -1,0 +1,1 @@
+"""The three demos as a page in the browser."""

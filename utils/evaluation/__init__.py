@@ -2,10 +2,12 @@
 
 `zero_shot` and `retrieval` score a model on a data set, by what `protocols` names and `retrieval` explains; `classify`
 and `score_retrieval` score stored embeddings, `scores_from_predictions` a published file. `intervals` says how far a
-figure can be trusted, `tables` writes it down with how it was taken.
+figure can be trusted, `tables` writes it down with how it was taken. `audit` comes before all of them, and `report`
+after: one call for a model against a baseline.
 """
 
 from utils.datasets.category_names import SPLIT_NAMES
+from utils.evaluation.audit import Audit, audit, overlap_warning, pair_pictures
 from utils.evaluation.intervals import (
     Interval,
     bootstrap,
@@ -24,6 +26,7 @@ from utils.evaluation.protocols import (
 )
 from utils.evaluation.rank_scores import PUBLISHED_KS
 from utils.evaluation.ranking import RECALL_AT, best_ranks, retrieval_ranks, retrieval_recall
+from utils.evaluation.report import Evaluation, evaluate
 from utils.evaluation.retrieval import (
     MATCHINGS,
     RetrievalResult,
@@ -33,6 +36,7 @@ from utils.evaluation.retrieval import (
     retrieval_ceiling,
     score_retrieval,
 )
+from utils.evaluation.summary import add_to_card, summary_text
 from utils.evaluation.tables import retrieval_table, zero_shot_table
 from utils.evaluation.zero_shot import ZeroShotResult, classify, zero_shot
 
@@ -43,12 +47,16 @@ __all__ = [
     "PUBLISHED_KS",
     "RECALL_AT",
     "SPLIT_NAMES",
+    "Audit",
+    "Evaluation",
     "Interval",
     "Predictions",
     "Protocol",
     "RetrievalResult",
     "ZeroShotResult",
+    "add_to_card",
     "as_protocol",
+    "audit",
     "best_ranks",
     "bootstrap",
     "bootstrap_runs",
@@ -57,6 +65,9 @@ __all__ = [
     "distinct_captions",
     "embed_classes",
     "embed_pairs",
+    "evaluate",
+    "overlap_warning",
+    "pair_pictures",
     "paired_bootstrap",
     "resampled_means",
     "retrieval",
@@ -66,6 +77,7 @@ __all__ = [
     "retrieval_table",
     "score_retrieval",
     "scores_from_predictions",
+    "summary_text",
     "zero_shot",
     "zero_shot_table",
 ]

@@ -1,0 +1,261 @@
+"""A model against a baseline: every score with its interval, as `evaluation.json`, figures and a page.
+
+`evaluate` takes the scores, `Evaluation.write` leaves them in a folder. What others show of them, the model card and
+the README's tables, is made from `evaluation.json` by `utils.evaluation.summary`.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from utils.evaluation.intervals import DRAWS, Interval, paired_bootstrap
+from utils.evaluation.protocols import PROTOCOLS, embed_classes
+from utils.evaluation.rank_scores import PUBLISHED_KS
+from utils.evaluation.retrieval import MATCHINGS, RetrievalResult, distinct_captions, score_retrieval
+from utils.evaluation.summary import summary_text
+from utils.evaluation.tables import retrieval_table, zero_shot_table
+from utils.evaluation.zero_shot import ZeroShotResult, classify
+from utils.files import disk_trouble_in_words, write_whole
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from utils.clip import CLIP
+    from utils.datasets import CaptionDataset
+
+BASELINE, FINETUNED = "baseline", "fine-tuned"
+NAMED_PROTOCOLS = tuple(name for name, protocol in PROTOCOLS.items() if not protocol.class_lists)
+LIST_PROTOCOLS = tuple(name for name, protocol in PROTOCOLS.items() if protocol.class_lists)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """All that was measured of two models on one split.
+
+    Attributes:
+        dataset: Name of the data set and its split.
+        images: Images of the split, with a category or not.
+        captions: Their captions.
+        seed: Governs the bootstrap draws.
+        zero_shot: By protocol, then by model.
+        retrieval: By matching, then by model; empty where no image has a caption.
+        warning: What an audit has against the scores, in a sentence; empty if nothing.
+    """
+
+    dataset: str
+    images: int
+    captions: int
+    seed: int
+    zero_shot: Mapping[str, Mapping[str, ZeroShotResult]]
+    retrieval: Mapping[str, Mapping[str, RetrievalResult]]
+    warning: str = ""
+
+    def gain(self, protocol: str = "documents", k: int = 1) -> Interval:
+        """What the fine-tuned model has over the baseline in score@k, on the same images."""
+        before, after = (self.zero_shot[protocol][name].hits(k) for name in (BASELINE, FINETUNED))
+        return paired_bootstrap(before, after, seed=self.seed)
+
+    def retrieval_gain(self, matching: str = "strict") -> Interval:
+        """What the fine-tuned model has over the baseline in mean recall, on the same images."""
+        (before, weights), (after, _) = (
+            self.retrieval[matching][name].per_image for name in (BASELINE, FINETUNED)
+        )
+        return paired_bootstrap(before, after, weights, seed=self.seed)
+
+    def as_json(self) -> dict[str, Any]:
+        """Every figure with its bounds, and what it was measured on."""
+        return {
+            "data": self.dataset,
+            "images": self.images,
+            "captions": self.captions,
+            "warning": self.warning,
+            "intervals": f"bootstrap over images, 95 %, {DRAWS:,} draws, seed {self.seed}",
+            "zero_shot": {protocol: self._zero_shot_json(protocol) for protocol in self.zero_shot},
+            "retrieval": {matching: self._retrieval_json(matching) for matching in self.retrieval},
+        }
+
+    def _zero_shot_json(self, protocol: str) -> dict[str, Any]:
+        results = self.zero_shot[protocol]
+        first = results[BASELINE]
+        return {
+            "description": PROTOCOLS[protocol].description,
+            "templates": list(PROTOCOLS[protocol].templates),
+            "images": len(first.labels),
+            "classes": list(first.class_names),
+            "scores": {
+                name: {str(k): asdict(result.interval(k, self.seed)) for k in PUBLISHED_KS}
+                for name, result in results.items()
+            },
+            "gain": {str(k): asdict(self.gain(protocol, k)) for k in PUBLISHED_KS},
+            "per_class": {name: result.per_class() for name, result in results.items()},
+        }
+
+    def _retrieval_json(self, matching: str) -> dict[str, Any]:
+        results = self.retrieval[matching]
+        first = results[BASELINE]
+        return {
+            "images": len(first.image_to_text),
+            "captions": len(first.text_to_image),
+            "recalls": {
+                name: {figure: asdict(result.interval(figure, self.seed)) for figure in result.recalls}
+                for name, result in results.items()
+            },
+            "mean_recall": {
+                name: asdict(result.interval(seed=self.seed)) for name, result in results.items()
+            },
+            "mean_recall_gain": asdict(self.retrieval_gain(matching)),
+            "ceilings": first.ceilings,
+        }
+
+    def markdown(self) -> str:
+        """The page: what was measured on what, the scores by protocol, where the gain is, retrieval."""
+        parts = [
+            f"# {FINETUNED.capitalize()} against {BASELINE}: {self.dataset}",
+            summary_text(self.as_json()),
+        ]
+        parts += ["## Zero-shot, by protocol", "![score@k of both models with intervals](scores.png)"]
+        for protocol, results in self.zero_shot.items():
+            parts += [
+                f"**{protocol}.** {PROTOCOLS[protocol].description}",
+                zero_shot_table(results, seed=self.seed),
+            ]
+        parts += [
+            "## Category by category",
+            "![A line from the baseline's score to the fine-tuned model's for each category](categories.png)",
+            "![Confusion of the fine-tuned model, rows true, columns predicted](confusion.png)",
+        ]
+        if self.retrieval:
+            parts.append("## Retrieval, in percent")
+            parts += [retrieval_table(results, self.seed) for results in self.retrieval.values()]
+        return "\n\n".join(parts) + "\n"
+
+    def figures(self) -> dict[str, Figure]:
+        """The figures of the page, by file name; the documents' protocol, as the published table."""
+        from utils import plots
+
+        results = self.zero_shot["documents"]
+        before, after = results[BASELINE], results[FINETUNED]
+        old, new = before.per_class(), after.per_class()
+        intervals = {
+            name: [result.interval(k, self.seed) for k in PUBLISHED_KS] for name, result in results.items()
+        }
+        return {
+            "scores.png": plots.score_bars(
+                [f"k={k}" for k in PUBLISHED_KS],
+                {name: [interval.value for interval in row] for name, row in intervals.items()},
+                f"score@k, {len(before.labels):,} images",
+                {
+                    name: [(interval.low, interval.high) for interval in row]
+                    for name, row in intervals.items()
+                },
+            ),
+            "categories.png": plots.before_and_after(
+                list(old), list(old.values()), list(new.values()), (BASELINE, FINETUNED), "score@1"
+            ),
+            "confusion.png": plots.matrix_picture(
+                after.confusion(), after.class_names, after.class_names, values="test images", width=8.5
+            ),
+        }
+
+    def write(self, folder: str | Path) -> Path:
+        """Writes `evaluation.json`, `README.md` (the page) and its figures.
+
+        Args:
+            folder: Made if it is not there.
+
+        Returns:
+            The folder.
+
+        Raises:
+            OSError: If the disk is full.
+        """
+        folder = Path(folder)
+        with disk_trouble_in_words(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            for name, figure in self.figures().items():
+                drawn = io.BytesIO()
+                figure.savefig(drawn, format="png", bbox_inches="tight")
+                write_whole(folder / name, drawn.getvalue())
+            write_whole(folder / "README.md", self.markdown())
+            write_whole(folder / "evaluation.json", json.dumps(self.as_json(), indent=2) + "\n")
+        return folder
+
+
+def evaluate(
+    baseline: CLIP,
+    finetuned: CLIP,
+    test_set: CaptionDataset,
+    *,
+    with_class_lists: CaptionDataset | None = None,
+    warning: str = "",
+    batch_size: int = 64,
+    seed: int = 0,
+) -> Evaluation:
+    """Scores two models by every protocol, and their retrieval by both ways of counting; images are embedded once.
+
+    Args:
+        baseline: What the other is compared with.
+        finetuned: The model in question.
+        test_set: Images with categories, captions, or both.
+        with_class_lists: The same split loaded with ``class_lists=True``, for RSICD's protocol of 31 classes.
+        warning: What an audit has against scores on these images.
+        batch_size: Images encoded at once; it does not change the scores.
+        seed: Governs the intervals.
+
+    Raises:
+        ValueError: If no image has a category, or ``with_class_lists`` holds other images.
+    """
+    if not len(test_set.named()):
+        raise ValueError(
+            f"No image of {test_set.name or 'the data set'} has a category to be classified into."
+        )
+    if with_class_lists is not None and [i.path for i in with_class_lists] != [i.path for i in test_set]:
+        raise ValueError("with_class_lists must hold the images of test_set in the same order.")
+    zero_shot: dict[str, dict[str, ZeroShotResult]] = {}
+    retrieval: dict[str, dict[str, RetrievalResult]] = {}
+    for name, model in ((BASELINE, baseline), (FINETUNED, finetuned)):
+        images = _embed_images(model, test_set, batch_size)
+        for data, protocols in ((test_set, NAMED_PROTOCOLS), (with_class_lists, LIST_PROTOCOLS)):
+            for protocol in protocols if data is not None else ():
+                zero_shot.setdefault(protocol, {})[name] = _classify(model, images, data, protocol)
+        for matching, result in _retrieve(model, images, test_set).items():
+            retrieval.setdefault(matching, {})[name] = result
+    captions = sum(len(item.captions) for item in test_set)
+    return Evaluation(test_set.name, len(test_set), captions, seed, zero_shot, retrieval, warning)
+
+
+def _embed_images(model: CLIP, dataset: CaptionDataset, batch_size: int) -> np.ndarray:
+    from utils.clip import embed_images
+    from utils.images import eval_batches
+
+    return embed_images(model, eval_batches(dataset, model.preprocessing, batch_size=batch_size))
+
+
+def _classify(model: CLIP, images: np.ndarray, dataset: CaptionDataset, protocol: str) -> ZeroShotResult:
+    """A protocol's result from embeddings of all images, of which those with a category count."""
+    named = [number for number, item in enumerate(dataset) if item.category is not None]
+    vectors, prompts = embed_classes(model, dataset.categories, protocol)
+    categories = [dataset[number].category for number in named]
+    result = classify(images[named], vectors, categories, dataset.categories, prompts)
+    return replace(result, protocol=protocol, dataset=dataset.name)
+
+
+def _retrieve(model: CLIP, images: np.ndarray, dataset: CaptionDataset) -> dict[str, RetrievalResult]:
+    from utils.clip import embed_texts
+
+    captioned = [number for number, item in enumerate(dataset) if item.captions]
+    if not captioned:
+        return {}
+    captions: Sequence[Sequence[str]] = [dataset[number].captions for number in captioned]
+    texts = embed_texts(model, distinct_captions(captions))
+    return {
+        matching: score_retrieval(images[captioned], texts, captions, matching, dataset.name)
+        for matching in MATCHINGS
+    }

@@ -1,0 +1,130 @@
+"""An `evaluation.json` in a few lines, and where they go: a model's card and the README.
+
+    python -m utils.evaluation README.md
+
+puts the newest figures between the marks ``<!-- measured: FOLDER -->`` and ``<!-- end -->`` of a page, so that no
+figure there is copied by hand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from utils.files import write_whole
+
+COLUMNS = (
+    ("documents", 1),
+    ("documents", 3),
+    ("documents", 5),
+    ("documents", 10),
+    ("split_names", 1),
+    ("ensemble", 1),
+)
+CARD_MARKS = ("<!-- evaluation -->", "<!-- end of evaluation -->")
+MEASURED = re.compile(r"(<!-- measured: (?P<folder>[^ ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def summary_text(content: Mapping[str, Any]) -> str:
+    """What was measured, in two sentences and a table of both models.
+
+    Args:
+        content: An `evaluation.json`, read.
+
+    Returns:
+        Markdown, without a newline at the end.
+    """
+    documents = content["zero_shot"]["documents"]
+    lines = [f"**Mind:** {content['warning']}", ""] if content["warning"] else []
+    lines += [
+        f"{content['data']}: zero-shot score@k of {documents['images']:,} images with a category among "
+        f'{len(documents["classes"])}, prompt "{documents["templates"][0]}", names unsplit unless said; retrieval over '
+        f"all {content['images']:,} images and {content['captions']:,} captions, mean of the six recalls, strict. In "
+        f"brackets: {content['intervals']}.",
+        "",
+        summary_table(content),
+    ]
+    return "\n".join(lines)
+
+
+def summary_table(content: Mapping[str, Any]) -> str:
+    """A row for the baseline, the model and the gain: score@k, other wordings, mean recall."""
+    heads = [
+        f"k={k}" if protocol == "documents" else f"{protocol.replace('_', ' ')}, k={k}"
+        for protocol, k in COLUMNS
+    ]
+    rows = {
+        name: [_cell(content["zero_shot"][protocol]["scores"][name][str(k)]) for protocol, k in COLUMNS]
+        for name in content["zero_shot"]["documents"]["scores"]
+    }
+    rows["gain"] = [_cell(content["zero_shot"][protocol]["gain"][str(k)], "+.3f") for protocol, k in COLUMNS]
+    if content["retrieval"]:
+        strict = content["retrieval"]["strict"]
+        heads.append("mean recall")
+        for name, figure in strict["mean_recall"].items():
+            rows[name].append(_cell(figure))
+        rows["gain"].append(_cell(strict["mean_recall_gain"], "+.3f"))
+    lines = ["| | " + " | ".join(heads) + " |", "|---" * (len(heads) + 1) + "|"]
+    return "\n".join(lines + [f"| {name} | " + " | ".join(cells) + " |" for name, cells in rows.items()])
+
+
+def _cell(figure: Mapping[str, float], form: str = ".3f") -> str:
+    return f"{figure['value']:{form}} ({figure['low']:{form}} to {figure['high']:{form}})"
+
+
+def add_to_card(model_dir: str | Path, content: Mapping[str, Any]) -> None:
+    """Puts the summary into a model's card, in place of an earlier one.
+
+    Args:
+        model_dir: A model folder with a ``README.md``, as training leaves it.
+        content: An `evaluation.json`, read.
+
+    Raises:
+        FileNotFoundError: If the folder has no card.
+    """
+    card = Path(model_dir) / "README.md"
+    if not card.is_file():
+        raise FileNotFoundError(
+            f"{model_dir} has no README.md to add figures to; give the folder of a trained model."
+        )
+    start, end = CARD_MARKS
+    before, _, rest = card.read_text().partition(start)
+    after = rest.partition(end)[2]
+    section = f"{start}\n## Evaluation\n\n{summary_text(content)}\n{end}"
+    write_whole(card, f"{before.rstrip()}\n\n{section}\n{after}".rstrip() + "\n")
+
+
+def fill_page(page: str, root: Path) -> str:
+    """Fills every marked place of a page from the `evaluation.json` of the folder that the mark names.
+
+    Args:
+        page: Markdown with marks.
+        root: What the folders are relative to.
+
+    Returns:
+        The page; a place whose folder has no `evaluation.json` stays as it is.
+    """
+
+    def fill(match: re.Match[str]) -> str:
+        file = root / match["folder"] / "evaluation.json"
+        if not file.is_file():
+            return match.group()
+        return f"{match[1]}{summary_text(json.loads(file.read_text()))}\n{match[3]}"
+
+    return MEASURED.sub(fill, page)
+
+
+def main() -> None:
+    """Fills a page from the command line."""
+    parser = argparse.ArgumentParser(
+        description="Put the measured figures into a page that marks their places."
+    )
+    parser.add_argument(
+        "page", type=Path, help="a Markdown file, in the folder that its marks are relative to"
+    )
+    page = parser.parse_args().page
+    write_whole(page, fill_page(page.read_text(), page.parent))

@@ -9,9 +9,10 @@ data are black. Values of more than 8 bits are stretched: the 2nd percentile of 
 
 from __future__ import annotations
 
+import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -119,8 +120,7 @@ class WindowedPicture:
                 masked=True,
             )
         except RasterioIOError as error:
-            reason = str(error.__cause__ or error).rstrip(".")
-            raise ImageError(f"{self.name} cannot be decoded as a picture ({reason}); replace it.") from None
+            raise _broken(self.name, error) from None
         return self._upright(values.transpose(1, 2, 0))
 
     def _stored(self, box: Box) -> Box:
@@ -176,10 +176,37 @@ def _open_file(path: Path) -> Iterator[Picture]:
             yield WholePicture(read_image(path), path.name)
             return
         with dataset:
-            if _wants_windows(dataset):
-                yield WindowedPicture(dataset, path.name)
-            else:
+            if not _wants_windows(dataset):
                 yield WholePicture(read_image(path), path.name)
+            elif dataset.driver == "PNG":
+                with _tiled_copy(dataset, path.name) as copy:
+                    yield WindowedPicture(copy, path.name)
+            else:
+                yield WindowedPicture(dataset, path.name)
+
+
+@contextmanager
+def _tiled_copy(dataset: Any, name: str) -> Iterator[Any]:
+    """A temporary copy that can be read anywhere: a PNG is decoded from its first row on at every step back."""
+    import rasterio
+    import rasterio.shutil
+    from rasterio.errors import NotGeoreferencedWarning
+
+    options = {"driver": "GTiff", "tiled": True, "compress": "deflate", "zlevel": 1, "bigtiff": "if_safer"}
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        path = Path(folder) / "picture.tif"
+        try:
+            rasterio.shutil.copy(dataset, path, **options)
+        except Exception as error:  # GDAL's own, which have no public name in rasterio
+            raise _broken(name, error) from None
+        with rasterio.open(path) as copy:
+            yield copy
+
+
+def _broken(name: str, error: Exception) -> ImageError:
+    reason = str(error.__cause__ or error).rstrip(".")
+    return ImageError(f"{name} cannot be decoded as a picture ({reason}); replace it.")
 
 
 def _open_raster(path: Path) -> Any | None:
@@ -189,12 +216,12 @@ def _open_raster(path: Path) -> Any | None:
 
     if not path.is_file():
         return None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            return rasterio.open(path, driver=list(DRIVERS))
-    except RasterioIOError:
-        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        for driver in DRIVERS:
+            with suppress(RasterioIOError):
+                return rasterio.open(path, driver=driver)
+    return None
 
 
 def _wants_windows(dataset: Any) -> bool:

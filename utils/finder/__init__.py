@@ -1,1 +1,42 @@
-"""Where in a picture a feature is, and whether it is there at all."""
+"""Where in a picture is a feature, and is it there at all?
+
+    scene = embed_scene(model, "harbour.tif")           # tiles at several scales, embedded once
+    presence = PresenceModel.load("presence.json")      # from calibrate_presence(model, validation_set)
+    finding = find(model, scene, "stadium", presence)   # any number of texts
+    finding.tiles[0].box, finding.presence, finding.overlay()
+
+`tiles` cuts, `reading` opens pictures of any size, `scene` embeds, `finding` answers; `presence` says yes or no
+and `calibration` teaches it that, on the scenes of known content that `mosaics` makes; `drawing` and `geojson`
+show what was found.
+"""
+
+from utils.finder.calibration import (
+    PresenceReport,
+    area_under_curve,
+    calibrate_presence,
+    evaluate_presence,
+)
+from utils.finder.finding import PROMPT, Finding, Tile, find
+from utils.finder.mosaics import Mosaic, draw_mosaics, make_mosaic
+from utils.finder.presence import PresenceModel
+from utils.finder.scene import SceneEmbeddings, embed_scene
+from utils.finder.tiles import default_tile_sizes, tile_boxes
+
+__all__ = [
+    "PROMPT",
+    "Finding",
+    "Mosaic",
+    "PresenceModel",
+    "PresenceReport",
+    "SceneEmbeddings",
+    "Tile",
+    "area_under_curve",
+    "calibrate_presence",
+    "default_tile_sizes",
+    "draw_mosaics",
+    "embed_scene",
+    "evaluate_presence",
+    "find",
+    "make_mosaic",
+    "tile_boxes",
+]

@@ -1,0 +1,135 @@
+"""Is the feature there at all? A probability that can say no, calibrated on pictures whose content is known.
+
+The softmax over tiles always sums to 1 and so names a winner in any picture. Here each tile's similarity to the
+feature is held against its similarity to a background of other texts: the margin
+
+    margin = scale * s(feature) - log sum_b exp(scale * s(b))        s: cosine similarity, b: background texts
+
+is the log-odds of the feature among these texts as CLIP classifies. The best margin of a scene and the logarithm
+of the number of its tiles (the more tiles, the higher the best by chance) go through a logistic regression
+(Platt 1999) fitted to scenes with and without the feature (`utils.finder.calibration`).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from utils.files import disk_trouble_in_words, write_whole
+
+FORMAT = 1  # of the JSON file
+
+
+@dataclass(frozen=True)
+class PresenceModel:
+    """Turns the tiles of a scene into the probability that it shows a feature.
+
+    Attributes:
+        template: The prompt, with ``{feature}``.
+        background: The texts that a feature is held against.
+        margin_weight: Weight of the best margin.
+        tiles_weight: Weight of the natural logarithm of the number of tiles.
+        intercept: What is added to both; the logistic function of the sum is the probability.
+        too_close: A background text whose embedding has at least this cosine similarity with the feature's is
+            left out, for it means the same.
+        model_fingerprint: Of the model that it was calibrated for.
+        calibrated_on: The data: name, images, fingerprint, scenes, questions, seed.
+        scores: Area under the curve and accuracy that it reached on these data.
+    """
+
+    template: str
+    background: tuple[str, ...]
+    margin_weight: float
+    tiles_weight: float
+    intercept: float
+    too_close: float
+    model_fingerprint: str
+    calibrated_on: dict[str, Any] = field(default_factory=dict)
+    scores: dict[str, float] = field(default_factory=dict)
+
+    def check_model(self, fingerprint: str) -> None:
+        """Refuses a model that it was not calibrated for.
+
+        Raises:
+            ValueError: If the fingerprints differ.
+        """
+        if fingerprint != self.model_fingerprint:
+            raise ValueError(
+                f"The presence model was calibrated for the model {self.model_fingerprint}, and the scene was "
+                f"embedded by {fingerprint}; calibrate it anew with calibrate_presence."
+            )
+
+    def margins(
+        self, embeddings: np.ndarray, feature: np.ndarray, background: np.ndarray, scale: float
+    ) -> np.ndarray:
+        """The log-odds of the feature against the background for each tile.
+
+        Args:
+            embeddings: (tiles, dim) float32, of unit length.
+            feature: (dim,) the feature's prompt, of unit length.
+            background: (texts, dim) the background texts in order, of unit length.
+            scale: The model's logit scale.
+
+        Returns:
+            (tiles,) float64.
+        """
+        likeness = background @ feature
+        # A model that tells no texts apart still has the least like one to compare with.
+        others = background[likeness < max(self.too_close, np.nextafter(likeness.min(), np.float32(2)))]
+        against = scale * (embeddings @ others.T).astype(np.float64)
+        return scale * (embeddings @ feature).astype(np.float64) - np.logaddexp.reduce(against, axis=1)
+
+    def scene_probabilities(self, measures: np.ndarray) -> np.ndarray:
+        """That each of some scenes shows the feature, from their `scene_measures`: (scenes, 2) to (scenes,)."""
+        return _logistic(self._log_odds(measures[:, 0], measures[:, 1]))
+
+    def tile_probabilities(self, margins: np.ndarray) -> np.ndarray:
+        """That each of a scene's tiles shows the feature, from their margins: (tiles,) to (tiles,) float64.
+
+        The highest is the probability of the whole scene.
+        """
+        return _logistic(self._log_odds(margins, np.log(len(margins))))
+
+    def _log_odds(self, margin: np.ndarray, log_tiles: np.ndarray | float) -> np.ndarray:
+        return self.margin_weight * margin + self.tiles_weight * log_tiles + self.intercept
+
+    def save(self, path: str | Path) -> Path:
+        """Writes it as JSON; the file appears whole or not at all."""
+        path = Path(path)
+        with disk_trouble_in_words(path.parent):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(path, json.dumps({"format": FORMAT, **asdict(self)}, indent=1) + "\n")
+        return path
+
+    @classmethod
+    def load(cls, path: str | Path) -> PresenceModel:
+        """Reads what `save` wrote.
+
+        Raises:
+            ValueError: If the file is missing or holds something else.
+        """
+        try:
+            values = json.loads(Path(path).read_text())
+            if values.pop("format") != FORMAT:
+                raise ValueError("it is of another version")
+            return cls(**values | {"background": tuple(values["background"])})
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(
+                f"{path} holds no presence model ({type(error).__name__}: {error}); make one with "
+                "calibrate_presence and its save."
+            ) from None
+
+
+def scene_measures(margins: np.ndarray) -> tuple[float, float]:
+    """What is known of a scene's tiles (tiles,): the best margin and the logarithm of their number."""
+    return float(margins.max()), float(np.log(len(margins)))
+
+
+def _logistic(log_odds: np.ndarray) -> np.ndarray:
+    from scipy.special import expit
+
+    return expit(log_odds)

@@ -1,0 +1,153 @@
+"""A picture taken apart: its tiles embedded once, so that any number of texts can be asked afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from utils.finder.reading import Picture, open_picture
+from utils.finder.tiles import all_tile_boxes, check_tiling, default_tile_sizes
+
+if TYPE_CHECKING:
+    from affine import Affine
+    from PIL import Image
+
+    from utils.clip import CLIP
+
+# A larger tile is first reduced to so many times the model's input: it never has to be decoded in full.
+READ_FACTOR = 4
+THUMBNAIL_SIDE = 1024
+
+
+@dataclass(frozen=True, eq=False)
+class SceneEmbeddings:
+    """The tiles of one picture and their embeddings.
+
+    Attributes:
+        boxes: (tiles, 4) int64: left, top, right, bottom in pixels, right and bottom exclusive.
+        embeddings: (tiles, dim) float32, of unit length.
+        size: Width and height of the picture in pixels.
+        tile_sizes: Of the scales, in pixels.
+        thumbnail: The picture with a longer side of at most `THUMBNAIL_SIDE` pixels, to draw on.
+        model_fingerprint: Of the model that embedded the tiles.
+        name: Of the picture's file, or empty.
+        crs: The reference system of its coordinates as WKT; None where it has no place on the Earth.
+        transform: From pixels (column, row) to those coordinates; None likewise.
+    """
+
+    boxes: np.ndarray
+    embeddings: np.ndarray
+    size: tuple[int, int]
+    tile_sizes: tuple[int, ...]
+    thumbnail: Image.Image
+    model_fingerprint: str
+    name: str = ""
+    crs: str | None = None
+    transform: Affine | None = None
+
+
+def embed_scene(
+    model: CLIP,
+    picture: str | Path | Image.Image | np.ndarray,
+    tile_sizes: Sequence[int] | None = None,
+    overlap: float = 0.5,
+    batch_size: int = 64,
+    progress: bool = False,
+) -> SceneEmbeddings:
+    """Cuts a picture into overlapping square tiles at several scales and embeds each of them.
+
+    Large and georeferenced files are read window by window, so their size is bounded by the disk alone. Tiles
+    are always square and whole: the aspect is kept, and at the edges tiles are moved inward. Up to `READ_FACTOR`
+    times the model's input a tile is embedded exactly as a picture of its own would be; larger ones are averaged
+    down to that first.
+
+    Args:
+        model: The CLIP model.
+        picture: A path, a Pillow picture, or an array (height, width) or (height, width, channels).
+        tile_sizes: In pixels; by default the shorter side, a half and a quarter of it, but never less than the
+            model's input. Features much smaller than the smallest tile will not be found.
+        overlap: The share of a tile that the next one sees too, 0 to less than 1.
+        batch_size: Tiles encoded at once; it does not change the embeddings.
+        progress: Whether to show a bar.
+
+    Returns:
+        What `find` needs, for any number of texts.
+
+    Raises:
+        ImageError: If the picture is missing, broken or none.
+        ValueError: If tiles of these sizes and this overlap cannot be cut from it.
+    """
+    from utils.clip import embed_images
+    from utils.training.identity import model_fingerprint
+
+    with open_picture(picture) as opened:
+        boxes, sizes = cut(model, opened, tile_sizes, overlap)
+        batches = TileBatches(model, [(opened, boxes)], batch_size)
+        return SceneEmbeddings(
+            boxes=boxes,
+            embeddings=embed_images(model, batches, progress=progress),
+            size=opened.size,
+            tile_sizes=sizes,
+            thumbnail=opened.crop((0, 0, *opened.size), THUMBNAIL_SIDE),
+            model_fingerprint=model_fingerprint(model),
+            name=opened.name,
+            crs=opened.crs,
+            transform=opened.transform,
+        )
+
+
+def cut(
+    model: CLIP, picture: Picture, tile_sizes: Sequence[int] | None = None, overlap: float = 0.5
+) -> tuple[np.ndarray, tuple[int, ...]]:
+    """The boxes of a picture's tiles, (tiles, 4) int64, and the sizes of its scales; see `embed_scene`."""
+    width, height = picture.size
+    if tile_sizes is None:
+        tile_sizes = default_tile_sizes(width, height, model.preprocessing.image_size)
+    check_tiling(width, height, tile_sizes, overlap)
+    sizes = tuple(dict.fromkeys(int(size) for size in tile_sizes))
+    return all_tile_boxes(width, height, sizes, overlap), sizes
+
+
+class TileBatches:
+    """The tiles of pictures as batches of one shape for `utils.clip.embed_images`; it knows its length.
+
+    Args:
+        model: Whose preprocessing is applied.
+        pictures: Pictures, each with the boxes of its tiles.
+        batch_size: Tiles in a batch; the last one is padded.
+    """
+
+    def __init__(self, model: CLIP, pictures: Iterable[tuple[Picture, np.ndarray]], batch_size: int) -> None:
+        if batch_size < 1:
+            raise ValueError(f"The batch size is {batch_size}; at least one tile must go through at once.")
+        self._preprocessing, self._batch_size = model.preprocessing, batch_size
+        self._pictures = list(pictures)
+
+    def __len__(self) -> int:
+        """Return the number of batches."""
+        return -(-sum(len(boxes) for _, boxes in self._pictures) // self._batch_size)
+
+    def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
+        """Yield ``images`` (batch, size, size, 3) float32 and ``mask`` (batch,) bool, False for padding."""
+        side = self._preprocessing.image_size
+        images, count = np.zeros((self._batch_size, side, side, 3), np.float32), 0
+        for tile in self._tiles():
+            images[count] = tile
+            count += 1
+            if count == self._batch_size:
+                yield {"images": images.copy(), "mask": np.ones(count, bool)}
+                count = 0
+        if count:
+            yield {"images": images.copy(), "mask": np.arange(self._batch_size) < count}
+
+    def _tiles(self) -> Iterator[np.ndarray]:
+        from utils.images import eval_transform
+
+        longest = READ_FACTOR * self._preprocessing.image_size
+        for picture, boxes in self._pictures:
+            for box in boxes:
+                yield eval_transform(picture.crop(tuple(box), longest), self._preprocessing)

@@ -1,0 +1,101 @@
+"""How a picture is cut: overlapping square tiles at several scales, every pixel in at least one of each scale."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+SCALES = (1, 2, 4)  # the default tiles are the shorter side divided by these
+SMALLEST_SIDE = 8  # pixels; a narrower picture shows nothing to find
+MOST_TILES = 200_000  # with their embeddings less than half a gigabyte
+
+
+def default_tile_sizes(width: int, height: int, image_size: int) -> tuple[int, ...]:
+    """The shorter side, a half and a quarter of it, but never less than the model sees.
+
+    A picture that is smaller than the model's input has tiles of its shorter side: they are enlarged.
+
+    Args:
+        width: Of the picture, in pixels.
+        height: Of the picture, in pixels.
+        image_size: The model's input, in pixels.
+
+    Returns:
+        Tile sizes in pixels, largest first, each of them once.
+    """
+    side = min(width, height)
+    return tuple(sorted({max(side // scale, min(side, image_size)) for scale in SCALES}, reverse=True))
+
+
+def tile_boxes(width: int, height: int, tile_size: int, overlap: float = 0.5) -> np.ndarray:
+    """Cuts one scale, row by row; the last tile of a row or column is moved inward, so that nothing is lost.
+
+    Args:
+        width: Of the picture, in pixels.
+        height: Of the picture, in pixels.
+        tile_size: Height and width of a tile, in pixels.
+        overlap: The share of a tile that the next one sees too, 0 to less than 1.
+
+    Returns:
+        (tiles, 4) int64: left, top, right, bottom in pixels, right and bottom exclusive.
+
+    Raises:
+        ValueError: If such tiles cannot be cut.
+    """
+    check_tiling(width, height, [tile_size], overlap)
+    lefts, tops = (_starts(length, tile_size, overlap) for length in (width, height))
+    top, left = (grid.ravel() for grid in np.meshgrid(tops, lefts, indexing="ij"))
+    return np.stack([left, top, left + tile_size, top + tile_size], axis=1)
+
+
+def all_tile_boxes(width: int, height: int, tile_sizes: Sequence[int], overlap: float) -> np.ndarray:
+    """The boxes of several scales, (tiles, 4) int64, one scale after another; see `tile_boxes`."""
+    check_tiling(width, height, tile_sizes, overlap)
+    return np.concatenate([tile_boxes(width, height, int(size), overlap) for size in tile_sizes])
+
+
+def check_tiling(width: int, height: int, tile_sizes: Sequence[int], overlap: float) -> None:
+    """Refuses what cannot be cut.
+
+    Raises:
+        ValueError: One sentence that says what is wrong and what would do.
+    """
+    side = min(width, height)
+    if side < SMALLEST_SIDE:
+        raise ValueError(
+            f"The picture has {width:,} x {height:,} pixels; to hold a feature it needs at least "
+            f"{SMALLEST_SIDE} in each direction."
+        )
+    if not 0 <= overlap < 1:
+        raise ValueError(f"The overlap of the tiles is {overlap}; it must be from 0 to less than 1.")
+    if not len(tile_sizes):
+        raise ValueError("There is no tile size; give at least one, in pixels, or None for the default.")
+    for size in tile_sizes:
+        if size != int(size) or not 1 <= size <= side:
+            raise ValueError(
+                f"A tile size of {size} pixels does not fit the picture of {width:,} x {height:,}; it must be "
+                f"a whole number from 1 to {side:,}."
+            )
+    count = sum(
+        _start_count(width, int(size), overlap) * _start_count(height, int(size), overlap)
+        for size in tile_sizes
+    )
+    if count > MOST_TILES:
+        raise ValueError(
+            f"Tiles of {', '.join(map(str, tile_sizes))} pixels with an overlap of {overlap} would be {count:,} "
+            f"of them, and more than {MOST_TILES:,} are not searched; choose larger tiles or less overlap."
+        )
+
+
+def _step(tile_size: int, overlap: float) -> int:
+    return max(1, round(tile_size * (1 - overlap)))
+
+
+def _start_count(length: int, tile_size: int, overlap: float) -> int:
+    return -(-(length - tile_size) // _step(tile_size, overlap)) + 1
+
+
+def _starts(length: int, tile_size: int, overlap: float) -> np.ndarray:
+    last = length - tile_size
+    return np.append(np.arange(0, last, _step(tile_size, overlap)), last)

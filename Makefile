@@ -15,7 +15,7 @@ READY := $(VENV)/ready
 RUN := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help course sweep test lab bench lint notebooks
+.PHONY: help course sweep test lab results bench lint notebooks
 
 help: ## List the targets
 	@echo "make TARGET, where TARGET is one of"
@@ -31,13 +31,16 @@ sweep: $(READY) ## Run the ten published runs again over SEEDS and set their sco
 	@$(RUN) -m utils.sweep --profile "$(PROFILE)" --data-dir "$(DATA_DIR)" --model "$(MODEL)" \
 	  --rows $(ROWS) --seeds $(SEEDS) $(if $(SET),--set $(SET))
 
-test: $(READY) ## Run the tests, then check the committed outputs of the notebooks: under 10 minutes
-	@echo "Running the tests, then every notebook against its committed outputs: under 10 minutes on two cores."
-	$(RUN) -m pytest -n 2 --dist loadscope $(if $(REPORTS),--junitxml "$(REPORTS)/tests.xml")
-	JAX_COMPILATION_CACHE_DIR="$(CURDIR)/runs/compiled" $(RUN) -m pytest -n 2 --dist loadscope --nbval-lax --nbval-current-env nbs $(if $(REPORTS),--junitxml "$(REPORTS)/notebooks.xml")
+test: $(READY) ## Run the tests and check the committed outputs of the notebooks: under 10 minutes
+	@echo "Running the tests, and every notebook against its committed outputs: under 10 minutes on two cores."
+	$(RUN) -m pytest nbs tests -n 2 --dist loadscope --no-loadscope-reorder --nbval-lax --nbval-current-env \
+	  $(if $(REPORTS),--junitxml "$(REPORTS)/tests.xml")
 
 lab: $(READY) ## Open JupyterLab on the notebooks
 	@$(RUN) -m jupyter lab nbs
+
+results: $(READY) ## Put the newest figures of runs/ into the README
+	@$(RUN) -m utils.evaluation README.md
 
 bench: $(READY) ## Measure speed and memory on this machine, or one subject of it with BENCH=translation
 	@for file in tests/benchmarks/bench_$(BENCH).py; do \

@@ -31,9 +31,9 @@ def refine_class_embeddings(
     image_embeddings: np.ndarray,
     class_embeddings: np.ndarray,
     *,
-    temperature: float = 0.01,
+    temperature: float = 0.1,
     blend: float = 0.5,
-    steps: int = 5,
+    steps: int = 10,
 ) -> np.ndarray:
     """Moves the embeddings of classes towards the images that are taken for them; no label is looked at.
 

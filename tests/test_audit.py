@@ -12,7 +12,7 @@ from PIL import Image
 
 from utils.datasets import CaptionDataset, CaptionedImage, load_dataset
 from utils.evaluation import near_duplicates
-from utils.evaluation.audit import audit, caption_overlap, overlap_warning, pair_pictures
+from utils.evaluation.audit import audit_overlap, caption_overlap, overlap_warning, pair_pictures
 from utils.evaluation.near_duplicates import SMALL, detail_correlation, find_near_duplicates, fingerprints
 
 
@@ -74,7 +74,7 @@ def test_real_rsicd_holds_these_pairs_and_no_others(rsicd):
 
 def test_a_stadium_of_rsicds_test_split_stands_in_train(rsicd):
     stadiums = rsicd.named().with_categories(["stadium"])
-    found = audit(stadiums.split("train"), stadiums.split("test"))
+    found = audit_overlap(stadiums.split("train"), stadiums.split("test"))
     assert found.leaked == ("stadium_63.jpg",)
     total = len(found.test)
     assert found.warning.startswith(
@@ -182,8 +182,8 @@ def test_embeddings_add_what_pixels_do_not_see(tmp_path):
     )
     train, test = items(*paths), items(mirrored, split="test")
     rows = np.random.default_rng(0).normal(size=(4, 8))
-    assert not audit(train, test).pairs
-    (pair,) = audit(train, test, embeddings=(rows, 3 * rows[:1])).pairs
+    assert not audit_overlap(train, test).pairs
+    (pair,) = audit_overlap(train, test, embeddings=(rows, 3 * rows[:1])).pairs
     assert (pair.first.name, pair.second.name) == ("0.png", "mirrored.png")
     assert pair.embedding_similarity == pytest.approx(1)
     assert pair.detail_correlation < 0.75
@@ -194,7 +194,7 @@ def test_embeddings_add_what_pixels_do_not_see(tmp_path):
 
 def test_a_training_picture_in_the_test_set_is_named_as_such(tmp_path):
     paths = [noise(tmp_path / f"{number}.png", number) for number in range(3)]
-    found = audit(items(*paths), items(paths[0], noise(tmp_path / "new.png", 9), split="test"))
+    found = audit_overlap(items(*paths), items(paths[0], noise(tmp_path / "new.png", 9), split="test"))
     assert found.shared_files == ("0.png",)
     assert "1 of 2 mine test images are training images themselves" in found.warning
     assert [item.name for item in found.clean_test] == ["new.png"]
@@ -202,7 +202,7 @@ def test_a_training_picture_in_the_test_set_is_named_as_such(tmp_path):
 
 def test_nothing_found_needs_no_warning(tmp_path):
     train, test = (items(noise(tmp_path / f"{seed}.png", seed)) for seed in (1, 2))
-    found = audit(train, test)
+    found = audit_overlap(train, test)
     assert found.warning is None and found.leaked == () and len(found.clean_test) == 1
     with pytest.raises(ValueError, match="no pair"):
         pair_pictures(found.pairs)
@@ -230,10 +230,10 @@ def test_what_cannot_be_audited_is_said_in_a_sentence(tmp_path):
     one = items(noise(tmp_path / "1.png", 1))
     two = items(*(noise(tmp_path / f"{seed}.png", seed) for seed in (2, 3)), split="test")
     with pytest.raises(ValueError, match="needs training and test images, not 0 and 2"):
-        audit(items(), two)
+        audit_overlap(items(), two)
     rows = np.ones((2, 4))
     with pytest.raises(ValueError, match="2 and 2 embeddings do not fit 1 training and 2 test"):
-        audit(one, two, embeddings=(rows, rows))
+        audit_overlap(one, two, embeddings=(rows, rows))
     for broken in (0.0, np.nan):
         with pytest.raises(ValueError, match="1 embeddings are zero or not finite, the first in row 1"):
             find_near_duplicates(two, embeddings=np.array([[1.0, 1], [broken, broken]]))

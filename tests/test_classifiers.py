@@ -178,6 +178,10 @@ def test_only_what_helps_is_kept():
     kept = keep_what_helps({"plain": plain, "better": better, "equal": equal}, labels)
     assert kept.name == "better" and kept.validation == {"plain": 0.5, "better": 0.75, "equal": 0.5}
     assert keep_what_helps({"plain": plain, "equal": equal}, labels).name == "plain"
+    assert kept.chance == 1, "one image makes no difference"
+    right, wrong = np.eye(2)[np.zeros(10, int)], np.eye(2)[[1] * 6 + [0] * 4]
+    assert keep_what_helps({"wrong": wrong, "right": right}, [0] * 10).chance == pytest.approx(2 * 0.5**6)
+    assert keep_what_helps({"right": right, "wrong": wrong}, [0] * 10).chance == 1
     with pytest.raises(ValueError, match="nothing to choose"):
         keep_what_helps({}, labels)
     with pytest.raises(ValueError, match=r"'plain' have the shape \(4, 3\).*from 0 to 3"):

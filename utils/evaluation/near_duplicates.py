@@ -30,9 +30,13 @@ HASH_SIDE = 16  # 256 bits
 MAX_HASH_DISTANCE = 104
 # Of those copies 99 of 100 correlate by more than 0.5 in 8x8 pixels; of the pairs that the hash lets through, 4.
 MIN_COARSE_CORRELATION = 0.5
-# The copies lie at 0.84 and above, strangers of RSICD at 0.71 and below, strangers of the miniature at 0.6.
+# The copies lie at 0.84 and above, the miniature's strangers at 0.70 and below; of RSICD's 60 million pairs nine lie
+# above 0.75, each of one place, and of UCM's 2.2 million seven, six of them stripes of runways. Below, pictures of one
+# place at other times mix with strangers that look alike, round stadiums above all.
 MIN_DETAIL_CORRELATION = 0.75
-MIN_EMBEDDING_SIMILARITY = 0.99
+# Small models crowd their pictures: of the miniature's 1.2 million pairs, all strangers, 430 to 830 reach 0.99 and 7
+# reach 0.999, while a copy cropped by 5 % may fall to 0.7. Embeddings add to the pixels and do not replace them.
+MIN_EMBEDDING_SIMILARITY = 0.999
 
 SMALL, COARSE, VIEW = 48, 8, 32  # pixels a side: what is kept of a picture, compared first, compared last
 KEPT_SHARES = (1.0, 0.975, 0.95, 0.925, 0.9)  # of height and width, where one picture is a crop of the other

@@ -171,8 +171,10 @@ def test_small_blocks_give_the_same_pairs(tmp_path, monkeypatch):
     whole = find_near_duplicates(items(*paths))
     assert len(whole) == 6 * 3 + 1, "six groups of three and one of two"
     monkeypatch.setattr(near_duplicates, "TILE", 3)
+    monkeypatch.setattr(near_duplicates, "CHUNK", 4)
     monkeypatch.setattr(near_duplicates, "BATCH", 2)
     assert find_near_duplicates(items(*paths)) == whole
+    assert find_near_duplicates(items()) == ()
 
 
 def test_embeddings_add_what_pixels_do_not_see(tmp_path):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from utils.miniature.scenes import CATEGORIES
+from utils.starter import gallery, icon_dataset
 from utils.starter.captions import NAMES, write_icon_captions
 from utils.starter.icons import DRAWINGS, render_icon
 from utils.starter.map_pen import LOOKS
@@ -179,3 +180,42 @@ def test_checkpoint_knows_something_and_not_enough(model):
     (row,) = re.findall(r"^\| miniature test, unsplit names \|(.+)\|$", readme, re.MULTILINE)
     stated = [float(figure) for figure in row.split("|")]
     assert stated == pytest.approx(list(scores.values()), abs=0.01), "README.md states other figures"
+
+
+# --- icons seen anew --------------------------------------------------------------------------------------
+
+
+def test_icons_are_drawn_once_and_are_none_of_the_pretraining(tmp_path, monkeypatch):
+    icons = icon_dataset(tmp_path, per_category=2, seed=3)
+    assert (len(icons), len(icons.categories), icons.splits) == (60, 30, ("test",))
+    assert all(item.captions[0] == f"an aerial photograph of {item.category}" for item in icons)
+    assert [path.name for path in tmp_path.iterdir()] == ["icons_2_seed_3"]
+    pretraining = write_icons(tmp_path / "pretraining", 2, 0, 72)
+    known = {item.path.read_bytes() for item in pretraining}
+    assert not known & {item.path.read_bytes() for item in icons}
+    monkeypatch.setattr(gallery, "_draw", lambda *_: pytest.fail("what is there was drawn again"))
+    assert list(icon_dataset(tmp_path, per_category=2, seed=3)) == list(icons)
+
+
+def test_icons_that_were_not_finished_are_never_seen(tmp_path, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(gallery, "write_whole", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        icon_dataset(tmp_path, per_category=1, seed=3)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_icons_that_cannot_be_had_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="trained on those of seed 0"):
+        icon_dataset(tmp_path, seed=0)
+    with pytest.raises(ValueError, match="ask for 1 or more"):
+        icon_dataset(tmp_path, per_category=0)
+
+
+def test_checkpoint_knows_icons_that_it_has_not_seen(model, tmp_path):
+    from utils.evaluation import zero_shot
+
+    score = zero_shot(model, icon_dataset(tmp_path, per_category=3)).score()
+    assert 0.7 < score < 0.95, "it stated 0.8 or so of icons held out"

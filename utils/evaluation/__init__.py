@@ -7,7 +7,7 @@ after: one call for a model against a baseline.
 """
 
 from utils.datasets.category_names import SPLIT_NAMES
-from utils.evaluation.audit import Audit, audit, overlap_warning, pair_pictures
+from utils.evaluation.audit import Audit, audit_overlap, caption_overlap, overlap_warning, pair_pictures
 from utils.evaluation.intervals import (
     Interval,
     bootstrap,
@@ -15,6 +15,7 @@ from utils.evaluation.intervals import (
     paired_bootstrap,
     resampled_means,
 )
+from utils.evaluation.near_duplicates import DuplicatePair, find_near_duplicates
 from utils.evaluation.predictions import Predictions, scores_from_predictions
 from utils.evaluation.protocols import (
     PROMPT_TEMPLATES,
@@ -48,6 +49,7 @@ __all__ = [
     "RECALL_AT",
     "SPLIT_NAMES",
     "Audit",
+    "DuplicatePair",
     "Evaluation",
     "Interval",
     "Predictions",
@@ -56,16 +58,18 @@ __all__ = [
     "ZeroShotResult",
     "add_to_card",
     "as_protocol",
-    "audit",
+    "audit_overlap",
     "best_ranks",
     "bootstrap",
     "bootstrap_runs",
+    "caption_overlap",
     "class_prompts",
     "classify",
     "distinct_captions",
     "embed_classes",
     "embed_pairs",
     "evaluate",
+    "find_near_duplicates",
     "overlap_warning",
     "pair_pictures",
     "paired_bootstrap",

@@ -129,7 +129,7 @@ class Audit:
         return "\n".join([*lines, f"  {self.warning}"] if self.warning else lines)
 
 
-def audit(
+def audit_overlap(
     train: CaptionDataset,
     test: CaptionDataset,
     *,

@@ -1,0 +1,200 @@
+"""Probes and neighbours against scikit-learn's own, transduction against torch step by step."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
+
+from utils.classifiers import Classification, few_shot_curve, linear_probe, nearest_neighbours
+from utils.transduction import keep_what_helps, refine_class_embeddings
+
+# --- probes -----------------------------------------------------------------------------------------------
+
+NAMES = ("beach", "forest", "port", "river")
+
+
+def embeddings(count: int, seed: int, spread: float = 1.0) -> tuple[np.ndarray, list[str]]:
+    """Four blurred groups around fixed centres, away from the origin as CLIP's embeddings are."""
+    centres = np.random.default_rng(99).normal(size=(4, 12)) + 1
+    rng = np.random.default_rng(seed)
+    numbers = np.arange(count) % 4
+    rows = centres[numbers] + spread * rng.normal(size=(count, 12))
+    return rows.astype(np.float32), [NAMES[number] for number in numbers]
+
+
+def unit(rows: np.ndarray) -> np.ndarray:
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+SETS = [*embeddings(80, 1, 1.6), *embeddings(40, 2, 1.6)]
+TEST, TEST_LABELS = embeddings(60, 3, 1.6)
+
+
+def test_linear_probe_is_scikit_learns(grid=(0.01, 1.0, 100.0)):
+    train, labels, held_out, true = SETS
+    ours = linear_probe(train, labels, held_out, true, TEST, grid)
+
+    def reference(penalty, rows, names):
+        return LogisticRegression(C=penalty, max_iter=5000, tol=1e-8).fit(unit(rows).astype(float), names)
+
+    curve = {c: reference(c, train, labels).score(unit(held_out), true) for c in grid}
+    assert ours.validation == pytest.approx(curve)
+    assert ours.chosen == max(curve, key=curve.get)
+    refitted = reference(ours.chosen, np.concatenate([train, held_out]), labels + true)
+    np.testing.assert_allclose(ours.probabilities, refitted.predict_proba(unit(TEST)), atol=2e-3)
+    assert ours.class_names == tuple(refitted.classes_)
+    assert ours.accuracy(TEST_LABELS) == pytest.approx(refitted.score(unit(TEST), TEST_LABELS))
+
+
+def test_nearest_neighbours_are_scikit_learns(grid=(1, 3, 10, 1000)):
+    train, labels, held_out, true = SETS
+    ours = nearest_neighbours(train, labels, held_out, true, TEST, grid)
+
+    def reference(count, rows, names):
+        weights = lambda distances: np.exp((1 - distances) / 0.07)  # noqa: E731
+        return KNeighborsClassifier(count, metric="cosine", weights=weights).fit(rows, names)
+
+    curve = {k: reference(k, train, labels).score(held_out, true) for k in grid[:3]}
+    assert ours.validation == pytest.approx(curve), "more neighbours than images are no choice"
+    assert ours.chosen == max(curve, key=curve.get)
+    refitted = reference(ours.chosen, np.concatenate([train, held_out]), labels + true)
+    np.testing.assert_allclose(ours.probabilities, refitted.predict_proba(TEST), atol=1e-5)
+
+
+def test_test_images_choose_nothing():
+    one = linear_probe(*SETS, TEST[:20], (0.01, 100.0))
+    other = linear_probe(*SETS, TEST, (0.01, 100.0))
+    assert (one.chosen, one.validation) == (other.chosen, other.validation)
+    np.testing.assert_allclose(one.probabilities, other.probabilities[:20], atol=1e-12)
+
+
+def test_few_shots_learn_from_so_many_of_each_class():
+    train, labels, *_ = SETS
+    curve = few_shot_curve(train, labels, TEST, TEST_LABELS, inverse_penalty=10, shots=(1, 4, 20), draws=4)
+    assert curve.accuracies.shape == (3, 4)
+    np.testing.assert_allclose(curve.mean, curve.accuracies.mean(axis=1))
+    np.testing.assert_allclose(curve.spread, [np.std(row, ddof=1) for row in curve.accuracies])
+    # Twenty are all there are: every draw is the regression on everything.
+    whole = LogisticRegression(C=10, max_iter=5000).fit(unit(train), labels).score(unit(TEST), TEST_LABELS)
+    assert curve.accuracies[2] == pytest.approx([whole] * 4)
+    assert curve.mean[0] < curve.mean[2] and curve.spread[0] > 0 == curve.spread[2]
+    again = few_shot_curve(train, labels, TEST, TEST_LABELS, inverse_penalty=10, shots=(1, 4, 20), draws=4)
+    other = few_shot_curve(
+        train, labels, TEST, TEST_LABELS, inverse_penalty=10, shots=(1, 4, 20), draws=4, seed=1
+    )
+    np.testing.assert_array_equal(again.accuracies, curve.accuracies)
+    assert not np.array_equal(other.accuracies, curve.accuracies)
+
+
+def broken(rows: np.ndarray, value: float) -> np.ndarray:
+    rows = rows.copy()
+    rows[5] = value
+    return rows
+
+
+@pytest.mark.parametrize("classify", [linear_probe, nearest_neighbours])
+def test_what_cannot_be_learned_is_said_in_a_sentence(classify):
+    train, labels, held_out, true = SETS
+    for value in (0, np.nan):
+        with pytest.raises(ValueError, match=r"1 of the validation embeddings are zero or not finite.*row 5"):
+            classify(train, labels, broken(held_out, value), true, TEST)
+    with pytest.raises(ValueError, match="validation labels name desert, of which there are no training"):
+        classify(train, labels, held_out, ["desert", *true[1:]], TEST)
+    with pytest.raises(ValueError, match="79 training labels do not fit 80"):
+        classify(train, labels[1:], held_out, true, TEST)
+    with pytest.raises(ValueError, match="two classes or more"):
+        classify(train, ["port"] * 80, held_out, ["port"] * 40, TEST)
+    with pytest.raises(ValueError, match="sizes differ"):
+        classify(train, labels, held_out, true, TEST[:, :5])
+    with pytest.raises(ValueError, match="no setting"):
+        classify(train, labels, held_out, true, TEST, ())
+    with pytest.raises(ValueError, match="with an image"):
+        classify(train, labels, held_out, true, TEST[:0])
+    with pytest.raises(ValueError, match=r"must be above 0|At least 1"):
+        classify(train, labels, held_out, true, TEST, (0,))
+
+
+def test_too_few_images_for_the_shots_are_named():
+    train, labels, *_ = SETS
+    with pytest.raises(ValueError, match="beach has 19; ask for fewer"):
+        few_shot_curve(train[1:], labels[1:], TEST, TEST_LABELS, inverse_penalty=1, shots=(20,))
+    with pytest.raises(ValueError, match="at least one draw"):
+        few_shot_curve(train, labels, TEST, TEST_LABELS, inverse_penalty=1, draws=0)
+
+
+def test_accuracy_wants_a_label_for_each_image():
+    result = Classification(NAMES, np.eye(4), 1, {})
+    assert result.accuracy(["beach", "forest", "river", "river"]) == 0.75
+    with pytest.raises(ValueError, match="1 labels do not fit 4"):
+        result.accuracy(["beach"])
+
+
+# --- transduction -----------------------------------------------------------------------------------------
+
+
+def test_refinement_is_what_torch_computes_step_by_step():
+    images = torch.nn.functional.normalize(torch.tensor(TEST).double(), dim=1)
+    texts = torch.nn.functional.normalize(torch.tensor(TEST[:4] + 2).double(), dim=1)
+    expected = texts
+    for _ in range(3):
+        shares = torch.softmax(images @ expected.T / 0.05, dim=1)
+        means = torch.nn.functional.normalize(shares.T @ images, dim=1)
+        expected = torch.nn.functional.normalize(0.4 * texts + 0.6 * means, dim=1)
+    ours = refine_class_embeddings(7 * TEST, TEST[:4] + 2, temperature=0.05, blend=0.6, steps=3)
+    np.testing.assert_allclose(ours, expected.numpy(), atol=1e-5)
+
+
+def test_refinement_finds_the_groups_that_the_texts_miss():
+    centres = unit(np.eye(4, 12))
+    rng = np.random.default_rng(0)
+    numbers = rng.integers(0, 4, 400)
+    images = unit(centres[numbers] + 0.12 * rng.normal(size=(400, 12)))
+    texts = unit(centres + 0.35 * rng.normal(size=(4, 12)))
+    before = np.mean(np.argmax(images @ texts.T, axis=1) == numbers)
+    refined = refine_class_embeddings(images, texts, blend=0.9)
+    after = np.mean(np.argmax(images @ refined.T, axis=1) == numbers)
+    assert before < 0.93 and after > before + 0.03
+
+
+def test_refinement_that_changes_nothing():
+    texts = unit(TEST[:4])
+    for still in ({"blend": 0.0}, {"steps": 0}):
+        np.testing.assert_allclose(refine_class_embeddings(TEST, texts, **still), texts, atol=1e-6)
+
+
+def test_a_class_without_images_keeps_its_text():
+    texts = np.eye(3, 6)
+    images = unit(np.array([[1, 0.1, 0, 0, 0, 0], [0.1, 1, 0, 0, 0, 0]], float))
+    refined = refine_class_embeddings(images, texts, temperature=1e-3, blend=1.0)
+    assert np.isfinite(refined).all()
+    np.testing.assert_allclose(np.linalg.norm(refined, axis=1), 1, atol=1e-6)
+    np.testing.assert_allclose(refined[2], texts[2], atol=1e-6)
+
+
+def test_only_what_helps_is_kept():
+    plain, better, equal = np.eye(3)[[0, 1, 1, 0]], np.eye(3)[[0, 1, 2, 0]], np.eye(3)[[0, 1, 0, 0]]
+    labels = [0, 1, 2, 1]
+    kept = keep_what_helps({"plain": plain, "better": better, "equal": equal}, labels)
+    assert kept.name == "better" and kept.validation == {"plain": 0.5, "better": 0.75, "equal": 0.5}
+    assert keep_what_helps({"plain": plain, "equal": equal}, labels).name == "plain"
+    assert kept.chance == 1, "one image makes no difference"
+    right, wrong = np.eye(2)[np.zeros(10, int)], np.eye(2)[[1] * 6 + [0] * 4]
+    assert keep_what_helps({"wrong": wrong, "right": right}, [0] * 10).chance == pytest.approx(2 * 0.5**6)
+    assert keep_what_helps({"right": right, "wrong": wrong}, [0] * 10).chance == 1
+    with pytest.raises(ValueError, match="nothing to choose"):
+        keep_what_helps({}, labels)
+    with pytest.raises(ValueError, match=r"'plain' have the shape \(4, 3\).*from 0 to 3"):
+        keep_what_helps({"plain": plain}, [0, 1, 2, 3])
+    with pytest.raises(ValueError, match="'plain' are not finite"):
+        keep_what_helps({"plain": plain * np.nan}, labels)
+
+
+def test_what_cannot_be_refined_is_said_in_a_sentence():
+    with pytest.raises(ValueError, match="do not fit texts of 5"):
+        refine_class_embeddings(TEST, TEST[:4, :5])
+    with pytest.raises(ValueError, match="image embeddings are zero or not finite"):
+        refine_class_embeddings(broken(TEST, np.nan), TEST[:4])
+    for wrong in ({"blend": 1.5}, {"temperature": 0.0}, {"steps": -1}):
+        with pytest.raises(ValueError, match="cannot work"):
+            refine_class_embeddings(TEST, TEST[:4], **wrong)

@@ -186,6 +186,14 @@ def test_a_model_that_knows_the_words_reaches_the_ceiling_and_all_of_the_other_r
     assert aware.recalls[f"{I2T}1"] == 1 and set(aware.ceilings.values()) == {1.0}
 
 
+def test_ceiling_counts_a_caption_as_often_as_it_asks():
+    ceiling = retrieval_ceiling([["x", "x", "y"], ["x"]])
+    # x asks three times, each time for one of two images; y asks once and is sure.
+    assert ceiling[f"{T2I}1"] == pytest.approx((3 / 2 + 1) / 4)
+    # The first image has y to itself; of the three x one belongs to the second image.
+    assert ceiling[f"{I2T}1"] == pytest.approx((1 + 1 / 3) / 2)
+
+
 # --- blocks -----------------------------------------------------------------------------------------------
 
 

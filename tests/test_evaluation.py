@@ -1,21 +1,49 @@
-"""Zero-shot scores, on matrices made by hand and against torch's topk."""
+"""Zero-shot scores: matrices made by hand, torch's topk, a tiny model under every protocol, published predictions."""
+
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+from training_world import colours
 
-from utils.evaluation import PROMPT_TEMPLATES, SPLIT_NAMES, ZeroShotResult, class_prompts, classify
+from utils.datasets import CaptionDataset, CaptionedImage, load_dataset
+from utils.datasets.loading import UCM_CATEGORIES
+from utils.evaluation import (
+    PROMPT_TEMPLATES,
+    PROTOCOLS,
+    SPLIT_NAMES,
+    Protocol,
+    ZeroShotResult,
+    bootstrap,
+    class_prompts,
+    classify,
+    embed_classes,
+    scores_from_predictions,
+    zero_shot,
+    zero_shot_table,
+)
 
 NAMES = ("beach", "forest", "port")
 
 
 def result(similarities, labels) -> ZeroShotResult:
-    return ZeroShotResult(NAMES, np.array(labels), np.array(similarities, np.float32), NAMES)
+    return ZeroShotResult(NAMES, np.array(labels), np.array(similarities, np.float32))
+
+
+def unit(generator: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
+    rows = generator.normal(size=shape).astype(np.float32)
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
 BY_HAND = result(
     [[0.9, 0.1, 0.0], [0.2, 0.1, 0.8], [0.5, 0.6, 0.4], [0.1, 0.2, 0.3]],
     [0, 0, 0, 2],
 )
+
+
+# --- scores -----------------------------------------------------------------------------------------------
 
 
 def test_scores_by_hand():
@@ -37,17 +65,25 @@ def test_score_at_k_is_what_torch_topk_gives():
     generator = np.random.default_rng(0)
     similarities = generator.normal(size=(500, 30)).astype(np.float32)
     labels = generator.integers(0, 30, 500)
-    ours = ZeroShotResult(tuple(map(str, range(30))), labels, similarities, ())
+    ours = ZeroShotResult(tuple(map(str, range(30))), labels, similarities)
     for k in (1, 3, 5, 10):
         best = torch.from_numpy(similarities).topk(k, dim=1).indices
         expected = (best == torch.from_numpy(labels)[:, None]).any(dim=1).double().mean().item()
         assert ours.score(k) == pytest.approx(expected, abs=1e-12)
 
 
+def test_interval_is_the_bootstrap_of_the_hits():
+    generator = np.random.default_rng(0)
+    ours = ZeroShotResult(NAMES, generator.integers(0, 3, 200), generator.normal(size=(200, 3)))
+    assert ours.interval(2, seed=7) == bootstrap(ours.ranks < 2, seed=7)
+    assert ours.interval(2).value == pytest.approx(ours.score(2))
+    with pytest.raises(ValueError, match="k counts from 1"):
+        ours.score(0)
+
+
 def test_order_of_images_does_not_matter():
     generator = np.random.default_rng(1)
-    images = generator.normal(size=(40, 8)).astype(np.float32)
-    prompts = generator.normal(size=(3, 8)).astype(np.float32)
+    images, prompts = unit(generator, (40, 8)), unit(generator, (3, 8))
     categories = [NAMES[number] for number in generator.integers(0, 3, 40)]
     order = generator.permutation(40)
     one = classify(images, prompts, categories, NAMES)
@@ -56,24 +92,267 @@ def test_order_of_images_does_not_matter():
     assert one.per_class() == other.per_class()
 
 
-def test_prompts_as_published_and_split():
-    unsplit = class_prompts(["storagetanks", "beach"], PROMPT_TEMPLATES["documents"])
-    assert unsplit == ["An aerial photograph of storagetanks", "An aerial photograph of beach"]
-    split = class_prompts(["storagetanks", "beach"], PROMPT_TEMPLATES["notebook"], split_names=True)
-    assert split == ["An arial photograph of a storage tanks", "An arial photograph of a beach"]
-
-
-def test_split_names_only_insert_spaces():
-    assert all(name == split.replace(" ", "") for name, split in SPLIT_NAMES.items())
-
-
 def test_what_cannot_be_scored_is_said_in_a_sentence():
     images, prompts = np.eye(3, dtype=np.float32), np.eye(3, dtype=np.float32)
     with pytest.raises(ValueError, match="no name for the categories desert"):
         classify(images, prompts, ["beach", "port", "desert"], NAMES)
-    with pytest.raises(ValueError, match="do not fit"):
-        classify(images[:, :2], prompts, ["beach"] * 3, NAMES)
-    with pytest.raises(ValueError, match="not finite"):
-        classify(images * np.nan, prompts, ["beach"] * 3, NAMES)
-    with pytest.raises(ValueError, match="exactly one"):
-        class_prompts(NAMES, "no place for a name")
+    with pytest.raises(ValueError, match=r"2 dimensions and the prompt embeddings 3.*same model"):
+        classify(np.eye(2, dtype=np.float32)[[0, 1, 1]], prompts, ["beach"] * 3, NAMES)
+    with pytest.raises(ValueError, match="2 image embeddings do not fit 3 names"):
+        classify(images[:2], prompts, ["beach"] * 3, NAMES)
+    with pytest.raises(ValueError, match="2 prompt embeddings do not fit 3 names"):
+        classify(images, prompts[:2], ["beach"] * 3, NAMES)
+    for factor, message in ((np.nan, "not finite"), (0, "all zeros"), (5, "not of unit length")):
+        with pytest.raises(ValueError, match=f"3 of 3 image embeddings .*row 0.* are {message}"):
+            classify(images * factor, prompts, ["beach"] * 3, NAMES)
+    with pytest.raises(ValueError, match=r"shape \(3,\)"):
+        classify(images[0], prompts, ["beach"] * 3, NAMES)
+
+
+# --- protocols --------------------------------------------------------------------------------------------
+
+
+def test_prompts_as_published_and_split():
+    assert PROMPT_TEMPLATES == {
+        "documents": "An aerial photograph of {}",
+        "script": "Aerial photograph of {}",
+        "notebook": "An arial photograph of a {}",
+    }
+    unsplit = class_prompts(["storagetanks", "beach"], PROMPT_TEMPLATES["documents"])
+    assert unsplit == ["An aerial photograph of storagetanks", "An aerial photograph of beach"]
+    split = class_prompts(["storagetanks", "beach"], PROMPT_TEMPLATES["notebook"], split_names=True)
+    assert split == ["An arial photograph of a storage tanks", "An arial photograph of a beach"]
+    assert PROTOCOLS["split_names"].prompts("parkinglot") == ("An aerial photograph of parking lot",)
+    assert PROTOCOLS["vt_rsbs"].prompts("storage tanks") == ("a remote sensing image of a storage tanks",)
+    assert PROTOCOLS["script"].with_split_names().prompts("bareland") == ("Aerial photograph of bare land",)
+
+
+def test_every_protocol_says_in_one_sentence_what_it_is():
+    for name, protocol in PROTOCOLS.items():
+        assert protocol.name == name
+        assert protocol.description.endswith((".", "?")) and len(protocol.description) < 130
+    assert [name for name, protocol in PROTOCOLS.items() if protocol.split_names] == [
+        "split_names",
+        "ensemble",
+    ]
+    assert [name for name, protocol in PROTOCOLS.items() if protocol.class_lists] == ["vt_rsbs"]
+    assert len(set(PROTOCOLS["ensemble"].templates)) == 18
+
+
+def test_split_names_only_insert_spaces_and_cover_what_needs_some(shared):
+    assert all(name == split.replace(" ", "") for name, split in SPLIT_NAMES.items())
+    lists = {path.stem for path in (shared / "data" / "RSICD" / "txtclasses_rsicd").glob("*.txt")}
+    assert {name for name in lists if " " in name} <= set(SPLIT_NAMES.values())
+
+
+def test_split_names_of_uc_merced():
+    # As the data set's own page writes its 21 classes, but for its plural and singular forms.
+    words = (
+        "agricultural airplane baseball-diamond beach buildings chaparral dense-residential forest freeway \
+        golf-course harbor intersection medium-residential mobile-home-park overpass parking-lot river runway \
+        sparse-residential storage-tanks tennis-court"
+    )
+    assert [SPLIT_NAMES.get(name, name) for name in UCM_CATEGORIES] == [
+        word.replace("-", " ") for word in words.split()
+    ]
+
+
+def test_a_protocol_needs_a_place_for_the_name():
+    for template in ("no place for a name", "{} and {}"):
+        with pytest.raises(ValueError, match="exactly one"):
+            class_prompts(NAMES, template)
+    with pytest.raises(ValueError, match="no template"):
+        Protocol("empty", ())
+    assert class_prompts(["port"], "{0} or {}") == ["{0} or port"]
+
+
+# --- a model ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory) -> CaptionDataset:
+    return colours(tmp_path_factory.mktemp("colours"), 16)
+
+
+def test_a_classifier_of_one_template_is_its_prompts(model):
+    from utils.clip import embed_texts
+
+    vectors, prompts = embed_classes(model, ["bareland", "port"], "documents")
+    assert prompts == [("An aerial photograph of bareland",), ("An aerial photograph of port",)]
+    expected = embed_texts(model, ["An aerial photograph of bareland", "An aerial photograph of port"])
+    assert vectors == pytest.approx(expected, abs=1e-6)
+
+
+def test_an_ensemble_is_the_mean_of_torchs_unit_vectors_at_unit_length(model, folder):
+    import torch
+    from transformers import CLIPModel, CLIPTokenizer
+
+    templates = ("a {}", "port of {}", "fair {}")
+    ours, prompts = embed_classes(model, ["red", "blue"], Protocol("mine", templates))
+    assert prompts[1] == ("a blue", "port of blue", "fair blue")
+    reference, tokenizer = CLIPModel.from_pretrained(folder).eval(), CLIPTokenizer.from_pretrained(folder)
+    for vector, texts in zip(ours, prompts, strict=True):
+        with torch.no_grad():
+            output = reference.get_text_features(**tokenizer(list(texts), padding=True, return_tensors="pt"))
+        features = getattr(output, "pooler_output", output)
+        mean = torch.nn.functional.normalize(features, dim=-1).mean(dim=0)
+        assert vector == pytest.approx((mean / mean.norm()).numpy(), abs=2e-5)
+
+
+def test_zero_shot_is_classify_on_embeddings(model, pictures):
+    from utils.clip import embed_images
+    from utils.images import eval_batches
+
+    found = zero_shot(model, pictures, "ensemble")
+    images = embed_images(model, eval_batches(pictures, model.preprocessing, batch_size=5))
+    vectors, prompts = embed_classes(model, pictures.categories, "ensemble")
+    truth = [item.category for item in pictures]
+    stored = classify(images, vectors, truth, pictures.categories, prompts)
+    assert found.similarities == pytest.approx(stored.similarities, abs=1e-6)
+    assert found.scores() == stored.scores() and found.prompts == stored.prompts
+    assert (found.protocol, found.dataset) == ("ensemble", "colours")
+
+
+def test_names_may_be_more_than_occur_but_not_fewer(model, pictures):
+    names = ("violet", *pictures.categories, "beige")
+    more, plain = zero_shot(model, pictures, class_names=names), zero_shot(model, pictures)
+    assert more.class_names == names and more.similarities.shape == (16, 10)
+    assert more.similarities[:, 1:-1] == pytest.approx(plain.similarities, abs=1e-6)
+    assert (more.ranks >= plain.ranks).all()
+    with pytest.raises(ValueError, match="no name for the categories red"):
+        zero_shot(model, pictures, class_names=[name for name in names if name != "red"])
+    with pytest.raises(ValueError, match="class names that differ"):
+        zero_shot(model, pictures, class_names=[*names, "red"])
+
+
+def test_a_prompt_may_stand_for_a_protocol(model, pictures):
+    own = zero_shot(model, pictures, "Aerial photograph of {}")
+    named = zero_shot(model, pictures, "script")
+    assert np.array_equal(own.similarities, named.similarities)
+    with pytest.raises(ValueError, match="no protocol 'scripts'; choose one of documents, script"):
+        zero_shot(model, pictures, "scripts")
+
+
+def test_pictures_without_a_category(model, pictures):
+    unnamed = [CaptionedImage(item.path, (), None, None, "") for item in pictures]
+    mixed = CaptionDataset([*unnamed, *pictures], "mixed")
+    assert np.array_equal(zero_shot(model, mixed).labels, zero_shot(model, pictures).labels)
+    with pytest.raises(ValueError, match="No image of bare has a category"):
+        zero_shot(model, CaptionDataset(unnamed, "bare"))
+    with pytest.raises(
+        ValueError, match=r"'vt_rsbs' counts every image, but 16 of 32 in mixed.*class_lists=True"
+    ):
+        zero_shot(model, mixed, "vt_rsbs")
+    assert len(zero_shot(model, pictures, "vt_rsbs").labels) == 16
+
+
+def test_scores_do_not_depend_on_batches_or_order(model, pictures):
+    one = zero_shot(model, pictures, batch_size=5)
+    order = np.random.default_rng(0).permutation(16)
+    other = zero_shot(model, CaptionDataset([pictures[n] for n in order], "colours"), batch_size=16)
+    assert other.similarities == pytest.approx(one.similarities[order], abs=1e-6)
+    assert one.scores() == other.scores() and one.per_class(3) == other.per_class(3)
+
+
+@pytest.mark.parametrize(
+    ("ending", "options"), [("bmp", {}), ("webp", {"lossless": True, "exact": True}), ("tif", {})]
+)
+def test_scores_do_not_depend_on_the_lossless_encoding(model, pictures, tmp_path, ending, options):
+    items = []
+    for item in pictures:
+        path = tmp_path / f"{Path(item.path).stem}.{ending}"
+        Image.open(item.path).save(path, **options)
+        items.append(replace(item, path=path))
+    again = zero_shot(model, CaptionDataset(items, "colours"))
+    assert again.similarities == pytest.approx(zero_shot(model, pictures).similarities, abs=1e-6)
+
+
+def test_table_says_how_it_was_taken(model, pictures):
+    found = zero_shot(model, pictures)
+    lines = zero_shot_table({"tiny": found, "made": BY_HAND}, ks=(1, 3)).splitlines()
+    assert lines[0] == "| model | protocol | data | images | captions | classes | score@1 | score@3 |"
+    assert lines[2].startswith("| tiny | documents | colours | 16 | none | 8 | ")
+    assert lines[2].endswith(f"| {found.interval(1)} | {found.interval(3)} |")
+    assert lines[3].startswith("| made | not named | not named | 4 | none | 3 | 0.500 (")
+
+
+def test_protocols_meet_the_published_test_split(shared):
+    rsicd = load_dataset("rsicd", shared / "data", split="test")
+    assert (len(rsicd), len(rsicd.named()), len(rsicd.named().categories)) == (1093, 1027, 30)
+    listed = load_dataset("rsicd", shared / "data", split="test", class_lists=True)
+    assert (len(listed.named()), len(listed.categories)) == (1093, 31)
+
+
+# --- predictions ------------------------------------------------------------------------------------------
+
+
+def line(file: str, label: str, classes: str) -> str:
+    """A line of ten made-up predictions; the names of the classes are letters."""
+    pairs = [f"{name}\t{0.4 / 2**place:.5f}" for place, name in enumerate(classes)]
+    return "\t".join([file, label, *pairs]) + "\n"
+
+
+def test_scores_out_of_published_predictions(tmp_path):
+    path = tmp_path / "model.tsv"
+    path.write_text(
+        line("a_1.jpg", "a", "abcdefghij")
+        + line("a_2.jpg", "a", "bcadefghij")
+        + line("k_1.jpg", "k", "abcdefghik")
+        + line("z_1.jpg", "z", "abcdefghij")
+    )
+    found = scores_from_predictions(path)
+    assert found.scores() == {1: 0.25, 3: 0.5, 5: 0.5, 10: 0.75}
+    assert found.per_class(1) == {"a": 0.5, "k": 0.0, "z": 0.0}
+    assert found.per_class(10) == {"a": 1.0, "k": 1.0, "z": 0.0}
+    assert found.files == ("a_1.jpg", "a_2.jpg", "k_1.jpg", "z_1.jpg")
+    assert found.interval(3) == bootstrap([1, 1, 0, 0])
+    with pytest.raises(ValueError, match="list 10 classes an image, too few for score@11"):
+        found.score(11)
+
+
+def test_predictions_score_as_the_result_that_they_were_written_from(tmp_path):
+    generator = np.random.default_rng(0)
+    names = tuple("abcdefghijklmnopqrst")
+    made = ZeroShotResult(names, generator.integers(0, 20, 300), generator.normal(size=(300, 20)))
+    rows = []
+    for number, (label, row) in enumerate(zip(made.labels, made.similarities, strict=True)):
+        best = "".join(names[place] for place in np.argsort(-row)[:10])
+        rows.append(line(f"{number}.jpg", names[label], best))
+    (tmp_path / "model.tsv").write_text("".join(rows))
+    found = scores_from_predictions(tmp_path / "model.tsv")
+    assert found.scores() == made.scores() and found.per_class(5) == made.per_class(5)
+
+
+GOOD = line("a_1.jpg", "a", "abcdefghij")
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ("a_2.jpg\n", "1 tab-separated columns"),
+        ("a_2.jpg\ta\tb\n", "3 tab-separated columns"),
+        (line("a_2.jpg", "", "abcdefghij"), "must be a file, a label"),
+        (line("a_2.jpg", "a", "abcdefghi"), "9 classes are listed, 10 in the lines before"),
+        (line("a_2.jpg", "a", "abcdefghia"), "listed twice"),
+        (line("a_2.jpg", "a", "abcdefghij").replace("0.40000", "much"), "not a number"),
+        (line("a_2.jpg", "a", "abcdefghij").replace("0.40000", "nan"), "from 0 to 1"),
+        (line("a_2.jpg", "a", "abcdefghij").replace("0.40000", "40.0"), "from 0 to 1"),
+        (line("a_2.jpg", "a", "abcdefghij").replace("0.40000", "0.00001"), "fall from the best"),
+        (GOOD, "earlier line"),
+    ],
+)
+def test_a_malformed_line_is_named(tmp_path, bad, message):
+    path = tmp_path / "model.tsv"
+    path.write_text(GOOD + "\n" + bad)
+    with pytest.raises(ValueError, match=rf"model\.tsv, line 3: .*{message}"):
+        scores_from_predictions(path)
+
+
+def test_files_that_hold_no_predictions(tmp_path):
+    path = tmp_path / "model.tsv"
+    path.write_text("\n")
+    with pytest.raises(ValueError, match="no predictions"):
+        scores_from_predictions(path)
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ValueError, match="UTF-8"):
+        scores_from_predictions(path)

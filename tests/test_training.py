@@ -21,10 +21,8 @@ from utils.training import (
     load_or_train,
     make_optimizer,
     positive_pairs,
-    retrieval_recall,
     train,
     validate,
-    validation,
 )
 from utils.training.loss import batch_positives
 from utils.training.optimizer import adafactor_by_layer, moving_average
@@ -313,40 +311,6 @@ def test_load_or_train_prefers_what_is_there_and_leaves_the_starting_point(tmp_p
 
 
 # --- validation and choice --------------------------------------------------------------------------------
-
-
-def test_recall_by_hand():
-    # Texts: 0 "a", 1 "b", 2 "c". Image 0 owns a and b, image 1 owns b, image 2 owns c.
-    sets = np.array([[0, 1], [1, -1], [2, -1]])
-    images = np.array([[1, 0], [0, 1], [1, 0]], np.float32)
-    texts = np.array([[0.8, 0.6], [0, 1], [0.6, 0.8]], np.float32)
-    got = retrieval_recall(images, texts, sets)
-    # Image 0 finds a; image 1 finds b; image 2 finds a first and c second. Text a finds image 0, but image 2
-    # is as near and wrong; b finds image 1; c finds image 1, then 0 and 2 together, of which 0 is wrong.
-    assert got["image_to_text_recall_at_1"] == pytest.approx(2 / 3)
-    assert got["text_to_image_recall_at_1"] == pytest.approx(1 / 3)
-    assert got["image_to_text_recall_at_5"] == got["text_to_image_recall_at_5"] == 1
-
-
-def test_recall_in_blocks_is_that_of_a_plain_loop(monkeypatch):
-    rng = np.random.default_rng(0)
-    images, texts = unit(1, (40, 6)), unit(2, (30, 6))
-    sets = np.array([rng.choice(30, 3, replace=False) for _ in range(40)])
-    sets[:30, 0] = np.arange(30)
-    sets[5, 2] = -1
-    monkeypatch.setattr(validation, "QUERIES_AT_ONCE", 7)
-    got = retrieval_recall(images, texts, sets)
-    for k in (1, 5, 10):
-        hits = [set(np.argsort(-row)[:k]) & set(own) for row, own in zip(images @ texts.T, sets, strict=True)]
-        assert got[f"image_to_text_recall_at_{k}"] == pytest.approx(np.mean([bool(hit) for hit in hits]))
-        owners = [set(np.nonzero((sets == number).any(axis=1))[0]) for number in range(30)]
-        hits = [set(np.argsort(-row)[:k]) & own for row, own in zip(texts @ images.T, owners, strict=True)]
-        assert got[f"text_to_image_recall_at_{k}"] == pytest.approx(np.mean([bool(hit) for hit in hits]))
-
-
-def test_a_model_that_gives_one_answer_to_all_earns_nothing():
-    ones = np.ones((20, 4), np.float32) / 2
-    assert set(retrieval_recall(ones, ones, np.arange(20)[:, None]).values()) == {0.0}
 
 
 def test_validation_in_small_batches_is_that_of_one(model, dataset, monkeypatch):

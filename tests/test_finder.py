@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from utils.clip import CLIP, embed_texts
-from utils.datasets import load_dataset
+from utils.datasets import CaptionDataset, load_dataset
 from utils.finder import (
     PresenceModel,
     area_under_curve,
@@ -19,12 +19,14 @@ from utils.finder import (
     draw_mosaics,
     embed_scene,
     evaluate_presence,
+    feature_name,
     find,
     make_mosaic,
     reading,
     tile_boxes,
 )
 from utils.images import ImageError, eval_transform, read_image
+from utils.starter.pretraining import write_icons
 
 
 def noise(width: int, height: int, seed: int = 0) -> Image.Image:
@@ -341,7 +343,7 @@ def test_geojson_lies_where_rasterio_says(model, tmp_path, northward):
             np.testing.assert_array_equal(ring[0], ring[-1])
             left, top, right, bottom = tile.box
             corners = [(left, top), (left, bottom), (right, bottom), (right, top)]
-            east, north = zip(*(file.transform * corner for corner in corners), strict=True)
+            east, north = zip(*(file.xy(row, column, offset="ul") for column, row in corners), strict=True)
             expected = np.transpose(transform(file.crs, "EPSG:4326", east, north))
             assert {tuple(p) for p in ring.round(8)} == {tuple(p) for p in expected.round(8)}
             assert 1 < ring[0, 0] < 3 and 41 < ring[0, 1] < 42
@@ -364,17 +366,22 @@ def test_area_under_the_curve_is_scikit_learns():
 
 
 @pytest.fixture(scope="module")
-def miniature():
-    return load_dataset("miniature")
+def icons(tmp_path_factory) -> dict[str, CaptionDataset]:
+    """Icons of the thirty categories that the start was not trained on: there it knows what it sees."""
+    folder = tmp_path_factory.mktemp("icons")
+    return {
+        split: write_icons(folder / split, per_category=2, seed=seed, size=64)
+        for split, seed in (("val", 1001), ("test", 1002))
+    }
 
 
 @pytest.fixture(scope="module")
-def presence(start, miniature) -> PresenceModel:
-    return calibrate_presence(start, miniature.split("val").subset(60), seed=0)
+def presence(start, icons) -> PresenceModel:
+    return calibrate_presence(start, icons["val"], seed=0)
 
 
-def test_a_mosaic_has_its_pictures_in_their_cells(miniature):
-    items = miniature.split("val")[:6]
+def test_a_mosaic_has_its_pictures_in_their_cells(icons):
+    items = icons["val"][:6]
     mosaic = make_mosaic(items, columns=3, cell=64)
     assert mosaic.picture.size == (192, 128)
     for number, item in enumerate(items):
@@ -388,10 +395,10 @@ def test_a_mosaic_has_its_pictures_in_their_cells(miniature):
         make_mosaic(items, columns=4, cell=64)
 
 
-def test_presence_learned_on_val_tells_test(start, miniature, presence):
-    report = evaluate_presence(start, presence, miniature.split("test").subset(60), seed=1)
-    # The start, before fine-tuning, knows icons; 0.5 would be chance. Fine-tuned models reach far more.
-    assert report.auc >= 0.62 and report.singles.auc >= 0.66
+def test_presence_learned_on_val_tells_test(start, icons, presence):
+    report = evaluate_presence(start, presence, icons["test"], seed=1)
+    # The start is weak, and 0.5 would be chance: here 0.70 and 0.75. A fine-tuned model reaches far more.
+    assert report.auc >= 0.62 and report.singles.auc >= 0.65
     assert report.labels.mean() == 0.5
     assert report.probabilities[report.labels].mean() > report.probabilities[~report.labels].mean() + 0.05
     assert len(report.labels) == len(report.singles.labels) + len(report.mosaics.labels)
@@ -400,8 +407,8 @@ def test_presence_learned_on_val_tells_test(start, miniature, presence):
     assert presence.margin_weight > 0 and presence.tiles_weight < 0
 
 
-def test_presence_is_one_number_for_a_scene_and_the_best_of_its_tiles(start, miniature, presence):
-    mosaic = draw_mosaics(miniature.split("test"), 2, 1, 64, np.random.default_rng(0))[0]
+def test_presence_is_one_number_for_a_scene_and_the_best_of_its_tiles(start, icons, presence):
+    mosaic = draw_mosaics(icons["test"], 2, 1, 64, np.random.default_rng(0))[0]
     scene = embed_scene(start, mosaic.picture)
     for feature in ("stadium", "football stadium", "a rocket launch"):  # no category needed
         finding = find(start, scene, feature, presence)
@@ -435,20 +442,20 @@ def test_presence_survives_the_disk_and_refuses_another_model(presence, model, s
         PresenceModel.load(tmp_path / "gone.json")
 
 
-def test_one_category_teaches_no_presence(start, miniature):
-    ports = [item for item in miniature.split("val") if item.category == "port"]
+def test_one_category_teaches_no_presence(start, icons):
+    ports = [item for item in icons["val"] if item.category == "port"]
     with pytest.raises(ValueError, match="at least two"):
-        calibrate_presence(start, type(miniature)(ports, "ports"))
+        calibrate_presence(start, CaptionDataset(ports, "ports"))
 
 
-def test_the_right_cell_comes_first_more_often_than_by_chance(start, miniature):
+def test_the_right_cell_comes_first_more_often_than_by_chance(start, icons):
     hits = []
-    for mosaic in draw_mosaics(miniature.split("test"), 3, 6, 64, np.random.default_rng(0)):
+    for mosaic in draw_mosaics(icons["test"], 3, 12, 64, np.random.default_rng(0)):
         scene = embed_scene(start, mosaic.picture, [64], overlap=0)
         for category in mosaic.categories:
-            best = find(start, scene, category).tiles[0].box
+            best = find(start, scene, feature_name(category)).tiles[0].box
             hits.append(mosaic.items[mosaic.cell_number(best)].category == category)
-    assert np.mean(hits) > 0.25  # by chance 0.12; the start knows icons, and was never shown the miniature
+    assert np.mean(hits) > 0.17  # by chance 0.12, the start 0.24 over 101 questions; fine-tuned models 0.9
 
 
 # --- real photographs ----------------------------------------------------------------------------------------
@@ -474,4 +481,5 @@ def test_mosaics_of_real_photographs_are_searched(start, presence, shared):
     assert scene.tile_sizes == (672, 336, 168) and len(scene.boxes) == 59
     asked = [find(start, scene, category, presence) for category in mosaic.categories]
     assert all(0 < finding.presence < 1 for finding in asked)
-    assert len({finding.tiles[0].box for finding in asked}) > 1  # the answer depends on the question
+    orders = {tuple(tile.box for tile in finding.tiles) for finding in asked}
+    assert len(orders) == len(asked)  # the answer depends on the question

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 PIXELS_AT_ONCE = 4096 * 4096
 PERCENTILES = (2, 98)
 SAMPLE_SIDE = 1024  # pixels of the longer side over which the percentiles are measured
-CACHE_MEGABYTES = 256  # what GDAL may keep of decoded blocks
+CACHE_BYTES = 128 * 2**20  # what GDAL may keep of decoded blocks
 # Not all that GDAL reads: a VRT, for one, may point to any other file or address.
 DRIVERS = ("GTiff", "JPEG", "PNG", "JP2OpenJPEG", "WEBP", "HFA", "ENVI", "NITF")
 # For each EXIF orientation, how upright pixels lie in the file: axes swapped, then mirrored in x, in y.
@@ -169,7 +169,7 @@ def open_picture(picture: str | Path | Image.Image | np.ndarray) -> Iterator[Pic
 def _open_file(path: Path) -> Iterator[Picture]:
     import rasterio
 
-    settings = {"GDAL_CACHEMAX": CACHE_MEGABYTES, "GDAL_ERROR_ON_LIBJPEG_WARNING": True}
+    settings = {"GDAL_CACHEMAX": CACHE_BYTES, "GDAL_ERROR_ON_LIBJPEG_WARNING": True}
     with rasterio.Env(**settings):
         dataset = _open_raster(path)
         if dataset is None:

@@ -194,7 +194,7 @@ def test_broken_files_are_named_in_a_sentence(tmp_path, monkeypatch, model, endi
 
 def test_no_picture_at_all(tmp_path, model):
     (tmp_path / "letter.png").write_text("Dear reader")
-    with pytest.raises(ImageError, match=r"letter\.png cannot be decoded"):
+    with pytest.raises(ImageError, match=r"letter\.png is in no format that can be decoded"):
         embed_scene(model, tmp_path / "letter.png")
     with pytest.raises(ImageError, match="no image file"):
         embed_scene(model, tmp_path / "gone.tif")

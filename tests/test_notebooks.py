@@ -127,6 +127,10 @@ def test_committed_scores_are_those_of_a_course_that_works():
     assert scores["finetuned_top1"] - scores["baseline_top1"] >= 0.25
 
 
+def test_committed_presence_can_say_no():
+    assert read_metrics(ROOT / "nbs" / "07_find_features.ipynb")["test_auc"] >= 0.85
+
+
 def test_links_between_notebooks_lead_somewhere():
     for path in [*COURSE, *SOLUTIONS]:
         for cell in cells(path, "markdown"):

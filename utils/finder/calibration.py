@@ -113,11 +113,12 @@ def calibrate_presence(
     """
     from sklearn.linear_model import LogisticRegression
 
-    from utils.training.identity import data_fingerprint, model_fingerprint
+    from utils.clip import fingerprint
+    from utils.training.identity import data_fingerprint
 
     background = [fill(template, feature_name(name)) for name in validation_set.categories]
     plain = PresenceModel(
-        template, (*background, *GENERIC_TEXTS), 1.0, 0.0, 0.0, TOO_CLOSE, model_fingerprint(model)
+        template, (*background, *GENERIC_TEXTS), 1.0, 0.0, 0.0, TOO_CLOSE, fingerprint(model)
     )
     questions = _ask(model, plain, validation_set, seed)
     regression = LogisticRegression().fit(questions.measures, questions.labels)
@@ -157,9 +158,9 @@ def evaluate_presence(
     Raises:
         ValueError: If the model is another one, or there are fewer than two categories.
     """
-    from utils.training.identity import model_fingerprint
+    from utils.clip import fingerprint
 
-    presence.check_model(model_fingerprint(model))
+    presence.check_model(fingerprint(model))
     return _ask(model, presence, dataset, seed).report(presence)
 
 

@@ -81,8 +81,7 @@ def embed_scene(
         ImageError: If the picture is missing, broken or none.
         ValueError: If tiles of these sizes and this overlap cannot be cut from it.
     """
-    from utils.clip import embed_images
-    from utils.training.identity import model_fingerprint
+    from utils.clip import embed_images, fingerprint
 
     with open_picture(picture) as opened:
         boxes, sizes = cut(model, opened, tile_sizes, overlap)
@@ -93,7 +92,7 @@ def embed_scene(
             size=opened.size,
             tile_sizes=sizes,
             thumbnail=opened.crop((0, 0, *opened.size), THUMBNAIL_SIDE),
-            model_fingerprint=model_fingerprint(model),
+            model_fingerprint=fingerprint(model),
             name=opened.name,
             crs=opened.crs,
             transform=opened.transform,

@@ -94,11 +94,6 @@ def _parameters(start: dict[str, Any]) -> int:
     return sum(int(np.prod(size)) for size in start["sizes"].values())
 
 
-def model_fingerprint(model: CLIP) -> str:
-    """Sixteen hexadecimal digits that stand for a model's parameters: what belongs to them is noted with these."""
-    return _describe_model(model)["fingerprint"]
-
-
 def data_fingerprint(dataset: CaptionDataset) -> str:
     """Sixteen hexadecimal digits that stand for a data set: its file names, their sizes and the captions."""
     return _describe_data(dataset)["fingerprint"]

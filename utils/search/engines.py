@@ -178,7 +178,6 @@ class HnswlibEngine:
             self._graph.add_items(vectors, num_threads=threads)
         else:
             self._graph.load_index(str(saved))
-        self._count = len(vectors)
         self.width = width
 
     @property
@@ -197,10 +196,11 @@ class HnswlibEngine:
         return {"ef": self._width}
 
     def nearest(self, queries: np.ndarray, k: int) -> np.ndarray:
-        """See `Engine`; more than the graph can find in its width are none at all."""
-        if k > min(self._width, self._count):
+        """See `Engine`; where hnswlib finds fewer than k for any of the queries, it gives none."""
+        try:
+            return self._graph.knn_query(queries, k, num_threads=1)[0].astype(np.int64)
+        except RuntimeError:
             return np.full((len(queries), k), -1, np.int64)
-        return self._graph.knn_query(queries, k, num_threads=1)[0].astype(np.int64)
 
     def save(self, path: Path) -> None:
         """Writes the graph, and with it the vectors once more."""
@@ -270,11 +270,11 @@ def widen(engine: Engine, vectors: np.ndarray, wanted: float = RECALL_WANTED, k:
     """
     if not engine.width:
         return 1.0
-    queries = strangers(vectors)
+    queries, k = strangers(vectors), min(k, len(vectors))
     exact = ExactEngine(vectors).nearest(queries, k)
     reached = 0.0
     for engine.width in WIDTHS:
-        reached = recall(engine.nearest(queries, k)[:, : exact.shape[1]], exact)
+        reached = recall(engine.nearest(queries, k), exact)
         if reached >= wanted:
             break
     return reached

@@ -133,6 +133,17 @@ def test_strangers_are_near_members_but_none_of_them():
     np.testing.assert_array_equal(queries, strangers(vectors, 100))
 
 
+@pytest.mark.parametrize("name", ["nmslib", "hnswlib"])
+def test_a_graph_of_a_few_is_still_a_graph(name):
+    if name == "hnswlib":
+        pytest.importorskip("hnswlib")
+    for count in (1, 3):
+        vectors = np.eye(count, 4, dtype=np.float32)
+        engine = make_engine(name, vectors)
+        assert widen(engine, vectors) == 1 and engine.width == engines.WIDTHS[0]
+        assert engine.nearest(vectors, count)[:, 0].tolist() == list(range(count))
+
+
 def test_recall_is_the_share_of_the_truth_in_whatever_order():
     assert recall(np.array([[3, 1, 2], [4, 5, -1]]), np.array([[1, 2, 3], [5, 6, 7]])) == pytest.approx(4 / 6)
 

@@ -86,7 +86,7 @@ def embed_collection(
         the pictures that were skipped.
 
     Raises:
-        SearchError: If not one picture can be read.
+        SearchError: If not one picture can be read, or the model gives no numbers.
     """
     from tqdm.auto import tqdm
 
@@ -108,7 +108,12 @@ def embed_collection(
     skipped = [Skipped(dataset[position].path, reason) for position, reason in sorted(reasons.items())]
     if len(skipped) == len(dataset):
         raise SearchError(f"Not one of the {len(skipped):,} pictures can be read: {skipped[0].reason}")
-    return np.concatenate(embeddings), np.concatenate(positions), skipped
+    vectors = np.concatenate(embeddings)
+    if not np.isfinite(vectors).all():
+        raise SearchError(
+            "The model gives pictures vectors that are no numbers; load one that has not diverged."
+        )
+    return vectors, np.concatenate(positions), skipped
 
 
 def drop_pieces(folder: Path) -> None:

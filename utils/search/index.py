@@ -24,7 +24,7 @@ from utils.search.collection import (
 from utils.search.engines import Engine, ExactEngine, choose_engine, largest, make_engine, widen
 from utils.search.errors import SearchError
 from utils.search.questions import embed_picture, embed_question, mix
-from utils.search.storage import check_free, read_index, read_note, write_index
+from utils.search.storage import check_free, found_path, read_index, read_note, stored_path, write_index
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -83,7 +83,8 @@ class ImageIndex:
                 given back; what a killed run has left is not done again; anything else is replaced once the new
                 one is whole. None keeps nothing.
             batch_size: Pictures encoded at once.
-            engine: ``exact``, ``nmslib``, or ``auto``: exact up to the size where the graph gets faster.
+            engine: ``exact``, ``nmslib``, ``hnswlib`` where that is installed, or ``auto``: exact up to the size where
+                NMSLib gets faster (`EXACT_BELOW`).
             progress: Whether to show a bar, and say what was built.
 
         Raises:
@@ -100,30 +101,18 @@ class ImageIndex:
         marks = {"model": fingerprint(model), "pictures": pictures_digest(dataset)}
         index = None if place is None else cls._kept(place, model, dataset, engine, marks)
         if index is None:
+            pieces = None if place is None else place / PIECES
             embeddings, positions, skipped = embed_collection(
-                model,
-                dataset,
-                None if place is None else place / PIECES,
-                marks,
-                batch_size=batch_size,
-                progress=progress,
+                model, dataset, pieces, marks, batch_size=batch_size, progress=progress
             )
             members = CaptionDataset([dataset[int(position)] for position in positions], dataset.name)
-            index = cls._searchable(
-                cls(
-                    model,
-                    members,
-                    embeddings,
-                    ExactEngine(embeddings),
-                    1.0,
-                    tuple(skipped),
-                    marks["pictures"],
-                ),
-                engine,
-            )
+            exact = ExactEngine(embeddings)
+            index = cls(model, members, embeddings, exact, 1.0, tuple(skipped), marks["pictures"])
+            index = cls._searchable(index, engine)
             if place is not None:
                 index.save(place)
-                drop_pieces(place / PIECES)
+        if place is not None:
+            drop_pieces(place / PIECES)
         if progress:
             print(index)
         return index
@@ -173,7 +162,7 @@ class ImageIndex:
             "name": self.dataset.name,
             "recall": self.recall,
             "query_parameters": self.query_parameters,
-            "skipped": [[str(one.path), one.reason] for one in self.skipped],
+            "skipped": [[stored_path(one.path, Path(folder)), one.reason] for one in self.skipped],
         }
         write_index(Path(folder), self.embeddings, self.dataset, self.engine, facts)
 
@@ -316,7 +305,7 @@ class ImageIndex:
             embeddings,
             engine,
             note["recall"],
-            tuple(Skipped(Path(path), reason) for path, reason in note["skipped"]),
+            tuple(Skipped(found_path(path, folder), reason) for path, reason in note["skipped"]),
             note["pictures"],
             tuple(item.path for item in items if not item.path.is_file()),
         )
@@ -331,10 +320,10 @@ class ImageIndex:
             index = cls._read(folder, model, marks["model"])
         except SearchError:
             return None
-        if index.pictures != marks["pictures"]:
-            return None
         left_out = {one.path for one in index.skipped}
         members = [item for item in dataset if item.path not in left_out]
+        if index.pictures != marks["pictures"] or len(members) != len(index):
+            return None
         fresh = replace(index, dataset=CaptionDataset(members, dataset.name), missing=())
         if index.engine.name != choose_engine(engine, len(members)):
             fresh = cls._searchable(fresh, engine)

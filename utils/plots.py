@@ -368,20 +368,87 @@ def cumulative(series: dict[str, Sequence[float]], x_label: str, y_label: str, w
 
 
 @styled
-def score_bars(groups: Sequence[str], series: dict[str, Sequence[float]], label: str) -> Figure:
-    """Groups of bars, one bar a series, the value above each; scores from 0 to 1."""
+def score_bars(
+    groups: Sequence[str],
+    series: dict[str, Sequence[float]],
+    label: str,
+    bounds: dict[str, Sequence[tuple[float, float]]] | None = None,
+) -> Figure:
+    """Groups of bars, one bar a series, the value above each; scores from 0 to 1.
+
+    Args:
+        groups: Names below the groups.
+        series: By name, one score a group.
+        label: What the scores are.
+        bounds: By the same names, the lower and upper bound of each score, drawn as a whisker.
+    """
     figure, axis = new_figure(8.0, 3.4)
     places = np.arange(len(groups))
     share = 0.8 / len(series)
     looks = zip((GREY, BLUE, ORANGE, GREEN), ("", "//", "..", "xx"), strict=True)
     for number, ((name, scores), (color, hatch)) in enumerate(zip(series.items(), looks, strict=False)):
         at = places + (number - (len(series) - 1) / 2) * share
-        bars = axis.bar(at, scores, share * 0.92, color=color, hatch=hatch, edgecolor="white", label=name)
-        axis.bar_label(bars, fmt="%.2f", fontsize=8, padding=2)
+        axis.bar(at, scores, share * 0.92, color=color, hatch=hatch, edgecolor="white", label=name)
+        if bounds:
+            reach = np.abs(np.transpose(bounds[name]) - scores)
+            axis.errorbar(at, scores, reach, fmt="none", ecolor=INK, elinewidth=1, capsize=3)
+        tops = [high for _, high in bounds[name]] if bounds else scores
+        for x, score, top in zip(at, scores, tops, strict=True):
+            axis.text(x, top + 0.015, f"{score:.2f}", ha="center", va="bottom", fontsize=8)
     axis.set_xticks(places, groups)
     axis.set_ylim(0, 1.08)
     axis.set_ylabel(label)
     axis.grid(axis="x", visible=False)
+    axis.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    return figure
+
+
+@styled
+def trade_off(
+    x: Sequence[float], y: Sequence[float], names: Sequence[str], chosen: int, x_label: str, y_label: str
+) -> Figure:
+    """A road of points between two goods, each point named and one of them marked as chosen."""
+    figure, axis = new_figure(6.0, 4.0)
+    axis.plot(x, y, color=BLUE, marker="o", markersize=5)
+    axis.plot(x[chosen], y[chosen], color=ORANGE, marker="D", markersize=11, linestyle="none", label="chosen")
+    for left, up, name in zip(x, y, names, strict=True):
+        axis.annotate(name, (left, up), xytext=(6, 5), textcoords="offset points", fontsize=8)
+    axis.margins(0.12)
+    axis.set_xlabel(x_label)
+    axis.set_ylabel(y_label)
+    axis.legend(loc="best")
+    return figure
+
+
+@styled
+def curves_with_spread(
+    x: Sequence[float],
+    series: dict[str, tuple[Sequence[float], Sequence[float]]],
+    x_label: str,
+    y_label: str,
+    levels: dict[str, float] | None = None,
+) -> Figure:
+    """Curves over doubling numbers, each with a band of one standard deviation; levels to compare with.
+
+    Args:
+        x: Positive numbers, drawn on a logarithmic axis.
+        series: By name, means and standard deviations at each x.
+        x_label: Below.
+        y_label: Beside.
+        levels: By name, a height drawn as a line across.
+    """
+    figure, axis = new_figure(7.0, 3.6)
+    colors = (GREY, BLUE, ORANGE, GREEN)
+    for (name, (mean, spread)), color, marker in zip(series.items(), colors, "osD^", strict=False):
+        mean, spread = np.asarray(mean), np.asarray(spread)
+        axis.fill_between(x, mean - spread, mean + spread, color=color, alpha=0.18, linewidth=0)
+        axis.plot(x, mean, color=color, marker=marker, label=name)
+    for (name, height), color in zip((levels or {}).items(), colors, strict=False):
+        axis.axhline(height, color=color, linestyle=":", label=name)
+    axis.set_xscale("log", base=2)
+    axis.set_xticks(x, [f"{value:g}" for value in x])
+    axis.set_xlabel(x_label)
+    axis.set_ylabel(y_label)
     axis.legend(loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 

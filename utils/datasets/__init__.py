@@ -4,8 +4,16 @@
 """
 
 from utils.datasets.caption_dataset import CaptionDataset, CaptionedImage
+from utils.datasets.category_names import SPLIT_NAMES
 from utils.datasets.checks import VerificationReport
 from utils.datasets.formats import DatasetError
 from utils.datasets.loading import load_dataset
 
-__all__ = ["CaptionDataset", "CaptionedImage", "DatasetError", "VerificationReport", "load_dataset"]
+__all__ = [
+    "SPLIT_NAMES",
+    "CaptionDataset",
+    "CaptionedImage",
+    "DatasetError",
+    "VerificationReport",
+    "load_dataset",
+]

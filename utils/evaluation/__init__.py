@@ -1,21 +1,71 @@
-"""How good a model is, and how sure that is: protocols, scores, intervals."""
+"""How good a model is, and how sure that is: protocols, scores, intervals.
 
-from utils.evaluation.zero_shot import (
-    PROMPT_TEMPLATES,
-    PUBLISHED_KS,
-    SPLIT_NAMES,
-    ZeroShotResult,
-    class_prompts,
-    classify,
-    zero_shot,
+`zero_shot` and `retrieval` score a model on a data set, by what `protocols` names and `retrieval` explains; `classify`
+and `score_retrieval` score stored embeddings, `scores_from_predictions` a published file. `intervals` says how far a
+figure can be trusted, `tables` writes it down with how it was taken.
+"""
+
+from utils.datasets.category_names import SPLIT_NAMES
+from utils.evaluation.intervals import (
+    Interval,
+    bootstrap,
+    bootstrap_runs,
+    paired_bootstrap,
+    resampled_means,
 )
+from utils.evaluation.predictions import Predictions, scores_from_predictions
+from utils.evaluation.protocols import (
+    PROMPT_TEMPLATES,
+    PROTOCOLS,
+    Protocol,
+    as_protocol,
+    class_prompts,
+    embed_classes,
+)
+from utils.evaluation.rank_scores import PUBLISHED_KS
+from utils.evaluation.ranking import RECALL_AT, best_ranks, retrieval_ranks, retrieval_recall
+from utils.evaluation.retrieval import (
+    MATCHINGS,
+    RetrievalResult,
+    distinct_captions,
+    embed_pairs,
+    retrieval,
+    retrieval_ceiling,
+    score_retrieval,
+)
+from utils.evaluation.tables import retrieval_table, zero_shot_table
+from utils.evaluation.zero_shot import ZeroShotResult, classify, zero_shot
 
 __all__ = [
+    "MATCHINGS",
     "PROMPT_TEMPLATES",
+    "PROTOCOLS",
     "PUBLISHED_KS",
+    "RECALL_AT",
     "SPLIT_NAMES",
+    "Interval",
+    "Predictions",
+    "Protocol",
+    "RetrievalResult",
     "ZeroShotResult",
+    "as_protocol",
+    "best_ranks",
+    "bootstrap",
+    "bootstrap_runs",
     "class_prompts",
     "classify",
+    "distinct_captions",
+    "embed_classes",
+    "embed_pairs",
+    "paired_bootstrap",
+    "resampled_means",
+    "retrieval",
+    "retrieval_ceiling",
+    "retrieval_ranks",
+    "retrieval_recall",
+    "retrieval_table",
+    "score_retrieval",
+    "scores_from_predictions",
     "zero_shot",
+    "zero_shot_table",
 ]

@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
+from utils.datasets.category_names import SPLIT_NAMES
 from utils.miniature.grammar import write_captions
 from utils.miniature.scenes import CATEGORIES, render_scene
 
@@ -34,16 +35,6 @@ IMAGES_PER_SPLIT = {"train": 36, "val": 6, "test": 10}
 _UNNAMED_SHARE = 0.06
 # RSICD's unnamed images are of these classes; half of them are play fields, which have no named images at all.
 _UNNAMED_CATEGORIES = ("playfields", "airport", "playfields", "bridge", "playfields", "storagetanks")
-_CLASS_NAMES = {
-    "bareland": "bare land",
-    "baseballfield": "baseball field",
-    "denseresidential": "dense residential",
-    "mediumresidential": "medium residential",
-    "railwaystation": "railway station",
-    "sparseresidential": "sparse residential",
-    "storagetanks": "storage tanks",
-}
-"""Class lists of RSICD whose file name is not the category as image names spell it."""
 
 _JPEG_QUALITY = 90
 _STAMP = "miniature.json"
@@ -176,7 +167,8 @@ def _draw_all(folder: Path, jobs: list[_Job], workers: int, progress: bool) -> N
     lists.mkdir()
     for category in sorted({job.category for job in jobs}):
         names = [job.filename for job in jobs if job.category == category]
-        path = lists / f"{_CLASS_NAMES.get(category, category)}.txt"
+        # RSICD's lists are called as people write the category, not as image names spell it.
+        path = lists / f"{SPLIT_NAMES.get(category, category)}.txt"
         path.write_text("\n".join(names) + "\n", encoding="utf-8")
 
 

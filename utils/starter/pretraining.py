@@ -242,13 +242,13 @@ def _readme(model: CLIP, held_out_icons: CaptionDataset, settings: StarterSettin
 
     test = load_dataset("miniature", split="test")
     sets = (
-        ("icons held out", held_out_icons, False),
-        ("miniature test, unsplit names", test, False),
-        ("miniature test, split names", test, True),
+        ("icons held out", held_out_icons, "documents"),
+        ("miniature test, unsplit names", test, "documents"),
+        ("miniature test, split names", test, "split_names"),
     )
     rows = []
-    for name, dataset, split_names in sets:
-        scores = zero_shot(model, dataset, split_names=split_names).scores()
+    for name, dataset, protocol in sets:
+        scores = zero_shot(model, dataset, protocol).scores()
         rows.append(f"| {name} | " + " | ".join(f"{score:.3f}" for score in scores.values()) + " |")
     weights = sum(array.size for array in model.transformers_weights().values())
     return README.format(

@@ -13,7 +13,7 @@ from utils.training.parts import add_low_rank, merge_low_rank
 from utils.training.run import TrainingResult, load_or_train, train
 from utils.training.settings import PARTS, TrainingSettings
 from utils.training.step import data_mesh
-from utils.training.validation import retrieval_recall, validate
+from utils.training.validation import validate
 
 __all__ = [
     "MAX_LOGIT_SCALE",
@@ -31,7 +31,6 @@ __all__ = [
     "merge_low_rank",
     "positive_pairs",
     "push_to_hub",
-    "retrieval_recall",
     "train",
     "validate",
 ]

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from utils.clip import CLIP, embed_images, embed_texts
+from utils.evaluation import RECALL_AT, resampled_means, retrieval_ranks
 from utils.images import caption_table, eval_batches
 from utils.training.loss import batch_positives, contrastive_loss
 from utils.training.settings import TrainingSettings
@@ -15,8 +16,6 @@ from utils.training.settings import TrainingSettings
 if TYPE_CHECKING:
     from utils.datasets import CaptionDataset
 
-RECALL_AT = (1, 5, 10)
-QUERIES_AT_ONCE = 256
 EMBEDDED_AT_ONCE = 64
 
 _loss = jax.jit(contrastive_loss)
@@ -42,8 +41,8 @@ def validate(
     Returns:
         ``validation_loss``: each image with its first caption. It depends on the number of negatives, so it is
         averaged over batches of the training batch size (or of the whole set, if that is smaller); images
-        beyond the last whole batch are left out. ``validation_recall``: see `retrieval_recall`; the mean of
-        recall@1, 5 and 10 in both directions, with the bounds of `recall_interval`.
+        beyond the last whole batch are left out. ``validation_recall``: the mean of recall@1, 5 and 10 in both
+        directions, as `utils.evaluation.retrieval_recall` counts them, with the bounds of `recall_interval`.
 
     Raises:
         FloatingPointError: If an embedding is not finite.
@@ -92,47 +91,6 @@ def _mean_loss(
     return float(np.mean(losses))
 
 
-def retrieval_recall(
-    image_embeddings: np.ndarray, text_embeddings: np.ndarray, caption_sets: np.ndarray
-) -> dict[str, float]:
-    """Recall@k of images and captions for each other, where any equal caption counts as found.
-
-    Captions repeat, within an image and between images, so every distinct text stands once among the
-    candidates and asks once. A text is right for an image if it is one of the image's captions, word for word.
-    Of equal similarities the wrong one stands first, so a model that gives one answer to all earns nothing.
-
-    Args:
-        image_embeddings: (images, dim) float32, of unit length.
-        text_embeddings: (texts, dim) float32, of unit length, the distinct texts.
-        caption_sets: (images, captions) integers, the texts of each image, padded with negative numbers.
-
-    Returns:
-        ``image_to_text_recall_at_1`` and so on, shares from 0 to 1.
-    """
-    ranks = retrieval_ranks(image_embeddings, text_embeddings, caption_sets)
-    return {
-        f"{direction}_recall_at_{k}": float(np.mean(values < k))
-        for direction, values in ranks.items()
-        for k in RECALL_AT
-    }
-
-
-def retrieval_ranks(
-    image_embeddings: np.ndarray, text_embeddings: np.ndarray, caption_sets: np.ndarray
-) -> dict[str, np.ndarray]:
-    """The rank of the best right answer to each query, in both directions; arguments as `retrieval_recall`.
-
-    Returns:
-        ``image_to_text`` (images,) and ``text_to_image`` (texts,) integers, 0 for a hit at the top.
-    """
-    rows, columns = np.nonzero(caption_sets >= 0)
-    images, texts = rows, caption_sets[rows, columns]
-    return {
-        "image_to_text": best_ranks(image_embeddings, text_embeddings, images, texts),
-        "text_to_image": best_ranks(text_embeddings, image_embeddings, texts, images),
-    }
-
-
 def recall_interval(ranks: dict[str, np.ndarray], seed: int, draws: int = 1000) -> tuple[float, float]:
     """Bounds that hold the mean recall of 95 % of validation sets drawn anew from this one.
 
@@ -144,41 +102,12 @@ def recall_interval(ranks: dict[str, np.ndarray], seed: int, draws: int = 1000) 
         seed: Of the draws.
         draws: Sets drawn.
     """
-    rng = np.random.default_rng(seed)
-    means = np.zeros(draws)
-    for values in ranks.values():
-        hits = _hits(values)
-        for draw in range(draws):
-            means[draw] += hits[rng.integers(len(hits), size=len(hits))].mean() / len(ranks)
-    low, high = np.quantile(means, [0.025, 0.975])
+    generator = np.random.default_rng(seed)
+    means = [resampled_means(_hits(values), draws=draws, generator=generator) for values in ranks.values()]
+    low, high = np.quantile(np.mean(means, axis=0), [0.025, 0.975])
     return float(low), float(high)
 
 
 def _hits(ranks: np.ndarray) -> np.ndarray:
     """The mean of hit@1, 5 and 10 of each query, (queries,) from 0 to 1."""
     return np.mean([ranks < k for k in RECALL_AT], axis=0)
-
-
-def best_ranks(
-    queries: np.ndarray, candidates: np.ndarray, right_queries: np.ndarray, right_candidates: np.ndarray
-) -> np.ndarray:
-    """How many wrong candidates stand before the best right one of each query.
-
-    Args:
-        queries: (queries, dim) float32, of unit length.
-        candidates: (candidates, dim) float32, of unit length.
-        right_queries: (pairs,) integers, the query of each right pair; every query has one.
-        right_candidates: (pairs,) integers, its candidate.
-
-    Returns:
-        (queries,) integers, 0 for a hit at the top.
-    """
-    ranks = [np.zeros(0, int)]
-    for start in range(0, len(queries), QUERIES_AT_ONCE):
-        similarities = queries[start : start + QUERIES_AT_ONCE] @ candidates.T
-        right = np.zeros(similarities.shape, bool)
-        here = (right_queries >= start) & (right_queries < start + len(right))
-        right[right_queries[here] - start, right_candidates[here]] = True
-        best = np.max(similarities, axis=1, where=right, initial=-np.inf)
-        ranks.append(np.sum((similarities >= best[:, None]) & ~right, axis=1))
-    return np.concatenate(ranks)

@@ -1,0 +1,77 @@
+"""WiSE-FT: a model between the one that training began with and the one it ended with (Wortsman et al. 2022).
+
+Fine-tuning gains on what it was shown and forgets some of the rest. On the straight line between the two sets of
+weights there are often models that keep both: arXiv 2109.01903.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from utils.clip.model import CLIP
+
+ALPHAS = tuple(number / 10 for number in range(11))
+
+
+def interpolate(baseline: CLIP, finetuned: CLIP, alpha: float) -> CLIP:
+    """The model whose every parameter is (1 - alpha) * baseline + alpha * finetuned, temperature included.
+
+    Args:
+        baseline: The model before fine-tuning.
+        finetuned: The model after it; tokenizer and preprocessing are taken from this one.
+        alpha: From 0, the baseline exactly, to 1, the fine-tuned model exactly.
+
+    Returns:
+        A new model with float32 parameters that computes as `finetuned` does.
+
+    Raises:
+        ValueError: If alpha is not from 0 to 1, or the models differ in shape.
+    """
+    if not 0 <= alpha <= 1:
+        raise ValueError(f"alpha is {alpha}; it must be from 0, the baseline, to 1, the fine-tuned model.")
+    before, after = baseline.transformers_weights(), finetuned.transformers_weights()
+    _check_shapes(before, after)
+    # Of this form both ends come out exactly, where baseline + alpha * (finetuned - baseline) would round.
+    weights = {
+        name: np.float32(1 - alpha) * before[name] + np.float32(alpha) * array
+        for name, array in after.items()
+    }
+    model = finetuned.computing_with()
+    model.load_transformers_weights(weights)
+    return model
+
+
+def choose_alpha(
+    baseline: CLIP, finetuned: CLIP, score: Callable[[CLIP], float], alphas: Sequence[float] = ALPHAS
+) -> tuple[float, dict[float, float]]:
+    """Scores a model for each alpha and says which is best.
+
+    Args:
+        baseline: The model before fine-tuning.
+        finetuned: The model after it.
+        score: What is to be high, on validation images: never on those that the result is reported on.
+        alphas: Where to look.
+
+    Returns:
+        The alpha with the highest score, of equals the one nearest to the baseline, and the score of each.
+
+    Raises:
+        ValueError: If there is no alpha, one is not from 0 to 1, or the models differ in shape.
+    """
+    if not alphas:
+        raise ValueError("There is no alpha to choose from; give at least one from 0 to 1.")
+    curve = {alpha: float(score(interpolate(baseline, finetuned, alpha))) for alpha in sorted(alphas)}
+    return max(curve, key=curve.__getitem__), curve
+
+
+def _check_shapes(before: dict[str, np.ndarray], after: dict[str, np.ndarray]) -> None:
+    shapes = [{name: array.shape for name, array in weights.items()} for weights in (before, after)]
+    if differing := sorted(set(shapes[0].items()) ^ set(shapes[1].items())):
+        name = differing[0][0]
+        here, there = (kind.get(name, "absent") for kind in shapes)
+        raise ValueError(
+            f"Only models of one shape can be interpolated: {name} is {here} in the baseline and {there} in the "
+            "fine-tuned model."
+        )

@@ -1,0 +1,179 @@
+"""The ways in which zero-shot scores are taken, by name: prompts, spelling of the names, pictures that count."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from utils.datasets.category_names import SPLIT_NAMES
+
+if TYPE_CHECKING:
+    from utils.clip import CLIP
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How class names become a classifier, and which pictures it is asked.
+
+    Attributes:
+        name: What tables call it.
+        templates: Texts with one ``{}`` for the class name; the embeddings of several are averaged.
+        description: One sentence for readers of a table.
+        split_names: Whether 'storagetanks' is written 'storage tanks'. The published figures do not.
+        class_lists: Whether every picture counts, with a category from RSICD's 31 class lists; otherwise only
+            pictures whose file name tells their category do.
+    """
+
+    name: str
+    templates: tuple[str, ...]
+    description: str = ""
+    split_names: bool = False
+    class_lists: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuses what cannot hold a class name.
+
+        Raises:
+            ValueError: If there is no template, or one has no place, or several, for the name.
+        """
+        if not self.templates:
+            raise ValueError(f"The protocol {self.name!r} has no template; give at least one.")
+        for template in self.templates:
+            if template.count("{}") != 1:
+                raise ValueError(
+                    f"The template {template!r} needs exactly one '{{}}' where the class name goes."
+                )
+
+    def with_split_names(self) -> Protocol:
+        """The same prompts with names split into words."""
+        return replace(
+            self,
+            name=f"{self.name}, split names",
+            description=f"{self.description} Names are split into words.".strip(),
+            split_names=True,
+        )
+
+    def prompts(self, class_name: str) -> tuple[str, ...]:
+        """The texts that stand for a class, one a template."""
+        name = SPLIT_NAMES.get(class_name, class_name) if self.split_names else class_name
+        # Not str.format, which would also read braces in the rest of the text.
+        return tuple(template.replace("{}", name) for template in self.templates)
+
+
+_PUBLISHED = "Prompt of CLIP-rsicd's {}: named test images, 30 unsplit names, score@k."
+
+# The prompts that CLIP's authors published for RESISC45, aerial scenes: Radford et al. 2021, prompts.md of their code.
+_AERIAL_TEMPLATES = tuple(
+    f"{view} {kind} of {article}{{}}."
+    for article in ("", "a ", "the ")
+    for kind in ("imagery", "photo", "view")
+    for view in ("satellite", "aerial")
+)
+
+PROTOCOLS = {
+    protocol.name: protocol
+    for protocol in (
+        Protocol("documents", ("An aerial photograph of {}",), _PUBLISHED.format("documents")),
+        Protocol("script", ("Aerial photograph of {}",), _PUBLISHED.format("script, which made its table")),
+        # Its spelling is its own.
+        Protocol("notebook", ("An arial photograph of a {}",), _PUBLISHED.format("notebook")),
+        Protocol(
+            "split_names",
+            ("An aerial photograph of {}",),
+            "As 'documents', but names of several words are written so: how much of a gain is spelling?",
+            split_names=True,
+        ),
+        Protocol(
+            "ensemble",
+            _AERIAL_TEMPLATES,
+            "CLIP's 18 published aerial prompts with split names, their embeddings averaged, at unit length again.",
+            split_names=True,
+        ),
+        Protocol(
+            "vt_rsbs",
+            ("a remote sensing image of a {}",),
+            "As the VT-RSBS benchmark: all 1,093 test images of RSICD, 31 classes out of its class lists.",
+            class_lists=True,
+        ),
+    )
+}
+"""Every protocol by its name."""
+
+PROMPT_TEMPLATES = {name: PROTOCOLS[name].templates[0] for name in ("documents", "script", "notebook")}
+"""The three prompts in use around CLIP-rsicd."""
+
+
+def as_protocol(protocol: str | Protocol) -> Protocol:
+    """Gives the protocol of a name, or makes one of a template with ``{}`` and names as they are.
+
+    Raises:
+        ValueError: If there is no such protocol.
+    """
+    if isinstance(protocol, Protocol):
+        return protocol
+    if protocol in PROTOCOLS:
+        return PROTOCOLS[protocol]
+    if "{}" in protocol:
+        return Protocol(protocol, (protocol,), "A prompt of one's own.")
+    raise ValueError(
+        f"There is no protocol {protocol!r}; choose one of {', '.join(PROTOCOLS)}, or give a prompt with '{{}}'."
+    )
+
+
+def class_prompts(class_names: Sequence[str], template: str, split_names: bool = False) -> list[str]:
+    """Fills a template with each class name.
+
+    Args:
+        class_names: Names as the data set has them.
+        template: A text with one ``{}``.
+        split_names: Whether 'storagetanks' becomes 'storage tanks'. The published figures do not split.
+
+    Returns:
+        One prompt a class, in the given order.
+
+    Raises:
+        ValueError: If the template has no place for the name.
+    """
+    protocol = Protocol(template, (template,), split_names=split_names)
+    return [protocol.prompts(name)[0] for name in class_names]
+
+
+def embed_classes(
+    model: CLIP, class_names: Sequence[str], protocol: str | Protocol = "documents"
+) -> tuple[np.ndarray, list[tuple[str, ...]]]:
+    """Makes a classifier out of class names; each prompt is encoded once.
+
+    Several templates are joined as in CLIP's own evaluation (Radford et al. 2021, section 3.1.4): unit vectors are
+    averaged, and the average is scaled to unit length again.
+
+    Args:
+        model: The CLIP model.
+        class_names: Names as the data set has them.
+        protocol: A protocol, its name, or a template with ``{}``.
+
+    Returns:
+        (classes, dim) float32 of unit length, and the prompts of each class, one a template.
+
+    Raises:
+        ValueError: If there is no name, a name repeats, there is no such protocol, or the prompts of a class cancel
+            each other out.
+    """
+    from utils.clip import embed_texts
+
+    protocol = as_protocol(protocol)
+    if not class_names or len(set(class_names)) < len(class_names):
+        raise ValueError(
+            f"A classifier needs class names that differ, at least one, not {list(class_names)}."
+        )
+    prompts = [protocol.prompts(name) for name in class_names]
+    vectors = embed_texts(model, [text for texts in prompts for text in texts])
+    if len(protocol.templates) == 1:
+        return vectors, prompts
+    means = vectors.reshape(len(prompts), len(protocol.templates), -1).mean(axis=1)
+    lengths = np.linalg.norm(means, axis=1, keepdims=True)
+    if not (lengths > 1e-6).all():
+        raise ValueError("The prompts of a class cancel each other out; the model or a template is broken.")
+    return means / lengths, prompts

@@ -1,0 +1,87 @@
+"""Scores as Markdown tables that say how they were taken: protocol, split, images and captions used, intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from utils.evaluation.rank_scores import PUBLISHED_KS
+from utils.evaluation.ranking import RECALL_AT
+from utils.evaluation.retrieval import DIRECTIONS, RetrievalResult
+from utils.evaluation.zero_shot import ZeroShotResult
+
+
+def zero_shot_table(
+    results: Mapping[str, ZeroShotResult], ks: Sequence[int] = PUBLISHED_KS, seed: int = 0
+) -> str:
+    """A row for each model: protocol, split, images, classes, and score@k with its bootstrap interval.
+
+    Args:
+        results: Results by name of the model.
+        ks: The k to show.
+        seed: Governs the intervals.
+
+    Returns:
+        Markdown, without a newline at the end.
+    """
+    header = ["model", "protocol", "data", "images", "captions", "classes", *(f"score@{k}" for k in ks)]
+    rows = [
+        [
+            name,
+            result.protocol or "not named",
+            result.dataset or "not named",
+            f"{len(result.labels):,}",
+            "none",  # classes are told by prompts
+            str(len(result.class_names)),
+            *(str(result.interval(k, seed)) for k in ks),
+        ]
+        for name, result in results.items()
+    ]
+    return _markdown(header, rows)
+
+
+def retrieval_table(results: Mapping[str, RetrievalResult], seed: int = 0) -> str:
+    """A row for each model in percent: matching, split, images, captions, six recalls, and mR with its interval.
+
+    Below the rows of each matching and data set stands the ceiling that shared captions impose there.
+
+    Args:
+        results: Results by name of the model.
+        seed: Governs the intervals.
+
+    Returns:
+        Markdown, without a newline at the end.
+    """
+    header = ["model", "matching", "data", "images", "captions"]
+    header += [f"{short} R@{'/'.join(map(str, RECALL_AT))}" for short in ("i->t", "t->i")]
+    header.append("mR")
+    groups: dict[tuple[str, ...], list[list[str]]] = {}
+    ceilings: dict[tuple[str, ...], dict[str, float]] = {}
+    for name, result in results.items():
+        counts = f"{len(result.image_to_text):,}", f"{len(result.text_to_image):,}"
+        setting = (result.matching.replace("_", "-"), result.dataset or "not named", *counts)
+        row = [
+            name,
+            *setting,
+            *_recall_cells(result.recalls),
+            f"{result.interval(seed=seed):.2%}".replace("%", ""),
+        ]
+        groups.setdefault(setting, []).append(row)
+        ceilings[setting] = result.ceilings
+    for setting, rows in groups.items():
+        best = ceilings[setting]
+        mean = sum(best.values()) / len(best)
+        rows.append(["ceiling", *setting, *_recall_cells(best), f"{100 * mean:.2f}"])
+    return _markdown(header, [row for rows in groups.values() for row in rows])
+
+
+def _recall_cells(recalls: Mapping[str, float]) -> list[str]:
+    """The recalls of each direction in percent: '13.72/30.10/43.73'."""
+    return [
+        "/".join(f"{100 * recalls[f'{direction}_recall_at_{k}']:.2f}" for k in RECALL_AT)
+        for direction in DIRECTIONS
+    ]
+
+
+def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    cells = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(row) + " |" for row in cells)

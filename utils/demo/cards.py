@@ -1,0 +1,163 @@
+"""What was found as HTML: every text escaped, every picture within the page, so that no file is left behind."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from functools import lru_cache
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from utils.images import read_image
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from utils.datasets import CaptionedImage
+    from utils.demo.answers import Found, Pictures
+    from utils.finder import Finding, Tile
+    from utils.search import Hit
+
+THUMBNAIL_SIDE = 256  # pixels
+OVERLAY_WIDTH = 800
+TILES_SHOWN = 6
+# A click or the Enter key on a picture of the index asks for more like it.
+CHOOSE = """
+element.addEventListener('click', event => {
+  const button = event.target.closest('button[data-member]');
+  if (button) trigger('click', {member: button.dataset.member});
+});
+"""
+
+
+def sentence(text: str, failed: bool = False) -> str:
+    """A line that screen readers announce when it changes."""
+    return f'<p role="status" class="said{" failed" if failed else ""}">{escape(text)}</p>'
+
+
+def pictures(found: Pictures) -> str:
+    """The pictures of an answer with rank, score and captions; each is a button that asks for more like it."""
+    cards = "".join(_hit_card(hit) for hit in found.hits)
+    return sentence(found.sentence, found.failed) + (f'<ol class="cards">{cards}</ol>' if cards else "")
+
+
+def choices(items: Sequence[CaptionedImage]) -> str:
+    """Small pictures of the index to begin with; each is a button."""
+    cards = "".join(f"<li>{_button(item.path, item.category or item.name)}</li>" for item in items)
+    return f'<ul class="choices" aria-label="Pictures to begin with">{cards}</ul>'
+
+
+def finding(found: Found) -> str:
+    """The verdict, the picture with its heat map and legend, and the best tiles."""
+    if found.finding is None:
+        return sentence(found.sentence, failed=True)
+    return (
+        sentence(found.sentence)
+        + f'<p class="basis">{escape(found.details)}</p>'
+        + _heat_figure(found.finding)
+        + _tile_list(found.finding)
+    )
+
+
+def _hit_card(hit: Hit) -> str:
+    texts = list(dict.fromkeys(readable(caption) for caption in hit.captions))
+    first = texts[0] if texts else ""
+    more = "".join(f"<li>{escape(text)}</li>" for text in texts[1:])
+    count = len(texts) - 1
+    return (
+        f"<li>{_button(hit.path, first or hit.path.name)}"
+        f'<p class="place"><b>{hit.rank}</b> <span>{escape(hit.category or hit.path.stem)}</span> '
+        f'<span class="score">score {hit.score:.3f}</span></p>'
+        f'<p class="caption">{escape(first)}</p>'
+        + (
+            f"<details><summary>{count} more caption{'s' if count > 1 else ''}</summary><ul>{more}</ul></details>"
+            if more
+            else ""
+        )
+        + "</li>"
+    )
+
+
+def _button(path: Path, text: str) -> str:
+    name = escape(path.name)
+    return (
+        f'<button type="button" data-member="{name}" title="Find pictures like this one">'
+        f'<img src="{thumbnail(path)}" alt="{escape(text)}"></button>'
+    )
+
+
+def _heat_figure(answer: Finding) -> str:
+    picture = answer.overlay(width=OVERLAY_WIDTH)
+    if answer.presence is None:
+        meaning, low, high = "score of the tiles there", "lowest", "highest"
+    else:
+        meaning, low, high = "probability that a tile there shows it", "0", "1"
+    best = answer.tiles[0].box
+    alt = f"Heat map for {answer.feature}: the best tile reaches from {_place(best)}."
+    return (
+        f'<figure class="heat"><img src="{data_address(picture, "jpeg")}" alt="{escape(alt)}">'
+        f'<figcaption><span>{low}</span><span class="scale" style="background: {_color_scale()}"></span>'
+        f"<span>{high}</span><span>{meaning}; frames: the three best tiles</span></figcaption></figure>"
+    )
+
+
+def _tile_list(answer: Finding) -> str:
+    cards = "".join(_tile_card(answer, tile) for tile in answer.tiles[:TILES_SHOWN])
+    return f'<h3>The best tiles</h3><ol class="cards tiles">{cards}</ol>'
+
+
+def _tile_card(answer: Finding, tile: Tile) -> str:
+    said = "" if tile.presence is None else f"; alone it would be there with probability {tile.presence:.2f}"
+    return (
+        f'<li><img src="{data_address(_cut_out(answer, tile), "jpeg")}" alt="Tile {tile.rank}, {_place(tile.box)}">'
+        f'<p class="place"><b>{tile.rank}</b> <span class="score">score {tile.score:.3f}</span></p>'
+        f'<p class="caption">From {_place(tile.box)}{said}.</p></li>'
+    )
+
+
+def _place(box: tuple[int, int, int, int]) -> str:
+    left, top, right, bottom = box
+    return f"({left}, {top}) to ({right}, {bottom})"
+
+
+def _cut_out(answer: Finding, tile: Tile) -> Image.Image:
+    """A tile as the scene's thumbnail has it."""
+    scale = answer.scene.thumbnail.width / answer.scene.size[0]
+    left, top, right, bottom = (round(edge * scale) for edge in tile.box)
+    cut = answer.scene.thumbnail.crop((left, top, max(right, left + 1), max(bottom, top + 1)))
+    cut.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
+    return cut
+
+
+@lru_cache(maxsize=1)
+def _color_scale() -> str:
+    """The heat map's colours as a CSS gradient, from 0 to 1."""
+    from matplotlib import colormaps
+    from matplotlib.colors import to_hex
+
+    from utils.finder.drawing import COLORS
+
+    return f"linear-gradient(to right, {', '.join(to_hex(colormaps[COLORS](step / 8)) for step in range(9))})"
+
+
+@lru_cache(maxsize=2048)
+def thumbnail(path: Path) -> str:
+    """A picture of the index, small, as an address that holds it."""
+    picture = read_image(path)
+    picture.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
+    return data_address(picture, "jpeg")
+
+
+def data_address(picture: Image.Image, kind: str) -> str:
+    """A picture as an address that holds it (RFC 2397)."""
+    stored = io.BytesIO()
+    picture.save(stored, kind, quality=85)
+    return f"data:image/{kind};base64,{base64.b64encode(stored.getvalue()).decode()}"
+
+
+def readable(caption: str) -> str:
+    """A caption as people write: RSICD's have a space before the full stop and begin small."""
+    text = caption.strip().replace(" .", ".").replace(" ,", ",")
+    return text[:1].upper() + text[1:]

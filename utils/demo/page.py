@@ -1,0 +1,250 @@
+"""The page: three tabs over one index."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from utils.demo import cards
+from utils.demo.answers import MOST_LETTERS, MOST_PICTURES, TILE_SCALES, Answers, Found
+from utils.demo.look import CARD_STYLE
+from utils.demo.uploads import read_upload
+
+if TYPE_CHECKING:
+    import gradio as gr
+
+    from utils.finder import PresenceModel
+    from utils.search import ImageIndex
+
+TITLE = "CLIP for the Earth from above"
+SECONDS_BETWEEN_SWEEPS, SECONDS_KEPT = 300, 1800  # of uploaded and made files
+FIRST_COUNT = 12
+AT_ONCE = 2  # questions answered at the same time; the others wait in the queue
+MOST_WAITING = 256
+# What every question to the model has in common: one queue, and inputs as they come, checked in `answers`.
+ASKING: dict[str, Any] = {
+    "preprocess": False,
+    "concurrency_id": "model",
+    "concurrency_limit": AT_ONCE,
+}
+PICTURE_FIELD: dict[str, Any] = {
+    "type": "filepath",
+    "image_mode": None,
+    "format": "png",
+    "sources": ["upload", "clipboard"],
+    "buttons": [],
+    "height": 300,
+}
+
+
+def demo_blocks(
+    index: ImageIndex, presence: PresenceModel | None = None, sample: str | Path | None = None
+) -> gr.Blocks:
+    """The page, ready for `utils.demo.serve`.
+
+    Args:
+        index: What is searched, with the model that made it.
+        presence: From `utils.finder.calibrate_presence` with the same model; without it the third tab ranks
+            tiles and says nothing on presence.
+        sample: A picture that the third tab begins with.
+
+    Returns:
+        Gradio's page, not yet served.
+
+    Raises:
+        ValueError: If the index is empty, or the presence model was calibrated for another model.
+    """
+    import gradio as gr
+
+    from utils.training.identity import model_fingerprint
+
+    if presence is not None:
+        presence.check_model(model_fingerprint(index.model))
+    answers = Answers(index, presence)
+    blocks = gr.Blocks(
+        title=TITLE, analytics_enabled=False, delete_cache=(SECONDS_BETWEEN_SWEEPS, SECONDS_KEPT)
+    )
+    with blocks:
+        gr.HTML(_title(index), elem_classes="title", js_on_load=None)
+        with gr.Tabs(selected="text") as tabs:
+            with gr.Tab("Text to image", id="text"):
+                from_text = _text_tab(answers)
+            with gr.Tab("Image to image", id="image"):
+                image_tab = _image_tab(answers)
+            with gr.Tab("Find feature", id="feature"):
+                _feature_tab(answers, sample)
+        for shown in (from_text, image_tab.results, image_tab.choices):
+            _search_on_choice(answers, shown, image_tab, tabs)
+    blocks.queue(max_size=MOST_WAITING, default_concurrency_limit=AT_ONCE)
+    return blocks
+
+
+@dataclass(frozen=True)
+class _ImageTab:
+    """What a choice on either tab fills."""
+
+    picture: gr.Image
+    count: gr.Slider
+    results: gr.HTML
+    choices: gr.HTML
+
+
+def _title(index: ImageIndex) -> str:
+    name = cards.escape(index.dataset.name)
+    return (
+        f"<h1>{TITLE}</h1><p>Search {len(index.dataset):,} pictures{f' of {name}' if name else ''} by words or by "
+        "example, or look for a feature inside a picture of your own.</p>"
+    )
+
+
+def _text_tab(answers: Answers) -> gr.HTML:
+    import gradio as gr
+
+    suggestions = answers.suggestions()
+    with gr.Row(equal_height=True):
+        text = gr.Textbox(
+            suggestions[0],
+            label="What to look for, in words",
+            max_length=MOST_LETTERS,
+            scale=4,
+            elem_id="query",
+        )
+        count = _count_slider()
+        button = gr.Button("Search", variant="primary", scale=1, min_width=110)
+    with gr.Row(elem_classes="suggestions"):
+        tries = [gr.Button(words, size="sm", variant="secondary") for words in suggestions]
+    shown = _card_component(cards.pictures(answers.by_text(suggestions[0], FIRST_COUNT)), "text-results")
+    gr.on(
+        [text.submit, button.click, count.release],
+        lambda words, k: cards.pictures(answers.by_text(words, k)),
+        [text, count],
+        shown,
+        api_name="search_by_text",
+        **ASKING,
+    )
+    for words, suggestion in zip(suggestions, tries, strict=True):
+        suggestion.click(
+            partial(_suggested, answers, words), count, [text, shown], api_visibility="private", **ASKING
+        )
+    return shown
+
+
+def _suggested(answers: Answers, words: str, k: Any) -> tuple[str, str]:
+    return words, cards.pictures(answers.by_text(words, k))
+
+
+def _image_tab(answers: Answers) -> _ImageTab:
+    import gradio as gr
+
+    with gr.Row():
+        with gr.Column(scale=1, min_width=280):
+            picture = gr.Image(
+                label="Your picture: drop it, choose it or paste it",
+                elem_id="example-picture",
+                alt_text="The picture to find similar ones to",
+                **PICTURE_FIELD,
+            )
+            count = _count_slider()
+            button = gr.Button("Find similar pictures", variant="primary")
+            gr.HTML("<p>Or begin with one of these:</p>", js_on_load=None)
+            choices = _card_component(cards.choices(answers.examples()), "choices")
+        with gr.Column(scale=3, min_width=300):
+            hint = "Give a picture, or choose one: the most similar ones of the collection appear here."
+            shown = _card_component(cards.sentence(hint), "image-results")
+    gr.on(
+        [picture.upload, button.click],
+        lambda sent, k: cards.pictures(answers.by_upload(sent, k)),
+        [picture, count],
+        shown,
+        api_name="search_by_image",
+        **ASKING,
+    )
+    return _ImageTab(picture, count, shown, choices)
+
+
+def _search_on_choice(answers: Answers, shown: gr.HTML, tab: _ImageTab, tabs: gr.Tabs) -> None:
+    """A click on a picture of the index shows it on the second tab, with those most like it."""
+    import gradio as gr
+
+    def choose(k: Any, event: gr.EventData) -> tuple[Any, str, Any]:
+        name = (event._data or {}).get("member")
+        found = answers.by_member(name, k)
+        picture = gr.skip() if found.failed else cards.read_image(answers.member(name).path)
+        return picture, cards.pictures(found), gr.Tabs(selected="image")
+
+    # Gradio knows where to hand over the event by the annotation itself, which must not be a string.
+    choose.__annotations__["event"] = gr.EventData
+    shown.click(choose, tab.count, [tab.picture, tab.results, tabs], api_visibility="private", **ASKING)
+
+
+def _feature_tab(answers: Answers, sample: str | Path | None) -> None:
+    import gradio as gr
+
+    first = read_upload(Path(sample)) if sample else None
+    with gr.Row():
+        with gr.Column(scale=1, min_width=280):
+            picture = gr.Image(
+                first,
+                label="The picture to look into",
+                elem_id="scene",
+                alt_text="The picture to look into",
+                **PICTURE_FIELD,
+            )
+            if first is not None:
+                again = gr.Button("Back to the sample picture", size="sm")
+                again.click(lambda: first, None, picture, api_visibility="private")
+            text = gr.Textbox(
+                answers.suggestions()[0].removeprefix("a ").removeprefix("an "),
+                label="The feature to look for",
+                max_length=MOST_LETTERS,
+                elem_id="feature",
+            )
+            scale = gr.Radio(list(TILE_SCALES), value="all sizes", label="Size of the tiles")
+            button = gr.Button("Find", variant="primary", elem_id="find")
+        with gr.Column(scale=2, min_width=300):
+            hint = "Press Find: the picture is cut into tiles, and each is compared with the words."
+            shown = _card_component(cards.sentence(hint), "feature-results")
+            with gr.Row(visible=False) as downloads:
+                as_json = gr.DownloadButton("Download all tiles (JSON)", size="sm")
+                as_png = gr.DownloadButton("Download the heat map (PNG)", size="sm")
+    gr.on(
+        [text.submit, button.click],
+        partial(_answer_feature, answers, as_json.GRADIO_CACHE),
+        [picture, text, scale],
+        [shown, downloads, as_json, as_png],
+        api_name="find_feature",
+        **ASKING,
+    )
+
+
+def _answer_feature(answers: Answers, cache: str, sent: Any, text: Any, scale: Any) -> tuple:
+    import gradio as gr
+
+    found = answers.find_feature(sent, text, scale)
+    if found.finding is None:
+        return cards.finding(found), gr.Row(visible=False), gr.skip(), gr.skip()
+    return cards.finding(found), gr.Row(visible=True), *save(found, Path(cache))
+
+
+def save(found: Found, cache: Path) -> tuple[str, str]:
+    """Writes a finding as JSON and as PNG where Gradio serves files from and deletes them in time."""
+    cache.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=cache))
+    json_file = found.finding.save_json(folder / "finding.json")
+    return str(json_file), str(found.finding.save_png(folder / "finding.png"))
+
+
+def _count_slider() -> gr.Slider:
+    import gradio as gr
+
+    return gr.Slider(1, MOST_PICTURES, FIRST_COUNT, step=1, label="Number of pictures", scale=2, min_width=200)
+
+
+def _card_component(html: str, name: str) -> gr.HTML:
+    import gradio as gr
+
+    return gr.HTML(html, css_template=CARD_STYLE, js_on_load=cards.CHOOSE, elem_id=name)
+

@@ -9,6 +9,7 @@ generator and applied with ``torchvision.transforms.v2.functional``.
 
 from __future__ import annotations
 
+import io
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 if TYPE_CHECKING:
     import grain
@@ -29,6 +30,9 @@ CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
 AUGMENTATIONS = ("none", "published", "aerial")
 CAPTION_CHOICES = ("one", "all")
+
+# The shorter side is resized to the model's size: a picture of 1 x 1,000,000 would grow beyond any memory.
+LONGEST_SHAPE = 100
 
 # The published training cut this many pixels out of RSICD's 224.
 PUBLISHED_CROP, PUBLISHED_SIZE = 179, 224
@@ -53,14 +57,14 @@ class ImagePreprocessing:
     std: tuple[float, float, float] = CLIP_STD
 
 
-def read_image(path: str | Path) -> Image.Image:
+def read_image(path: str | Path | bytes) -> Image.Image:
     """Decodes a picture to 8-bit RGB, upright.
 
     EXIF turns are applied; grey, palette, CMYK and alpha images are converted (what is transparent becomes
     black, as pixels without data are drawn in maps); 16-bit values are scaled from their full range.
 
     Args:
-        path: The image file.
+        path: The image file, or its content.
 
     Returns:
         A picture of mode RGB.
@@ -68,19 +72,24 @@ def read_image(path: str | Path) -> Image.Image:
     Raises:
         ImageError: If the file is missing, truncated, too large to be honest, or no picture at all.
     """
+    source, name = (io.BytesIO(path), "What was given") if isinstance(path, bytes) else (path, path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
+            with Image.open(source) as image:
                 return to_rgb(ImageOps.exif_transpose(image))
     except FileNotFoundError:
         raise ImageError(
             f"There is no image file at {path}; check the folder and the file's ending."
         ) from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ImageError(f"{path} holds more pixels than is safe to decode at once ({error}).") from None
+        raise ImageError(f"{name} holds more pixels than is safe to decode at once ({error}).") from None
+    except UnidentifiedImageError:
+        raise ImageError(
+            f"{name} is in no format that can be decoded as a picture; replace or remove it."
+        ) from None
     except (OSError, SyntaxError, ValueError) as error:
-        raise ImageError(f"{path} cannot be decoded as a picture ({error}); replace or remove it.") from None
+        raise ImageError(f"{name} cannot be decoded as a picture ({error}); replace or remove it.") from None
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -110,10 +119,18 @@ def eval_transform(image: Image.Image, preprocessing: ImagePreprocessing) -> np.
 
     Returns:
         Pixels, (image_size, image_size, 3) float32.
+
+    Raises:
+        ImageError: If the picture is a thread, of which the square in the centre would show nothing.
     """
     from torchvision.transforms import InterpolationMode
     from torchvision.transforms.v2 import functional
 
+    if max(image.size) > LONGEST_SHAPE * min(image.size):
+        raise ImageError(
+            f"The picture is {image.width:,} pixels wide and {image.height:,} high, a thread whose centre says "
+            "nothing of it; cut it into pieces."
+        )
     size = preprocessing.image_size
     pixels = image_to_tensor(image)
     if tuple(pixels.shape[1:]) != (size, size):
@@ -355,7 +372,12 @@ def _records(dataset: CaptionDataset, captions: str) -> int:
 
 
 def eval_batches(
-    dataset: CaptionDataset, preprocessing: ImagePreprocessing, *, batch_size: int = 64, workers: int = 2
+    dataset: CaptionDataset,
+    preprocessing: ImagePreprocessing,
+    *,
+    batch_size: int = 64,
+    workers: int = 2,
+    unreadable: dict[int, str] | None = None,
 ) -> Iterator[dict[str, np.ndarray]]:
     """Yields every image once, in order, the last batch padded with repeats of its last image.
 
@@ -364,21 +386,35 @@ def eval_batches(
         preprocessing: Size, mean and deviation that the model expects.
         batch_size: Images in a batch.
         workers: Threads that decode and transform.
+        unreadable: Receives the position and the reason of each image that cannot be decoded, before its batch
+            comes. Without it, such an image raises an `ImageError`.
 
     Yields:
         ``images`` (batch, size, size, 3) float32, ``index`` (batch,) int64, ``mask`` (batch,) bool, False for
-        padding.
+        padding and for what is unreadable.
     """
     import grain
 
+    blank = np.zeros((preprocessing.image_size, preprocessing.image_size, 3), np.float32)
+
     def load(index: int) -> dict[str, Any]:
-        return {"images": eval_transform(read_image(dataset[int(index)].path), preprocessing), "index": index}
+        try:
+            return {
+                "images": eval_transform(read_image(dataset[int(index)].path), preprocessing),
+                "index": index,
+                "mask": True,
+            }
+        except ImageError as error:
+            if unreadable is None:
+                raise
+            unreadable[int(index)] = str(error)
+            return {"images": blank, "index": index, "mask": False}
 
     records = grain.MapDataset.range(len(dataset)).map(load)
     for batch in records.to_iter_dataset(_read_options(workers, batch_size)).batch(batch_size):
         count = len(batch["index"])
         padding = batch_size - count
-        mask = np.arange(batch_size) < count
+        mask = np.pad(batch["mask"], (0, padding))
         yield {
             name: np.pad(a, [(0, padding)] + [(0, 0)] * (a.ndim - 1), "edge") for name, a in batch.items()
         } | {"mask": mask}

@@ -1,10 +1,12 @@
 """CLIP in Flax NNX, to and from transformers' checkpoints.
 
 `model` holds the two towers on top of `transformer`; `checkpoints` reads and writes folders, `weight_names` maps
-transformers' names to ours; `embedding` takes texts to tokens and collections to embeddings.
+transformers' names to ours; `embedding` takes texts to tokens and collections to embeddings; `identity` tells
+models apart.
 """
 
 from utils.clip.embedding import embed_images, embed_texts, tokenize
+from utils.clip.identity import fingerprint
 from utils.clip.model import CLIP, normalize, patchify
 
-__all__ = ["CLIP", "embed_images", "embed_texts", "normalize", "patchify", "tokenize"]
+__all__ = ["CLIP", "embed_images", "embed_texts", "fingerprint", "normalize", "patchify", "tokenize"]

@@ -1,5 +1,17 @@
-"""Search by text and by image over the embeddings of a collection of pictures."""
+"""Search by text and by picture over the embeddings of a collection of pictures.
 
-from utils.search.index import BUILD_PARAMETERS, QUERY_PARAMETERS, Hit, ImageIndex
+    index = ImageIndex.build(model, "my pictures", "runs/my index")   # goes on where a killed run stopped
+    index = ImageIndex.load("runs/my index", model)
+    for hit in index.query_text("a bridge over a river", k=5):
+        print(hit.rank, hit.score, hit.path, hit.captions)
 
-__all__ = ["BUILD_PARAMETERS", "QUERY_PARAMETERS", "Hit", "ImageIndex"]
+`index` answers questions, `collection` embeds the pictures, `storage` keeps an index in a folder, and `engines` find
+the vectors closest to another.
+"""
+
+from utils.search.collection import Skipped
+from utils.search.engines import ENGINES, EXACT_BELOW
+from utils.search.errors import SearchError
+from utils.search.index import Hit, ImageIndex
+
+__all__ = ["ENGINES", "EXACT_BELOW", "Hit", "ImageIndex", "SearchError", "Skipped"]

@@ -1,26 +1,37 @@
-"""Search by text and by image: an NMSLib index over a data set's image embeddings."""
+"""Pictures that can be asked for by text, by another picture, by both, or by one of themselves."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+from utils.datasets import CaptionDataset
+from utils.search.catalogue import Catalogue
+from utils.search.collection import (
+    PIECES,
+    Skipped,
+    as_dataset,
+    drop_pieces,
+    embed_collection,
+    pictures_digest,
+)
+from utils.search.engines import Engine, ExactEngine, choose_engine, make_engine, widen
+from utils.search.errors import SearchError
+from utils.search.questions import embed_picture, embed_question, mix
+from utils.search.storage import check_free, read_index, read_note, write_index
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from utils.clip import CLIP
-    from utils.datasets import CaptionDataset
 
-# With NMSLib's defaults a third of the true neighbours is lost (recall@10 of 0.67 on 1,093 random vectors of
-# 512); these cost under a millisecond a query and find them.
-BUILD_PARAMETERS = {"M": 32, "efConstruction": 400, "post": 2}
-QUERY_PARAMETERS = {"efSearch": 400}
+    Picture = str | Path | bytes | Image.Image | np.ndarray
 
 
 @dataclass(frozen=True)
@@ -33,6 +44,7 @@ class Hit:
         path: The image file.
         captions: Its captions.
         category: Its category, where it has one.
+        source: Name of the data set that it comes from.
     """
 
     rank: int
@@ -40,102 +52,363 @@ class Hit:
     path: Path
     captions: tuple[str, ...]
     category: str | None
+    source: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class ImageIndex:
-    """Images that can be asked for, by text or by another image.
+    """A collection of pictures that can be searched.
+
+    Every query takes ``k`` (how many answers at most), ``category`` and ``source`` (only pictures of that name; they
+    are searched exactly, so that there are k answers if there are that many) and ``exact`` (compare with every
+    picture, whatever the engine), and raises a `SearchError` with one sentence if it cannot be answered.
 
     Attributes:
-        model: The CLIP model that embedded them and embeds the queries.
-        dataset: The images.
+        model: The CLIP model that embedded the pictures and embeds the queries.
+        dataset: The pictures, in the order of the vectors.
         embeddings: (images, dim) float32, of unit length.
-        graph: NMSLib's HNSW index over ``embeddings``, cosine.
+        engine: What finds the closest of them.
+        recall: Share of the ten true neighbours that the engine finds, measured on queries that are no members; 1
+            for exact search.
+        skipped: Pictures that could not be read, with the reason.
+        pictures: Mark over the names, sizes and times of the pictures that it was built from.
+        missing: Members whose file was not there when the index was loaded; they are found, but cannot be shown.
     """
 
     model: CLIP
     dataset: CaptionDataset
     embeddings: np.ndarray
-    graph: Any
+    engine: Engine
+    recall: float
+    skipped: tuple[Skipped, ...] = ()
+    pictures: str = ""
+    missing: tuple[Path, ...] = ()
 
     @classmethod
     def build(
-        cls, model: CLIP, dataset: CaptionDataset, *, batch_size: int = 64, progress: bool = True
+        cls,
+        model: CLIP,
+        dataset_or_folder: CaptionDataset | str | Path,
+        folder: str | Path | None = None,
+        *,
+        batch_size: int = 64,
+        engine: str = "auto",
+        progress: bool = True,
     ) -> ImageIndex:
-        """Embeds every image and connects the embeddings.
+        """Embeds every picture and makes the embeddings searchable.
 
         Args:
             model: The CLIP model.
-            dataset: The images.
-            batch_size: Images encoded at once.
-            progress: Whether to show a bar.
+            dataset_or_folder: The pictures: a data set, a folder of pictures at any depth (folders below it are
+                their categories), or a captions file.
+            folder: Where to keep the index. If it holds the finished index of the same model and pictures, that is
+                given back; what a killed run has left is not done again; anything else is replaced once the new
+                one is whole. None keeps nothing.
+            batch_size: Pictures encoded at once.
+            engine: ``exact``, ``nmslib``, or ``auto``: exact up to the size where the graph gets faster.
+            progress: Whether to show a bar, and say what was built.
 
         Raises:
-            ValueError: If there is no image.
+            SearchError: If there is no picture, none can be read, or the folder holds something else.
+            OSError: If the disk takes no more.
         """
-        from utils.clip import embed_images
-        from utils.images import eval_batches
+        from utils.clip import fingerprint
 
+        dataset = as_dataset(dataset_or_folder)
         if not len(dataset):
-            raise ValueError(f"There is no image to index in {dataset.name or 'the data set'}.")
-        batches = eval_batches(dataset, model.preprocessing, batch_size=batch_size)
-        embeddings = embed_images(model, batches, progress=progress)
-        return cls(model, dataset, embeddings, _build_graph(embeddings))
+            raise SearchError(f"There is no image to index in {dataset.name or 'the data set'}.")
+        choose_engine(engine, len(dataset))
+        place = None if folder is None else Path(folder)
+        marks = {"model": fingerprint(model), "pictures": pictures_digest(dataset)}
+        index = None if place is None else cls._kept(place, model, dataset, engine, marks)
+        if index is None:
+            embeddings, positions, skipped = embed_collection(
+                model,
+                dataset,
+                None if place is None else place / PIECES,
+                marks,
+                batch_size=batch_size,
+                progress=progress,
+            )
+            members = CaptionDataset([dataset[int(position)] for position in positions], dataset.name)
+            index = cls._searchable(
+                cls(
+                    model,
+                    members,
+                    embeddings,
+                    ExactEngine(embeddings),
+                    1.0,
+                    tuple(skipped),
+                    marks["pictures"],
+                ),
+                engine,
+            )
+            if place is not None:
+                index.save(place)
+                drop_pieces(place / PIECES)
+        if progress:
+            print(index)
+        return index
 
-    def query_text(self, text: str, k: int = 10) -> list[Hit]:
-        """Finds the k images closest to a text, best first."""
-        from utils.clip import embed_texts
+    @classmethod
+    def load(cls, folder: str | Path, model: CLIP) -> ImageIndex:
+        """Reads an index that `save` or `build` has written.
 
-        return self._nearest(embed_texts(self.model, [text])[0], k)
+        Pictures that are no longer there are told in a warning and stand in ``missing``.
 
-    def query_image(self, image: str | Path | Image.Image, k: int = 10) -> list[Hit]:
-        """Finds the k images closest to a picture (a file or an opened picture), best first.
+        Args:
+            folder: The folder of the index.
+            model: The model that it was built with.
 
-        A file that is itself in the index is left out of its own answer.
+        Raises:
+            SearchError: If the folder holds no index, a file of it is damaged, or it was built with another model.
         """
-        from utils.images import eval_transform, read_image, to_rgb
+        from utils.clip import fingerprint
 
-        from_file = isinstance(image, str | Path)
-        picture = read_image(image) if from_file else to_rgb(image)
-        pixels = eval_transform(picture, self.model.preprocessing)[None]
-        vector = np.asarray(self.model.encode_images(pixels))[0]
-        own = Path(image).resolve() if from_file else None
-        hits = [hit for hit in self._nearest(vector, k + 1) if hit.path.resolve() != own][:k]
-        return [
-            Hit(rank, hit.score, hit.path, hit.captions, hit.category) for rank, hit in enumerate(hits, 1)
-        ]
+        index = cls._read(Path(folder), model, fingerprint(model))
+        if index.missing:
+            warnings.warn(
+                f"{len(index.missing):,} of {len(index.dataset):,} pictures of the index {folder} are not where "
+                f"they were, {index.missing[0]} the first; they are found but cannot be shown.",
+                stacklevel=2,
+            )
+        return index
 
-    def _nearest(self, vector: np.ndarray, k: int) -> list[Hit]:
+    def save(self, folder: str | Path) -> None:
+        """Writes the index into a folder, in place of an index that is there.
+
+        Pictures below the folder or beside it are noted relative to it, so that the two can move together; others
+        by their whole path.
+
+        Args:
+            folder: Where to; made if it is not there.
+
+        Raises:
+            SearchError: If the folder has an ``index.json`` of something else.
+            OSError: If the disk takes no more; what was there before is as it was.
+        """
+        from utils.clip import fingerprint
+
+        facts = {
+            "model": fingerprint(self.model),
+            "pictures": self.pictures,
+            "name": self.dataset.name,
+            "recall": self.recall,
+            "query_parameters": self.query_parameters,
+            "skipped": [[str(one.path), one.reason] for one in self.skipped],
+        }
+        write_index(Path(folder), self.embeddings, self.dataset, self.engine, facts)
+
+    def __len__(self) -> int:
+        """Return the number of pictures."""
+        return len(self.dataset)
+
+    def __repr__(self) -> str:
+        """Return one line: how many pictures, how they are searched, what was left out."""
+        images, dim = self.embeddings.shape
+        how = "compared exactly"
+        if self.engine.width:
+            parameters = ", ".join(f"{name} {value}" for name, value in self.query_parameters.items())
+            how = f"searched by {self.engine.name} ({parameters}; recall@10 {self.recall:.3f} on strangers)"
+        skipped = f", {len(self.skipped):,} unreadable ones left out" if self.skipped else ""
+        return f"ImageIndex of {images:,} pictures, vectors of {dim}, {how}{skipped}"
+
+    @property
+    def query_parameters(self) -> dict[str, int]:
+        """What the engine's queries run with, empty for exact search."""
+        return dict(self.engine.query_parameters)
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """Sorted names that ``category`` may be."""
+        return self._catalogue.names("category")
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Sorted names that ``source`` may be."""
+        return self._catalogue.names("source")
+
+    def query_text(
+        self,
+        text: str | Sequence[str],
+        k: int = 10,
+        *,
+        category: str | None = None,
+        source: str | None = None,
+        exact: bool = False,
+    ) -> list[Hit]:
+        """Finds the pictures closest to a text, best first.
+
+        Args:
+            text: What to look for. Of several texts, which say one thing in different words, the mean of the
+                embeddings is looked for, at unit length (as prompt ensembles are, Radford et al. 2021).
+            k: How many.
+            category: Only pictures of this category.
+            source: Only pictures of this data set.
+            exact: Compare with every picture.
+        """
+        return self._answer(embed_question(self.model, text), k, category, source, exact)
+
+    def query_image(
+        self,
+        image: Picture,
+        k: int = 10,
+        *,
+        category: str | None = None,
+        source: str | None = None,
+        exact: bool = False,
+    ) -> list[Hit]:
+        """Finds the pictures closest to a picture, best first.
+
+        Args:
+            image: A path, the content of a file, a Pillow picture, or an array (height, width) or (height, width,
+                1, 3 or 4) of uint8, uint16 or floats from 0 to 1. The path of a member is left out of its own
+                answer.
+            k: How many.
+            category: Only pictures of this category.
+            source: Only pictures of this data set.
+            exact: Compare with every picture.
+        """
+        vector = embed_picture(self.model, image)
+        return self._answer(vector, k, category, source, exact, self._members_at(image))
+
+    def query_text_and_image(
+        self,
+        text: str | Sequence[str],
+        image: Picture,
+        k: int = 10,
+        *,
+        text_weight: float = 0.5,
+        category: str | None = None,
+        source: str | None = None,
+        exact: bool = False,
+    ) -> list[Hit]:
+        """Finds pictures like a picture that a text fits too, best first.
+
+        The query is ``text_weight * text + (1 - text_weight) * image`` at unit length. Pictures are much closer to a
+        picture than to any text, so it takes a weight above one half for the text to be heard as loudly.
+
+        Args:
+            text: As in `query_text`.
+            image: As in `query_image`; a member is left out of its own answer.
+            k: How many.
+            text_weight: From 0, the picture alone, to 1, the text alone.
+            category: Only pictures of this category.
+            source: Only pictures of this data set.
+            exact: Compare with every picture.
+        """
+        vector = mix(embed_question(self.model, text), embed_picture(self.model, image), text_weight)
+        return self._answer(vector, k, category, source, exact, self._members_at(image))
+
+    def query_member(
+        self,
+        file_name: str,
+        k: int = 10,
+        *,
+        category: str | None = None,
+        source: str | None = None,
+        exact: bool = False,
+    ) -> list[Hit]:
+        """Finds the pictures closest to a member, which is left out, best first; its file is not read.
+
+        Args:
+            file_name: The member's file name, with as many folders before it as tell it from others.
+            k: How many.
+            category: Only pictures of this category.
+            source: Only pictures of this data set.
+            exact: Compare with every picture.
+        """
+        row = self._catalogue.find(file_name)
+        return self._answer(self.embeddings[row], k, category, source, exact, [row])
+
+    # --- how it is done ----------------------------------------------------------------------------------------
+
+    @classmethod
+    def _read(cls, folder: Path, model: CLIP, mark: str) -> ImageIndex:
+        note = read_note(folder)
+        if note.get("model") != mark:
+            raise SearchError(
+                f"{folder} was built with another model (mark {note.get('model')}, not {mark}); load that model, or "
+                "build the index anew."
+            )
+        embeddings, items, engine = read_index(folder, note)
+        return cls(
+            model,
+            CaptionDataset(items, note["name"]),
+            embeddings,
+            engine,
+            note["recall"],
+            tuple(Skipped(Path(path), reason) for path, reason in note["skipped"]),
+            note["pictures"],
+            tuple(item.path for item in items if not item.path.is_file()),
+        )
+
+    @classmethod
+    def _kept(
+        cls, folder: Path, model: CLIP, dataset: CaptionDataset, engine: str, marks: dict[str, str]
+    ) -> ImageIndex | None:
+        """The finished index of a folder, if it is of the same model and pictures; captions may be new."""
+        check_free(folder)
+        try:
+            index = cls._read(folder, model, marks["model"])
+        except SearchError:
+            return None
+        if index.pictures != marks["pictures"]:
+            return None
+        left_out = {one.path for one in index.skipped}
+        members = [item for item in dataset if item.path not in left_out]
+        fresh = replace(index, dataset=CaptionDataset(members, dataset.name), missing=())
+        if index.engine.name != choose_engine(engine, len(members)):
+            fresh = cls._searchable(fresh, engine)
+        if fresh.engine is not index.engine or members != list(index.dataset):
+            fresh.save(folder)
+        return fresh
+
+    @classmethod
+    def _searchable(cls, index: ImageIndex, engine: str) -> ImageIndex:
+        """The same index with an engine, as wide as it needs to be."""
+        made = make_engine(choose_engine(engine, len(index)), index.embeddings)
+        return replace(index, engine=made, recall=widen(made, index.embeddings))
+
+    def _answer(
+        self,
+        vector: np.ndarray,
+        k: int,
+        category: str | None,
+        source: str | None,
+        exact: bool,
+        without: Sequence[int] = (),
+    ) -> list[Hit]:
+        """The k pictures closest to a unit vector (dim,), among those asked for."""
         if k < 1:
-            raise ValueError(f"k is {k}; ask for at least one image.")
-        numbers, distances = self.graph.knnQuery(vector, k=min(k, len(self.dataset)))
-        items = [self.dataset[int(number)] for number in numbers]
-        return [
-            Hit(rank, 1 - float(distance), item.path, item.captions, item.category)
-            for rank, (item, distance) in enumerate(zip(items, distances, strict=True), 1)
-        ]
+            raise SearchError(f"k is {k}; ask for at least one image.")
+        rows = self._catalogue.rows_of(category, source)
+        wanted = min(k + len(without), len(self) if rows is None else len(rows))
+        numbers = self._nearest(vector, wanted, rows, exact)
+        numbers = numbers[~np.isin(numbers, without)]
+        scores = self.embeddings[numbers] @ vector
+        order = np.argsort(-scores, kind="stable")[:k]
+        return [self._hit(rank, numbers[place], scores[place]) for rank, place in enumerate(order, start=1)]
 
+    def _nearest(self, vector: np.ndarray, k: int, rows: np.ndarray | None, exact: bool) -> np.ndarray:
+        """Numbers of the k closest pictures, of all or of some rows."""
+        query = vector[None]
+        if rows is not None:
+            return rows[ExactEngine(self.embeddings[rows]).nearest(query, k)[0]] if len(rows) else rows
+        if not exact:
+            numbers = self.engine.nearest(query, k)[0]
+            if np.all(numbers >= 0):
+                return numbers
+        return ExactEngine(self.embeddings).nearest(query, k)[0]
 
-def _build_graph(embeddings: np.ndarray) -> Any:
-    """An HNSW graph over unit vectors; built by one thread, so that the same vectors give the same graph."""
-    with _silent_stderr():  # the wheel prints advice on compiling it at every import
-        import nmslib
+    def _hit(self, rank: int, number: int, score: float) -> Hit:
+        item = self.dataset[int(number)]
+        return Hit(rank, float(score), item.path, item.captions, item.category, item.source)
 
-    graph = nmslib.init(method="hnsw", space="cosinesimil")
-    graph.addDataPointBatch(embeddings)
-    graph.createIndex(BUILD_PARAMETERS | {"indexThreadQty": 1})
-    graph.setQueryTimeParams(QUERY_PARAMETERS)
-    return graph
+    @cached_property
+    def _catalogue(self) -> Catalogue:
+        return Catalogue(self.dataset)
 
-
-@contextmanager
-def _silent_stderr() -> Iterator[None]:
-    """Closes the process's standard error for a moment, to what compiled code prints there too."""
-    kept = os.dup(2)
-    try:
-        with open(os.devnull, "w") as nowhere:  # noqa: PTH123
-            os.dup2(nowhere.fileno(), 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+    def _members_at(self, image: Picture) -> list[int]:
+        """Rows of the members that a path leads to; none for anything but a path."""
+        return self._catalogue.rows_at(Path(image)) if isinstance(image, str | Path) else []

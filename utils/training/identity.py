@@ -12,6 +12,7 @@ import numpy as np
 from flax import nnx
 
 from utils.clip import CLIP
+from utils.clip.identity import weights_digest
 from utils.files import write_whole
 from utils.training.settings import TrainingSettings
 
@@ -112,10 +113,7 @@ def _describe_data(dataset: CaptionDataset) -> dict[str, Any]:
 
 
 def _describe_model(model: CLIP) -> dict[str, Any]:
-    digest, sizes = hashlib.sha256(), {}
-    for path, leaf in nnx.to_flat_state(nnx.state(model, nnx.Param)):
-        array = np.asarray(jax.tree.leaves(leaf)[0])
-        digest.update(array.tobytes())
-        sizes[".".join(map(str, path))] = list(array.shape)
+    state = nnx.to_flat_state(nnx.state(model, nnx.Param))
+    sizes = {".".join(map(str, path)): list(jax.tree.leaves(leaf)[0].shape) for path, leaf in state}
     dtype = str(np.dtype(model.vision.dtype))
-    return {"fingerprint": digest.hexdigest()[:16], "compute_dtype": dtype, "sizes": sizes}
+    return {"fingerprint": weights_digest(model)[:16], "compute_dtype": dtype, "sizes": sizes}

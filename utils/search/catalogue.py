@@ -1,0 +1,82 @@
+"""Which pictures an index holds, looked up by file name, path, category and source."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from utils.datasets import CaptionDataset
+from utils.search.errors import SearchError
+
+
+class Catalogue:
+    """The rows of an index by what is known of them.
+
+    Args:
+        dataset: The pictures, in the order of the rows.
+    """
+
+    def __init__(self, dataset: CaptionDataset) -> None:
+        self._dataset = dataset
+        groups: dict[str, dict] = {"category": {}, "source": {}, "name": {}}
+        for row, item in enumerate(dataset):
+            for kind, found in groups.items():
+                found.setdefault(getattr(item, kind), []).append(row)
+        self._rows = {
+            kind: {name: np.array(rows) for name, rows in found.items()} for kind, found in groups.items()
+        }
+
+    def names(self, kind: str) -> tuple[str, ...]:
+        """Sorted names of the ``category`` or ``source`` that pictures have."""
+        return tuple(sorted(name for name in self._rows[kind] if name is not None))
+
+    def rows_of(self, category: str | None, source: str | None) -> np.ndarray | None:
+        """Rows (count,) int64 of a category and of a source; None where neither is asked for.
+
+        Raises:
+            SearchError: If no picture has that category or source.
+        """
+        rows = None
+        for kind, name in (("category", category), ("source", source)):
+            if name is None:
+                continue
+            if name not in self._rows[kind]:
+                raise SearchError(f"No picture has the {kind} {name!r}{_suggestion(name, self.names(kind))}.")
+            found = self._rows[kind][name]
+            rows = found if rows is None else np.intersect1d(rows, found)
+        return rows
+
+    def rows_at(self, path: Path) -> list[int]:
+        """Rows of the pictures that a path leads to, through links too."""
+        place = path.resolve()
+        rows = self._rows["name"].get(path.name, ())
+        return [int(row) for row in rows if self._dataset[int(row)].path.resolve() == place]
+
+    def find(self, file_name: str) -> int:
+        """The row of the one picture of a name, which may have folders before it.
+
+        Raises:
+            SearchError: If there is none, or more than one.
+        """
+        parts = Path(file_name).parts
+        candidates = self._rows["name"].get(Path(file_name).name, ())
+        paths = {int(row): self._dataset[int(row)].path for row in candidates}
+        rows = [row for row, path in paths.items() if path.parts[-len(parts) :] == parts]
+        if len(rows) == 1:
+            return rows[0]
+        if rows:
+            raise SearchError(
+                f"{len(rows)} pictures are called {file_name!r}, {paths[rows[0]]} and {paths[rows[1]]} among "
+                "them; write as much of the path as tells them apart."
+            )
+        near = [str(path) for path in paths.values()] or self.names("name")
+        raise SearchError(f"No picture of the index is called {file_name!r}{_suggestion(file_name, near)}.")
+
+
+def _suggestion(name: str, known: Sequence[str]) -> str:
+    """The names most like one that is not there, to end a sentence with."""
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0)
+    return f"; the nearest are {', '.join(near)}" if near else ""

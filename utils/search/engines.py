@@ -1,0 +1,242 @@
+"""Finding the vectors closest to another: exactly, or by a graph that is asked how much of the truth it finds.
+
+Every engine takes unit vectors and answers by cosine similarity, so that one can stand in for another. A graph
+is approximate: `widen` raises its width of search until it finds what exact search finds.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from utils.search.errors import SearchError
+
+ENGINES = ("auto", "exact", "nmslib")
+
+# From so many vectors on a query through the graph is faster than one matrix product, see the measurement in
+# tests/benchmarks/bench_search.py. Below it the graph costs its building, and buys nothing.
+EXACT_BELOW = 2_000
+
+BUILD_PARAMETERS = {"M": 16, "efConstruction": 200, "post": 0}
+RECALL_WANTED = 0.99
+WIDTHS = (50, 100, 200, 400, 800, 1600, 3200)
+
+
+class Engine(Protocol):
+    """What answers a search.
+
+    Attributes:
+        name: One of `ENGINES` but ``auto``.
+        width: How many candidates a query keeps (HNSW's efSearch); 0 where nothing is approximate. Writable.
+    """
+
+    name: str
+    width: int
+
+    @property
+    def query_parameters(self) -> dict[str, int]:
+        """What the queries run with, as the library calls it."""
+
+    def nearest(self, queries: np.ndarray, k: int) -> np.ndarray:
+        """Numbers of the k closest vectors of each query (queries, dim): (queries, k) int64, -1 for none."""
+
+    def save(self, path: Path) -> None:
+        """Writes what took time to build; an engine that has nothing such writes nothing."""
+
+
+class ExactEngine:
+    """Compares a query with every vector: one matrix product.
+
+    Args:
+        vectors: (vectors, dim) float32, of unit length.
+    """
+
+    name = "exact"
+    width = 0
+    query_parameters: dict[str, int] = {}  # noqa: RUF012
+
+    def __init__(self, vectors: np.ndarray) -> None:
+        self._vectors = vectors
+
+    def nearest(self, queries: np.ndarray, k: int) -> np.ndarray:
+        """See `Engine`; equal similarities stand in the order of the vectors."""
+        # Blocks of queries bound the memory that the similarities take to about 256 MB.
+        block = max(1, (1 << 26) // len(self._vectors))
+        parts = [
+            largest(queries[start : start + block] @ self._vectors.T, k)
+            for start in range(0, len(queries), block)
+        ]
+        return np.concatenate([np.zeros((0, min(k, len(self._vectors))), np.int64), *parts])
+
+    def save(self, path: Path) -> None:
+        """Writes nothing: the vectors are all there is."""
+
+
+def largest(similarities: np.ndarray, k: int) -> np.ndarray:
+    """Numbers of the k largest values of each row, largest first, of equal ones the first.
+
+    Args:
+        similarities: (queries, vectors) float32.
+        k: How many; all of them if there are no more.
+
+    Returns:
+        (queries, k) int64.
+    """
+    count = similarities.shape[1]
+    if k < count:
+        chosen = np.sort(np.argpartition(similarities, count - k, axis=1)[:, count - k :], axis=1)
+    else:
+        chosen = np.broadcast_to(np.arange(count), similarities.shape)
+    order = np.argsort(-np.take_along_axis(similarities, chosen, axis=1), axis=1, kind="stable")
+    return np.take_along_axis(chosen, order, axis=1).astype(np.int64)
+
+
+class NmslibEngine:
+    """NMSLib's HNSW graph (Malkov and Yashunin 2018) over cosine similarity.
+
+    It is built by one thread: with more, the order in which vectors enter, and with it the graph and now and
+    then an answer, would differ from run to run.
+
+    Args:
+        vectors: (vectors, dim) float32, of unit length.
+        saved: A graph over the same vectors to load instead of building one.
+        width: efSearch, the candidates that a query keeps.
+    """
+
+    name = "nmslib"
+
+    def __init__(self, vectors: np.ndarray, saved: Path | None = None, width: int = WIDTHS[0]) -> None:
+        nmslib = _import_nmslib()
+        self._graph: Any = nmslib.init(method="hnsw", space="cosinesimil")
+        self._graph.addDataPointBatch(vectors)
+        if saved is None:
+            self._graph.createIndex(BUILD_PARAMETERS | {"indexThreadQty": 1})
+        else:
+            self._graph.loadIndex(str(saved), load_data=False)
+        self.width = width
+
+    @property
+    def width(self) -> int:
+        """The efSearch that queries run with; NMSLib forgets it on saving, so it is set again on loading."""
+        return self._width
+
+    @width.setter
+    def width(self, width: int) -> None:
+        self._width = width
+        self._graph.setQueryTimeParams(self.query_parameters)
+
+    @property
+    def query_parameters(self) -> dict[str, int]:
+        """NMSLib's parameters of a query."""
+        return {"efSearch": self._width}
+
+    def nearest(self, queries: np.ndarray, k: int) -> np.ndarray:
+        """See `Engine`; a graph may find fewer than k."""
+        numbers = np.full((len(queries), k), -1, np.int64)
+        for row, (found, _) in zip(numbers, self._graph.knnQueryBatch(queries, k=k), strict=True):
+            row[: len(found)] = found
+        return numbers
+
+    def save(self, path: Path) -> None:
+        """Writes the graph; the vectors are kept beside it by whoever keeps it."""
+        self._graph.saveIndex(str(path), save_data=False)
+
+
+def choose_engine(name: str, count: int) -> str:
+    """The name of the engine that serves so many vectors, where ``auto`` is asked for.
+
+    Raises:
+        SearchError: If there is no engine of that name.
+    """
+    if name not in ENGINES:
+        raise SearchError(f"There is no search engine {name!r}; choose one of {', '.join(ENGINES)}.")
+    if name == "auto":
+        return "exact" if count < EXACT_BELOW else "nmslib"
+    return name
+
+
+def make_engine(name: str, vectors: np.ndarray, saved: Path | None = None, width: int = WIDTHS[0]) -> Engine:
+    """An engine over unit vectors (vectors, dim), built, or loaded from what `Engine.save` has written."""
+    return ExactEngine(vectors) if name == "exact" else NmslibEngine(vectors, saved, width)
+
+
+def strangers(vectors: np.ndarray, count: int = 200, seed: int = 0) -> np.ndarray:
+    """Queries that are not in the index but of its kind, to measure recall with.
+
+    A graph finds its own members however narrow its search, so members as queries flatter it. Half of these are
+    midway between two members drawn at random; the other half are members moved by noise of their own length,
+    which puts them at a cosine of about 0.7, off the surface that pictures lie on, as texts are.
+
+    Args:
+        vectors: (vectors, dim) float32, of unit length.
+        count: How many.
+        seed: The same seed gives the same strangers.
+
+    Returns:
+        (count, dim) float32, of unit length.
+    """
+    generator = np.random.default_rng(seed)
+    first, second = vectors[generator.integers(len(vectors), size=(2, count))]
+    noise = generator.normal(size=first.shape).astype(np.float32)
+    noise /= np.linalg.norm(noise, axis=1, keepdims=True)
+    moved = first + np.where(np.arange(count)[:, None] % 2, second, noise)
+    return moved / np.maximum(np.linalg.norm(moved, axis=1, keepdims=True), 1e-12)
+
+
+def recall(found: np.ndarray, exact: np.ndarray) -> float:
+    """The share of the true neighbours (queries, k) that was found, whatever the order; 1 where k is 0."""
+    shared = [len(np.intersect1d(*pair)) for pair in zip(found, exact, strict=True)]
+    return float(np.sum(shared)) / exact.size if exact.size else 1.0
+
+
+def widen(engine: Engine, vectors: np.ndarray, wanted: float = RECALL_WANTED, k: int = 10) -> float:
+    """Raises the width of an engine's search until its recall@k on strangers is as wanted.
+
+    Args:
+        engine: The engine; its width is changed. Exact search is left as it is.
+        vectors: (vectors, dim) float32, the vectors that it searches.
+        wanted: The recall to reach.
+        k: Neighbours that count.
+
+    Returns:
+        The recall reached, which stays under ``wanted`` where not even the greatest width finds so many.
+    """
+    if not engine.width:
+        return 1.0
+    queries = strangers(vectors)
+    exact = ExactEngine(vectors).nearest(queries, k)
+    reached = 0.0
+    for engine.width in WIDTHS:
+        reached = recall(engine.nearest(queries, k)[:, : exact.shape[1]], exact)
+        if reached >= wanted:
+            break
+    return reached
+
+
+def _import_nmslib() -> Any:
+    try:
+        with _silent_stderr():  # the wheel prints advice on compiling it at every import
+            import nmslib
+    except ImportError:
+        raise SearchError(
+            "NMSLib is not installed, so there is no graph to search: pip install nmslib, or take engine='exact'."
+        ) from None
+    return nmslib
+
+
+@contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Closes the process's standard error for a moment, to what compiled code prints there too."""
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "w") as nowhere:  # noqa: PTH123
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)

@@ -1,0 +1,5 @@
+"""What a search says when it cannot be done."""
+
+
+class SearchError(ValueError):
+    """An index or a question that cannot work; the message says what is wrong, where, and what to do."""

@@ -1,0 +1,112 @@
+"""What people ask with, texts and pictures of any form, as unit vectors of one space."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from utils.search.errors import SearchError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from utils.clip import CLIP
+
+
+def embed_question(model: CLIP, text: str | Sequence[str]) -> np.ndarray:
+    """Embeds a text, or the mean of several.
+
+    Returns:
+        (dim,) float32, of unit length.
+
+    Raises:
+        SearchError: If there is no text, or an empty one.
+    """
+    from utils.clip import embed_texts
+
+    texts = [text] if isinstance(text, str) else list(text)
+    if not texts or not all(isinstance(one, str) and one.strip() for one in texts):
+        raise SearchError("The text to search for is empty; write what the picture shows.")
+    return _unit(embed_texts(model, texts).mean(axis=0))
+
+
+def embed_picture(model: CLIP, image: str | Path | bytes | Image.Image | np.ndarray) -> np.ndarray:
+    """Embeds a picture of any form.
+
+    Returns:
+        (dim,) float32, of unit length.
+
+    Raises:
+        SearchError: If it cannot be decoded, or is larger than is safe to decode.
+    """
+    from utils.clip import embed_images
+    from utils.images import ImageError, eval_transform
+
+    try:
+        pixels = eval_transform(_decode(image), model.preprocessing)
+    except ImageError as error:
+        raise SearchError(f"This is no picture to search with: {error}") from None
+    return embed_images(model, [{"images": pixels[None]}])[0]
+
+
+def mix(text: np.ndarray, image: np.ndarray, text_weight: float) -> np.ndarray:
+    """``text_weight * text + (1 - text_weight) * image`` at unit length.
+
+    Raises:
+        SearchError: If the weight is not from 0 to 1.
+    """
+    if not 0 <= text_weight <= 1:
+        raise SearchError(
+            f"text_weight is {text_weight}; it goes from 0, the picture alone, to 1, the text alone."
+        )
+    return _unit(np.float32(text_weight) * text + np.float32(1 - text_weight) * image)
+
+
+def _unit(vector: np.ndarray) -> np.ndarray:
+    return vector / max(float(np.linalg.norm(vector)), 1e-12)
+
+
+def _decode(image: str | Path | bytes | Image.Image | np.ndarray) -> Image.Image:
+    """An upright 8-bit RGB picture from whatever was given."""
+    from PIL import Image, ImageOps
+
+    from utils.images import ImageError, read_image, to_rgb
+
+    if isinstance(image, str | Path | bytes):
+        return read_image(image)
+    if isinstance(image, np.ndarray):
+        image = _from_array(image)
+    if not isinstance(image, Image.Image):
+        raise ImageError(
+            f"a {type(image).__name__} was given; give a path, the content of a file, a Pillow picture or an array."
+        )
+    limit = Image.MAX_IMAGE_PIXELS
+    if limit is not None and image.width * image.height > limit:
+        raise ImageError(
+            f"it has {image.width * image.height:,} pixels, more than the {limit:,} that are safe; make it smaller."
+        )
+    try:
+        return to_rgb(ImageOps.exif_transpose(image))
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ImageError(f"it cannot be decoded ({error}); open it anew.") from None
+
+
+def _from_array(pixels: np.ndarray) -> Image.Image:
+    """A picture from (height, width) or (height, width, channels)."""
+    from PIL import Image
+
+    from utils.images import ImageError
+
+    plain = pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
+    shape_fits = plain.size and (plain.ndim == 2 or (plain.ndim == 3 and plain.shape[2] in (3, 4)))
+    if np.issubdtype(plain.dtype, np.floating) and shape_fits and plain.min() >= 0 and plain.max() <= 1:
+        plain = np.round(plain * 255).astype(np.uint8)
+    if not shape_fits or not (plain.dtype == np.uint8 or (plain.dtype == np.uint16 and plain.ndim == 2)):
+        raise ImageError(
+            f"the array has the shape {pixels.shape} and the type {pixels.dtype}; a picture is (height, width) or "
+            "(height, width, 3 or 4) of uint8, or of floats from 0 to 1."
+        )
+    return Image.fromarray(np.ascontiguousarray(plain))

@@ -58,7 +58,9 @@ def load_parts(index: str, model: str, presence: str) -> tuple[ImageIndex, Prese
     model_folder = model or run / "finetuned" / "model"
     for option, path in (("--index", index_folder), ("--model", run if model else model_folder)):
         if not Path(path).is_dir() and not (option == "--model" and model):
-            raise CourseError(f"There is no folder {path}; run `make course` first, or name one with {option}.")
+            raise CourseError(
+                f"There is no folder {path}; run `make course` first, or name one with {option}."
+            )
     sample = run / "scene.jpg"
     try:
         clip = CLIP.from_pretrained(model_folder)

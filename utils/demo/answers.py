@@ -9,12 +9,14 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from utils.demo.uploads import read_upload, uploaded_path
+from utils.evaluation import SPLIT_NAMES
 from utils.finder import embed_scene, find, tile_boxes
 
 if TYPE_CHECKING:
@@ -29,7 +31,15 @@ MOST_LETTERS = 200  # of a text
 MOST_TILES = 1500  # of one picture: some seconds of a small model
 SCENES_KEPT = 8  # so that another text about the same picture costs nothing
 SUGGESTIONS = 6
-WELL_KNOWN = ("stadium", "airport", "bridge", "parking", "port", "baseballfield", "railwaystation", "pond")
+# Categories of RSICD that anybody knows from above, as people would ask for them.
+WELL_KNOWN = {
+    "stadium": "a stadium",
+    "airport": "planes at an airport",
+    "bridge": "a bridge over a river",
+    "storagetanks": "round storage tanks",
+    "port": "ships in a port",
+    "baseballfield": "a baseball field",
+}
 WITHOUT_CATEGORIES = ("a road", "water", "houses", "trees", "a field", "a bridge")
 # Name on the page: the tiles' sides as parts of the picture's shorter side.
 TILE_SCALES = {"all sizes": (1, 2, 4), "large": (1,), "medium": (2,), "small": (4,), "very small": (8,)}
@@ -101,12 +111,13 @@ class Answers:
 
         return _pictures(ask)
 
-    def by_member(self, name: Any, k: Any) -> Pictures:
-        """The pictures most like one of the index, named by its file name."""
+    def by_member(self, row: Any, k: Any) -> Pictures:
+        """The pictures most like one of the index, given by its row in the data set."""
 
         def ask() -> Pictures:
-            hits = self.index.query_image(self.member(name).path, count(k))
-            return Pictures(f"{_counted(hits)} like {name}, the most similar first.", tuple(hits))
+            item = self.member(row)
+            hits = self.index.query_member(str(item.path), count(k))
+            return Pictures(f"{_counted(hits)} like {item.name}, the most similar first.", tuple(hits))
 
         return _pictures(ask)
 
@@ -119,35 +130,41 @@ class Answers:
             return Found(str(error))
         return Found(verdict(asked, finding), self._basis(finding), finding)
 
-    def member(self, name: Any) -> CaptionedImage:
-        """The picture of the index with a file name; nothing else is ever opened by a name.
+    def member(self, row: Any) -> CaptionedImage:
+        """A picture of the index by its row, as the page names it.
 
         Raises:
             ValueError: If there is none.
         """
-        for item in self.index.dataset:
-            if item.name == name:
-                return item
-        raise ValueError("There is no such picture in the index; choose one of those shown.")
+        if not (isinstance(row, str) and row.isdecimal() and len(row) < 10 and int(row) < len(self.index)):
+            raise ValueError("There is no such picture in the index; choose one of those shown.")
+        return self.index.dataset[int(row)]
+
+    @cached_property
+    def rows(self) -> dict[Path, int]:
+        """The rows of the pictures by their paths."""
+        return {item.path: row for row, item in enumerate(self.index.dataset)}
 
     def examples(self) -> list[CaptionedImage]:
         """A picture of each of a few categories, or the first few."""
-        wanted = self._categories() or [None] * SUGGESTIONS
-        chosen: list[CaptionedImage] = []
-        for category in wanted:
-            fits = (i for i in self.index.dataset if i.category == category and i not in chosen)
-            chosen.extend([item for item in [next(fits, None)] if item])
-        return chosen
+        there = [item for item in self.index.dataset if item.path not in self.index.missing]
+        firsts = {item.category: item for item in reversed(there)}
+        return [firsts[name] for name in self._categories() if name in firsts] or there[:SUGGESTIONS]
 
     def suggestions(self) -> list[str]:
         """Texts worth trying first, the best one first."""
-        from utils.evaluation import SPLIT_NAMES
+        names = self._categories()
+        return [WELL_KNOWN.get(name) or SPLIT_NAMES.get(name, name) for name in names] or [
+            *WITHOUT_CATEGORIES
+        ]
 
-        names = [SPLIT_NAMES.get(name, name) for name in self._categories()]
-        return [f"{_article(name)} {name}" for name in names] or list(WITHOUT_CATEGORIES)
+    def first_feature(self) -> str:
+        """A feature worth looking for first."""
+        name = next(iter(self._categories()), "water")
+        return SPLIT_NAMES.get(name, name)
 
     def _categories(self) -> list[str]:
-        present = self.index.dataset.categories
+        present = self.index.categories
         known = [name for name in WELL_KNOWN if name in present]
         others = [name for name in present if name not in known]
         return [*known, *others][:SUGGESTIONS]
@@ -187,7 +204,9 @@ class Answers:
         tiles = f"{len(finding.tiles):,} tiles of {', '.join(map(str, finding.scene.tile_sizes))} pixels, "
         tiles += f"each compared with “{finding.prompt}”."
         if self.presence is None:
-            return f"{tiles} No presence model was given, so the tiles are ranked and nothing more is claimed."
+            return (
+                f"{tiles} No presence model was given, so the tiles are ranked and nothing more is claimed."
+            )
         made = self.presence.calibrated_on
         if not made:
             return tiles
@@ -249,9 +268,3 @@ def _pictures(ask: Callable[[], Pictures]) -> Pictures:
 
 def _counted(hits: Sequence[Hit]) -> str:
     return "1 picture" if len(hits) == 1 else f"{len(hits)} pictures"
-
-
-def _article(name: str) -> str:
-    if name.endswith("s"):
-        return "some"
-    return "an" if name[:1].lower() in "aeiou" else "a"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from utils.images import read_image
+from utils.images import ImageError, read_image
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -37,15 +37,22 @@ def sentence(text: str, failed: bool = False) -> str:
     return f'<p role="status" class="said{" failed" if failed else ""}">{escape(text)}</p>'
 
 
-def pictures(found: Pictures) -> str:
-    """The pictures of an answer with rank, score and captions; each is a button that asks for more like it."""
-    cards = "".join(_hit_card(hit) for hit in found.hits)
+def pictures(found: Pictures, rows: Mapping[Path, int]) -> str:
+    """The pictures of an answer with rank, score and captions; each is a button that asks for more like it.
+
+    Args:
+        found: The answer.
+        rows: Of all pictures of the index, by their paths.
+    """
+    cards = "".join(_hit_card(hit, rows[hit.path]) for hit in found.hits)
     return sentence(found.sentence, found.failed) + (f'<ol class="cards">{cards}</ol>' if cards else "")
 
 
-def choices(items: Sequence[CaptionedImage]) -> str:
+def choices(items: Sequence[CaptionedImage], rows: Mapping[Path, int]) -> str:
     """Small pictures of the index to begin with; each is a button."""
-    cards = "".join(f"<li>{_button(item.path, item.category or item.name)}</li>" for item in items)
+    cards = "".join(
+        f"<li>{_button(item.path, rows[item.path], item.category or item.name)}</li>" for item in items
+    )
     return f'<ul class="choices" aria-label="Pictures to begin with">{cards}</ul>'
 
 
@@ -61,13 +68,13 @@ def finding(found: Found) -> str:
     )
 
 
-def _hit_card(hit: Hit) -> str:
+def _hit_card(hit: Hit, row: int) -> str:
     texts = list(dict.fromkeys(readable(caption) for caption in hit.captions))
     first = texts[0] if texts else ""
     more = "".join(f"<li>{escape(text)}</li>" for text in texts[1:])
     count = len(texts) - 1
     return (
-        f"<li>{_button(hit.path, first or hit.path.name)}"
+        f"<li>{_button(hit.path, row, first or hit.path.name)}"
         f'<p class="place"><b>{hit.rank}</b> <span>{escape(hit.category or hit.path.stem)}</span> '
         f'<span class="score">score {hit.score:.3f}</span></p>'
         f'<p class="caption">{escape(first)}</p>'
@@ -80,12 +87,10 @@ def _hit_card(hit: Hit) -> str:
     )
 
 
-def _button(path: Path, text: str) -> str:
-    name = escape(path.name)
-    return (
-        f'<button type="button" data-member="{name}" title="Find pictures like this one">'
-        f'<img src="{thumbnail(path)}" alt="{escape(text)}"></button>'
-    )
+def _button(path: Path, row: int, text: str) -> str:
+    address = thumbnail(path)
+    shown = f'<img src="{address}" alt="{escape(text)}">' if address else "The file is no longer there."
+    return f'<button type="button" data-member="{row}" title="Find pictures like this one">{shown}</button>'
 
 
 def _heat_figure(answer: Finding) -> str:
@@ -109,11 +114,11 @@ def _tile_list(answer: Finding) -> str:
 
 
 def _tile_card(answer: Finding, tile: Tile) -> str:
-    said = "" if tile.presence is None else f"; alone it would be there with probability {tile.presence:.2f}"
+    said = "" if tile.presence is None else f"Seen alone, here with probability {tile.presence:.2f}. "
     return (
         f'<li><img src="{data_address(_cut_out(answer, tile), "jpeg")}" alt="Tile {tile.rank}, {_place(tile.box)}">'
         f'<p class="place"><b>{tile.rank}</b> <span class="score">score {tile.score:.3f}</span></p>'
-        f'<p class="caption">From {_place(tile.box)}{said}.</p></li>'
+        f'<p class="caption">{said}Pixels {_place(tile.box)}.</p></li>'
     )
 
 
@@ -144,8 +149,11 @@ def _color_scale() -> str:
 
 @lru_cache(maxsize=2048)
 def thumbnail(path: Path) -> str:
-    """A picture of the index, small, as an address that holds it."""
-    picture = read_image(path)
+    """A picture of the index, small, as an address that holds it; empty if it cannot be read any more."""
+    try:
+        picture = read_image(path)
+    except ImageError:
+        return ""
     picture.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
     return data_address(picture, "jpeg")
 
@@ -153,7 +161,7 @@ def thumbnail(path: Path) -> str:
 def data_address(picture: Image.Image, kind: str) -> str:
     """A picture as an address that holds it (RFC 2397)."""
     stored = io.BytesIO()
-    picture.save(stored, kind, quality=85)
+    picture.save(stored, kind, quality=80)
     return f"data:image/{kind};base64,{base64.b64encode(stored.getvalue()).decode()}"
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from utils.demo import cards
-from utils.demo.answers import MOST_LETTERS, MOST_PICTURES, TILE_SCALES, Answers, Found
+from utils.demo.answers import MOST_LETTERS, MOST_PICTURES, TILE_SCALES, Answers, Found, Pictures
 from utils.demo.look import CARD_STYLE
 from utils.demo.uploads import read_upload
+from utils.images import read_image
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -113,13 +114,13 @@ def _text_tab(answers: Answers) -> gr.HTML:
             elem_id="query",
         )
         count = _count_slider()
-        button = gr.Button("Search", variant="primary", scale=1, min_width=110)
+        button = gr.Button("Search", variant="primary", scale=1, min_width=110, elem_id="search")
     with gr.Row(elem_classes="suggestions"):
         tries = [gr.Button(words, size="sm", variant="secondary") for words in suggestions]
-    shown = _card_component(cards.pictures(answers.by_text(suggestions[0], FIRST_COUNT)), "text-results")
+    shown = _card_component(_show(answers, answers.by_text(suggestions[0], FIRST_COUNT)), "text-results")
     gr.on(
         [text.submit, button.click, count.release],
-        lambda words, k: cards.pictures(answers.by_text(words, k)),
+        lambda words, k: _show(answers, answers.by_text(words, k)),
         [text, count],
         shown,
         api_name="search_by_text",
@@ -133,7 +134,7 @@ def _text_tab(answers: Answers) -> gr.HTML:
 
 
 def _suggested(answers: Answers, words: str, k: Any) -> tuple[str, str]:
-    return words, cards.pictures(answers.by_text(words, k))
+    return words, _show(answers, answers.by_text(words, k))
 
 
 def _image_tab(answers: Answers) -> _ImageTab:
@@ -150,13 +151,13 @@ def _image_tab(answers: Answers) -> _ImageTab:
             count = _count_slider()
             button = gr.Button("Find similar pictures", variant="primary")
             gr.HTML("<p>Or begin with one of these:</p>", js_on_load=None)
-            choices = _card_component(cards.choices(answers.examples()), "choices")
+            choices = _card_component(cards.choices(answers.examples(), answers.rows), "choices")
         with gr.Column(scale=3, min_width=300):
             hint = "Give a picture, or choose one: the most similar ones of the collection appear here."
             shown = _card_component(cards.sentence(hint), "image-results")
     gr.on(
         [picture.upload, button.click],
-        lambda sent, k: cards.pictures(answers.by_upload(sent, k)),
+        lambda sent, k: _show(answers, answers.by_upload(sent, k)),
         [picture, count],
         shown,
         api_name="search_by_image",
@@ -170,14 +171,26 @@ def _search_on_choice(answers: Answers, shown: gr.HTML, tab: _ImageTab, tabs: gr
     import gradio as gr
 
     def choose(k: Any, event: gr.EventData) -> tuple[Any, str, Any]:
-        name = (event._data or {}).get("member")
-        found = answers.by_member(name, k)
-        picture = gr.skip() if found.failed else cards.read_image(answers.member(name).path)
-        return picture, cards.pictures(found), gr.Tabs(selected="image")
+        row = (event._data or {}).get("member")
+        found = answers.by_member(row, k)
+        return _chosen(answers, row, found.failed), _show(answers, found), gr.Tabs(selected="image")
 
     # Gradio knows where to hand over the event by the annotation itself, which must not be a string.
     choose.__annotations__["event"] = gr.EventData
     shown.click(choose, tab.count, [tab.picture, tab.results, tabs], api_visibility="private", **ASKING)
+
+
+def _chosen(answers: Answers, row: Any, failed: bool) -> Any:
+    """A picture of the index for the second tab, or nothing new where it cannot be read."""
+    import gradio as gr
+
+    if failed or (path := answers.member(row).path) in answers.index.missing:
+        return gr.skip()
+    return read_image(path)
+
+
+def _show(answers: Answers, found: Pictures) -> str:
+    return cards.pictures(found, answers.rows)
 
 
 def _feature_tab(answers: Answers, sample: str | Path | None) -> None:
@@ -197,7 +210,7 @@ def _feature_tab(answers: Answers, sample: str | Path | None) -> None:
                 again = gr.Button("Back to the sample picture", size="sm")
                 again.click(lambda: first, None, picture, api_visibility="private")
             text = gr.Textbox(
-                answers.suggestions()[0].removeprefix("a ").removeprefix("an "),
+                answers.first_feature(),
                 label="The feature to look for",
                 max_length=MOST_LETTERS,
                 elem_id="feature",
@@ -240,11 +253,14 @@ def save(found: Found, cache: Path) -> tuple[str, str]:
 def _count_slider() -> gr.Slider:
     import gradio as gr
 
-    return gr.Slider(1, MOST_PICTURES, FIRST_COUNT, step=1, label="Number of pictures", scale=2, min_width=200)
+    return gr.Slider(
+        1, MOST_PICTURES, FIRST_COUNT, step=1, label="Number of pictures", scale=2, min_width=200
+    )
 
 
 def _card_component(html: str, name: str) -> gr.HTML:
     import gradio as gr
 
-    return gr.HTML(html, css_template=CARD_STYLE, js_on_load=cards.CHOOSE, elem_id=name)
-
+    return gr.HTML(
+        html, css_template=CARD_STYLE, apply_default_css=False, js_on_load=cards.CHOOSE, elem_id=name
+    )

@@ -16,9 +16,7 @@ if TYPE_CHECKING:
     import gradio as gr
 
 
-def serve(
-    blocks: gr.Blocks, host: str = "127.0.0.1", port: int | None = None, inline: bool = False
-) -> str:
+def serve(blocks: gr.Blocks, host: str = "127.0.0.1", port: int | None = None, inline: bool = False) -> str:
     """Serves the page and returns at once; ``blocks.close()`` ends it.
 
     Nothing is shared through Gradio's tunnel, nothing is reported, no folder is opened to visitors, and every

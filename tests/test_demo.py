@@ -28,6 +28,7 @@ from utils.demo.uploads import MAX_BYTES, read_upload
 from utils.finder import Finding, PresenceModel, embed_scene, find
 from utils.images import ImageError
 from utils.search import ImageIndex
+from utils.training.identity import model_fingerprint
 
 pytestmark = [
     pytest.mark.usefixtures("quick_compilation"),
@@ -42,8 +43,6 @@ def index(model, tmp_path_factory) -> ImageIndex:
 
 @pytest.fixture(scope="module")
 def presence(model) -> PresenceModel:
-    from utils.training.identity import model_fingerprint
-
     made = {"name": "colours", "images": 8, "scenes": 20, "questions": 40}
     return PresenceModel(
         "An aerial image of {feature}", ("A photograph",), 1.0, 0.0, 0.0, 0.95,
@@ -330,7 +329,8 @@ def test_the_page_asks_nobody_else_and_reports_nothing(page):
     config = page.get("config").json()
     assert config["analytics_enabled"] is False
     assert not [address for address in config["stylesheets"] if "//" in address]
-    assert page.get("theme.css").text.count("//") == 0
+    styles = page.get("theme.css").text
+    assert "@import" not in styles and "url(http" not in styles and "googleapis" not in page.get("/").text
 
 
 def test_files_go_when_the_page_goes(index, model, presence):

@@ -353,7 +353,7 @@ def test_the_command_says_what_is_missing(index, folder, tmp_path, root):
 
 def test_parts_must_fit_each_other(index, presence, folder, tmp_path):
     index.save(tmp_path / "index")
-    loaded, judge, _ = load_parts(str(tmp_path / "index"), str(folder), "")
+    loaded, judge = load_parts(str(tmp_path / "index"), str(folder), "")
     assert len(loaded) == len(index) and judge is None
     presence.save(tmp_path / "presence.json")
     assert load_parts(str(tmp_path / "index"), str(folder), str(tmp_path / "presence.json"))[1] == presence

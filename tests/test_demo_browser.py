@@ -131,7 +131,7 @@ def test_a_result_and_an_upload_find_pictures_like_them(open_page, pictures, tmp
     page.locator("#image-results button[data-member]").nth(2).click()
     page.get_by_role("button", name="Find similar pictures").click()
     said(page, "#image-results", "like yours")
-    page.get_by_role("button", name="Clear").first.click()
+    page.get_by_role("button", name="Remove Image").first.click()
     page.locator("#example-picture input[type=file]").set_input_files(pictures[5].path)
     said(page, "#image-results", "like yours")
     first = page.locator("#image-results li").first
@@ -160,7 +160,7 @@ def test_a_wrong_file_gets_a_sentence_and_the_page_goes_on(open_page, pictures, 
     (tmp_path / "notes.jpg").write_text("not a picture")
     page.locator("#example-picture input[type=file]").set_input_files(tmp_path / "notes.jpg")
     said(page, "#image-results", "not a JPEG")
-    page.get_by_role("button", name="Clear").first.click()
+    page.get_by_role("button", name="Remove Image").first.click()
     Image.new("1", (50_000, 9)).save(tmp_path / "ribbon.png")
     page.locator("#example-picture input[type=file]").set_input_files(tmp_path / "ribbon.png")
     said(page, "#image-results", "50,000 x 9")

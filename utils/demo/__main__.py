@@ -32,13 +32,16 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--presence", default="", help="a file from PresenceModel.save (runs/miniature/presence.json)"
     )
+    parser.add_argument(
+        "--sample", default="", help="a picture that Find feature begins with (runs/miniature/scene.jpg)"
+    )
     parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 lets other machines in")
     parser.add_argument("--port", type=int, default=7860)
     return parser.parse_args(argv)
 
 
-def load_parts(index: str, model: str, presence: str) -> tuple[ImageIndex, PresenceModel | None, Path | None]:
-    """What the page stands on: the index with its model, and a presence model and a sample where there are.
+def load_parts(index: str, model: str, presence: str) -> tuple[ImageIndex, PresenceModel | None]:
+    """What the page stands on: the index with its model, and a presence model where there is one.
 
     Args:
         index: The index folder; empty for the one that the course leaves.
@@ -61,7 +64,6 @@ def load_parts(index: str, model: str, presence: str) -> tuple[ImageIndex, Prese
             raise CourseError(
                 f"There is no folder {path}; run `make course` first, or name one with {option}."
             )
-    sample = run / "scene.jpg"
     try:
         clip = CLIP.from_pretrained(model_folder)
         pictures = ImageIndex.load(index_folder, clip)
@@ -72,7 +74,13 @@ def load_parts(index: str, model: str, presence: str) -> tuple[ImageIndex, Prese
             judge = None
     except (OSError, ValueError) as error:
         raise CourseError(str(error)) from error
-    return pictures, judge, sample if sample.is_file() else None
+    return pictures, judge
+
+
+def find_sample(sample: str) -> str | Path | None:
+    """The picture named, else the one that the course leaves, else none."""
+    left = find_root() / RUN / "scene.jpg"
+    return sample or (left if left.is_file() else None)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -82,8 +90,8 @@ def main(argv: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the temporary files go, too
     try:
         with temporary_cache():
-            index, presence, sample = load_parts(arguments.index, arguments.model, arguments.presence)
-            blocks = demo_blocks(index, presence, sample)
+            index, presence = load_parts(arguments.index, arguments.model, arguments.presence)
+            blocks = demo_blocks(index, presence, find_sample(arguments.sample))
             address = serve(blocks, arguments.host, arguments.port)
             if presence is None:
                 print("No presence model for this model: tiles are ranked, and nothing is said on presence.")

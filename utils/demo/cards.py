@@ -53,7 +53,7 @@ def choices(items: Sequence[CaptionedImage], rows: Mapping[Path, int]) -> str:
     cards = "".join(
         f"<li>{_button(item.path, rows[item.path], item.category or item.name)}</li>" for item in items
     )
-    return f'<ul class="choices" aria-label="Pictures to begin with">{cards}</ul>'
+    return f'<h3>Or begin with one of these</h3><ul class="choices">{cards}</ul>'
 
 
 def finding(found: Found) -> str:

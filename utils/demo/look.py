@@ -11,15 +11,13 @@ FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, 
 PAGE_STYLE = f"""
 :root, .gradio-container {{ --font: {FONTS}; --body-text-color-subdued: var(--neutral-500); }}
 .dark {{ --body-text-color-subdued: var(--neutral-400) !important; }}
-.gradio-container > main {{ width: 100% !important; max-width: 1180px !important; margin: 0 auto !important; }}
 .title h1 {{ margin: 0.4rem 0 0.2rem; font-size: 1.7rem; font-weight: 700; letter-spacing: -0.01em; }}
 .title p {{ margin: 0; color: var(--body-text-color-subdued); }}
 .suggestions {{ flex-wrap: wrap; gap: 0.4rem; }}
 .suggestions button {{ flex: 0 1 auto; min-width: 0 !important; padding: 0.3rem 0.8rem; border-radius: 999px; }}
 #search {{ align-self: center; max-height: 3rem; }}
 @media (max-width: 520px) {{
-  .gradio-container > main {{ padding: 0.6rem !important; }}
-  .tab-container button {{ padding: 0 0.6rem !important; font-size: 0.88rem !important; }}
+  .tab-container button {{ padding: 0 0.35rem !important; font-size: 0.82rem !important; }}
 }}
 """
 # Gradio puts these under the component's own id, so nothing else on the page is touched.

@@ -38,6 +38,7 @@ PICTURE_FIELD: dict[str, Any] = {
     "sources": ["upload", "clipboard"],
     "buttons": [],
     "height": 300,
+    "placeholder": "Drop a picture here, click to choose one, or paste it with the button below",
 }
 
 
@@ -143,14 +144,13 @@ def _image_tab(answers: Answers) -> _ImageTab:
     with gr.Row():
         with gr.Column(scale=1, min_width=280):
             picture = gr.Image(
-                label="Your picture: drop it, choose it or paste it",
+                label="Your picture",
                 elem_id="example-picture",
                 alt_text="The picture to find similar ones to",
                 **PICTURE_FIELD,
             )
             count = _count_slider()
             button = gr.Button("Find similar pictures", variant="primary")
-            gr.HTML("<p>Or begin with one of these:</p>", js_on_load=None)
             choices = _card_component(cards.choices(answers.examples(), answers.rows), "choices")
         with gr.Column(scale=3, min_width=300):
             hint = "Give a picture, or choose one: the most similar ones of the collection appear here."

@@ -34,6 +34,16 @@ def serve(blocks: gr.Blocks, host: str = "127.0.0.1", port: int | None = None, i
     Raises:
         OSError: If the port is taken.
     """
+    try:
+        return _launch(blocks, host, port, inline)
+    except OSError as error:
+        raise OSError(
+            f"The page cannot be served at {host}, port {port or 'from 7860 on'} ({error.strerror or 'it is taken'}); "
+            "name another port."
+        ) from None
+
+
+def _launch(blocks: gr.Blocks, host: str, port: int | None, inline: bool) -> str:
     from starlette.middleware import Middleware
 
     _, address, _ = blocks.launch(

@@ -22,6 +22,7 @@ from utils.course import CourseError
 from utils.demo import cards
 from utils.demo.__main__ import load_parts
 from utils.demo.answers import MOST_LETTERS, Answers, Found, Pictures, verdict
+from utils.demo.downloads import Downloads
 from utils.demo.guard import Refusal, check_path, check_question
 from utils.demo.server import temporary_cache
 from utils.demo.uploads import MAX_BYTES, read_upload
@@ -183,7 +184,8 @@ def test_what_was_found_is_escaped_and_described(index, model):
     assert html.count("alt=") == 1 and 'role="status"' in html
     assert "more caption" not in html  # the same caption twice is one
     scene = embed_scene(model, PLAIN)
-    html = cards.finding(Found("said", "why", find(model, scene, nasty)))
+    answer = find(model, scene, nasty)
+    html = cards.finding(Found("said", "why", answer), answer.overlay())
     assert "<script" not in html and html.count("<img") == html.count('alt="') == min(7, 1 + len(scene.boxes))
 
 
@@ -323,6 +325,19 @@ def test_hostile_pictures_are_answered_and_the_server_goes_on(page):
     )
     assert "few words" in ask(page, "search_by_text", "", 3)
     assert "from 1" in ask(page, "search_by_text", "red", {"a": 1})
+
+
+def test_uploads_and_downloads_are_bounded(page, monkeypatch, model, tmp_path):
+    answer = find(model, embed_scene(model, PLAIN), "red")
+    monkeypatch.setattr("utils.demo.downloads.KEPT", 2)
+    downloads = Downloads(tmp_path)
+    files = [downloads.save(answer, answer.overlay()) for _ in range(4)]
+    assert [Path(file).exists() for pair in files for file in pair] == [False] * 4 + [True] * 4
+    assert json.loads(Path(files[-1][0]).read_text())["feature"] == "red"
+    assert Image.open(files[-1][1]).format == "PNG"
+    monkeypatch.setattr("utils.demo.guard.MOST_KEPT", 0)
+    upload_again = page.post("gradio_api/upload", files={"files": b"x"})
+    assert upload_again.status_code == 507 and "try again" in upload_again.text
 
 
 def test_the_page_asks_nobody_else_and_reports_nothing(page):

@@ -14,8 +14,8 @@ model and an index (with its pictures) beside it, and `gradio` in `requirements.
     from utils.demo.__main__ import main
     main(["--model", "model", "--index", "index", "--presence", "presence.json", "--host", "0.0.0.0"])
 
-`answers` asks the index and the finder, `uploads` opens what visitors send, `cards` and `look` write HTML, `page`
-puts it together, `guard` stands before the server, and `server` starts it.
+`answers` asks the index and the finder, `uploads` opens what visitors send, `cards` and `look` write HTML, and
+`downloads` files; `page` puts it together, `guard` stands before the server, and `server` starts it.
 """
 
 from utils.demo.page import demo_blocks

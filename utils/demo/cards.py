@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from utils.search import Hit
 
 THUMBNAIL_SIDE = 256  # pixels
-OVERLAY_WIDTH = 800
 TILES_SHOWN = 6
 # A click or the Enter key on a picture of the index asks for more like it.
 CHOOSE = """
@@ -56,14 +55,12 @@ def choices(items: Sequence[CaptionedImage], rows: Mapping[Path, int]) -> str:
     return f'<h3>Or begin with one of these</h3><ul class="choices">{cards}</ul>'
 
 
-def finding(found: Found) -> str:
+def finding(found: Found, overlay: Image.Image) -> str:
     """The verdict, the picture with its heat map and legend, and the best tiles."""
-    if found.finding is None:
-        return sentence(found.sentence, failed=True)
     return (
         sentence(found.sentence)
         + f'<p class="basis">{escape(found.details)}</p>'
-        + _heat_figure(found.finding)
+        + _heat_figure(found.finding, overlay)
         + _tile_list(found.finding)
     )
 
@@ -93,8 +90,7 @@ def _button(path: Path, row: int, text: str) -> str:
     return f'<button type="button" data-member="{row}" title="Find pictures like this one">{shown}</button>'
 
 
-def _heat_figure(answer: Finding) -> str:
-    picture = answer.overlay(width=OVERLAY_WIDTH)
+def _heat_figure(answer: Finding, overlay: Image.Image) -> str:
     if answer.presence is None:
         meaning, low, high = "score of the tiles there", "lowest", "highest"
     else:
@@ -102,7 +98,7 @@ def _heat_figure(answer: Finding) -> str:
     best = answer.tiles[0].box
     alt = f"Heat map for {answer.feature}: the best tile reaches from {_place(best)}."
     return (
-        f'<figure class="heat"><img src="{data_address(picture, "jpeg")}" alt="{escape(alt)}">'
+        f'<figure class="heat"><img src="{data_address(overlay)}" alt="{escape(alt)}">'
         f'<figcaption><span>{low}</span><span class="scale" style="background: {_color_scale()}"></span>'
         f"<span>{high}</span><span>{meaning}; frames: the three best tiles</span></figcaption></figure>"
     )
@@ -116,7 +112,7 @@ def _tile_list(answer: Finding) -> str:
 def _tile_card(answer: Finding, tile: Tile) -> str:
     said = "" if tile.presence is None else f"Seen alone, here with probability {tile.presence:.2f}. "
     return (
-        f'<li><img src="{data_address(_cut_out(answer, tile), "jpeg")}" alt="Tile {tile.rank}, {_place(tile.box)}">'
+        f'<li><img src="{data_address(_cut_out(answer, tile))}" alt="Tile {tile.rank}, {_place(tile.box)}">'
         f'<p class="place"><b>{tile.rank}</b> <span class="score">score {tile.score:.3f}</span></p>'
         f'<p class="caption">{said}Pixels {_place(tile.box)}.</p></li>'
     )
@@ -155,14 +151,14 @@ def thumbnail(path: Path) -> str:
     except ImageError:
         return ""
     picture.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
-    return data_address(picture, "jpeg")
+    return data_address(picture)
 
 
-def data_address(picture: Image.Image, kind: str) -> str:
-    """A picture as an address that holds it (RFC 2397)."""
+def data_address(picture: Image.Image) -> str:
+    """A picture as an address that holds it (RFC 2397), as JPEG."""
     stored = io.BytesIO()
-    picture.save(stored, kind, quality=80)
-    return f"data:image/{kind};base64,{base64.b64encode(stored.getvalue()).decode()}"
+    picture.save(stored, "jpeg", quality=80)
+    return f"data:image/jpeg;base64,{base64.b64encode(stored.getvalue()).decode()}"
 
 
 def readable(caption: str) -> str:

@@ -2,7 +2,8 @@
 
 Gradio serves more than a page uses (proxies, recordings, an editor), fetches addresses that a request names in
 place of an uploaded file, and takes JSON of any length. Here each request is held against four rules: its path is
-one that the page asks for; its body says its length and is short enough; every file that it names lies in the
+one that the page asks for; its body says its length and is short
+enough, and there is room for it; every file that it names lies in the
 upload folder; and what goes back forbids the browser to load anything from elsewhere.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from utils.demo.uploads import MAX_BYTES, is_inside
@@ -37,6 +39,7 @@ PAGE_FOLDERS = ("/assets/", "/static/", "/gradio_api/call/", "/gradio_api/heartb
 FILES = "/gradio_api/file="
 MAX_QUESTION = 64 * 1024  # bytes of a request that is no upload
 ENVELOPE = 16 * 1024  # bytes around an uploaded file
+MOST_KEPT = 2 * 2**30  # bytes of uploaded and made files
 # Gradio's page compiles its templates and carries its styles inline; nothing is fetched but from this server.
 POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
@@ -101,6 +104,26 @@ def check_path(path: str) -> None:
         raise Refusal(404, "The page has no such part.")
 
 
+def check_room() -> None:
+    """Refuses an upload where those of the last half hour fill what they may; older ones are deleted.
+
+    Raises:
+        Refusal: If they do.
+    """
+    from gradio.utils import get_upload_folder
+
+    if sum(map(_size, Path(get_upload_folder()).rglob("*"))) > MOST_KEPT:
+        raise Refusal(507, "Too many pictures are kept here at the moment; try again in half an hour.")
+
+
+def _size(path: Path) -> int:
+    """Of a file in bytes; of one that was deleted meanwhile, nothing."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
 def check_question(body: bytes) -> None:
     """Refuses a request that names files other than uploaded ones.
 
@@ -141,6 +164,7 @@ async def _checked_body(scope: dict, receive: Any) -> Any:
     if int(length) > limit:
         raise Refusal(413, f"The request is longer than {limit:,} bytes.")
     if uploads:
+        check_room()
         return receive
     body, more = b"", True
     while more:

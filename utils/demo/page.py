@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from utils.demo import cards
-from utils.demo.answers import MOST_LETTERS, MOST_PICTURES, TILE_SCALES, Answers, Found, Pictures
+from utils.demo.answers import MOST_LETTERS, MOST_PICTURES, TILE_SCALES, Answers, Pictures
+from utils.demo.downloads import Downloads
 from utils.demo.look import CARD_STYLE
 from utils.demo.uploads import read_upload
 from utils.images import read_image
@@ -21,16 +21,14 @@ if TYPE_CHECKING:
     from utils.search import ImageIndex
 
 TITLE = "CLIP for the Earth from above"
-SECONDS_BETWEEN_SWEEPS, SECONDS_KEPT = 300, 1800  # of uploaded and made files
+SECONDS_BETWEEN_SWEEPS, SECONDS_KEPT = 60, 1800  # of uploaded files
 FIRST_COUNT = 12
-AT_ONCE = 2  # questions answered at the same time; the others wait in the queue
+OVERLAY_WIDTH = 800  # pixels
 MOST_WAITING = 256
-# What every question to the model has in common: one queue, and inputs as they come, checked in `answers`.
-ASKING: dict[str, Any] = {
-    "preprocess": False,
-    "concurrency_id": "model",
-    "concurrency_limit": AT_ONCE,
-}
+# Inputs go to `answers` as they come and are checked there. Searches take milliseconds and do not queue behind
+# pictures that are cut into tiles.
+SEARCHING: dict[str, Any] = {"preprocess": False, "concurrency_id": "search", "concurrency_limit": 2}
+FINDING: dict[str, Any] = {"preprocess": False, "concurrency_id": "find", "concurrency_limit": 1}
 PICTURE_FIELD: dict[str, Any] = {
     "type": "filepath",
     "image_mode": None,
@@ -80,7 +78,7 @@ def demo_blocks(
                 _feature_tab(answers, sample)
         for shown in (from_text, image_tab.results, image_tab.choices):
             _search_on_choice(answers, shown, image_tab, tabs)
-    blocks.queue(max_size=MOST_WAITING, default_concurrency_limit=AT_ONCE)
+    blocks.queue(max_size=MOST_WAITING)
     return blocks
 
 
@@ -125,11 +123,11 @@ def _text_tab(answers: Answers) -> gr.HTML:
         [text, count],
         shown,
         api_name="search_by_text",
-        **ASKING,
+        **SEARCHING,
     )
     for words, suggestion in zip(suggestions, tries, strict=True):
         suggestion.click(
-            partial(_suggested, answers, words), count, [text, shown], api_visibility="private", **ASKING
+            partial(_suggested, answers, words), count, [text, shown], api_visibility="private", **SEARCHING
         )
     return shown
 
@@ -161,7 +159,7 @@ def _image_tab(answers: Answers) -> _ImageTab:
         [picture, count],
         shown,
         api_name="search_by_image",
-        **ASKING,
+        **SEARCHING,
     )
     return _ImageTab(picture, count, shown, choices)
 
@@ -177,7 +175,7 @@ def _search_on_choice(answers: Answers, shown: gr.HTML, tab: _ImageTab, tabs: gr
 
     # Gradio knows where to hand over the event by the annotation itself, which must not be a string.
     choose.__annotations__["event"] = gr.EventData
-    shown.click(choose, tab.count, [tab.picture, tab.results, tabs], api_visibility="private", **ASKING)
+    shown.click(choose, tab.count, [tab.picture, tab.results, tabs], api_visibility="private", **SEARCHING)
 
 
 def _chosen(answers: Answers, row: Any, failed: bool) -> Any:
@@ -225,29 +223,23 @@ def _feature_tab(answers: Answers, sample: str | Path | None) -> None:
                 as_png = gr.DownloadButton("Download the heat map (PNG)", size="sm")
     gr.on(
         [text.submit, button.click],
-        partial(_answer_feature, answers, as_json.GRADIO_CACHE),
+        partial(_answer_feature, answers, Downloads(Path(as_json.GRADIO_CACHE))),
         [picture, text, scale],
         [shown, downloads, as_json, as_png],
         api_name="find_feature",
-        **ASKING,
+        **FINDING,
     )
 
 
-def _answer_feature(answers: Answers, cache: str, sent: Any, text: Any, scale: Any) -> tuple:
+def _answer_feature(answers: Answers, downloads: Downloads, sent: Any, text: Any, scale: Any) -> tuple:
     import gradio as gr
 
     found = answers.find_feature(sent, text, scale)
     if found.finding is None:
-        return cards.finding(found), gr.Row(visible=False), gr.skip(), gr.skip()
-    return cards.finding(found), gr.Row(visible=True), *save(found, Path(cache))
-
-
-def save(found: Found, cache: Path) -> tuple[str, str]:
-    """Writes a finding as JSON and as PNG where Gradio serves files from and deletes them in time."""
-    cache.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=cache))
-    json_file = found.finding.save_json(folder / "finding.json")
-    return str(json_file), str(found.finding.save_png(folder / "finding.png"))
+        said = cards.sentence(found.sentence, failed=True)
+        return said, gr.Row(visible=False), gr.skip(), gr.skip()
+    overlay = found.finding.overlay(width=OVERLAY_WIDTH)
+    return cards.finding(found, overlay), gr.Row(visible=True), *downloads.save(found.finding, overlay)
 
 
 def _count_slider() -> gr.Slider:

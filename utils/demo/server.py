@@ -15,6 +15,8 @@ from utils.demo.uploads import MAX_BYTES
 if TYPE_CHECKING:
     import gradio as gr
 
+SESSIONS_KEPT = 128  # Gradio keeps the last answer of each, up to half a megabyte
+
 
 def serve(blocks: gr.Blocks, host: str = "127.0.0.1", port: int | None = None, inline: bool = False) -> str:
     """Serves the page and returns at once; ``blocks.close()`` ends it.
@@ -56,6 +58,7 @@ def _launch(blocks: gr.Blocks, host: str, port: int | None, inline: bool) -> str
         share=False,
         show_error=False,
         max_file_size=MAX_BYTES,
+        state_session_capacity=SESSIONS_KEPT,
         app_kwargs={"middleware": [Middleware(Guard)]},
         enable_monitoring=False,
         run_history=False,

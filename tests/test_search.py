@@ -1,32 +1,33 @@
-"""The index against exact search, and its two kinds of question."""
+"""The engines against exact search by numpy and NMSLib itself, and every form of question."""
+
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from tiny_clip import tiny_config, write_checkpoint
+from search_world import names, noisy_pictures
 
 from utils.clip import CLIP, embed_texts
-from utils.datasets import CaptionDataset, CaptionedImage
-from utils.search.index import ImageIndex, _build_graph
+from utils.datasets import CaptionDataset
+from utils.images import eval_transform, read_image
+from utils.search import ImageIndex, SearchError, engines
+from utils.search.engines import ExactEngine, make_engine, recall, strangers, widen
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+
+def clusters(count: int, dim: int, seed: int) -> np.ndarray:
+    """Unit vectors around twenty centres, which are the same for every seed."""
+    centres = np.random.default_rng(99).normal(size=(20, dim))
+    generator = np.random.default_rng(seed)
+    vectors = centres[generator.integers(20, size=count)] + 0.7 * generator.normal(size=(count, dim))
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory) -> CaptionDataset:
-    folder = tmp_path_factory.mktemp("pictures")
-    rng = np.random.default_rng(0)
-    items = []
-    for number in range(24):
-        path = folder / f"port_{number}.png"
-        Image.fromarray(rng.integers(0, 256, (20, 20, 3), dtype=np.uint8)).save(path)
-        items.append(CaptionedImage(path, (f"port {number}",), "test", "port", "noise"))
-    return CaptionDataset(items, "noise")
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory) -> CLIP:
-    folder = tmp_path_factory.mktemp("model")
-    write_checkpoint(folder, tiny_config())
-    return CLIP.from_pretrained(folder)
+    return noisy_pictures(tmp_path_factory.mktemp("pictures"))
 
 
 @pytest.fixture(scope="module")
@@ -34,41 +35,218 @@ def index(dataset, model) -> ImageIndex:
     return ImageIndex.build(model, dataset, batch_size=8, progress=False)
 
 
-def test_text_query_is_exact_search(index):
-    vector = embed_texts(index.model, ["airport"])[0]
-    exact = np.argsort(-index.embeddings @ vector, kind="stable")[:5]
-    hits = index.query_text("airport", 5)
-    assert [hit.path.name for hit in hits] == [index.dataset[int(number)].name for number in exact]
-    assert [hit.rank for hit in hits] == [1, 2, 3, 4, 5]
-    np.testing.assert_allclose([hit.score for hit in hits], (index.embeddings @ vector)[exact], atol=1e-5)
-    assert hits[0].captions == next(i for i in index.dataset if i.path == hits[0].path).captions
+def by_numpy(index: ImageIndex, vector: np.ndarray) -> list[str]:
+    """All file names, those closest to a vector first."""
+    order = np.argsort(-index.embeddings @ vector, kind="stable")
+    return [index.dataset[int(number)].name for number in order]
 
 
-def test_a_member_is_left_out_of_its_own_answer_and_a_stranger_is_not(index, dataset):
-    member = dataset[3]
-    hits = index.query_image(member.path, 4)
-    assert len(hits) == 4 and member.path not in [hit.path for hit in hits]
-    assert [hit.rank for hit in hits] == [1, 2, 3, 4]
-    assert index.query_image(Image.open(member.path), 4)[0].path == member.path
+def vector_of(model: CLIP, path: Path) -> np.ndarray:
+    pixels = eval_transform(read_image(path), model.preprocessing)[None]
+    return np.asarray(model.encode_images(pixels))[0]
 
 
-def test_more_than_there_is_gives_all_and_less_than_one_is_refused(index):
-    assert len(index.query_text("airport", 1000)) == 24
-    with pytest.raises(ValueError, match="at least one"):
-        index.query_text("airport", 0)
+# --- engines ----------------------------------------------------------------------------------------------
 
 
-def test_graph_finds_what_exact_search_finds():
-    # Queries must be strangers: a graph answers its own members perfectly, however narrow its search.
-    vectors = np.random.default_rng(1).normal(size=(1393, 512)).astype(np.float32)
+def test_exact_search_is_a_sorted_matrix_product():
+    vectors, queries = clusters(300, 16, 1), clusters(40, 16, 2)
+    expected = np.argsort(-queries @ vectors.T, axis=1, kind="stable")
+    for k in (1, 7, 300, 1000):
+        np.testing.assert_array_equal(ExactEngine(vectors).nearest(queries, k), expected[:, :k])
+
+
+def test_equal_similarities_stand_in_the_order_of_the_vectors():
+    vectors = np.repeat(np.eye(4, dtype=np.float32), 5, axis=0)
+    assert ExactEngine(vectors).nearest(vectors[:1], 5)[0].tolist() == [0, 1, 2, 3, 4]
+
+
+def test_nmslib_answers_what_nmslib_itself_answers(tmp_path):
+    import nmslib
+
+    vectors, queries = clusters(600, 32, 1), clusters(50, 32, 2)
+    ours = make_engine("nmslib", vectors)
+    ours.width = 30
+    theirs = nmslib.init(method="hnsw", space="cosinesimil")
+    theirs.addDataPointBatch(vectors)
+    theirs.createIndex(engines.BUILD_PARAMETERS | {"indexThreadQty": 1})
+    theirs.setQueryTimeParams({"efSearch": 30})
+    expected = np.array([theirs.knnQuery(query, k=10)[0] for query in queries])
+    np.testing.assert_array_equal(ours.nearest(queries, 10), expected)
+    ours.save(tmp_path / "graph")
+    again = make_engine("nmslib", vectors, tmp_path / "graph", 30)
+    np.testing.assert_array_equal(again.nearest(queries, 10), expected)
+    assert again.query_parameters == {"efSearch": 30}
+
+
+@pytest.mark.parametrize("name", ["nmslib", "hnswlib"])
+def test_a_graph_is_widened_until_it_finds_what_exact_search_finds(name, tmp_path):
+    if name == "hnswlib":
+        pytest.importorskip("hnswlib")
+    vectors = (
+        np.random.default_rng(1).normal(size=(1493, 256)).astype(np.float32)
+    )  # nothing is close to anything
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    vectors, queries = vectors[:1093], vectors[1093:]
+    vectors, queries = vectors[:1293], vectors[1293:]
     exact = np.argsort(-queries @ vectors.T, axis=1)[:, :10]
-    found = [numbers for numbers, _ in _build_graph(vectors).knnQueryBatch(queries, k=10)]
-    recall = np.mean([len(np.intersect1d(*pair)) / 10 for pair in zip(exact, found, strict=True)])
-    assert recall >= 0.99
+    engine = make_engine(name, vectors)
+    assert recall(engine.nearest(queries, 10), exact) < 0.9
+    reached = widen(engine, vectors)
+    assert reached >= 0.99 and engine.width > engines.WIDTHS[0]
+    assert recall(engine.nearest(queries, 10), exact) >= 0.97  # neither these nor those queries are members
+    engine.save(tmp_path / "graph")
+    again = make_engine(name, vectors, tmp_path / "graph", engine.width)
+    np.testing.assert_array_equal(again.nearest(queries, 10), engine.nearest(queries, 10))
 
 
-def test_nothing_to_index_is_refused(model):
-    with pytest.raises(ValueError, match="no image to index"):
-        ImageIndex.build(model, CaptionDataset([], "empty"), progress=False)
+def test_strangers_are_near_members_but_none_of_them():
+    vectors = clusters(500, 64, 1)
+    queries = strangers(vectors, 100)
+    closest = (queries @ vectors.T).max(axis=1)
+    assert closest.min() > 0.5 and closest.max() < 0.99
+    np.testing.assert_allclose(np.linalg.norm(queries, axis=1), 1, rtol=1e-5)
+    np.testing.assert_array_equal(queries, strangers(vectors, 100))
+
+
+@pytest.mark.parametrize("name", ["nmslib", "hnswlib"])
+def test_a_graph_of_a_few_is_still_a_graph(name):
+    if name == "hnswlib":
+        pytest.importorskip("hnswlib")
+    for count in (1, 3):
+        vectors = np.eye(count, 4, dtype=np.float32)
+        engine = make_engine(name, vectors)
+        assert widen(engine, vectors) == 1 and engine.width == engines.WIDTHS[0]
+        assert engine.nearest(vectors, count)[:, 0].tolist() == list(range(count))
+
+
+def test_recall_is_the_share_of_the_truth_in_whatever_order():
+    assert recall(np.array([[3, 1, 2], [4, 5, -1]]), np.array([[1, 2, 3], [5, 6, 7]])) == pytest.approx(4 / 6)
+
+
+def test_auto_takes_exact_search_for_few_and_the_graph_for_many():
+    assert engines.choose_engine("auto", engines.EXACT_BELOW - 1) == "exact"
+    assert engines.choose_engine("auto", engines.EXACT_BELOW) == "nmslib"
+    with pytest.raises(SearchError, match="no search engine 'faiss'; choose one of auto, exact"):
+        engines.choose_engine("faiss", 10)
+
+
+# --- questions --------------------------------------------------------------------------------------------
+
+
+def test_a_text_finds_what_numpy_finds(index, dataset):
+    vector = embed_texts(index.model, ["airport"])[0]
+    hits = index.query_text("airport", 5)
+    assert names(hits) == by_numpy(index, vector)[:5]
+    assert [hit.rank for hit in hits] == [1, 2, 3, 4, 5]
+    scores = np.sort(index.embeddings @ vector)[::-1][:5]
+    np.testing.assert_allclose([hit.score for hit in hits], scores, atol=1e-6)
+    (item,) = (item for item in dataset if item.path == hits[0].path)
+    assert (hits[0].captions, hits[0].category, hits[0].source) == (item.captions, item.category, item.source)
+
+
+def test_several_texts_are_averaged(index):
+    vectors = embed_texts(index.model, ["airport", "a port", "pa"])
+    mean = vectors.mean(axis=0)
+    hits = index.query_text(["airport", "a port", "pa"], 24)
+    assert names(hits) == by_numpy(index, mean / np.linalg.norm(mean))
+    assert hits[0].score == pytest.approx((index.embeddings @ (mean / np.linalg.norm(mean))).max(), abs=1e-6)
+
+
+def test_a_picture_may_come_in_any_form(index, dataset):
+    path = dataset[5].path
+    pixels = np.asarray(Image.open(path))
+    vector = vector_of(index.model, path)
+    for image in (path.read_bytes(), Image.open(path), pixels, pixels / 255.0):
+        hits = index.query_image(image, 6)
+        assert names(hits) == by_numpy(index, vector)[:6] and hits[0].path == path
+        assert hits[0].score == pytest.approx(1, abs=1e-5)
+
+
+def test_a_member_is_left_out_of_its_own_answer(index, dataset, tmp_path):
+    member = dataset[3]
+    expected = [name for name in by_numpy(index, index.embeddings[3]) if name != member.name][:4]
+    link = tmp_path / member.name
+    link.symlink_to(member.path)
+    for hits in (
+        index.query_image(member.path, 4),
+        index.query_image(str(link), 4),
+        index.query_member(member.name, 4),
+        index.query_text_and_image("airport", member.path, 4, text_weight=0),
+    ):
+        assert names(hits) == expected and [hit.rank for hit in hits] == [1, 2, 3, 4]
+    stranger = tmp_path / "stranger.png"
+    shutil.copy(member.path, stranger)
+    assert names(index.query_image(stranger, 4))[0] == member.name
+
+
+def test_text_and_picture_are_mixed_by_their_weight(index, dataset):
+    text, image = embed_texts(index.model, ["airport"])[0], index.embeddings[7]
+    for weight in (0.3, 1.0):
+        mixture = weight * text + (1 - weight) * image
+        expected = [name for name in by_numpy(index, mixture) if name != dataset[7].name]
+        hits = index.query_text_and_image("airport", dataset[7].path, 23, text_weight=weight)
+        assert names(hits) == expected
+    with pytest.raises(SearchError, match=r"text_weight is 1\.5"):
+        index.query_text_and_image("airport", dataset[7].path, text_weight=1.5)
+
+
+@pytest.mark.parametrize("engine", ["exact", "nmslib"])
+def test_a_filter_gives_all_there_are(dataset, model, engine):
+    index = ImageIndex.build(model, dataset, batch_size=8, engine=engine, progress=False)
+    vector = embed_texts(model, ["airport"])[0]
+    kept = {item.name for item in dataset if item.category == "park"}
+    assert names(index.query_text("airport", 8, category="park")) == [
+        name for name in by_numpy(index, vector) if name in kept
+    ]
+    both = index.query_text("airport", 8, category="park", source="odd")
+    assert len(both) == 4 and {(hit.category, hit.source) for hit in both} == {("park", "odd")}
+    own = index.query_member("picture_4.png", 8, category="park")
+    assert len(own) == 7 and "picture_4.png" not in names(own)
+    assert len(index.query_text("airport", 1000)) == 24
+    assert index.categories == ("park", "pond", "port") and index.sources == ("even", "odd")
+
+
+def test_where_the_graph_finds_too_few_exact_search_steps_in(dataset, model):
+    index = ImageIndex.build(model, dataset, batch_size=8, engine="nmslib", progress=False)
+    index.engine.width = 1
+    expected = by_numpy(index, embed_texts(model, ["airport"])[0])
+    index.engine.nearest = lambda queries, k: np.array([[0, *[-1] * (k - 1)]])
+    assert names(index.query_text("airport", 24)) == expected
+    index.engine.nearest = lambda queries, k: pytest.fail("asked for exact search")
+    assert names(index.query_text("airport", 3, exact=True)) == expected[:3]
+
+
+@pytest.mark.parametrize(
+    ("ask", "sentence"),
+    [
+        (lambda index: index.query_text("  "), "text to search for is empty"),
+        (lambda index: index.query_text([]), "text to search for is empty"),
+        (lambda index: index.query_text(["port", ""]), "text to search for is empty"),
+        (lambda index: index.query_text("port", 0), "k is 0; ask for at least one"),
+        (lambda index: index.query_text("port", category="prot"), "no.* category 'prot'.*nearest are port"),
+        (lambda index: index.query_text("port", source="od"), "source 'od'.*odd"),
+        (lambda index: index.query_member("picture_99.png"), r"'picture_99.png'.*nearest are picture_9\.png"),
+        (lambda index: index.query_image(b"no picture"), "no picture to search with.*no format"),
+        (lambda index: index.query_image("nowhere.png"), "no image file at nowhere.png"),
+        (lambda index: index.query_image(np.zeros((4, 4, 7))), r"shape \(4, 4, 7\)"),
+        (lambda index: index.query_image(np.full((4, 4, 3), 7.0)), "floats from 0 to 1"),
+        (lambda index: index.query_image(Image.new("1", (20_000, 20_000))), "400,000,000 pixels"),
+        (lambda index: index.query_image(Image.new("L", (30_000, 1))), "a thread"),
+        (lambda index: index.query_image(3), "a int was given"),
+    ],
+)
+def test_what_cannot_be_answered_is_refused_in_a_sentence(index, ask, sentence):
+    with pytest.raises(SearchError, match=f"(?i){sentence}") as refusal:
+        ask(index)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_name_that_two_members_share_wants_its_folder(model, tmp_path):
+    for folder in ("north", "south"):
+        noisy_pictures(tmp_path / "all" / folder, 3)
+    index = ImageIndex.build(model, tmp_path / "all", batch_size=8, progress=False)
+    assert index.categories == ("north", "south") and index.dataset[0].captions == ()
+    with pytest.raises(SearchError, match=r"2 pictures are called 'picture_1\.png'.*north.*south"):
+        index.query_member("picture_1.png")
+    first = index.query_member("south/picture_1.png", 1)[0]
+    assert first.path.parts[-2:] == ("north", "picture_1.png") and first.score == pytest.approx(1, abs=1e-5)

@@ -5,13 +5,14 @@
     for hit in index.query_text("a bridge over a river", k=5):
         print(hit.rank, hit.score, hit.path, hit.captions)
 
-`index` answers questions, `collection` embeds the pictures, `storage` keeps an index in a folder, and `engines` find
-the vectors closest to another.
+`index` answers questions, which `questions` turns into vectors; `collection` embeds the pictures, `catalogue` knows
+them by name, `storage` keeps an index in a folder, and `engines` find the vectors closest to another.
 """
 
+from utils.search.catalogue import Hit
 from utils.search.collection import Skipped
 from utils.search.engines import ENGINES, EXACT_BELOW
 from utils.search.errors import SearchError
-from utils.search.index import Hit, ImageIndex
+from utils.search.index import ImageIndex
 
 __all__ = ["ENGINES", "EXACT_BELOW", "Hit", "ImageIndex", "SearchError", "Skipped"]

@@ -1,15 +1,37 @@
-"""Which pictures an index holds, looked up by file name, path, category and source."""
+"""Which pictures an index holds, looked up by file name, path, category and source; and how one is answered with."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from utils.datasets import CaptionDataset
 from utils.search.errors import SearchError
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One answer of a search.
+
+    Attributes:
+        rank: 1 for the best.
+        score: Cosine similarity to the query, -1 to 1.
+        path: The image file.
+        captions: Its captions.
+        category: Its category, where it has one.
+        source: Name of the data set that it comes from.
+    """
+
+    rank: int
+    score: float
+    path: Path
+    captions: tuple[str, ...]
+    category: str | None
+    source: str
 
 
 class Catalogue:

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,12 +38,12 @@ class Skipped:
 
 
 def as_dataset(pictures: CaptionDataset | str | Path) -> CaptionDataset:
-    """A data set as it is, or one of the pictures in a folder, at any depth, with captions or without."""
-    if not isinstance(pictures, str | Path):
-        return pictures
-    from utils.datasets import load_dataset
+    """A data set, or one of the pictures in a folder, at any depth, with captions or without; by absolute paths."""
+    from utils.datasets import CaptionDataset, load_dataset
 
-    return load_dataset(Path(pictures))
+    dataset = load_dataset(Path(pictures)) if isinstance(pictures, str | Path) else pictures
+    items = (replace(item, path=Path(os.path.abspath(item.path))) for item in dataset)  # noqa: PTH100
+    return CaptionDataset(items, dataset.name)
 
 
 def pictures_digest(dataset: CaptionDataset) -> str:
@@ -86,7 +86,7 @@ def embed_collection(
         the pictures that were skipped.
 
     Raises:
-        SearchError: If not one picture can be read.
+        SearchError: If not one picture can be read, or the model gives no numbers.
     """
     from tqdm.auto import tqdm
 
@@ -108,7 +108,12 @@ def embed_collection(
     skipped = [Skipped(dataset[position].path, reason) for position, reason in sorted(reasons.items())]
     if len(skipped) == len(dataset):
         raise SearchError(f"Not one of the {len(skipped):,} pictures can be read: {skipped[0].reason}")
-    return np.concatenate(embeddings), np.concatenate(positions), skipped
+    vectors = np.concatenate(embeddings)
+    if not np.isfinite(vectors).all():
+        raise SearchError(
+            "The model gives pictures vectors that are no numbers; load one that has not diverged."
+        )
+    return vectors, np.concatenate(positions), skipped
 
 
 def drop_pieces(folder: Path) -> None:
@@ -127,7 +132,7 @@ class _Piece:
 
 def _claim(folder: Path, note: Mapping[str, object]) -> None:
     """Keeps the pieces of an equal note, and drops those of any other."""
-    path, text = folder / "note.json", json.dumps(note, sort_keys=True)
+    path, text = folder / "note.json", json.dumps({**note, "piece": PIECE}, sort_keys=True)
     if not path.is_file() or path.read_text() != text:
         shutil.rmtree(folder, ignore_errors=True)
         with disk_trouble_in_words(folder.parent):

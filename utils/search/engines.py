@@ -16,10 +16,11 @@ import numpy as np
 
 from utils.search.errors import SearchError
 
-ENGINES = ("auto", "exact", "nmslib")
+ENGINES = ("auto", "exact", "nmslib", "hnswlib")
 
-# From so many vectors on a query through the graph is faster than one matrix product, see the measurement in
-# tests/benchmarks/bench_search.py. Below it the graph costs its building, and buys nothing.
+# From so many vectors on a query through NMSLib's graph is faster than one matrix product: about as fast at 2,000
+# vectors of 512 (8,100 and 8,600 queries a second, one by one on one thread of an AMD EPYC), 1.7 times as fast at
+# 3,000, 13 times at 10,000; with 128 numbers a vector from 1,000 on. tests/benchmarks/bench_search.py measures it.
 EXACT_BELOW = 2_000
 
 BUILD_PARAMETERS = {"M": 16, "efConstruction": 200, "post": 0}
@@ -99,23 +100,24 @@ def largest(similarities: np.ndarray, k: int) -> np.ndarray:
 class NmslibEngine:
     """NMSLib's HNSW graph (Malkov and Yashunin 2018) over cosine similarity.
 
-    It is built by one thread: with more, the order in which vectors enter, and with it the graph and now and
-    then an answer, would differ from run to run.
-
     Args:
         vectors: (vectors, dim) float32, of unit length.
         saved: A graph over the same vectors to load instead of building one.
         width: efSearch, the candidates that a query keeps.
+        threads: Threads that build. With more than one, the order in which vectors enter, and with it the graph
+            and now and then an answer, differs from run to run.
     """
 
     name = "nmslib"
 
-    def __init__(self, vectors: np.ndarray, saved: Path | None = None, width: int = WIDTHS[0]) -> None:
+    def __init__(
+        self, vectors: np.ndarray, saved: Path | None = None, width: int = WIDTHS[0], threads: int = 1
+    ) -> None:
         nmslib = _import_nmslib()
         self._graph: Any = nmslib.init(method="hnsw", space="cosinesimil")
         self._graph.addDataPointBatch(vectors)
         if saved is None:
-            self._graph.createIndex(BUILD_PARAMETERS | {"indexThreadQty": 1})
+            self._graph.createIndex(BUILD_PARAMETERS | {"indexThreadQty": threads})
         else:
             self._graph.loadIndex(str(saved), load_data=False)
         self.width = width
@@ -132,19 +134,78 @@ class NmslibEngine:
 
     @property
     def query_parameters(self) -> dict[str, int]:
-        """NMSLib's parameters of a query."""
+        """What NMSLib calls the width."""
         return {"efSearch": self._width}
 
     def nearest(self, queries: np.ndarray, k: int) -> np.ndarray:
         """See `Engine`; a graph may find fewer than k."""
         numbers = np.full((len(queries), k), -1, np.int64)
-        for row, (found, _) in zip(numbers, self._graph.knnQueryBatch(queries, k=k), strict=True):
+        # One thread: to start more takes longer than a query.
+        answers = self._graph.knnQueryBatch(queries, k=k, num_threads=1)
+        for row, (found, _) in zip(numbers, answers, strict=True):
             row[: len(found)] = found
         return numbers
 
     def save(self, path: Path) -> None:
         """Writes the graph; the vectors are kept beside it by whoever keeps it."""
         self._graph.saveIndex(str(path), save_data=False)
+
+
+class HnswlibEngine:
+    """The same kind of graph by hnswlib, an optional extra, faster because it is compiled for the machine it is on.
+
+    Args:
+        vectors: (vectors, dim) float32, of unit length.
+        saved: A graph over the same vectors to load instead of building one.
+        width: ef, the candidates that a query keeps.
+        threads: Threads that build; one gives the same graph every time.
+    """
+
+    name = "hnswlib"
+
+    def __init__(
+        self, vectors: np.ndarray, saved: Path | None = None, width: int = WIDTHS[0], threads: int = 1
+    ) -> None:
+        try:
+            import hnswlib
+        except ImportError:
+            raise SearchError(
+                "hnswlib is not installed: pip install hnswlib, or take engine='nmslib'."
+            ) from None
+        self._graph = hnswlib.Index("ip", vectors.shape[1])
+        if saved is None:
+            links, candidates = BUILD_PARAMETERS["M"], BUILD_PARAMETERS["efConstruction"]
+            self._graph.init_index(len(vectors), M=links, ef_construction=candidates, random_seed=0)
+            self._graph.add_items(vectors, num_threads=threads)
+        else:
+            self._graph.load_index(str(saved))
+        self.width = width
+
+    @property
+    def width(self) -> int:
+        """The ef that queries run with; it is not saved with the graph, so it is set again on loading."""
+        return self._width
+
+    @width.setter
+    def width(self, width: int) -> None:
+        self._width = width
+        self._graph.set_ef(width)
+
+    @property
+    def query_parameters(self) -> dict[str, int]:
+        """What hnswlib calls the width."""
+        return {"ef": self._width}
+
+    def nearest(self, queries: np.ndarray, k: int) -> np.ndarray:
+        """See `Engine`; where hnswlib finds fewer than k for any of the queries, it gives none."""
+        try:
+            return self._graph.knn_query(queries, k, num_threads=1)[0].astype(np.int64)
+        except RuntimeError:
+            return np.full((len(queries), k), -1, np.int64)
+
+    def save(self, path: Path) -> None:
+        """Writes the graph, and with it the vectors once more."""
+        self._graph.save_index(str(path))
 
 
 def choose_engine(name: str, count: int) -> str:
@@ -162,7 +223,9 @@ def choose_engine(name: str, count: int) -> str:
 
 def make_engine(name: str, vectors: np.ndarray, saved: Path | None = None, width: int = WIDTHS[0]) -> Engine:
     """An engine over unit vectors (vectors, dim), built, or loaded from what `Engine.save` has written."""
-    return ExactEngine(vectors) if name == "exact" else NmslibEngine(vectors, saved, width)
+    if name == "exact":
+        return ExactEngine(vectors)
+    return {"nmslib": NmslibEngine, "hnswlib": HnswlibEngine}[name](vectors, saved, width)
 
 
 def strangers(vectors: np.ndarray, count: int = 200, seed: int = 0) -> np.ndarray:
@@ -208,11 +271,11 @@ def widen(engine: Engine, vectors: np.ndarray, wanted: float = RECALL_WANTED, k:
     """
     if not engine.width:
         return 1.0
-    queries = strangers(vectors)
+    queries, k = strangers(vectors), min(k, len(vectors))
     exact = ExactEngine(vectors).nearest(queries, k)
     reached = 0.0
     for engine.width in WIDTHS:
-        reached = recall(engine.nearest(queries, k)[:, : exact.shape[1]], exact)
+        reached = recall(engine.nearest(queries, k), exact)
         if reached >= wanted:
             break
     return reached

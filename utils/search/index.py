@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from utils.datasets import CaptionDataset
-from utils.search.catalogue import Catalogue
+from utils.search.catalogue import Catalogue, Hit
 from utils.search.collection import (
     PIECES,
     Skipped,
@@ -21,10 +21,10 @@ from utils.search.collection import (
     embed_collection,
     pictures_digest,
 )
-from utils.search.engines import Engine, ExactEngine, choose_engine, make_engine, widen
+from utils.search.engines import Engine, ExactEngine, choose_engine, largest, make_engine, widen
 from utils.search.errors import SearchError
 from utils.search.questions import embed_picture, embed_question, mix
-from utils.search.storage import check_free, read_index, read_note, write_index
+from utils.search.storage import check_free, found_path, read_index, read_note, stored_path, write_index
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -34,34 +34,12 @@ if TYPE_CHECKING:
     Picture = str | Path | bytes | Image.Image | np.ndarray
 
 
-@dataclass(frozen=True)
-class Hit:
-    """One answer of a search.
-
-    Attributes:
-        rank: 1 for the best.
-        score: Cosine similarity to the query, -1 to 1.
-        path: The image file.
-        captions: Its captions.
-        category: Its category, where it has one.
-        source: Name of the data set that it comes from.
-    """
-
-    rank: int
-    score: float
-    path: Path
-    captions: tuple[str, ...]
-    category: str | None
-    source: str
-
-
 @dataclass(frozen=True, eq=False, repr=False)
 class ImageIndex:
     """A collection of pictures that can be searched.
 
-    Every query takes ``k`` (how many answers at most), ``category`` and ``source`` (only pictures of that name; they
-    are searched exactly, so that there are k answers if there are that many) and ``exact`` (compare with every
-    picture, whatever the engine), and raises a `SearchError` with one sentence if it cannot be answered.
+    A query raises a `SearchError` with one sentence if it cannot be answered. What ``category`` and ``source`` leave
+    is searched exactly, so that there are k answers if there are that many pictures.
 
     Attributes:
         model: The CLIP model that embedded the pictures and embeds the queries.
@@ -105,7 +83,8 @@ class ImageIndex:
                 given back; what a killed run has left is not done again; anything else is replaced once the new
                 one is whole. None keeps nothing.
             batch_size: Pictures encoded at once.
-            engine: ``exact``, ``nmslib``, or ``auto``: exact up to the size where the graph gets faster.
+            engine: ``exact``, ``nmslib``, ``hnswlib`` where that is installed, or ``auto``: exact up to the size where
+                NMSLib gets faster (`EXACT_BELOW`).
             progress: Whether to show a bar, and say what was built.
 
         Raises:
@@ -122,30 +101,18 @@ class ImageIndex:
         marks = {"model": fingerprint(model), "pictures": pictures_digest(dataset)}
         index = None if place is None else cls._kept(place, model, dataset, engine, marks)
         if index is None:
+            pieces = None if place is None else place / PIECES
             embeddings, positions, skipped = embed_collection(
-                model,
-                dataset,
-                None if place is None else place / PIECES,
-                marks,
-                batch_size=batch_size,
-                progress=progress,
+                model, dataset, pieces, marks, batch_size=batch_size, progress=progress
             )
             members = CaptionDataset([dataset[int(position)] for position in positions], dataset.name)
-            index = cls._searchable(
-                cls(
-                    model,
-                    members,
-                    embeddings,
-                    ExactEngine(embeddings),
-                    1.0,
-                    tuple(skipped),
-                    marks["pictures"],
-                ),
-                engine,
-            )
+            exact = ExactEngine(embeddings)
+            index = cls(model, members, embeddings, exact, 1.0, tuple(skipped), marks["pictures"])
+            index = cls._searchable(index, engine)
             if place is not None:
                 index.save(place)
-                drop_pieces(place / PIECES)
+        if place is not None:
+            drop_pieces(place / PIECES)
         if progress:
             print(index)
         return index
@@ -195,7 +162,7 @@ class ImageIndex:
             "name": self.dataset.name,
             "recall": self.recall,
             "query_parameters": self.query_parameters,
-            "skipped": [[str(one.path), one.reason] for one in self.skipped],
+            "skipped": [[stored_path(one.path, Path(folder)), one.reason] for one in self.skipped],
         }
         write_index(Path(folder), self.embeddings, self.dataset, self.engine, facts)
 
@@ -285,8 +252,8 @@ class ImageIndex:
     ) -> list[Hit]:
         """Finds pictures like a picture that a text fits too, best first.
 
-        The query is ``text_weight * text + (1 - text_weight) * image`` at unit length. Pictures are much closer to a
-        picture than to any text, so it takes a weight above one half for the text to be heard as loudly.
+        The query is ``text_weight * text + (1 - text_weight) * image`` at unit length. With published CLIP models
+        pictures are much closer to a picture than to any text, so the picture is the louder one at one half.
 
         Args:
             text: As in `query_text`.
@@ -338,7 +305,7 @@ class ImageIndex:
             embeddings,
             engine,
             note["recall"],
-            tuple(Skipped(Path(path), reason) for path, reason in note["skipped"]),
+            tuple(Skipped(found_path(path, folder), reason) for path, reason in note["skipped"]),
             note["pictures"],
             tuple(item.path for item in items if not item.path.is_file()),
         )
@@ -353,10 +320,10 @@ class ImageIndex:
             index = cls._read(folder, model, marks["model"])
         except SearchError:
             return None
-        if index.pictures != marks["pictures"]:
-            return None
         left_out = {one.path for one in index.skipped}
         members = [item for item in dataset if item.path not in left_out]
+        if index.pictures != marks["pictures"] or len(members) != len(index):
+            return None
         fresh = replace(index, dataset=CaptionDataset(members, dataset.name), missing=())
         if index.engine.name != choose_engine(engine, len(members)):
             fresh = cls._searchable(fresh, engine)
@@ -392,14 +359,16 @@ class ImageIndex:
 
     def _nearest(self, vector: np.ndarray, k: int, rows: np.ndarray | None, exact: bool) -> np.ndarray:
         """Numbers of the k closest pictures, of all or of some rows."""
-        query = vector[None]
         if rows is not None:
-            return rows[ExactEngine(self.embeddings[rows]).nearest(query, k)[0]] if len(rows) else rows
+            # Many rows are cheaper to pass over than to copy.
+            many = 4 * len(rows) > len(self)
+            scores = (self.embeddings @ vector)[rows] if many else self.embeddings[rows] @ vector
+            return rows[largest(scores[None], k)[0]]
         if not exact:
-            numbers = self.engine.nearest(query, k)[0]
+            numbers = self.engine.nearest(vector[None], k)[0]
             if np.all(numbers >= 0):
                 return numbers
-        return ExactEngine(self.embeddings).nearest(query, k)[0]
+        return ExactEngine(self.embeddings).nearest(vector[None], k)[0]
 
     def _hit(self, rank: int, number: int, score: float) -> Hit:
         item = self.dataset[int(number)]

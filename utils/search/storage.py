@@ -29,6 +29,17 @@ from utils.search.errors import SearchError
 NOTE = "index.json"
 KIND, VERSION = "an image index of the CLIP course", 1
 _GENERATION = "generation-"
+_EXPECTED = (
+    "model",
+    "pictures",
+    "name",
+    "engine",
+    "width",
+    "recall",
+    "skipped",
+    "files",
+    "generation",
+)
 
 
 def write_index(
@@ -111,6 +122,9 @@ def read_note(folder: Path) -> dict[str, Any]:
             f"{folder} holds an index of version {version}, and this course reads version {VERSION}; build it "
             "anew."
         )
+    absent = [name for name in _EXPECTED if name not in note]
+    if absent:
+        raise SearchError(f"{path} lacks {', '.join(absent)}; copy the index again, or build it anew.")
     return note
 
 
@@ -173,7 +187,7 @@ def _write_items(path: Path, items: Iterable[CaptionedImage], folder: Path) -> N
     with path.open("w", encoding="utf-8", newline="\n") as file:
         for item in items:
             row = {
-                "path": _stored_path(item.path, folder),
+                "path": stored_path(item.path, folder),
                 "captions": item.captions,
                 "split": item.split,
                 "category": item.category,
@@ -182,7 +196,7 @@ def _write_items(path: Path, items: Iterable[CaptionedImage], folder: Path) -> N
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
-def _stored_path(path: Path, folder: Path) -> str:
+def stored_path(path: Path, folder: Path) -> str:
     """From the index folder where the picture is below it or beside it, so that both can move; else absolute."""
     picture, beside = Path(os.path.abspath(path)), Path(os.path.abspath(folder)).parent  # noqa: PTH100
     if picture.is_relative_to(beside):
@@ -190,13 +204,16 @@ def _stored_path(path: Path, folder: Path) -> str:
     return str(picture)
 
 
+def found_path(stored: str, folder: Path) -> Path:
+    """Where a picture is by the path that `stored_path` gave."""
+    return Path(os.path.abspath(folder / stored))  # noqa: PTH100
+
+
 def _read_items(path: Path, folder: Path) -> list[CaptionedImage]:
     items = []
     with path.open(encoding="utf-8") as file:
         for line in file:
             row = json.loads(line)
-            place = Path(os.path.normpath(folder / row["path"]))
-            items.append(
-                CaptionedImage(place, tuple(row["captions"]), row["split"], row["category"], row["source"])
-            )
+            place, captions = found_path(row["path"], folder), tuple(row["captions"])
+            items.append(CaptionedImage(place, captions, row["split"], row["category"], row["source"]))
     return items

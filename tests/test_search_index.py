@@ -1,0 +1,302 @@
+"""Indexes that are built, killed, kept, moved, damaged and replaced."""
+
+import json
+import os
+import re
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+from search_world import names, noisy_pictures
+from training_world import child, tiny_model
+
+from utils.clip import CLIP
+from utils.datasets import CaptionDataset, CaptionedImage
+from utils.images import ImageError, read_image
+from utils.search import ImageIndex, SearchError, collection, storage
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory) -> CaptionDataset:
+    return noisy_pictures(tmp_path_factory.mktemp("pictures"))
+
+
+@pytest.fixture(scope="module")
+def index(dataset, model) -> ImageIndex:
+    return ImageIndex.build(model, dataset, batch_size=8, progress=False)
+
+
+# --- building ---------------------------------------------------------------------------------------------
+
+
+def test_nothing_to_index_is_refused(model, tmp_path):
+    with pytest.raises(SearchError, match="no image to index in empty"):
+        ImageIndex.build(model, CaptionDataset([], "empty"), progress=False)
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG broken")
+    with pytest.raises(SearchError, match=r"Not one of the 1 pictures can be read.*broken\.png"):
+        ImageIndex.build(model, tmp_path, progress=False)
+
+
+def test_what_cannot_be_read_is_left_out_and_named(model, dataset, index, tmp_path, capsys, monkeypatch):
+    pictures = tmp_path / "pictures"
+    noisy_pictures(pictures)
+    whole = (pictures / "picture_2.png").read_bytes()
+    (pictures / "picture_2.png").write_bytes(whole[: len(whole) // 2])
+    Image.new("L", (1, 5000)).save(pictures / "picture_9.png")
+    built = ImageIndex.build(model, pictures, tmp_path / "index", batch_size=8)
+    assert [skipped.path.name for skipped in built.skipped] == ["picture_2.png", "picture_9.png"]
+    assert "cannot be decoded" in built.skipped[0].reason and "thread" in built.skipped[1].reason
+    assert "22 pictures" in capsys.readouterr().out
+    expected = {item.name: row for item, row in zip(dataset, index.embeddings, strict=True)}
+    for item, row in zip(built.dataset, built.embeddings, strict=True):
+        np.testing.assert_allclose(row, expected[item.name], atol=1e-5)
+    (tmp_path / "elsewhere").mkdir()
+    for name in ("pictures", "index"):
+        (tmp_path / name).rename(tmp_path / "elsewhere" / name)
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    monkeypatch.setattr("utils.images.read_image", lambda path: pytest.fail("embedded once more"))
+    stamp = Path("index/index.json").stat().st_mtime_ns
+    again = ImageIndex.build(model, "pictures", "index", batch_size=8, progress=False)
+    assert [skipped.path.name for skipped in again.skipped] == ["picture_2.png", "picture_9.png"]
+    assert all(one.path.is_file() for one in (*again.skipped, *again.dataset))
+    assert len(again) == 22 and Path("index/index.json").stat().st_mtime_ns == stamp
+
+
+def test_without_a_list_for_them_an_unreadable_picture_stops_a_pipeline(model, tmp_path):
+    from utils.images import eval_batches
+
+    (tmp_path / "broken.png").write_bytes(b"broken")
+    broken = CaptionDataset([CaptionedImage(tmp_path / "broken.png", (), None, None, "")])
+    with pytest.raises(ImageError, match=r"broken\.png"):
+        list(eval_batches(broken, model.preprocessing))
+
+
+def build_until_killed(checkpoint: Path, pictures: Path, output: Path, last: int) -> None:
+    """Builds in pieces of four pictures, and kills itself while it writes the last one."""
+    write = collection.write_whole
+
+    def write_or_die(path: Path, content: bytes) -> None:
+        if path.name == f"{4 * last:09d}.safetensors":
+            path.with_name(f".{path.name}.partial").write_bytes(content[:99])
+            os.kill(os.getpid(), signal.SIGKILL)
+        write(path, content)
+
+    jax.config.update("jax_disable_most_optimizations", True)
+    collection.PIECE, collection.write_whole = 4, write_or_die
+    ImageIndex.build(CLIP.from_pretrained(checkpoint), pictures, output, batch_size=2, progress=False)
+
+
+def test_a_killed_build_goes_on_where_it_was(folder, model, tmp_path, monkeypatch):
+    pictures, output = tmp_path / "pictures", tmp_path / "index"
+    noisy_pictures(pictures)
+    assert child(build_until_killed, folder, pictures, output, 3) == -signal.SIGKILL
+    assert not (output / "index.json").exists()
+    with pytest.raises(SearchError, match="no finished index; build"):
+        ImageIndex.load(output, model)
+    assert len(list((output / "pieces").glob("[0-9]*"))) == 3
+    monkeypatch.setattr(collection, "PIECE", 4)
+    read = count_embedded(monkeypatch)
+    resumed = ImageIndex.build(model, pictures, output, batch_size=2, progress=False)
+    assert sorted(read) == sorted(item.name for item in resumed.dataset[12:])
+    whole = ImageIndex.build(model, pictures, batch_size=2, progress=False)
+    np.testing.assert_array_equal(resumed.embeddings, whole.embeddings)
+    assert sorted(path.name for path in output.iterdir()) == ["generation-1", "index.json"]
+
+
+def test_pieces_of_other_pictures_or_damaged_ones_are_not_taken(model, tmp_path, monkeypatch):
+    dataset = noisy_pictures(tmp_path / "pictures")
+    monkeypatch.setattr(collection, "PIECE", 8)
+    monkeypatch.setattr("utils.search.index.drop_pieces", lambda folder: None)
+    ImageIndex.build(model, dataset, tmp_path / "index", batch_size=8, progress=False)
+    (tmp_path / "index" / "index.json").unlink()
+    truncate(tmp_path / "index" / "pieces" / "000000008.safetensors")
+    read = count_embedded(monkeypatch)
+    ImageIndex.build(model, dataset, tmp_path / "index", batch_size=8, progress=False)
+    assert sorted(read) == sorted(item.name for item in dataset[8:16])
+    read.clear()
+    ImageIndex.build(model, dataset[::-1], tmp_path / "index", batch_size=8, progress=False)
+    assert len(read) == 24
+
+
+@pytest.fixture
+def kept(model, tmp_path) -> Path:
+    """A folder with an index and its pictures beside it."""
+    ImageIndex.build(
+        model,
+        noisy_pictures(tmp_path / "kept" / "pictures"),
+        tmp_path / "kept" / "index",
+        engine="nmslib",
+        progress=False,
+    )
+    return tmp_path / "kept"
+
+
+def count_embedded(monkeypatch) -> list[str]:
+    """The pictures that are read from now on."""
+    read = []
+    monkeypatch.setattr(
+        "utils.images.read_image", lambda path: read.append(Path(path).name) or read_image(path)
+    )
+    return read
+
+
+def test_a_finished_index_is_given_back_until_its_pictures_or_model_change(
+    kept, model, tmp_path, monkeypatch
+):
+    read = count_embedded(monkeypatch)
+
+    def build(data, with_model=model, engine="nmslib"):
+        read.clear()
+        return ImageIndex.build(with_model, data, kept / "index", engine=engine, progress=False)
+
+    stamp = (kept / "index" / "index.json").stat().st_mtime_ns
+    pictures = CaptionDataset(ImageIndex.load(kept / "index", model).dataset)
+    build(pictures)
+    assert not read and (kept / "index" / "index.json").stat().st_mtime_ns == stamp
+    renamed = CaptionDataset([CaptionedImage(i.path, ("new",), None, None, "new") for i in pictures])
+    assert build(renamed).query_text("port", 1)[0].captions == ("new",) and not read
+    assert ImageIndex.load(kept / "index", model).sources == ("new",)
+    assert build(renamed, engine="exact").engine.name == "exact" and not read
+    assert len(build(pictures[:-1])) == 23 and len(read) == 23
+    other = tiny_model(tmp_path / "other", text={"num_hidden_layers": 1})
+    build(pictures[:-1], other)
+    assert len(read) == 23
+    Image.new("RGB", (20, 20), "red").save(pictures[0].path)
+    build(pictures[:-1], other)
+    assert len(read) == 23
+
+
+# --- kept in a folder -------------------------------------------------------------------------------------
+
+
+def test_what_is_saved_is_what_is_loaded(index, dataset, model, tmp_path):
+    for engine in ("exact", "nmslib"):
+        built = ImageIndex.build(model, dataset, batch_size=8, engine=engine, progress=False)
+        if engine == "nmslib":
+            built.engine.width = 77
+        built.save(tmp_path / engine)
+        loaded = ImageIndex.load(tmp_path / engine, model)
+        assert loaded.query_text("airport", 24) == built.query_text("airport", 24)
+        assert loaded.query_parameters == built.query_parameters and loaded.recall == built.recall
+        assert loaded.engine.name == engine and list(loaded.dataset) == list(dataset)
+        np.testing.assert_array_equal(loaded.embeddings, built.embeddings)
+        assert str(loaded) == str(built)
+    assert loaded.query_parameters == {"efSearch": 77}
+
+
+def test_an_index_moves_with_its_pictures(kept, model, tmp_path, dataset, index):
+    moved = kept.rename(tmp_path / "elsewhere")
+    loaded = ImageIndex.load(moved / "index", model)
+    assert not loaded.missing and all(item.path.parent == moved / "pictures" for item in loaded.dataset)
+    index.save(tmp_path / "far")
+    assert [item.path for item in ImageIndex.load(tmp_path / "far", model).dataset] == [
+        i.path for i in dataset
+    ]
+
+
+def test_a_missing_picture_is_told_and_does_not_stop(kept, model):
+    (kept / "pictures" / "picture_3.png").unlink()
+    with pytest.warns(UserWarning, match=r"1 of 24 pictures .*picture_3\.png"):
+        loaded = ImageIndex.load(kept / "index", model)
+    assert [path.name for path in loaded.missing] == ["picture_3.png"]
+    assert "picture_3.png" in names(loaded.query_text("airport", 24))
+
+
+def test_another_model_is_refused_and_the_same_one_is_known_by_its_weights(kept, model, tmp_path):
+    other = tiny_model(tmp_path / "other", text={"num_hidden_layers": 1})
+    with pytest.raises(SearchError, match="built with another model"):
+        ImageIndex.load(kept / "index", other)
+    model.save_pretrained(tmp_path / "copy")
+    same = CLIP.from_pretrained(tmp_path / "copy")
+    assert len(ImageIndex.load(kept / "index", same)) == 24
+    preprocessing = replace(same.preprocessing, mean=(0.5, 0.5, 0.5))
+    same.companions = replace(same.companions, preprocessing=preprocessing)
+    with pytest.raises(SearchError, match="built with another model"):
+        ImageIndex.load(kept / "index", same)
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-9])
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def edit(name: str, value: object):
+    def change(path: Path) -> None:
+        path.write_text(json.dumps(json.loads(path.read_text()) | {name: value}))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("file", "damage", "sentence"),
+    [
+        ("embeddings.npy", truncate, r"embeddings\.npy has [\d,]+ bytes, not the [\d,]+ that were written"),
+        ("embeddings.npy", flip, r"embeddings\.npy is not the file that was written"),
+        ("images.jsonl", Path.unlink, r"images\.jsonl of the index is missing"),
+        ("graph", truncate, "graph has .* bytes"),
+        ("graph", flip, "graph is not the file"),
+        ("index.json", truncate, r"index\.json was not written by ImageIndex\.save"),
+        ("index.json", lambda path: path.write_text("[1, 2]"), "not written by ImageIndex"),
+        ("index.json", lambda path: path.write_text('{"kind": "other", "version": 1}'), "not written by"),
+        ("index.json", edit("version", 99), "version 99, and this course reads version 1"),
+        ("index.json", edit("files", {}), "not the unknown"),
+        (
+            "index.json",
+            lambda path: path.write_text(path.read_text().replace('"recall"', '"r"')),
+            "lacks recall",
+        ),
+        ("index.json", edit("engine", "magic"), "does not fit the files beside it.*magic"),
+        ("index.json", Path.unlink, "holds no finished index"),
+    ],
+)
+def test_damage_is_refused_in_a_sentence(kept, model, file, damage, sentence):
+    damage(next((kept / "index").rglob(file)))
+    with pytest.raises(SearchError, match=sentence) as refusal:
+        ImageIndex.load(kept / "index", model)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_foreign_folder_is_neither_read_nor_written(index, model, dataset, tmp_path):
+    with pytest.raises(SearchError, match="is not there"):
+        ImageIndex.load(tmp_path / "nowhere", model)
+    foreign = tmp_path / "index.json"
+    foreign.write_text('{"somebody": "else"}')
+    for write in (index.save, lambda place: ImageIndex.build(model, dataset, place, progress=False)):
+        with pytest.raises(SearchError, match=r"index\.json was not written by"):
+            write(tmp_path)
+        with pytest.raises(SearchError, match="is a file, and an index is a folder"):
+            write(foreign)
+    assert [path.name for path in tmp_path.iterdir()] == ["index.json"]
+    assert foreign.read_text() == '{"somebody": "else"}'
+
+
+@pytest.mark.parametrize("step", ["np.save", "_write_items", "_mark", "write_whole", "after"])
+def test_replacing_an_index_never_leaves_none(kept, model, monkeypatch, step):
+    old = ImageIndex.load(kept / "index", model)
+    new = ImageIndex.build(model, old.dataset[:10], batch_size=8, progress=False)
+
+    def stop(*arguments, **options):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("numpy.save" if step == "np.save" else f"utils.search.storage.{step}", stop) if (
+            step != "after"
+        ) else patched.setattr(storage.shutil, "rmtree", lambda path, **_: path.exists() and stop())
+        with pytest.raises(KeyboardInterrupt):
+            new.save(kept / "index")
+    assert len(ImageIndex.load(kept / "index", model)) == (10 if step == "after" else 24)
+    new.save(kept / "index")
+    assert len(ImageIndex.load(kept / "index", model)) == 10
+    left = sorted(re.sub(r"\d+", "N", path.name) for path in (kept / "index").iterdir())
+    assert left == ["generation-N", "index.json"]

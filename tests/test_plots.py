@@ -28,6 +28,7 @@ DRAWINGS = {
     ),
     "pair_marks": lambda: plots.pair_marks(np.eye(3, dtype=bool)),
     "picture_with_patches": lambda: plots.picture_with_patches(PICTURE, 4),
+    "reliability": lambda: plots.reliability({"test": ([0.1, 0.9], [0.2, 0.8])}),
 }
 
 

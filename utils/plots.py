@@ -499,3 +499,22 @@ def picture_with_patches(picture: object, patch_size: int) -> Figure:
         axis.axvline(edge - 0.5, color="white", linewidth=0.8)
     axis.set_axis_off()
     return figure
+
+
+@styled
+def reliability(curves: dict[str, tuple[Sequence[float], Sequence[float]]], width: float = 5.0) -> Figure:
+    """What was said to be how probable, and how often it was true: on the diagonal a probability is honest.
+
+    Args:
+        curves: By name, mean probabilities and the shares that were true, each from 0 to 1.
+        width: In inches.
+    """
+    figure, axis = new_figure(width, width * 0.85)
+    axis.plot([0, 1], [0, 1], color=GREY, linestyle=":", label="honest")
+    looks = zip((BLUE, ORANGE, GREEN), ("o", "D", "s"), strict=True)
+    for (name, (said, true)), (color, marker) in zip(curves.items(), looks, strict=False):
+        axis.plot(said, true, color=color, marker=marker, label=name)
+    axis.set_xlabel("probability that was given")
+    axis.set_ylabel("share of features that were there")
+    axis.legend(loc="upper left")
+    return figure

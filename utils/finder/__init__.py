@@ -15,6 +15,7 @@ from utils.finder.calibration import (
     area_under_curve,
     calibrate_presence,
     evaluate_presence,
+    feature_name,
 )
 from utils.finder.finding import PROMPT, Finding, Tile, find
 from utils.finder.mosaics import Mosaic, draw_mosaics, make_mosaic
@@ -36,6 +37,7 @@ __all__ = [
     "draw_mosaics",
     "embed_scene",
     "evaluate_presence",
+    "feature_name",
     "find",
     "make_mosaic",
     "tile_boxes",

@@ -26,8 +26,8 @@ def heat_map(finding: Finding, width: int) -> np.ndarray:
     other scales say.
 
     Args:
-        finding: With presence, its tiles' values are their probabilities, so that a map of a feature that is
-            not there stays dark; without, their scores from the lowest (0) to the highest (1).
+        finding: A tile's value is its share of the softmax relative to the best tile's, times the presence
+            where that is known: the map of a feature that is not there stays dark.
         width: In pixels.
 
     Returns:
@@ -52,11 +52,9 @@ def heat_map(finding: Finding, width: int) -> np.ndarray:
 
 def _values(finding: Finding) -> np.ndarray:
     """(tiles,) float32, 0 to 1."""
-    if finding.presence is not None:
-        return np.array([tile.presence for tile in finding.tiles], np.float32)
-    scores = np.array([tile.score for tile in finding.tiles], np.float32)
-    spread = scores.max() - scores.min()
-    return (scores - scores.min()) / spread if spread > 0 else np.ones_like(scores)
+    shares = np.array([tile.probability for tile in finding.tiles])
+    there = 1.0 if finding.presence is None else finding.presence
+    return (there * shares / shares.max()).astype(np.float32)
 
 
 def _bump(start: int, end: int, length: int, pixels: int) -> tuple[slice, np.ndarray]:

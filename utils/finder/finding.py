@@ -33,7 +33,8 @@ class Tile:
         score: Cosine similarity of tile and prompt, -1 to 1.
         probability: The tile's share of the softmax over all tiles, as published: it says which tile, given
             that there is one, and never that there is none.
-        presence: The probability that this tile shows the feature, 0 to 1; None without a presence model.
+        presence: The probability that this tile, one of as many as there are, shows the feature, 0 to 1; None
+            without a presence model. The highest of them is the scene's.
     """
 
     rank: int
@@ -69,8 +70,8 @@ class Finding:
             width: In pixels.
 
         Returns:
-            (height, width) float32, 0 to 1: with a presence model the probability of the tiles there, else
-            their scores from the lowest (0) to the highest (1). The maximum lies in the best tile.
+            (height, width) float32, 0 to 1: the tiles' shares of the softmax relative to the best tile's, times
+            the presence where that is known. The maximum lies in the best tile.
         """
         from utils.finder.drawing import heat_map
 
@@ -173,8 +174,8 @@ def find(
     there, tile_presences = None, [None] * len(scores)
     if presence is not None:
         margins = presence.margins(scene.embeddings, text_embeddings[0], text_embeddings[1:], scale)
-        there = presence.probability(margins)
         tile_presences = presence.tile_probabilities(margins).tolist()
+        there = max(tile_presences)
     tiles = tuple(
         Tile(
             rank=rank,

@@ -39,6 +39,11 @@ class Mosaic:
         left, top = column * self.cell, row * self.cell
         return left, top, left + self.cell, top + self.cell
 
+    def cell_number(self, box: tuple[int, int, int, int]) -> int:
+        """The cell that the middle of a box lies in."""
+        left, top, right, bottom = box
+        return (top + bottom) // (2 * self.cell) * self.columns + (left + right) // (2 * self.cell)
+
 
 def make_mosaic(items: Sequence[CaptionedImage], columns: int, cell: int, blend: int = 0) -> Mosaic:
     """Lays pictures side by side, row by row.

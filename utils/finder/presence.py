@@ -83,17 +83,16 @@ class PresenceModel:
         against = scale * (embeddings @ others.T).astype(np.float64)
         return scale * (embeddings @ feature).astype(np.float64) - np.logaddexp.reduce(against, axis=1)
 
-    def probability(self, margins: np.ndarray) -> float:
-        """That any of the tiles with these margins, (tiles,), shows the feature."""
-        return float(self.scene_probabilities(np.array([scene_measures(margins)]))[0])
-
     def scene_probabilities(self, measures: np.ndarray) -> np.ndarray:
         """That each of some scenes shows the feature, from their `scene_measures`: (scenes, 2) to (scenes,)."""
         return _logistic(self._log_odds(measures[:, 0], measures[:, 1]))
 
     def tile_probabilities(self, margins: np.ndarray) -> np.ndarray:
-        """That each of the tiles, seen alone, shows the feature: (tiles,) float64."""
-        return _logistic(self._log_odds(margins, 0.0))
+        """That each of a scene's tiles shows the feature, from their margins: (tiles,) to (tiles,) float64.
+
+        The highest is the probability of the whole scene.
+        """
+        return _logistic(self._log_odds(margins, np.log(len(margins))))
 
     def _log_odds(self, margin: np.ndarray, log_tiles: np.ndarray | float) -> np.ndarray:
         return self.margin_weight * margin + self.tiles_weight * log_tiles + self.intercept

@@ -9,9 +9,10 @@ data are black. Values of more than 8 bits are stretched: the 2nd percentile of 
 
 from __future__ import annotations
 
+import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 PIXELS_AT_ONCE = 4096 * 4096
 PERCENTILES = (2, 98)
 SAMPLE_SIDE = 1024  # pixels of the longer side over which the percentiles are measured
-CACHE_MEGABYTES = 256  # what GDAL may keep of decoded blocks
+CACHE_BYTES = 128 * 2**20  # what GDAL may keep of decoded blocks
 # Not all that GDAL reads: a VRT, for one, may point to any other file or address.
 DRIVERS = ("GTiff", "JPEG", "PNG", "JP2OpenJPEG", "WEBP", "HFA", "ENVI", "NITF")
 # For each EXIF orientation, how upright pixels lie in the file: axes swapped, then mirrored in x, in y.
@@ -119,8 +120,7 @@ class WindowedPicture:
                 masked=True,
             )
         except RasterioIOError as error:
-            reason = str(error.__cause__ or error).rstrip(".")
-            raise ImageError(f"{self.name} cannot be decoded as a picture ({reason}); replace it.") from None
+            raise _broken(self.name, error) from None
         return self._upright(values.transpose(1, 2, 0))
 
     def _stored(self, box: Box) -> Box:
@@ -169,17 +169,44 @@ def open_picture(picture: str | Path | Image.Image | np.ndarray) -> Iterator[Pic
 def _open_file(path: Path) -> Iterator[Picture]:
     import rasterio
 
-    settings = {"GDAL_CACHEMAX": CACHE_MEGABYTES, "GDAL_ERROR_ON_LIBJPEG_WARNING": True}
+    settings = {"GDAL_CACHEMAX": CACHE_BYTES, "GDAL_ERROR_ON_LIBJPEG_WARNING": True}
     with rasterio.Env(**settings):
         dataset = _open_raster(path)
         if dataset is None:
             yield WholePicture(read_image(path), path.name)
             return
         with dataset:
-            if _wants_windows(dataset):
-                yield WindowedPicture(dataset, path.name)
-            else:
+            if not _wants_windows(dataset):
                 yield WholePicture(read_image(path), path.name)
+            elif dataset.driver == "PNG":
+                with _tiled_copy(dataset, path.name) as copy:
+                    yield WindowedPicture(copy, path.name)
+            else:
+                yield WindowedPicture(dataset, path.name)
+
+
+@contextmanager
+def _tiled_copy(dataset: Any, name: str) -> Iterator[Any]:
+    """A temporary copy that can be read anywhere: a PNG is decoded from its first row on at every step back."""
+    import rasterio
+    import rasterio.shutil
+    from rasterio.errors import NotGeoreferencedWarning
+
+    options = {"driver": "GTiff", "tiled": True, "compress": "deflate", "zlevel": 1, "bigtiff": "if_safer"}
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        path = Path(folder) / "picture.tif"
+        try:
+            rasterio.shutil.copy(dataset, path, **options)
+        except Exception as error:  # GDAL's own, which have no public name in rasterio
+            raise _broken(name, error) from None
+        with rasterio.open(path) as copy:
+            yield copy
+
+
+def _broken(name: str, error: Exception) -> ImageError:
+    reason = str(error.__cause__ or error).rstrip(".")
+    return ImageError(f"{name} cannot be decoded as a picture ({reason}); replace it.")
 
 
 def _open_raster(path: Path) -> Any | None:
@@ -189,12 +216,12 @@ def _open_raster(path: Path) -> Any | None:
 
     if not path.is_file():
         return None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            return rasterio.open(path, driver=list(DRIVERS))
-    except RasterioIOError:
-        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        for driver in DRIVERS:
+            with suppress(RasterioIOError):
+                return rasterio.open(path, driver=driver)
+    return None
 
 
 def _wants_windows(dataset: Any) -> bool:

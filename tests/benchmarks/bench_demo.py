@@ -125,9 +125,9 @@ def run(address: str, server: subprocess.Popen, clients: int, seconds: float) ->
     print(f"Memory before: {resident_megabytes(server):.0f} MiB")
     for visitor in visitors:
         visitor.start()
-    for share in (min(SETTLING, seconds / 4), seconds / 2, seconds):
-        time.sleep(max(0.0, start + share - time.perf_counter()))
-        print(f"Memory after {share:3.0f} s: {resident_megabytes(server):.0f} MiB", flush=True)
+    for at in (min(SETTLING, seconds / 5), *(seconds * part / 4 for part in range(1, 5))):
+        time.sleep(max(0.0, start + at - time.perf_counter()))
+        print(f"Memory after {at:3.0f} s: {resident_megabytes(server):.0f} MiB", flush=True)
     for visitor in visitors:
         visitor.join()
     report(waits, errors, time.perf_counter() - start)

@@ -87,7 +87,6 @@ def main(argv: list[str] | None = None) -> int:
     """Serves the page until Ctrl-C; the exit status is 2 if it could not begin."""
     arguments = _arguments(argv)
     start = time.perf_counter()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the temporary files go, too
     try:
         with temporary_cache():
             index, presence = load_parts(arguments.index, arguments.model, arguments.presence)
@@ -97,6 +96,7 @@ def main(argv: list[str] | None = None) -> int:
                 print("No presence model for this model: tiles are ranked, and nothing is said on presence.")
             seconds = time.perf_counter() - start
             print(f"{address}  (ready after {seconds:.0f} s; Ctrl-C ends it)", flush=True)
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the temporary files go, too
             blocks.block_thread()
     except (CourseError, OSError, ValueError) as error:
         print(f"make demo: {error}", file=sys.stderr)

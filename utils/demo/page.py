@@ -11,7 +11,6 @@ from utils.demo import cards
 from utils.demo.answers import MOST_LETTERS, MOST_PICTURES, TILE_SCALES, Answers, Pictures
 from utils.demo.downloads import Downloads
 from utils.demo.look import CARD_STYLE
-from utils.demo.uploads import read_upload
 from utils.images import read_image
 
 if TYPE_CHECKING:
@@ -55,7 +54,7 @@ def demo_blocks(
         Gradio's page, not yet served.
 
     Raises:
-        ValueError: If the index is empty, or the presence model was calibrated for another model.
+        ValueError: If the presence model was calibrated for another model, or the sample is no picture.
     """
     import gradio as gr
 
@@ -194,7 +193,7 @@ def _show(answers: Answers, found: Pictures) -> str:
 def _feature_tab(answers: Answers, sample: str | Path | None) -> None:
     import gradio as gr
 
-    first = read_upload(Path(sample)) if sample else None
+    first = read_image(sample) if sample else None
     with gr.Row():
         with gr.Column(scale=1, min_width=280):
             picture = gr.Image(

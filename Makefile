@@ -7,6 +7,8 @@ NB ?=
 SET ?=
 FRESH ?=
 BENCH ?= *
+INDEX ?=
+PORT ?= 7860
 ROWS ?=
 SEEDS ?= 0 1 2
 
@@ -15,7 +17,7 @@ READY := $(VENV)/ready
 RUN := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help course sweep test lab results bench lint notebooks
+.PHONY: help course sweep test demo lab results bench lint notebooks
 
 help: ## List the targets
 	@echo "make TARGET, where TARGET is one of"
@@ -35,6 +37,9 @@ test: $(READY) ## Run the tests and check the committed outputs of the notebooks
 	@echo "Running the tests, and every notebook against its committed outputs: under 10 minutes on two cores."
 	$(RUN) -m pytest nbs tests -n 2 --dist loadscope --no-loadscope-reorder --nbval-lax --nbval-current-env \
 	  $(if $(REPORTS),--junitxml "$(REPORTS)/tests.xml")
+
+demo: $(READY) ## Serve the page to search by text and by picture, and to find features; after the course
+	@$(RUN) -m utils.demo --index "$(INDEX)" --model "$(MODEL)" --port "$(PORT)"
 
 lab: $(READY) ## Open JupyterLab on the notebooks
 	@$(RUN) -m jupyter lab nbs

@@ -1,0 +1,34 @@
+"""Takes the picture of the page for the README, from a page that is being served.
+
+make demo                                                       # in another terminal
+python tests/take_demo_picture.py http://127.0.0.1:7860 nbs/images/demo.jpg
+"""
+
+import shutil
+import sys
+
+from playwright.sync_api import sync_playwright
+from test_demo_browser import ARGUMENTS, BROWSERS
+
+QUERY = "a bridge over a river"
+
+
+def take(address: str, file: str) -> None:
+    """Asks the first tab a question and stores what is seen, as JPEG."""
+    path = next(filter(None, map(shutil.which, BROWSERS)))
+    with (
+        sync_playwright() as playwright,
+        playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS)) as browser,
+    ):
+        page = browser.new_page(viewport={"width": 1200, "height": 800}, color_scheme="light")
+        page.goto(address)
+        page.get_by_label("What to look for, in words").fill(QUERY)
+        page.get_by_role("button", name="Search").click()
+        page.locator("#text-results [role=status]", has_text=QUERY).wait_for()
+        page.mouse.move(0, 0)
+        page.wait_for_timeout(500)  # transitions end
+        page.screenshot(path=file, type="jpeg", quality=72)
+
+
+if __name__ == "__main__":
+    take(*sys.argv[1:])

@@ -1,0 +1,234 @@
+"""The page in a real browser: each tab's main way, errors, the keyboard, a phone, and nobody else asked."""
+
+import os
+import re
+import shutil
+from urllib.parse import urlsplit
+
+import pytest
+from demo_world import served
+from PIL import Image
+
+from utils.clip import CLIP, fingerprint
+from utils.datasets import load_dataset
+from utils.finder import PresenceModel, make_mosaic
+from utils.miniature import build_miniature
+from utils.search import ImageIndex
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+# Quiet, without a sandbox (tests may run as root), and without the browser's own calls home.
+ARGUMENTS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+WAIT = 20_000  # milliseconds for an answer on a busy machine
+
+
+@pytest.fixture(scope="module")
+def browser():
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        reason = f"none of {', '.join(BROWSERS)} is installed"
+        (pytest.fail if os.environ.get("REQUIRE_SHARED") == "1" else pytest.skip)(reason)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """A picture of each category of the miniature, and two unnamed ones."""
+    folder = build_miniature(
+        tmp_path_factory.mktemp("data") / "miniature", images_per_split={"test": 1}, progress=False, workers=1
+    )
+    return load_dataset("miniature", folder.parent)
+
+
+@pytest.fixture(scope="module")
+def address(browser, pictures, root, tmp_path_factory):
+    model = CLIP.from_pretrained(root / "data" / "checkpoints" / "clip-miniature")
+    index = ImageIndex.build(model, pictures, progress=False)
+    background = tuple(f"An aerial image of {name}" for name in pictures.categories)
+    presence = PresenceModel(
+        "An aerial image of {feature}", background, 1.0, 0.0, 0.0, 0.95, fingerprint(model)
+    )
+    scene = tmp_path_factory.mktemp("scene") / "scene.jpg"
+    make_mosaic(list(pictures[:4]), 2, 64, 4).picture.save(scene)
+    with served(index, presence, scene) as address:
+        yield address
+
+
+@pytest.fixture
+def open_page(browser, address):
+    """Opens the page at a size; afterwards no other host was asked and the console is clean."""
+    contexts, requests, complaints = [], [], []
+
+    def open_at(width: int = 1280, height: int = 900):
+        context = browser.new_context(viewport={"width": width, "height": height}, accept_downloads=True)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(WAIT)
+        page.on("request", lambda request: requests.append(request.url))
+        page.on("console", lambda said: said.type == "error" and complaints.append(said.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(address)
+        page.wait_for_selector("#text-results li")
+        return page
+
+    yield open_at
+    for context in contexts:
+        context.close()
+    hosts = {urlsplit(url).hostname for url in requests if urlsplit(url).scheme not in ("data", "blob")}
+    assert hosts == {"127.0.0.1"}
+    assert not complaints
+
+
+def said(page, place: str, words: str) -> None:
+    """Waits until the line that screen readers announce has these words."""
+    page.locator(f"{place} [role=status]", has_text=re.compile(words)).wait_for()
+
+
+def test_words_find_pictures(open_page, pictures):
+    page = open_page()
+    said(page, "#text-results", "12 pictures for “a stadium”")  # somebody who types nothing sees an answer
+    page.get_by_label("What to look for, in words").fill("boats in a harbor")
+    page.get_by_role("button", name="Search").click()
+    said(page, "#text-results", "boats in a harbor")
+    cards = page.locator("#text-results li:has(> button)")
+    assert cards.count() == 12
+    texts = cards.all_inner_texts()
+    assert [int(text.split()[0]) for text in texts] == list(range(1, 13))
+    scores = [float(re.search(r"score (-?\d\.\d+)", text)[1]) for text in texts]
+    assert scores == sorted(scores, reverse=True)
+    assert all(page.locator("#text-results img").evaluate_all("all => all.map(i => i.alt && i.naturalWidth)"))
+    page.get_by_role("button", name="planes at an airport").click()
+    said(page, "#text-results", "planes at an airport")
+    assert page.get_by_label("What to look for, in words").input_value() == "planes at an airport"
+    page.get_by_label("What to look for, in words").fill("   ")
+    page.keyboard.press("Enter")
+    said(page, "#text-results", "few words")
+
+
+def test_a_result_and_an_upload_find_pictures_like_them(open_page, pictures, tmp_path):
+    page = open_page()
+    page.locator("#text-results button[data-member]").first.click()
+    said(page, "#image-results", r"12 pictures like \S+\.jpg")
+    page.locator("#example-picture img").wait_for()
+    page.locator("#choices button").nth(1).click()
+    said(page, "#image-results", f"like {pictures.categories[0]}_")  # the second suggestion is the airport
+    page.locator("#image-results button[data-member]").nth(2).click()
+    page.get_by_role("button", name="Find similar pictures").click()
+    said(page, "#image-results", "like yours")
+    page.get_by_role("button", name="Remove Image").first.click()
+    page.locator("#example-picture input[type=file]").set_input_files(pictures[5].path)
+    said(page, "#image-results", "like yours")
+    first = page.locator("#image-results li").first
+    assert "score 1.000" in first.inner_text()  # a stranger with the same pixels as a member
+
+
+def test_a_picture_is_pasted(open_page, pictures):
+    page = open_page()
+    page.get_by_role("tab", name="Image to image").click()
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.evaluate(
+        """async () => {
+          const canvas = document.createElement('canvas');
+          canvas.width = canvas.height = 64;
+          const blob = await new Promise(done => canvas.toBlob(done, 'image/png'));
+          await navigator.clipboard.write([new ClipboardItem({'image/png': blob})]);
+        }"""
+    )
+    page.locator("#example-picture").get_by_label("clipboard").click()
+    said(page, "#image-results", "like yours")
+
+
+def test_a_wrong_file_gets_a_sentence_and_the_page_goes_on(open_page, pictures, tmp_path):
+    page = open_page()
+    page.get_by_role("tab", name="Image to image").click()
+    (tmp_path / "notes.jpg").write_text("not a picture")
+    page.locator("#example-picture input[type=file]").set_input_files(tmp_path / "notes.jpg")
+    said(page, "#image-results", "not a JPEG")
+    page.get_by_role("button", name="Remove Image").first.click()
+    Image.new("1", (50_000, 9)).save(tmp_path / "ribbon.png")
+    page.locator("#example-picture input[type=file]").set_input_files(tmp_path / "ribbon.png")
+    said(page, "#image-results", "50,000 x 9")
+    page.get_by_role("tab", name="Text to image").click()
+    page.get_by_role("button", name="Search").click()
+    said(page, "#text-results", "12 pictures")
+
+
+def test_a_feature_is_found_judged_and_taken_home(open_page, pictures):
+    page = open_page()
+    page.get_by_role("tab", name="Find feature").click()
+    page.get_by_label("The feature to look for").fill("airport")
+    page.locator("#find").click()
+    said(page, "#feature-results", r"“airport” (is|may be) .*: probability [01]\.\d\d")
+    assert "tiles of 128, 64 pixels" in page.locator("#feature-results").inner_text()
+    heat = page.locator("#feature-results figure img")
+    assert "Heat map for airport" in heat.get_attribute("alt")
+    assert heat.evaluate("image => image.naturalWidth") == 800
+    page.get_by_label("large", exact=True).check()
+    page.locator("#find").click()
+    page.locator("#feature-results", has_text="1 tiles of 128 pixels").wait_for()
+    for name, start in (("JSON", b"{"), ("PNG", b"\x89PNG")):
+        with page.expect_download() as download:
+            page.get_by_role("button", name=re.compile(name)).click()
+        assert download.value.path().read_bytes().startswith(start)
+
+
+def test_the_keyboard_alone_reaches_the_results(open_page):
+    page = open_page()
+    page.get_by_label("What to look for, in words").focus()
+    page.keyboard.press("Control+A")
+    page.keyboard.type("a beach")
+    page.keyboard.press("Enter")
+    said(page, "#text-results", "a beach")
+    for _ in range(30):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.matches('#text-results button[data-member]')"):
+            break
+    page.keyboard.press("Enter")
+    said(page, "#image-results", "12 pictures like")
+    assert page.get_by_role("tab", name="Image to image").get_attribute("aria-selected") == "true"
+
+
+def test_every_input_has_a_name(open_page):
+    page = open_page()
+    for tab in ("Text to image", "Image to image", "Find feature"):
+        page.get_by_role("tab", name=tab).click()
+        nameless = page.locator("input:visible, textarea:visible, button:visible").evaluate_all(
+            "all => all.filter(e => !(e.labels && e.labels.length) && !e.ariaLabel && !e.innerText.trim()"
+            " && !e.title && !e.querySelector('img[alt]')).map(e => e.outerHTML)"
+        )
+        assert not [html for html in nameless if 'type="file"' not in html]
+
+
+def test_a_phone_shows_everything_without_scrolling_sideways(open_page):
+    page = open_page(390, 844)
+    for tab, button, place in (
+        ("Text to image", "Search", "#text-results"),
+        ("Image to image", None, "#image-results"),
+        ("Find feature", "Find", "#feature-results"),
+    ):
+        page.get_by_role("tab", name=tab).click()
+        if button:
+            page.get_by_role("button", name=button, exact=True).click()
+        else:
+            page.locator("#choices button").first.click()
+        page.locator(f"{place} li").first.wait_for()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        edges = page.locator(f"{place} li").evaluate_all(
+            "all => all.map(e => e.getBoundingClientRect().right)"
+        )
+        assert max(edges) <= 390

@@ -1,0 +1,107 @@
+"""The command line of the page: ``python -m utils.demo``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before Gradio is imported
+
+from utils.course import CourseError, find_root
+from utils.demo.page import demo_blocks
+from utils.demo.server import serve, temporary_cache
+
+if TYPE_CHECKING:
+    from utils.finder import PresenceModel
+    from utils.search import ImageIndex
+
+RUN = Path("runs") / "miniature"
+
+
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m utils.demo", description=__doc__.splitlines()[0])
+    parser.add_argument("--index", default="", help="a folder from ImageIndex.save (runs/miniature/index)")
+    parser.add_argument(
+        "--model", default="", help="the CLIP folder that made it (runs/miniature/finetuned/model)"
+    )
+    parser.add_argument(
+        "--presence", default="", help="a file from PresenceModel.save (runs/miniature/presence.json)"
+    )
+    parser.add_argument(
+        "--sample", default="", help="a picture that Find feature begins with (runs/miniature/scene.jpg)"
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 lets other machines in")
+    parser.add_argument("--port", type=int, default=7860)
+    return parser.parse_args(argv)
+
+
+def load_parts(index: str, model: str, presence: str) -> tuple[ImageIndex, PresenceModel | None]:
+    """What the page stands on: the index with its model, and a presence model where there is one.
+
+    Args:
+        index: The index folder; empty for the one that the course leaves.
+        model: The CLIP folder or Hub name; empty likewise.
+        presence: The presence model's file; empty takes the course's if it is there and was made for this model.
+
+    Raises:
+        CourseError: One sentence that says what is missing or does not fit, and what to do.
+    """
+    from utils.clip import CLIP, fingerprint
+    from utils.finder import PresenceModel
+    from utils.search import ImageIndex
+
+    run = find_root() / RUN
+    index_folder = Path(index) if index else run / "index"
+    model_folder = model or run / "finetuned" / "model"
+    for option, path in (("--index", index_folder), ("--model", run if model else model_folder)):
+        if not Path(path).is_dir() and not (option == "--model" and model):
+            raise CourseError(
+                f"There is no folder {path}; run `make course` first, or name one with {option}."
+            )
+    try:
+        clip = CLIP.from_pretrained(model_folder)
+        pictures = ImageIndex.load(index_folder, clip)
+        file = Path(presence) if presence else run / "presence.json"
+        judge = PresenceModel.load(file) if presence or file.is_file() else None
+        # What was asked for must fit; what merely lies there may be another model's.
+        if judge and not presence and judge.model_fingerprint != fingerprint(clip):
+            judge = None
+    except (OSError, ValueError) as error:
+        raise CourseError(str(error)) from error
+    return pictures, judge
+
+
+def find_sample(sample: str) -> str | Path | None:
+    """The picture named, else the one that the course leaves, else none."""
+    left = find_root() / RUN / "scene.jpg"
+    return sample or (left if left.is_file() else None)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Serves the page until Ctrl-C; the exit status is 2 if it could not begin."""
+    arguments = _arguments(argv)
+    start = time.perf_counter()
+    try:
+        with temporary_cache():
+            index, presence = load_parts(arguments.index, arguments.model, arguments.presence)
+            blocks = demo_blocks(index, presence, find_sample(arguments.sample))
+            address = serve(blocks, arguments.host, arguments.port)
+            if presence is None:
+                print("No presence model for this model: tiles are ranked, and nothing is said on presence.")
+            seconds = time.perf_counter() - start
+            print(f"{address}  (ready after {seconds:.0f} s; Ctrl-C ends it)", flush=True)
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the temporary files go, too
+            blocks.block_thread()
+    except (CourseError, OSError, ValueError) as error:
+        print(f"make demo: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,167 @@
+"""What was found as HTML: every text escaped, every picture within the page, so that no file is left behind."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from utils.images import ImageError, read_image
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from utils.datasets import CaptionedImage
+    from utils.demo.answers import Found, Pictures
+    from utils.finder import Finding, Tile
+    from utils.search import Hit
+
+THUMBNAIL_SIDE = 256  # pixels
+TILES_SHOWN = 6
+# A click or the Enter key on a picture of the index asks for more like it.
+CHOOSE = """
+element.addEventListener('click', event => {
+  const button = event.target.closest('button[data-member]');
+  if (button) trigger('click', {member: button.dataset.member});
+});
+"""
+
+
+def sentence(text: str, failed: bool = False) -> str:
+    """A line that screen readers announce when it changes."""
+    return f'<p role="status" class="said{" failed" if failed else ""}">{escape(text)}</p>'
+
+
+def pictures(found: Pictures, rows: Mapping[Path, int]) -> str:
+    """The pictures of an answer with rank, score and captions; each is a button that asks for more like it.
+
+    Args:
+        found: The answer.
+        rows: Of all pictures of the index, by their paths.
+    """
+    cards = "".join(_hit_card(hit, rows[hit.path]) for hit in found.hits)
+    return sentence(found.sentence, found.failed) + (f'<ol class="cards">{cards}</ol>' if cards else "")
+
+
+def choices(items: Sequence[CaptionedImage], rows: Mapping[Path, int]) -> str:
+    """Small pictures of the index to begin with; each is a button."""
+    cards = "".join(
+        f"<li>{_button(item.path, rows[item.path], item.category or item.name)}</li>" for item in items
+    )
+    return f'<h3>Or begin with one of these</h3><ul class="choices">{cards}</ul>'
+
+
+def finding(found: Found, overlay: Image.Image) -> str:
+    """The verdict, the picture with its heat map and legend, and the best tiles."""
+    return (
+        sentence(found.sentence)
+        + f'<p class="basis">{escape(found.details)}</p>'
+        + _heat_figure(found.finding, overlay)
+        + _tile_list(found.finding)
+    )
+
+
+def _hit_card(hit: Hit, row: int) -> str:
+    texts = list(dict.fromkeys(readable(caption) for caption in hit.captions))
+    first = texts[0] if texts else ""
+    more = "".join(f"<li>{escape(text)}</li>" for text in texts[1:])
+    count = len(texts) - 1
+    return (
+        f"<li>{_button(hit.path, row, first or hit.path.name)}"
+        f'<p class="place"><b>{hit.rank}</b> <span>{escape(hit.category or hit.path.stem)}</span> '
+        f'<span class="score">score {hit.score:.3f}</span></p>'
+        f'<p class="caption">{escape(first)}</p>'
+        + (
+            f"<details><summary>{count} more caption{'s' if count > 1 else ''}</summary><ul>{more}</ul></details>"
+            if more
+            else ""
+        )
+        + "</li>"
+    )
+
+
+def _button(path: Path, row: int, text: str) -> str:
+    address = thumbnail(path)
+    shown = f'<img src="{address}" alt="{escape(text)}">' if address else "The file is no longer there."
+    return f'<button type="button" data-member="{row}" title="Find pictures like this one">{shown}</button>'
+
+
+def _heat_figure(answer: Finding, overlay: Image.Image) -> str:
+    if answer.presence is None:
+        meaning, low, high = "score of the tiles there", "lowest", "highest"
+    else:
+        meaning, low, high = "probability that a tile there shows it", "0", "1"
+    best = answer.tiles[0].box
+    alt = f"Heat map for {answer.feature}: the best tile reaches from {_place(best)}."
+    return (
+        f'<figure class="heat"><img src="{data_address(overlay)}" alt="{escape(alt)}">'
+        f'<figcaption><span>{low}</span><span class="scale" style="background: {_color_scale()}"></span>'
+        f"<span>{high}</span><span>{meaning}; frames: the three best tiles</span></figcaption></figure>"
+    )
+
+
+def _tile_list(answer: Finding) -> str:
+    cards = "".join(_tile_card(answer, tile) for tile in answer.tiles[:TILES_SHOWN])
+    return f'<h3>The best tiles</h3><ol class="cards tiles">{cards}</ol>'
+
+
+def _tile_card(answer: Finding, tile: Tile) -> str:
+    said = "" if tile.presence is None else f"Seen alone, here with probability {tile.presence:.2f}. "
+    return (
+        f'<li><img src="{data_address(_cut_out(answer, tile))}" alt="Tile {tile.rank}, {_place(tile.box)}">'
+        f'<p class="place"><b>{tile.rank}</b> <span class="score">score {tile.score:.3f}</span></p>'
+        f'<p class="caption">{said}Pixels {_place(tile.box)}.</p></li>'
+    )
+
+
+def _place(box: tuple[int, int, int, int]) -> str:
+    left, top, right, bottom = box
+    return f"({left}, {top}) to ({right}, {bottom})"
+
+
+def _cut_out(answer: Finding, tile: Tile) -> Image.Image:
+    """A tile as the scene's thumbnail has it."""
+    scale = answer.scene.thumbnail.width / answer.scene.size[0]
+    left, top, right, bottom = (round(edge * scale) for edge in tile.box)
+    cut = answer.scene.thumbnail.crop((left, top, max(right, left + 1), max(bottom, top + 1)))
+    cut.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
+    return cut
+
+
+@lru_cache(maxsize=1)
+def _color_scale() -> str:
+    """The heat map's colours as a CSS gradient, from 0 to 1."""
+    from matplotlib import colormaps
+    from matplotlib.colors import to_hex
+
+    from utils.finder.drawing import COLORS
+
+    return f"linear-gradient(to right, {', '.join(to_hex(colormaps[COLORS](step / 8)) for step in range(9))})"
+
+
+@lru_cache(maxsize=2048)
+def thumbnail(path: Path) -> str:
+    """A picture of the index, small, as an address that holds it; empty if it cannot be read any more."""
+    try:
+        picture = read_image(path)
+    except ImageError:
+        return ""
+    picture.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
+    return data_address(picture)
+
+
+def data_address(picture: Image.Image) -> str:
+    """A picture as an address that holds it (RFC 2397), as JPEG."""
+    stored = io.BytesIO()
+    picture.save(stored, "jpeg", quality=80)
+    return f"data:image/jpeg;base64,{base64.b64encode(stored.getvalue()).decode()}"
+
+
+def readable(caption: str) -> str:
+    """A caption as people write: RSICD's have a space before the full stop and begin small."""
+    text = caption.strip().replace(" .", ".").replace(" ,", ",")
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,110 @@
+"""What happens in training: losses, one plain curve, and which texts of a batch fit which pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from utils.plots.look import BLUE, GREEN, GREY, ORANGE, new_figure, styled
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@styled
+def line(x: Sequence[float], y: Sequence[float], x_label: str, y_label: str, width: float = 6.5) -> Figure:
+    """One plain curve, with a mark at each point where there are few."""
+    figure, axis = new_figure(width, 2.8)
+    axis.plot(x, y, color=BLUE, marker="o" if len(x) < 20 else None)
+    axis.set_xlabel(x_label)
+    axis.set_ylabel(y_label)
+    return figure
+
+
+@styled
+def loss_curves(
+    steps: Sequence[int],
+    training: Sequence[float],
+    validation_steps: Sequence[int],
+    validation: Sequence[float],
+    chance: float | None = None,
+) -> Figure:
+    """Training loss at each step and validation loss at the end of each epoch.
+
+    Args:
+        steps: Of the training losses.
+        training: Loss in nats.
+        validation_steps: Of the validation losses.
+        validation: Loss in nats.
+        chance: The loss of a model that knows nothing, drawn as a line.
+    """
+    figure, axis = new_figure(8.0, 3.6)
+    axis.plot(steps, training, color=BLUE, linewidth=1.2, label="training, each step")
+    axis.plot(validation_steps, validation, color=ORANGE, marker="o", label="validation, each epoch")
+    if chance is not None:
+        axis.axhline(chance, color=GREY, linestyle=":", label="chance: log(batch size)")
+    axis.set_xlabel("step")
+    axis.set_ylabel("contrastive loss (nats)")
+    axis.set_ylim(bottom=0)
+    axis.legend()
+    return figure
+
+
+@styled
+def compared_losses(
+    histories: dict[str, Sequence[dict[str, float]]], titles: tuple[str, str], width: float = 11.0
+) -> Figure:
+    """Training losses in the left panel and validation losses in the right one, a curve a run, one scale.
+
+    Args:
+        histories: By the name of the run, its rows with ``step``, ``loss`` and, at the end of an epoch,
+            ``validation_loss``, in nats.
+        titles: Of the two panels.
+        width: In inches.
+    """
+    figure, axes = new_figure(width, 3.6, 1, 2, sharey=True)
+    for axis, title, column in zip(axes, titles, ("loss", "validation_loss"), strict=True):
+        looks = zip((GREY, BLUE, ORANGE, GREEN), (":", "--", "-", "-."), strict=True)
+        for (name, history), (color, style) in zip(histories.items(), looks, strict=False):
+            rows = [row for row in history if "validation_loss" in row]
+            # Single batches scatter; the mean over an epoch is what compares with the validation loss.
+            ends = [row["step"] for row in rows]
+            starts = [0, *ends[:-1]]
+            values = [row[column] for row in rows]
+            if column == "loss":
+                values = [
+                    np.mean([row["loss"] for row in history if start < row["step"] <= end])
+                    for start, end in zip(starts, ends, strict=True)
+                ]
+            axis.plot(ends, values, color=color, linestyle=style, linewidth=2, label=name)
+        axis.set_title(title)
+        axis.set_xlabel("step")
+    axes[0].set_ylabel("contrastive loss (nats)")
+    axes[1].legend(loc="upper left", bbox_to_anchor=(1, 1))
+    return figure
+
+
+@styled
+def pair_marks(positives: np.ndarray, width: float = 5.2) -> Figure:
+    """Which texts of a batch fit which pictures: own pairs on the diagonal, chance ones beside it.
+
+    Args:
+        positives: (batch, batch) bool; row a picture, column a text.
+        width: In inches.
+    """
+    figure, axis = new_figure(width, width)
+    own = np.eye(len(positives), dtype=bool)
+    for marks, marker, size, color, label in (
+        (own, "s", 5, GREY, "the picture's own caption"),
+        (positives & ~own, "D", 18, ORANGE, "another picture's caption, true here too"),
+    ):
+        rows, columns = np.nonzero(marks)
+        axis.scatter(columns, rows, s=size, marker=marker, color=color, linewidth=0, label=label)
+    axis.set_aspect("equal")
+    axis.invert_yaxis()
+    axis.set_xlabel("captions of the batch")
+    axis.set_ylabel("pictures of the batch")
+    axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=1, fontsize=9)
+    return figure

@@ -1,0 +1,194 @@
+"""From a data set to batches: a deterministic Grain pipeline.
+
+A batch is a dictionary of NumPy arrays. Images are NHWC float32, normalised per channel. The order of the images, the
+crops, the flips and the captions drawn are functions of one seed and the position in the run: the number of worker
+threads changes the speed and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from utils.images.augmentation import AUGMENTATIONS, train_transform
+from utils.images.decoding import ImageError, ImagePreprocessing, eval_transform, read_image
+
+if TYPE_CHECKING:
+    import grain
+
+    from utils.datasets import CaptionDataset
+
+CAPTION_CHOICES = ("one", "all")
+
+
+def caption_table(dataset: CaptionDataset) -> tuple[list[str], np.ndarray]:
+    """Numbers the distinct captions, so that equal texts, under whatever image, share a number.
+
+    Returns:
+        The distinct captions, and for each image the numbers of its distinct captions, (images, most captions)
+        int32 with -1 behind the last.
+    """
+    numbers: dict[str, int] = {}
+    rows = [
+        [numbers.setdefault(caption, len(numbers)) for caption in dict.fromkeys(item.captions)]
+        for item in dataset
+    ]
+    table = np.full((len(rows), max(map(len, rows), default=0)), -1, np.int32)
+    for row, values in zip(table, rows, strict=True):
+        row[: len(values)] = values
+    return list(numbers), table
+
+
+def train_batches(
+    dataset: CaptionDataset,
+    preprocessing: ImagePreprocessing,
+    tokenize: Callable[[Sequence[str]], np.ndarray],
+    *,
+    batch_size: int,
+    epochs: int,
+    seed: int,
+    augmentation: str = "aerial",
+    captions: str = "one",
+    workers: int = 2,
+) -> grain.DatasetIterator:
+    """Builds the training stream: one caption drawn for each image at each visit, or each caption in turn.
+
+    Every epoch is a new permutation of the records, cut to whole batches. The iterator's ``get_state`` and
+    ``set_state`` make it resumable.
+
+    Args:
+        dataset: Images, each with at least one caption.
+        preprocessing: Size, mean and deviation that the model expects.
+        tokenize: Turns texts into token ids, (texts, length) int32.
+        batch_size: Pairs in a batch.
+        epochs: Passes over the records.
+        seed: Governs the order, the augmentation and the captions drawn.
+        augmentation: One of `AUGMENTATIONS`.
+        captions: ``one``: a record is an image, and one of its captions is drawn at each visit. ``all``: a
+            record is an image with one of its captions, so an image comes once for each caption in an epoch,
+            repeated captions included, as published.
+        workers: Threads that decode and transform.
+
+    Returns:
+        An iterator of ``images`` (batch, size, size, 3) float32, ``tokens`` (batch, length) int32,
+        ``caption_ids`` (batch,) int32, equal for equal captions, ``caption_sets`` (batch, most captions) int32,
+        every caption of the image, padded with -1, and ``index`` (batch,) int64, the position in the data set.
+
+    Raises:
+        ValueError: If an argument cannot work; the sentence says which.
+    """
+    import grain
+
+    _check_train_arguments(dataset, batch_size, epochs, augmentation, captions)
+    texts, caption_sets = caption_table(dataset)
+    position = {text: number for number, text in enumerate(texts)}
+    tokens = tokenize(texts)
+    # Every record knows its own caption: images may have different numbers of them.
+    pairs = [(index, caption) for index, item in enumerate(dataset) for caption in item.captions]
+
+    def load(record: int, generator: np.random.Generator) -> dict[str, Any]:
+        index, caption = pairs[int(record)] if captions == "all" else (record, None)
+        item = dataset[int(index)]
+        caption_id = position[caption if caption is not None else generator.choice(item.captions)]
+        return {
+            "images": train_transform(read_image(item.path), preprocessing, augmentation, generator),
+            "tokens": tokens[caption_id],
+            "caption_ids": np.int32(caption_id),
+            "caption_sets": caption_sets[index],
+            "index": np.int64(index),
+        }
+
+    count = _records(dataset, captions)
+    whole_batches = count // batch_size * batch_size
+    records = grain.MapDataset.range(count).seed(seed).shuffle()[:whole_batches]
+    stream = records.repeat(epochs).random_map(load).to_iter_dataset(_read_options(workers, batch_size))
+    return iter(stream.batch(batch_size, drop_remainder=True))
+
+
+def steps_per_epoch(dataset: CaptionDataset, batch_size: int, captions: str = "one") -> int:
+    """Whole batches in one pass over the records of `train_batches`."""
+    return _records(dataset, captions) // batch_size
+
+
+def _records(dataset: CaptionDataset, captions: str) -> int:
+    return sum(len(item.captions) for item in dataset) if captions == "all" else len(dataset)
+
+
+def eval_batches(
+    dataset: CaptionDataset,
+    preprocessing: ImagePreprocessing,
+    *,
+    batch_size: int = 64,
+    workers: int = 2,
+    unreadable: dict[int, str] | None = None,
+) -> Iterator[dict[str, np.ndarray]]:
+    """Yields every image once, in order, the last batch padded with repeats of its last image.
+
+    Args:
+        dataset: The images.
+        preprocessing: Size, mean and deviation that the model expects.
+        batch_size: Images in a batch.
+        workers: Threads that decode and transform.
+        unreadable: Receives the position and the reason of each image that cannot be decoded, before its batch
+            comes. Without it, such an image raises an `ImageError`.
+
+    Yields:
+        ``images`` (batch, size, size, 3) float32, ``index`` (batch,) int64, ``mask`` (batch,) bool, False for
+        padding and for what is unreadable.
+    """
+    import grain
+
+    blank = np.zeros((preprocessing.image_size, preprocessing.image_size, 3), np.float32)
+
+    def load(index: int) -> dict[str, Any]:
+        try:
+            return {
+                "images": eval_transform(read_image(dataset[int(index)].path), preprocessing),
+                "index": index,
+                "mask": True,
+            }
+        except ImageError as error:
+            if unreadable is None:
+                raise
+            unreadable[int(index)] = str(error)
+            return {"images": blank, "index": index, "mask": False}
+
+    records = grain.MapDataset.range(len(dataset)).map(load)
+    for batch in records.to_iter_dataset(_read_options(workers, batch_size)).batch(batch_size):
+        count = len(batch["index"])
+        padding = batch_size - count
+        mask = np.pad(batch["mask"], (0, padding))
+        yield {
+            name: np.pad(a, [(0, padding)] + [(0, 0)] * (a.ndim - 1), "edge") for name, a in batch.items()
+        } | {"mask": mask}
+
+
+def _read_options(workers: int, batch_size: int) -> grain.ReadOptions:
+    """Two batches ahead are enough to hide decoding, and keep memory bounded."""
+    import grain
+
+    return grain.ReadOptions(num_threads=workers, prefetch_buffer_size=2 * batch_size)
+
+
+def _check_train_arguments(
+    dataset: CaptionDataset, batch_size: int, epochs: int, augmentation: str, captions: str
+) -> None:
+    if augmentation not in AUGMENTATIONS:
+        raise ValueError(f"The augmentation {augmentation!r} is none of {', '.join(AUGMENTATIONS)}.")
+    if captions not in CAPTION_CHOICES:
+        raise ValueError(f"The choice of captions {captions!r} is none of {', '.join(CAPTION_CHOICES)}.")
+    bare = [item.name for item in dataset if not item.captions]
+    if bare:
+        raise ValueError(
+            f"{len(bare)} images have no caption to train on, the first is {bare[0]}; leave them out."
+        )
+    records, kind = _records(dataset, captions), "pairs" if captions == "all" else "images"
+    if not 1 <= batch_size <= records:
+        raise ValueError(
+            f"A batch of {batch_size} {kind} cannot be drawn from {records}; "
+            f"choose a batch size between 1 and the number of {kind}."
+        )
+    if epochs < 1:
+        raise ValueError(f"Training needs at least one epoch, not {epochs}.")

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import resource
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from utils.clip import CLIP
 from utils.datasets import CaptionDataset, CaptionedImage
 from utils.images import ImageError, read_image
 from utils.search import ImageIndex, SearchError, collection, storage
+from utils.search.engines import make_engine
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -300,3 +302,24 @@ def test_replacing_an_index_never_leaves_none(kept, model, monkeypatch, step):
     assert len(ImageIndex.load(kept / "index", model)) == 10
     left = sorted(re.sub(r"\d+", "N", path.name) for path in (kept / "index").iterdir())
     assert left == ["generation-N", "index.json"]
+
+
+@pytest.mark.parametrize("engine", ["exact", "nmslib", "hnswlib"])
+def test_a_full_disk_is_told_and_leaves_the_index_that_was_there(kept, model, engine):
+    if engine == "hnswlib":
+        pytest.importorskip("hnswlib")
+    embeddings = np.random.default_rng(0).normal(size=(500, 100)).astype(np.float32)
+    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+    item = ImageIndex.load(kept / "index", model).dataset[0]
+    large = ImageIndex(model, CaptionDataset([item] * 500), embeddings, make_engine(engine, embeddings), 1.0)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    room = (
+        2_000 if engine == "exact" else embeddings.nbytes + 200
+    )  # the vectors still fit, the graph does not
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"could not be written into .*index, (no room|the disk is full)"):
+            large.save(kept / "index")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert len(ImageIndex.load(kept / "index", model)) == 24

@@ -6,6 +6,7 @@ is approximate: `widen` raises its width of search until it finds what exact sea
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,7 +48,11 @@ class Engine(Protocol):
         """Numbers of the k closest vectors of each query (queries, dim): (queries, k) int64, -1 for none."""
 
     def save(self, path: Path) -> None:
-        """Writes what took time to build; an engine that has nothing such writes nothing."""
+        """Writes what took time to build; an engine that has nothing such writes nothing.
+
+        Raises:
+            OSError: If the disk takes no more.
+        """
 
 
 class ExactEngine:
@@ -148,7 +153,10 @@ class NmslibEngine:
 
     def save(self, path: Path) -> None:
         """Writes the graph; the vectors are kept beside it by whoever keeps it."""
-        self._graph.saveIndex(str(path), save_data=False)
+        try:
+            self._graph.saveIndex(str(path), save_data=False)
+        except RuntimeError as error:  # "iostream error", whatever stops the writing
+            raise OSError(errno.ENOSPC, str(error), str(path)) from None
 
 
 class HnswlibEngine:
@@ -206,6 +214,8 @@ class HnswlibEngine:
     def save(self, path: Path) -> None:
         """Writes the graph, and with it the vectors once more."""
         self._graph.save_index(str(path))
+        if path.stat().st_size != self._graph.index_file_size():  # it does not notice a full disk
+            raise OSError(errno.ENOSPC, "hnswlib could not write the whole graph", str(path))
 
 
 def choose_engine(name: str, count: int) -> str:

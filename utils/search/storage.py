@@ -11,6 +11,7 @@ the earlier generation goes. Whenever the process dies, the folder holds the one
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -68,7 +69,7 @@ def write_index(
         partial = folder / ".partial"
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
-        np.save(partial / "embeddings.npy", embeddings, allow_pickle=False)
+        _write_array(partial / "embeddings.npy", embeddings)
         _write_items(partial / "images.jsonl", items, folder)
         engine.save(partial / "graph")
         note = {"kind": KIND, "version": VERSION, "engine": engine.name, "width": engine.width, **facts}
@@ -181,6 +182,15 @@ def _mark(path: Path) -> dict[str, Any]:
 def _number(path: Path) -> int:
     digits = path.name.removeprefix(_GENERATION)
     return int(digits) if digits.isdecimal() else 0
+
+
+def _write_array(path: Path, array: np.ndarray) -> None:
+    try:
+        np.save(path, array, allow_pickle=False)
+    except OSError as error:
+        if error.errno is None:  # NumPy counts what it could not write, and does not say why
+            raise OSError(errno.ENOSPC, str(error), str(path)) from None
+        raise
 
 
 def _write_items(path: Path, items: Iterable[CaptionedImage], folder: Path) -> None:

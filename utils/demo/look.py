@@ -66,6 +66,9 @@ def theme() -> Base:
         font=["sans-serif"],
         font_mono=["monospace"],
     ).set(
+        color_accent="#0072B2",
+        slider_color="#0072B2",
+        checkbox_background_color_selected="#0072B2",
         button_primary_background_fill="#0072B2",
         button_primary_background_fill_hover="#00639b",
         button_primary_text_color="white",

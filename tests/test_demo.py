@@ -373,12 +373,17 @@ def test_a_port_that_is_taken_is_named(index, page):
 
 def test_parts_must_fit_each_other(index, presence, folder, tmp_path):
     index.save(tmp_path / "index")
-    loaded, judge = load_parts(str(tmp_path / "index"), str(folder), "")
+    loaded, judge = load_parts(tmp_path / "run", str(tmp_path / "index"), str(folder), "")
     assert len(loaded) == len(index) and judge is None
     presence.save(tmp_path / "presence.json")
-    assert load_parts(str(tmp_path / "index"), str(folder), str(tmp_path / "presence.json"))[1] == presence
+    assert (
+        load_parts(tmp_path / "run", str(tmp_path / "index"), str(folder), str(tmp_path / "presence.json"))[1]
+        == presence
+    )
     with pytest.raises(CourseError, match="no presence model"):
-        load_parts(str(tmp_path / "index"), str(folder), str(tmp_path / "index" / "index.json"))
+        load_parts(
+            tmp_path / "run", str(tmp_path / "index"), str(folder), str(tmp_path / "index" / "index.json")
+        )
     tiny_model(tmp_path / "other", text={"hidden_size": 16})
     with pytest.raises(CourseError, match="another model"):
-        load_parts(str(tmp_path / "index"), str(tmp_path / "other"), "")
+        load_parts(tmp_path / "run", str(tmp_path / "index"), str(tmp_path / "other"), "")

@@ -281,12 +281,12 @@ def test_training_learns(model, dataset):
 def test_defect_7_one_seed_one_run_whatever_the_workers_and_the_prefetch(model, dataset, monkeypatch):
     import grain
 
-    from utils import images
+    from utils.images import batches
 
     losses = []
     for seed, workers, ahead in ((1, 1, 1), (1, 3, 7), (2, 1, 1)):
         options = grain.ReadOptions(num_threads=workers, prefetch_buffer_size=ahead)
-        monkeypatch.setattr(images, "_read_options", lambda *_, options=options: options)
+        monkeypatch.setattr(batches, "_read_options", lambda *_, options=options: options)
         run = Run(model, dataset, dataset, replace(SETTINGS, seed=seed, workers=workers))
         while not run.finished:
             run.advance()
@@ -305,6 +305,10 @@ def test_load_or_train_prefers_what_is_there_and_leaves_the_starting_point(tmp_p
     load_or_train(tmp_path / "finetuned", model, dataset, dataset, SETTINGS)
     assert "short" in capsys.readouterr().out
     assert all(np.array_equal(x, y) for x, y in zip(before, parameters(model), strict=True))
+    load_or_train(
+        tmp_path / "finetuned", model, dataset, dataset, replace(SETTINGS, seed=2)
+    )  # in a folder of its own
+    assert len(list(tmp_path.glob("finetuned-short-*"))) == 2
     made = train(model, dataset, dataset, SETTINGS, tmp_path / "finetuned")
     assert not same(made.model, model)
     assert same(made.model, load_or_train(tmp_path / "finetuned", model, dataset, dataset, SETTINGS))

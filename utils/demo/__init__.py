@@ -1,6 +1,7 @@
 """The course's three demos as a page in the browser: text to image, image to image, find feature.
 
     python -m utils.demo                                # what `make course` left in runs/miniature
+    python -m utils.demo --run runs/rsicd_cpu           # what another profile left
     python -m utils.demo --index FOLDER --model FOLDER --presence FILE --port 7861
 
 In a notebook, or with an index of your own:

@@ -20,33 +20,27 @@ if TYPE_CHECKING:
     from utils.finder import PresenceModel
     from utils.search import ImageIndex
 
-RUN = Path("runs") / "miniature"
-
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m utils.demo", description=__doc__.splitlines()[0])
-    parser.add_argument("--index", default="", help="a folder from ImageIndex.save (runs/miniature/index)")
-    parser.add_argument(
-        "--model", default="", help="the CLIP folder that made it (runs/miniature/finetuned/model)"
-    )
-    parser.add_argument(
-        "--presence", default="", help="a file from PresenceModel.save (runs/miniature/presence.json)"
-    )
-    parser.add_argument(
-        "--sample", default="", help="a picture that Find feature begins with (runs/miniature/scene.jpg)"
-    )
+    parser.add_argument("--run", default="runs/miniature", help="what a run of the course has left")
+    parser.add_argument("--index", default="", help="a folder from ImageIndex.save (index/ of the run)")
+    parser.add_argument("--model", default="", help="the CLIP that made it (finetuned/model/ of the run)")
+    parser.add_argument("--presence", default="", help="from PresenceModel.save (presence.json of the run)")
+    parser.add_argument("--sample", default="", help="what Find feature begins with (scene.jpg of the run)")
     parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 lets other machines in")
     parser.add_argument("--port", type=int, default=7860)
     return parser.parse_args(argv)
 
 
-def load_parts(index: str, model: str, presence: str) -> tuple[ImageIndex, PresenceModel | None]:
+def load_parts(run: Path, index: str, model: str, presence: str) -> tuple[ImageIndex, PresenceModel | None]:
     """What the page stands on: the index with its model, and a presence model where there is one.
 
     Args:
-        index: The index folder; empty for the one that the course leaves.
+        run: The folder of a run of the course.
+        index: The index folder; empty for the one that the run has left.
         model: The CLIP folder or Hub name; empty likewise.
-        presence: The presence model's file; empty takes the course's if it is there and was made for this model.
+        presence: The presence model's file; empty takes the run's if it is there and was made for this model.
 
     Raises:
         CourseError: One sentence that says what is missing or does not fit, and what to do.
@@ -55,7 +49,6 @@ def load_parts(index: str, model: str, presence: str) -> tuple[ImageIndex, Prese
     from utils.finder import PresenceModel
     from utils.search import ImageIndex
 
-    run = find_root() / RUN
     index_folder = Path(index) if index else run / "index"
     model_folder = model or run / "finetuned" / "model"
     for option, path in (("--index", index_folder), ("--model", run if model else model_folder)):
@@ -76,9 +69,9 @@ def load_parts(index: str, model: str, presence: str) -> tuple[ImageIndex, Prese
     return pictures, judge
 
 
-def find_sample(sample: str) -> str | Path | None:
-    """The picture named, else the one that the course leaves, else none."""
-    left = find_root() / RUN / "scene.jpg"
+def find_sample(run: Path, sample: str) -> str | Path | None:
+    """The picture named, else the one that the run has left, else none."""
+    left = run / "scene.jpg"
     return sample or (left if left.is_file() else None)
 
 
@@ -88,8 +81,9 @@ def main(argv: list[str] | None = None) -> int:
     start = time.perf_counter()
     try:
         with temporary_cache():
-            index, presence = load_parts(arguments.index, arguments.model, arguments.presence)
-            blocks = demo_blocks(index, presence, find_sample(arguments.sample))
+            run = find_root() / arguments.run
+            index, presence = load_parts(run, arguments.index, arguments.model, arguments.presence)
+            blocks = demo_blocks(index, presence, find_sample(run, arguments.sample))
             address = serve(blocks, arguments.host, arguments.port)
             if presence is None:
                 print("No presence model for this model: tiles are ranked, and nothing is said on presence.")

@@ -6,6 +6,7 @@ survive; `history` and `card` are what comes out.
 """
 
 from utils.training.card import push_to_hub
+from utils.training.identity import run_folder
 from utils.training.interruption import TrainingStopped
 from utils.training.loss import MAX_LOGIT_SCALE, contrastive_loss, positive_pairs
 from utils.training.optimizer import decay_mask, learning_rate_schedule, make_optimizer
@@ -31,6 +32,7 @@ __all__ = [
     "merge_low_rank",
     "positive_pairs",
     "push_to_hub",
+    "run_folder",
     "train",
     "validate",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,13 +38,7 @@ def claim_folder(
         ValueError: If the folder holds a run with other settings, data or starting point; it says which.
     """
     path = output_dir / "run.json"
-    ours = {
-        "format": FORMAT,
-        "settings": settings.deciding,
-        "data": _describe_data(train_set),
-        "validation_data": _describe_data(validation_set),
-        "start": _describe_model(start),
-    }
+    ours = _describe_run(settings, train_set, validation_set, start)
     if any((output_dir / "checkpoints").glob("[0-9]*")):
         theirs = _read_note(path)
         differences = _differences(theirs, ours)
@@ -54,6 +49,40 @@ def claim_folder(
             )
     output_dir.mkdir(parents=True, exist_ok=True)
     write_whole(path, json.dumps(ours, indent=2) + "\n")
+
+
+def run_folder(
+    parent: str | os.PathLike,
+    name: str,
+    start: CLIP,
+    train_set: CaptionDataset,
+    validation_set: CaptionDataset,
+    settings: TrainingSettings,
+) -> Path:
+    """A folder for a run by the way, which an equal run finds again and no other one can meet.
+
+    Args:
+        parent: Where it stands.
+        name: What it begins with; a mark of the run follows.
+        start: As for `train`.
+        train_set: As for `train`.
+        validation_set: As for `train`.
+        settings: As for `train`.
+    """
+    note = json.dumps(_describe_run(settings, train_set, validation_set, start), sort_keys=True)
+    return Path(parent) / f"{name}-{hashlib.sha256(note.encode()).hexdigest()[:6]}"
+
+
+def _describe_run(
+    settings: TrainingSettings, train_set: CaptionDataset, validation_set: CaptionDataset, start: CLIP
+) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "settings": settings.deciding,
+        "data": _describe_data(train_set),
+        "validation_data": _describe_data(validation_set),
+        "start": _describe_model(start),
+    }
 
 
 def _read_note(path: Path) -> dict[str, Any]:

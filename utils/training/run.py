@@ -22,7 +22,7 @@ from utils.images import steps_per_epoch, train_batches
 from utils.training.card import write_card
 from utils.training.checkpoints import open_checkpoints, restore_checkpoint, save_checkpoint, tidy
 from utils.training.history import Row, check_reporters, open_reporters
-from utils.training.identity import claim_folder
+from utils.training.identity import claim_folder, run_folder
 from utils.training.interruption import TrainingStopped, stop_on_interrupt
 from utils.training.optimizer import learning_rate_schedule, make_optimizer
 from utils.training.parts import merge_low_rank, prepare, trained_filter
@@ -295,6 +295,8 @@ def load_or_train(
     output_dir = Path(output_dir)
     if (output_dir / "model" / "config.json").is_file():
         return CLIP.from_pretrained(output_dir / "model")
-    short_dir = output_dir.with_name(f"{output_dir.name}-short")
+    short_dir = run_folder(
+        output_dir.parent, f"{output_dir.name}-short", start, train_set, validation_set, settings
+    )
     print(f"No fine-tuned model in {output_dir}: training a short one in {short_dir}.")
     return train(start, train_set, validation_set, settings, short_dir).model

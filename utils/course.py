@@ -28,8 +28,8 @@ STAMP = "course_stamp"
 QUIET_KERNEL = ["--IPKernelApp.log_level=CRITICAL"]
 
 EXPECTED_TIME = {
-    "miniature": "about 5 minutes on two cores, without a network.",
-    "rsicd_cpu": "10 to 20 minutes on two cores.",
+    "miniature": "5 to 6 minutes on two cores, without a network.",
+    "rsicd_cpu": "15 to 20 minutes on two cores.",
     "rsicd": "for one GPU.",
     "colab_tpu": "for a TPU.",
 }

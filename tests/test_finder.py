@@ -13,7 +13,6 @@ from utils.clip import CLIP, embed_texts
 from utils.datasets import CaptionDataset, load_dataset
 from utils.finder import (
     PresenceModel,
-    area_under_curve,
     calibrate_presence,
     default_tile_sizes,
     draw_mosaics,
@@ -352,17 +351,6 @@ def test_geojson_lies_where_rasterio_says(model, tmp_path, northward):
 
 
 # --- presence ------------------------------------------------------------------------------------------------
-
-
-def test_area_under_the_curve_is_scikit_learns():
-    from sklearn.metrics import roc_auc_score
-
-    generator = np.random.default_rng(0)
-    for _ in range(5):
-        labels, scores = generator.random(80) < 0.3, generator.integers(0, 9, 80)
-        assert area_under_curve(labels, scores) == pytest.approx(roc_auc_score(labels, scores), abs=1e-12)
-    with pytest.raises(ValueError, match="both kinds"):
-        area_under_curve(np.ones(3, bool), np.arange(3))
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,6 @@ show what was found.
 
 from utils.finder.calibration import (
     PresenceReport,
-    area_under_curve,
     calibrate_presence,
     evaluate_presence,
     feature_name,
@@ -31,7 +30,6 @@ __all__ = [
     "PresenceReport",
     "SceneEmbeddings",
     "Tile",
-    "area_under_curve",
     "calibrate_presence",
     "default_tile_sizes",
     "draw_mosaics",

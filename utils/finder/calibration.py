@@ -50,7 +50,9 @@ class PresenceReport:
     @property
     def auc(self) -> float:
         """Area under the receiver operating characteristic."""
-        return area_under_curve(self.labels, self.probabilities)
+        from sklearn.metrics import roc_auc_score
+
+        return float(roc_auc_score(self.labels, self.probabilities))
 
     @property
     def accuracy(self) -> float:
@@ -167,26 +169,6 @@ def evaluate_presence(
 def feature_name(category: str) -> str:
     """How people would write a category: 'storage tanks' for RSICD's 'storagetanks'."""
     return SPLIT_NAMES.get(category, category)
-
-
-def area_under_curve(labels: np.ndarray, scores: np.ndarray) -> float:
-    """The probability that a positive scores above a negative, ties counted half (Mann and Whitney 1947).
-
-    Args:
-        labels: (questions,) bool.
-        scores: (questions,) float.
-
-    Raises:
-        ValueError: If all labels are the same.
-    """
-    from scipy.stats import rankdata
-
-    labels = np.asarray(labels, bool)
-    positives, negatives = int(labels.sum()), int((~labels).sum())
-    if not positives or not negatives:
-        raise ValueError("The area under the curve needs questions of both kinds, present and absent.")
-    above = rankdata(scores)[labels].sum() - positives * (positives + 1) / 2
-    return float(above / (positives * negatives))
 
 
 def _ask(model: CLIP, presence: PresenceModel, dataset: CaptionDataset, seed: int) -> _Questions:

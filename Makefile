@@ -37,6 +37,8 @@ sweep: $(READY) ## Run the ten published runs again over SEEDS and set their sco
 
 test: $(READY) ## Run the tests and check the committed outputs of the notebooks: under 10 minutes
 	@echo "Running the tests, and every notebook against its committed outputs: under 10 minutes on two cores."
+	@# Drawn once by all cores, and not by each of the two workers.
+	@$(RUN) -m utils.miniature
 	$(RUN) -m pytest $(LONGEST) tests $(filter-out $(LONGEST),$(wildcard nbs/*.ipynb)) nbs/solutions -n 2 --dist loadscope --no-loadscope-reorder --nbval-lax --nbval-current-env \
 	  $(if $(REPORTS),--junitxml "$(REPORTS)/tests.xml")
 

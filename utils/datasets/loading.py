@@ -20,7 +20,9 @@ from utils.datasets.formats import (
 )
 from utils.datasets.hub import fetch_rsicd
 
-DATA_FOLDER = Path(__file__).resolve().parents[2] / "data"
+ROOT = Path(__file__).resolve().parents[2]
+DATA_FOLDER = ROOT / "data"  # what people put there
+FETCHED_FOLDER = ROOT / "runs" / "data"  # what comes by itself: the checkout may be read-only but for runs/
 
 # UC Merced's 21 classes. Picture k of UCM-captions (1 to 2,100) belongs to class (k - 1) // 100 of them.
 # fmt: off
@@ -47,7 +49,7 @@ def load_dataset(
         name: One of
             "rsicd", "ucm", "sydney": the published JSON with its image folder. RSICD is fetched from the
             Hugging Face Hub if `data_dir` is not given and no copy is in the data folder;
-            "miniature": the rendered stand-in, made on first use;
+            "miniature": the rendered stand-in, made on first use in `runs/data`;
             a .json in Karpathy's form, a .jsonl with `filename` and `captions`, or a .csv with `filename` and
             `caption` (several rows of a file are several captions), each with `split` and `category` if known
             (so also what `utils.translation` writes);
@@ -157,23 +159,23 @@ def _find_published(published: _Published, data_dir: Path | None) -> Path:
     top = DATA_FOLDER if data_dir is None else data_dir
     is_default = top.resolve() == DATA_FOLDER
     if published.name == "miniature" and is_default:
-        return _build_miniature(top / published.folder)
-    candidates = [top, top / published.folder, top / f"{published.folder}_hub"]
-    for folder in candidates:
+        return _build_miniature()
+    folders = [top, top / published.folder] + [FETCHED_FOLDER / published.folder] * is_default
+    for folder in folders:
         if (folder / published.annotations).is_file():
             return folder
     if published.name == "miniature":
         return _build_miniature(top / published.folder)
     if published.name == "rsicd" and is_default:
-        return fetch_rsicd(top / f"{published.folder}_hub")
+        return fetch_rsicd(FETCHED_FOLDER / published.folder)
     raise DatasetError(
         f"{published.name} is not in {top} nor in {top / published.folder}: put {published.annotations} and the "
         f"folder {published.images} into {top / published.folder}, or say with data_dir where they lie"
     )
 
 
-def _build_miniature(folder: Path) -> Path:
-    """Make the miniature, or leave it as it is if it is whole and of today's making."""
+def _build_miniature(folder: Path | None = None) -> Path:
+    """Make the miniature, by default in runs/, or leave it as it is if it is whole and of today's making."""
     from utils.miniature import build_miniature
 
     return build_miniature(folder)

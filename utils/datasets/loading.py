@@ -154,16 +154,32 @@ def _load_published(published: _Published, data_dir: Path | None, class_lists: b
     return _with_images(annotations, [folder / published.images], published.name, SPLITS)
 
 
+def find_dataset(name: str, data_dir: str | Path | None = None) -> Path | None:
+    """Say where a published data set, or the miniature, lies; nothing is made or fetched.
+
+    Args:
+        name: "rsicd", "ucm", "sydney" or "miniature".
+        data_dir: As for `load_dataset`.
+
+    Returns:
+        The folder with its captions file, or None if it is not there.
+    """
+    published = _PUBLISHED[name]
+    top = DATA_FOLDER if data_dir is None else Path(data_dir)
+    folders = [top, top / published.folder]
+    if top.resolve() == DATA_FOLDER:
+        folders.append(FETCHED_FOLDER / published.folder)
+    return next((folder for folder in folders if (folder / published.annotations).is_file()), None)
+
+
 def _find_published(published: _Published, data_dir: Path | None) -> Path:
     """Return the folder of a published data set; make the miniature or fetch RSICD if it is to be had."""
     top = DATA_FOLDER if data_dir is None else data_dir
     is_default = top.resolve() == DATA_FOLDER
     if published.name == "miniature" and is_default:
-        return _build_miniature()
-    folders = [top, top / published.folder] + [FETCHED_FOLDER / published.folder] * is_default
-    for folder in folders:
-        if (folder / published.annotations).is_file():
-            return folder
+        return _build_miniature()  # which looks whether the one that is there is of today's making
+    if folder := find_dataset(published.name, data_dir):
+        return folder
     if published.name == "miniature":
         return _build_miniature(top / published.folder)
     if published.name == "rsicd" and is_default:

@@ -124,8 +124,10 @@ def curves_with_spread(
         mean, spread = np.asarray(mean), np.asarray(spread)
         axis.fill_between(x, mean - spread, mean + spread, color=color, alpha=0.18, linewidth=0)
         axis.plot(x, mean, color=color, marker=marker, label=name)
-    for (name, height), color in zip((levels or {}).items(), colors, strict=False):
-        axis.axhline(height, color=color, linestyle=":", label=name)
+    for (name, height), color, style in zip(
+        (levels or {}).items(), colors, (":", "--", "-.", (0, (6, 3))), strict=False
+    ):
+        axis.axhline(height, color=color, linestyle=style, label=name)
     axis.set_xscale("log", base=2)
     axis.set_xticks(x, [f"{value:g}" for value in x])
     axis.set_xlabel(x_label)
@@ -144,9 +146,9 @@ def reliability(curves: dict[str, tuple[Sequence[float], Sequence[float]]], widt
     """
     figure, axis = new_figure(width, width * 0.85)
     axis.plot([0, 1], [0, 1], color=GREY, linestyle=":", label="honest")
-    looks = zip((BLUE, ORANGE, GREEN), ("o", "D", "s"), strict=True)
-    for (name, (said, true)), (color, marker) in zip(curves.items(), looks, strict=False):
-        axis.plot(said, true, color=color, marker=marker, label=name)
+    looks = zip((BLUE, ORANGE, GREEN), ("o", "D", "s"), ("-", "--", "-."), strict=True)
+    for (name, (said, true)), (color, marker, style) in zip(curves.items(), looks, strict=False):
+        axis.plot(said, true, color=color, marker=marker, linestyle=style, label=name)
     axis.set_xlabel("probability that was given")
     axis.set_ylabel("share of features that were there")
     axis.legend(loc="upper left")

@@ -124,8 +124,8 @@ def curves_with_spread(
         mean, spread = np.asarray(mean), np.asarray(spread)
         axis.fill_between(x, mean - spread, mean + spread, color=color, alpha=0.18, linewidth=0)
         axis.plot(x, mean, color=color, marker=marker, label=name)
-    for (name, height), color in zip((levels or {}).items(), colors, strict=False):
-        axis.axhline(height, color=color, linestyle=":", label=name)
+    for (name, height), color, style in zip((levels or {}).items(), colors, (":", "-.", "--"), strict=False):
+        axis.axhline(height, color=color, linestyle=style, label=name)
     axis.set_xscale("log", base=2)
     axis.set_xticks(x, [f"{value:g}" for value in x])
     axis.set_xlabel(x_label)

@@ -124,9 +124,7 @@ def curves_with_spread(
         mean, spread = np.asarray(mean), np.asarray(spread)
         axis.fill_between(x, mean - spread, mean + spread, color=color, alpha=0.18, linewidth=0)
         axis.plot(x, mean, color=color, marker=marker, label=name)
-    for (name, height), color, style in zip(
-        (levels or {}).items(), colors, (":", "--", "-.", (0, (6, 3))), strict=False
-    ):
+    for (name, height), color, style in zip((levels or {}).items(), colors, (":", "-.", "--"), strict=False):
         axis.axhline(height, color=color, linestyle=style, label=name)
     axis.set_xscale("log", base=2)
     axis.set_xticks(x, [f"{value:g}" for value in x])

@@ -4,16 +4,16 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from utils.miniature.english import (
+from utils.miniature.english import NOUNS as MINIATURE_NOUNS
+from utils.miniature.facts import CATEGORIES, Thing
+from utils.miniature.grammar import fill_pattern, slots_of
+from utils.miniature.patterns import (
     ASIDE_PATTERNS,
     CATEGORY_PATTERNS,
     COLOR_PATTERNS,
     LAYOUT_PATTERNS,
     PLAIN_PATTERNS,
 )
-from utils.miniature.english import NOUNS as MINIATURE_NOUNS
-from utils.miniature.facts import CATEGORIES, Thing
-from utils.miniature.grammar import fill_pattern, slots_of
 from utils.phrasebook import english
 from utils.phrasebook.parsing import Chunk, NounPhrase, parse
 from utils.phrasebook.transfer import LANGUAGES, Voice, say, say_in_english, voice_of

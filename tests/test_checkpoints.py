@@ -19,14 +19,7 @@ from utils.clip import CLIP, checkpoints, tokenize
 from utils.clip.open_clip_export import export_open_clip
 from utils.images import ImagePreprocessing, eval_transform
 
-
-@pytest.fixture(autouse=True, scope="module")
-def one_torch_thread():
-    """torch's threads wait in loops, which on a busy machine takes the processor from JAX's."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
 
 @pytest.fixture

@@ -461,6 +461,10 @@ BROKEN = {
         r"a\.jpg is listed twice, with split 'train' and 'test'",
     ),
     "header.csv": ("file,caption\na.jpg,x\n", r"line 1: the header lacks filename; it has file, caption"),
+    "twice.csv": (
+        "filename,caption,Caption\na.jpg,x,y\n",
+        r"line 1: the header names caption twice; give .*row",
+    ),
     "row.csv": ("filename,caption\na.jpg,trees\na.jpg,trees, a lake\n", r"line 3: .*more or fewer columns"),
     "quote.csv": ('filename,caption\na.jpg,"x" y\n', r"line 2: this is not valid CSV"),
     "up.csv": ("filename,caption\n../a.jpg,x\n", r"line 2: '\.\./a\.jpg' leads out of the image folder"),

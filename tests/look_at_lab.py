@@ -32,10 +32,9 @@ from test_demo_browser import ARGUMENTS, BROWSERS
 from utils.course import course_notebooks
 
 ROOT = Path(__file__).resolve().parents[1]
+QUIET = ("--LabApp.app_settings_dir=.jupyter", "--KernelManager.transport_encryption=auto")
 # What `make lab` calls, on an address of its own, and with the frontend's objects in the page's reach.
-LAB = (
-    "-m jupyter lab nbs --LabApp.app_settings_dir=.jupyter --KernelManager.transport_encryption=auto".split()
-)
+LAB = ("-m", "jupyter", "lab", "nbs", *QUIET)
 UNSEEN = ("--no-browser", "--allow-root", "--expose-app-in-browser", "--ServerApp.port_retries=0")
 TOKEN = "look"
 # Every cell is drawn, also the ones out of sight, so that all of them can be measured.
@@ -45,7 +44,7 @@ START = 60.0  # seconds for JupyterLab to answer on a busy machine
 PATIENCE = 900.0  # seconds for one notebook
 
 # Noise that nobody should see in an output, and what stands there when a widget could not be drawn.
-NOISE = re.compile(r"\w*Warning\b|\bWARNING\b|deprecat|IProgress|Traceback|^E\d{4} |^W\d{4} ", re.IGNORECASE)
+NOISE = re.compile(r"\w+Warning\b|\bWARNING\b|deprecated|IProgress|Traceback|^[EW]\d{4} ", re.MULTILINE)
 UNDRAWN = re.compile(r"^(HBox|VBox|FloatProgress|Output)\(|Error displaying widget|Loading widget")
 
 MEASURE = """() => {

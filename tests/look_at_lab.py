@@ -56,12 +56,12 @@ MEASURE = """() => {
   return {
     notebook: panel.content.model.sharedModel.toJSON(),
     wide: outputs.filter(e => wide(e) || [...e.querySelectorAll('*')].some(
-      c => wide(c) && getComputedStyle(c).overflowX !== 'visible')).map(of),
+      c => wide(c) && getComputedStyle(c).overflowX !== 'visible' && !c.closest('mjx-container'))).map(of),
     cut: [...panel.node.querySelectorAll('.jp-mod-outputsScrolled, .jp-TrimmedOutputs')].map(of),
     silent: [...panel.node.querySelectorAll('.jp-MarkdownOutput img')].filter(i => !i.alt).map(of),
     raw: [...panel.node.querySelectorAll('.jp-RenderedMarkdown')].filter(
       m => /\\$[^$\\n]+\\$/.test(m.innerText) || m.querySelector('mjx-merror')).map(of),
-    bars: panel.node.querySelectorAll('.widget-hprogress, .jupyter-widget-hprogress').length,
+    bars: panel.node.querySelectorAll('.jp-OutputArea progress, .widget-hprogress').length,
     texts: outputs.map(e => [of(e), e.innerText]),
     popups: [...document.querySelectorAll('.jp-Dialog, .Toastify__toast')].map(e => e.innerText),
   };

@@ -15,6 +15,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -40,8 +41,9 @@ TOKEN = "look"
 # Every cell is drawn, also the ones out of sight, so that all of them can be measured.
 DRAW_ALL = {"@jupyterlab/notebook-extension/tracker.jupyterlab-settings": {"windowingMode": "none"}}
 WINDOW = {"width": 1366, "height": 1100}  # as wide as a small laptop
-START = 60.0  # seconds for JupyterLab to answer on a busy machine
-PATIENCE = 900.0  # seconds for one notebook
+LONGEST_LINE = 115  # characters that fit there, beside the list of files
+START = 90.0  # seconds for JupyterLab to answer on a busy machine
+PATIENCE = 1800.0  # seconds for one notebook
 
 # Noise that nobody should see in an output, and what stands there when a widget could not be drawn.
 NOISE = re.compile(r"\w+Warning\b|\bWARNING\b|deprecated|IProgress|Traceback|^[EW]\d{4} ", re.MULTILINE)
@@ -95,10 +97,7 @@ class Sight:
 
 
 def copy_notebooks(folder: Path) -> None:
-    """A fresh copy of nbs/ in a folder below the checkout.
-
-    Without the profiles: the first cell walks upward to the folder that has nbs/profiles, which is the checkout.
-    """
+    """A fresh copy of nbs/ without the profiles, so that the first cell walks on upward to the checkout."""
     shutil.rmtree(folder, ignore_errors=True)
     ignored = shutil.ignore_patterns("profiles", ".ipynb_checkpoints")
     shutil.copytree(ROOT / "nbs", folder / "nbs", ignore=ignored)
@@ -121,6 +120,7 @@ def served_lab(folder: Path) -> Iterator[tuple[str, psutil.Process]]:
     """JupyterLab on the copy in a folder, with nobody's settings; gives its address and its process."""
     port = free_port()
     environment = os.environ | {
+        "PYTHONPATH": str(ROOT),  # the kernels use this checkout, wherever the copy lies
         "JUPYTER_CONFIG_DIR": str(folder / "config"),
         "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
         "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
@@ -187,11 +187,11 @@ def look_at(browser: Any, address: str, server: psutil.Process, name: str, pictu
     """
     sight = Sight(name)
     page = browser.new_page(viewport=WINDOW, color_scheme="light")
+    page.set_default_timeout(START * 1000)
     listen(page, address, sight.complaints)
     page.goto(f"{address}/lab/tree/{name}?token={TOKEN}&reset")
     page.wait_for_function(
-        "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'",
-        timeout=START * 1000,
+        "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
     )
     start = time.monotonic()
     run_all_cells(page)
@@ -275,6 +275,8 @@ def complaints_of_cell(cell: dict[str, Any]) -> Iterator[str]:
             yield f"writes to stderr: {text[:200]}"
         elif NOISE.search(text):
             yield f"shows noise: {text[:200]}"
+        elif output["output_type"] == "stream" and max(map(len, text.splitlines()), default=0) > LONGEST_LINE:
+            yield f"prints a line that is broken off at the edge: {max(text.splitlines(), key=len)[:60]} ..."
         for kind in {"image/png", "image/jpeg"} & set(output.get("data", {})):
             if not output["metadata"].get(kind, {}).get("alt"):
                 yield "has a figure without an alternative text"
@@ -286,6 +288,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("notebooks", nargs="*", type=Path, default=course_notebooks(ROOT), metavar="NB")
     parser.add_argument("--pictures", type=Path, help="a folder for pictures of all that is shown")
     arguments = parser.parse_args(argv)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that JupyterLab is stopped then too
     folder = ROOT / "runs" / "lab"
     copy_notebooks(folder)
     wrong = 0

@@ -62,7 +62,8 @@ MEASURE = """() => {
     cut: [...panel.node.querySelectorAll('.jp-mod-outputsScrolled, .jp-TrimmedOutputs')].map(of),
     silent: [...panel.node.querySelectorAll('.jp-MarkdownOutput img')].filter(i => !i.alt).map(of),
     raw: [...panel.node.querySelectorAll('.jp-RenderedMarkdown')].filter(
-      m => /\\$[^$\\n]+\\$/.test(m.innerText) || m.querySelector('mjx-merror')).map(of),
+      m => /\\$[^$\\n]+\\$/.test(m.innerText) || [...m.querySelectorAll('mjx-merror, mjx-mtext')].some(
+        e => e.matches('mjx-merror') || getComputedStyle(e).color === 'rgb(255, 0, 0)')).map(of),
     bars: panel.node.querySelectorAll('.jp-OutputArea progress, .widget-hprogress').length,
     texts: outputs.map(e => [of(e), e.innerText]),
     popups: [...document.querySelectorAll('.jp-Dialog, .Toastify__toast')].map(e => e.innerText),
@@ -272,14 +273,14 @@ def complaints_of_cell(cell: dict[str, Any]) -> Iterator[str]:
         if output["output_type"] == "error":
             yield f"failed: {output['ename']}: {output['evalue'][:200]}"
         elif output.get("name") == "stderr":
-            yield f"writes to stderr: {text[:200]}"
+            yield f"writes to stderr: {text[:200].strip()}"
         elif NOISE.search(text):
-            yield f"shows noise: {text[:200]}"
+            yield f"shows noise: {text[:200].strip()}"
         elif output["output_type"] == "stream" and max(map(len, text.splitlines()), default=0) > LONGEST_LINE:
             yield f"prints a line that is broken off at the edge: {max(text.splitlines(), key=len)[:60]} ..."
-        for kind in {"image/png", "image/jpeg"} & set(output.get("data", {})):
-            if not output["metadata"].get(kind, {}).get("alt"):
-                yield "has a figure without an alternative text"
+        kinds = {"image/png", "image/jpeg"} & set(output.get("data", {}))
+        if any(not output["metadata"].get(kind, {}).get("alt") for kind in kinds):
+            yield "has a figure without an alternative text"
 
 
 def main(argv: list[str] | None = None) -> int:

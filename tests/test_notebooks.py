@@ -87,6 +87,19 @@ def test_every_picture_has_a_text(path):
                 assert len(output.metadata.get(kind, {}).get("alt", "")) > 10, cell.source
 
 
+@every_notebook
+def test_code_and_printed_lines_fit_the_page_of_a_small_laptop(path):
+    for cell in cells(path, "code")[1:]:  # the bootstrap cell is for Colab, in one line
+        printed = "".join(output.get("text", "") for output in cell.outputs)
+        assert max(map(len, [*cell.source.splitlines(), *printed.splitlines()])) <= 115, cell.source
+
+
+@every_notebook
+def test_formulas_have_single_backslashes(path):
+    for cell in cells(path, "markdown"):  # doubled ones end a line, and show the command's name
+        assert not re.search(r"\$[^$]*\\\\[A-Za-z,][^$]*\$", cell.source), cell.source
+
+
 @every_lesson
 def test_parameters_are_annotated_literals_with_a_comment(path):
     (cell,) = tagged(path, "parameters")

@@ -11,6 +11,7 @@ import numpy as np
 from flax import nnx
 
 from utils.clip.model import CLIP, normalize
+from utils.progress import progress_bar
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -83,11 +84,9 @@ def embed_images(
     Returns:
         (images, dim) float32 of unit length, without the padding.
     """
-    from tqdm.auto import tqdm
-
     definition, parameters = nnx.split(model.vision)
     rows = [np.zeros((0, model.config.projection_dim), np.float32)]
-    for batch in tqdm(batches, desc="Images", unit="batch", disable=not progress):
+    for batch in progress_bar(batches, desc="Images", unit="batch", disable=not progress):
         embeddings = np.asarray(_embed(definition, parameters, batch["images"]))
         rows.append(embeddings[batch["mask"]] if "mask" in batch else embeddings)
     return np.concatenate(rows)
@@ -110,8 +109,6 @@ def embed_texts(
     Raises:
         ValueError: If the model has no tokenizer.
     """
-    from tqdm.auto import tqdm
-
     if model.tokenizer is None:
         raise ValueError("The model has no tokenizer; load it from a checkpoint folder that holds one.")
     definition, parameters = nnx.split(model.text)
@@ -120,7 +117,7 @@ def embed_texts(
     # A power of two, so that a few texts are not padded to a whole batch and few shapes are compiled.
     rows = min(batch_size, 1 << max(len(ids) - 1, 0).bit_length())
     embeddings = np.zeros((len(ids), model.config.projection_dim), np.float32)
-    for start in tqdm(range(0, len(ids), rows), desc="Texts", unit="batch", disable=not progress):
+    for start in progress_bar(range(0, len(ids), rows), desc="Texts", unit="batch", disable=not progress):
         chosen = order[start : start + rows]
         batch = [ids[number] for number in chosen]
         batch += batch[-1:] * (rows - len(batch))

@@ -70,9 +70,10 @@ def matrix_picture(
 
 
 def _print_cells(axis: Axes, matrix: np.ndarray, digits: int) -> None:
-    middle = (np.nanmin(matrix) + np.nanmax(matrix)) / 2
+    low, high = np.nanmin(matrix), np.nanmax(matrix)
     for (row, column), value in np.ndenumerate(matrix):
-        color = "white" if value > middle else INK
+        # On the blues below this shade ink has more contrast than white.
+        color = "white" if value > low + 0.64 * (high - low) else INK
         axis.text(column, row, f"{value:.{digits}f}", ha="center", va="center", color=color, fontsize=8)
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from utils.files import disk_trouble_in_words, write_whole
+from utils.progress import progress_bar
 from utils.search.errors import SearchError
 
 if TYPE_CHECKING:
@@ -88,12 +89,10 @@ def embed_collection(
     Raises:
         SearchError: If not one picture can be read, or the model gives no numbers.
     """
-    from tqdm.auto import tqdm
-
     if folder is not None:
         _claim(folder, note)
     embeddings, positions, reasons = [], [], {}
-    with tqdm(total=len(dataset), desc="Images", unit="image", disable=not progress) as bar:
+    with progress_bar(total=len(dataset), desc="Images", unit="image", disable=not progress) as bar:
         for start in range(0, len(dataset), PIECE):
             path = None if folder is None else folder / f"{start:09d}.safetensors"
             piece = _read_piece(path)

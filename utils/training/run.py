@@ -15,11 +15,11 @@ import numpy as np
 import orbax.checkpoint as ocp
 from flax import nnx
 from jax.sharding import NamedSharding, PartitionSpec
-from tqdm.auto import tqdm
 
 from utils.clip import CLIP, tokenize
 from utils.files import disk_trouble_in_words
 from utils.images import steps_per_epoch, train_batches
+from utils.progress import progress_bar
 from utils.training.card import write_card
 from utils.training.checkpoints import open_checkpoints, restore_checkpoint, save_checkpoint, tidy
 from utils.training.history import Reporter, Row, check_reporters, open_reporters
@@ -112,7 +112,7 @@ def _run_to_the_end(
 ) -> None:
     """Steps, with validation at the end of each epoch and checkpoints where they are due."""
     every = run.settings.checkpoint_every
-    with tqdm(total=run.total_steps, initial=run.step, desc="fine-tuning", unit="step") as progress:
+    with progress_bar(total=run.total_steps, initial=run.step, desc="fine-tuning", unit="step") as progress:
         while not run.finished:
             run.advance()
             progress.update()

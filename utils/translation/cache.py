@@ -7,8 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tqdm.auto import tqdm
-
+from utils.progress import progress_bar
 from utils.translation.translator import TranslationError, Translator
 
 # How long one run waits for another that writes, in seconds; a write takes milliseconds.
@@ -140,7 +139,10 @@ def translate_all(
         raise TranslationError(f"the batch size is {batch_size}; at least one text must go through at once.")
     known = cache.find(translator.name, source, target, texts)
     unknown = sorted(set(texts) - known.keys(), key=lambda text: (len(text), text))
-    with tqdm(total=len(unknown), desc=f"{source} to {target}", unit="text", disable=not progress) as bar:
+    shown = progress and len(unknown) > 0
+    with progress_bar(
+        total=len(unknown), desc=f"{source} to {target}", unit="text", disable=not shown
+    ) as bar:
         for batch in _batches(unknown, batch_size):
             found = cache.find(translator.name, source, target, batch)
             wanted = [text for text in batch if text not in found]

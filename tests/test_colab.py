@@ -5,7 +5,8 @@ import re
 import subprocess
 import sys
 import tomllib
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
+from unittest.mock import Mock
 
 import nbformat
 import pytest
@@ -72,3 +73,19 @@ def test_every_result_goes_where_the_drive_is_if_there_is_one(root):
             if cell.cell_type == "code" and "parameters" not in cell.metadata.get("tags", []):
                 bare = re.search(r"(?<!output_folder\()(?<!if )\b(OUTPUT_DIR|CAPTIONS_FILE)\b", cell.source)
                 assert not bare, cell.source
+
+
+@pytest.mark.parametrize(
+    ("installed", "said"),
+    [
+        ({"side_effect": PackageNotFoundError}, "none is installed"),
+        ({"return_value": "5.50.0"}, "Gradio 5.50.0 is installed"),
+    ],
+    ids=["none", "old"],
+)
+def test_the_page_says_which_gradio_it_needs(monkeypatch, installed, said):
+    from utils.demo import demo_blocks
+
+    monkeypatch.setattr("utils.demo.page.version", Mock(**installed))
+    with pytest.raises(ImportError, match=rf"needs Gradio 6, and {said}: pip install 'gradio>=6,<7'"):
+        demo_blocks(index=None)

@@ -1,0 +1,38 @@
+"""Runs the course: every notebook under papermill with one profile's parameters, results in one folder.
+
+``python -m utils.course`` is what ``make course`` calls. Notebooks use three functions from here: `record` notes a
+metric in the notebook's own output, `output_folder` says where results go, and `find_root` finds the top of the
+checkout. Nothing in here ever imports JAX: the kernels do, and on a TPU only one process may.
+"""
+
+from utils.course.errors import CourseError
+from utils.course.execution import Outcome, drop_widgets, refresh_notebooks, run_in_order, run_notebook
+from utils.course.metrics import METRIC_MIME, read_metrics, record
+from utils.course.parameters import load_profile, notebook_parameters, parse_overrides, resolve_parameters
+from utils.course.places import course_notebooks, find_root, output_folder
+from utils.course.reports import zero_shot_table
+from utils.course.run import run_course
+from utils.course.stamps import finished_stamp, stamp_of
+
+__all__ = [
+    "METRIC_MIME",
+    "CourseError",
+    "Outcome",
+    "course_notebooks",
+    "drop_widgets",
+    "find_root",
+    "finished_stamp",
+    "load_profile",
+    "notebook_parameters",
+    "output_folder",
+    "parse_overrides",
+    "read_metrics",
+    "record",
+    "refresh_notebooks",
+    "resolve_parameters",
+    "run_course",
+    "run_in_order",
+    "run_notebook",
+    "stamp_of",
+    "zero_shot_table",
+]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import time
@@ -12,8 +11,8 @@ from utils.course.errors import CourseError
 from utils.course.execution import refresh_notebooks
 from utils.course.parameters import parse_overrides
 from utils.course.places import find_root
-from utils.course.reports import zero_shot_table
-from utils.course.run import run_course
+from utils.course.reports import METRICS, read_json, zero_shot_table
+from utils.course.run import plan_course, run_course
 
 EXPECTED_TIME = {
     "miniature": "5 to 6 minutes on two cores, without a network.",
@@ -27,7 +26,11 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m utils.course", description="Runs every notebook with one profile's parameters."
     )
-    parser.add_argument("--profile", default="miniature", help="a file of nbs/profiles/, without its ending")
+    parser.add_argument(
+        "--profile",
+        default="miniature",
+        help="a file of nbs/profiles/, without its ending, or the path of a .yaml file of your own",
+    )
     parser.add_argument("--data-dir", default="", help="the folder that holds the data sets")
     parser.add_argument("--model", default="", help="a CLIP checkpoint: a folder or a Hub name")
     parser.add_argument("--notebook", default="", help="run only notebooks whose name begins so, e.g. 04")
@@ -49,19 +52,17 @@ def main(argv: list[str] | None = None) -> int:
             return 0
         overrides = parse_overrides(arguments.set, arguments.data_dir, arguments.model)
         start = time.perf_counter()
-        print(
-            f"Running the course, profile {arguments.profile}: {EXPECTED_TIME.get(arguments.profile, '')}",
-            flush=True,
-        )
+        plan = plan_course(root, arguments.profile, overrides)
+        where = os.path.relpath(plan.output_dir)
+        expected = EXPECTED_TIME.get(plan.profile, "its time depends on data, model and machine.")
+        print(f"Running the course, profile {plan.profile}: {expected} Results go to {where}.", flush=True)
         outcomes = run_course(root, arguments.profile, overrides, arguments.notebook, arguments.fresh)
     except CourseError as error:
         print(f"make course: {error}", file=sys.stderr)
         return 2
-    output_dir = root / "runs" / arguments.profile
     failed = outcomes[-1].status == "failed"
-    if not failed and (table := zero_shot_table(json.loads((output_dir / "metrics.json").read_text()))):
+    if not failed and (table := zero_shot_table(read_json(plan.output_dir / METRICS))):
         print("\n" + table)
-    where = os.path.relpath(output_dir)
     print(
         f"\n{time.perf_counter() - start:.0f} s. Executed notebooks and pages, summary.md and metrics.json: {where}"
     )

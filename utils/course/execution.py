@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from utils.course.errors import LeftOut
 from utils.course.places import course_notebooks
 from utils.course.stamps import STAMP, finished_stamp, stamp_of
 from utils.files import write_whole
@@ -17,6 +18,8 @@ WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
 # A local kernel need not warn of its unencrypted port, nor trace how it was stopped; errors of cells come as ever.
 QUIET_KERNEL = ["--IPKernelApp.log_level=CRITICAL"]
 
+LEFT_OUT = "left out"
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -24,9 +27,10 @@ class Outcome:
 
     Attributes:
         stem: File name without its ending.
-        status: ``ok``, ``kept`` (an equal earlier run was kept) or ``failed``.
+        status: ``ok``, ``kept`` (an equal earlier run was kept), ``left out`` (the data give it nothing to work
+            on) or ``failed``.
         seconds: Wall-clock time of the execution.
-        error: For a failure, the cell and the end of its error.
+        error: For a failure, the cell and the end of its error; for what was left out, why.
     """
 
     stem: str
@@ -83,7 +87,7 @@ def run_notebook(path: Path, output_dir: Path, parameters: dict[str, Any], stamp
     output = output_dir / path.name
     _forget(output)
     start = time.perf_counter()
-    error = ""
+    status, error = "ok", ""
     try:
         papermill.execute_notebook(
             str(path),
@@ -95,17 +99,18 @@ def run_notebook(path: Path, output_dir: Path, parameters: dict[str, Any], stamp
             extra_arguments=QUIET_KERNEL,
         )
     except papermill.PapermillExecutionError as failure:
-        error = _describe_failure(failure)
+        status, error = _describe_failure(failure)
     except DeadKernelError:
+        status = "failed"
         error = "its kernel died: most often there is not enough memory; a smaller BATCH_SIZE needs less."
     seconds = time.perf_counter() - start
     notebook = nbformat.read(output, as_version=4)
     drop_widgets(notebook)
-    if not error:
+    if status != "failed":
         notebook.metadata[STAMP] = stamp
     nbformat.write(notebook, output)
     _write_html(notebook, output.with_suffix(".html"))
-    return Outcome(path.stem, "failed" if error else "ok", seconds, error)
+    return Outcome(path.stem, status, seconds, error)
 
 
 def refresh_notebooks(root: Path) -> None:
@@ -146,9 +151,13 @@ def _forget(output: Path) -> None:
             later.with_suffix(".html").unlink(missing_ok=True)
 
 
-def _describe_failure(failure: Any) -> str:
+def _describe_failure(failure: Any) -> tuple[str, str]:
+    """How a notebook ended that did not run to its end, and why."""
+    if failure.ename == LeftOut.__name__:
+        return LEFT_OUT, failure.evalue
     traceback = [line for line in "\n".join(failure.traceback).splitlines() if line.strip()]
-    return f"cell {failure.cell_index + 1}: {failure.ename}: {failure.evalue}\n" + "\n".join(traceback[-12:])
+    where = f"cell {failure.cell_index + 1}: {failure.ename}: {failure.evalue}\n"
+    return "failed", where + "\n".join(traceback[-12:])
 
 
 def _write_html(notebook: Any, path: Path) -> None:
@@ -160,6 +169,6 @@ def _write_html(notebook: Any, path: Path) -> None:
 
 def _print_outcome(outcome: Outcome) -> None:
     seconds = f"{outcome.seconds:6.0f} s" if outcome.status != "kept" else "finished before, unchanged"
-    print(f"{outcome.stem:<28} {outcome.status:<7} {seconds}", flush=True)
+    print(f"{outcome.stem:<28} {outcome.status:<8} {seconds}", flush=True)
     if outcome.error:
         print(outcome.error, flush=True)

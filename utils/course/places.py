@@ -38,3 +38,13 @@ def output_folder(path: str) -> Path:
     if "COLAB_RELEASE_TAG" in os.environ and drive.is_dir():
         return drive / "clip-earth-course" / path
     return Path(path)
+
+
+def output_file(folder: str, name: str) -> Path:
+    """A file that a notebook may have left: a bare name lies in the folder for results, a path where it says.
+
+    Args:
+        folder: The parameter OUTPUT_DIR.
+        name: A parameter such as CAPTIONS_FILE: ``captions.jsonl``, or ``elsewhere/captions.jsonl``.
+    """
+    return output_folder(name if "/" in name or Path(name).is_absolute() else f"{folder}/{name}")

@@ -319,7 +319,12 @@ def test_load_or_train_prefers_what_is_there_and_leaves_the_starting_point(tmp_p
     assert len(list(tmp_path.glob("finetuned-short-*"))) == 2
     made = train(model, dataset, dataset, SETTINGS, tmp_path / "finetuned")
     assert not same(made.model, model)
+    capsys.readouterr()
     assert same(made.model, load_or_train(tmp_path / "finetuned", model, dataset, dataset, SETTINGS))
+    assert "Mind" not in capsys.readouterr().out
+    others = CaptionDataset(dataset, "others")  # whose name says that the model was trained on something else
+    load_or_train(tmp_path / "finetuned", model, others, dataset, SETTINGS)
+    assert f"was trained on {dataset.name}, not on others" in capsys.readouterr().out
 
 
 # --- validation and choice --------------------------------------------------------------------------------

@@ -12,8 +12,9 @@ from utils.course.values import AT_LEAST, CHOICES, check_places
 
 ROOT = Path(__file__).resolve().parents[1]
 COURSE = course.course_notebooks(ROOT)
+TEMPLATE = ROOT / "nbs" / "template.ipynb"
 
-every_notebook = pytest.mark.parametrize("path", COURSE, ids=lambda path: path.stem)
+every_notebook = pytest.mark.parametrize("path", [*COURSE, TEMPLATE], ids=lambda path: path.stem)
 
 
 @pytest.fixture

@@ -102,9 +102,24 @@ def test_pictures_without_captions_have_no_retrieval(models, test_set):
     assert (
         evaluation.retrieval == {} and "mean recall" not in summary_text(evaluation.as_json()).splitlines()[2]
     )
-    nameless = CaptionDataset([replace(item, category=None) for item in test_set[:3]], "nameless")
-    with pytest.raises(ValueError, match="No image of nameless has a category"):
-        evaluate(*models, nameless)
+    nothing = CaptionDataset([replace(item, category=None, captions=()) for item in test_set[:3]], "nothing")
+    with pytest.raises(ValueError, match="No image of nothing has a category"):
+        evaluate(*models, nothing)
+
+
+def test_pictures_without_categories_have_retrieval_and_no_zero_shot(models, test_set, tmp_path):
+    from dataclasses import replace
+
+    nameless = CaptionDataset([replace(item, category=None) for item in test_set[:6]], "nameless")
+    evaluation = evaluate(*models, nameless)
+    folder = evaluation.write(tmp_path)
+    assert sorted(path.name for path in folder.iterdir()) == ["README.md", "evaluation.json"]
+    page = (folder / "README.md").read_text()
+    assert "no image has a category" in page and "## Zero-shot" not in page and ".png" not in page
+    lines = summary_text(evaluation.as_json()).splitlines()
+    assert lines[2] == "| | mean recall |"
+    value = evaluation.retrieval["strict"]["baseline"].mean_recall
+    assert lines[4].startswith(f"| baseline | {value:.3f} (") and lines[6].startswith("| gain | ")
 
 
 def test_the_card_gets_one_evaluation_however_often(evaluation, tmp_path):

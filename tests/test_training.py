@@ -241,12 +241,20 @@ def test_the_average_is_what_is_validated_and_exported(model, dataset, tmp_path,
         {"micro_batch_size": 3, "batch_size": 8},
         {"frozen_parts": ("head",)},
         {"lora_rank": 0},
+        {"lora_alpha": 8.0},  # without lora_rank it would do nothing
+        {"b1": 0.8, "optimizer": "adafactor"},
+        {"b2": 0.9, "optimizer": "adafactor"},
         {"patience": 0},
     ],
 )
 def test_settings_that_cannot_work_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         TrainingSettings(**wrong)
+
+
+def test_settings_with_an_effect_are_taken():
+    assert TrainingSettings(lora_alpha=8.0, lora_rank=2).lora_alpha == 8.0
+    assert TrainingSettings(b1=0.8).b1 == 0.8 and TrainingSettings(optimizer="adafactor").b2 == 0.98
 
 
 def test_settings_from_a_profile_may_be_lists():
@@ -311,7 +319,12 @@ def test_load_or_train_prefers_what_is_there_and_leaves_the_starting_point(tmp_p
     assert len(list(tmp_path.glob("finetuned-short-*"))) == 2
     made = train(model, dataset, dataset, SETTINGS, tmp_path / "finetuned")
     assert not same(made.model, model)
+    capsys.readouterr()
     assert same(made.model, load_or_train(tmp_path / "finetuned", model, dataset, dataset, SETTINGS))
+    assert "Mind" not in capsys.readouterr().out
+    others = CaptionDataset(dataset, "others")  # whose name says that the model was trained on something else
+    load_or_train(tmp_path / "finetuned", model, others, dataset, SETTINGS)
+    assert f"was trained on {dataset.name}, not on others" in capsys.readouterr().out
 
 
 # --- validation and choice --------------------------------------------------------------------------------

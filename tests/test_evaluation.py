@@ -49,6 +49,8 @@ BY_HAND = result(
 def test_scores_by_hand():
     assert BY_HAND.ranks.tolist() == [0, 1, 1, 0]
     assert BY_HAND.scores((1, 2, 3)) == {1: 0.5, 2: 1.0, 3: 1.0}
+    assert BY_HAND.hits().tolist() == [True, False, False, True]
+    assert BY_HAND.score() == BY_HAND.interval().value == 0.5
     assert BY_HAND.per_class() == {"beach": pytest.approx(1 / 3), "port": 1.0}
     assert BY_HAND.confusion().tolist() == [[1, 1, 1], [0, 0, 0], [0, 0, 1]]
 

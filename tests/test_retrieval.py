@@ -252,6 +252,11 @@ def test_training_recall_in_blocks_is_that_of_a_plain_loop(monkeypatch):
         assert got[f"text_to_image_recall_at_{k}"] == pytest.approx(np.mean([bool(hit) for hit in hits]))
 
 
+def test_no_queries_have_no_ranks():
+    nothing, none = np.zeros((0, 4), np.float32), np.zeros(0, int)
+    assert ranking.best_ranks(nothing, nothing, none, none).tolist() == []
+
+
 def test_in_training_one_answer_to_all_earns_nothing():
     ones = np.ones((20, 4), np.float32) / 2
     assert set(retrieval_recall(ones, ones, np.arange(20)[:, None]).values()) == {0.0}

@@ -107,9 +107,16 @@ def test_defect_3_similarities_and_loss_are_float32_whatever_comes_in():
     loss = contrastive_loss(images, texts, jnp.float32(4.6))
     exact = contrastive_loss(images.astype(jnp.float32), texts.astype(jnp.float32), jnp.float32(4.6))
     assert loss.dtype == jnp.float32 and float(loss) == float(exact)
+    coarse = jnp.bfloat16(4.59)
+    scaled = contrastive_loss(images, texts, coarse)
+    assert scaled.dtype == jnp.float32
+    assert float(scaled) == float(contrastive_loss(images, texts, coarse.astype(jnp.float32)))
+    # Accelerators would multiply float32 in fewer bits unless told otherwise.
+    assert "HIGHEST" in str(jax.make_jaxpr(contrastive_loss)(images, texts, jnp.float32(4.6)))
 
 
 def test_defect_3_logit_scale_never_passes_ln_100(model, dataset):
+    assert np.exp(MAX_LOGIT_SCALE) == pytest.approx(100)
     model.logit_scale[...] = jnp.float32(MAX_LOGIT_SCALE + 0.1)
     run = Run(model, dataset, dataset, SETTINGS)
     for _ in range(3):

@@ -194,6 +194,13 @@ def test_ceiling_counts_a_caption_as_often_as_it_asks():
     assert ceiling[f"{I2T}1"] == pytest.approx((1 + 1 / 3) / 2)
 
 
+def test_images_without_captions_have_no_ceiling():
+    with pytest.raises(ValueError, match=r"2 of 3 images have no caption .*number 1"):
+        retrieval_ceiling([["x"], [], []])
+    with pytest.raises(ValueError, match="no captions to retrieve by"):
+        retrieval_ceiling([])
+
+
 # --- blocks -----------------------------------------------------------------------------------------------
 
 

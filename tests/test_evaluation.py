@@ -59,6 +59,12 @@ def test_of_equal_similarities_the_first_name_wins():
     tied = result([[0.5, 0.5, 0.5]] * 3, [0, 1, 2])
     assert tied.ranks.tolist() == [0, 1, 2]
     assert tied.predictions.tolist() == [0, 0, 0]
+    # Many classes, since short rows happen to be sorted stably.
+    generator = np.random.default_rng(0)
+    rows, labels = generator.integers(0, 3, (20, 60)), generator.integers(0, 60, 20)
+    many = ZeroShotResult(tuple(map(str, range(60))), labels, rows.astype(np.float32))
+    for rank, row, label in zip(many.ranks, rows.tolist(), labels, strict=True):
+        assert rank == sorted(range(60), key=lambda number: -row[number]).index(label)
 
 
 def test_score_at_k_is_what_torch_topk_gives():
@@ -96,17 +102,21 @@ def test_order_of_images_does_not_matter():
 
 def test_what_cannot_be_scored_is_said_in_a_sentence():
     images, prompts = np.eye(3, dtype=np.float32), np.eye(3, dtype=np.float32)
-    with pytest.raises(ValueError, match="no name for the categories desert"):
-        classify(images, prompts, ["beach", "port", "desert"], NAMES)
+    with pytest.raises(ValueError, match="no name for the categories desert, lake"):
+        classify(images, prompts, ["lake", "port", "desert"], NAMES)
     with pytest.raises(ValueError, match=r"2 dimensions and the prompt embeddings 3.*same model"):
         classify(np.eye(2, dtype=np.float32)[[0, 1, 1]], prompts, ["beach"] * 3, NAMES)
     with pytest.raises(ValueError, match="2 image embeddings do not fit 3 names"):
         classify(images[:2], prompts, ["beach"] * 3, NAMES)
     with pytest.raises(ValueError, match="2 prompt embeddings do not fit 3 names"):
         classify(images, prompts[:2], ["beach"] * 3, NAMES)
-    for factor, message in ((np.nan, "not finite"), (0, "all zeros"), (5, "not of unit length")):
+    long, short = (1.025, "not of unit length"), (0.975, "not of unit length")
+    for factor, message in ((np.nan, "not finite"), (0, "all zeros"), long, short):
         with pytest.raises(ValueError, match=f"3 of 3 image embeddings .*row 0.* are {message}"):
             classify(images * factor, prompts, ["beach"] * 3, NAMES)
+        with pytest.raises(ValueError, match=f"3 of 3 prompt embeddings .*row 0.* are {message}"):
+            classify(images, prompts * factor, ["beach"] * 3, NAMES)
+    assert classify(images * 1.015, prompts, ["beach"] * 3, NAMES).score() == 1 / 3, "as 16 bits may round"
     with pytest.raises(ValueError, match=r"shape \(3,\)"):
         classify(images[0], prompts, ["beach"] * 3, NAMES)
 

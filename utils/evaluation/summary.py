@@ -95,7 +95,7 @@ def add_to_card(model_dir: str | Path, content: Mapping[str, Any]) -> None:
     before, _, rest = card.read_text().partition(start)
     after = rest.partition(end)[2]
     section = f"{start}\n## Evaluation\n\n{summary_text(content)}\n{end}"
-    write_whole(card, f"{before.rstrip()}\n\n{section}\n{after}".rstrip() + "\n")
+    write_whole(card, f"{before.rstrip()}\n\n{section}{after}".rstrip() + "\n")
 
 
 def fill_page(page: str, root: Path) -> str:

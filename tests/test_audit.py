@@ -12,8 +12,21 @@ from PIL import Image
 
 from utils.datasets import CaptionDataset, CaptionedImage, load_dataset
 from utils.evaluation import near_duplicates
-from utils.evaluation.audit import audit_overlap, caption_overlap, overlap_warning, pair_pictures
-from utils.evaluation.near_duplicates import SMALL, detail_correlation, find_near_duplicates, fingerprints
+from utils.evaluation.audit import (
+    Audit,
+    CaptionOverlap,
+    audit_overlap,
+    caption_overlap,
+    overlap_warning,
+    pair_pictures,
+)
+from utils.evaluation.near_duplicates import (
+    SMALL,
+    DuplicatePair,
+    detail_correlation,
+    find_near_duplicates,
+    fingerprints,
+)
 
 
 @pytest.fixture(scope="module")
@@ -200,6 +213,45 @@ def test_a_training_picture_in_the_test_set_is_named_as_such(tmp_path):
     assert found.shared_files == ("0.png",)
     assert "1 of 2 mine test images are training images themselves" in found.warning
     assert [item.name for item in found.clean_test] == ["new.png"]
+
+
+def test_a_report_made_by_hand():
+    train = CaptionDataset(
+        [*items(Path("a.png")), *items(Path("b.png"), split="val", source="other")], "mine train"
+    )
+    test = items(*(Path(f"{number}.png") for number in range(1500)), split="test")
+    pairs = (
+        DuplicatePair(train[0], train[1], 9, 0.91, 0.5),
+        *(DuplicatePair(train[0], test[number], 30, 0.987) for number in range(4)),
+        DuplicatePair(train[1], test[0], 31, 0.8, 0.9996),
+    )
+    found = Audit(train, test, pairs, CaptionOverlap(1200, 6000, 1100, ("a port",)), ("7.png",))
+    assert [pair.crosses_splits for pair in pairs] == [True] * 6
+    assert [pair.crosses_datasets for pair in pairs] == [True, *[False] * 4, True]
+    assert not replace(pairs[0], second=train[0]).crosses_splits
+    assert found.across == pairs[1:] and found.leaked == ("0.png", "1.png", "2.png", "3.png")
+    assert len(found.clean_test) == 1496 and found.clean_test.name == "mine test"
+    assert str(found).splitlines() == [
+        "mine test (1,500 images) beside mine train (2 images)",
+        "  near-duplicates  6 pairs, 5 of them across",
+        *(f"    mine train a.png and mine test {n}.png (30 of 256 bits, detail 0.99)" for n in range(4)),
+        "    other val b.png and mine test 0.png (31 of 256 bits, detail 0.80, cosine 1.000)",
+        "  same captions    1,200 of 6,000 (20.0%), on 1,100 images",
+        "    a port",
+        "  1 of 1,500 mine test images are training images themselves. 4 of 1,500 mine test images are near-duplicates "
+        "of training images: 0.png (a.png), 1.png (a.png), 2.png (a.png), ...; their scores are too high.",
+    ]
+
+
+def test_equal_captions_are_counted_by_hand():
+    def with_captions(*rows: tuple[str, ...]) -> CaptionDataset:
+        return CaptionDataset(CaptionedImage(Path("x.png"), row, "test", None, "mine") for row in rows)
+
+    train = with_captions(("a", "b"), ("c", "d", "e"))
+    test = with_captions(("a", "a", "x"), ("y", "b"), ("z",), ("b", "b", "c", "d", "d"))
+    found = caption_overlap(train, test)
+    assert found == CaptionOverlap(8, 11, 3, ("b", "a", "d")) and found.share == 8 / 11
+    assert caption_overlap(train, with_captions(())).share == 0
 
 
 def test_nothing_found_needs_no_warning(tmp_path):

@@ -183,11 +183,27 @@ def test_small_blocks_give_the_same_pairs(tmp_path, monkeypatch):
     paths = [noise(tmp_path / f"{number}.png", number % 7) for number in range(20)]
     whole = find_near_duplicates(items(*paths))
     assert len(whole) == 6 * 3 + 1, "six groups of three and one of two"
-    monkeypatch.setattr(near_duplicates, "TILE", 3)
-    monkeypatch.setattr(near_duplicates, "CHUNK", 4)
-    monkeypatch.setattr(near_duplicates, "BATCH", 2)
-    assert find_near_duplicates(items(*paths)) == whole
+    for sizes in ({"TILE": 3, "CHUNK": 4, "BATCH": 2}, {"TILE": 20, "CHUNK": 5, "BATCH": 2}):
+        for name, size in sizes.items():
+            monkeypatch.setattr(near_duplicates, name, size)
+        assert find_near_duplicates(items(*paths)) == whole
     assert find_near_duplicates(items()) == ()
+
+
+def test_equal_detail_in_opposite_light_is_no_copy(tmp_path):
+    """The hash and the detail of the two agree; what differs is what anyone sees first."""
+    texture = np.asarray(Image.open(noise(tmp_path / "noise.png", 3)).convert("L"), float) - 128
+    light = np.linspace(-80, 80, 96)
+    paths = [
+        stored(
+            Image.fromarray((128 + 0.3 * texture + side * light).astype(np.uint8)), tmp_path / f"{side}.png"
+        )
+        for side in (1, -1)
+    ]
+    prints = fingerprints(paths)
+    assert near_duplicates._hash_distances(prints.hashes[:1], prints.hashes[1:]) < 104
+    assert detail_correlation(prints.small[:1], prints.small[1:]) > 0.9
+    assert find_near_duplicates(items(*paths)) == ()
 
 
 def test_embeddings_add_what_pixels_do_not_see(tmp_path):
@@ -202,6 +218,8 @@ def test_embeddings_add_what_pixels_do_not_see(tmp_path):
     assert (pair.first.name, pair.second.name) == ("0.png", "mirrored.png")
     assert pair.embedding_similarity == pytest.approx(1)
     assert pair.detail_correlation < 0.75
+    theirs = [imagehash.phash(Image.open(path).convert("L"), hash_size=16) for path in (paths[0], mirrored)]
+    assert pair.hash_distance == theirs[0] - theirs[1] > 0
 
 
 # --- what a score must say --------------------------------------------------------------------------------
@@ -225,6 +243,8 @@ def test_a_report_made_by_hand():
         *(DuplicatePair(train[0], test[number], 30, 0.987) for number in range(4)),
         DuplicatePair(train[1], test[0], 31, 0.8, 0.9996),
     )
+    unsplit = replace(pairs[5], second=replace(test[0], split=None))
+    assert str(unsplit).startswith("other val b.png and mine no split 0.png (31 of 256 bits")
     found = Audit(train, test, pairs, CaptionOverlap(1200, 6000, 1100, ("a port",)), ("7.png",))
     assert [pair.crosses_splits for pair in pairs] == [True] * 6
     assert [pair.crosses_datasets for pair in pairs] == [True, *[False] * 4, True]

@@ -103,6 +103,25 @@ def test_the_page_holds_every_table_with_the_seed_of_the_report():
     assert "Retrieval, in percent" not in replace(made, retrieval={}).markdown()
 
 
+def test_intervals_of_retrieval_follow_the_seed():
+    rows = np.random.default_rng(0).normal(size=(3, 150, 4)).astype(np.float32)
+    rows[:2] = rows[2] + [[[0.6]], [[0.4]]] * rows[:2]
+    images, other, texts = rows / np.linalg.norm(rows, axis=2, keepdims=True)
+    captions = [[f"{number}"] for number in range(150)]
+    results = {
+        name: score_retrieval(own, texts, captions)
+        for name, own in (("baseline", images), ("fine-tuned", other))
+    }
+    made = replace(by_hand(), retrieval={"strict": results})
+    strict = made.as_json()["retrieval"]["strict"]
+    for name, result in results.items():
+        assert Interval(**strict["mean_recall"][name]) == result.interval(seed=7) != result.interval(seed=0)
+    gain = Interval(**strict["mean_recall_gain"])
+    assert gain == made.retrieval_gain() != replace(made, seed=0).retrieval_gain()
+    assert retrieval_table(results, 7) in made.markdown()
+    assert retrieval_table(results, 7) not in replace(made, seed=0).markdown()
+
+
 @pytest.mark.parametrize("protocol", ["documents", "ensemble"])
 def test_scores_are_those_of_zero_shot(evaluation, models, test_set, protocol):
     for model, result in zip(models, evaluation.zero_shot[protocol].values(), strict=True):

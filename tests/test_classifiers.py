@@ -63,6 +63,12 @@ def test_nearest_neighbours_are_scikit_learns(grid=(1, 3, 10, 1000)):
     np.testing.assert_allclose(ours.probabilities, refitted.predict_proba(TEST), atol=1e-5)
 
 
+def test_neighbours_in_blocks_are_those_at_once(monkeypatch):
+    whole = nearest_neighbours(*SETS, TEST, (3,))
+    monkeypatch.setattr(classifiers, "_BLOCK", 7)
+    np.testing.assert_allclose(nearest_neighbours(*SETS, TEST, (3,)).probabilities, whole.probabilities)
+
+
 def test_two_classes_are_enough():
     rows, labels = np.eye(2), ["port", "river"]
     found = nearest_neighbours(rows, labels, rows, labels, np.array([[3, 1], [1, 3]]), (1,))

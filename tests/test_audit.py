@@ -209,16 +209,16 @@ def test_equal_detail_in_opposite_light_is_no_copy(tmp_path):
 def test_embeddings_add_what_pixels_do_not_see(tmp_path):
     paths = [noise(tmp_path / f"{number}.png", number) for number in range(4)]
     mirrored = stored(
-        Image.open(paths[0]).transpose(Image.Transpose.FLIP_LEFT_RIGHT), tmp_path / "mirrored.png"
+        Image.open(paths[2]).transpose(Image.Transpose.FLIP_LEFT_RIGHT), tmp_path / "mirrored.png"
     )
     train, test = items(*paths), items(mirrored, split="test")
     rows = np.random.default_rng(0).normal(size=(4, 8))
     assert not audit_overlap(train, test).pairs
-    (pair,) = audit_overlap(train, test, embeddings=(rows, 3 * rows[:1])).pairs
-    assert (pair.first.name, pair.second.name) == ("0.png", "mirrored.png")
+    (pair,) = audit_overlap(train, test, embeddings=(rows, 3 * rows[2:3])).pairs
+    assert (pair.first.name, pair.second.name) == ("2.png", "mirrored.png")
     assert pair.embedding_similarity == pytest.approx(1)
     assert pair.detail_correlation < 0.75
-    theirs = [imagehash.phash(Image.open(path).convert("L"), hash_size=16) for path in (paths[0], mirrored)]
+    theirs = [imagehash.phash(Image.open(path).convert("L"), hash_size=16) for path in (paths[2], mirrored)]
     assert pair.hash_distance == theirs[0] - theirs[1] > 0
 
 
@@ -268,9 +268,9 @@ def test_equal_captions_are_counted_by_hand():
         return CaptionDataset(CaptionedImage(Path("x.png"), row, "test", None, "mine") for row in rows)
 
     train = with_captions(("a", "b"), ("c", "d", "e"))
-    test = with_captions(("a", "a", "x"), ("y", "b"), ("z",), ("b", "b", "c", "d", "d"))
+    test = with_captions(("a", "a", "x"), ("b",), ("z",), ("b", "b", "c", "d", "d"))
     found = caption_overlap(train, test)
-    assert found == CaptionOverlap(8, 11, 3, ("b", "a", "d")) and found.share == 8 / 11
+    assert found == CaptionOverlap(8, 10, 3, ("b", "a", "d")) and found.share == 0.8
     assert caption_overlap(train, with_captions(())).share == 0
 
 

@@ -253,7 +253,7 @@ def test_zero_shot_is_classify_on_embeddings(model, pictures):
     truth = [item.category for item in pictures]
     stored = classify(images, vectors, truth, pictures.categories, prompts)
     assert found.similarities == pytest.approx(stored.similarities, abs=1e-6)
-    assert found.scores() == stored.scores() and found.prompts == stored.prompts
+    assert found.scores() == stored.scores() and found.prompts == stored.prompts == tuple(prompts)
     assert (found.protocol, found.dataset) == ("ensemble", "colours")
 
 

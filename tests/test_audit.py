@@ -291,6 +291,7 @@ def test_aid_is_known_to_be_inside_rsicd(tmp_path):
         assert "RSICD holds pictures of AID" in overlap_warning(train, test)
     assert overlap_warning(rsicd, "ucm") is None
     assert overlap_warning("ucm", aid) is None
+    assert overlap_warning("aid", "ucm") is overlap_warning("ucm", "rsicd") is None
 
 
 def test_pairs_are_drawn_side_by_side(tmp_path):

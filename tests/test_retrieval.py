@@ -324,6 +324,7 @@ def test_table_says_how_it_was_taken_and_prints_the_ceiling_beside():
     assert shown == [f"{100 * strict.recalls[f'{I2T}{k}']:.2f}" for k in (1, 5, 10)]
     assert f"{100 * strict.ceilings[f'{T2I}1']:.2f}/" in table[4] and "100.00/100.00/100.00" in table[6]
     assert f"{100 * strict.mean_recall:.2f} (" in table[2]
+    assert table[4].endswith(f" | {100 * np.mean(list(strict.ceilings.values())):.2f} |")
 
 
 # --- a model ----------------------------------------------------------------------------------------------

@@ -171,6 +171,21 @@ def test_a_written_file_gives_its_captions_to_the_same_images_only(tmp_path):
         assert load_or_backtranslate(stranger, tmp_path / "new.jsonl", "", "")[0].captions == ("c",)
 
 
+def test_pictures_named_from_the_working_folder_are_written_and_read_back(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    raw = CaptionDataset(
+        [CaptionedImage(Path(f"pictures/{name}.jpg"), (name, name), "train", None, "own") for name in "ab"],
+        "own",
+    )
+    backtranslate(raw, Echo(), progress=False).write("new.jsonl")
+    assert [json.loads(line)["filename"] for line in Path("new.jsonl").read_text().splitlines()] == [
+        "a.jpg",
+        "b.jpg",
+    ]
+    again = load_or_backtranslate(raw, "new.jsonl", "no model", "no model")
+    assert [item.captions for item in again] == [("a [en-fr] [fr-en]", "a"), ("b [en-fr] [fr-en]", "b")]
+
+
 def test_without_a_file_the_captions_are_translated_now(root, tmp_path):
     folder = root / "data" / "checkpoints"
     raw = make_dataset(("many planes are parked in an airport .",) * 2)

@@ -183,6 +183,21 @@ def test_a_picture_in_a_folder_is_not_taken_for_its_namesake_above(tmp_path):
     assert list(again) == list(augmented.dataset)
 
 
+def test_pictures_named_from_the_working_folder_are_written_and_read_back(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    raw = CaptionDataset(
+        [CaptionedImage(Path(f"pictures/{name}.jpg"), (name, name), "train", None, "own") for name in "ab"],
+        "own",
+    )
+    backtranslate(raw, Echo(), progress=False).write("new.jsonl")
+    assert [json.loads(line)["filename"] for line in Path("new.jsonl").read_text().splitlines()] == [
+        "a.jpg",
+        "b.jpg",
+    ]
+    again = load_or_backtranslate(raw, "new.jsonl", "no model", "no model")
+    assert [item.captions for item in again] == [("a [en-fr] [fr-en]", "a"), ("b [en-fr] [fr-en]", "b")]
+
+
 def test_without_a_file_the_captions_are_translated_now(root, tmp_path):
     folder = root / "data" / "checkpoints"
     raw = make_dataset(("many planes are parked in an airport .",) * 2)

@@ -9,6 +9,8 @@ FRESH ?=
 BENCH ?= *
 INDEX ?=
 PORT ?= 7860
+RUNS ?= $(patsubst %/metrics.json,%,$(wildcard runs/*/metrics.json))
+TO ?=
 ROWS ?=
 SEEDS ?= 0 1 2
 
@@ -17,15 +19,20 @@ READY := $(VENV)/ready
 RUN := $(VENV)/bin/python
 # It leaves the model that other notebooks then need not train: it is checked first, beside the tests.
 LONGEST := nbs/04_finetune_clip.ipynb
+QUIET_LAB := --LabApp.app_settings_dir=.jupyter --KernelManager.transport_encryption=auto
 
 .DEFAULT_GOAL := help
-.PHONY: help course sweep test demo lab results bench lint notebooks
+.PHONY: help check course sweep test demo lab student compare results bench lint notebooks
 
 help: ## List the targets
 	@echo "make TARGET, where TARGET is one of"
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
 	@echo "The course takes PROFILE=, DATA_DIR=, MODEL=, NB=04, SET='NAME=VALUE ...' and FRESH=1."
+	@echo "PROFILE is a name of nbs/profiles/ or the path of a .yaml file of your own."
 	@echo "The sweep takes PROFILE=, DATA_DIR=, MODEL=, SET=, ROWS='baseline bs128x8-lr5e-6-adam' and SEEDS='0 1 2'."
+
+check: $(READY) ## Say what this machine has and lacks for the course, and what to do about it
+	@$(RUN) -m utils.check
 
 course: $(READY) ## Run every notebook with a profile: under 6 minutes for the default, offline
 	@$(RUN) -m utils.course --profile "$(PROFILE)" --data-dir "$(DATA_DIR)" --model "$(MODEL)" \
@@ -46,7 +53,13 @@ demo: $(READY) ## Serve the page to search by text and by picture, and to find f
 	@$(RUN) -m utils.demo --run "runs/$(PROFILE)" --index "$(INDEX)" --model "$(MODEL)" --port "$(PORT)"
 
 lab: $(READY) ## Open JupyterLab on the notebooks
-	@$(RUN) -m jupyter lab nbs
+	@$(RUN) -m jupyter lab nbs $(QUIET_LAB)
+
+student: $(READY) ## Write copies of the notebooks without outputs and solutions, for a class
+	@$(RUN) -m utils.handout "$(or $(TO),runs/student)"
+
+compare: $(READY) ## Set the metrics of RUNS='runs/a runs/b' side by side in one table
+	@$(RUN) -m utils.course.compare $(RUNS) $(if $(TO),--to "$(TO)")
 
 results: $(READY) ## Put the newest figures of runs/ into the README
 	@$(RUN) -m utils.evaluation README.md

@@ -19,14 +19,7 @@ from utils.clip import CLIP, checkpoints, tokenize
 from utils.clip.open_clip_export import export_open_clip
 from utils.images import ImagePreprocessing, eval_transform
 
-
-@pytest.fixture(autouse=True, scope="module")
-def one_torch_thread():
-    """torch's threads wait in loops, which on a busy machine takes the processor from JAX's."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
 
 @pytest.fixture
@@ -120,6 +113,8 @@ def test_pickled_and_sharded_weights_are_read(folder):
     assert_same_weights(CLIP.from_pretrained(folder), tensors)
     next(folder.glob("model-*.safetensors")).unlink()
     assert_one_sentence(folder, FileNotFoundError, "is missing")
+    (folder / "model.safetensors.index.json").write_text("{}")
+    assert_one_sentence(folder, ValueError, "index.json names no files")
 
 
 def assert_one_sentence(name: str | Path, kind: type[Exception], words: str) -> None:
@@ -179,6 +174,8 @@ def test_folders_that_are_no_checkpoints_are_told_apart(folder, tmp_path):
     assert_one_sentence(folder, FileNotFoundError, "holds no weights")
     (folder / "config.json").write_text('{"model_type": "siglip"}')
     assert_one_sentence(folder, ValueError, "type 'siglip'")
+    (folder / "config.json").write_text("[]")
+    assert_one_sentence(folder, ValueError, "config.json is no JSON object")
     (folder / "config.json").write_text("{")
     assert_one_sentence(folder, ValueError, "is not valid JSON")
 
@@ -218,8 +215,9 @@ def test_a_name_that_cannot_be_fetched_says_what_to_do(monkeypatch):
 
 
 PROCESSORS = {
-    "old sizes": ({"size": 40, "crop_size": 36, "do_center_crop": True}, 36),
-    "new sizes": ({"size": {"shortest_edge": 40}, "crop_size": {"height": 36, "width": 36}}, 36),
+    "old sizes": ({"size": 36, "crop_size": 36, "do_center_crop": True, "resample": 3}, 36),
+    "new sizes": ({"size": {"shortest_edge": 36}, "crop_size": {"height": 36, "width": 36}}, 36),
+    "crop alone": ({"crop_size": {"height": 36, "width": 36}}, 36),
     "no crop": ({"size": {"height": 40, "width": 40}, "crop_size": 36, "do_center_crop": False}, 40),
     "no sizes": ({}, 32),
 }
@@ -242,6 +240,20 @@ def test_an_image_processor_for_oblong_images_is_refused(tmp_path):
     path = tmp_path / "preprocessor_config.json"
     path.write_text(json.dumps({"crop_size": {"height": 32, "width": 64}}))
     with pytest.raises(ValueError, match="only square images"):
+        checkpoints.read_preprocessing(tmp_path, 32)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"size": {"shortest_edge": 40}, "crop_size": 36}, "size 40 and crop_size 36"),
+        ({"resample": 2, "do_normalize": False}, "do_normalize False, resample 2"),
+    ],
+)
+def test_an_image_processor_that_would_show_the_model_other_pixels_is_refused(settings, words, tmp_path):
+    path = tmp_path / "preprocessor_config.json"
+    path.write_text(json.dumps(settings))
+    with pytest.raises(ValueError, match=f"{path} asks for {words}"):
         checkpoints.read_preprocessing(tmp_path, 32)
 
 
@@ -291,7 +303,12 @@ def test_open_clip_computes_the_same_from_an_export(changes, tmp_path):
     (tmp_path / "checkpoint").mkdir()
     write_checkpoint(tmp_path / "checkpoint", tiny_config(**changes))
     ours = CLIP.from_pretrained(tmp_path / "checkpoint")
+    ours.save_pretrained(tmp_path / "checkpoint")
+    tokenizer = (tmp_path / "checkpoint" / "tokenizer.json").read_text()
+    tokenize(ours.tokenizer, ["a port"])
     export_open_clip(ours, tmp_path / "checkpoint")  # beside transformers' files
+    # Clean of the call before, which has set a truncation.
+    assert (tmp_path / "checkpoint" / "tokenizer.json").read_text() == tokenizer
     name = f"local-dir:{tmp_path / 'checkpoint'}"
     theirs, _, transform = open_clip.create_model_and_transforms(name)
     theirs.eval()

@@ -115,8 +115,15 @@ def test_what_cannot_be_learned_is_said_in_a_sentence(classify):
         classify(train, labels, held_out, true, TEST, (0,))
 
 
+def test_neighbours_that_are_all_too_many_are_named():
+    with pytest.raises(ValueError, match="100 and 200 neighbours cannot be had of 80 training images"):
+        nearest_neighbours(*SETS, TEST, (100, 200))
+
+
 def test_too_few_images_for_the_shots_are_named():
     train, labels, *_ = SETS
+    with pytest.raises(ValueError, match="sizes differ"):
+        few_shot_curve(train, labels, TEST[:, :5], TEST_LABELS, inverse_penalty=1, shots=(1,))
     with pytest.raises(ValueError, match="beach has 19; ask for fewer"):
         few_shot_curve(train[1:], labels[1:], TEST, TEST_LABELS, inverse_penalty=1, shots=(20,))
     with pytest.raises(ValueError, match="at least one draw"):

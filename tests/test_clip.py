@@ -13,6 +13,8 @@ from utils.clip import CLIP, embed_images, embed_texts, embedding, tokenize
 from utils.clip.model import end_of_text_positions, flatten
 from utils.clip.weight_names import export_parameters
 
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
+
 CAPTIONS = [
     "many green trees are around an airport with several planes.",
     "a river",
@@ -20,15 +22,6 @@ CAPTIONS = [
     "stadium",
     "some boats are in a port near many buildings",
 ]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_torch_thread():
-    """torch's threads wait in loops, which on a busy machine takes the processor from JAX's."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def pixels_of(config: CLIPConfig, count: int, seed: int = 0) -> np.ndarray:

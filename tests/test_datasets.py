@@ -184,7 +184,8 @@ def test_a_missing_published_set_says_where_to_put_it(tmp_path):
 
 
 def test_the_miniature_is_made_on_first_use(tmp_path, monkeypatch):
-    def build(folder: Path) -> Path:
+    def build(folder: Path | None = None) -> Path:
+        folder = folder or tmp_path / "miniature"
         picture(folder / "RSICD_images/river_1.jpg")
         entry = {"filename": "river_1.jpg", "split": "val", "captions": ["a river"]}
         karpathy(folder / "dataset_rsicd.json", [entry])
@@ -193,7 +194,6 @@ def test_the_miniature_is_made_on_first_use(tmp_path, monkeypatch):
     module = type(sys)("utils.miniature")
     module.build_miniature = build
     monkeypatch.setitem(sys.modules, "utils.miniature", module)
-    monkeypatch.setattr(loading, "DATA_FOLDER", tmp_path)
     (item,) = load_dataset("miniature", split="val")
     assert item.path == tmp_path / "miniature/RSICD_images/river_1.jpg"
     assert (item.category, item.captions, item.source) == ("river", ("a river",), "miniature")
@@ -237,6 +237,7 @@ def hub(tmp_path, monkeypatch) -> Path:
         table = pa.Table.from_pylist(rows, schema=schema)
         pq.write_table(table, snapshot / f"data/{split}-00000-of-00001-0123456789abcdef.parquet")
     monkeypatch.setattr(loading, "DATA_FOLDER", tmp_path / "empty")
+    monkeypatch.setattr(loading, "FETCHED_FOLDER", tmp_path / "fetched")
     return snapshot
 
 
@@ -257,7 +258,8 @@ def test_rsicd_from_the_hub(hub, tmp_path, monkeypatch):
     assert rsicd.categories == ("airport", "bridge", "pond", "port")
     assert len(load_dataset("rsicd")) == 5
     assert asked == [("arampacha/rsicd", "dataset")]  # the second time it is read from the disk
-    assert [path.name for path in (tmp_path / "empty").iterdir()] == ["RSICD_hub"]
+    assert [path.name for path in (tmp_path / "fetched").iterdir()] == ["RSICD"]
+    assert not (tmp_path / "empty").exists()  # the checkout itself may be read-only
 
 
 def test_without_a_network_one_sentence_says_where_rsicd_goes(hub, tmp_path, monkeypatch):
@@ -459,6 +461,10 @@ BROKEN = {
         r"a\.jpg is listed twice, with split 'train' and 'test'",
     ),
     "header.csv": ("file,caption\na.jpg,x\n", r"line 1: the header lacks filename; it has file, caption"),
+    "twice.csv": (
+        "filename,caption,Caption\na.jpg,x,y\n",
+        r"line 1: the header names caption twice; give .*row",
+    ),
     "row.csv": ("filename,caption\na.jpg,trees\na.jpg,trees, a lake\n", r"line 3: .*more or fewer columns"),
     "quote.csv": ('filename,caption\na.jpg,"x" y\n', r"line 2: this is not valid CSV"),
     "up.csv": ("filename,caption\n../a.jpg,x\n", r"line 2: '\.\./a\.jpg' leads out of the image folder"),

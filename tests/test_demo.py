@@ -1,11 +1,14 @@
 """The page without a browser: answers, hostile pictures, and requests that no browser would send."""
 
+import asyncio
 import io
 import json
 import os
+import socket
 import struct
 import threading
 import zlib
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -22,7 +25,7 @@ from utils.demo import cards, demo_blocks, serve
 from utils.demo.__main__ import load_parts, main
 from utils.demo.answers import MOST_LETTERS, Answers, Found, Pictures, verdict
 from utils.demo.downloads import Downloads
-from utils.demo.guard import Refusal, check_path, check_question
+from utils.demo.guard import Guard, Refusal, check_path, check_question
 from utils.demo.server import temporary_cache
 from utils.demo.uploads import MAX_BYTES, read_upload
 from utils.finder import Finding, PresenceModel, embed_scene, find
@@ -185,6 +188,9 @@ def test_what_was_found_is_escaped_and_described(index, model):
     answer = find(model, scene, nasty)
     html = cards.finding(Found("said", "why", answer), answer.overlay())
     assert "<script" not in html and html.count("<img") == html.count('alt="') == min(7, 1 + len(scene.boxes))
+    assert "softmax" in html and "times the probability" not in html
+    judged = replace(answer, presence=0.25)
+    assert "times the probability 0.25" in cards.finding(Found("said", "why", judged), judged.overlay())
 
 
 def test_the_same_picture_is_embedded_once(index, presence, tmp_path, monkeypatch):
@@ -313,6 +319,29 @@ def test_what_is_too_long_or_no_json_is_refused(page):
         check_question(b"{'path'}")
 
 
+@pytest.mark.parametrize("path", ["/gradio_api/queue/join", "/gradio_api/upload"])
+def test_a_length_that_is_not_that_of_the_body_is_refused(page, path):
+    """In HTTP/1.1 chunks go before a length, so that both together could carry anything behind a small number."""
+    head = f"POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n"
+    chunk = b"10000\r\n" + b" " * 2**16 + b"\r\n"
+    with socket.create_connection((page.base_url.host, page.base_url.port), timeout=10) as connection:
+        connection.sendall(head.encode() + 4 * chunk + b"0\r\n\r\n")
+        assert b" 411 " in connection.recv(100)
+
+
+def test_what_is_no_http_is_not_let_through(index):
+    async def pass_on(scope, receive, send):
+        pytest.fail("the application was asked")
+
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    asyncio.run(Guard(pass_on)({"type": "websocket", "path": "/"}, None, send))
+    assert sent == [{"type": "websocket.close"}]
+
+
 def test_hostile_pictures_are_answered_and_the_server_goes_on(page):
     for name, (content, expected) in HOSTILE.items():
         sent = upload(page, name, content)
@@ -335,6 +364,11 @@ def test_uploads_and_downloads_are_bounded(page, monkeypatch, model, tmp_path):
     assert [Path(file).exists() for pair in files for file in pair] == [False] * 4 + [True] * 4
     assert json.loads(Path(files[-1][0]).read_text())["feature"] == "red"
     assert Image.open(files[-1][1]).format == "PNG"
+    monkeypatch.setattr(Finding, "save_json", lambda *_: Path("/dev/full").write_text(" "))
+    for _ in range(3):
+        with pytest.raises(OSError, match="space"):
+            downloads.save(answer, answer.overlay())
+    assert len(list(tmp_path.iterdir())) == 2
     monkeypatch.setattr("utils.demo.guard.MOST_KEPT", 0)
     upload_again = page.post("gradio_api/upload", files={"files": b"x"})
     assert upload_again.status_code == 507 and "try again" in upload_again.text

@@ -3,13 +3,14 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from utils.clip import CLIP, embed_texts
+from utils.clip import CLIP, embed_texts, fingerprint
 from utils.datasets import CaptionDataset, load_dataset
 from utils.finder import (
     PresenceModel,
@@ -93,6 +94,8 @@ BAD_TILINGS = [
     ((100, 80), {"tile_sizes": [81]}, "tile size of 81 .* from 1 to 80"),
     ((100, 80), {"tile_sizes": [0]}, "tile size of 0"),
     ((100, 80), {"tile_sizes": [10.5]}, "whole number"),
+    ((100, 80), {"tile_sizes": [float("nan")]}, "whole number"),
+    ((100, 80), {"tile_sizes": [float("inf")]}, "whole number"),
     ((100, 80), {"tile_sizes": []}, "no tile size"),
     ((100, 80), {"overlap": 1.0}, "overlap .* less than 1"),
     ((100, 80), {"overlap": -0.1}, "overlap"),
@@ -142,6 +145,19 @@ def test_windows_of_a_turned_photograph_are_upright(tmp_path, monkeypatch, orien
     kind, (window,) = crops(path, [(20, 40, 150, 190)])
     assert kind == "WindowedPicture"
     assert np.abs(window - upright[40:190, 20:150]).mean() < 2
+
+
+def test_a_place_on_the_earth_goes_before_a_camera_that_was_turned(tmp_path):
+    import rasterio
+
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    noise(320, 192).save(tmp_path / "drone.jpg", quality=95, exif=exif)
+    place = rasterio.Affine(0.5, 0, 430000, 0, -0.5, 4580000)
+    with rasterio.open(tmp_path / "drone.jpg", "r+") as file:
+        file.crs, file.transform = "EPSG:32631", place
+    with reading.open_picture(tmp_path / "drone.jpg") as picture:
+        assert picture.size == (320, 192) and picture.transform == place
 
 
 def test_large_windows_are_read_smaller_in_proportion(tmp_path):
@@ -294,6 +310,13 @@ def test_an_empty_feature_is_refused(model, scene, feature):
         find(model, scene, "port", template="An aerial image")
 
 
+def test_a_presence_model_is_asked_as_it_was_calibrated(model, scene):
+    presence = PresenceModel("{feature}?", ("A photograph",), 1.0, 0.0, 0.0, 0.95, fingerprint(model))
+    assert find(model, scene, "port", presence).prompt == "port?"
+    with pytest.raises(ValueError, match=r"calibrated with .*\{feature\}\?.* not .*A \{feature\}"):
+        find(model, scene, "port", presence, template="A {feature}")
+
+
 @pytest.mark.parametrize("width", [7, 60, 333])
 def test_heat_is_highest_in_the_best_tile(model, scene, width):
     for feature in ("airport", "port", "a"):
@@ -434,6 +457,15 @@ def test_one_category_teaches_no_presence(start, icons):
     ports = [item for item in icons["val"] if item.category == "port"]
     with pytest.raises(ValueError, match="at least two"):
         calibrate_presence(start, CaptionDataset(ports, "ports"))
+
+
+def test_few_pictures_fill_no_large_mosaic_and_teach_all_the_same(start, icons):
+    few = icons["val"][:5]
+    assert draw_mosaics(few, 3, 0, 64, np.random.default_rng(0)) == []
+    assert calibrate_presence(start, few).calibrated_on["scenes"] == 5 + 1
+    nameless = CaptionDataset([replace(item, category=None) for item in few], "nameless")
+    with pytest.raises(ValueError, match="nameless has no picture with a category"):
+        draw_mosaics(nameless, 1, 1, 64, np.random.default_rng(0))
 
 
 def test_the_right_cell_comes_first_more_often_than_by_chance(start, icons):

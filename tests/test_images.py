@@ -1,6 +1,9 @@
 """Decoding, transforms and the pipeline, against transformers' processor and against themselves."""
 
 import io
+import struct
+import threading
+import warnings
 
 import numpy as np
 import pytest
@@ -312,6 +315,57 @@ def test_what_cannot_be_read_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     with pytest.raises(ImageError, match="more pixels"):
         read_image(save(tmp_path, picture(7), "bomb.png"))
+    with (
+        pytest.warns(Image.DecompressionBombWarning),
+        pytest.raises(ImageError, match="144, where the limit is 100"),
+    ):
+        read_image(save(tmp_path, picture(7, (12, 12)), "small bomb.png"))
+
+
+def exif_with_text_for_a_number() -> bytes:
+    """A quarter turn, and a width that is a word: a turn has EXIF written anew, and the word does not fit."""
+    entries = [(0x0100, 2, 4, b"abc\0"), (0x0112, 3, 1, struct.pack("<HH", 6, 0))]
+    fields = b"".join(struct.pack("<HHI", *entry[:3]) + entry[3] for entry in entries)
+    return b"Exif\0\0II*\0" + struct.pack("<IH", 8, len(entries)) + fields + bytes(4)
+
+
+def test_whatever_a_decoder_raises_the_file_is_named(tmp_path):
+    with pytest.raises(ImageError, match=r"wordy\.jpg cannot be decoded"):
+        read_image(save(tmp_path, picture(8), "wordy.jpg", exif=exif_with_text_for_a_number()))
+
+
+def test_decoding_in_threads_leaves_the_warnings_of_others_alone(tmp_path, monkeypatch):
+    paths = [save(tmp_path, picture(number), f"{number}.png") for number in range(2)]
+    opened, done = [threading.Event(), threading.Event()], threading.Event()
+    open_image = Image.open
+
+    def interleaved(source):
+        """The second begins within the first and ends behind it."""
+        number = paths.index(source)
+        opened[number].set()
+        (done if number else opened[1]).wait(5)
+        return open_image(source)
+
+    monkeypatch.setattr(Image, "open", interleaved)
+    first, second = (threading.Thread(target=read_image, args=[path]) for path in paths)
+    with warnings.catch_warnings():
+        before = list(warnings.filters)
+        first.start()
+        opened[0].wait(5)
+        second.start()
+        first.join()
+        done.set()
+        second.join()
+        assert warnings.filters == before
+
+
+def test_a_picture_of_which_a_square_shows_nothing_is_named(dataset, tmp_path):
+    path = save(tmp_path, Image.new("RGB", (1, 500)), "thread.png")
+    threads = CaptionDataset([CaptionedImage(path, ("a line",), "train", None, "test")] * 4)
+    with pytest.raises(ImageError, match=r"thread\.png"):
+        next(eval_batches(threads, SMALL))
+    with pytest.raises(ImageError, match=r"thread\.png"):
+        run(threads, augmentation="none")
 
 
 def test_impossible_arguments_are_refused(dataset, tmp_path):
@@ -323,6 +377,8 @@ def test_impossible_arguments_are_refused(dataset, tmp_path):
         run(dataset, captions="five")
     with pytest.raises(ValueError, match="sunny"):
         run(dataset, augmentation="sunny")
+    with pytest.raises(ValueError, match="sunny"):
+        train_transform(picture(9), SMALL, "sunny", np.random.default_rng(0))
     with pytest.raises(ValueError, match="epoch"):
         run(dataset, epochs=0)
     bare = CaptionDataset(

@@ -125,6 +125,13 @@ def test_a_folder_of_another_model_is_refused(tmp_path):
     half = shutil.copytree(TO_ROMANCE, tmp_path / "half", ignore=shutil.ignore_patterns("*.spm"))
     with pytest.raises(TranslationError, match=r"lacks source\.spm and target\.spm"):
         MarianTranslator(half, TO_ENGLISH)
+    dumb = shutil.copytree(TO_ROMANCE, tmp_path / "dumb", ignore=shutil.ignore_patterns("generation*"))
+    with pytest.raises(TranslationError, match=r"lacks generation_config\.json"):
+        MarianTranslator(dumb, TO_ENGLISH)
+    for content in ("{}", "[]", '{"model_type": "mar'):
+        (dumb / "config.json").write_text(content)
+        with pytest.raises(TranslationError, match=r"dumb.* give the folder of a 'marian'"):
+            MarianTranslator(dumb, TO_ENGLISH)
 
 
 @pytest.mark.parametrize(

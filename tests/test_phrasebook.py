@@ -6,7 +6,8 @@ import re
 import numpy as np
 import pytest
 
-from utils.miniature import english as patterns
+from utils.miniature import patterns
+from utils.miniature.english import NOUNS as MINIATURE_NOUNS
 from utils.miniature.grammar import slots_of
 from utils.phrasebook import LANGUAGES, english, paraphrase, translate
 from utils.phrasebook.command import CHECKPOINTS
@@ -175,13 +176,13 @@ def test_every_pattern_can_be_translated():
     from utils.miniature.grammar import fill_pattern
 
     rng = np.random.default_rng(0)
-    names = [*MAIN_THINGS.values(), *patterns.NOUNS]
+    names = [*MAIN_THINGS.values(), *MINIATURE_NOUNS]
     for pattern in all_patterns():
         for count in (1, 2, 40):
             things = {}
             for slot in slots_of(pattern):
                 name = slot.replace("_", " ")
-                name = name if name in patterns.NOUNS else names[int(rng.integers(len(names)))]
+                name = name if name in MINIATURE_NOUNS else names[int(rng.integers(len(names)))]
                 things[slot] = Thing(name, count, "white", "oval")
             caption = fill_pattern(pattern, things, False, rng)
             assert say_in_english(parse(caption), PLAIN) == caption

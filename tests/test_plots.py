@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from utils import plots
 
 PICTURE = np.zeros((8, 8, 3), np.uint8)
+HISTORY = {"step": 2, "loss": 1.0, "validation_loss": 1.5}
 
 DRAWINGS = {
     "picture_grid": lambda: plots.picture_grid([PICTURE] * 7, [f"a\n{n}" for n in range(7)], columns=3),
@@ -16,7 +17,11 @@ DRAWINGS = {
     "matrix_picture": lambda: plots.matrix_picture(np.eye(2), ["a", "b"], ["c", "d"], digits=1),
     "loss_curves": lambda: plots.loss_curves([1, 2], [3.0, 2.0], [2], [2.5], chance=3.2),
     "compared_losses": lambda: plots.compared_losses(
-        {"none": [{"step": 1, "loss": 2.0}, {"step": 2, "loss": 1.0, "validation_loss": 1.5}]}, ("a", "b")
+        {"none": [{"step": 1, "loss": 2.0}, HISTORY]}, ("a", "b")
+    ),
+    "trade_off": lambda: plots.trade_off([1, 2], [3, 4], ["a", "b"], 1, "x", "y"),
+    "curves_with_spread": lambda: plots.curves_with_spread(
+        [1, 2], {"a": ([0.5, 0.6], [0.1, 0.1])}, "shots", "score", {"zero-shot": 0.4}
     ),
     "line": lambda: plots.line([1, 2], [3, 4], "x", "y"),
     "cumulative": lambda: plots.cumulative({"fr": [1.0, 2.0], "es": [3.0]}, "chrF", "share below"),
@@ -39,6 +44,41 @@ def test_draws_a_figure_and_leaves_the_settings_alone(name):
     assert isinstance(figure, Figure)
     figure.canvas.draw()
     assert dict(matplotlib.rcParams) == before
+
+
+def test_every_figure_is_drawn_here():
+    assert set(DRAWINGS) == set(plots.__all__) - {"new_figure", "show", "styled"}
+
+
+FEW = {f"run {number}": number for number in range(6)}
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda: plots.cumulative({key: [1.0] for key in FEW}, "x", "y"),
+        lambda: plots.score_bars(["k=1"], {key: [0.5] for key in FEW}, "score"),
+        lambda: plots.compared_losses({key: [HISTORY] for key in FEW}, ("a", "b")),
+        lambda: plots.curves_with_spread([1], dict.fromkeys(FEW, ([0.5], [0.1])), "x", "y"),
+        lambda: plots.curves_with_spread([1], {"a": ([0.5], [0.1])}, "x", "y", levels=FEW),
+        lambda: plots.reliability(dict.fromkeys(FEW, ([0.1], [0.2]))),
+    ],
+)
+def test_no_series_is_left_out_unseen(draw):
+    with pytest.raises(ValueError, match=r"6 series.*told apart.*fewer"):
+        draw()
+
+
+def test_training_losses_are_compared_by_their_means_over_an_epoch():
+    history = [
+        {"step": 1, "loss": 4.0},
+        {"step": 2, "loss": 2.0, "validation_loss": 2.5},
+        {"step": 3, "loss": 1.0, "validation_loss": 1.5},
+    ]
+    figure = plots.compared_losses({"run": history}, ("training", "validation"))
+    (training,), (validation,) = (axis.lines for axis in figure.axes)
+    assert training.get_xydata().tolist() == [[2, 3.0], [3, 1.0]]
+    assert validation.get_xydata().tolist() == [[2, 2.5], [3, 1.5]]
 
 
 @pytest.mark.parametrize(("photographs", "kind"), [(False, "image/png"), (True, "image/jpeg")])

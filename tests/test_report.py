@@ -115,6 +115,13 @@ def test_the_card_gets_one_evaluation_however_often(evaluation, tmp_path):
     add_to_card(tmp_path, evaluation.as_json())
     assert card.read_text() == once
     assert once.startswith("# A model\n\n## Limits\n") and once.count("## Evaluation") == 1
+    card.write_text(written := once + "\n## My notes\n\nSeen.\n")
+    add_to_card(tmp_path, evaluation.as_json())
+    assert card.read_text() == written  # what others have added stays as it is
+    card.write_text(written.replace("<!-- end of evaluation -->", ""))
+    with pytest.raises(ValueError, match=r"README\.md has '<!-- eval.*but no '<!-- end of eval"):
+        add_to_card(tmp_path, evaluation.as_json())
+    assert "My notes" in card.read_text()
     with pytest.raises(FileNotFoundError, match="has no README"):
         add_to_card(tmp_path / "nothing", evaluation.as_json())
 

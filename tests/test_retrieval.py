@@ -43,6 +43,18 @@ def made_up(
     return unit(1, (images, dim)), unit(2, (len(distinct_captions(captions)), dim)), captions
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float64])
+def test_embeddings_of_any_type_are_compared_in_float32(dtype):
+    *crowds, captions = made_up(dim=32)
+    # As in small models all point about one way, so that similarities in 16 bits would tie.
+    crowds = [np.float32(0.05) * rows + np.float32(32**-0.5) for rows in crowds]
+    images, texts = ((rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(dtype) for rows in crowds)
+    got = score_retrieval(images, texts, captions)
+    expected = score_retrieval(images.astype(np.float32), texts.astype(np.float32), captions)
+    np.testing.assert_array_equal(got.image_to_text, expected.image_to_text)
+    np.testing.assert_array_equal(got.text_to_image, expected.text_to_image)
+
+
 # --- the field's way --------------------------------------------------------------------------------------
 
 

@@ -57,8 +57,9 @@ def test_exact_search_is_a_sorted_matrix_product():
 
 
 def test_equal_similarities_stand_in_the_order_of_the_vectors():
-    vectors = np.repeat(np.eye(4, dtype=np.float32), 5, axis=0)
-    assert ExactEngine(vectors).nearest(vectors[:1], 5)[0].tolist() == [0, 1, 2, 3, 4]
+    vectors = np.repeat(np.eye(4, dtype=np.float32), 50, axis=0)
+    for k in (3, 50):  # fewer than are equal, and as many
+        assert ExactEngine(vectors).nearest(vectors[:1], k)[0].tolist() == list(range(k))
 
 
 def test_nmslib_answers_what_nmslib_itself_answers(tmp_path):
@@ -167,9 +168,12 @@ def test_a_member_is_left_out_of_its_own_answer(index, dataset, tmp_path):
     expected = [name for name in by_numpy(index, index.embeddings[3]) if name != member.name][:4]
     link = tmp_path / member.name
     link.symlink_to(member.path)
+    renamed = tmp_path / "renamed.png"
+    renamed.symlink_to(member.path)
     for hits in (
         index.query_image(member.path, 4),
         index.query_image(str(link), 4),
+        index.query_image(renamed, 4),
         index.query_member(member.name, 4),
         index.query_text_and_image("airport", member.path, 4, text_weight=0),
     ):

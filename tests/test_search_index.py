@@ -5,6 +5,7 @@ import os
 import re
 import resource
 import signal
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,6 +44,16 @@ def test_nothing_to_index_is_refused(model, tmp_path):
     (tmp_path / "broken.png").write_bytes(b"\x89PNG broken")
     with pytest.raises(SearchError, match=r"Not one of the 1 pictures can be read.*broken\.png"):
         ImageIndex.build(model, tmp_path, progress=False)
+
+
+@pytest.mark.parametrize("engine", ["nmslib", "hnswlib"])
+def test_a_library_that_is_not_installed_is_told_before_hours_of_embedding(
+    model, dataset, monkeypatch, engine
+):
+    monkeypatch.setitem(sys.modules, engine, None)
+    monkeypatch.setattr("utils.search.index.embed_collection", lambda *_, **__: pytest.fail("embedded"))
+    with pytest.raises(SearchError, match=f"{engine} is not installed.*pip install {engine}"):
+        ImageIndex.build(model, dataset, engine=engine, progress=False)
 
 
 def test_what_cannot_be_read_is_left_out_and_named(model, dataset, index, tmp_path, capsys, monkeypatch):
@@ -202,6 +213,15 @@ def test_an_index_moves_with_its_pictures(kept, model, tmp_path, dataset, index)
     ]
 
 
+@pytest.mark.parametrize("place", [".", ".."])
+def test_an_index_may_be_named_from_within(kept, model, monkeypatch, place):
+    loaded = ImageIndex.load(kept / "index", model)
+    (kept / "index" / "within").mkdir()
+    monkeypatch.chdir(kept / "index" / ("within" if place == ".." else "."))
+    loaded.save(place)
+    assert list(ImageIndex.load(place, model).dataset) == list(loaded.dataset)
+
+
 def test_a_missing_picture_is_told_and_does_not_stop(kept, model):
     (kept / "pictures" / "picture_3.png").unlink()
     with pytest.warns(UserWarning, match=r"1 of 24 pictures .*picture_3\.png"):
@@ -269,6 +289,13 @@ def test_damage_is_refused_in_a_sentence(kept, model, file, damage, sentence):
     assert "\n" not in str(refusal.value)
 
 
+def test_an_index_whose_note_lacks_something_is_built_anew(kept, model):
+    note = kept / "index" / "index.json"
+    note.write_text(note.read_text().replace('"recall"', '"r"'))
+    built = ImageIndex.build(model, kept / "pictures", kept / "index", batch_size=8, progress=False)
+    assert ImageIndex.load(kept / "index", model).recall == built.recall == 1
+
+
 def test_a_foreign_folder_is_neither_read_nor_written(index, model, dataset, tmp_path):
     with pytest.raises(SearchError, match="is not there"):
         ImageIndex.load(tmp_path / "nowhere", model)
@@ -322,4 +349,5 @@ def test_a_full_disk_is_told_and_leaves_the_index_that_was_there(kept, model, en
             large.save(kept / "index")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert sorted(path.name for path in (kept / "index").iterdir()) == ["generation-1", "index.json"]
     assert len(ImageIndex.load(kept / "index", model)) == 24

@@ -12,7 +12,7 @@ from PIL import Image
 from training_world import SETTINGS, colours, same, tiny_model
 
 from utils.clip import CLIP
-from utils.training import TrainingResult, TrainingStopped, push_to_hub, train
+from utils.training import TrainingResult, TrainingStopped, history, push_to_hub, train
 from utils.training.run import Run
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -106,6 +106,21 @@ def test_reporters_that_are_not_installed_are_named_before_anything_is_done(
         with pytest.raises(ModuleNotFoundError, match=words):
             train(model, dataset, dataset, settings, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_reporter_that_cannot_be_opened_leaves_none_open(tmp_path, monkeypatch):
+    closed = []
+    monkeypatch.setattr(history.TensorBoardReporter, "close", lambda reporter: closed.append(reporter))
+    monkeypatch.setattr(
+        history, "WandbReporter", lambda *_: (_ for _ in ()).throw(ConnectionError("refused"))
+    )
+    settings = replace(SETTINGS, tensorboard=True, wandb_project="course")
+    with (
+        pytest.raises(ConnectionError, match="refused"),
+        history.open_reporters(tmp_path, settings, [], finished=False),
+    ):
+        pass
+    assert len(closed) == 1
 
 
 def test_weights_and_biases_offline(model, folder, tmp_path, monkeypatch):

@@ -16,7 +16,8 @@ from training_world import child, colours, parameters, same, tiny_model, train_u
 from utils.clip import CLIP
 from utils.datasets import CaptionDataset
 from utils.training import TrainingStopped, train
-from utils.training.run import Run
+from utils.training.identity import claim_folder
+from utils.training.run import Run, _run_to_the_end
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -86,6 +87,37 @@ def test_an_interrupt_saves_says_how_to_go_on_and_loses_nothing(
     # Free settings, such as the number of workers, may change in between.
     resumed = train(model, dataset, dataset, replace(SETTINGS, workers=1), tmp_path / "run")
     assert same(whole.model, resumed.model) and untimed(resumed.history) == untimed(whole.history)
+
+
+class NineSteps:
+    """A run of nine steps in one epoch that notes what was saved."""
+
+    settings, total_steps, steps_per_epoch, step = PLAIN, 9, 9, 0
+    history = ({"loss": 1.0},)
+
+    def __init__(self) -> None:
+        self.saved: list[int] = []
+
+    @property
+    def finished(self) -> bool:
+        return self.step == self.total_steps
+
+    def advance(self) -> None:
+        self.step += 1
+
+    def validate(self) -> None:
+        pass
+
+    def save(self, _checkpoints: object) -> None:
+        self.saved.append(self.step)
+
+
+def test_an_interrupt_at_any_moment_stops_at_a_step_that_was_saved(tmp_path):
+    for calls in range(1, 5):
+        run, asked = NineSteps(), iter([False] * calls + [True] * 9)
+        with pytest.raises(TrainingStopped):
+            _run_to_the_end(run, None, [], lambda asked=asked: next(asked), tmp_path)
+        assert run.saved == [run.step], calls
 
 
 def test_in_a_notebook_an_interrupt_is_one_line(capsys):
@@ -178,6 +210,13 @@ def test_a_folder_without_a_checkpoint_may_be_claimed_anew(model, dataset, tmp_p
     for size in (8, 4):
         with pytest.raises(MemoryError):
             train(model, dataset, dataset, replace(SETTINGS, batch_size=size), tmp_path / "run")
+
+
+def test_half_a_checkpoint_is_nothing_to_lose(model, dataset, tmp_path):
+    for size in (8, 4):
+        claim_folder(tmp_path, replace(SETTINGS, batch_size=size), dataset, dataset, model)
+        (tmp_path / "checkpoints" / "2.orbax-checkpoint-tmp").mkdir(parents=True, exist_ok=True)
+    assert json.loads((tmp_path / "run.json").read_text())["settings"]["batch_size"] == 4
 
 
 def test_a_full_disk_is_one_sentence_and_nothing_is_half_written(

@@ -170,6 +170,18 @@ def test_a_written_file_gives_its_captions_to_the_same_images_only(tmp_path):
         assert load_or_backtranslate(stranger, tmp_path / "new.jsonl", "", "")[0].captions == ("c",)
 
 
+def test_a_picture_in_a_folder_is_not_taken_for_its_namesake_above(tmp_path):
+    items = [
+        CaptionedImage(Path(f"/pictures/{name}"), (caption,) * 2, "train", None, "own")
+        for name, caption in (("0.jpg", "above"), ("deep/0.jpg", "below"))
+    ]
+    raw = CaptionDataset(items, "own")
+    augmented = backtranslate(raw, Echo(), progress=False)
+    augmented.write(tmp_path / "new.jsonl")
+    again = load_or_backtranslate(raw, tmp_path / "new.jsonl", "no model", "no model")
+    assert list(again) == list(augmented.dataset)
+
+
 def test_without_a_file_the_captions_are_translated_now(root, tmp_path):
     folder = root / "data" / "checkpoints"
     raw = make_dataset(("many planes are parked in an airport .",) * 2)
@@ -291,6 +303,12 @@ def test_bad_input_is_refused_before_anything_is_translated(rows, options, messa
     with pytest.raises(TranslationError, match=message):
         backtranslate(make_dataset(*rows), translator, progress=False, **options)
     assert translator.seen == []
+
+
+def test_a_batch_of_no_text_is_refused():
+    for size in (0, -1):
+        with pytest.raises(TranslationError, match=f"batch size is {size}"):
+            backtranslate(make_dataset(("a", "a")), Echo(), progress=False, batch_size=size)
 
 
 def test_a_translator_that_loses_a_text_is_found_out():

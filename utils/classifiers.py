@@ -133,16 +133,22 @@ def nearest_neighbours(
         Shares of the votes for the test images, of training and validation images together.
 
     Raises:
-        ValueError: As `linear_probe`; or if a number of neighbours is below 1.
+        ValueError: As `linear_probe`; or if a number of neighbours is below 1, or all are above those images.
     """
     if any(count < 1 for count in neighbour_counts):
         raise ValueError(f"At least 1 neighbour must vote, not {min(neighbour_counts)}.")
+    possible = [count for count in neighbour_counts if count <= len(train_embeddings)]
+    if len(neighbour_counts) and not possible:
+        raise ValueError(
+            f"{' and '.join(map(str, neighbour_counts))} neighbours cannot be had of {len(train_embeddings)} training "
+            "images; give a smaller number."
+        )
     return _choose_and_refit(
         _votes,
         (train_embeddings, train_labels),
         (validation_embeddings, validation_labels),
         test_embeddings,
-        [count for count in neighbour_counts if count <= len(train_embeddings)],
+        possible,
     )
 
 
@@ -179,6 +185,7 @@ def few_shot_curve(
         ValueError: If a class has fewer images than shots, or as `linear_probe`.
     """
     train, test = unit_rows(train_embeddings, "training"), unit_rows(test_embeddings, "test")
+    _check_one_model(train, test)
     names, (numbers, true) = _numbered((train, train_labels, "training"), (test, test_labels, "test"))
     if draws < 1 or not len(shots) or min(shots) < 1:
         raise ValueError(f"A curve needs at least one draw and one shot, not {draws} draws of {list(shots)}.")
@@ -224,6 +231,14 @@ def unit_rows(embeddings: np.ndarray, which: str) -> np.ndarray:
     return embeddings / lengths
 
 
+def _check_one_model(*parts: np.ndarray) -> None:
+    sizes = [rows.shape[1] for rows in parts]
+    if len(set(sizes)) > 1:
+        raise ValueError(
+            f"Embeddings that are learned from and classified must come from one model; their sizes differ: {sizes}."
+        )
+
+
 def _choose_and_refit(
     classify: Callable[[np.ndarray, np.ndarray, np.ndarray, float], np.ndarray],
     training: tuple[np.ndarray, Sequence],
@@ -234,10 +249,7 @@ def _choose_and_refit(
     """Tries each setting on validation images and uses the best with all labelled images on the test images."""
     train, held_out = unit_rows(training[0], "training"), unit_rows(validation[0], "validation")
     test = unit_rows(test_embeddings, "test")
-    if len({rows.shape[1] for rows in (train, held_out, test)}) > 1:
-        raise ValueError(
-            "Training, validation and test embeddings must come from one model: their sizes differ."
-        )
+    _check_one_model(train, held_out, test)
     names, (numbers, true) = _numbered(
         (train, training[1], "training"), (held_out, validation[1], "validation")
     )
@@ -284,9 +296,8 @@ def _logistic_regression(
     centre = train.mean(axis=0, dtype=np.float64)
     model = LogisticRegression(C=inverse_penalty, max_iter=_MAX_ITERATIONS)
     with threadpool_limits(1), warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", "The number of unique classes"
-        )  # with one shot every label is unique
+        # With one shot every label is unique.
+        warnings.filterwarnings("ignore", "The number of unique classes")
         return model.fit(train - centre, labels).predict_proba(queries - centre)
 
 

@@ -12,10 +12,11 @@ from pathlib import Path
 _CHECKPOINT_FILES = ("*.json", "*.txt", "*.spm", "model*.safetensors")
 _PICKLED_WEIGHTS = "pytorch_model*.bin*"
 
-_FULL = {
+_NO_MORE_WRITING = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the quota is used up",
     errno.EFBIG: "no room is left",
+    errno.EROFS: "it is read-only",
 }
 
 
@@ -51,7 +52,7 @@ def find_checkpoint(name_or_path: str | os.PathLike) -> Path:
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Writes under a temporary name first, so that a reader never sees half a file."""
+    """Writes under a temporary name first, so that a reader never sees half a file; text in UTF-8."""
     temporary = path.with_name(f".{path.name}.partial")
     try:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
@@ -70,9 +71,9 @@ def disk_trouble_in_words(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in _FULL and not isinstance(error, PermissionError):
+        if error.errno not in _NO_MORE_WRITING and not isinstance(error, PermissionError):
             raise
-        reason = _FULL.get(error.errno, "this user may not write there")
+        reason = _NO_MORE_WRITING.get(error.errno, "this user may not write there")
         raise OSError(
             error.errno,
             f"Files could not be written into {folder}, {reason}; what was written before is whole: make room, or "

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 # In the order of preference of transformers itself.
 WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json")
 WEIGHT_FILES += ("pytorch_model.bin", "pytorch_model.bin.index.json")
+BICUBIC = 3  # Pillow's number, which ``preprocessor_config.json`` speaks in
 
 
 def read_config(folder: Path) -> CLIPConfig:
@@ -54,10 +55,11 @@ def read_weights(folder: Path) -> dict[str, np.ndarray]:
         folder: A checkpoint folder.
 
     Returns:
-        Arrays by transformers' names, of the dtype they are stored in (bfloat16 widened to float32).
+        Arrays by transformers' names; of the dtype they are stored in, out of pickles float32.
 
     Raises:
         FileNotFoundError: If the folder holds no weights, or lacks a file that its index names.
+        ValueError: If a file is damaged.
     """
     main = next((folder / name for name in WEIGHT_FILES if (folder / name).is_file()), None)
     if main is None:
@@ -67,7 +69,9 @@ def read_weights(folder: Path) -> dict[str, np.ndarray]:
         )
     files = [main]
     if main.suffix == ".json":
-        files = [folder / name for name in sorted(set(_read_json(main)["weight_map"].values()))]
+        files = [folder / name for name in sorted(set(_read_json(main).get("weight_map", {}).values()))]
+        if not files:
+            raise ValueError(f"{main} names no files under 'weight_map'; download it again.")
     weights: dict[str, np.ndarray] = {}
     for file in files:
         if not file.is_file():
@@ -133,7 +137,7 @@ def read_preprocessing(folder: Path, image_size: int) -> ImagePreprocessing:
         image_size: Height and width of the model's input, in pixels.
 
     Raises:
-        ValueError: If the processor does not give square images.
+        ValueError: If the processor does what `ImagePreprocessing` cannot, so that the model would see other pixels.
     """
     path = folder / "preprocessor_config.json"
     if path.is_file():
@@ -142,22 +146,49 @@ def read_preprocessing(folder: Path, image_size: int) -> ImagePreprocessing:
         settings = _read_json(path).get("image_processor", {})
     else:
         return ImagePreprocessing(image_size)
-    crop = settings.get("crop_size") if settings.get("do_center_crop", True) else None
-    size = crop or settings.get("size") or image_size
-    if isinstance(size, dict):
-        sides = set(size.values())
-        if len(sides) != 1:
-            raise ValueError(f"{path} asks for images of {size}; only square images are supported.")
-        size = sides.pop()
+    _refuse_other_processing(settings, path)
+    resized = _side(settings.get("size"), path)
+    cropped = _side(settings.get("crop_size"), path) if settings.get("do_center_crop", True) else None
+    if resized and cropped and resized != cropped:
+        raise ValueError(
+            f"{path} asks for size {resized} and crop_size {cropped}; only a crop as large as the shorter side is "
+            "supported."
+        )
     values = {new: settings.get(f"image_{new}") for new in ("mean", "std")}
-    return ImagePreprocessing(int(size), **{name: tuple(value) for name, value in values.items() if value})
+    return ImagePreprocessing(
+        cropped or resized or image_size, **{name: tuple(value) for name, value in values.items() if value}
+    )
+
+
+def _refuse_other_processing(settings: Mapping[str, Any], path: Path) -> None:
+    always = {"do_normalize": True, "do_rescale": True, "do_resize": True, "resample": BICUBIC}
+    others = [
+        f"{name} {settings[name]}" for name, ours in always.items() if settings.get(name) not in (None, ours)
+    ]
+    if others:
+        raise ValueError(
+            f"{path} asks for {', '.join(others)}; only pictures that are resized ({BICUBIC}, bicubic), brought to the "
+            "scale from 0 to 1 and normalised are supported."
+        )
+
+
+def _side(size: int | Mapping[str, int] | None, path: Path) -> int | None:
+    """The side of square images, in pixels, in any of transformers' spellings."""
+    sides = set(size.values()) if isinstance(size, Mapping) else {size}
+    if len(sides) != 1:
+        raise ValueError(f"{path} asks for images of {size}; only square images are supported.")
+    side = sides.pop()
+    return None if side is None else int(side)
 
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path} is not valid JSON ({error}); download it again.") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} is no JSON object; download it again.")
+    return content
 
 
 def write_folder(
@@ -190,12 +221,12 @@ def write_folder(
     folder = Path(folder).expanduser()
     with written_whole(folder) as temporary:
         settings = config.to_dict() | {"architectures": ["CLIPModel"], "dtype": dtype.name}
-        _write_json(temporary / "config.json", settings)
+        write_json(temporary / "config.json", settings)
         stored = {name: array.astype(dtype) for name, array in weights.items()}
         save_file(stored, temporary / "model.safetensors", metadata={"format": "pt"})
         if tokenizer is not None:
-            _write_tokenizer(tokenizer, temporary)
-        _write_json(temporary / "preprocessor_config.json", processor_settings(preprocessing))
+            write_tokenizer(tokenizer, temporary)
+        write_json(temporary / "preprocessor_config.json", processor_settings(preprocessing))
     return folder
 
 
@@ -210,7 +241,7 @@ TOKENIZER_TRACES = {
 }
 
 
-def _write_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+def write_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
     """Writes a tokenizer as published ones are: without the traces of the calls that it has served."""
     if tokenizer.is_fast:
         tokenizer.backend_tokenizer.no_truncation()
@@ -218,7 +249,7 @@ def _write_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
     tokenizer.save_pretrained(folder)
     path = folder / "tokenizer_config.json"
     settings = _read_json(path)
-    _write_json(path, {name: value for name, value in settings.items() if name not in TOKENIZER_TRACES})
+    write_json(path, {name: value for name, value in settings.items() if name not in TOKENIZER_TRACES})
 
 
 def processor_settings(preprocessing: ImagePreprocessing) -> dict[str, Any]:
@@ -230,7 +261,7 @@ def processor_settings(preprocessing: ImagePreprocessing) -> dict[str, Any]:
         "do_convert_rgb": True,
         "do_resize": True,
         "size": {"shortest_edge": size},
-        "resample": 3,  # bicubic
+        "resample": BICUBIC,
         "do_center_crop": True,
         "crop_size": {"height": size, "width": size},
         "do_rescale": True,
@@ -258,5 +289,6 @@ def written_whole(folder: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _write_json(path: Path, content: dict[str, Any]) -> None:
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Writes JSON for people to read, its names in order."""
     path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")

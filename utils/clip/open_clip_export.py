@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -44,8 +43,8 @@ _LAYER_NAMES = {
 def export_open_clip(model: CLIP, folder: str | os.PathLike) -> Path:
     """Writes a folder for ``open_clip.create_model_and_transforms("local-dir:" + folder)``.
 
-    It may be the folder of `CLIP.save_pretrained`: the files of the two do not collide, and open_clip prefers its
-    own. ``open_clip.get_tokenizer`` of the same name gives the model's tokenizer.
+    It may be the folder of `CLIP.save_pretrained`: the tokenizer is the same, and open_clip prefers its
+    own files. ``open_clip.get_tokenizer`` of the same name gives the model's tokenizer.
 
     Args:
         model: The model.
@@ -63,12 +62,10 @@ def export_open_clip(model: CLIP, folder: str | os.PathLike) -> Path:
     settings = {"model_cfg": _model_settings(model), "preprocess_cfg": _preprocessing_settings(model)}
     weights = _rename(model.transformers_weights(), model.config)
     with checkpoints.written_whole(folder) as temporary:
-        (temporary / "open_clip_config.json").write_text(
-            json.dumps(settings, indent=2) + "\n", encoding="utf-8"
-        )
+        checkpoints.write_json(temporary / "open_clip_config.json", settings)
         save_file(weights, temporary / "open_clip_model.safetensors", metadata={"format": "pt"})
         if model.tokenizer is not None:
-            model.tokenizer.save_pretrained(temporary)
+            checkpoints.write_tokenizer(model.tokenizer, temporary)
     return folder
 
 

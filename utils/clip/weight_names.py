@@ -104,7 +104,9 @@ def _torch_shape(parameter: ParameterName, shape: tuple[int, ...], patch_size: i
 
 
 def _stored_names(parameter: ParameterName, shape: tuple[int, ...]) -> list[str]:
-    return [parameter.name.format(i) for i in range(shape[0])] if parameter.stacked else [parameter.name]
+    if not parameter.stacked:
+        return [parameter.name]
+    return [parameter.name.format(layer) for layer in range(shape[0])]
 
 
 def import_parameters(
@@ -130,14 +132,14 @@ def import_parameters(
     }
     # Older checkpoints store the numbers 0, 1, 2, ... of the positions as if they were weights.
     found = {name for name in weights if not name.endswith("position_ids")}
-    _refuse("lacks", sorted(expected.keys() - found), "configuration")
-    _refuse("has unknown", sorted(found - expected.keys()), "configuration")
+    _refuse("lacks", sorted(expected.keys() - found))
+    _refuse("has unknown", sorted(found - expected.keys()))
     wrong = [
         f"{name} {tuple(weights[name].shape)} instead of {shape}"
         for name, shape in expected.items()
         if tuple(weights[name].shape) != shape
     ]
-    _refuse("has wrongly shaped", wrong, "configuration")
+    _refuse("has wrongly shaped", wrong)
     parameters = {}
     for parameter in PARAMETERS:
         names = _stored_names(parameter, shapes[parameter.path])
@@ -146,11 +148,11 @@ def import_parameters(
     return parameters
 
 
-def _refuse(problem: str, names: list[str], source: str) -> None:
+def _refuse(problem: str, names: list[str]) -> None:
     if names:
         shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
         raise ValueError(
-            f"The checkpoint {problem} weights ({shown}); take one whose weights belong to its {source}."
+            f"The checkpoint {problem} weights ({shown}); take one whose weights belong to its configuration."
         )
 
 

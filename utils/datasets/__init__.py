@@ -7,7 +7,7 @@ from utils.datasets.caption_dataset import CaptionDataset, CaptionedImage
 from utils.datasets.category_names import SPLIT_NAMES
 from utils.datasets.checks import VerificationReport
 from utils.datasets.formats import DatasetError
-from utils.datasets.loading import load_dataset
+from utils.datasets.loading import find_dataset, load_dataset
 
 __all__ = [
     "SPLIT_NAMES",
@@ -15,5 +15,6 @@ __all__ = [
     "CaptionedImage",
     "DatasetError",
     "VerificationReport",
+    "find_dataset",
     "load_dataset",
 ]

@@ -9,6 +9,7 @@ import csv
 import io
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -129,7 +130,7 @@ def read_csv(path: Path) -> list[Annotation]:
         The annotations in the order in which the files are first named.
 
     Raises:
-        DatasetError: The file is missing, lacks a column, or a row does not fit the header.
+        DatasetError: The file is missing, lacks a column or has one twice, or a row does not fit the header.
     """
     text = _read_text(path)
     header = text.split("\n", 1)[0]
@@ -142,6 +143,12 @@ def read_csv(path: Path) -> list[Annotation]:
         if absent:
             raise DatasetError(
                 f"{path}, line 1: the header lacks {' and '.join(absent)}; it has {', '.join(columns)}"
+            )
+        twice = [name for name, count in Counter(columns).items() if name and count > 1]
+        if twice:
+            raise DatasetError(
+                f"{path}, line 1: the header names {' and '.join(twice)} twice; give each further caption a row of "
+                "its own"
             )
         records = [_annotation_of_row(row, f"{path}, line {rows.line_num}") for row in rows]
     except csv.Error as error:

@@ -32,7 +32,7 @@ def fetch_rsicd(folder: Path) -> Path:
         raise DatasetError(
             f"RSICD is not on this machine and could not be fetched from the Hugging Face Hub "
             f"({type(error).__name__}): put dataset_rsicd.json and the folder RSICD_images into "
-            f"{folder.parent / 'RSICD'}, or say with data_dir where they lie"
+            f"{folder}, or say with data_dir where they lie"
         ) from error
     return convert_rsicd_parquet(Path(snapshot), folder)
 

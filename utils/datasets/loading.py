@@ -20,7 +20,9 @@ from utils.datasets.formats import (
 )
 from utils.datasets.hub import fetch_rsicd
 
-DATA_FOLDER = Path(__file__).resolve().parents[2] / "data"
+ROOT = Path(__file__).resolve().parents[2]
+DATA_FOLDER = ROOT / "data"  # what people put there
+FETCHED_FOLDER = ROOT / "runs" / "data"  # what comes by itself: the checkout may be read-only but for runs/
 
 # UC Merced's 21 classes. Picture k of UCM-captions (1 to 2,100) belongs to class (k - 1) // 100 of them.
 # fmt: off
@@ -47,7 +49,7 @@ def load_dataset(
         name: One of
             "rsicd", "ucm", "sydney": the published JSON with its image folder. RSICD is fetched from the
             Hugging Face Hub if `data_dir` is not given and no copy is in the data folder;
-            "miniature": the rendered stand-in, made on first use;
+            "miniature": the rendered stand-in, made on first use in `runs/data`;
             a .json in Karpathy's form, a .jsonl with `filename` and `captions`, or a .csv with `filename` and
             `caption` (several rows of a file are several captions), each with `split` and `category` if known
             (so also what `utils.translation` writes);
@@ -152,28 +154,44 @@ def _load_published(published: _Published, data_dir: Path | None, class_lists: b
     return _with_images(annotations, [folder / published.images], published.name, SPLITS)
 
 
+def find_dataset(name: str, data_dir: str | Path | None = None) -> Path | None:
+    """Say where a published data set, or the miniature, lies; nothing is made or fetched.
+
+    Args:
+        name: "rsicd", "ucm", "sydney" or "miniature".
+        data_dir: As for `load_dataset`.
+
+    Returns:
+        The folder with its captions file, or None if it is not there.
+    """
+    published = _PUBLISHED[name]
+    top = DATA_FOLDER if data_dir is None else Path(data_dir)
+    folders = [top, top / published.folder]
+    if top.resolve() == DATA_FOLDER:
+        folders.append(FETCHED_FOLDER / published.folder)
+    return next((folder for folder in folders if (folder / published.annotations).is_file()), None)
+
+
 def _find_published(published: _Published, data_dir: Path | None) -> Path:
     """Return the folder of a published data set; make the miniature or fetch RSICD if it is to be had."""
     top = DATA_FOLDER if data_dir is None else data_dir
     is_default = top.resolve() == DATA_FOLDER
     if published.name == "miniature" and is_default:
-        return _build_miniature(top / published.folder)
-    candidates = [top, top / published.folder, top / f"{published.folder}_hub"]
-    for folder in candidates:
-        if (folder / published.annotations).is_file():
-            return folder
+        return _build_miniature()  # which looks whether the one that is there is of today's making
+    if folder := find_dataset(published.name, data_dir):
+        return folder
     if published.name == "miniature":
         return _build_miniature(top / published.folder)
     if published.name == "rsicd" and is_default:
-        return fetch_rsicd(top / f"{published.folder}_hub")
+        return fetch_rsicd(FETCHED_FOLDER / published.folder)
     raise DatasetError(
         f"{published.name} is not in {top} nor in {top / published.folder}: put {published.annotations} and the "
         f"folder {published.images} into {top / published.folder}, or say with data_dir where they lie"
     )
 
 
-def _build_miniature(folder: Path) -> Path:
-    """Make the miniature, or leave it as it is if it is whole and of today's making."""
+def _build_miniature(folder: Path | None = None) -> Path:
+    """Make the miniature, by default in runs/, or leave it as it is if it is whole and of today's making."""
     from utils.miniature import build_miniature
 
     return build_miniature(folder)

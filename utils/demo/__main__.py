@@ -51,8 +51,9 @@ def load_parts(run: Path, index: str, model: str, presence: str) -> tuple[ImageI
 
     index_folder = Path(index) if index else run / "index"
     model_folder = model or run / "finetuned" / "model"
-    for option, path in (("--index", index_folder), ("--model", run if model else model_folder)):
-        if not Path(path).is_dir() and not (option == "--model" and model):
+    needed = {"--index": index_folder} if model else {"--index": index_folder, "--model": model_folder}
+    for option, path in needed.items():
+        if not path.is_dir():
             raise CourseError(
                 f"There is no folder {path}; run `make course` first, or name one with {option}."
             )

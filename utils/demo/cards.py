@@ -91,16 +91,15 @@ def _button(path: Path, row: int, text: str) -> str:
 
 
 def _heat_figure(answer: Finding, overlay: Image.Image) -> str:
-    if answer.presence is None:
-        meaning, low, high = "score of the tiles there", "lowest", "highest"
-    else:
-        meaning, low, high = "probability that a tile there shows it", "0", "1"
+    meaning = "the tiles' shares of the softmax, the best one's as 1"
+    if answer.presence is not None:
+        meaning += f", times the probability {answer.presence:.2f} that it is here"
     best = answer.tiles[0].box
     alt = f"Heat map for {answer.feature}: the best tile reaches from {_place(best)}."
     return (
         f'<figure class="heat"><img src="{data_address(overlay)}" alt="{escape(alt)}">'
-        f'<figcaption><span>{low}</span><span class="scale" style="background: {_color_scale()}"></span>'
-        f"<span>{high}</span><span>{meaning}; frames: the three best tiles</span></figcaption></figure>"
+        f'<figcaption><span>0</span><span class="scale" style="background: {_color_scale()}"></span>'
+        f"<span>1</span><span>{meaning}; frames: the three best tiles</span></figcaption></figure>"
     )
 
 

@@ -33,9 +33,9 @@ class Downloads:
         """Writes a finding as JSON and its overlay as PNG, deletes what is too old, and gives the two files."""
         self.cache.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix="finding-", dir=self.cache))
-        overlay.save(folder / "finding.png", compress_level=1)  # a third of the time and hardly larger
-        finding.save_json(folder / "finding.json")
-        self.folders.append(folder)
+        self.folders.append(folder)  # now, so that what a full disk cuts short is deleted later, too
         while len(self.folders) > KEPT:
             shutil.rmtree(self.folders.popleft(), ignore_errors=True)
+        overlay.save(folder / "finding.png", compress_level=1)  # a third of the time and hardly larger
+        finding.save_json(folder / "finding.json")
         return str(folder / "finding.json"), str(folder / "finding.png")

@@ -2,9 +2,8 @@
 
 Gradio serves more than a page uses (proxies, recordings, an editor), fetches addresses that a request names in
 place of an uploaded file, and takes JSON of any length. Here each request is held against four rules: its path is
-one that the page asks for; its body says its length and is short
-enough, and there is room for it; every file that it names lies in the
-upload folder; and what goes back forbids the browser to load anything from elsewhere.
+one that the page asks for; its body says its length and is short enough, and there is room for it; every file that
+it names lies in the upload folder; and what goes back forbids the browser to load anything from elsewhere.
 """
 
 from __future__ import annotations
@@ -73,6 +72,9 @@ class Guard:
 
     async def __call__(self, scope: dict, receive: Any, send: Any) -> None:
         """Answers a request or refuses it."""
+        if scope["type"] == "websocket":  # the page opens none
+            await send({"type": "websocket.close"})
+            return
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -158,8 +160,10 @@ async def _checked_body(scope: dict, receive: Any) -> Any:
     """Measures a body by what it says of itself, reads a short one, and gives what to receive it from."""
     uploads = scope["path"].rstrip("/") == UPLOAD
     limit = MAX_BYTES + ENVELOPE if uploads else MAX_QUESTION
-    length = dict(scope["headers"]).get(b"content-length", b"")
-    if not length.isdigit():
+    headers = dict(scope["headers"])
+    length = headers.get(b"content-length", b"")
+    # A body in chunks ends where it likes, whatever length stands beside it (RFC 9112, 6.3).
+    if not length.isdigit() or b"transfer-encoding" in headers:
         raise Refusal(411, "The request does not say how long it is.")
     if int(length) > limit:
         raise Refusal(413, f"The request is longer than {limit:,} bytes.")

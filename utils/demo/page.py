@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,7 +93,7 @@ class _ImageTab:
 
 
 def _title(index: ImageIndex) -> str:
-    name = cards.escape(index.dataset.name)
+    name = escape(index.dataset.name)
     return (
         f"<h1>{TITLE}</h1><p>Search {len(index.dataset):,} pictures{f' of {name}' if name else ''} by words or by "
         "example, or look for a feature inside a picture of your own.</p>"

@@ -19,7 +19,8 @@ def check_embeddings(embeddings: np.ndarray, what: str) -> None:
     if embeddings.ndim != 2:
         raise ValueError(f"The {what} embeddings have the shape {embeddings.shape}; give (rows, dim).")
     # A row with NaN or infinity has no finite length, so one pass over the matrix answers all three questions.
-    lengths = np.sqrt(np.einsum("ij,ij->i", embeddings, embeddings, dtype=np.float32))
+    squares = np.einsum("ij,ij->i", embeddings, embeddings, dtype=np.float32, casting="same_kind")
+    lengths = np.sqrt(squares)
     for bad, trouble in (
         (~np.isfinite(lengths), "not finite numbers; the model or its input is broken"),
         (lengths == 0, "all zeros and point nowhere; the model or its input is broken"),

@@ -193,8 +193,8 @@ def score_retrieval(
     Similarities are computed in blocks; memory is bounded by the embeddings and a number a caption.
 
     Args:
-        image_embeddings: (images, dim) float32, of unit length.
-        text_embeddings: (texts, dim) float32, of unit length, of the distinct captions in the order of
+        image_embeddings: (images, dim) of any floating type, of unit length; compared in float32.
+        text_embeddings: (texts, dim) of any floating type, of unit length, of the distinct captions in the order of
             `distinct_captions`.
         captions: (images,) the captions of each image, at least one, repeats included.
         matching: ``strict`` or ``duplicate_aware``, see the module.
@@ -209,14 +209,15 @@ def score_retrieval(
     _check_captions(captions)
     owners = _ownership(captions)
     _check_inputs(image_embeddings, text_embeddings, len(captions), len(owners.texts))
+    images, texts = (rows.astype(np.float32, copy=False) for rows in (image_embeddings, text_embeddings))
     strict = matching == "strict"
     text_places = find_places(
-        image_embeddings,
-        text_embeddings,
+        images,
+        texts,
         RightPairs(owners.images, owners.ids, owners.counts if strict else owners.copies[owners.ids]),
         copies=owners.copies,
     )
-    image_chances = _text_to_image(image_embeddings, text_embeddings, owners, strict)
+    image_chances = _text_to_image(images, texts, owners, strict)
     return RetrievalResult(
         image_to_text=np.stack([text_places.hit_chances(k) for k in RECALL_AT], axis=1),
         text_to_image=np.repeat(image_chances, owners.counts, axis=0),

@@ -85,6 +85,7 @@ def add_to_card(model_dir: str | Path, content: Mapping[str, Any]) -> None:
 
     Raises:
         FileNotFoundError: If the folder has no card.
+        ValueError: If the mark at the end of an earlier summary is gone.
     """
     card = Path(model_dir) / "README.md"
     if not card.is_file():
@@ -92,10 +93,12 @@ def add_to_card(model_dir: str | Path, content: Mapping[str, Any]) -> None:
             f"{model_dir} has no README.md to add figures to; give the folder of a trained model."
         )
     start, end = CARD_MARKS
-    before, _, rest = card.read_text().partition(start)
-    after = rest.partition(end)[2]
+    before, mark, rest = card.read_text(encoding="utf-8").partition(start)
+    if mark and end not in rest:  # the rest of the card would go with the figures
+        raise ValueError(f"{card} has {start!r} but no {end!r} behind it; add that where the figures end.")
+    after = rest.partition(end)[2].strip("\n")
     section = f"{start}\n## Evaluation\n\n{summary_text(content)}\n{end}"
-    write_whole(card, f"{before.rstrip()}\n\n{section}\n{after}".rstrip() + "\n")
+    write_whole(card, "\n\n".join(filter(None, (before.rstrip(), section, after))) + "\n")
 
 
 def fill_page(page: str, root: Path) -> str:
@@ -113,7 +116,7 @@ def fill_page(page: str, root: Path) -> str:
         file = root / match["folder"] / "evaluation.json"
         if not file.is_file():
             return match.group()
-        return f"{match[1]}{summary_text(json.loads(file.read_text()))}\n{match[3]}"
+        return f"{match[1]}{summary_text(json.loads(file.read_text(encoding='utf-8')))}\n{match[3]}"
 
     return MEASURED.sub(fill, page)
 
@@ -127,4 +130,4 @@ def main() -> None:
         "page", type=Path, help="a Markdown file, in the folder that its marks are relative to"
     )
     page = parser.parse_args().page
-    write_whole(page, fill_page(page.read_text(), page.parent))
+    write_whole(page, fill_page(page.read_text(encoding="utf-8"), page.parent))

@@ -10,9 +10,8 @@ from PIL import Image, ImageDraw
 if TYPE_CHECKING:
     from utils.finder.finding import Finding
 
-REACH = (
-    0.75  # how far a tile's bump reaches from its centre, in tile sides; neighbours half a tile off overlap
-)
+# How far a tile's bump reaches from its centre, in tile sides: neighbours half a tile off overlap.
+REACH = 0.75
 COLORS = "inferno"
 OPACITY = 0.65  # of the hottest place
 FRAME = "#00E5FF"

@@ -146,7 +146,7 @@ def find(
     scene: SceneEmbeddings,
     feature: str,
     presence: PresenceModel | None = None,
-    template: str = PROMPT,
+    template: str | None = None,
 ) -> Finding:
     """Ranks the tiles of a scene by a text, and says how probable it is that any of them shows it.
 
@@ -155,18 +155,21 @@ def find(
         scene: From `embed_scene`.
         feature: What to look for, in a few words ('stadium').
         presence: From `calibrate_presence` with the same model; without it nothing is said on presence.
-        template: The prompt, with ``{feature}`` where the feature goes.
+        template: The prompt, with ``{feature}`` where the feature goes; by default that of the presence model,
+            without one `PROMPT`.
 
     Raises:
         ValueError: If the feature is empty, the template has no place for it, or the presence model was
-            calibrated for another model than the scene's.
+            calibrated for another model than the scene's or with another template.
     """
     from utils.clip import embed_texts
 
-    prompt = fill(template, feature)
-    texts = [prompt] if presence is None else [prompt, *presence.background]
     if presence is not None:
         presence.check_model(scene.model_fingerprint)
+        presence.check_template(template or presence.template)
+        template = presence.template
+    prompt = fill(template or PROMPT, feature)
+    texts = [prompt] if presence is None else [prompt, *presence.background]
     text_embeddings = embed_texts(model, texts)
     scale = logit_scale(model)
     scores = scene.embeddings @ text_embeddings[0]

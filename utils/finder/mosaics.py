@@ -108,9 +108,16 @@ def draw_mosaics(
         count: How many mosaics.
         cell: Height and width of each picture in pixels.
         generator: The source of the draw.
+
+    Raises:
+        ValueError: If no picture has a category.
     """
     named = dataset.named()
-    wanted = grid * grid * count
-    rounds = [generator.permutation(len(named)) for _ in range(-(-wanted // len(named)))]
-    order = np.concatenate(rounds)[:wanted].reshape(count, grid * grid)
-    return [make_mosaic([named[int(number)] for number in row], grid, cell) for row in order]
+    if not len(named):
+        raise ValueError(
+            f"{dataset.name or 'The data set'} has no picture with a category; mosaics are made of such."
+        )
+    cells = grid * grid
+    rounds = -(-cells * count // len(named))
+    order = [named[int(number)] for _ in range(rounds) for number in generator.permutation(len(named))]
+    return [make_mosaic(order[at : at + cells], grid, cell) for at in range(0, cells * count, cells)]

@@ -63,6 +63,18 @@ class PresenceModel:
                 f"embedded by {fingerprint}; calibrate it anew with calibrate_presence."
             )
 
+    def check_template(self, template: str) -> None:
+        """Refuses a prompt that it was not calibrated with.
+
+        Raises:
+            ValueError: If the templates differ.
+        """
+        if template != self.template:
+            raise ValueError(
+                f"The presence model was calibrated with the prompt {self.template!r} and not {template!r}; leave "
+                "the template out, or calibrate it anew with calibrate_presence."
+            )
+
     def margins(
         self, embeddings: np.ndarray, feature: np.ndarray, background: np.ndarray, scale: float
     ) -> np.ndarray:

@@ -73,14 +73,16 @@ class WindowedPicture:
 
     Attributes:
         name: Of its file.
-        size: Width and height in pixels, upright.
+        size: Width and height in pixels, upright; of a georeferenced picture as it is stored.
         crs: The reference system of its coordinates as WKT, or None.
         transform: From pixels (column, row) to those coordinates, or None.
     """
 
     def __init__(self, dataset: Any, name: str) -> None:
         self._dataset, self.name = dataset, name
-        self._turn = EXIF_ORIENTATIONS.get(dataset.tags().get("EXIF_Orientation", "1"), (False,) * 3)
+        # A place on the Earth is that of the pixels as they are stored, however the camera was held.
+        orientation = "1" if dataset.crs else dataset.tags().get("EXIF_Orientation")
+        self._turn = EXIF_ORIENTATIONS.get(orientation, EXIF_ORIENTATIONS["1"])
         self.size = dataset.shape if self._turn[0] else dataset.shape[::-1]
         self.crs: str | None = dataset.crs.to_wkt() if dataset.crs else None
         self.transform: Affine | None = dataset.transform if dataset.crs else None

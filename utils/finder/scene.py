@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from utils.finder.reading import Picture, open_picture
-from utils.finder.tiles import all_tile_boxes, check_tiling, default_tile_sizes
+from utils.finder.tiles import check_tiling, default_tile_sizes, tile_boxes
 
 if TYPE_CHECKING:
     from affine import Affine
@@ -108,7 +108,7 @@ def cut(
         tile_sizes = default_tile_sizes(width, height, model.preprocessing.image_size)
     check_tiling(width, height, tile_sizes, overlap)
     sizes = tuple(dict.fromkeys(int(size) for size in tile_sizes))
-    return all_tile_boxes(width, height, sizes, overlap), sizes
+    return np.concatenate([tile_boxes(width, height, size, overlap) for size in sizes]), sizes
 
 
 class TileBatches:

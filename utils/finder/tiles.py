@@ -49,12 +49,6 @@ def tile_boxes(width: int, height: int, tile_size: int, overlap: float = 0.5) ->
     return np.stack([left, top, left + tile_size, top + tile_size], axis=1)
 
 
-def all_tile_boxes(width: int, height: int, tile_sizes: Sequence[int], overlap: float) -> np.ndarray:
-    """The boxes of several scales, (tiles, 4) int64, one scale after another; see `tile_boxes`."""
-    check_tiling(width, height, tile_sizes, overlap)
-    return np.concatenate([tile_boxes(width, height, int(size), overlap) for size in tile_sizes])
-
-
 def check_tiling(width: int, height: int, tile_sizes: Sequence[int], overlap: float) -> None:
     """Refuses what cannot be cut.
 
@@ -72,7 +66,7 @@ def check_tiling(width: int, height: int, tile_sizes: Sequence[int], overlap: fl
     if not len(tile_sizes):
         raise ValueError("There is no tile size; give at least one, in pixels, or None for the default.")
     for size in tile_sizes:
-        if size != int(size) or not 1 <= size <= side:
+        if not 1 <= size <= side or size != int(size):
             raise ValueError(
                 f"A tile size of {size} pixels does not fit the picture of {width:,} x {height:,}; it must be "
                 f"a whole number from 1 to {side:,}."

@@ -41,20 +41,35 @@ def train_transform(
 
     Returns:
         Pixels, (image_size, image_size, 3) float32.
+
+    Raises:
+        ValueError: If there is no such augmentation.
+        ImageError: Under ``none``, as `eval_transform`.
     """
+    check_augmentation(augmentation)
     if augmentation == "none":
         return eval_transform(image, preprocessing)
+    pixels, size = image_to_tensor(image), preprocessing.image_size
+    if augmentation == "published":
+        draw = draw_published(pixels.shape[1], pixels.shape[2], generator)
+        return normalize(published_view(pixels, draw, size), preprocessing)
+    return normalize(_aerial_view(pixels, size, generator), preprocessing)
+
+
+def check_augmentation(augmentation: str) -> None:
+    """Refuses what is none of `AUGMENTATIONS`, with a ValueError."""
+    if augmentation not in AUGMENTATIONS:
+        raise ValueError(f"The augmentation {augmentation!r} is none of {', '.join(AUGMENTATIONS)}.")
+
+
+def _aerial_view(pixels: torch.Tensor, image_size: int, generator: np.random.Generator) -> torch.Tensor:
+    """One draw of ``aerial``, from (3, height, width) uint8 to (3, image_size, image_size) uint8."""
     from torchvision.transforms import InterpolationMode
     from torchvision.transforms.v2 import functional
 
-    pixels = image_to_tensor(image)
-    if augmentation == "published":
-        draw = draw_published(pixels.shape[1], pixels.shape[2], generator)
-        return normalize(published_view(pixels, draw, preprocessing.image_size), preprocessing)
-    top, left, height, width = _random_crop_box(pixels.shape[1], pixels.shape[2], (0.8, 1.0), generator)
-    size = [preprocessing.image_size] * 2
+    box = _random_crop_box(pixels.shape[1], pixels.shape[2], (0.8, 1.0), generator)
     pixels = functional.resized_crop(
-        pixels, top, left, height, width, size, interpolation=InterpolationMode.BICUBIC, antialias=True
+        pixels, *box, size=[image_size] * 2, interpolation=InterpolationMode.BICUBIC, antialias=True
     )
     if generator.random() < 0.5:
         pixels = functional.horizontal_flip(pixels)
@@ -64,8 +79,7 @@ def train_transform(
     brightness, contrast, saturation = generator.uniform(0.8, 1.2, size=3)
     pixels = functional.adjust_brightness(pixels, brightness)
     pixels = functional.adjust_contrast(pixels, contrast)
-    pixels = functional.adjust_saturation(pixels, saturation)
-    return normalize(pixels, preprocessing)
+    return functional.adjust_saturation(pixels, saturation)
 
 
 def _random_crop_box(

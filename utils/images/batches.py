@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from utils.images.augmentation import AUGMENTATIONS, train_transform
+from utils.images.augmentation import check_augmentation, train_transform
 from utils.images.decoding import ImageError, ImagePreprocessing, eval_transform, read_image
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import grain
 
     from utils.datasets import CaptionDataset
@@ -65,7 +67,7 @@ def train_batches(
         batch_size: Pairs in a batch.
         epochs: Passes over the records.
         seed: Governs the order, the augmentation and the captions drawn.
-        augmentation: One of `AUGMENTATIONS`.
+        augmentation: One of `utils.images.AUGMENTATIONS`.
         captions: ``one``: a record is an image, and one of its captions is drawn at each visit. ``all``: a
             record is an image with one of its captions, so an image comes once for each caption in an epoch,
             repeated captions included, as published.
@@ -93,7 +95,7 @@ def train_batches(
         item = dataset[int(index)]
         caption_id = position[caption if caption is not None else generator.choice(item.captions)]
         return {
-            "images": train_transform(read_image(item.path), preprocessing, augmentation, generator),
+            "images": _pixels(item.path, train_transform, preprocessing, augmentation, generator),
             "tokens": tokens[caption_id],
             "caption_ids": np.int32(caption_id),
             "caption_sets": caption_sets[index],
@@ -145,7 +147,7 @@ def eval_batches(
     def load(index: int) -> dict[str, Any]:
         try:
             return {
-                "images": eval_transform(read_image(dataset[int(index)].path), preprocessing),
+                "images": _pixels(dataset[int(index)].path, eval_transform, preprocessing),
                 "index": index,
                 "mask": True,
             }
@@ -161,8 +163,18 @@ def eval_batches(
         padding = batch_size - count
         mask = np.pad(batch["mask"], (0, padding))
         yield {
-            name: np.pad(a, [(0, padding)] + [(0, 0)] * (a.ndim - 1), "edge") for name, a in batch.items()
+            name: np.pad(array, [(0, padding)] + [(0, 0)] * (array.ndim - 1), "edge")
+            for name, array in batch.items()
         } | {"mask": mask}
+
+
+def _pixels(path: Path, transform: Callable[..., np.ndarray], *arguments: Any) -> np.ndarray:
+    """Decodes and transforms a picture; whatever is wrong with it, the message names its file."""
+    image = read_image(path)
+    try:
+        return transform(image, *arguments)
+    except ImageError as error:
+        raise ImageError(f"{path}: {error}") from None
 
 
 def _read_options(workers: int, batch_size: int) -> grain.ReadOptions:
@@ -175,8 +187,7 @@ def _read_options(workers: int, batch_size: int) -> grain.ReadOptions:
 def _check_train_arguments(
     dataset: CaptionDataset, batch_size: int, epochs: int, augmentation: str, captions: str
 ) -> None:
-    if augmentation not in AUGMENTATIONS:
-        raise ValueError(f"The augmentation {augmentation!r} is none of {', '.join(AUGMENTATIONS)}.")
+    check_augmentation(augmentation)
     if captions not in CAPTION_CHOICES:
         raise ValueError(f"The choice of captions {captions!r} is none of {', '.join(CAPTION_CHOICES)}.")
     bare = [item.name for item in dataset if not item.captions]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -58,10 +57,11 @@ def read_image(path: str | Path | bytes) -> Image.Image:
     """
     source, name = (io.BytesIO(path), "What was given") if isinstance(path, bytes) else (path, path)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(source) as image:
-                return to_rgb(ImageOps.exif_transpose(image))
+        with Image.open(source) as image:
+            limit, pixels = Image.MAX_IMAGE_PIXELS, image.width * image.height
+            if limit is not None and pixels > limit:  # here Pillow only warns
+                raise Image.DecompressionBombError(f"{pixels:,}, where the limit is {limit:,}")
+            return to_rgb(ImageOps.exif_transpose(image))
     except FileNotFoundError:
         raise ImageError(
             f"There is no image file at {path}; check the folder and the file's ending."
@@ -72,7 +72,7 @@ def read_image(path: str | Path | bytes) -> Image.Image:
         raise ImageError(
             f"{name} is in no format that can be decoded as a picture; replace or remove it."
         ) from None
-    except (OSError, SyntaxError, ValueError) as error:
+    except Exception as error:  # Pillow's plug-ins raise many kinds: OSError, SyntaxError, struct.error, ...
         raise ImageError(f"{name} cannot be decoded as a picture ({error}); replace or remove it.") from None
 
 

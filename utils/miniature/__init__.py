@@ -1,8 +1,8 @@
 """The miniature: a rendered world with RSICD's thirty categories, for machines without the real pictures.
 
 `build_miniature` draws it into a folder. `scenes` composes a picture of a category out of the parts that
-`nature`, `housing`, `town`, `sport`, `industry` and `transport` know how to draw on a `canvas`; `grammar` says in
-captions what has been drawn.
+`nature`, `water`, `housing`, `town`, `sport`, `industry` and `transport` know how to draw on a `canvas`; `grammar`
+says in captions what has been drawn, by the words of `english` and the sentences of `patterns`.
 """
 
 from utils.miniature.build import CATEGORIES, IMAGES_PER_SPLIT, build_miniature

@@ -3,7 +3,7 @@
 It has RSICD's 30 categories, file names, folder layout and JSON form, so that the loader of the real data set reads
 it unchanged. The same seed gives the same pixels, however many processes draw them.
 
-Run `python -m utils.miniature` to build it in data/miniature/.
+Run `python -m utils.miniature` to build it in runs/data/miniature/.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from utils.datasets.category_names import SPLIT_NAMES
 from utils.miniature.grammar import write_captions
 from utils.miniature.scenes import CATEGORIES, render_scene
 
-DEFAULT_FOLDER = Path(__file__).resolve().parents[2] / "data" / "miniature"
+DEFAULT_FOLDER = Path(__file__).resolve().parents[2] / "runs" / "data" / "miniature"
 IMAGES_PER_SPLIT = {"train": 36, "val": 6, "test": 10}
 """Named images of each category in each split."""
 
@@ -64,7 +64,7 @@ def build_miniature(
     an earlier version of the drawing code, is built anew.
 
     Args:
-        folder: Where; data/miniature in the checkout by default.
+        folder: Where; runs/data/miniature in the checkout by default.
         seed: Another seed gives other pictures and captions.
         images_per_split: Named images of each category, by default 36 train, 6 val and 10 test. Unnamed images (a
             number for a name, as RSICD has them) come on top in the test split, about 6 % of it.

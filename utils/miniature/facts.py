@@ -37,6 +37,9 @@ CATEGORIES = (
 )
 """The 30 categories of RSICD, sorted, as its file names spell them."""
 
+MANY = 12
+"""Stands for a number that nobody would count."""
+
 
 @dataclass(frozen=True)
 class Thing:

@@ -1,7 +1,8 @@
 """Captions for the miniature: a small grammar that says only what the facts of a scene hold.
 
 The style is that of RSICD: short plain sentences in lower case, ended by " .", often the same sentence for many
-pictures. All words and sentence patterns stand in `utils.miniature.english`; this module picks and joins them.
+pictures. The words stand in `utils.miniature.english`, the sentence patterns in `utils.miniature.patterns`; this
+module picks and joins them.
 """
 
 import re
@@ -9,18 +10,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from utils.miniature.english import (
+from utils.miniature.english import NOUNS, NUMBERS, QUANTITIES, VERBS
+from utils.miniature.facts import SceneFacts, Thing
+from utils.miniature.patterns import (
     ASIDE_PATTERNS,
     CATEGORY_PATTERNS,
     COLOR_PATTERNS,
     LAYOUT_PATTERNS,
-    NOUNS,
-    NUMBERS,
     PLAIN_PATTERNS,
-    QUANTITIES,
-    VERBS,
 )
-from utils.miniature.facts import SceneFacts, Thing
 
 _SLOT = re.compile(r"\{(\w+)(?:\.(\w+))?\}")
 
@@ -76,7 +74,7 @@ def fill_pattern(pattern: str, things: dict[str, Thing], usual: bool, rng: np.ra
     """Puts things into the slots of a pattern.
 
     Args:
-        pattern: A pattern of `utils.miniature.english`.
+        pattern: A pattern of `utils.miniature.patterns`.
         things: What is to be seen, by the names of slots.
         usual: Whether to prefer the stock wording.
         rng: Decides wording.

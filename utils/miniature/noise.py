@@ -12,7 +12,6 @@ OVERSAMPLING = 2
 BOARD = SIZE * OVERSAMPLING
 """Width and height of the board that scenes are drawn on, in pixels."""
 _TILE = 512  # a noise tile repeats after this many board pixels
-# a noise tile repeats after this many board pixels
 _TILE_VARIANTS = 3
 
 # Spectral noise: (exponent of 1/f, stretch along x, lowest frequency, highest frequency in cycles a tile).

@@ -15,6 +15,7 @@ from utils.miniature.noise import SIZE
 from utils.miniature.sport import SPORT
 from utils.miniature.town import TOWN
 from utils.miniature.transport import TRANSPORT
+from utils.miniature.water import WATER
 
 __all__ = ["CATEGORIES", "SIZE", "SceneFacts", "Thing", "render_scene"]
 
@@ -22,6 +23,7 @@ _SEASONS = ("summer", "spring", "autumn", "dry")
 _SEASON_ODDS = (0.5, 0.2, 0.15, 0.15)
 _DRAW: dict[str, Callable[[Canvas], SceneFacts]] = {
     **NATURE,
+    **WATER,
     **HOUSING,
     **TOWN,
     **SPORT,

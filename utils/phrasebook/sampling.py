@@ -4,16 +4,16 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from utils.miniature.english import (
+from utils.miniature.english import NOUNS as MINIATURE_NOUNS
+from utils.miniature.facts import CATEGORIES, Thing
+from utils.miniature.grammar import fill_pattern, slots_of
+from utils.miniature.patterns import (
     ASIDE_PATTERNS,
     CATEGORY_PATTERNS,
     COLOR_PATTERNS,
     LAYOUT_PATTERNS,
     PLAIN_PATTERNS,
 )
-from utils.miniature.english import NOUNS as MINIATURE_NOUNS
-from utils.miniature.facts import CATEGORIES, Thing
-from utils.miniature.grammar import fill_pattern, slots_of
 from utils.phrasebook import english
 from utils.phrasebook.parsing import Chunk, NounPhrase, parse
 from utils.phrasebook.transfer import LANGUAGES, Voice, say, say_in_english, voice_of
@@ -84,16 +84,16 @@ def _thing(slot: str, category: str, rng: np.random.Generator) -> Thing:
     return Thing(name, count, color if colored else None, shape)
 
 
-def foreign_to_english(rng: np.random.Generator, code: str | None = None) -> tuple[str, str]:
+def foreign_to_english(rng: np.random.Generator) -> tuple[str, str]:
     """A sentence in one of the languages, and what its translator says in English."""
-    code = code or str(rng.choice(list(LANGUAGES)))
+    code = str(rng.choice(list(LANGUAGES)))
     chunks = parse(sample_caption(rng))
     return _casual(say(chunks, LANGUAGES[code]), rng), say_in_english(chunks, voice_of(code))
 
 
-def english_to_foreign(rng: np.random.Generator, code: str | None = None) -> tuple[str, str]:
+def english_to_foreign(rng: np.random.Generator) -> tuple[str, str]:
     """An English sentence, behind the mark of a language such as ">>fr<<", and its translation."""
-    code = code or str(rng.choice(list(LANGUAGES)))
+    code = str(rng.choice(list(LANGUAGES)))
     chunks = parse(sample_caption(rng))
     voice = Voice({}) if rng.random() < 0.6 else _mixed_voice(chunks, rng)
     said = say_in_english(chunks, voice)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from utils.plots.look import BLUE, GREEN, GREY, INK, ORANGE, new_figure, styled
+from utils.plots.look import BLUE, GREEN, GREY, INK, ORANGE, new_figure, styled, told_apart
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -81,8 +81,8 @@ def _print_cells(axis: Axes, matrix: np.ndarray, digits: int) -> None:
 def cumulative(series: dict[str, Sequence[float]], x_label: str, y_label: str, width: float = 6.5) -> Figure:
     """For each series the share of its values that lie at or below x: steep where many are alike."""
     figure, axis = new_figure(width, 2.8)
-    looks = zip((BLUE, ORANGE, GREEN, GREY), ("-", "--", "-.", ":"), strict=True)
-    for (name, values), (color, style) in zip(series.items(), looks, strict=False):
+    looks = (BLUE, ORANGE, GREEN, GREY), ("-", "--", "-.", ":")
+    for name, values, color, style in told_apart(series, *looks):
         axis.ecdf(values, color=color, linestyle=style, linewidth=1.8, label=name)
     axis.set_xlabel(x_label)
     axis.set_ylabel(y_label)

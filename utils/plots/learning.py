@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from utils.plots.look import BLUE, GREEN, GREY, ORANGE, new_figure, styled
+from utils.plots.look import BLUE, GREEN, GREY, ORANGE, new_figure, styled, told_apart
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -65,25 +66,29 @@ def compared_losses(
         width: In inches.
     """
     figure, axes = new_figure(width, 3.6, 1, 2, sharey=True)
-    for axis, title, column in zip(axes, titles, ("loss", "validation_loss"), strict=True):
-        looks = zip((GREY, BLUE, ORANGE, GREEN), (":", "--", "-", "-."), strict=True)
-        for (name, history), (color, style) in zip(histories.items(), looks, strict=False):
-            rows = [row for row in history if "validation_loss" in row]
-            # Single batches scatter; the mean over an epoch is what compares with the validation loss.
-            ends = [row["step"] for row in rows]
-            starts = [0, *ends[:-1]]
-            values = [row[column] for row in rows]
-            if column == "loss":
-                values = [
-                    np.mean([row["loss"] for row in history if start < row["step"] <= end])
-                    for start, end in zip(starts, ends, strict=True)
-                ]
+    looks = (GREY, BLUE, ORANGE, GREEN), (":", "--", "-", "-.")
+    for name, history, color, style in told_apart(histories, *looks):
+        ends, *losses = _by_epoch(history)
+        for axis, values in zip(axes, losses, strict=True):
             axis.plot(ends, values, color=color, linestyle=style, linewidth=2, label=name)
+    for axis, title in zip(axes, titles, strict=True):
         axis.set_title(title)
         axis.set_xlabel("step")
     axes[0].set_ylabel("contrastive loss (nats)")
     axes[1].legend(loc="upper left", bbox_to_anchor=(1, 1))
     return figure
+
+
+def _by_epoch(history: Sequence[dict[str, float]]) -> tuple[list[float], list[float], list[float]]:
+    """The last step of each epoch, the mean of its training losses, and its validation loss."""
+    rows = [row for row in history if "validation_loss" in row]
+    ends = [row["step"] for row in rows]
+    # Single batches scatter; the mean over an epoch is what compares with the validation loss.
+    means = [
+        float(np.mean([row["loss"] for row in history if start < row["step"] <= end]))
+        for start, end in pairwise([0, *ends])
+    ]
+    return ends, means, [row["validation_loss"] for row in rows]
 
 
 @styled

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import io
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -77,6 +77,27 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
             return draw(*arguments, **options)
 
     return draw_in_style
+
+
+def told_apart(series: Mapping[str, Any], *looks: Sequence[str]) -> list[tuple]:
+    """Gives each series looks of its own.
+
+    Args:
+        series: By name.
+        looks: Colours, lines, markers and the like, equally many of each.
+
+    Returns:
+        For each series its name, what it is, and one of each of the looks.
+
+    Raises:
+        ValueError: If there are more series than looks.
+    """
+    if len(series) > len(looks[0]):
+        raise ValueError(
+            f"{len(series)} series were given, and {len(looks[0])} can be told apart in this figure; draw fewer of "
+            "them, or several figures."
+        )
+    return [(*item, *own) for item, own in zip(series.items(), zip(*looks, strict=True), strict=False)]
 
 
 def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **options: object) -> tuple:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from utils.plots.look import BLUE, GREEN, GREY, INK, ORANGE, new_figure, styled
+from utils.plots.look import BLUE, GREEN, GREY, INK, ORANGE, new_figure, styled, told_apart
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,8 +31,8 @@ def score_bars(
     figure, axis = new_figure(8.0, 3.4)
     places = np.arange(len(groups))
     share = 0.8 / len(series)
-    looks = zip((GREY, BLUE, ORANGE, GREEN), ("", "//", "..", "xx"), strict=True)
-    for number, ((name, scores), (color, hatch)) in enumerate(zip(series.items(), looks, strict=False)):
+    looks = (GREY, BLUE, ORANGE, GREEN), ("", "//", "..", "xx")
+    for number, (name, scores, color, hatch) in enumerate(told_apart(series, *looks)):
         at = places + (number - (len(series) - 1) / 2) * share
         axis.bar(at, scores, share * 0.92, color=color, hatch=hatch, edgecolor="white", label=name)
         if bounds:
@@ -120,12 +120,12 @@ def curves_with_spread(
     """
     figure, axis = new_figure(7.0, 3.6)
     colors = (GREY, BLUE, ORANGE, GREEN)
-    for (name, (mean, spread)), color, marker in zip(series.items(), colors, "osD^", strict=False):
+    for name, (mean, spread), color, marker in told_apart(series, colors, "osD^"):
         mean, spread = np.asarray(mean), np.asarray(spread)
         axis.fill_between(x, mean - spread, mean + spread, color=color, alpha=0.18, linewidth=0)
         axis.plot(x, mean, color=color, marker=marker, label=name)
-    for (name, height), color in zip((levels or {}).items(), colors, strict=False):
-        axis.axhline(height, color=color, linestyle=":", label=name)
+    for name, height, color, style in told_apart(levels or {}, colors, (":", "-.", "--")):
+        axis.axhline(height, color=color, linestyle=style, label=name)
     axis.set_xscale("log", base=2)
     axis.set_xticks(x, [f"{value:g}" for value in x])
     axis.set_xlabel(x_label)
@@ -144,9 +144,9 @@ def reliability(curves: dict[str, tuple[Sequence[float], Sequence[float]]], widt
     """
     figure, axis = new_figure(width, width * 0.85)
     axis.plot([0, 1], [0, 1], color=GREY, linestyle=":", label="honest")
-    looks = zip((BLUE, ORANGE, GREEN), ("o", "D", "s"), strict=True)
-    for (name, (said, true)), (color, marker) in zip(curves.items(), looks, strict=False):
-        axis.plot(said, true, color=color, marker=marker, label=name)
+    looks = ((BLUE, ORANGE, GREEN), "oDs", ("-", "--", "-."))
+    for name, (said, true), color, marker, style in told_apart(curves, *looks):
+        axis.plot(said, true, color=color, marker=marker, linestyle=style, label=name)
     axis.set_xlabel("probability that was given")
     axis.set_ylabel("share of features that were there")
     axis.legend(loc="upper left")

@@ -72,10 +72,10 @@ class Catalogue:
         return rows
 
     def rows_at(self, path: Path) -> list[int]:
-        """Rows of the pictures that a path leads to, through links too."""
+        """Rows of the pictures that a path leads to, through links too, whatever they are called."""
         place = path.resolve()
-        rows = self._rows["name"].get(path.name, ())
-        return [int(row) for row in rows if self._dataset[int(row)].path.resolve() == place]
+        rows = [int(row) for name in {path.name, place.name} for row in self._rows["name"].get(name, ())]
+        return [row for row in rows if self._dataset[row].path.resolve() == place]
 
     def find(self, file_name: str) -> int:
         """The row of the one picture of a name, which may have folders before it.

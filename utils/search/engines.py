@@ -7,6 +7,7 @@ is approximate: `widen` raises its width of search until it finds what exact sea
 from __future__ import annotations
 
 import errno
+import importlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -93,16 +94,40 @@ def largest(similarities: np.ndarray, k: int) -> np.ndarray:
     Returns:
         (queries, k) int64.
     """
-    count = similarities.shape[1]
-    if k < count:
-        chosen = np.sort(np.argpartition(similarities, count - k, axis=1)[:, count - k :], axis=1)
-    else:
-        chosen = np.broadcast_to(np.arange(count), similarities.shape)
-    order = np.argsort(-np.take_along_axis(similarities, chosen, axis=1), axis=1, kind="stable")
-    return np.take_along_axis(chosen, order, axis=1).astype(np.int64)
+    k = min(k, similarities.shape[1])
+    return np.array([_largest(row, k) for row in similarities], np.int64).reshape(len(similarities), k)
 
 
-class NmslibEngine:
+def _largest(values: np.ndarray, k: int) -> np.ndarray:
+    # A partition alone picks any of the values that equal the k-th, which pictures kept twice do.
+    chosen = np.arange(len(values))
+    if k < len(values):
+        chosen = np.flatnonzero(values >= np.partition(values, -k)[-k])
+    return chosen[np.argsort(-values[chosen], kind="stable")[:k]]
+
+
+class _Graph:
+    """The width of a graph's search; no library writes it into its file, so it is set again on loading."""
+
+    _option: str  # what the library calls the width
+
+    @property
+    def width(self) -> int:
+        """How many candidates a query keeps."""
+        return self._width
+
+    @width.setter
+    def width(self, width: int) -> None:
+        self._width = width
+        self._apply_width()
+
+    @property
+    def query_parameters(self) -> dict[str, int]:
+        """What queries run with, as the library calls it."""
+        return {self._option: self._width}
+
+
+class NmslibEngine(_Graph):
     """NMSLib's HNSW graph (Malkov and Yashunin 2018) over cosine similarity.
 
     Args:
@@ -114,12 +139,12 @@ class NmslibEngine:
     """
 
     name = "nmslib"
+    _option = "efSearch"
 
     def __init__(
         self, vectors: np.ndarray, saved: Path | None = None, width: int = WIDTHS[0], threads: int = 1
     ) -> None:
-        nmslib = _import_nmslib()
-        self._graph: Any = nmslib.init(method="hnsw", space="cosinesimil")
+        self._graph: Any = _library("nmslib").init(method="hnsw", space="cosinesimil")
         self._graph.addDataPointBatch(vectors)
         if saved is None:
             self._graph.createIndex(BUILD_PARAMETERS | {"indexThreadQty": threads})
@@ -127,20 +152,8 @@ class NmslibEngine:
             self._graph.loadIndex(str(saved), load_data=False)
         self.width = width
 
-    @property
-    def width(self) -> int:
-        """The efSearch that queries run with; NMSLib forgets it on saving, so it is set again on loading."""
-        return self._width
-
-    @width.setter
-    def width(self, width: int) -> None:
-        self._width = width
+    def _apply_width(self) -> None:
         self._graph.setQueryTimeParams(self.query_parameters)
-
-    @property
-    def query_parameters(self) -> dict[str, int]:
-        """What NMSLib calls the width."""
-        return {"efSearch": self._width}
 
     def nearest(self, queries: np.ndarray, k: int) -> np.ndarray:
         """See `Engine`; a graph may find fewer than k."""
@@ -159,7 +172,7 @@ class NmslibEngine:
             raise OSError(errno.ENOSPC, str(error), str(path)) from None
 
 
-class HnswlibEngine:
+class HnswlibEngine(_Graph):
     """The same kind of graph by hnswlib, an optional extra, faster because it is compiled for the machine it is on.
 
     Args:
@@ -170,17 +183,12 @@ class HnswlibEngine:
     """
 
     name = "hnswlib"
+    _option = "ef"
 
     def __init__(
         self, vectors: np.ndarray, saved: Path | None = None, width: int = WIDTHS[0], threads: int = 1
     ) -> None:
-        try:
-            import hnswlib
-        except ImportError:
-            raise SearchError(
-                "hnswlib is not installed: pip install hnswlib, or take engine='nmslib'."
-            ) from None
-        self._graph = hnswlib.Index("ip", vectors.shape[1])
+        self._graph: Any = _library("hnswlib").Index("ip", vectors.shape[1])
         if saved is None:
             links, candidates = BUILD_PARAMETERS["M"], BUILD_PARAMETERS["efConstruction"]
             self._graph.init_index(len(vectors), M=links, ef_construction=candidates, random_seed=0)
@@ -189,20 +197,8 @@ class HnswlibEngine:
             self._graph.load_index(str(saved))
         self.width = width
 
-    @property
-    def width(self) -> int:
-        """The ef that queries run with; it is not saved with the graph, so it is set again on loading."""
-        return self._width
-
-    @width.setter
-    def width(self, width: int) -> None:
-        self._width = width
-        self._graph.set_ef(width)
-
-    @property
-    def query_parameters(self) -> dict[str, int]:
-        """What hnswlib calls the width."""
-        return {"ef": self._width}
+    def _apply_width(self) -> None:
+        self._graph.set_ef(self._width)
 
     def nearest(self, queries: np.ndarray, k: int) -> np.ndarray:
         """See `Engine`; where hnswlib finds fewer than k for any of the queries, it gives none."""
@@ -222,12 +218,14 @@ def choose_engine(name: str, count: int) -> str:
     """The name of the engine that serves so many vectors, where ``auto`` is asked for.
 
     Raises:
-        SearchError: If there is no engine of that name.
+        SearchError: If there is no engine of that name, or its library is not installed.
     """
     if name not in ENGINES:
         raise SearchError(f"There is no search engine {name!r}; choose one of {', '.join(ENGINES)}.")
     if name == "auto":
-        return "exact" if count < EXACT_BELOW else "nmslib"
+        name = "exact" if count < EXACT_BELOW else "nmslib"
+    if name != "exact":
+        _library(name)
     return name
 
 
@@ -262,9 +260,9 @@ def strangers(vectors: np.ndarray, count: int = 200, seed: int = 0) -> np.ndarra
 
 
 def recall(found: np.ndarray, exact: np.ndarray) -> float:
-    """The share of the true neighbours (queries, k) that was found, whatever the order; 1 where k is 0."""
+    """The share of the true neighbours (queries, k) that was found, whatever the order."""
     shared = [len(np.intersect1d(*pair)) for pair in zip(found, exact, strict=True)]
-    return float(np.sum(shared)) / exact.size if exact.size else 1.0
+    return float(np.sum(shared)) / exact.size
 
 
 def widen(engine: Engine, vectors: np.ndarray, wanted: float = RECALL_WANTED, k: int = 10) -> float:
@@ -284,22 +282,23 @@ def widen(engine: Engine, vectors: np.ndarray, wanted: float = RECALL_WANTED, k:
     queries, k = strangers(vectors), min(k, len(vectors))
     exact = ExactEngine(vectors).nearest(queries, k)
     reached = 0.0
-    for engine.width in WIDTHS:
+    for width in WIDTHS:
+        engine.width = width
         reached = recall(engine.nearest(queries, k), exact)
         if reached >= wanted:
             break
     return reached
 
 
-def _import_nmslib() -> Any:
+def _library(name: str) -> Any:
+    """The module of an engine."""
     try:
-        with _silent_stderr():  # the wheel prints advice on compiling it at every import
-            import nmslib
+        with _silent_stderr():  # NMSLib's wheel prints advice on compiling it at every import
+            return importlib.import_module(name)
     except ImportError:
         raise SearchError(
-            "NMSLib is not installed, so there is no graph to search: pip install nmslib, or take engine='exact'."
+            f"{name} is not installed, so there is no graph to search: pip install {name}, or take engine='exact'."
         ) from None
-    return nmslib
 
 
 @contextmanager

@@ -96,7 +96,7 @@ class ImageIndex:
         dataset = as_dataset(dataset_or_folder)
         if not len(dataset):
             raise SearchError(f"There is no image to index in {dataset.name or 'the data set'}.")
-        choose_engine(engine, len(dataset))
+        choose_engine(engine, len(dataset))  # refuses what cannot be before hours of embedding
         place = None if folder is None else Path(folder)
         marks = {"model": fingerprint(model), "pictures": pictures_digest(dataset)}
         index = None if place is None else cls._kept(place, model, dataset, engine, marks)

@@ -17,6 +17,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -64,21 +65,22 @@ def write_index(
         OSError: If the disk takes no more; the index that was there is as it was.
     """
     check_free(folder)
-    with disk_trouble_in_words(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        partial = folder / ".partial"
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir()
-        _write_array(partial / "embeddings.npy", embeddings)
-        _write_items(partial / "images.jsonl", items, folder)
-        engine.save(partial / "graph")
-        note = {"kind": KIND, "version": VERSION, "engine": engine.name, "width": engine.width, **facts}
-        note["files"] = {path.name: _mark(path) for path in sorted(partial.iterdir())}
-        earlier = sorted(folder.glob(f"{_GENERATION}*"), key=_number)
-        generation = f"{_GENERATION}{_number(earlier[-1]) + 1 if earlier else 1}"
-        partial.rename(folder / generation)
-        note["generation"] = generation
-        write_whole(folder / NOTE, json.dumps(note, indent=2) + "\n")
+    partial = folder / ".partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        with disk_trouble_in_words(folder):
+            partial.mkdir(parents=True)
+            _write_array(partial / "embeddings.npy", embeddings)
+            _write_items(partial / "images.jsonl", items, folder)
+            engine.save(partial / "graph")
+            note = {"kind": KIND, "version": VERSION, "engine": engine.name, "width": engine.width, **facts}
+            note["files"] = {path.name: _mark(path) for path in sorted(partial.iterdir())}
+            earlier = sorted(folder.glob(f"{_GENERATION}*"), key=_number)
+            note["generation"] = f"{_GENERATION}{_number(earlier[-1]) + 1 if earlier else 1}"
+            partial.rename(folder / note["generation"])
+            write_whole(folder / NOTE, json.dumps(note, indent=2) + "\n")
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)  # what a full disk cut short would fill it further
     for path in earlier:
         shutil.rmtree(path, ignore_errors=True)
 
@@ -92,17 +94,15 @@ def check_free(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise SearchError(f"{folder} is a file, and an index is a folder; name another place.")
     if (folder / NOTE).exists():
-        try:
+        with suppress(_UnreadableIndexError):
             read_note(folder)
-        except _OtherVersionError:
-            return
 
 
 def read_note(folder: Path) -> dict[str, Any]:
     """The note of an index folder.
 
     Raises:
-        SearchError: If there is none, or it is of something else or of another version.
+        SearchError: If there is none, or it is of something else, of another version or incomplete.
     """
     path = folder / NOTE
     if not path.is_file():
@@ -119,18 +119,20 @@ def read_note(folder: Path) -> dict[str, Any]:
     if kind != KIND:
         raise SearchError(f"{path} was not written by ImageIndex.save; name the folder of an index.")
     if version != VERSION:
-        raise _OtherVersionError(
+        raise _UnreadableIndexError(
             f"{folder} holds an index of version {version}, and this course reads version {VERSION}; build it "
             "anew."
         )
     absent = [name for name in _EXPECTED if name not in note]
     if absent:
-        raise SearchError(f"{path} lacks {', '.join(absent)}; copy the index again, or build it anew.")
+        raise _UnreadableIndexError(
+            f"{path} lacks {', '.join(absent)}; copy the index again, or build it anew."
+        )
     return note
 
 
-class _OtherVersionError(SearchError):
-    """An index, but not of today's form: it cannot be read, and may be replaced."""
+class _UnreadableIndexError(SearchError):
+    """An index, but not of today's form or not whole: it cannot be read, and may be replaced."""
 
 
 def read_index(folder: Path, note: dict[str, Any]) -> tuple[np.ndarray, list[CaptionedImage], Engine]:
@@ -208,9 +210,9 @@ def _write_items(path: Path, items: Iterable[CaptionedImage], folder: Path) -> N
 
 def stored_path(path: Path, folder: Path) -> str:
     """From the index folder where the picture is below it or beside it, so that both can move; else absolute."""
-    picture, beside = Path(os.path.abspath(path)), Path(os.path.abspath(folder)).parent  # noqa: PTH100
-    if picture.is_relative_to(beside):
-        return Path(os.path.relpath(picture, beside / folder.name)).as_posix()
+    picture, place = Path(os.path.abspath(path)), Path(os.path.abspath(folder))  # noqa: PTH100
+    if picture.is_relative_to(place.parent):
+        return Path(os.path.relpath(picture, place)).as_posix()
     return str(picture)
 
 

@@ -245,13 +245,8 @@ def _translate(root: Path, scale: Scale, file: Path) -> None:
     print(f"\nBack-translating captions into {file}", flush=True)
     # All images, whatever part of them a run takes: the file serves every run.
     overrides = {name: value for name, value in scale.overrides.items() if name != "IMAGES_PER_SPLIT"}
-    sections = {name: values for name, values in scale.sections.items() if name != TRAINING}
-    names = {"common", TRANSLATION}
-    parameters = resolve_parameters(
-        course_notebooks(root),
-        {name: values for name, values in sections.items() if name in names},
-        overrides,
-    )
+    sections = {name: scale.sections[name] for name in ("common", TRANSLATION) if name in scale.sections}
+    parameters = resolve_parameters(course_notebooks(root), sections, overrides)
     outcome = run_in_order(root, [notebook], parameters, sweep_folder(root, scale.profile) / "captions")[-1]
     if outcome.status == "failed":
         raise CourseError(_reason(outcome))

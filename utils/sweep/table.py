@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import statistics
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -69,7 +69,7 @@ class Table:
 def make_table(
     scale: Scale,
     evaluation: dict[str, Any],
-    rows: Iterable[Row],
+    rows: Sequence[Row],
     runs: dict[str, list[Run]],
     homes: dict[str, str],
 ) -> Table:
@@ -113,7 +113,7 @@ def describe_protocol(evaluation: dict[str, Any]) -> str:
         raise CourseError(f"There is no prompt {evaluation['PROMPT']!r}; choose one of {known}.")
     protocol = (
         "zero-shot score@k, the share of test images whose category is among the k best of the prompts "
-        f'"{template.format("{category}")}", names unsplit; test images whose file name tells their category'
+        f'"{template.replace("{}", "{category}")}", names unsplit; test images whose file name tells their category'
     )
     if images := evaluation.get("IMAGES_PER_SPLIT"):
         protocol += (
@@ -162,7 +162,7 @@ def write_table(table: Table, runs: dict[str, list[Run]], folder: Path) -> None:
 
 def read_table(path: Path) -> Table:
     """Reads a table.json back."""
-    content = json.loads(path.read_text())
+    content = json.loads(path.read_text(encoding="utf-8"))
     content.pop("runs")
     lines = []
     for line in content.pop("lines"):

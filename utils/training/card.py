@@ -191,7 +191,8 @@ def push_to_hub(model_dir: str | os.PathLike, name: str, private: bool = True) -
     model_dir = Path(model_dir)
     if not (model_dir / "config.json").is_file():
         raise FileNotFoundError(f"{model_dir} holds no model; give the folder `model` that a run has left.")
-    card = (model_dir / "README.md").read_text() if (model_dir / "README.md").is_file() else ""
+    page = model_dir / "README.md"
+    card = page.read_text(encoding="utf-8") if page.is_file() else ""
     card = card.replace(f'from_pretrained("{model_dir.name}")', f'from_pretrained("{name}")')
     api = huggingface_hub.HfApi()
     try:

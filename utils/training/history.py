@@ -57,11 +57,11 @@ def open_reporters(
         finished: Whether nothing will follow; then all was reported before, and the table alone is written.
     """
     reporters: list[Any] = [CsvReporter(output_dir / "history.csv")]
-    if settings.tensorboard and not finished:
-        reporters.append(TensorBoardReporter(output_dir / "tensorboard"))
-    if settings.wandb_project and not finished:
-        reporters.append(WandbReporter(output_dir, settings, len(history)))
     try:
+        if settings.tensorboard and not finished:
+            reporters.append(TensorBoardReporter(output_dir / "tensorboard"))
+        if settings.wandb_project and not finished:
+            reporters.append(WandbReporter(output_dir, settings, len(history)))
         for reporter in reporters:
             reporter.report(history)
         yield reporters

@@ -32,14 +32,14 @@ def claim_folder(
 ) -> None:
     """Notes in ``run.json`` what this run is, or refuses a folder that holds another one.
 
-    A folder without a checkpoint holds nothing to lose and may be claimed anew.
+    A folder without a whole checkpoint holds nothing to lose and may be claimed anew.
 
     Raises:
         ValueError: If the folder holds a run with other settings, data or starting point; it says which.
     """
     path = output_dir / "run.json"
     ours = _describe_run(settings, train_set, validation_set, start)
-    if any((output_dir / "checkpoints").glob("[0-9]*")):
+    if any(path.name.isdecimal() for path in (output_dir / "checkpoints").glob("*")):
         theirs = _read_note(path)
         differences = _differences(theirs, ours)
         if differences:
@@ -87,7 +87,7 @@ def _describe_run(
 
 def _read_note(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ValueError(
             f"{path.parent} holds checkpoints, but its {path.name} cannot be read ({type(error).__name__}), so "

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
@@ -21,7 +22,7 @@ from utils.images import steps_per_epoch, train_batches
 from utils.progress import progress_bar
 from utils.training.card import write_card
 from utils.training.checkpoints import open_checkpoints, restore_checkpoint, save_checkpoint, tidy
-from utils.training.history import Row, check_reporters, open_reporters
+from utils.training.history import Reporter, Row, check_reporters, open_reporters
 from utils.training.identity import claim_folder, run_folder
 from utils.training.interruption import TrainingStopped, stop_on_interrupt
 from utils.training.optimizer import learning_rate_schedule, make_optimizer
@@ -103,7 +104,11 @@ def train(
 
 
 def _run_to_the_end(
-    run: Run, checkpoints: ocp.CheckpointManager, reporters: list[Any], stop_asked: Any, output_dir: Path
+    run: Run,
+    checkpoints: ocp.CheckpointManager,
+    reporters: list[Reporter],
+    stop_asked: Callable[[], bool],
+    output_dir: Path,
 ) -> None:
     """Steps, with validation at the end of each epoch and checkpoints where they are due."""
     every = run.settings.checkpoint_every
@@ -115,11 +120,12 @@ def _run_to_the_end(
             epoch_ends = run.step % run.steps_per_epoch == 0
             if epoch_ends:
                 run.validate()
-            if epoch_ends or stop_asked() or (every and run.step % every == 0):
+            stopping = stop_asked()  # asked once, so that no stop comes between saving and stopping
+            if epoch_ends or stopping or (every and run.step % every == 0):
                 for reporter in reporters:  # first, so that what is saved as finished was reported
                     reporter.report(run.history)
                 run.save(checkpoints)
-            if stop_asked() and not run.finished:
+            if stopping and not run.finished:
                 raise TrainingStopped(
                     f"Stopped and saved at step {run.step} of {run.total_steps}: run the same cell or command "
                     f"again to go on from there ({output_dir})."

@@ -16,7 +16,8 @@ from utils.training.settings import TrainingSettings
 if TYPE_CHECKING:
     from utils.datasets import CaptionDataset
 
-EMBEDDED_AT_ONCE = 64
+EMBEDDED_AT_ONCE = 64  # images on each device
+DRAWS = 1000  # of validation sets, for an interval at the end of every epoch
 
 _loss = jax.jit(contrastive_loss)
 
@@ -91,7 +92,7 @@ def _mean_loss(
     return float(np.mean(losses))
 
 
-def recall_interval(ranks: dict[str, np.ndarray], seed: int, draws: int = 1000) -> tuple[float, float]:
+def recall_interval(ranks: dict[str, np.ndarray], seed: int) -> tuple[float, float]:
     """Bounds that hold the mean recall of 95 % of validation sets drawn anew from this one.
 
     The bootstrap (Efron and Tibshirani 1993): as many queries as there are, drawn with replacement, in each
@@ -100,10 +101,9 @@ def recall_interval(ranks: dict[str, np.ndarray], seed: int, draws: int = 1000) 
     Args:
         ranks: As `retrieval_ranks` gives them.
         seed: Of the draws.
-        draws: Sets drawn.
     """
     generator = np.random.default_rng(seed)
-    means = [resampled_means(_hits(values), draws=draws, generator=generator) for values in ranks.values()]
+    means = [resampled_means(_hits(values), draws=DRAWS, generator=generator) for values in ranks.values()]
     low, high = np.quantile(np.mean(means, axis=0), [0.025, 0.975])
     return float(low), float(high)
 

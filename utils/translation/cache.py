@@ -132,9 +132,11 @@ def translate_all(
         The translation of each distinct text.
 
     Raises:
-        TranslationError: If a text cannot be translated or the cache cannot be written; batches that were
-            finished before are kept.
+        TranslationError: If a text cannot be translated, the batch size is less than 1 or the cache cannot be
+            written; batches that were finished before are kept.
     """
+    if batch_size < 1:
+        raise TranslationError(f"the batch size is {batch_size}; at least one text must go through at once.")
     known = cache.find(translator.name, source, target, texts)
     unknown = sorted(set(texts) - known.keys(), key=lambda text: (len(text), text))
     shown = progress and len(unknown) > 0

@@ -56,5 +56,6 @@ def _written_captions(
 ) -> tuple[str, ...] | None:
     """Returns the captions that a file holds for an image, whatever folder its names begin at."""
     parts = item.path.parts
-    names = ((item.source, "/".join(parts[-length:])) for length in range(1, len(parts) + 1))
+    # The longest name first: "0.jpg" alone may be another picture, in the folder above.
+    names = ((item.source, "/".join(parts[-length:])) for length in range(len(parts), 0, -1))
     return next((written[name] for name in names if name in written), None)

@@ -85,6 +85,7 @@ class MarianTranslator:
 
     Raises:
         TranslationError: If a model is missing, is no Marian model or lacks language codes.
+        ValueError: If there is no such engine, or it cannot draw.
     """
 
     def __init__(
@@ -244,6 +245,8 @@ def _find_marian(name_or_path: str | Path) -> Path:
     try:
         folder = find_checkpoint(name_or_path)
         kind = json.loads((folder / "config.json").read_text())["model_type"]
+    except (ValueError, KeyError, TypeError):
+        kind = None
     except FileNotFoundError as error:
         raise TranslationError(
             f"there is no translation model {str(name_or_path)!r} on this disk and none could be fetched; give a "
@@ -252,7 +255,8 @@ def _find_marian(name_or_path: str | Path) -> Path:
         ) from error
     if kind != "marian":
         raise TranslationError(f"{folder} holds a model of type {kind!r}; give the folder of a 'marian'.")
-    absent = [name for name in ("source.spm", "target.spm", "vocab.json") if not (folder / name).is_file()]
+    needed = ("source.spm", "target.spm", "vocab.json", "generation_config.json")
+    absent = [name for name in needed if not (folder / name).is_file()]
     if absent:
         raise TranslationError(f"{folder} lacks {' and '.join(absent)}; fetch the model again.")
     return folder

@@ -1,0 +1,95 @@
+"""`make check`: what it says when something is missing, and that it says nothing false when all is there."""
+
+import importlib.metadata
+
+import pytest
+
+from utils import check
+from utils.check import (
+    Finding,
+    as_text,
+    check_data,
+    check_models,
+    check_network,
+    check_room,
+    check_versions,
+    verdict,
+)
+
+
+@pytest.fixture(autouse=True)
+def at_the_top(root, monkeypatch):
+    monkeypatch.chdir(root)
+
+
+def lacking(findings):
+    return [finding.subject for finding in findings if finding.needed and finding.advice]
+
+
+def test_this_environment_has_what_the_course_needs():
+    assert lacking([*check_versions(), *check_data(), *check_models()]) == []
+
+
+def test_a_package_out_of_range_or_absent_is_named_with_the_way_out(monkeypatch):
+    real = importlib.metadata.version
+
+    def version(name):
+        if name == "nmslib":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return "0.4.1" if name == "jax" else real(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    findings = {finding.subject: finding for finding in check_versions()}
+    assert lacking(findings.values()) == ["jax", "nmslib"]
+    assert "0.4.1" in str(findings["jax"]) and "jax<0.13,>=0.7" in findings["jax"].advice
+    assert "not installed" in str(findings["nmslib"])
+    assert verdict(findings.values()) == "The course cannot run yet: see jax, nmslib above."
+
+
+def test_no_network_is_no_obstacle(monkeypatch):
+    monkeypatch.setattr(check, "HUB", "http://127.0.0.1:9")
+    (finding,) = check_network()
+    assert "does not answer" in finding.found and finding.advice and not finding.needed
+    assert verdict([finding]).startswith("The course can run")
+
+
+def test_little_memory_and_a_folder_that_takes_nothing(monkeypatch, tmp_path):
+    monkeypatch.setattr(check, "NEEDED_MEMORY", 2**60)
+    monkeypatch.setattr(check.tempfile, "TemporaryFile", refuse)
+    assert lacking(check_room(str(tmp_path / "runs"))) == ["memory", "disk"]
+    assert not (tmp_path / "runs").exists()  # it only looks
+
+
+def refuse(**options):
+    raise PermissionError(13, "Permission denied")
+
+
+def test_own_captions_are_read_and_a_wrong_path_is_told(tmp_path):
+    from PIL import Image
+
+    Image.new("RGB", (40, 40)).save(tmp_path / "a.png")
+    (tmp_path / "captions.csv").write_text("filename,caption,category\na.png,a field,field\n")
+    mine = check_data(str(tmp_path / "captions.csv"))[0]
+    assert mine.found == "1 images (no splits yet), 1 categories" and not mine.advice
+    wrong = check_data(str(tmp_path / "nothing.csv"))[0]
+    assert wrong.needed and "nothing.csv" in wrong.advice
+
+
+@pytest.mark.parametrize("name", ["no/such/folder/here", "/nowhere at all"])
+def test_a_model_that_is_neither_folder_nor_hub_name(name):
+    assert lacking(check_models(name)) == [f"model: {name.rpartition('/')[2]}"]
+
+
+def test_an_empty_model_folder_is_told(tmp_path):
+    assert lacking(check_models(str(tmp_path))) == [f"model: {tmp_path.name}"]
+
+
+def test_a_finding_reads_as_a_line_with_its_advice_below():
+    text = as_text(
+        [Finding("disk", "full", "make room", needed=True), Finding("jax", "0.10", is_version=True)]
+    )
+    assert text.splitlines() == [
+        "MISSING  disk                         full",
+        "         -> make room",
+        "ok       jax 0.10",
+    ]

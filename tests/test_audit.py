@@ -12,8 +12,21 @@ from PIL import Image
 
 from utils.datasets import CaptionDataset, CaptionedImage, load_dataset
 from utils.evaluation import near_duplicates
-from utils.evaluation.audit import audit_overlap, caption_overlap, overlap_warning, pair_pictures
-from utils.evaluation.near_duplicates import SMALL, detail_correlation, find_near_duplicates, fingerprints
+from utils.evaluation.audit import (
+    Audit,
+    CaptionOverlap,
+    audit_overlap,
+    caption_overlap,
+    overlap_warning,
+    pair_pictures,
+)
+from utils.evaluation.near_duplicates import (
+    SMALL,
+    DuplicatePair,
+    detail_correlation,
+    find_near_duplicates,
+    fingerprints,
+)
 
 
 @pytest.fixture(scope="module")
@@ -170,25 +183,43 @@ def test_small_blocks_give_the_same_pairs(tmp_path, monkeypatch):
     paths = [noise(tmp_path / f"{number}.png", number % 7) for number in range(20)]
     whole = find_near_duplicates(items(*paths))
     assert len(whole) == 6 * 3 + 1, "six groups of three and one of two"
-    monkeypatch.setattr(near_duplicates, "TILE", 3)
-    monkeypatch.setattr(near_duplicates, "CHUNK", 4)
-    monkeypatch.setattr(near_duplicates, "BATCH", 2)
-    assert find_near_duplicates(items(*paths)) == whole
+    for sizes in ({"TILE": 3, "CHUNK": 4, "BATCH": 2}, {"TILE": 20, "CHUNK": 5, "BATCH": 2}):
+        for name, size in sizes.items():
+            monkeypatch.setattr(near_duplicates, name, size)
+        assert find_near_duplicates(items(*paths)) == whole
     assert find_near_duplicates(items()) == ()
+
+
+def test_equal_detail_in_opposite_light_is_no_copy(tmp_path):
+    """The hash and the detail of the two agree; what differs is what anyone sees first."""
+    texture = np.asarray(Image.open(noise(tmp_path / "noise.png", 3)).convert("L"), float) - 128
+    light = np.linspace(-80, 80, 96)
+    paths = [
+        stored(
+            Image.fromarray((128 + 0.3 * texture + side * light).astype(np.uint8)), tmp_path / f"{side}.png"
+        )
+        for side in (1, -1)
+    ]
+    prints = fingerprints(paths)
+    assert near_duplicates._hash_distances(prints.hashes[:1], prints.hashes[1:]) < 104
+    assert detail_correlation(prints.small[:1], prints.small[1:]) > 0.9
+    assert find_near_duplicates(items(*paths)) == ()
 
 
 def test_embeddings_add_what_pixels_do_not_see(tmp_path):
     paths = [noise(tmp_path / f"{number}.png", number) for number in range(4)]
     mirrored = stored(
-        Image.open(paths[0]).transpose(Image.Transpose.FLIP_LEFT_RIGHT), tmp_path / "mirrored.png"
+        Image.open(paths[2]).transpose(Image.Transpose.FLIP_LEFT_RIGHT), tmp_path / "mirrored.png"
     )
     train, test = items(*paths), items(mirrored, split="test")
     rows = np.random.default_rng(0).normal(size=(4, 8))
     assert not audit_overlap(train, test).pairs
-    (pair,) = audit_overlap(train, test, embeddings=(rows, 3 * rows[:1])).pairs
-    assert (pair.first.name, pair.second.name) == ("0.png", "mirrored.png")
+    (pair,) = audit_overlap(train, test, embeddings=(rows, 3 * rows[2:3])).pairs
+    assert (pair.first.name, pair.second.name) == ("2.png", "mirrored.png")
     assert pair.embedding_similarity == pytest.approx(1)
     assert pair.detail_correlation < 0.75
+    theirs = [imagehash.phash(Image.open(path).convert("L"), hash_size=16) for path in (paths[2], mirrored)]
+    assert pair.hash_distance == theirs[0] - theirs[1] > 0
 
 
 # --- what a score must say --------------------------------------------------------------------------------
@@ -200,6 +231,47 @@ def test_a_training_picture_in_the_test_set_is_named_as_such(tmp_path):
     assert found.shared_files == ("0.png",)
     assert "1 of 2 mine test images are training images themselves" in found.warning
     assert [item.name for item in found.clean_test] == ["new.png"]
+
+
+def test_a_report_made_by_hand():
+    train = CaptionDataset(
+        [*items(Path("a.png")), *items(Path("b.png"), split="val", source="other")], "mine train"
+    )
+    test = items(*(Path(f"{number}.png") for number in range(1500)), split="test")
+    pairs = (
+        DuplicatePair(train[0], train[1], 9, 0.91, 0.5),
+        *(DuplicatePair(train[0], test[number], 30, 0.987) for number in range(4)),
+        DuplicatePair(train[1], test[0], 31, 0.8, 0.9996),
+    )
+    unsplit = replace(pairs[5], second=replace(test[0], split=None))
+    assert str(unsplit).startswith("other val b.png and mine no split 0.png (31 of 256 bits")
+    found = Audit(train, test, pairs, CaptionOverlap(1200, 6000, 1100, ("a port",)), ("7.png",))
+    assert [pair.crosses_splits for pair in pairs] == [True] * 6
+    assert [pair.crosses_datasets for pair in pairs] == [True, *[False] * 4, True]
+    assert not replace(pairs[0], second=train[0]).crosses_splits
+    assert found.across == pairs[1:] and found.leaked == ("0.png", "1.png", "2.png", "3.png")
+    assert len(found.clean_test) == 1496 and found.clean_test.name == "mine test"
+    assert str(found).splitlines() == [
+        "mine test (1,500 images) beside mine train (2 images)",
+        "  near-duplicates  6 pairs, 5 of them across",
+        *(f"    mine train a.png and mine test {n}.png (30 of 256 bits, detail 0.99)" for n in range(4)),
+        "    other val b.png and mine test 0.png (31 of 256 bits, detail 0.80, cosine 1.000)",
+        "  same captions    1,200 of 6,000 (20.0%), on 1,100 images",
+        "    a port",
+        "  1 of 1,500 mine test images are training images themselves. 4 of 1,500 mine test images are near-duplicates "
+        "of training images: 0.png (a.png), 1.png (a.png), 2.png (a.png), ...; their scores are too high.",
+    ]
+
+
+def test_equal_captions_are_counted_by_hand():
+    def with_captions(*rows: tuple[str, ...]) -> CaptionDataset:
+        return CaptionDataset(CaptionedImage(Path("x.png"), row, "test", None, "mine") for row in rows)
+
+    train = with_captions(("a", "b"), ("c", "d", "e"))
+    test = with_captions(("a", "a", "x"), ("b",), ("z",), ("b", "b", "c", "d", "d"))
+    found = caption_overlap(train, test)
+    assert found == CaptionOverlap(8, 10, 3, ("b", "a", "d")) and found.share == 0.8
+    assert caption_overlap(train, with_captions(())).share == 0
 
 
 def test_nothing_found_needs_no_warning(tmp_path):
@@ -219,6 +291,7 @@ def test_aid_is_known_to_be_inside_rsicd(tmp_path):
         assert "RSICD holds pictures of AID" in overlap_warning(train, test)
     assert overlap_warning(rsicd, "ucm") is None
     assert overlap_warning("ucm", aid) is None
+    assert overlap_warning("aid", "ucm") is overlap_warning("ucm", "rsicd") is None
 
 
 def test_pairs_are_drawn_side_by_side(tmp_path):

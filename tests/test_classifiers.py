@@ -6,7 +6,8 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
-from utils.classifiers import Classification, few_shot_curve, linear_probe, nearest_neighbours
+from utils import classifiers
+from utils.classifiers import Classification, few_shot_curve, linear_probe, nearest_neighbours, unit_rows
 from utils.transduction import keep_what_helps, refine_class_embeddings
 
 # --- probes -----------------------------------------------------------------------------------------------
@@ -62,6 +63,18 @@ def test_nearest_neighbours_are_scikit_learns(grid=(1, 3, 10, 1000)):
     np.testing.assert_allclose(ours.probabilities, refitted.predict_proba(TEST), atol=1e-5)
 
 
+def test_neighbours_in_blocks_are_those_at_once(monkeypatch):
+    whole = nearest_neighbours(*SETS, TEST, (3,))
+    monkeypatch.setattr(classifiers, "_BLOCK", 7)
+    np.testing.assert_allclose(nearest_neighbours(*SETS, TEST, (3,)).probabilities, whole.probabilities)
+
+
+def test_two_classes_are_enough():
+    rows, labels = np.eye(2), ["port", "river"]
+    found = nearest_neighbours(rows, labels, rows, labels, np.array([[3, 1], [1, 3]]), (1,))
+    assert found.predictions.tolist() == ["port", "river"] and found.accuracy(["river", "river"]) == 0.5
+
+
 def test_test_images_choose_nothing():
     one = linear_probe(*SETS, TEST[:20], (0.01, 100.0))
     other = linear_probe(*SETS, TEST, (0.01, 100.0))
@@ -87,6 +100,21 @@ def test_few_shots_learn_from_so_many_of_each_class():
     assert not np.array_equal(other.accuracies, curve.accuracies)
 
 
+def test_smaller_numbers_of_shots_are_parts_of_the_larger(monkeypatch):
+    drawn = []
+
+    def learn(rows, labels, queries, penalty):
+        assert np.bincount(labels).tolist() == [len(labels) // 4] * 4 and penalty == 10
+        drawn.append(set(map(tuple, rows)))
+        return np.eye(4)[np.zeros(len(queries), int)]
+
+    monkeypatch.setattr(classifiers, "_logistic_regression", learn)
+    train, labels, *_ = SETS
+    curve = few_shot_curve(train, labels, TEST, TEST_LABELS, inverse_penalty=10, shots=(1, 2, 8), draws=1)
+    assert [len(rows) for rows in drawn] == [4, 8, 32] and drawn[0] < drawn[1] < drawn[2]
+    assert curve.accuracies.tolist() == [[0.25]] * 3 and curve.spread.tolist() == [0, 0, 0]
+
+
 def broken(rows: np.ndarray, value: float) -> np.ndarray:
     rows = rows.copy()
     rows[5] = value
@@ -99,8 +127,10 @@ def test_what_cannot_be_learned_is_said_in_a_sentence(classify):
     for value in (0, np.nan):
         with pytest.raises(ValueError, match=r"1 of the validation embeddings are zero or not finite.*row 5"):
             classify(train, labels, broken(held_out, value), true, TEST)
-    with pytest.raises(ValueError, match="validation labels name desert, of which there are no training"):
-        classify(train, labels, held_out, ["desert", *true[1:]], TEST)
+    with pytest.raises(
+        ValueError, match="validation labels name canyon, desert, of which there are no train"
+    ):
+        classify(train, labels, held_out, ["desert", "canyon", *true[2:]], TEST)
     with pytest.raises(ValueError, match="79 training labels do not fit 80"):
         classify(train, labels[1:], held_out, true, TEST)
     with pytest.raises(ValueError, match="two classes or more"):
@@ -125,9 +155,12 @@ def test_too_few_images_for_the_shots_are_named():
     with pytest.raises(ValueError, match="sizes differ"):
         few_shot_curve(train, labels, TEST[:, :5], TEST_LABELS, inverse_penalty=1, shots=(1,))
     with pytest.raises(ValueError, match="beach has 19; ask for fewer"):
-        few_shot_curve(train[1:], labels[1:], TEST, TEST_LABELS, inverse_penalty=1, shots=(20,))
-    with pytest.raises(ValueError, match="at least one draw"):
-        few_shot_curve(train, labels, TEST, TEST_LABELS, inverse_penalty=1, draws=0)
+        few_shot_curve(train[1:], labels[1:], TEST, TEST_LABELS, inverse_penalty=1, shots=(1, 20))
+    for wrong in ({"draws": 0}, {"shots": ()}, {"shots": (0, 1)}):
+        with pytest.raises(ValueError, match="at least one draw and one shot"):
+            few_shot_curve(train, labels, TEST, TEST_LABELS, inverse_penalty=1, **wrong)
+    with pytest.raises(ValueError, match=r"shape \(12,\)"):
+        unit_rows(train[0], "training")
 
 
 def test_accuracy_wants_a_label_for_each_image():
@@ -140,15 +173,19 @@ def test_accuracy_wants_a_label_for_each_image():
 # --- transduction -----------------------------------------------------------------------------------------
 
 
-def test_refinement_is_what_torch_computes_step_by_step():
+@pytest.mark.parametrize(
+    ("temperature", "blend", "steps", "options"),
+    [(0.05, 0.6, 3, {"temperature": 0.05, "blend": 0.6, "steps": 3}), (0.1, 0.5, 10, {})],
+)
+def test_refinement_is_what_torch_computes_step_by_step(temperature, blend, steps, options):
     images = torch.nn.functional.normalize(torch.tensor(TEST).double(), dim=1)
     texts = torch.nn.functional.normalize(torch.tensor(TEST[:4] + 2).double(), dim=1)
     expected = texts
-    for _ in range(3):
-        shares = torch.softmax(images @ expected.T / 0.05, dim=1)
+    for _ in range(steps):
+        shares = torch.softmax(images @ expected.T / temperature, dim=1)
         means = torch.nn.functional.normalize(shares.T @ images, dim=1)
-        expected = torch.nn.functional.normalize(0.4 * texts + 0.6 * means, dim=1)
-    ours = refine_class_embeddings(7 * TEST, TEST[:4] + 2, temperature=0.05, blend=0.6, steps=3)
+        expected = torch.nn.functional.normalize((1 - blend) * texts + blend * means, dim=1)
+    ours = refine_class_embeddings(7 * TEST, TEST[:4] + 2, **options)
     np.testing.assert_allclose(ours, expected.numpy(), atol=1e-5)
 
 
@@ -172,11 +209,14 @@ def test_refinement_that_changes_nothing():
 
 def test_a_class_without_images_keeps_its_text():
     texts = np.eye(3, 6)
-    images = unit(np.array([[1, 0.1, 0, 0, 0, 0], [0.1, 1, 0, 0, 0, 0]], float))
-    refined = refine_class_embeddings(images, texts, temperature=1e-3, blend=1.0)
-    assert np.isfinite(refined).all()
-    np.testing.assert_allclose(np.linalg.norm(refined, axis=1), 1, atol=1e-6)
-    np.testing.assert_allclose(refined[2], texts[2], atol=1e-6)
+    # The third points away from every text, and least of all from the second.
+    images = unit(
+        np.array([[1, 0.1, 0, 0, 0, 0], [0.1, 1, 0, 0, 0, 0], [-0.8, -0.3, -0.9, 0.4, 0, 0]], float)
+    )
+    with np.errstate(divide="raise", invalid="raise", over="raise"):
+        refined = refine_class_embeddings(images, texts, temperature=1e-3, blend=1.0, steps=1)
+    expected = np.stack([images[0], images[1] + images[2], texts[2]])
+    np.testing.assert_allclose(refined, unit(expected), atol=1e-6)
 
 
 def test_only_what_helps_is_kept():
@@ -193,8 +233,13 @@ def test_only_what_helps_is_kept():
         keep_what_helps({}, labels)
     with pytest.raises(ValueError, match=r"'plain' have the shape \(4, 3\).*from 0 to 3"):
         keep_what_helps({"plain": plain}, [0, 1, 2, 3])
+    with pytest.raises(ValueError, match="nothing to choose"):
+        keep_what_helps({"plain": plain[:0]}, [])
+    for scores, wrong in ((plain[:3], labels), (plain[0], labels), (plain, [0, 1, 2, -1])):
+        with pytest.raises(ValueError, match=r"'plain' have the shape .* do not fit"):
+            keep_what_helps({"plain": scores}, wrong)
     with pytest.raises(ValueError, match="'plain' are not finite"):
-        keep_what_helps({"plain": plain * np.nan}, labels)
+        keep_what_helps({"plain": np.where(plain == plain.max(), plain, np.nan)}, labels)
 
 
 def test_what_cannot_be_refined_is_said_in_a_sentence():

@@ -16,6 +16,7 @@ from utils.evaluation import (
     SPLIT_NAMES,
     Protocol,
     ZeroShotResult,
+    as_protocol,
     bootstrap,
     class_prompts,
     classify,
@@ -49,6 +50,8 @@ BY_HAND = result(
 def test_scores_by_hand():
     assert BY_HAND.ranks.tolist() == [0, 1, 1, 0]
     assert BY_HAND.scores((1, 2, 3)) == {1: 0.5, 2: 1.0, 3: 1.0}
+    assert BY_HAND.hits().tolist() == [True, False, False, True]
+    assert BY_HAND.score() == BY_HAND.interval().value == 0.5
     assert BY_HAND.per_class() == {"beach": pytest.approx(1 / 3), "port": 1.0}
     assert BY_HAND.confusion().tolist() == [[1, 1, 1], [0, 0, 0], [0, 0, 1]]
 
@@ -57,6 +60,12 @@ def test_of_equal_similarities_the_first_name_wins():
     tied = result([[0.5, 0.5, 0.5]] * 3, [0, 1, 2])
     assert tied.ranks.tolist() == [0, 1, 2]
     assert tied.predictions.tolist() == [0, 0, 0]
+    # Many classes, since short rows happen to be sorted stably.
+    generator = np.random.default_rng(0)
+    rows, labels = generator.integers(0, 3, (20, 60)), generator.integers(0, 60, 20)
+    many = ZeroShotResult(tuple(map(str, range(60))), labels, rows.astype(np.float32))
+    for rank, row, label in zip(many.ranks, rows.tolist(), labels, strict=True):
+        assert rank == sorted(range(60), key=lambda number: -row[number]).index(label)
 
 
 def test_score_at_k_is_what_torch_topk_gives():
@@ -94,17 +103,21 @@ def test_order_of_images_does_not_matter():
 
 def test_what_cannot_be_scored_is_said_in_a_sentence():
     images, prompts = np.eye(3, dtype=np.float32), np.eye(3, dtype=np.float32)
-    with pytest.raises(ValueError, match="no name for the categories desert"):
-        classify(images, prompts, ["beach", "port", "desert"], NAMES)
+    with pytest.raises(ValueError, match="no name for the categories desert, lake"):
+        classify(images, prompts, ["lake", "port", "desert"], NAMES)
     with pytest.raises(ValueError, match=r"2 dimensions and the prompt embeddings 3.*same model"):
         classify(np.eye(2, dtype=np.float32)[[0, 1, 1]], prompts, ["beach"] * 3, NAMES)
     with pytest.raises(ValueError, match="2 image embeddings do not fit 3 names"):
         classify(images[:2], prompts, ["beach"] * 3, NAMES)
     with pytest.raises(ValueError, match="2 prompt embeddings do not fit 3 names"):
         classify(images, prompts[:2], ["beach"] * 3, NAMES)
-    for factor, message in ((np.nan, "not finite"), (0, "all zeros"), (5, "not of unit length")):
+    long, short = (1.025, "not of unit length"), (0.975, "not of unit length")
+    for factor, message in ((np.nan, "not finite"), (0, "all zeros"), long, short):
         with pytest.raises(ValueError, match=f"3 of 3 image embeddings .*row 0.* are {message}"):
             classify(images * factor, prompts, ["beach"] * 3, NAMES)
+        with pytest.raises(ValueError, match=f"3 of 3 prompt embeddings .*row 0.* are {message}"):
+            classify(images, prompts * factor, ["beach"] * 3, NAMES)
+    assert classify(images * 1.015, prompts, ["beach"] * 3, NAMES).score() == 1 / 3, "as 16 bits may round"
     with pytest.raises(ValueError, match=r"shape \(3,\)"):
         classify(images[0], prompts, ["beach"] * 3, NAMES)
 
@@ -166,6 +179,37 @@ def test_a_protocol_needs_a_place_for_the_name():
     assert class_prompts(["port"], "{0} or {}") == ["{0} or port"]
 
 
+def test_a_protocol_may_be_named_given_or_written_down():
+    script = PROTOCOLS["script"]
+    assert as_protocol("script") is as_protocol(script) is script
+    assert as_protocol("seen: {}") == Protocol("seen: {}", ("seen: {}",), "A prompt of one's own.")
+    with pytest.raises(ValueError, match="no protocol 'scripts'; choose one of documents, script"):
+        as_protocol("scripts")
+    split = Protocol("mine", ("{}",), "All.", class_lists=True).with_split_names()
+    assert split == Protocol(
+        "mine, split names", ("{}",), "All. Names are split into words.", split_names=True, class_lists=True
+    )
+    assert Protocol("mine", ("{}",)).with_split_names().description == "Names are split into words."
+
+
+def test_an_ensemble_by_hand(monkeypatch):
+    vectors = {"a x": (1, 0), "b x": (0.6, 0.8), "a y": (0, 1), "b y": (0, 1), "a z": (1, 0), "b z": (-1, 0)}
+    monkeypatch.setattr(
+        "utils.clip.embed_texts", lambda _, texts: np.array([vectors[text] for text in texts], float)
+    )
+    pair = Protocol("pair", ("a {}", "b {}"))
+    classes, prompts = embed_classes(None, ["x", "y"], pair)
+    assert classes == pytest.approx(np.array([(2, 1), (0, 5**0.5)]) / 5**0.5)
+    assert prompts == [("a x", "b x"), ("a y", "b y")]
+    alone, _ = embed_classes(None, ["x", "y"], Protocol("one", ("b {}",)))
+    assert alone.tolist() == [[0.6, 0.8], [0, 1]]
+    with pytest.raises(ValueError, match="cancel each other out"):
+        embed_classes(None, ["x", "z"], pair)
+    for names in ([], ["x", "x"]):
+        with pytest.raises(ValueError, match="class names that differ, at least one"):
+            embed_classes(None, names, pair)
+
+
 # --- a model ----------------------------------------------------------------------------------------------
 
 
@@ -209,7 +253,7 @@ def test_zero_shot_is_classify_on_embeddings(model, pictures):
     truth = [item.category for item in pictures]
     stored = classify(images, vectors, truth, pictures.categories, prompts)
     assert found.similarities == pytest.approx(stored.similarities, abs=1e-6)
-    assert found.scores() == stored.scores() and found.prompts == stored.prompts
+    assert found.scores() == stored.scores() and found.prompts == stored.prompts == tuple(prompts)
     assert (found.protocol, found.dataset) == ("ensemble", "colours")
 
 
@@ -306,6 +350,8 @@ def test_scores_out_of_published_predictions(tmp_path):
     assert found.per_class(10) == {"a": 1.0, "k": 1.0, "z": 0.0}
     assert found.files == ("a_1.jpg", "a_2.jpg", "k_1.jpg", "z_1.jpg")
     assert found.interval(3) == bootstrap([1, 1, 0, 0])
+    assert found.score() == 0.25 and found.hits().tolist() == [True, False, False, False]
+    assert found.class_names == tuple("abcdefghijkz")
     with pytest.raises(ValueError, match="list 10 classes an image, too few for score@11"):
         found.score(11)
 
@@ -323,6 +369,11 @@ def test_predictions_score_as_the_result_that_they_were_written_from(tmp_path):
     assert found.scores() == made.scores() and found.per_class(5) == made.per_class(5)
 
 
+def test_rounded_probabilities_may_be_sure_nothing_or_equal(tmp_path):
+    (tmp_path / "sure.tsv").write_text("a.jpg\tport\tport\t1\tbeach\t0\triver\t0\n   \n")
+    assert scores_from_predictions(tmp_path / "sure.tsv").score() == 1
+
+
 GOOD = line("a_1.jpg", "a", "abcdefghij")
 
 
@@ -330,13 +381,17 @@ GOOD = line("a_1.jpg", "a", "abcdefghij")
     ("bad", "message"),
     [
         ("a_2.jpg\n", "1 tab-separated columns"),
+        ("a_2.jpg\ta\n", "2 tab-separated columns"),
         ("a_2.jpg\ta\tb\n", "3 tab-separated columns"),
+        (line("", "a", "abcdefghij"), "must be a file, a label"),
+        ("a_2.jpg\ta\t\t0.5\n", "a class is empty"),
         (line("a_2.jpg", "", "abcdefghij"), "must be a file, a label"),
         (line("a_2.jpg", "a", "abcdefghi"), "9 classes are listed, 10 in the lines before"),
         (line("a_2.jpg", "a", "abcdefghia"), "listed twice"),
         (line("a_2.jpg", "a", "abcdefghij").replace("0.40000", "much"), "not a number"),
         (line("a_2.jpg", "a", "abcdefghij").replace("0.40000", "nan"), "from 0 to 1"),
-        (line("a_2.jpg", "a", "abcdefghij").replace("0.40000", "40.0"), "from 0 to 1"),
+        (line("a_2.jpg", "a", "abcdefghij").replace("0.40000", "1.5"), "from 0 to 1"),
+        (line("a_2.jpg", "a", "abcdefghij").replace("0.00078", "-0.1"), "from 0 to 1"),
         (line("a_2.jpg", "a", "abcdefghij").replace("0.40000", "0.00001"), "fall from the best"),
         (GOOD, "earlier line"),
     ],

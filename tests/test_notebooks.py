@@ -3,6 +3,7 @@
 import ast
 import itertools
 import re
+import tomllib
 from pathlib import Path
 
 import nbformat
@@ -16,6 +17,7 @@ COURSE = course_notebooks(ROOT)
 SOLUTIONS = sorted((ROOT / "nbs" / "solutions").glob("*.ipynb"))
 TEMPLATE = ROOT / "nbs" / "template.ipynb"
 GLOSSARY = ROOT / "nbs" / "glossary.md"
+VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 
 LOCAL_PATH = re.compile(r"(?<![\w.])(/(root|home|Users|tmp|work|mnt|private)/|[A-Z]:\\\\)")
 
@@ -118,9 +120,17 @@ def test_parameters_are_all_used(path):
         assert re.search(rf"\b{statement.target.id}\b", rest), statement.target.id
 
 
-@every_lesson
+@every_notebook
 def test_bootstrap_is_the_same_everywhere_and_comes_before_the_rest(path):
     assert cells(path, "code")[0].source == cells(TEMPLATE, "code")[0].source
+
+
+@every_lesson
+def test_badge_opens_this_notebook_as_this_version_has_it(path):
+    badges = re.findall(r"\(https://colab[^)]+\.ipynb\)", cells(path, "markdown")[0].source)
+    repository = "clip-earth-course/clip-earth-course"
+    place = f"{repository}/blob/v{VERSION}/{path.relative_to(ROOT).as_posix()}"
+    assert badges == [f"(https://colab.research.google.com/github/{place})"]
 
 
 @every_course_notebook

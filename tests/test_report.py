@@ -1,20 +1,28 @@
 """The report of a model against a baseline: its figures are those of the parts, and pages are filled from it."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from utils.datasets import CaptionDataset, load_dataset
 from utils.evaluation import (
+    PROTOCOLS,
+    Evaluation,
+    Interval,
+    ZeroShotResult,
     add_to_card,
     evaluate,
     paired_bootstrap,
     retrieval,
+    retrieval_table,
+    score_retrieval,
     summary_text,
     zero_shot,
+    zero_shot_table,
 )
-from utils.evaluation.summary import fill_page
+from utils.evaluation.summary import COLUMNS, fill_page, main, summary_table
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +46,80 @@ def models(root):
 @pytest.fixture(scope="module")
 def evaluation(models, test_set):
     return evaluate(*models, test_set, seed=3)
+
+
+def by_hand() -> Evaluation:
+    """Four images of two classes, of which the baseline knows one and the other model three; captions alike."""
+    labels, right = np.array([0, 0, 1, 1]), np.array([[1, 0], [1, 0], [0, 1], [0, 1]], np.float32)
+    before, after = right[[0, 2, 0, 0]], right[[0, 1, 2, 0]]
+    zero_shot = {
+        name: {
+            model: ZeroShotResult(("beach", "port"), labels, rows, (("a", "b"),), name, "made test")
+            for model, rows in (("baseline", before), ("fine-tuned", after))
+        }
+        for name in ("documents", "split_names", "ensemble")
+    }
+    captions, texts = [["one"], ["two"], ["three"]], np.eye(3, dtype=np.float32)
+    recalls = {"baseline": score_retrieval(texts[[1, 0, 2]], texts, captions)}
+    recalls["fine-tuned"] = score_retrieval(texts, texts, captions)
+    return Evaluation("made test", 5, 3, 7, zero_shot, {"strict": recalls}, "Seen.")
+
+
+def test_every_figure_is_where_a_reader_of_the_json_looks_for_it():
+    made = by_hand()
+    content = made.as_json()
+    about = {name: content[name] for name in ("data", "images", "captions", "warning")}
+    assert about == {"data": "made test", "images": 5, "captions": 3, "warning": "Seen."}
+    assert content["intervals"] == "bootstrap over images, 95 %, 2,000 draws, seed 7"
+    ensemble = content["zero_shot"]["ensemble"]
+    assert (ensemble["images"], ensemble["classes"]) == (4, ["beach", "port"])
+    assert ensemble["description"] == PROTOCOLS["ensemble"].description and len(ensemble["templates"]) == 18
+    scores = {name: rows["1"]["value"] for name, rows in ensemble["scores"].items()}
+    assert scores == {"baseline": 0.25, "fine-tuned": 0.75}
+    assert ensemble["per_class"] == {
+        "baseline": {"beach": 0.5, "port": 0.0},
+        "fine-tuned": {"beach": 1.0, "port": 0.5},
+    }
+    assert Interval(**ensemble["gain"]["1"]) == paired_bootstrap([1, 0, 0, 0], [1, 1, 1, 0], seed=7)
+    assert ensemble["gain"]["3"]["value"] == 0
+    strict = content["retrieval"]["strict"]
+    assert (strict["images"], strict["captions"], set(strict["ceilings"].values())) == (3, 3, {1.0})
+    # One of three is found first in each direction; among five all are.
+    assert strict["recalls"]["baseline"]["image_to_text_recall_at_1"]["value"] == pytest.approx(1 / 3)
+    assert strict["mean_recall"]["baseline"]["value"] == pytest.approx((2 * (1 / 3) + 4) / 6)
+    assert strict["mean_recall_gain"]["value"] == pytest.approx(2 * (2 / 3) / 6)
+
+
+def test_the_page_holds_every_table_with_the_seed_of_the_report():
+    made = by_hand()
+    page = made.markdown()
+    assert (
+        page.startswith("# Fine-tuned against baseline: made test\n\n**Mind:** Seen.\n") and page[-1] == "\n"
+    )
+    for protocol, results in made.zero_shot.items():
+        description = PROTOCOLS[protocol].description
+        assert f"**{protocol}.** {description}\n\n{zero_shot_table(results, seed=7)}\n\n" in page
+    assert page.endswith(f"## Retrieval, in percent\n\n{retrieval_table(made.retrieval['strict'], 7)}\n")
+    assert "Retrieval, in percent" not in replace(made, retrieval={}).markdown()
+
+
+def test_intervals_of_retrieval_follow_the_seed():
+    rows = np.random.default_rng(0).normal(size=(3, 150, 4)).astype(np.float32)
+    rows[:2] = rows[2] + [[[0.6]], [[0.4]]] * rows[:2]
+    images, other, texts = rows / np.linalg.norm(rows, axis=2, keepdims=True)
+    captions = [[f"{number}"] for number in range(150)]
+    results = {
+        name: score_retrieval(own, texts, captions)
+        for name, own in (("baseline", images), ("fine-tuned", other))
+    }
+    made = replace(by_hand(), retrieval={"strict": results})
+    strict = made.as_json()["retrieval"]["strict"]
+    for name, result in results.items():
+        assert Interval(**strict["mean_recall"][name]) == result.interval(seed=7) != result.interval(seed=0)
+    gain = Interval(**strict["mean_recall_gain"])
+    assert gain == made.retrieval_gain() != replace(made, seed=0).retrieval_gain()
+    assert retrieval_table(results, 7) in made.markdown()
+    assert retrieval_table(results, 7) not in replace(made, seed=0).markdown()
 
 
 @pytest.mark.parametrize("protocol", ["documents", "ensemble"])
@@ -94,17 +176,76 @@ def test_a_warning_stands_before_the_figures(models, test_set):
     assert text.startswith("**Mind:** Seen in training.")
 
 
-def test_pictures_without_captions_have_no_retrieval(models, test_set):
-    from dataclasses import replace
+def test_the_summary_of_figures_made_by_hand():
+    def figures(first: float) -> dict[str, dict[str, float]]:
+        return {str(k): {"value": first + k / 100, "low": 0.0, "high": 0.5} for _, k in COLUMNS}
 
+    documents, split, ensemble = (
+        {"scores": {"old": figures(start), "new": figures(start + 0.2)}, "gain": figures(-0.02)}
+        for start in (0.1, 0.2, 0.3)
+    )
+    documents |= {"images": 1027, "classes": ["beach", "port"], "templates": ["A {}", "B {}"]}
+    mean = {name: {"value": 0.3, "low": 0.25, "high": 0.35} for name in ("old", "new")}
+    gain = {"value": -0.004, "low": -0.01, "high": 0.002}
+    content = {
+        "zero_shot": {"documents": documents, "split_names": split, "ensemble": ensemble},
+        "retrieval": {"strict": {"mean_recall": mean, "mean_recall_gain": gain}},
+        "data": "rsicd test",
+        "images": 1093,
+        "captions": 5465,
+        "warning": "",
+        "intervals": "bootstrap",
+    }
+    table = summary_table(content).splitlines()
+    assert table[0] == "| | k=1 | k=3 | k=5 | k=10 | split names, k=1 | ensemble, k=1 | mean recall |"
+    assert table[1] == "|---|---|---|---|---|---|---|---|"
+    shown = [[cell.split(" (")[0] for cell in row.strip("| ").split(" | ")] for row in table[2:]]
+    assert shown == [
+        ["old", "0.110", "0.130", "0.150", "0.200", "0.210", "0.310", "0.300"],
+        ["new", "0.310", "0.330", "0.350", "0.400", "0.410", "0.510", "0.300"],
+        ["gain", "-0.010", "+0.010", "+0.030", "+0.080", "-0.010", "-0.010", "-0.004"],
+    ]
+    assert table[2].endswith(" | 0.300 (0.250 to 0.350) |")
+    assert table[4].endswith(" | -0.004 (-0.010 to +0.002) |")
+    first, empty, *rest = summary_text(content).splitlines()
+    assert first == (
+        'rsicd test: zero-shot score@k of 1,027 images with a category among 2, prompt "A {}", names unsplit unless '
+        "said; retrieval over all 1,093 images and 5,465 captions, mean of the six recalls, strict. In brackets: "
+        "bootstrap."
+    )
+    assert empty == "" and rest == table
+    warned = summary_text(content | {"warning": "Seen."}).splitlines()
+    assert warned == ["**Mind:** Seen.", "", first, "", *table]
+    bare = summary_table(content | {"retrieval": {}}).splitlines()
+    assert bare == [line.rsplit(" |", 2)[0] + " |" for line in table[:1]] + ["|---" * 7 + "|"] + [
+        line.rsplit(" |", 2)[0] + " |" for line in table[2:]
+    ]
+
+
+def test_pictures_without_captions_have_no_retrieval(models, test_set):
     bare = CaptionDataset([replace(item, captions=()) for item in test_set.named()[:6]], "bare")
     evaluation = evaluate(*models, bare)
     assert (
         evaluation.retrieval == {} and "mean recall" not in summary_text(evaluation.as_json()).splitlines()[2]
     )
-    nameless = CaptionDataset([replace(item, category=None) for item in test_set[:3]], "nameless")
-    with pytest.raises(ValueError, match="No image of nameless has a category"):
-        evaluate(*models, nameless)
+    nothing = CaptionDataset([replace(item, category=None, captions=()) for item in test_set[:3]], "nothing")
+    with pytest.raises(ValueError, match="No image of nothing has a category"):
+        evaluate(*models, nothing)
+
+
+def test_pictures_without_categories_have_retrieval_and_no_zero_shot(models, test_set, tmp_path):
+    from dataclasses import replace
+
+    nameless = CaptionDataset([replace(item, category=None) for item in test_set[:6]], "nameless")
+    evaluation = evaluate(*models, nameless)
+    folder = evaluation.write(tmp_path)
+    assert sorted(path.name for path in folder.iterdir()) == ["README.md", "evaluation.json"]
+    page = (folder / "README.md").read_text()
+    assert "no image has a category" in page and "## Zero-shot" not in page and ".png" not in page
+    lines = summary_text(evaluation.as_json()).splitlines()
+    assert lines[2] == "| | mean recall |"
+    value = evaluation.retrieval["strict"]["baseline"].mean_recall
+    assert lines[4].startswith(f"| baseline | {value:.3f} (") and lines[6].startswith("| gain | ")
 
 
 def test_the_card_gets_one_evaluation_however_often(evaluation, tmp_path):
@@ -124,6 +265,28 @@ def test_the_card_gets_one_evaluation_however_often(evaluation, tmp_path):
     assert "My notes" in card.read_text()
     with pytest.raises(FileNotFoundError, match="has no README"):
         add_to_card(tmp_path / "nothing", evaluation.as_json())
+
+
+def test_the_card_keeps_what_stands_around_the_evaluation(tmp_path):
+    card = tmp_path / "README.md"
+    card.write_text("# A model\n\n<!-- evaluation -->\nold\n<!-- end of evaluation -->\n\n## Limits\n")
+    content = by_hand().as_json()
+    add_to_card(tmp_path, content)
+    assert card.read_text() == (
+        f"# A model\n\n<!-- evaluation -->\n## Evaluation\n\n{summary_text(content)}\n<!-- end of evaluation -->\n\n"
+        "## Limits\n"
+    )
+
+
+def test_the_command_fills_a_page(tmp_path, monkeypatch):
+    content = by_hand().as_json()
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "evaluation.json").write_text(json.dumps(content))
+    page = tmp_path / "README.md"
+    page.write_text("<!-- measured: here -->\nold\n<!-- end -->\n")
+    monkeypatch.setattr("sys.argv", ["utils.evaluation", str(page)])
+    main()
+    assert page.read_text() == f"<!-- measured: here -->\n{summary_text(content)}\n<!-- end -->\n"
 
 
 def test_a_page_is_filled_where_it_is_marked_and_nowhere_else(evaluation, tmp_path):

@@ -206,6 +206,13 @@ def test_ceiling_counts_a_caption_as_often_as_it_asks():
     assert ceiling[f"{I2T}1"] == pytest.approx((1 + 1 / 3) / 2)
 
 
+def test_images_without_captions_have_no_ceiling():
+    with pytest.raises(ValueError, match=r"2 of 3 images have no caption .*number 1"):
+        retrieval_ceiling([["x"], [], []])
+    with pytest.raises(ValueError, match="no captions to retrieve by"):
+        retrieval_ceiling([])
+
+
 # --- blocks -----------------------------------------------------------------------------------------------
 
 
@@ -262,6 +269,11 @@ def test_training_recall_in_blocks_is_that_of_a_plain_loop(monkeypatch):
         owners = [set(np.nonzero((sets == number).any(axis=1))[0]) for number in range(30)]
         hits = [set(np.argsort(-row)[:k]) & own for row, own in zip(texts @ images.T, owners, strict=True)]
         assert got[f"text_to_image_recall_at_{k}"] == pytest.approx(np.mean([bool(hit) for hit in hits]))
+
+
+def test_no_queries_have_no_ranks():
+    nothing, none = np.zeros((0, 4), np.float32), np.zeros(0, int)
+    assert ranking.best_ranks(nothing, nothing, none, none).tolist() == []
 
 
 def test_in_training_one_answer_to_all_earns_nothing():
@@ -324,6 +336,7 @@ def test_table_says_how_it_was_taken_and_prints_the_ceiling_beside():
     assert shown == [f"{100 * strict.recalls[f'{I2T}{k}']:.2f}" for k in (1, 5, 10)]
     assert f"{100 * strict.ceilings[f'{T2I}1']:.2f}/" in table[4] and "100.00/100.00/100.00" in table[6]
     assert f"{100 * strict.mean_recall:.2f} (" in table[2]
+    assert table[4].endswith(f" | {100 * np.mean(list(strict.ceilings.values())):.2f} |")
 
 
 # --- a model ----------------------------------------------------------------------------------------------

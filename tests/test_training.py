@@ -1,6 +1,7 @@
 """The loss against torch and open_clip, schedules and optimizers against optax, and what a run can be."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -27,6 +28,7 @@ from utils.training import (
 from utils.training.loss import batch_positives
 from utils.training.optimizer import adafactor_by_layer, moving_average
 from utils.training.run import Run
+from utils.training.validation import _batch_size, _mean_loss, recall_interval
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -107,9 +109,16 @@ def test_defect_3_similarities_and_loss_are_float32_whatever_comes_in():
     loss = contrastive_loss(images, texts, jnp.float32(4.6))
     exact = contrastive_loss(images.astype(jnp.float32), texts.astype(jnp.float32), jnp.float32(4.6))
     assert loss.dtype == jnp.float32 and float(loss) == float(exact)
+    coarse = jnp.bfloat16(4.59)
+    scaled = contrastive_loss(images, texts, coarse)
+    assert scaled.dtype == jnp.float32
+    assert float(scaled) == float(contrastive_loss(images, texts, coarse.astype(jnp.float32)))
+    # Accelerators would multiply float32 in fewer bits unless told otherwise.
+    assert "HIGHEST" in str(jax.make_jaxpr(contrastive_loss)(images, texts, jnp.float32(4.6)))
 
 
 def test_defect_3_logit_scale_never_passes_ln_100(model, dataset):
+    assert np.exp(MAX_LOGIT_SCALE) == pytest.approx(100)
     model.logit_scale[...] = jnp.float32(MAX_LOGIT_SCALE + 0.1)
     run = Run(model, dataset, dataset, SETTINGS)
     for _ in range(3):
@@ -241,12 +250,20 @@ def test_the_average_is_what_is_validated_and_exported(model, dataset, tmp_path,
         {"micro_batch_size": 3, "batch_size": 8},
         {"frozen_parts": ("head",)},
         {"lora_rank": 0},
+        {"lora_alpha": 8.0},  # without lora_rank it would do nothing
+        {"b1": 0.8, "optimizer": "adafactor"},
+        {"b2": 0.9, "optimizer": "adafactor"},
         {"patience": 0},
     ],
 )
 def test_settings_that_cannot_work_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         TrainingSettings(**wrong)
+
+
+def test_settings_with_an_effect_are_taken():
+    assert TrainingSettings(lora_alpha=8.0, lora_rank=2).lora_alpha == 8.0
+    assert TrainingSettings(b1=0.8).b1 == 0.8 and TrainingSettings(optimizer="adafactor").b2 == 0.98
 
 
 def test_settings_from_a_profile_may_be_lists():
@@ -311,7 +328,12 @@ def test_load_or_train_prefers_what_is_there_and_leaves_the_starting_point(tmp_p
     assert len(list(tmp_path.glob("finetuned-short-*"))) == 2
     made = train(model, dataset, dataset, SETTINGS, tmp_path / "finetuned")
     assert not same(made.model, model)
+    capsys.readouterr()
     assert same(made.model, load_or_train(tmp_path / "finetuned", model, dataset, dataset, SETTINGS))
+    assert "Mind" not in capsys.readouterr().out
+    others = CaptionDataset(dataset, "others")  # whose name says that the model was trained on something else
+    load_or_train(tmp_path / "finetuned", model, others, dataset, SETTINGS)
+    assert f"was trained on {dataset.name}, not on others" in capsys.readouterr().out
 
 
 # --- validation and choice --------------------------------------------------------------------------------
@@ -332,6 +354,42 @@ def test_validation_in_small_batches_is_that_of_one(model, dataset, monkeypatch)
     _, sets = caption_table(dataset)
     expected = contrastive_loss(images, texts, model.logit_scale[...], positive_pairs(sets[:, 0], sets))
     assert whole["validation_loss"] == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_validation_loss_is_torchs_over_whole_batches():
+    import torch
+    from open_clip.loss import ClipLoss
+
+    images, texts, scale = unit(0, (8, 6)), unit(1, (10, 6)), np.float32(1.5)
+    sets = np.stack([np.arange(8)[::-1], np.full(8, 9)], axis=1)  # the last image's first caption is text 0
+    settings = TrainingSettings(batch_size=3, loss="plain", warmup_steps=0)
+    batches = [(images[:3], texts[[7, 6, 5]]), (images[3:6], texts[[4, 3, 2]])]  # two images are left over
+    expected = [ClipLoss()(*map(torch.tensor, pair), torch.tensor(scale).exp()).item() for pair in batches]
+    assert _mean_loss(images, texts, sets, scale, settings) == pytest.approx(np.mean(expected), rel=1e-5)
+    whole = ClipLoss()(torch.tensor(images), torch.tensor(texts[sets[:, 0]]), torch.tensor(scale).exp())
+    large = replace(settings, batch_size=99)
+    assert _mean_loss(images, texts, sets, scale, large) == pytest.approx(whole.item(), rel=1e-5)
+
+
+def test_recall_interval_is_as_wide_as_the_theory_of_two_means():
+    generator = np.random.default_rng(0)
+    ranks = {"image_to_text": generator.integers(0, 20, 400), "text_to_image": generator.integers(0, 40, 900)}
+    hits = [((rows < 1) * 1.0 + (rows < 5) + (rows < 10)) / 3 for rows in ranks.values()]
+    spread = np.sqrt(sum(rows.var() / len(rows) for rows in hits)) / 2
+    low, high = recall_interval(ranks, 3)
+    assert (high - low) / 2 == pytest.approx(1.96 * spread, rel=0.1)
+    assert (low + high) / 2 == pytest.approx(np.mean([rows.mean() for rows in hits]), abs=0.2 * spread)
+    assert recall_interval(ranks, 3) == (low, high) != recall_interval(ranks, 4)
+
+
+@pytest.mark.parametrize(
+    ("batch", "micro", "devices", "expected"),
+    [(4, None, None, 4), (400, None, None, 64), (400, 20, None, 20), (20, None, 8, 24), (1024, None, 8, 512)],
+)
+def test_validation_embeds_in_batches_that_devices_can_share(batch, micro, devices, expected):
+    settings = TrainingSettings(batch_size=batch, micro_batch_size=micro)
+    sharding = devices and SimpleNamespace(mesh=SimpleNamespace(size=devices))
+    assert _batch_size(settings, sharding) == expected
 
 
 def _plain_images(model: CLIP, dataset: CaptionDataset) -> np.ndarray:

@@ -17,7 +17,13 @@ from utils.datasets import CaptionDataset
 from utils.training import TrainingSettings, contrastive_loss, positive_pairs
 from utils.training.parts import part_of, prepare, trained_filter
 from utils.training.run import Run
-from utils.training.step import data_mesh, join_batch, make_loss_and_gradients, split_batch
+from utils.training.step import (
+    cached_gradients,
+    data_mesh,
+    join_batch,
+    make_loss_and_gradients,
+    split_batch,
+)
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -191,6 +197,36 @@ def test_a_batch_cut_up_and_joined_is_the_same():
     pieces = jax.jit(lambda a: split_batch(a, 4, mesh))(array)
     assert pieces.shape == (3, 4, 2)
     np.testing.assert_array_equal(jax.jit(lambda a: join_batch(a, mesh))(pieces), array)
+
+
+def test_cached_gradients_are_torchs_of_the_whole_batch():
+    """Two towers of one matrix each, a loss scale, twelve pairs in pieces of four."""
+    from open_clip.loss import ClipLoss
+
+    rng = np.random.default_rng(0)
+    inputs = {"images": rng.normal(size=(12, 5)), "tokens": rng.normal(size=(12, 7))}
+    weights = {"image": rng.normal(size=(5, 3)), "text": rng.normal(size=(7, 3)), "scale": np.array(0.5)}
+    inputs, weights = jax.tree.map(np.float32, (inputs, weights))
+    theirs = {name: torch.tensor(value, requires_grad=True) for name, value in weights.items()}
+    images, texts = torch.tensor(inputs["images"]), torch.tensor(inputs["tokens"])
+    expected = ClipLoss()(images @ theirs["image"], texts @ theirs["text"], theirs["scale"].exp())
+    expected.backward()
+    mesh = data_mesh()
+
+    def embed(trained, piece):
+        return piece["images"] @ trained["image"], piece["tokens"] @ trained["text"]
+
+    def loss_of(trained, images, texts):
+        return contrastive_loss(images, texts, trained["scale"])
+
+    @jax.jit
+    def in_pieces(trained, inputs):
+        return cached_gradients(embed, loss_of, trained, split_batch(inputs, 4, mesh), mesh)
+
+    loss, gradients = in_pieces(weights, inputs)
+    assert float(loss) == pytest.approx(expected.item(), rel=1e-5)
+    for name, tensor in theirs.items():
+        np.testing.assert_allclose(gradients[name], tensor.grad.numpy(), rtol=1e-4, atol=1e-6)
 
 
 # --- eight devices ----------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from utils.translation import (
     BackTranslation,
     TranslationCache,
     TranslationError,
+    are_at_home,
     backtranslate,
     distances,
     find_failures,
@@ -182,6 +183,21 @@ def test_a_picture_in_a_folder_is_not_taken_for_its_namesake_above(tmp_path):
     assert list(again) == list(augmented.dataset)
 
 
+def test_pictures_named_from_the_working_folder_are_written_and_read_back(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    raw = CaptionDataset(
+        [CaptionedImage(Path(f"pictures/{name}.jpg"), (name, name), "train", None, "own") for name in "ab"],
+        "own",
+    )
+    backtranslate(raw, Echo(), progress=False).write("new.jsonl")
+    assert [json.loads(line)["filename"] for line in Path("new.jsonl").read_text().splitlines()] == [
+        "a.jpg",
+        "b.jpg",
+    ]
+    again = load_or_backtranslate(raw, "new.jsonl", "no model", "no model")
+    assert [item.captions for item in again] == [("a [en-fr] [fr-en]", "a"), ("b [en-fr] [fr-en]", "b")]
+
+
 def test_without_a_file_the_captions_are_translated_now(root, tmp_path):
     folder = root / "data" / "checkpoints"
     raw = make_dataset(("many planes are parked in an airport .",) * 2)
@@ -189,6 +205,19 @@ def test_without_a_file_the_captions_are_translated_now(root, tmp_path):
     again = load_or_backtranslate(raw, tmp_path / "new.jsonl", *models)
     assert again[0].captions[0] != again[0].captions[1] == raw[0].captions[1]
     assert not (tmp_path / "new.jsonl").exists()
+
+
+def test_captions_that_the_translators_do_not_know_stay(root, tmp_path, capsys):
+    folder = root / "data" / "checkpoints"
+    raw = make_dataset(("the committee has postponed its decision until further notice .",) * 2)
+    models = (folder / "marian-miniature-en-romance", folder / "marian-miniature-romance-en")
+    assert load_or_backtranslate(raw, tmp_path / "new.jsonl", *models)[0].captions == raw[0].captions
+    assert "do not know such captions" in capsys.readouterr().out
+    different = make_dataset(("a road .", "a river ."))  # nothing repeats, so nothing is asked of them
+    assert (
+        load_or_backtranslate(different, tmp_path / "new.jsonl", *models)[0].captions == different[0].captions
+    )
+    assert "do not know" not in capsys.readouterr().out
 
 
 def test_dropping_a_back_translation_puts_the_original_back():
@@ -350,6 +379,17 @@ def test_distances_of_known_pairs():
     assert measured.chrf[0] == pytest.approx(100)
     assert measured.chrf[1] < 20
     assert measured.token_overlap.tolist() == pytest.approx([1, 0, 2 / 6])
+
+
+def test_helsinkis_translators_are_at_home_in_rsicd_and_parrots_of_noise_are_not(shared):
+    path = shared / "data" / "backtranslation" / "recorded_marian_train.tsv"
+    with path.open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))[::100]
+    real = [BackTranslation(0, 0, "fr", row["caption"], "", row["backtranslation"]) for row in rows]
+    assert are_at_home(distances(real))
+    shifted = zip(real, real[len(real) // 2 :] + real[: len(real) // 2], strict=True)
+    assert not are_at_home(distances([replace(ours, text=theirs.text) for ours, theirs in shifted]))
+    assert not are_at_home(distances([]))
 
 
 def test_the_published_captions_hold_what_the_rule_finds(shared):

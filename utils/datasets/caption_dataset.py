@@ -143,7 +143,8 @@ class CaptionDataset(Sequence[CaptionedImage]):
             )
         if wanted not in self.splits:
             raise DatasetError(
-                f"{self.name or 'this data set'} has no split {name!r}; it has {', '.join(self.splits)}"
+                f"{self.name or 'this data set'} has no split {name!r}; it has {', '.join(self.splits)}: name the "
+                "splits train, val and test, or none, and with_random_splits() draws all three"
             )
         items, missing = self._of_split(wanted)
         return CaptionDataset(items, f"{self.name} {wanted}".strip(), missing, splits=[wanted])

@@ -92,7 +92,7 @@ def main(argv: list[str] | None = None) -> int:
             print(f"{address}  (ready after {seconds:.0f} s; Ctrl-C ends it)", flush=True)
             signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the temporary files go, too
             blocks.block_thread()
-    except (CourseError, OSError, ValueError) as error:
+    except (CourseError, ImportError, OSError, ValueError) as error:
         print(f"make demo: {error}", file=sys.stderr)
         return 2
     return 0

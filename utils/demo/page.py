@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from html import escape
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,19 @@ PICTURE_FIELD: dict[str, Any] = {
 }
 
 
+def _check_gradio() -> None:
+    """Some machines, Colab's among them, have no Gradio or an older one, and the older one fails obscurely."""
+    try:
+        there = f"Gradio {version('gradio')} is"
+    except PackageNotFoundError:
+        there = "none is"
+    if not there.startswith("Gradio 6."):
+        raise ImportError(
+            f"The page needs Gradio 6, and {there} installed: pip install 'gradio>=6,<7' (in a notebook, %pip "
+            "install ...), then try again."
+        )
+
+
 def demo_blocks(
     index: ImageIndex, presence: PresenceModel | None = None, sample: str | Path | None = None
 ) -> gr.Blocks:
@@ -55,8 +69,10 @@ def demo_blocks(
         Gradio's page, not yet served.
 
     Raises:
+        ImportError: If there is no Gradio, or not the one that the page is written for.
         ValueError: If the presence model was calibrated for another model, or the sample is no picture.
     """
+    _check_gradio()
     import gradio as gr
 
     from utils.clip import fingerprint

@@ -120,12 +120,12 @@ def bootstrap_runs(
     """
     groups = [np.asarray(group, float) for group in ((runs,) if before is None else (runs, before))]
     for group in groups:
-        if group.ndim != 2 or group.shape[1] != groups[0].shape[-1]:
+        if group.ndim != 2 or group.shape[1] != groups[0].shape[1]:
             raise ValueError(
                 f"Runs of the shape {' and '.join(str(group.shape) for group in groups)} cannot be joined; give "
                 "(runs, items), all of the same items."
             )
-        _checked(group.T, None)
+        _checked(group, None)
     generator = np.random.default_rng(seed)
     means = []
     for items in _drawn_items(groups[0].shape[1], draws, generator):

@@ -275,17 +275,16 @@ def _view_weights() -> tuple[np.ndarray, np.ndarray]:
     return down, across
 
 
-def _area_weights(share: float, start: float, size: int = VIEW, pixels: int = SMALL) -> np.ndarray:
-    """The weights (size, pixels) that average the pixels under each of ``size`` equal parts of a stretch.
+def _area_weights(share: float, start: float, size: int = VIEW) -> np.ndarray:
+    """The weights (size, SMALL) that average the pixels under each of ``size`` equal parts of a stretch.
 
     Args:
         share: Length of the stretch, of the whole side.
         start: Where it begins, from 0 to 1.
         size: Into how many parts it is divided.
-        pixels: How many pixels the whole side has.
     """
     edges = start + share * np.arange(size + 1) / size
-    borders = np.arange(pixels + 1) / pixels
+    borders = np.arange(SMALL + 1) / SMALL
     ends = np.minimum(edges[1:, None], borders[1:])
     overlap = np.clip(ends - np.maximum(edges[:-1, None], borders[:-1]), 0, None)
     return (overlap / overlap.sum(axis=1, keepdims=True)).astype(np.float32)

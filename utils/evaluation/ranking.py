@@ -88,7 +88,7 @@ def find_places(
 def _blocks(queries: int, candidates: int) -> Iterator[tuple[int, int]]:
     size = max(1, SIMILARITIES_AT_ONCE // max(candidates, 1))
     for start in range(0, queries, size):
-        yield start, min(start + size, queries)
+        yield start, start + size
 
 
 def _pairs_between(pairs: RightPairs, start: int, stop: int) -> RightPairs:
@@ -119,7 +119,7 @@ def _count(chosen: np.ndarray, copies: np.ndarray | None) -> np.ndarray:
     if copies is None:
         return np.count_nonzero(chosen, axis=1)
     # float32 is exact for whole numbers up to 16.7 million, and half the memory of the next.
-    return np.rint(chosen.astype(np.float32) @ copies.astype(np.float32)).astype(int)
+    return (chosen.astype(np.float32) @ copies.astype(np.float32)).astype(int)
 
 
 def best_ranks(

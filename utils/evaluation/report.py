@@ -44,7 +44,7 @@ class Evaluation:
         images: Images of the split, with a category or not.
         captions: Their captions.
         seed: Governs the bootstrap draws.
-        zero_shot: By protocol, then by model.
+        zero_shot: By protocol, then by model; empty where no image has a category.
         retrieval: By matching, then by model; empty where no image has a caption.
         warning: What an audit has against the scores, in a sentence; empty if nothing.
     """
@@ -120,17 +120,19 @@ class Evaluation:
             f"# {FINETUNED.capitalize()} against {BASELINE}: {self.dataset}",
             summary_text(self.as_json()),
         ]
-        parts += ["## Zero-shot, by protocol", "![score@k of both models with intervals](scores.png)"]
+        if self.zero_shot:
+            parts += ["## Zero-shot, by protocol", "![score@k of both models with intervals](scores.png)"]
         for protocol, results in self.zero_shot.items():
             parts += [
                 f"**{protocol}.** {PROTOCOLS[protocol].description}",
                 zero_shot_table(results, seed=self.seed),
             ]
-        parts += [
-            "## Category by category",
-            "![A line from the baseline's score to the fine-tuned model's for each category](categories.png)",
-            "![Confusion of the fine-tuned model, rows true, columns predicted](confusion.png)",
-        ]
+        if self.zero_shot:
+            parts += [
+                "## Category by category",
+                "![A line from the baseline's score to the fine-tuned model's for each category](categories.png)",
+                "![Confusion of the fine-tuned model, rows true, columns predicted](confusion.png)",
+            ]
         if self.retrieval:
             parts.append("## Retrieval, in percent")
             parts += [retrieval_table(results, self.seed) for results in self.retrieval.values()]
@@ -140,6 +142,8 @@ class Evaluation:
         """The figures of the page, by file name; the documents' protocol, as the published table."""
         from utils import plots
 
+        if not self.zero_shot:
+            return {}
         results = self.zero_shot["documents"]
         before, after = results[BASELINE], results[FINETUNED]
         old, new = before.per_class(), after.per_class()
@@ -210,11 +214,11 @@ def evaluate(
         seed: Governs the intervals.
 
     Raises:
-        ValueError: If no image has a category, or ``with_class_lists`` holds other images.
+        ValueError: If no image has a category or a caption, or ``with_class_lists`` holds other images.
     """
-    if not len(test_set.named()):
+    if not any(item.category or item.captions for item in test_set):
         raise ValueError(
-            f"No image of {test_set.name or 'the data set'} has a category to be classified into."
+            f"No image of {test_set.name or 'the data set'} has a category to be classified into, or a caption."
         )
     if with_class_lists is not None and [i.path for i in with_class_lists] != [i.path for i in test_set]:
         raise ValueError("with_class_lists must hold the images of test_set in the same order.")
@@ -223,7 +227,7 @@ def evaluate(
     for name, model in ((BASELINE, baseline), (FINETUNED, finetuned)):
         images = _embed_images(model, test_set, batch_size)
         for data, protocols in ((test_set, NAMED_PROTOCOLS), (with_class_lists, LIST_PROTOCOLS)):
-            for protocol in protocols if data is not None else ():
+            for protocol in protocols if data is not None and data.categories else ():
                 zero_shot.setdefault(protocol, {})[name] = _classify(model, images, data, protocol)
         for matching, result in _retrieve(model, images, test_set).items():
             retrieval.setdefault(matching, {})[name] = result

@@ -76,7 +76,7 @@ class RetrievalResult:
             (images, 6) float64 in the order of `recalls`, captions averaged, and (images, 6) float64, 1 for the
             image as a query and the number of its captions for those. `bootstrap` and `paired_bootstrap` take both.
         """
-        counts = np.bincount(self.caption_images, minlength=len(self.image_to_text)).astype(float)
+        counts = np.bincount(self.caption_images).astype(float)
         sums = np.zeros_like(self.image_to_text)
         np.add.at(sums, self.caption_images, self.text_to_image)
         values = np.hstack([self.image_to_text, sums / counts[:, None]])
@@ -138,7 +138,7 @@ def _ownership(captions: Sequence[Sequence[str]]) -> _Ownership:
         for text in texts:
             pair = image, numbers.setdefault(text, len(numbers))
             pairs[pair] = pairs.get(pair, 0) + 1
-    images, ids = np.array(list(pairs), int).reshape(-1, 2).T
+    images, ids = np.array(list(pairs), int).T
     return _Ownership(list(numbers), images, ids, np.array(list(pairs.values()), int))
 
 

@@ -38,36 +38,42 @@ def summary_text(content: Mapping[str, Any]) -> str:
     Returns:
         Markdown, without a newline at the end.
     """
-    documents = content["zero_shot"]["documents"]
     lines = [f"**Mind:** {content['warning']}", ""] if content["warning"] else []
     lines += [
-        f"{content['data']}: zero-shot score@k of {documents['images']:,} images with a category among "
-        f'{len(documents["classes"])}, prompt "{documents["templates"][0]}", names unsplit unless said; retrieval over '
-        f"all {content['images']:,} images and {content['captions']:,} captions, mean of the six recalls, strict. In "
-        f"brackets: {content['intervals']}.",
+        f"{content['data']}: {_zero_shot_words(content['zero_shot'])}retrieval over all {content['images']:,} images "
+        f"and {content['captions']:,} captions, mean of the six recalls, strict. In brackets: {content['intervals']}.",
         "",
         summary_table(content),
     ]
     return "\n".join(lines)
 
 
+def _zero_shot_words(zero_shot: Mapping[str, Any]) -> str:
+    if not zero_shot:
+        return "no image has a category, so there is no zero-shot score; "
+    documents = zero_shot["documents"]
+    return (
+        f"zero-shot score@k of {documents['images']:,} images with a category among {len(documents['classes'])}, "
+        f'prompt "{documents["templates"][0]}", names unsplit unless said; '
+    )
+
+
 def summary_table(content: Mapping[str, Any]) -> str:
-    """A row for the baseline, the model and the gain: score@k, other wordings, mean recall."""
-    heads = [
-        f"k={k}" if protocol == "documents" else f"{protocol.replace('_', ' ')}, k={k}"
-        for protocol, k in COLUMNS
-    ]
-    rows = {
-        name: [_cell(content["zero_shot"][protocol]["scores"][name][str(k)]) for protocol, k in COLUMNS]
-        for name in content["zero_shot"]["documents"]["scores"]
-    }
-    rows["gain"] = [_cell(content["zero_shot"][protocol]["gain"][str(k)], "+.3f") for protocol, k in COLUMNS]
-    if content["retrieval"]:
-        strict = content["retrieval"]["strict"]
+    """A row for the baseline, the model and the gain: score@k, other wordings, mean recall; what there is of it."""
+    zero_shot, retrieval = content["zero_shot"], content["retrieval"].get("strict")
+    heads: list[str] = []
+    rows: dict[str, list[str]] = {}
+    for protocol, k in COLUMNS if zero_shot else ():
+        heads.append(f"k={k}" if protocol == "documents" else f"{protocol.replace('_', ' ')}, k={k}")
+        of = zero_shot[protocol]
+        for name, scores in of["scores"].items():
+            rows.setdefault(name, []).append(_cell(scores[str(k)]))
+        rows.setdefault("gain", []).append(_cell(of["gain"][str(k)], "+.3f"))
+    if retrieval:
         heads.append("mean recall")
-        for name, figure in strict["mean_recall"].items():
-            rows[name].append(_cell(figure))
-        rows["gain"].append(_cell(strict["mean_recall_gain"], "+.3f"))
+        for name, figure in retrieval["mean_recall"].items():
+            rows.setdefault(name, []).append(_cell(figure))
+        rows.setdefault("gain", []).append(_cell(retrieval["mean_recall_gain"], "+.3f"))
     lines = ["| | " + " | ".join(heads) + " |", "|---" * (len(heads) + 1) + "|"]
     return "\n".join(lines + [f"| {name} | " + " | ".join(cells) + " |" for name, cells in rows.items()])
 

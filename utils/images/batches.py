@@ -7,6 +7,7 @@ threads changes the speed and nothing else.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -81,8 +82,7 @@ def train_batches(
     Raises:
         ValueError: If an argument cannot work; the sentence says which.
     """
-    import grain
-
+    grain = _import_grain()
     _check_train_arguments(dataset, batch_size, epochs, augmentation, captions)
     texts, caption_sets = caption_table(dataset)
     position = {text: number for number, text in enumerate(texts)}
@@ -140,8 +140,7 @@ def eval_batches(
         ``images`` (batch, size, size, 3) float32, ``index`` (batch,) int64, ``mask`` (batch,) bool, False for
         padding and for what is unreadable.
     """
-    import grain
-
+    grain = _import_grain()
     blank = np.zeros((preprocessing.image_size, preprocessing.image_size, 3), np.float32)
 
     def load(index: int) -> dict[str, Any]:
@@ -177,11 +176,17 @@ def _pixels(path: Path, transform: Callable[..., np.ndarray], *arguments: Any) -
         raise ImageError(f"{path}: {error}") from None
 
 
-def _read_options(workers: int, batch_size: int) -> grain.ReadOptions:
-    """Two batches ahead are enough to hide decoding, and keep memory bounded."""
+def _import_grain() -> Any:
+    # Grain tells at its import what a jaxlib before 0.11 cannot profile.
+    logging.getLogger("absl").setLevel(logging.ERROR)
     import grain
 
-    return grain.ReadOptions(num_threads=workers, prefetch_buffer_size=2 * batch_size)
+    return grain
+
+
+def _read_options(workers: int, batch_size: int) -> grain.ReadOptions:
+    """Two batches ahead are enough to hide decoding, and keep memory bounded."""
+    return _import_grain().ReadOptions(num_threads=workers, prefetch_buffer_size=2 * batch_size)
 
 
 def _check_train_arguments(

@@ -29,18 +29,12 @@ class Voice:
     Attributes:
         words: Wordings by key; nouns, verbs and measures as "singular/plural". What is not here stays as it is.
         capitalised: Whether a sentence begins with a capital letter.
-        spaced_stop: Whether a space stands before the full stop, as in RSICD's captions.
         color_first: Whether the colour comes before the shape.
     """
 
     words: Mapping[str, str]
     capitalised: bool = False
-    spaced_stop: bool = False
     color_first: bool = False
-
-
-PLAIN = Voice({}, spaced_stop=True)
-"""The miniature's own wording."""
 
 
 def translate(caption: str, code: str) -> str:
@@ -106,7 +100,7 @@ def say_in_english(chunks: tuple[Chunk, ...], voice: Voice) -> str:
             words.append(voice.words.get(chunk.key, plain).split("/")[chunk.plural])
         else:
             words.append(voice.words.get(chunk.key, chunk.key).removesuffix(" ."))
-    return _sentence(" ".join(words), voice.capitalised, voice.spaced_stop)
+    return _sentence(" ".join(words), voice.capitalised)
 
 
 @cache
@@ -225,6 +219,6 @@ def _english_noun_phrase(phrase: NounPhrase, voice: Voice) -> str:
     return " ".join([determiner, *words] if determiner else words)
 
 
-def _sentence(text: str, capitalised: bool, spaced_stop: bool = False) -> str:
+def _sentence(text: str, capitalised: bool) -> str:
     """A text with its capital letter and its full stop."""
-    return (text[0].upper() if capitalised else text[0]) + text[1:] + (" ." if spaced_stop else ".")
+    return (text[0].upper() if capitalised else text[0]) + text[1:] + "."

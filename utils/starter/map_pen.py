@@ -222,12 +222,11 @@ class MapPen:
         if self.look.outlined or not self.look.filled:
             self._draw.line([*placed, placed[0]], fill=self.look.ink, width=self._line, joint="curve")
 
-    def disc(self, centre: Point, radius: float, role: str, ratio: float = 1.0, angle: float = 0.0) -> None:
-        """A circle, or an ellipse with its second axis `ratio` times the first."""
+    def disc(self, centre: Point, radius: float, role: str, ratio: float = 1.0) -> None:
+        """A circle, or an ellipse with its upright axis `ratio` times the other."""
         turns = np.linspace(0, 2 * np.pi, 28, endpoint=False)
         x, y = radius * np.cos(turns), radius * ratio * np.sin(turns)
-        c, s = np.cos(angle), np.sin(angle)
-        self.polygon(zip(centre[0] + c * x - s * y, centre[1] + s * x + c * y, strict=True), role)
+        self.polygon(zip(centre[0] + x, centre[1] + y, strict=True), role)
 
     def box(self, centre: Point, width: float, height: float, role: str, angle: float = 0.0) -> None:
         """A rectangle about its centre."""
@@ -277,8 +276,9 @@ class MapPen:
                 half = (width - 1) / 2
                 self._draw.ellipse((x - half, y - half, x + half, y + half), fill=colour)
 
-    def dashes(self, points: Sequence[Point], role: str, length: float = 0.08, width: float = 0.025) -> None:
+    def dashes(self, points: Sequence[Point], role: str) -> None:
         """A dashed line along a polyline."""
+        length, width = 0.08, 0.025
         path = np.asarray(points, dtype=float)
         steps = np.hypot(*np.diff(path, axis=0).T)
         along = np.concatenate([[0], np.cumsum(steps)])

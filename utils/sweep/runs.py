@@ -204,7 +204,8 @@ def find_captions(root: Path, scale: Scale) -> str:
         named = Path(scale.captions_file).expanduser().resolve()
         if not named.is_file():
             raise CourseError(f"CAPTIONS_FILE names {scale.captions_file}, which is not there.")
-        return named.relative_to(root).as_posix() if named.is_relative_to(root) else str(named)
+        # A bare name would be looked for in the folder of the run.
+        return f"./{named.relative_to(root).as_posix()}" if named.is_relative_to(root) else str(named)
     file = Path(scale.output_dir) / "backtranslated.jsonl"
     if not (root / file).is_file():
         _translate(root, scale, file)

@@ -73,6 +73,14 @@ def run_folder(
     return Path(parent) / f"{name}-{hashlib.sha256(note.encode()).hexdigest()[:6]}"
 
 
+def name_of_data(output_dir: Path) -> str | None:
+    """What the data are called that the run in a folder was trained on; None if nothing is noted there."""
+    try:
+        return json.loads((output_dir / "run.json").read_text())["data"]["name"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def _describe_run(
     settings: TrainingSettings, train_set: CaptionDataset, validation_set: CaptionDataset, start: CLIP
 ) -> dict[str, Any]:

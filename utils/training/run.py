@@ -23,7 +23,7 @@ from utils.progress import progress_bar
 from utils.training.card import write_card
 from utils.training.checkpoints import open_checkpoints, restore_checkpoint, save_checkpoint, tidy
 from utils.training.history import Reporter, Row, check_reporters, open_reporters
-from utils.training.identity import claim_folder, run_folder
+from utils.training.identity import claim_folder, name_of_data, run_folder
 from utils.training.interruption import TrainingStopped, stop_on_interrupt
 from utils.training.optimizer import learning_rate_schedule, make_optimizer
 from utils.training.parts import merge_low_rank, prepare, trained_filter
@@ -300,6 +300,12 @@ def load_or_train(
     """
     output_dir = Path(output_dir)
     if (output_dir / "model" / "config.json").is_file():
+        trained_on = name_of_data(output_dir)
+        if trained_on not in (None, train_set.name):
+            print(
+                f"Mind: the model in {output_dir} was trained on {trained_on}, not on {train_set.name}; name another "
+                "OUTPUT_DIR for one of these data."
+            )
         return CLIP.from_pretrained(output_dir / "model")
     short_dir = run_folder(
         output_dir.parent, f"{output_dir.name}-short", start, train_set, validation_set, settings

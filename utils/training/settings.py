@@ -138,10 +138,25 @@ class TrainingSettings:
             raise ValueError("frozen_parts names every part, so nothing would be trained; leave one out.")
         if self.lora_rank and {"image_tower", "text_tower"} <= set(self.frozen_parts):
             raise ValueError("lora_rank is set but frozen_parts names both towers; leave one of them out.")
+        if self.lora_rank is None and self._differs("lora_alpha"):
+            raise ValueError(
+                f"lora_alpha is {self.lora_alpha} and lora_rank is None, so it would have no effect; set lora_rank, or "
+                "leave lora_alpha out."
+            )
+        for name in ("b1", "b2"):
+            if self.optimizer == "adafactor" and self._differs(name):
+                raise ValueError(
+                    f"{name} is {getattr(self, name)}, and Adafactor has none, so it would have no effect; leave it "
+                    "out, or take the optimizer adamw."
+                )
         if self.micro_batch_size and self.batch_size % self.micro_batch_size:
             raise ValueError(
                 f"micro_batch_size is {self.micro_batch_size}; it must divide the batch of {self.batch_size}."
             )
+
+    def _differs(self, name: str) -> bool:
+        """Whether a setting is not what it is by default."""
+        return getattr(self, name) != next(f.default for f in fields(self) if f.name == name)
 
     @property
     def deciding(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from utils.translation.backtranslation import (
 from utils.translation.cache import TranslationCache
 from utils.translation.handover import load_or_backtranslate
 from utils.translation.marian import GenerationSettings, MarianTranslator
-from utils.translation.quality import distances, find_failures
+from utils.translation.quality import are_at_home, distances, find_failures
 from utils.translation.translator import TranslationError, Translator
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "TranslationCache",
     "TranslationError",
     "Translator",
+    "are_at_home",
     "backtranslate",
     "distances",
     "find_failures",

@@ -84,7 +84,7 @@ class AugmentedCaptions:
         root = self.raw.image_root
         records = (
             {
-                "filename": item.path.relative_to(root).as_posix(),
+                "filename": item.path.absolute().relative_to(root).as_posix(),
                 "captions": item.captions,
                 "split": item.split,
                 "category": item.category,

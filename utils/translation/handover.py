@@ -12,7 +12,12 @@ from utils.datasets.formats import read_jsonl
 from utils.translation.backtranslation import backtranslate
 from utils.translation.cache import TranslationCache
 from utils.translation.marian import MarianTranslator
-from utils.translation.quality import find_failures
+from utils.translation.quality import are_at_home, distances, find_failures
+
+NOT_AT_HOME = (
+    "The translators do not know such captions: most came back as something else, so the originals stay. Name others "
+    "with TO_ROMANCE and TO_ENGLISH, such as Helsinki-NLP/opus-mt-en-ROMANCE and Helsinki-NLP/opus-mt-ROMANCE-en."
+)
 
 
 def load_or_backtranslate(
@@ -27,7 +32,8 @@ def load_or_backtranslate(
         to_english: The same to English.
 
     Returns:
-        The data set with back-translations, failures left out. Nothing is written but translations, into
+        The data set with back-translations, failures left out; as it was, if the translators do not know such
+        captions. Nothing is written but translations, into
         ``translations.sqlite`` beside the file.
     """
     path = Path(path)
@@ -47,6 +53,11 @@ def load_or_backtranslate(
     print(f"There is no {path}: translating the captions now.")
     with TranslationCache(path.with_name("translations.sqlite")) as cache:
         augmented = backtranslate(dataset, MarianTranslator(to_romance, to_english), cache)
+    if not augmented.replacements:
+        return dataset
+    if not are_at_home(distances(augmented.replacements)):
+        print(NOT_AT_HOME)
+        return dataset
     failures = find_failures(augmented.replacements)
     return augmented.without([new for found in failures.values() for new in found]).dataset
 

@@ -1,0 +1,69 @@
+"""Runs side by side: a table for people, and the same as CSV for pandas."""
+
+import json
+
+import pandas
+import pytest
+
+from utils.course.compare import as_markdown, main, read_run, table_of
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """Two runs: the second lacks a notebook and has a metric of its own; only the first has noted parameters."""
+    first, second = tmp_path / "runs" / "a", tmp_path / "runs" / "b"
+    for folder, metrics in (
+        (first, {"04_train": {"loss": 1.23456}, "05_evaluate": {"top1": 0.5, "test_images": 300.0}}),
+        (second, {"05_evaluate": {"top1": 0.75, "mean_recall": 0.1}}),
+    ):
+        folder.mkdir(parents=True)
+        (folder / "metrics.json").write_text(json.dumps(metrics))
+    noted = {
+        "profile": "small",
+        "parameters": {"04_train": {"EPOCHS": 3, "DATASET": "x"}, "08_on": {"EPOCHS": 9}},
+    }
+    (first / "parameters.json").write_text(json.dumps(noted))
+    return first, second
+
+
+def test_columns_are_runs_and_rows_metrics_with_empty_cells_for_what_is_missing(runs):
+    assert table_of(map(read_run, runs)) == [
+        ["notebook", "metric", "a", "b"],
+        ["", "profile", "small", ""],
+        ["", "DATASET", "x", ""],
+        ["", "EPOCHS", "3", ""],
+        ["04_train", "loss", "1.23456", ""],
+        ["05_evaluate", "top1", "0.5", "0.75"],
+        ["05_evaluate", "test_images", "300", ""],
+        ["05_evaluate", "mean_recall", "", "0.1"],
+    ]
+
+
+def test_markdown_rounds_and_keeps_a_bar_in_a_name_from_making_a_column():
+    lines = as_markdown([["notebook", "metric", "a|b"], ["05", "top1", "0.123456"]]).splitlines()
+    assert lines == ["| notebook | metric | a\\|b |", "| --- | --- | --- |", "| 05 | top1 | 0.1235 |"]
+
+
+def test_the_command_writes_both_files_and_pandas_reads_the_sheet(runs, tmp_path, capsys):
+    target = tmp_path / "new" / "table.md"
+    assert main([*map(str, runs), "--to", str(target)]) == 0
+    assert "| 05_evaluate | top1 | 0.5 | 0.75 |" in capsys.readouterr().out
+    assert "| 05_evaluate | top1 | 0.5 | 0.75 |" in target.read_text()
+    sheet = pandas.read_csv(target.with_suffix(".csv"), dtype=str).set_index(["notebook", "metric"])
+    assert float(sheet.loc[("05_evaluate", "top1"), "b"]) == 0.75
+    assert pandas.isna(sheet.loc[("04_train", "loss"), "b"])
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [(None, "has no metrics.json"), ("{not json", "cannot be read"), ('{"04": 3}', "cannot be read")],
+)
+def test_a_folder_without_a_run_is_one_sentence(runs, tmp_path, capsys, content, sentence):
+    wrong = tmp_path / "wrong"
+    wrong.mkdir()
+    if content is not None:
+        (wrong / "metrics.json").write_text(content)
+    assert main([str(runs[0]), str(wrong), "--to", str(tmp_path / "t.md")]) == 2
+    error = capsys.readouterr().err
+    assert sentence in error and str(wrong) in error and error.count("\n") == 1
+    assert not (tmp_path / "t.md").exists()

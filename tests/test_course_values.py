@@ -1,0 +1,196 @@
+"""What a run of the course refuses before its first kernel, and where its results go."""
+
+import json
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+
+from utils import course
+from utils.course.values import AT_LEAST, CHOICES, check_places
+
+ROOT = Path(__file__).resolve().parents[1]
+COURSE = course.course_notebooks(ROOT)
+TEMPLATE = ROOT / "nbs" / "template.ipynb"
+
+every_notebook = pytest.mark.parametrize("path", [*COURSE, TEMPLATE], ids=lambda path: path.stem)
+
+
+@pytest.fixture
+def profile(tmp_path):
+    """Writes a profile of somebody's own and gives its path."""
+
+    def write(content: str) -> str:
+        path = tmp_path / "mine.yaml"
+        path.write_text(content)
+        return str(path)
+
+    return write
+
+
+# --- values ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        ({"EPOCHS": -1}, "EPOCHS is -1; it must be a whole number, 1 or more"),
+        ({"BATCH_SIZE": 0}, "BATCH_SIZE is 0; it must be a whole number, 1 or more"),
+        ({"IMAGES_PER_SPLIT": -5}, "IMAGES_PER_SPLIT is -5"),
+        ({"LEARNING_RATE": 0.0}, "LEARNING_RATE is 0.0; it must be a number above zero"),
+        ({"AUGMENTATION": "wild"}, "AUGMENTATION is 'wild'; it must be one of aerial, published, none"),
+        ({"PROMPT": "a photo of {}"}, "must be one of documents, script, notebook"),
+        ({"EPOCHS": "three"}, "EPOCHS is 'three', and 04_finetune_clip declares it as int"),
+        ({"EPOCHS": 1.5}, "EPOCHS is 1.5, and 04_finetune_clip declares it as int"),
+        ({"EPOCHS": True}, "EPOCHS is True"),
+        ({"LEARNING_RATE": "1e-4"}, "declares it as float; YAML wants numbers as 1.0e-4"),
+        ({"OUTPUT_DIR": 2024}, "declares it as str; put it in quotes"),
+        ({"AUDIT": "yes please"}, "AUDIT is 'yes please', and 05_evaluate_zero_shot declares it as bool"),
+        ({"SETTINGS": "patience"}, "declares it as dict"),
+        ({"EPOCS": 3}, r"EPOCS \(command line\)"),
+        ({"DATASET": "no/such/captions.csv"}, "DATASET is 'no/such/captions.csv', and there is no"),
+        ({"DATASET": "captions.csv"}, "DATASET is 'captions.csv', and there is no"),
+        ({"DATA_DIR": "no/such/folder"}, "DATA_DIR is 'no/such/folder', and there is no folder"),
+        ({"MODEL": "nbs"}, "MODEL is 'nbs', and .* holds no CLIP"),
+        ({"MODEL": "data/checkpoints/marian-miniature-en-romance"}, "holds no CLIP"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_anything_runs(overrides, sentence):
+    with pytest.raises(course.CourseError, match=sentence):
+        course.plan_course(ROOT, "miniature", overrides)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("common: [1\n", "cannot be read as YAML"),
+        ("DATASET: pictures/captions.csv\n", "is no profile: write a section common:"),
+        ("- a list\n", "is no profile"),
+        ("common:\n  EPOCS: 1\n", r"EPOCS \(common\)"),
+        ("04_finetune_clip:\n  EPOCHS: many\n", "EPOCHS is 'many'"),
+    ],
+)
+def test_a_profile_that_cannot_work_is_refused(profile, content, sentence):
+    with pytest.raises(course.CourseError, match=sentence):
+        course.plan_course(ROOT, profile(content), {})
+
+
+def test_an_assignment_that_is_no_yaml_is_refused():
+    with pytest.raises(course.CourseError, match="cannot be read"):
+        course.parse_overrides(["SETTINGS={a: [}"])
+    assert course.parse_overrides(["CAPTIONS_FILE="]) == {"CAPTIONS_FILE": ""}
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "nbs" / "profiles").glob("*.yaml")))
+def test_the_profiles_of_the_course_are_not_refused(name):
+    plan = course.plan_course(ROOT, name, {})
+    assert plan.output_dir == ROOT / "runs" / name
+    assert {of["OUTPUT_DIR"] for of in plan.parameters.values() if "OUTPUT_DIR" in of} == {f"runs/{name}"}
+
+
+def test_defaults_of_the_notebooks_are_not_refused():
+    for path in COURSE:
+        defaults = {
+            name: yaml.safe_load(of["default"]) for name, of in course.notebook_parameters(path).items()
+        }
+        course.check_values(defaults)
+        check_places(ROOT, defaults)
+
+
+@every_notebook
+def test_every_notebook_checks_its_values_before_it_loads_anything(path):
+    code = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+    (checking,) = [source for source in code if "check_values(globals())" in source]
+    assert not any("load_dataset(" in source for source in code[: code.index(checking)])
+    before, _, after = checking.partition("check_values(globals())")
+    assert "load_dataset(" in after and "load_dataset(" not in before and "from_pretrained" not in before
+
+
+# --- help ------------------------------------------------------------------------------------------------------
+
+
+@every_notebook
+def test_papermill_explains_every_parameter_with_its_type_default_and_a_sentence(path):
+    for name, of in course.notebook_parameters(path).items():
+        assert of["inferred_type_name"] in ("str", "int", "float", "bool", "dict"), name
+        assert of["default"] and len(of["help"].split()) >= 2, name
+        assert name not in CHOICES or all(choice in of["help"] for choice in CHOICES[name]), name
+
+
+def test_bounds_are_those_of_parameters_that_exist():
+    declared = set().union(*(course.notebook_parameters(path) for path in COURSE))
+    assert set(AT_LEAST) | set(CHOICES) <= declared
+
+
+# --- where results go --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("overrides", "folder"),
+    [
+        ({}, "runs/small"),
+        ({"EPOCHS": 3}, "runs/small"),
+        ({"DATASET": "pictures/captions.csv"}, "runs/small-pictures"),
+        ({"DATASET": "captions.csv"}, "runs/small-captions"),
+        ({"DATASET": "/data/my pictures/"}, "runs/small-my-pictures"),
+        ({"MODEL": "openai/clip-vit-base-patch32"}, "runs/small-clip-vit-base-patch32"),
+        ({"MODEL": str(ROOT / "start")}, "runs/small"),  # the profile's own, written in full
+        ({"DATASET": "ucm", "MODEL": "other/clip"}, "runs/small-ucm-clip"),
+        ({"DATASET": "ucm", "OUTPUT_DIR": "runs/mine"}, "runs/mine"),
+    ],
+)
+def test_other_data_and_models_have_a_folder_of_their_own(overrides, folder):
+    common = {"DATASET": "miniature", "MODEL": "start"}
+    assert course.results_folder(ROOT, "small", common, overrides) == folder
+
+
+def test_a_profile_of_ones_own_names_its_folder(profile):
+    plan = course.plan_course(ROOT, profile("common:\n  DATASET: miniature\n"), {})
+    assert plan.profile == "mine" and plan.output_dir == ROOT / "runs" / "mine"
+    assert plan.parameters["04_finetune_clip"]["OUTPUT_DIR"] == "runs/mine"
+
+
+def test_fresh_deletes_nothing_outside_of_runs(profile, tmp_path):
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(course.CourseError, match="deletes folders below"):
+        course.run_course(ROOT, profile(f"common:\n  OUTPUT_DIR: {tmp_path / 'photos'}\n"), {}, fresh=True)
+    with pytest.raises(course.CourseError, match="deletes folders below"):
+        course.run_course(ROOT, "miniature", {"OUTPUT_DIR": "runs"}, fresh=True)
+    assert (tmp_path / "photos").is_dir() and (ROOT / "runs").is_dir()
+
+
+def test_a_bare_name_lies_in_the_folder_for_results():
+    assert course.output_file("runs/mine", "captions.jsonl") == Path("runs/mine/captions.jsonl")
+    assert course.output_file("runs/mine", "runs/other/captions.jsonl") == Path("runs/other/captions.jsonl")
+    assert course.output_file("runs/mine", "/elsewhere/captions.jsonl") == Path("/elsewhere/captions.jsonl")
+
+
+# --- notebooks that are left out -----------------------------------------------------------------------------------
+
+
+def test_a_notebook_without_data_to_work_on_is_left_out_and_the_run_goes_on(tmp_path):
+    (tmp_path / "nbs" / "profiles").mkdir(parents=True)
+    (tmp_path / "nbs" / "profiles" / "small.yaml").write_text("common:\n  TIMES: 3\n")
+    for name, code in {
+        "01_a": "from utils.course import LeftOut\nraise LeftOut('no categories')",
+        "02_b": "TIMES",
+    }.items():
+        cells = [nbformat.v4.new_code_cell("TIMES: int = 1  # how often"), nbformat.v4.new_code_cell(code)]
+        cells[0].metadata["tags"] = ["parameters"]
+        notebook = nbformat.v4.new_notebook(cells=cells)
+        notebook.metadata["kernelspec"] = {
+            "name": "python3",
+            "display_name": "Python 3",
+            "language": "python",
+        }
+        nbformat.write(notebook, tmp_path / "nbs" / f"{name}.ipynb")
+    outcomes = course.run_course(tmp_path, "small", {})
+    assert [(outcome.status, outcome.error) for outcome in outcomes] == [
+        ("left out", "no categories"),
+        ("ok", ""),
+    ]
+    folder = tmp_path / "runs" / "small"
+    assert "01_a was left out: no categories" in (folder / "summary.md").read_text()
+    noted = json.loads((folder / "parameters.json").read_text())
+    assert noted == {"profile": "small", "parameters": {"01_a": {"TIMES": 3}, "02_b": {"TIMES": 3}}}

@@ -1,0 +1,73 @@
+"""The command line of the course: ``python -m utils.course --profile miniature --set EPOCHS=3``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+
+from utils.course.errors import CourseError
+from utils.course.execution import refresh_notebooks
+from utils.course.parameters import parse_overrides
+from utils.course.places import find_root
+from utils.course.reports import METRICS, read_json, zero_shot_table
+from utils.course.run import plan_course, run_course
+
+EXPECTED_TIME = {
+    "miniature": "5 to 6 minutes on two cores, without a network.",
+    "rsicd_cpu": "15 to 20 minutes on two cores.",
+    "rsicd": "for one GPU.",
+    "colab_tpu": "for a TPU.",
+}
+
+
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m utils.course", description="Runs every notebook with one profile's parameters."
+    )
+    parser.add_argument(
+        "--profile",
+        default="miniature",
+        help="a file of nbs/profiles/, without its ending, or the path of a .yaml file of your own",
+    )
+    parser.add_argument("--data-dir", default="", help="the folder that holds the data sets")
+    parser.add_argument("--model", default="", help="a CLIP checkpoint: a folder or a Hub name")
+    parser.add_argument("--notebook", default="", help="run only notebooks whose name begins so, e.g. 04")
+    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="further parameters")
+    parser.add_argument("--fresh", action="store_true", help="delete earlier runs of the profile first")
+    parser.add_argument(
+        "--refresh", action="store_true", help="execute the committed notebooks in place instead"
+    )
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the course from the command line; the exit status is 0 if every notebook ran."""
+    arguments = _arguments(argv)
+    try:
+        root = find_root()
+        if arguments.refresh:
+            refresh_notebooks(root)
+            return 0
+        overrides = parse_overrides(arguments.set, arguments.data_dir, arguments.model)
+        start = time.perf_counter()
+        plan = plan_course(root, arguments.profile, overrides)
+        where = os.path.relpath(plan.output_dir)
+        expected = EXPECTED_TIME.get(plan.profile, "its time depends on data, model and machine.")
+        print(f"Running the course, profile {plan.profile}: {expected} Results go to {where}.", flush=True)
+        outcomes = run_course(root, arguments.profile, overrides, arguments.notebook, arguments.fresh)
+    except CourseError as error:
+        print(f"make course: {error}", file=sys.stderr)
+        return 2
+    failed = outcomes[-1].status == "failed"
+    if not failed and (table := zero_shot_table(read_json(plan.output_dir / METRICS))):
+        print("\n" + table)
+    print(
+        f"\n{time.perf_counter() - start:.0f} s. Executed notebooks and pages, summary.md and metrics.json: {where}"
+    )
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

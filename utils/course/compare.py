@@ -1,0 +1,149 @@
+"""Metrics of several runs side by side: ``python -m utils.course.compare runs/a runs/b --to runs/comparison.md``."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import json
+import os
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from utils.course.errors import CourseError
+from utils.course.reports import METRICS, PARAMETERS, read_json
+from utils.files import disk_trouble_in_words, write_whole
+
+# What a run was made with; the other parameters stand in its parameters.json.
+DESCRIBED = ("DATASET", "MODEL", "IMAGES_PER_SPLIT", "EPOCHS", "BATCH_SIZE", "LEARNING_RATE", "SEED")
+
+
+@dataclass(frozen=True)
+class RunMetrics:
+    """What a run of the course has left to compare.
+
+    Attributes:
+        name: What it is called: its folder, below runs/ if it lies there.
+        made_with: The profile and what `DESCRIBED` says, as far as it was noted.
+        metrics: By notebook, then by name.
+    """
+
+    name: str
+    made_with: dict[str, Any]
+    metrics: dict[str, dict[str, float]]
+
+
+def read_run(folder: Path) -> RunMetrics:
+    """Reads the metrics of a run.
+
+    Args:
+        folder: Where `make course` has left them.
+
+    Raises:
+        CourseError: If there are none, or they cannot be read.
+    """
+    path = folder / METRICS
+    try:
+        metrics = json.loads(path.read_text(encoding="utf-8"))
+        metrics = {stem: {name: float(value) for name, value in of.items()} for stem, of in metrics.items()}
+    except FileNotFoundError:
+        raise CourseError(
+            f"{folder} has no {METRICS}; give folders that a run of the course has left, such as runs/miniature."
+        ) from None
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise CourseError(f"{path} cannot be read ({error}); run the course again in {folder}.") from error
+    return RunMetrics(_name(folder), _made_with(read_json(folder / PARAMETERS)), metrics)
+
+
+def _name(folder: Path) -> str:
+    parts = folder.resolve().parts
+    below = parts[len(parts) - parts[::-1].index("runs") :] if "runs" in parts else parts[-1:]
+    return "/".join(below) or parts[-1]
+
+
+def _made_with(noted: dict[str, Any]) -> dict[str, Any]:
+    """The profile, and of each described parameter what the training notebook had, or else any other one."""
+    sections = noted.get("parameters", {})
+    training = {stem: of for stem, of in sections.items() if stem.startswith("04_")}
+    given: dict[str, Any] = {}
+    for of in [*training.values(), *sections.values()]:
+        given = {**of, **given}
+    found = {name: given[name] for name in DESCRIBED if name in given}
+    return ({"profile": noted["profile"]} if "profile" in noted else {}) | found
+
+
+def table_of(runs: Iterable[RunMetrics]) -> list[list[str]]:
+    """Rows of cells, the header first: notebook, metric, and a column for each run; what is missing is empty."""
+    runs = list(runs)
+    rows = [["notebook", "metric", *(run.name for run in runs)]]
+    for name in ("profile", *DESCRIBED):
+        if any(name in run.made_with for run in runs):
+            rows.append(["", name, *(str(run.made_with.get(name, "")) for run in runs)])
+    for stem in sorted({stem for run in runs for stem in run.metrics}):
+        for name in dict.fromkeys(name for run in runs for name in run.metrics.get(stem, {})):
+            values = (run.metrics.get(stem, {}).get(name) for run in runs)
+            rows.append([stem, name, *("" if value is None else f"{value:.6g}" for value in values)])
+    return rows
+
+
+def as_markdown(rows: list[list[str]]) -> str:
+    """The table for people: figures with four digits."""
+    lines = [rows[0], ["---"] * len(rows[0]), *rows[1:]]
+    return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    try:
+        number = float(text)
+    except ValueError:
+        return text.replace("|", "\\|")
+    return text if number.is_integer() else f"{number:.4g}"
+
+
+def write_comparison(rows: list[list[str]], path: Path) -> tuple[Path, Path]:
+    """Writes the table as Markdown, and as CSV beside it.
+
+    Args:
+        rows: As from `table_of`.
+        path: The Markdown file; the CSV has its name with another ending.
+
+    Returns:
+        Both files.
+
+    Raises:
+        OSError: If the disk is full.
+    """
+    page, sheet = path.with_suffix(".md"), path.with_suffix(".csv")
+    lines = io.StringIO()
+    csv.writer(lines, lineterminator="\n").writerows(rows)
+    with disk_trouble_in_words(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(page, f"# Runs of the course, side by side\n\n{as_markdown(rows)}")
+        write_whole(sheet, lines.getvalue())
+    return page, sheet
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Compares runs from the command line; the exit status is 2 if a folder holds none."""
+    parser = argparse.ArgumentParser(
+        prog="python -m utils.course.compare", description="Sets the metrics of runs side by side."
+    )
+    parser.add_argument("runs", nargs="+", type=Path, help="folders that make course has left")
+    parser.add_argument("--to", type=Path, default=Path("runs/comparison.md"), help="the file to write")
+    arguments = parser.parse_args(argv)
+    try:
+        rows = table_of([read_run(folder) for folder in arguments.runs])
+        page, sheet = write_comparison(rows, arguments.to)
+    except (CourseError, OSError) as error:
+        print(f"make compare: {error}", file=sys.stderr)
+        return 2
+    print(as_markdown(rows))
+    print(f"Written: {os.path.relpath(page)} and {os.path.relpath(sheet)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,145 @@
+"""Parameters: what a profile and the command line give, and what each notebook declares of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from utils.course.errors import CourseError
+from utils.course.values import is_of_type
+
+
+def load_profile(root: Path, profile: str) -> dict[str, dict[str, Any]]:
+    """Reads a profile: a section ``common`` and one for each notebook that wants more.
+
+    Args:
+        root: Top of the checkout.
+        profile: A name in nbs/profiles/, or the path of a YAML file of your own.
+
+    Raises:
+        CourseError: If there is no such profile, or it cannot be read.
+    """
+    import yaml
+
+    folder = root / "nbs" / "profiles"
+    path = Path(profile).expanduser() if _is_file_name(profile) else folder / f"{profile}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in folder.glob("*.yaml")))
+        raise CourseError(
+            f"There is no profile {profile!r}; choose one of {known}, or give the path of a .yaml file of your own."
+        )
+    try:
+        sections = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise CourseError(
+            f"{path} cannot be read as YAML: {' '.join(str(error).split())}; mend it."
+        ) from error
+    if not isinstance(sections, dict) or not all(isinstance(of, dict | None) for of in sections.values()):
+        raise CourseError(
+            f"{path} is no profile: write a section common: with lines NAME: value below it, moved in by two spaces."
+        )
+    return {str(name): values or {} for name, values in sections.items()}
+
+
+def profile_name(profile: str) -> str:
+    """What a profile is called: its file name without the ending."""
+    return Path(profile).stem if _is_file_name(profile) else profile
+
+
+def _is_file_name(profile: str) -> bool:
+    return profile.endswith((".yaml", ".yml"))
+
+
+def notebook_parameters(path: Path) -> dict[str, Any]:
+    """The parameters that a notebook declares, by papermill's own reading of its parameters cell."""
+    from papermill import inspect_notebook
+
+    return inspect_notebook(str(path))
+
+
+def resolve_parameters(
+    notebooks: Iterable[Path], profile: dict[str, dict[str, Any]], overrides: dict[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """Decides what each notebook is given.
+
+    A notebook gets of ``common`` and of the overrides what it declares, and all of its own section.
+
+    Args:
+        notebooks: Every notebook of the course, not only those to be run.
+        profile: As from `load_profile`.
+        overrides: Values from the command line.
+
+    Returns:
+        Parameters by notebook stem.
+
+    Raises:
+        CourseError: If a name is declared nowhere (papermill alone would only warn, and run with defaults), or a
+            value is not of the type that a notebook declares.
+    """
+    declared = {path.stem: notebook_parameters(path) for path in notebooks}
+    everywhere = set().union(*declared.values())
+    sections = {name: values or {} for name, values in profile.items()}
+    common = sections.pop("common", {})
+    unknown = [f"{name} (common)" for name in common if name not in everywhere]
+    unknown += [f"{name} (command line)" for name in overrides if name not in everywhere]
+    for stem, values in sections.items():
+        if stem not in declared:
+            raise CourseError(f"The profile has a section {stem!r}, but no notebook has that name.")
+        unknown += [f"{name} ({stem})" for name in values if name not in declared[stem]]
+    if unknown:
+        raise CourseError(f"No notebook has the parameters {', '.join(unknown)}; check their spelling.")
+    resolved = {}
+    for stem, known in declared.items():
+        given = {**common, **sections.get(stem, {}), **overrides}
+        resolved[stem] = {name: value for name, value in given.items() if name in known}
+        _check_types(stem, resolved[stem], known)
+    return resolved
+
+
+def _check_types(stem: str, values: dict[str, Any], known: dict[str, Any]) -> None:
+    """Refuses what is not of the type that a notebook's annotation declares.
+
+    Raises:
+        CourseError: Naming the parameter, its value, the type and the notebook.
+    """
+    for name, value in values.items():
+        wanted = known[name]["inferred_type_name"]
+        if is_of_type(value, wanted):
+            continue
+        hint = ""
+        if isinstance(value, str) and wanted == "float":
+            hint = "; YAML wants numbers as 1.0e-4, with a point"
+        elif wanted == "str":
+            hint = f"; put it in quotes, as in '{name}=\"{value}\"'"
+        raise CourseError(f"{name} is {value!r}, and {stem} declares it as {wanted}{hint}.")
+
+
+def parse_overrides(assignments: Iterable[str], data_dir: str = "", model: str = "") -> dict[str, Any]:
+    """Reads the parameters that a command line sets.
+
+    Args:
+        assignments: NAME=VALUE each, the value as YAML.
+        data_dir: For the parameter DATA_DIR; empty sets none.
+        model: For the parameter MODEL; empty sets none.
+
+    Raises:
+        CourseError: If an assignment is none, or its value is no YAML.
+    """
+    import yaml
+
+    overrides: dict[str, Any] = {}
+    for assignment in assignments:
+        name, separator, value = assignment.partition("=")
+        if not separator:
+            raise CourseError(f"{assignment!r} sets nothing; write NAME=VALUE, for example EPOCHS=3.")
+        try:
+            overrides[name] = "" if value == "" else yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise CourseError(f"{assignment!r} cannot be read: {' '.join(str(error).split())}.") from error
+    # Notebooks run in nbs/, so a folder given relative to here must become absolute.
+    if data_dir:
+        overrides["DATA_DIR"] = str(Path(data_dir).resolve())
+    if model:
+        overrides["MODEL"] = str(Path(model).resolve()) if Path(model).is_dir() else model
+    return overrides

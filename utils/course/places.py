@@ -1,0 +1,50 @@
+"""Where things are: the top of the checkout, its notebooks, the folder for results."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from utils.course.errors import CourseError
+
+
+def find_root() -> Path:
+    """The top of the checkout, from anywhere inside it.
+
+    Raises:
+        CourseError: If no folder above has the course in it.
+    """
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / "nbs" / "profiles").is_dir():
+            return folder
+    raise CourseError(f"{here} is not inside the course; change into the folder that holds nbs/ and utils/.")
+
+
+def course_notebooks(root: Path) -> list[Path]:
+    """The numbered notebooks, in reading order."""
+    return sorted((root / "nbs").glob("[0-9][0-9]_*.ipynb"))
+
+
+def output_folder(path: str) -> Path:
+    """Where results go: as the parameter says, and on Colab with Drive mounted, into the Drive.
+
+    What lies there outlives the machine, so a training goes on after a disconnect.
+
+    Args:
+        path: The parameter OUTPUT_DIR, or a file below it; an absolute path is taken as it is.
+    """
+    drive = Path("/content/drive/MyDrive")
+    if "COLAB_RELEASE_TAG" in os.environ and drive.is_dir():
+        return drive / "clip-earth-course" / path
+    return Path(path)
+
+
+def output_file(folder: str, name: str) -> Path:
+    """A file that a notebook may have left: a bare name lies in the folder for results, a path where it says.
+
+    Args:
+        folder: The parameter OUTPUT_DIR.
+        name: A parameter such as CAPTIONS_FILE: ``captions.jsonl``, or ``elsewhere/captions.jsonl``.
+    """
+    return output_folder(name if "/" in name or Path(name).is_absolute() else f"{folder}/{name}")

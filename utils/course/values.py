@@ -1,0 +1,105 @@
+"""Values: what parameters may be, refused with a sentence before anything heavy starts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from utils.course.errors import CourseError
+
+# Parameters that mean the same in every notebook, with the least that each may be.
+AT_LEAST: dict[str, int] = {
+    **dict.fromkeys(("BATCH_SIZE", "EPOCHS", "TRAINING_IMAGES", "TRAINING_BATCH", "HELD_OUT", "K"), 1),
+    **dict.fromkeys(("IMAGES_PER_SPLIT", "COMPARED_IMAGES", "WARMUP_STEPS", "NUM_BEAMS", "SEED"), 0),
+}
+ABOVE_ZERO = ("LEARNING_RATE",)
+ZERO_OR_MORE = ("WEIGHT_DECAY",)
+CHOICES: dict[str, tuple[str, ...]] = {
+    "PROMPT": ("documents", "script", "notebook"),
+    "ENGINE": ("auto", "ctranslate2", "ctranslate2-int8", "transformers"),
+    "AUGMENTATION": ("aerial", "published", "none"),
+    "COMPUTE_DTYPE": ("float32", "bfloat16"),
+}
+# What papermill calls the annotation of a parameter, and what its value may then be.
+TYPES: dict[str, tuple[type, ...]] = {
+    "str": (str,),
+    "int": (int,),
+    "float": (float, int),
+    "bool": (bool,),
+    "dict": (dict,),
+    "list": (list,),
+}
+
+
+def is_of_type(value: Any, declared: str) -> bool:
+    """Whether a value fits an annotation; true for annotations that are none of `TYPES`."""
+    if isinstance(value, bool) and declared in ("int", "float"):
+        return False
+    return declared not in TYPES or isinstance(value, TYPES[declared])
+
+
+def check_values(values: Mapping[str, Any]) -> None:
+    """Refuses numbers and words that cannot work.
+
+    Args:
+        values: Values by name, such as the ``globals()`` of a notebook; names that are no parameters are passed by.
+
+    Raises:
+        CourseError: Naming the parameter, its value and what it may be.
+    """
+    for name, value in values.items():
+        if name in AT_LEAST:
+            allowed = is_of_type(value, "int") and value >= AT_LEAST[name]
+            wanted = f"a whole number, {AT_LEAST[name]} or more"
+        elif name in ABOVE_ZERO:
+            allowed, wanted = is_of_type(value, "float") and value > 0, "a number above zero, such as 1.0e-4"
+        elif name in ZERO_OR_MORE:
+            allowed, wanted = is_of_type(value, "float") and value >= 0, "a number, zero or more"
+        elif name in CHOICES:
+            allowed, wanted = value in CHOICES[name], f"one of {', '.join(CHOICES[name])}"
+        else:
+            continue
+        if not allowed:
+            raise CourseError(f"{name} is {value!r}; it must be {wanted}.")
+
+
+def check_places(root: Path, values: Mapping[str, Any]) -> None:
+    """Refuses data and a model that are not where the parameters say, as far as a look at the disk can tell.
+
+    Names of published data sets and of models on the Hub are left to those who fetch them.
+
+    Args:
+        root: Top of the checkout, where relative paths begin.
+        values: DATA_DIR, DATASET and MODEL, as far as they are given.
+
+    Raises:
+        CourseError: Naming the parameter and the place.
+    """
+    data_dir = root / Path(values.get("DATA_DIR") or "data").expanduser()
+    if values.get("DATA_DIR") and not data_dir.is_dir():
+        raise CourseError(f"DATA_DIR is {values['DATA_DIR']!r}, and there is no folder {data_dir}.")
+    dataset = str(values.get("DATASET", ""))
+    if _is_path(dataset) and not (root / dataset).exists() and not (data_dir / dataset).exists():
+        raise CourseError(
+            f"DATASET is {dataset!r}, and there is no {root / dataset}: give the path of a .csv, .json or .jsonl of "
+            "captions, or of a folder with a folder for each category."
+        )
+    folder = root / Path(values.get("MODEL", "")).expanduser()
+    if values.get("MODEL") and folder.is_dir() and _model_type(folder) != "clip":
+        raise CourseError(
+            f"MODEL is {values['MODEL']!r}, and {folder} holds no CLIP: its config.json must be there and say "
+            '"model_type": "clip", as transformers\' CLIPModel.save_pretrained writes it.'
+        )
+
+
+def _is_path(name: str) -> bool:
+    return "/" in name or "\\" in name or Path(name).suffix.lower() in (".csv", ".tsv", ".json", ".jsonl")
+
+
+def _model_type(folder: Path) -> str | None:
+    try:
+        return json.loads((folder / "config.json").read_text()).get("model_type")
+    except (OSError, ValueError, AttributeError):
+        return None

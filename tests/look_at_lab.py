@@ -41,7 +41,7 @@ TOKEN = "look"
 # Every cell is drawn, also the ones out of sight, so that all of them can be measured.
 DRAW_ALL = {"@jupyterlab/notebook-extension/tracker.jupyterlab-settings": {"windowingMode": "none"}}
 WINDOW = {"width": 1366, "height": 1100}  # as wide as a small laptop
-LONGEST_LINE = 115  # characters that fit there, beside the list of files
+LONGEST_LINE = 117  # characters that fit there, beside the list of files
 START = 90.0  # seconds for JupyterLab to answer on a busy machine
 PATIENCE = 1800.0  # seconds for one notebook
 

@@ -22,11 +22,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from utils.datasets.category_names import SPLIT_NAMES
 from utils.miniature.grammar import write_captions
 from utils.miniature.scenes import CATEGORIES, render_scene
+from utils.progress import progress_bar
 
 DEFAULT_FOLDER = Path(__file__).resolve().parents[2] / "runs" / "data" / "miniature"
 IMAGES_PER_SPLIT = {"train": 36, "val": 6, "test": 10}
@@ -158,7 +158,7 @@ def _draw_all(folder: Path, jobs: list[_Job], workers: int, progress: bool) -> N
     """Draws all pictures, in processes if there are several, and writes captions and class lists."""
     (folder / "RSICD_images").mkdir()
     results = _results(jobs, workers)
-    bar = tqdm(
+    bar = progress_bar(
         results, "drawing the miniature", len(jobs), unit="image", mininterval=0.5, disable=not progress
     )
     captions = list(bar)

@@ -22,10 +22,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tqdm.auto import tqdm
-
 from utils.phrasebook.sampling import pairs
 from utils.phrasebook.tokenizing import shared_vocabulary, train_sentencepiece, write_tokenizer
+from utils.progress import progress_bar
 
 if TYPE_CHECKING:
     import torch
@@ -186,7 +185,7 @@ def train_model(direction: str, tokenizer: MarianTokenizer, settings: Phrasebook
     )
     line = list(DIRECTIONS).index(direction)
     updates = islice(batches(direction, tokenizer, settings), steps)
-    bar = tqdm(updates, direction, steps, mininterval=5, position=line)
+    bar = progress_bar(updates, direction, steps, mininterval=5, position=line)
     for step, (source, target) in enumerate(bar):
         loss = _loss(model, source, target, settings.label_smoothing)
         optimizer.zero_grad()

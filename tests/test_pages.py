@@ -1,0 +1,75 @@
+"""The pages that people read first: links of README, CONTRIBUTING, the glossary and the notebooks, by their form."""
+
+import re
+import tomllib
+from urllib.parse import unquote, urlsplit
+
+import nbformat
+import pytest
+import yaml
+
+LINK = re.compile(r"(?<!\\)\]\(([^)\s]+)\)")
+PAGES = ("README.md", "CONTRIBUTING.md", "data/README.md", "data/checkpoints/README.md", "nbs/glossary.md")
+
+
+def anchors(markdown: str) -> set[str]:
+    """The anchors that GitHub gives to headings."""
+    headings = re.findall(r"^#+ (.+)$", markdown, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def text_of(path) -> str:
+    if path.suffix != ".ipynb":
+        return path.read_text(encoding="utf-8")
+    cells = nbformat.read(path, as_version=4).cells
+    return "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+
+
+def broken_links(path, text: str) -> list[str]:
+    broken = []
+    for link in LINK.findall(text):
+        parts = urlsplit(link)
+        if parts.scheme:
+            well_formed = parts.scheme == "https" and "." in (parts.hostname or "") and " " not in link
+        else:
+            target = path.parent / unquote(parts.path) if parts.path else path
+            well_formed = target.exists() and (
+                not parts.fragment or parts.fragment in anchors(text_of(target))
+            )
+        if not well_formed:
+            broken.append(f"{path.name} -> {link}")
+    return broken
+
+
+def test_links_lead_somewhere(root):
+    pages = [root / page for page in PAGES]
+    pages += sorted((root / "nbs").glob("*.ipynb")) + sorted((root / "nbs" / "solutions").glob("*.ipynb"))
+    links = [link for page in pages for link in LINK.findall(text_of(page))]
+    assert len(links) > 100
+    assert [link for page in pages for link in broken_links(page, text_of(page))] == []
+
+
+@pytest.mark.parametrize("link", ["nbs/no.ipynb", "#no-heading", "http://plain.org", "https://nowhere"])
+def test_a_broken_link_is_noticed(root, link):
+    assert broken_links(root / "README.md", f"[text]({link})")
+
+
+def test_readme_names_every_notebook_and_every_target(root):
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    for path in sorted((root / "nbs").glob("[0-9][0-9]_*.ipynb")):
+        assert f"[{path.stem}](nbs/{path.name})" in readme
+    targets = re.findall(r"^([a-z]+):.*## ", (root / "Makefile").read_text(), re.MULTILINE)
+    described = {"help": "`make` alone", "lint": "", "notebooks": ""}  # the last two are for contributors
+    contributing = (root / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    for target in targets:
+        assert described.get(target, f"make {target}") in readme + contributing, target
+
+
+def test_citation_and_licence_are_those_of_the_project(root):
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    citation = yaml.safe_load((root / "CITATION.cff").read_text(encoding="utf-8"))
+    assert {"cff-version", "message", "title", "authors", "type"} <= citation.keys()
+    assert citation["version"] == project["version"]
+    assert citation["license"] == project["license"] == "Apache-2.0"
+    licence = (root / "LICENSE").read_text()
+    assert licence.split()[:4] == ["Apache", "License", "Version", "2.0,"] and "END OF TERMS" in licence

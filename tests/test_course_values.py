@@ -103,6 +103,8 @@ def test_every_notebook_checks_its_values_before_it_loads_anything(path):
     code = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
     (checking,) = [source for source in code if "check_values(globals())" in source]
     assert not any("load_dataset(" in source for source in code[: code.index(checking)])
+    if not any("load_dataset(" in source for source in code):  # 00 only looks
+        return
     before, _, after = checking.partition("check_values(globals())")
     assert "load_dataset(" in after and "load_dataset(" not in before and "from_pretrained" not in before
 

@@ -269,7 +269,7 @@ def test_without_a_network_one_sentence_says_where_rsicd_goes(hub, tmp_path, mon
     monkeypatch.setattr(huggingface_hub, "snapshot_download", offline)
     with pytest.raises(DatasetError, match=r"dataset_rsicd\.json and the folder RSICD_images into") as raised:
         load_dataset("rsicd")
-    assert str(tmp_path / "empty" / "RSICD") in str(raised.value)
+    assert str(tmp_path / "fetched" / "RSICD") in str(raised.value)
 
 
 def test_a_cut_off_download_leaves_nothing_behind(hub, tmp_path, monkeypatch):
@@ -278,7 +278,7 @@ def test_a_cut_off_download_leaves_nothing_behind(hub, tmp_path, monkeypatch):
     file.write_bytes(file.read_bytes()[:-20])
     with pytest.raises(DatasetError, match="not a whole Parquet file"):
         load_dataset("rsicd")
-    assert list((tmp_path / "empty").iterdir()) == []
+    assert list((tmp_path / "fetched").iterdir()) == []
 
 
 # --- captions and pictures of one's own -------------------------------------------------------------------

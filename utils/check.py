@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from utils.course import find_root, output_folder
+from utils.course import find_root
 
 GIB = 2**30
 WIDTH = 100  # of a line
@@ -128,7 +128,7 @@ def _nvidia_gpu() -> str:
     return answer.stdout.partition("\n")[0].strip() if answer.returncode == 0 else ""
 
 
-def check_room(output_dir: str = "runs/miniature") -> list[Finding]:
+def check_room(output_dir: str | Path = "runs/miniature") -> list[Finding]:
     """Memory, disk, and whether results can be written where they go."""
     import psutil
 
@@ -136,20 +136,19 @@ def check_room(output_dir: str = "runs/miniature") -> list[Finding]:
     short = memory.available < NEEDED_MEMORY
     advice = "close other programs, or other notebooks' kernels: a notebook takes up to 2 GB" if short else ""
     found = f"{memory.available / GIB:.1f} of {memory.total / GIB:.1f} GiB are free"
-    return [Finding("memory", found, advice, needed=True), _check_folder(output_dir)]
+    return [Finding("memory", found, advice, needed=True), _check_folder(Path(output_dir))]
 
 
-def _check_folder(output_dir: str) -> Finding:
-    folder = output_folder(output_dir)
+def _check_folder(folder: Path) -> Finding:
     existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.is_dir())
     free = shutil.disk_usage(existing).free
-    found = f"{free / GIB:.1f} GiB are free for {output_dir}"
+    found = f"{free / GIB:.1f} GiB are free for {folder}"
     try:
         with tempfile.TemporaryFile(dir=existing):
             pass
     except OSError as error:
         advice = "give an OUTPUT_DIR that you may write to"
-        return Finding("disk", f"{output_dir}: {error.strerror}", advice, needed=True)
+        return Finding("disk", f"{folder}: {error.strerror}", advice, needed=True)
     advice = "make room: the course leaves about half a gigabyte" if free < NEEDED_DISK else ""
     return Finding("disk", found, advice, needed=True)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from utils.course.errors import LeftOut
+from utils.course.errors import CourseError, LeftOut
 from utils.course.places import course_notebooks
 from utils.course.stamps import STAMP, finished_stamp, stamp_of
 from utils.files import write_whole
@@ -17,6 +17,8 @@ from utils.files import write_whole
 WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
 # A local kernel need not warn of its unencrypted port, nor trace how it was stopped; errors of cells come as ever.
 QUIET_KERNEL = ["--IPKernelApp.log_level=CRITICAL"]
+
+START_TIMEOUT = 300  # seconds that a kernel may take to answer: slow disks and virus scanners exist
 
 LEFT_OUT = "left out"
 
@@ -79,7 +81,11 @@ def run_in_order(
 
 
 def run_notebook(path: Path, output_dir: Path, parameters: dict[str, Any], stamp: str) -> Outcome:
-    """Executes one notebook in a kernel of its own; the executed copy is kept whatever happens."""
+    """Executes one notebook in a kernel of its own; the executed copy is kept whatever happens.
+
+    Raises:
+        CourseError: If no kernel answers.
+    """
     import nbformat
     import papermill
     from nbclient.exceptions import DeadKernelError
@@ -96,6 +102,7 @@ def run_notebook(path: Path, output_dir: Path, parameters: dict[str, Any], stamp
             kernel_name="python3",
             cwd=str(path.parent),
             progress_bar=False,
+            start_timeout=START_TIMEOUT,
             extra_arguments=QUIET_KERNEL,
         )
     except papermill.PapermillExecutionError as failure:
@@ -103,6 +110,13 @@ def run_notebook(path: Path, output_dir: Path, parameters: dict[str, Any], stamp
     except DeadKernelError:
         status = "failed"
         error = "its kernel died: most often there is not enough memory; a smaller BATCH_SIZE needs less."
+    except RuntimeError as failure:
+        if "respond" not in str(failure):
+            raise
+        raise CourseError(
+            f"{path.name}: its kernel did not answer in {START_TIMEOUT} seconds; see that nothing keeps programs of "
+            "this machine from talking to each other on 127.0.0.1 (a firewall, a network without loopback)."
+        ) from None
     seconds = time.perf_counter() - start
     notebook = nbformat.read(output, as_version=4)
     drop_widgets(notebook)

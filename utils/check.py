@@ -22,7 +22,7 @@ from utils.course import find_root
 
 GIB = 2**30
 WIDTH = 100  # of a line
-NEEDED_MEMORY = 2 * GIB  # the miniature's notebooks stay below it, each in a process of its own
+NEEDED_MEMORY = 2 * GIB  # what the largest notebook of the miniature, 04, takes
 NEEDED_DISK = 1 * GIB  # what a run of the miniature leaves, twice
 HUB = "https://huggingface.co"
 HUB_MODELS = ("openai/clip-vit-base-patch32", "Helsinki-NLP/opus-mt-en-ROMANCE")
@@ -134,7 +134,7 @@ def check_room(output_dir: str | Path = "runs/miniature") -> list[Finding]:
 
     memory = psutil.virtual_memory()
     short = memory.available < NEEDED_MEMORY
-    advice = "close other programs, or other notebooks' kernels: a notebook takes up to 2 GB" if short else ""
+    advice = "close other programs, or other notebooks' kernels: a notebook takes 1 to 2 GB" if short else ""
     found = f"{memory.available / GIB:.1f} of {memory.total / GIB:.1f} GiB are free"
     return [Finding("memory", found, advice, needed=True), _check_folder(Path(output_dir))]
 

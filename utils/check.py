@@ -103,9 +103,9 @@ def _version(name: str) -> str | None:
 def check_devices() -> list[Finding]:
     """Cores, what JAX computes on, and a GPU that it does not see."""
     import jax
-    import psutil
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else psutil.cpu_count()
+    from utils.miniature.build import usable_cores
+
     devices = jax.devices()
     kinds = ", ".join(sorted({f"{d.platform} ({d.device_kind})" for d in devices}))
     advice = ""
@@ -114,7 +114,7 @@ def check_devices() -> list[Finding]:
             f"{gpu} is here, but this JAX is the build for CPUs: pip install 'jax[cuda13]=={jax.__version__}'"
         )
     return [
-        Finding("CPU cores", str(cores)),
+        Finding("CPU cores", str(usable_cores())),
         Finding("JAX devices", f"{len(devices)} x {kinds}", advice),
     ]
 

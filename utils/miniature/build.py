@@ -92,7 +92,7 @@ def build_miniature(
     try:
         draft = workshop / "draft"
         draft.mkdir()
-        _draw_all(draft, _plan(draft, seed, counts), workers or _usable_cores(), progress)
+        _draw_all(draft, _plan(draft, seed, counts), workers or usable_cores(), progress)
         (draft / _STAMP).write_text(stamp, encoding="utf-8")
         _publish(draft, folder, stamp)
     finally:
@@ -123,7 +123,7 @@ def _publish(draft: Path, folder: Path, stamp: str) -> None:
             raise
 
 
-def _usable_cores() -> int:
+def usable_cores() -> int:
     """Cores that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

@@ -125,6 +125,9 @@ def served_lab(folder: Path) -> Iterator[tuple[str, psutil.Process]]:
         "JUPYTER_CONFIG_DIR": str(folder / "config"),
         "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
         "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
+        # As `make lab` has them, on a machine where nothing was compiled before.
+        "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
+        "JAX_COMPILATION_CACHE_DIR": str(folder / "compiled"),
     }
     command = [sys.executable, *LAB, *UNSEEN, f"--port={port}", f"--IdentityProvider.token={TOKEN}"]
     with (folder / "server.log").open("w") as log:

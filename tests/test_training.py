@@ -150,10 +150,8 @@ def test_defect_3_decay_is_for_matrices_of_linear_layers_alone(model, optimizer)
     state = nnx.state(model, nnx.Param)
     updates = []
     for decay in (0.0, 0.5):
-        settings = TrainingSettings(
-            optimizer=optimizer, weight_decay=decay, learning_rate=0.1, warmup_steps=0, schedule="cosine"
-        )
-        transformation = make_optimizer(model, settings, 1000)
+        settings = TrainingSettings(optimizer=optimizer, weight_decay=decay)
+        transformation = make_optimizer(model, settings)
         update = jax.jit(
             lambda *trees, it=transformation: it.update(trees[0], it.init(trees[1]), trees[1])[0]
         )(gradients, state)
@@ -162,13 +160,40 @@ def test_defect_3_decay_is_for_matrices_of_linear_layers_alone(model, optimizer)
     for path, value in nnx.to_flat_state(state):
         change = np.asarray(updates[1][path][...]) - np.asarray(updates[0][path][...])
         if path[-1] == "kernel":
-            np.testing.assert_allclose(change, -0.1 * 0.5 * np.asarray(value[...]), atol=1e-6)
+            np.testing.assert_allclose(change, -0.5 * np.asarray(value[...]), atol=1e-6)
         else:
             assert not change.any(), path
             spared |= set(map(str, path))
     assert {"logit_scale", "position_embedding", "class_embedding", "bias", "scale", "embedding"} <= spared
     marked = dict(nnx.to_flat_state(decay_mask(model)))
     assert {path[-1] for path, leaf in marked.items() if jax.tree.leaves(leaf)[0]} == {"kernel"}
+
+
+def test_adamw_is_optax_with_the_rate_outside(model):
+    settings = TrainingSettings(weight_decay=0.5, b1=0.8, b2=0.9, max_gradient_norm=3.0)
+    ours = optax.chain(make_optimizer(model, settings), optax.scale(0.01))
+    adamw = optax.adamw(0.01, b1=0.8, b2=0.9, eps=1e-6, weight_decay=0.5, mask=decay_mask(model))
+    theirs = optax.chain(optax.clip_by_global_norm(3.0), adamw)
+    start = nnx.state(model, nnx.Param)
+    ends = []
+    for optimizer in (ours, theirs):
+        values, memory = start, optimizer.init(start)
+        for step in range(3):
+            gradients = jax.tree.map(lambda value, factor=1.0 + step: jnp.cos(factor * value), values)
+            updates, memory = jax.jit(optimizer.update)(gradients, memory, values)
+            values = optax.apply_updates(values, updates)
+        ends.append(values)
+    jax.tree.map(lambda got, expected: np.testing.assert_allclose(got, expected, atol=1e-6), *ends)
+
+
+def test_runs_of_another_length_and_rate_share_one_compiled_step(model, dataset):
+    def program(**changes) -> str:
+        run = Run(model, dataset, dataset, replace(SETTINGS, **changes))
+        batch = {name: value for name, value in next(run.batches).items() if name != "index"}
+        return run.train_step.lower(run.state, batch, 0.1).as_text()
+
+    assert program() == program(epochs=7, learning_rate=0.5, warmup_steps=1, schedule="cosine")
+    assert program() != program(weight_decay=0.3)
 
 
 def test_adafactor_is_optax_with_every_layer_a_parameter_of_its_own():

@@ -27,8 +27,8 @@ class NotebookBar(tqdm):
 
     def __init__(self, *arguments: Any, **options: Any):
         self._handle = None
-        # The line that tqdm would draw goes nowhere.
-        super().__init__(*arguments, **{**options, "file": io.StringIO()})
+        # The line that tqdm would draw goes nowhere. Every drawing travels to the browser, so there are two a second.
+        super().__init__(*arguments, **{"mininterval": 0.5, **options, "file": io.StringIO()})
 
     def display(self, msg: str | None = None, pos: int | None = None) -> bool:
         """Draws the bar as it stands; tqdm calls this, and not more often than eyes can follow."""

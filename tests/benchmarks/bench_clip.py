@@ -62,9 +62,9 @@ class Ours:
         self.batch |= {"caption_ids": rows, "caption_sets": rows[:, None]}
         self.encode = nnx.jit(lambda model, pixels: model.encode_images(pixels))
 
-        settings = TrainingSettings(batch_size=len(images), learning_rate=1e-5, loss="plain")
+        settings = TrainingSettings(batch_size=len(images), loss="plain")
         mesh, is_trained = data_mesh(), trained_filter(settings)
-        optimizer = make_optimizer(self.model, settings, 1000, is_trained)
+        optimizer = make_optimizer(self.model, settings, is_trained)
         self.state = first_state(self.model, optimizer, is_trained, settings, mesh)
         self.train_step = make_train_step(self.model, optimizer, is_trained, settings, mesh)
 
@@ -78,7 +78,7 @@ class Ours:
         self.encode(self.model, self.batch["images"]).block_until_ready()
 
     def step(self) -> None:
-        self.state, metrics = self.train_step(self.state, self.batch)
+        self.state, metrics = self.train_step(self.state, self.batch, 1e-5)
         metrics["loss"].block_until_ready()
 
 

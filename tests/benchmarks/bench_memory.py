@@ -43,7 +43,7 @@ def step_bytes(model: CLIP, settings: TrainingSettings) -> dict[str, int]:
     is_trained = trained_filter(settings)
     mesh = data_mesh(jax.devices()[:1])
     # A fresh mask and optimizer for each size; their arrays are abstract as well.
-    optimizer = make_optimizer(model, settings, total_steps=1000, trained=is_trained)
+    optimizer = make_optimizer(model, settings, is_trained)
     state = jax.eval_shape(lambda: first_state(_zeros(model), optimizer, is_trained, settings, mesh))
     size, length = model.config.vision_config.image_size, model.config.text_config.max_position_embeddings
     rows = settings.batch_size
@@ -54,7 +54,7 @@ def step_bytes(model: CLIP, settings: TrainingSettings) -> dict[str, int]:
         "caption_sets": jax.ShapeDtypeStruct((rows, 5), jnp.int32),
     }
     step = make_train_step(model, optimizer, is_trained, settings, mesh)
-    analysis = step.lower(state, batch).compile().memory_analysis()
+    analysis = step.lower(state, batch, 1e-5).compile().memory_analysis()
     counted = {"state": _bytes(state), "batch": _bytes(batch)}
     return counted | {"temporary": analysis.temp_size_in_bytes}
 

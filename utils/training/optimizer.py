@@ -48,7 +48,7 @@ def decay_mask(model: nnx.Module, trained: Any = nnx.Param) -> nnx.State:
 
 
 def make_optimizer(
-    model: nnx.Module, settings: TrainingSettings, total_steps: int, trained: Any = nnx.Param
+    model: nnx.Module, settings: TrainingSettings, trained: Any = nnx.Param
 ) -> optax.GradientTransformation:
     """Global-norm clipping, then AdamW or Adafactor, with decoupled decay of the matrices alone.
 
@@ -57,26 +57,19 @@ def make_optimizer(
     Args:
         model: The model; its modules decide what is decayed.
         settings: What governs the run.
-        total_steps: Where the schedule ends.
         trained: Which parameters are trained, a filter of NNX.
+
+    Returns:
+        A transformation whose updates are to be multiplied by the learning rate, and are signed already. Without
+        the rate in it, runs that differ in length or rate alone share one compiled step.
     """
-    schedule = learning_rate_schedule(settings, total_steps)
-    mask = decay_mask(model, trained)
     clip = optax.clip_by_global_norm(settings.max_gradient_norm)
+    # Decay comes last, so that the rate scales it: optax's own in Adafactor would take a tenth at each step.
+    decay = optax.add_decayed_weights(-settings.weight_decay, decay_mask(model, trained))
     if settings.optimizer == "adafactor":
-        # optax's own decay in Adafactor is not scaled by the learning rate: 0.1 would take a tenth each step.
-        decay = optax.add_decayed_weights(-settings.weight_decay, mask)
-        rate = optax.scale_by_learning_rate(schedule, flip_sign=False)
-        return optax.chain(clip, adafactor_by_layer(), decay, rate)
-    adamw = optax.adamw(
-        schedule,
-        b1=settings.b1,
-        b2=settings.b2,
-        eps=1e-6,
-        weight_decay=settings.weight_decay,
-        mask=mask,
-    )
-    return optax.chain(clip, adamw)
+        return optax.chain(clip, adafactor_by_layer(), decay)
+    adam = optax.scale_by_adam(b1=settings.b1, b2=settings.b2, eps=1e-6)
+    return optax.chain(clip, adam, optax.scale(-1.0), decay)
 
 
 def adafactor_by_layer() -> optax.GradientTransformation:

@@ -115,8 +115,8 @@ def _run_to_the_end(
     with progress_bar(total=run.total_steps, initial=run.step, desc="fine-tuning", unit="step") as progress:
         while not run.finished:
             run.advance()
+            progress.set_postfix(loss=f"{run.history[-1]['loss']:.3f}", refresh=False)
             progress.update()
-            progress.set_postfix(loss=f"{run.history[-1]['loss']:.3f}")
             epoch_ends = run.step % run.steps_per_epoch == 0
             if epoch_ends:
                 run.validate()
@@ -177,7 +177,7 @@ class Run:
         self.sharded = NamedSharding(self.mesh, PartitionSpec("data"))
         self.schedule = learning_rate_schedule(settings, self.total_steps)
         model, is_trained = prepare(self.start, settings), trained_filter(settings)
-        optimizer = make_optimizer(model, settings, self.total_steps, is_trained)
+        optimizer = make_optimizer(model, settings, is_trained)
         self.graphdef, *_ = nnx.split(model, is_trained, ...)
         self.state = first_state(model, optimizer, is_trained, settings, self.mesh)
         self.train_step = make_train_step(model, optimizer, is_trained, settings, self.mesh)
@@ -220,12 +220,13 @@ class Run:
         index = batch.pop("index")
         batch = {name: jax.device_put(array, self.sharded) for name, array in batch.items()}
         waited = time.perf_counter() - start
-        self.state, metrics = self.train_step(self.state, batch)
+        learning_rate = float(self.schedule(self.step))
+        self.state, metrics = self.train_step(self.state, batch, learning_rate)
         row = {name: float(value) for name, value in metrics.items()}
         for name, words in (("loss", "loss"), ("gradient_norm", "gradient")):
             if not math.isfinite(row[name]):
                 raise FloatingPointError(self._sentence_about(words, row[name], index))
-        row["learning_rate"] = float(self.schedule(self.step))
+        row["learning_rate"] = learning_rate
         row["seconds"] = time.perf_counter() - start
         row["seconds_waiting"] = waited
         self.step += 1

@@ -61,7 +61,7 @@ def make_train_step(
     is_trained: Filter,
     settings: TrainingSettings,
     mesh: jax.sharding.Mesh,
-) -> Callable[[dict[str, Any], Batch], tuple[dict[str, Any], dict[str, jax.Array]]]:
+) -> Callable[[dict[str, Any], Batch, float], tuple[dict[str, Any], dict[str, jax.Array]]]:
     """Compiles one optimisation step.
 
     Args:
@@ -72,16 +72,19 @@ def make_train_step(
         mesh: The devices; the batch is sharded over its axis ``data``.
 
     Returns:
-        A function of (state, batch) that gives the next state and a dictionary of float32 scalars. The state
-        passed in is donated: use it no more.
+        A function of (state, batch, learning rate) that gives the next state and a dictionary of float32
+        scalars. The state passed in is donated: use it no more.
     """
     graphdef, *_ = nnx.split(model, is_trained, ...)
     loss_and_gradients = make_loss_and_gradients(model, is_trained, settings, mesh)
 
     @partial(jax.jit, donate_argnums=0)
-    def train_step(state: dict[str, Any], batch: Batch) -> tuple[dict[str, Any], dict[str, jax.Array]]:
+    def train_step(
+        state: dict[str, Any], batch: Batch, learning_rate: float
+    ) -> tuple[dict[str, Any], dict[str, jax.Array]]:
         loss, gradients = loss_and_gradients(state["trained"], state["frozen"], batch)
         updates, optimizer = transformation.update(gradients, state["optimizer"], state["trained"])
+        updates = jax.tree.map(lambda update: learning_rate * update, updates)
         trained = _within_bound(optax.apply_updates(state["trained"], updates))
         after = state | {"step": state["step"] + 1, "trained": trained, "optimizer": optimizer}
         if settings.ema_decay is not None:

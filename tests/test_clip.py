@@ -276,10 +276,9 @@ def test_tokens_are_padded_to_a_common_length(tiny):
     vocabulary = tiny_vocabulary()
     ids = tokenize(tiny.tokenizer, ["airport", "a b c d e f g"])
     assert ids.dtype == np.int32
-    assert ids.shape == (2, 16)  # nine tokens, rounded up to a multiple of eight
+    assert ids.shape == (2, 16)  # nine tokens, rounded up to a multiple of sixteen
     end = vocabulary[END]
     assert ids[0, :3].tolist() == [vocabulary["<|startoftext|>"], vocabulary["airport</w>"], end]
-    assert tokenize(tiny.tokenizer, ["airport"]).shape == (1, 8)
     assert tokenize(tiny.tokenizer, ["airport"], length=11).shape == (1, 11)
     assert tokenize(tiny.tokenizer, []).shape[0] == 0
     cut = tokenize(tiny.tokenizer, ["a b c d e f g h i j k l m n o p q r s t"])
@@ -288,6 +287,12 @@ def test_tokens_are_padded_to_a_common_length(tiny):
     assert tokenize(tiny.tokenizer, ["a b c d e f g"], length=4)[0, -1] == end
     with pytest.raises(ValueError, match="from 2 to 16"):
         tokenize(tiny.tokenizer, ["a"], length=17)
+
+
+def test_the_common_length_is_a_multiple_up_to_the_limit_of_the_model(tiny, monkeypatch):
+    monkeypatch.setattr("utils.clip.embedding.LENGTH_MULTIPLE", 6)
+    lengths = [tokenize(tiny.tokenizer, [text]).shape[1] for text in ("airport", "a b c d e", "a " * 14)]
+    assert lengths == [6, 12, 16]
 
 
 def test_a_tokenizer_without_a_limit_gets_that_of_the_model(tmp_path):

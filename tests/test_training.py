@@ -1,6 +1,6 @@
 """The loss against torch and open_clip, schedules and optimizers against optax, and what a run can be."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from types import SimpleNamespace
 
 import jax
@@ -28,6 +28,7 @@ from utils.training import (
 from utils.training.loss import batch_positives
 from utils.training.optimizer import adafactor_by_layer, moving_average
 from utils.training.run import Run
+from utils.training.step import OUTSIDE_THE_STEP
 from utils.training.validation import _batch_size, _mean_loss, recall_interval
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -186,14 +187,26 @@ def test_adamw_is_optax_with_the_rate_outside(model):
     jax.tree.map(lambda got, expected: np.testing.assert_allclose(got, expected, atol=1e-6), *ends)
 
 
-def test_runs_of_another_length_and_rate_share_one_compiled_step(model, dataset):
-    def program(**changes) -> str:
-        run = Run(model, dataset, dataset, replace(SETTINGS, **changes))
-        batch = {name: value for name, value in next(run.batches).items() if name != "index"}
-        return run.train_step.lower(run.state, batch, 0.1).as_text()
+def test_runs_that_differ_outside_the_step_share_a_compiled_one(model, dataset):
+    def step(**changes):
+        return Run(model, dataset, dataset, replace(SETTINGS, **changes)).train_step
 
-    assert program() == program(epochs=7, learning_rate=0.5, warmup_steps=1, schedule="cosine")
-    assert program() != program(weight_decay=0.3)
+    shared = step()
+    assert step(epochs=7, learning_rate=0.5, warmup_steps=1, schedule="cosine", seed=3) is shared
+    within = {"weight_decay": 0.3, "loss": "plain", "ema_decay": 0.9, "frozen_parts": ("text_tower",)}
+    for name, value in within.items():
+        assert step(**{name: value}) is not step(), name
+    assert step() is step() and step(compute_dtype="bfloat16") is not step()
+
+
+def test_every_setting_is_either_outside_the_step_or_a_reason_for_another():
+    names = {field.name for field in fields(TrainingSettings)}
+    assert set(OUTSIDE_THE_STEP) < names
+    # What is named here has a say in a step: whoever adds a setting decides where it belongs.
+    assert names - set(OUTSIDE_THE_STEP) == {
+        *("optimizer", "b1", "b2", "weight_decay", "max_gradient_norm", "ema_decay", "loss", "frozen_parts"),
+        *("lora_rank", "lora_alpha", "compute_dtype", "rematerialize", "micro_batch_size"),
+    }
 
 
 def test_adafactor_is_optax_with_every_layer_a_parameter_of_its_own():

@@ -152,7 +152,7 @@ def test_bfloat16_computes_while_parameters_and_loss_stay_float32(model, dataset
     lengths = [np.sqrt(sum(np.vdot(x, x) for x in tree)) for tree in (expected, gradients)]
     assert cosine / np.prod(lengths) > 0.99
     run = Run(model, dataset, dataset, replace(settings, compute_dtype="bfloat16"))
-    after, metrics = jax.eval_shape(run.train_step, run.state, batch)
+    after, metrics = jax.eval_shape(run.train_step, run.state, batch, 0.1)
     assert {leaf.dtype for leaf in jax.tree.leaves((run.state, after, metrics))} == {
         jnp.dtype("float32"),
         jnp.dtype("int32"),

@@ -27,8 +27,7 @@ from transformers import CLIPConfig, CLIPModel
 from utils.clip import CLIP
 from utils.datasets import CaptionDataset, CaptionedImage
 from utils.images import ImagePreprocessing, train_batches
-from utils.training import TrainingSettings, data_mesh, make_optimizer
-from utils.training.parts import trained_filter
+from utils.training import TrainingSettings, data_mesh
 from utils.training.step import first_state, make_train_step
 
 LENGTH = 32  # tokens: the longest caption of a batch of RSICD, rounded up; the published run padded to 77
@@ -63,10 +62,9 @@ class Ours:
         self.encode = nnx.jit(lambda model, pixels: model.encode_images(pixels))
 
         settings = TrainingSettings(batch_size=len(images), loss="plain")
-        mesh, is_trained = data_mesh(), trained_filter(settings)
-        optimizer = make_optimizer(self.model, settings, is_trained)
-        self.state = first_state(self.model, optimizer, is_trained, settings, mesh)
-        self.train_step = make_train_step(self.model, optimizer, is_trained, settings, mesh)
+        mesh = data_mesh()
+        self.state = first_state(self.model, settings, mesh)
+        self.train_step = make_train_step(self.model, settings, mesh)
 
         self.compile_seconds = {}
         for name, call in (("encode", self.encode_images), ("step", self.step)):

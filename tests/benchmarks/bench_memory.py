@@ -22,8 +22,7 @@ from flax import nnx
 from transformers import CLIPConfig
 
 from utils.clip import CLIP
-from utils.training import TrainingSettings, data_mesh, make_optimizer
-from utils.training.parts import trained_filter
+from utils.training import TrainingSettings, data_mesh
 from utils.training.step import first_state, make_train_step
 
 SMALL_MODEL = Path(__file__).resolve().parents[2] / "data" / "checkpoints" / "clip-miniature"
@@ -40,11 +39,8 @@ def step_bytes(model: CLIP, settings: TrainingSettings) -> dict[str, int]:
     Returns:
         Bytes of the ``state``, of the ``batch`` and of the ``temporary`` buffers of a step.
     """
-    is_trained = trained_filter(settings)
     mesh = data_mesh(jax.devices()[:1])
-    # A fresh mask and optimizer for each size; their arrays are abstract as well.
-    optimizer = make_optimizer(model, settings, is_trained)
-    state = jax.eval_shape(lambda: first_state(_zeros(model), optimizer, is_trained, settings, mesh))
+    state = jax.eval_shape(lambda: first_state(_zeros(model), settings, mesh))
     size, length = model.config.vision_config.image_size, model.config.text_config.max_position_embeddings
     rows = settings.batch_size
     batch = {
@@ -53,7 +49,7 @@ def step_bytes(model: CLIP, settings: TrainingSettings) -> dict[str, int]:
         "caption_ids": jax.ShapeDtypeStruct((rows,), jnp.int32),
         "caption_sets": jax.ShapeDtypeStruct((rows, 5), jnp.int32),
     }
-    step = make_train_step(model, optimizer, is_trained, settings, mesh)
+    step = make_train_step(model, settings, mesh)
     analysis = step.lower(state, batch, 1e-5).compile().memory_analysis()
     counted = {"state": _bytes(state), "batch": _bytes(batch)}
     return counted | {"temporary": analysis.temp_size_in_bytes}

@@ -91,7 +91,8 @@ class TensorBoardReporter:
     def __init__(self, folder: Path) -> None:
         from tensorboardX import SummaryWriter
 
-        self.writer = SummaryWriter(str(folder), purge_step=1)
+        start = len(list(folder.glob("*")))  # two starts in one second are told apart, and read in order
+        self.writer = SummaryWriter(str(folder), purge_step=1, filename_suffix=f".{start}")
         self.step = 0
 
     def report(self, history: list[Row]) -> None:

@@ -25,7 +25,7 @@ from utils.training.checkpoints import open_checkpoints, restore_checkpoint, sav
 from utils.training.history import Reporter, Row, check_reporters, open_reporters
 from utils.training.identity import claim_folder, name_of_data, run_folder
 from utils.training.interruption import TrainingStopped, stop_on_interrupt
-from utils.training.optimizer import learning_rate_schedule, make_optimizer
+from utils.training.optimizer import learning_rate_schedule
 from utils.training.parts import merge_low_rank, prepare, trained_filter
 from utils.training.settings import TrainingSettings
 from utils.training.step import data_mesh, first_state, make_train_step
@@ -176,11 +176,10 @@ class Run:
         self.replicated = NamedSharding(self.mesh, PartitionSpec())
         self.sharded = NamedSharding(self.mesh, PartitionSpec("data"))
         self.schedule = learning_rate_schedule(settings, self.total_steps)
-        model, is_trained = prepare(self.start, settings), trained_filter(settings)
-        optimizer = make_optimizer(model, settings, is_trained)
-        self.graphdef, *_ = nnx.split(model, is_trained, ...)
-        self.state = first_state(model, optimizer, is_trained, settings, self.mesh)
-        self.train_step = make_train_step(model, optimizer, is_trained, settings, self.mesh)
+        model = prepare(self.start, settings)
+        self.graphdef, *_ = nnx.split(model, trained_filter(settings), ...)
+        self.state = first_state(model, settings, self.mesh)
+        self.train_step = make_train_step(model, settings, self.mesh)
 
     def _check(self) -> None:
         """Refuses what does not fit the model, the devices or the data."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -14,11 +15,30 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from utils.clip import CLIP
 from utils.training.loss import MAX_LOGIT_SCALE, batch_positives, contrastive_loss
-from utils.training.optimizer import moving_average
+from utils.training.optimizer import make_optimizer, moving_average
+from utils.training.parts import trained_filter
 from utils.training.settings import TrainingSettings
 
 Batch = dict[str, jax.Array]
+State = dict[str, Any]
+TrainStep = Callable[[State, Batch, float], tuple[State, dict[str, jax.Array]]]
 Filter = Callable[[tuple[Any, ...], Any], bool]
+
+# Settings that the compiled step does not know, so that runs that differ in them share it.
+OUTSIDE_THE_STEP = (
+    *(
+        "batch_size",
+        "epochs",
+        "learning_rate",
+        "warmup_steps",
+        "schedule",
+        "augmentation",
+        "captions",
+        "seed",
+    ),
+    *("keep_best", "patience", "checkpoint_every", "keep_last", "workers", "tensorboard", "wandb_project"),
+)
+_steps: dict[Any, TrainStep] = {}
 
 
 def data_mesh(devices: Sequence[jax.Device] | None = None) -> jax.sharding.Mesh:
@@ -27,19 +47,15 @@ def data_mesh(devices: Sequence[jax.Device] | None = None) -> jax.sharding.Mesh:
     return jax.make_mesh((count,), ("data",), axis_types=(AxisType.Auto,), devices=devices)
 
 
-def first_state(
-    model: CLIP,
-    transformation: optax.GradientTransformation,
-    is_trained: Filter,
-    settings: TrainingSettings,
-    mesh: jax.sharding.Mesh,
-) -> dict[str, Any]:
+def first_state(model: CLIP, settings: TrainingSettings, mesh: jax.sharding.Mesh) -> State:
     """All that a run changes on the devices, before its first step; arrays of its own, to be given away.
 
     Returns:
         ``step``, scalar int32; ``trained`` and ``frozen``, states of the model's parameters; ``optimizer``,
         which knows of the trained ones only; and ``average`` if the settings ask for one.
     """
+    is_trained = trained_filter(settings)
+    transformation = make_optimizer(model, settings, is_trained)
 
     @partial(jax.jit, out_shardings=NamedSharding(mesh, PartitionSpec()))
     def start(trained: nnx.State, frozen: nnx.State) -> dict[str, Any]:
@@ -55,19 +71,11 @@ def first_state(
     return start(trained, frozen)
 
 
-def make_train_step(
-    model: CLIP,
-    transformation: optax.GradientTransformation,
-    is_trained: Filter,
-    settings: TrainingSettings,
-    mesh: jax.sharding.Mesh,
-) -> Callable[[dict[str, Any], Batch, float], tuple[dict[str, Any], dict[str, jax.Array]]]:
-    """Compiles one optimisation step.
+def make_train_step(model: CLIP, settings: TrainingSettings, mesh: jax.sharding.Mesh) -> TrainStep:
+    """One optimisation step, compiled once for all runs of this process that it would serve.
 
     Args:
         model: The model, of which only the structure counts.
-        transformation: The optimizer, as `make_optimizer` gives it.
-        is_trained: Tells the trained parameters from the frozen ones.
         settings: What governs the run.
         mesh: The devices; the batch is sharded over its axis ``data``.
 
@@ -75,7 +83,19 @@ def make_train_step(
         A function of (state, batch, learning rate) that gives the next state and a dictionary of float32
         scalars. The state passed in is donated: use it no more.
     """
+    definition, *_ = nnx.split(model, trained_filter(settings), ...)
+    of_the_step = {name: value for name, value in asdict(settings).items() if name not in OUTSIDE_THE_STEP}
+    key = (definition, tuple(of_the_step.items()), mesh)
+    if key not in _steps:
+        _steps.clear()  # one is enough, and a compiled step is no small thing
+        _steps[key] = _compile_step(model, settings, mesh)
+    return _steps[key]
+
+
+def _compile_step(model: CLIP, settings: TrainingSettings, mesh: jax.sharding.Mesh) -> TrainStep:
+    is_trained = trained_filter(settings)
     graphdef, *_ = nnx.split(model, is_trained, ...)
+    transformation = make_optimizer(model, settings, is_trained)
     loss_and_gradients = make_loss_and_gradients(model, is_trained, settings, mesh)
 
     @partial(jax.jit, donate_argnums=0)

@@ -26,17 +26,9 @@ Filter = Callable[[tuple[Any, ...], Any], bool]
 
 # Settings that the compiled step does not know, so that runs that differ in them share it.
 OUTSIDE_THE_STEP = (
-    *(
-        "batch_size",
-        "epochs",
-        "learning_rate",
-        "warmup_steps",
-        "schedule",
-        "augmentation",
-        "captions",
-        "seed",
-    ),
-    *("keep_best", "patience", "checkpoint_every", "keep_last", "workers", "tensorboard", "wandb_project"),
+    *("batch_size", "epochs", "learning_rate", "warmup_steps", "schedule", "augmentation", "captions"),
+    *("keep_best", "patience", "checkpoint_every", "keep_last", "seed", "workers", "tensorboard"),
+    "wandb_project",
 )
 _steps: dict[Any, TrainStep] = {}
 
@@ -58,7 +50,7 @@ def first_state(model: CLIP, settings: TrainingSettings, mesh: jax.sharding.Mesh
     transformation = make_optimizer(model, settings, is_trained)
 
     @partial(jax.jit, out_shardings=NamedSharding(mesh, PartitionSpec()))
-    def start(trained: nnx.State, frozen: nnx.State) -> dict[str, Any]:
+    def start(trained: nnx.State, frozen: nnx.State) -> State:
         # Copied, since a compiled function may hand its arguments on as they are.
         trained, frozen = jax.tree.map(jnp.copy, (trained, frozen))
         state = {"step": jnp.zeros((), jnp.int32), "trained": trained, "frozen": frozen}
@@ -99,9 +91,7 @@ def _compile_step(model: CLIP, settings: TrainingSettings, mesh: jax.sharding.Me
     loss_and_gradients = make_loss_and_gradients(model, is_trained, settings, mesh)
 
     @partial(jax.jit, donate_argnums=0)
-    def train_step(
-        state: dict[str, Any], batch: Batch, learning_rate: float
-    ) -> tuple[dict[str, Any], dict[str, jax.Array]]:
+    def train_step(state: State, batch: Batch, learning_rate: float) -> tuple[State, dict[str, jax.Array]]:
         loss, gradients = loss_and_gradients(state["trained"], state["frozen"], batch)
         updates, optimizer = transformation.update(gradients, state["optimizer"], state["trained"])
         updates = jax.tree.map(lambda update: learning_rate * update, updates)

@@ -211,7 +211,7 @@ def test_every_setting_is_either_outside_the_step_or_a_reason_for_another():
 
 def test_adafactor_is_optax_with_every_layer_a_parameter_of_its_own():
     rng = np.random.default_rng(0)
-    sizes = {"blocks": (3, 130, 140), "kernel": (128, 150), "bias": (40,)}
+    sizes = {"early_blocks": (3, 130, 140), "kernel": (128, 150), "bias": (40,)}
     values, gradients = (
         {
             name: rng.normal(size=size).astype(np.float32) * (1 + number)
@@ -219,14 +219,14 @@ def test_adafactor_is_optax_with_every_layer_a_parameter_of_its_own():
         }
         for _ in range(2)
     )
-    values["blocks"] *= np.array([0.1, 1, 10], np.float32)[:, None, None]  # layers of different size
+    values["early_blocks"] *= np.array([0.1, 1, 10], np.float32)[:, None, None]  # layers of different size
 
     def apart(tree: dict) -> dict:
-        return tree | {"blocks": list(tree["blocks"])}
+        return tree | {"early_blocks": list(tree["early_blocks"])}
 
     def state(tree: dict) -> nnx.State:
         parameters = {name: nnx.Param(jnp.asarray(value)) for name, value in tree.items()}
-        return nnx.State({"text": {"blocks": parameters.pop("blocks")}, "head": parameters})
+        return nnx.State({"text": {"early_blocks": parameters.pop("early_blocks")}, "head": parameters})
 
     theirs, expected = optax.adafactor(0.01), apart(values)
     ours, got = optax.chain(adafactor_by_layer(), optax.scale(0.01)), state(values)
@@ -236,7 +236,7 @@ def test_adafactor_is_optax_with_every_layer_a_parameter_of_its_own():
         expected = optax.apply_updates(expected, update)
         update, our_state = jax.jit(ours.update)(state(gradients), our_state, got)
         got = optax.apply_updates(got, update)
-    np.testing.assert_allclose(got["text"]["blocks"][...], np.stack(expected["blocks"]), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(got["text"]["early_blocks"][...], np.stack(expected["early_blocks"]), rtol=1e-5, atol=1e-6)
     for name in ("kernel", "bias"):
         np.testing.assert_allclose(got["head"][name][...], expected[name], rtol=1e-5, atol=1e-6)
 

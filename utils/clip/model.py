@@ -88,8 +88,9 @@ class VisionTower(nnx.Module):
         class_token = jnp.broadcast_to(self.class_embedding[...].astype(self.dtype), (batch, 1, width))
         hidden = jnp.concatenate([class_token, patches], axis=1)
         hidden = hidden + self.position_embedding[...].astype(self.dtype)
-        hidden = self.transformer(self.first_norm(hidden))
-        return self.projection(self.last_norm(hidden[:, 0]))
+        class_positions = jnp.zeros(batch, jnp.int32)
+        pooled = self.transformer(self.first_norm(hidden), class_positions)
+        return self.projection(self.last_norm(pooled))
 
 
 class TextTower(nnx.Module):
@@ -138,8 +139,7 @@ class TextTower(nnx.Module):
             )
         hidden = self.token_embedding(token_ids)
         hidden = hidden + self.position_embedding[: token_ids.shape[1]].astype(self.dtype)
-        hidden = self.transformer(hidden)
-        pooled = hidden[jnp.arange(len(token_ids)), end_of_text_positions(token_ids, self.end_of_text)]
+        pooled = self.transformer(hidden, end_of_text_positions(token_ids, self.end_of_text))
         return self.projection(self.last_norm(pooled))
 
 

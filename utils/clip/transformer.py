@@ -58,6 +58,11 @@ def layer_norm(config: TowerConfig, *, dtype: Any, rngs: nnx.Rngs) -> nnx.LayerN
     )
 
 
+def at_positions(hidden: jax.Array, positions: jax.Array) -> jax.Array:
+    """Picks tokens: from (batch, tokens, width) those at (batch, asked) int32, as (batch, asked, width)."""
+    return jnp.take_along_axis(hidden, positions[:, :, None], axis=1)
+
+
 class Attention(nnx.Module):
     """Multi-head self-attention (Vaswani et al. 2017), its softmax in float32.
 
@@ -73,19 +78,30 @@ class Attention(nnx.Module):
         self.value = linear(width, width, inner, dtype=dtype, rngs=rngs)
         self.output = linear(width, width, factor * width**-0.5, dtype=dtype, rngs=rngs)
 
-    def __call__(self, hidden: jax.Array) -> jax.Array:
-        """Maps (batch, tokens, width) to the same shape; a causal token sees itself and those before it."""
+    def __call__(self, hidden: jax.Array, positions: jax.Array | None = None) -> jax.Array:
+        """Mixes tokens; a causal one sees itself and those before it.
+
+        Args:
+            hidden: (batch, tokens, width).
+            positions: (batch, asked) int32, the tokens whose output is asked for; None asks for all.
+
+        Returns:
+            (batch, asked, width).
+        """
         batch, tokens, width = hidden.shape
-        by_head = (batch, tokens, self.heads, width // self.heads)
+        asking = hidden if positions is None else at_positions(hidden, positions)
         query, key, value = (
-            layer(hidden).reshape(by_head).swapaxes(1, 2) for layer in (self.query, self.key, self.value)
+            layer(inputs).reshape(batch, -1, self.heads, width // self.heads).swapaxes(1, 2)
+            for layer, inputs in ((self.query, asking), (self.key, hidden), (self.value, hidden))
         )
         scores = jnp.matmul(query, key.swapaxes(2, 3), preferred_element_type=jnp.float32)
         scores = scores * query.shape[-1] ** -0.5
         if self.causal:
-            scores = jnp.where(jnp.tri(tokens, dtype=bool), scores, -jnp.inf)
+            seen = jnp.tri(tokens, dtype=bool)
+            seen = seen if positions is None else seen[positions][:, None]
+            scores = jnp.where(seen, scores, -jnp.inf)
         mixed = jnp.matmul(jax.nn.softmax(scores, axis=-1).astype(value.dtype), value)
-        return self.output(mixed.swapaxes(1, 2).reshape(batch, tokens, width))
+        return self.output(mixed.swapaxes(1, 2).reshape(asking.shape))
 
 
 class Mlp(nnx.Module):
@@ -112,19 +128,23 @@ class Block(nnx.Module):
         self.mlp_norm = layer_norm(config, dtype=dtype, rngs=rngs)
         self.mlp = Mlp(config, dtype=dtype, rngs=rngs)
 
-    def __call__(self, hidden: jax.Array) -> jax.Array:
-        """Maps (batch, tokens, width) to the same shape."""
-        hidden = hidden + self.attention(self.attention_norm(hidden))
-        return hidden + self.mlp(self.mlp_norm(hidden))
+    def __call__(self, hidden: jax.Array, positions: jax.Array | None = None) -> jax.Array:
+        """Maps (batch, tokens, width) to the same shape, or to (batch, asked, width): see `Attention`."""
+        asking = hidden if positions is None else at_positions(hidden, positions)
+        asking = asking + self.attention(self.attention_norm(hidden), positions)
+        return asking + self.mlp(self.mlp_norm(asking))
 
 
 class Transformer(nnx.Module):
-    """Equal blocks in a row, their parameters stacked along a first axis of size ``layers``.
+    """Equal blocks in a row, of which the last is asked for one token alone.
 
-    A scan over that axis compiles one block instead of all of them. A gradient keeps the matrix products of each
-    block and computes what lies between them anew: on a CPU, where memory is slow, that takes a fifth less time
-    than keeping everything. With ``rematerialize`` it keeps only the input of each block (Chen et al. 2016):
-    slower, smaller.
+    CLIP looks at one token of what comes out: the last block needs keys and values of all tokens, and the rest
+    of its work for that one. So it stands by itself.
+
+    The parameters of the blocks before it are stacked along a first axis. A scan over that axis compiles one
+    block instead of all of them. A gradient keeps the matrix products of each block and computes what lies
+    between them anew: on a CPU, where memory is slow, that takes a fifth less time than keeping everything. With
+    ``rematerialize`` it keeps only the input of each block (Chen et al. 2016): slower, smaller.
     """
 
     def __init__(
@@ -142,11 +162,20 @@ class Transformer(nnx.Module):
         def stack(rngs: nnx.Rngs) -> Block:
             return Block(config, causal=causal, dtype=dtype, rngs=rngs)
 
-        self.blocks = stack(rngs)
+        definition, parameters = nnx.split(stack(rngs))
+        early, last = (jax.tree.map(lambda stacked: stacked[part], parameters) for part in (slice(-1), -1))
+        # None and not a stack of nothing, which could not be saved.
+        self.early_blocks = nnx.merge(definition, early) if config.num_hidden_layers > 1 else None
+        self.last_block = nnx.merge(definition, last)
 
-    def __call__(self, hidden: jax.Array) -> jax.Array:
-        """Maps (batch, tokens, width) to the same shape."""
-        definition, parameters = nnx.split(self.blocks)
+    def __call__(self, hidden: jax.Array, positions: jax.Array) -> jax.Array:
+        """Maps (batch, tokens, width) to (batch, width): the output at one position of each row, (batch,) int32."""
+        if self.early_blocks is not None:
+            hidden = self._scan_early_blocks(hidden)
+        return self.last_block(hidden, positions[:, None])[:, 0]
+
+    def _scan_early_blocks(self, hidden: jax.Array) -> jax.Array:
+        definition, parameters = nnx.split(self.early_blocks)
 
         def apply_block(hidden: jax.Array, layer: nnx.State) -> tuple[jax.Array, None]:
             return nnx.merge(definition, layer)(hidden), None

@@ -2,7 +2,8 @@
 
 `PARAMETERS` says which weight of a checkpoint becomes which parameter of `utils.clip.CLIP`. Three layouts
 differ: torch keeps a linear layer as (outputs, inputs) and JAX as (inputs, outputs); the patch convolution
-becomes one matrix; and the layers of a transformer, apart in a checkpoint, are stacked along a first axis here.
+becomes one matrix; and the layers of a transformer, apart in a checkpoint, are stacked along a first axis here, all
+but the last.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ class ParameterName:
 
     Attributes:
         path: Where it stands in `utils.clip.CLIP`.
-        name: transformers' name; ``{}`` stands for the layer number of a stacked parameter.
+        name: transformers' name; ``{}`` stands for the layer's number.
         layout: ``same``; ``transposed`` for the matrix of a linear layer; ``patches`` for a convolution
             (width, channels, patch, patch) that becomes a matrix (patch * patch * channels, width).
     """
@@ -33,7 +34,7 @@ class ParameterName:
     @property
     def stacked(self) -> bool:
         """Whether each layer has its own array in the checkpoint."""
-        return "{}" in self.name
+        return "early_blocks" in self.path
 
 
 def _linear(path: ParameterPath, name: str) -> list[ParameterName]:
@@ -48,8 +49,8 @@ def _layer_norm(path: ParameterPath, name: str) -> list[ParameterName]:
     ]
 
 
-def _blocks(tower: str) -> list[ParameterName]:
-    path, name = (tower, "transformer", "blocks"), f"{tower}_model.encoder.layers.{{}}"
+def _blocks(tower: str, place: str) -> list[ParameterName]:
+    path, name = (tower, "transformer", place), f"{tower}_model.encoder.layers.{{}}"
     return [
         *_layer_norm((*path, "attention_norm"), f"{name}.layer_norm1"),
         *_linear((*path, "attention", "query"), f"{name}.self_attn.q_proj"),
@@ -70,12 +71,14 @@ PARAMETERS: tuple[ParameterName, ...] = (
     ),
     ParameterName(("vision", "position_embedding"), "vision_model.embeddings.position_embedding.weight"),
     *_layer_norm(("vision", "first_norm"), "vision_model.pre_layrnorm"),
-    *_blocks("vision"),
+    *_blocks("vision", "early_blocks"),
+    *_blocks("vision", "last_block"),
     *_layer_norm(("vision", "last_norm"), "vision_model.post_layernorm"),
     ParameterName(("vision", "projection", "kernel"), "visual_projection.weight", "transposed"),
     ParameterName(("text", "token_embedding", "embedding"), "text_model.embeddings.token_embedding.weight"),
     ParameterName(("text", "position_embedding"), "text_model.embeddings.position_embedding.weight"),
-    *_blocks("text"),
+    *_blocks("text", "early_blocks"),
+    *_blocks("text", "last_block"),
     *_layer_norm(("text", "last_norm"), "text_model.final_layer_norm"),
     ParameterName(("text", "projection", "kernel"), "text_projection.weight", "transposed"),
 )
@@ -103,10 +106,17 @@ def _torch_shape(parameter: ParameterName, shape: tuple[int, ...], patch_size: i
     return _to_torch(empty, parameter.layout, patch_size).shape
 
 
-def _stored_names(parameter: ParameterName, shape: tuple[int, ...]) -> list[str]:
-    if not parameter.stacked:
-        return [parameter.name]
-    return [parameter.name.format(layer) for layer in range(shape[0])]
+def _stored_names(shapes: Mapping[ParameterPath, tuple[int, ...]]) -> dict[ParameterName, list[str]]:
+    """The names in a checkpoint of each parameter that a model has: a tower of one layer has no early ones."""
+    names = {}
+    for parameter in PARAMETERS:
+        if parameter.path not in shapes:
+            continue
+        place = tuple("early_blocks" if part == "last_block" else part for part in parameter.path)
+        early = shapes[place][0] if place in shapes and "{}" in parameter.name else 0
+        layers = range(early) if parameter.stacked else [early]
+        names[parameter] = [parameter.name.format(layer) for layer in layers]
+    return names
 
 
 def import_parameters(
@@ -125,10 +135,11 @@ def import_parameters(
     Raises:
         ValueError: If weights are missing, unknown, or of a shape that the configuration does not ask for.
     """
+    stored = _stored_names(shapes)
     expected = {
         name: _torch_shape(parameter, shapes[parameter.path], patch_size)
-        for parameter in PARAMETERS
-        for name in _stored_names(parameter, shapes[parameter.path])
+        for parameter, names in stored.items()
+        for name in names
     }
     # Older checkpoints store the numbers 0, 1, 2, ... of the positions as if they were weights.
     found = {name for name in weights if not name.endswith("position_ids")}
@@ -141,8 +152,7 @@ def import_parameters(
     ]
     _refuse("has wrongly shaped", wrong)
     parameters = {}
-    for parameter in PARAMETERS:
-        names = _stored_names(parameter, shapes[parameter.path])
+    for parameter, names in stored.items():
         arrays = [_from_torch(weights[name], parameter.layout).astype(np.float32) for name in names]
         parameters[parameter.path] = np.stack(arrays) if parameter.stacked else arrays[0]
     return parameters
@@ -161,9 +171,9 @@ def export_parameters(
 ) -> dict[str, np.ndarray]:
     """The inverse of `import_parameters`: arrays by transformers' names, in torch's layouts."""
     weights = {}
-    for parameter in PARAMETERS:
+    for parameter, names in _stored_names({path: np.shape(a) for path, a in parameters.items()}).items():
         array = np.asarray(parameters[parameter.path])
         layers = array if parameter.stacked else [array]
-        for name, layer in zip(_stored_names(parameter, array.shape), layers, strict=True):
+        for name, layer in zip(names, layers, strict=True):
             weights[name] = np.asarray(_to_torch(layer, parameter.layout, patch_size), order="C")
     return weights

@@ -75,7 +75,7 @@ def make_optimizer(
 def adafactor_by_layer() -> optax.GradientTransformation:
     """Adafactor (Shazeer & Stern 2018) before its learning rate, with optax's defaults.
 
-    It scales each parameter's update by the size of that parameter. The layers of a transformer are stacked in
+    It scales each parameter's update by the size of that parameter. Most layers of a transformer are stacked in
     one array here, but they are parameters of their own: each is scaled by itself, as in a model whose layers
     stand apart.
 
@@ -91,7 +91,7 @@ def adafactor_by_layer() -> optax.GradientTransformation:
     layers = optax.GradientTransformation(by_layer(whole.init), by_layer(whole.update))
 
     def label(path: tuple[Any, ...], _: Any) -> str:
-        return path[0] if "blocks" in path else "whole"  # the towers have layers of their own number
+        return path[0] if "early_blocks" in path else "whole"  # the towers have layers of their own number
 
     def labels(parameters: nnx.State) -> Any:
         return nnx.map_state(label, parameters)

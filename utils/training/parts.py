@@ -63,7 +63,7 @@ class LowRankLinear(nnx.LoRA):
 def add_low_rank(model: CLIP, settings: TrainingSettings) -> None:
     """Wraps the attention matrices of every tower that is not frozen; outputs stay the same until training.
 
-    The layers of a tower are stacked along a first axis, and so are their low-rank matrices.
+    Where the layers of a tower are stacked along a first axis, so are their low-rank matrices.
 
     Args:
         model: Changed in place.
@@ -75,17 +75,13 @@ def add_low_rank(model: CLIP, settings: TrainingSettings) -> None:
             continue
         for name in PROJECTIONS:
             base = getattr(attention, name)
-            layer = _stacked_low_rank(base, settings, rngs)
+            layer = _low_rank(base, settings, rngs)
             layer.base = base
             setattr(attention, name, layer)
 
 
-def _stacked_low_rank(base: nnx.Linear, settings: TrainingSettings, rngs: nnx.Rngs) -> LowRankLinear:
-    layers = base.kernel.shape[0]
-
-    @nnx.split_rngs(splits=layers)
-    @nnx.vmap(in_axes=0, out_axes=0)
-    def stack(rngs: nnx.Rngs) -> LowRankLinear:
+def _low_rank(base: nnx.Linear, settings: TrainingSettings, rngs: nnx.Rngs) -> LowRankLinear:
+    def draw(rngs: nnx.Rngs) -> LowRankLinear:
         return LowRankLinear(
             base.in_features,
             settings.lora_rank,
@@ -95,7 +91,10 @@ def _stacked_low_rank(base: nnx.Linear, settings: TrainingSettings, rngs: nnx.Rn
             rngs=rngs,
         )
 
-    return stack(rngs)
+    stack_sizes = base.kernel.shape[:-2]
+    for size in stack_sizes:
+        draw = nnx.split_rngs(nnx.vmap(draw, in_axes=0, out_axes=0), splits=size)
+    return draw(rngs)
 
 
 def merge_low_rank(model: CLIP) -> CLIP:

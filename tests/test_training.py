@@ -236,7 +236,8 @@ def test_adafactor_is_optax_with_every_layer_a_parameter_of_its_own():
         expected = optax.apply_updates(expected, update)
         update, our_state = jax.jit(ours.update)(state(gradients), our_state, got)
         got = optax.apply_updates(got, update)
-    np.testing.assert_allclose(got["text"]["early_blocks"][...], np.stack(expected["early_blocks"]), rtol=1e-5, atol=1e-6)
+    layers = np.stack(expected["early_blocks"])
+    np.testing.assert_allclose(got["text"]["early_blocks"][...], layers, rtol=1e-5, atol=1e-6)
     for name in ("kernel", "bias"):
         np.testing.assert_allclose(got["head"][name][...], expected[name], rtol=1e-5, atol=1e-6)
 
@@ -457,6 +458,15 @@ def test_defect_8_the_best_epoch_is_chosen_on_validation_recall(
     wanted = seen[1] if keep_best else seen[3]
     assert all(np.array_equal(x, y) for x, y in zip(wanted, parameters(result.model), strict=True))
     assert {path.name for path in (tmp_path / "run" / "checkpoints").iterdir()} == {"4", "8"}
+
+
+def test_validation_comes_every_so_many_epochs_and_at_the_end(model, dataset, tmp_path):
+    settings = replace(SETTINGS, epochs=5, validate_every=2, keep_last=9)
+    result = train(model, dataset, dataset, settings, tmp_path / "run")
+    validated = [row["step"] for row in result.history if "validation_recall" in row]
+    per_epoch = len(result.history) // 5
+    assert validated == [2 * per_epoch, 4 * per_epoch, 5 * per_epoch]
+    assert {int(path.name) for path in (tmp_path / "run" / "checkpoints").iterdir()} == set(validated)
 
 
 def test_defect_8_training_never_opens_a_test_image(model, tmp_path):

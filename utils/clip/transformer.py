@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache, partial
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -163,7 +164,7 @@ class Transformer(nnx.Module):
             return Block(config, causal=causal, dtype=dtype, rngs=rngs)
 
         definition, parameters = nnx.split(stack(rngs))
-        early, last = (jax.tree.map(lambda stacked: stacked[part], parameters) for part in (slice(-1), -1))
+        early, last = (jax.tree.map(itemgetter(part), parameters) for part in (slice(-1), -1))
         # None and not a stack of nothing, which could not be saved.
         self.early_blocks = nnx.merge(definition, early) if config.num_hidden_layers > 1 else None
         self.last_block = nnx.merge(definition, last)

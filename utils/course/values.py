@@ -11,7 +11,8 @@ from utils.course.errors import CourseError
 
 # Parameters that mean the same in every notebook, with the least that each may be.
 AT_LEAST: dict[str, int] = {
-    **dict.fromkeys(("BATCH_SIZE", "EPOCHS", "TRAINING_IMAGES", "TRAINING_BATCH", "HELD_OUT", "K"), 1),
+    **dict.fromkeys(("BATCH_SIZE", "EPOCHS", "VALIDATE_EVERY", "TRAINING_IMAGES", "TRAINING_BATCH"), 1),
+    **dict.fromkeys(("HELD_OUT", "K"), 1),
     **dict.fromkeys(("IMAGES_PER_SPLIT", "COMPARED_IMAGES", "WARMUP_STEPS", "NUM_BEAMS", "SEED"), 0),
 }
 ABOVE_ZERO = ("LEARNING_RATE",)

@@ -32,7 +32,7 @@ def loss_curves(
     validation: Sequence[float],
     chance: float | None = None,
 ) -> Figure:
-    """Training loss at each step and validation loss at the end of each epoch.
+    """Training loss at each step and validation loss where it was measured.
 
     Args:
         steps: Of the training losses.
@@ -43,7 +43,7 @@ def loss_curves(
     """
     figure, axis = new_figure(8.0, 3.6)
     axis.plot(steps, training, color=BLUE, linewidth=1.2, label="training, each step")
-    axis.plot(validation_steps, validation, color=ORANGE, marker="o", label="validation, each epoch")
+    axis.plot(validation_steps, validation, color=ORANGE, marker="o", label="validation")
     if chance is not None:
         axis.axhline(chance, color=GREY, linestyle=":", label="chance: log(batch size)")
     axis.set_xlabel("step")
@@ -60,7 +60,7 @@ def compared_losses(
     """Training losses in the left panel and validation losses in the right one, a curve a run, one scale.
 
     Args:
-        histories: By the name of the run, its rows with ``step``, ``loss`` and, at the end of an epoch,
+        histories: By the name of the run, its rows with ``step``, ``loss`` and, where it was measured,
             ``validation_loss``, in nats.
         titles: Of the two panels.
         width: In inches.
@@ -68,7 +68,7 @@ def compared_losses(
     figure, axes = new_figure(width, 3.6, 1, 2, sharey=True)
     looks = (GREY, BLUE, ORANGE, GREEN), (":", "--", "-", "-.")
     for name, history, color, style in told_apart(histories, *looks):
-        ends, *losses = _by_epoch(history)
+        ends, *losses = _by_validation(history)
         for axis, values in zip(axes, losses, strict=True):
             axis.plot(ends, values, color=color, linestyle=style, linewidth=2, label=name)
     for axis, title in zip(axes, titles, strict=True):
@@ -79,11 +79,11 @@ def compared_losses(
     return figure
 
 
-def _by_epoch(history: Sequence[dict[str, float]]) -> tuple[list[float], list[float], list[float]]:
-    """The last step of each epoch, the mean of its training losses, and its validation loss."""
+def _by_validation(history: Sequence[dict[str, float]]) -> tuple[list[float], list[float], list[float]]:
+    """The steps with a validation, the means of the training losses up to them, and the validation losses."""
     rows = [row for row in history if "validation_loss" in row]
     ends = [row["step"] for row in rows]
-    # Single batches scatter; the mean over an epoch is what compares with the validation loss.
+    # Single batches scatter; their mean is what compares with the validation loss.
     means = [
         float(np.mean([row["loss"] for row in history if start < row["step"] <= end]))
         for start, end in pairwise([0, *ends])

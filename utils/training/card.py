@@ -69,7 +69,7 @@ of recall@1, @5 and @10 from picture to text and from text to picture, over all 
 captions; any caption of the picture, word for word, counts as found. Its interval is a bootstrap over the queries;
 what another seed of the training would change is not in it. One run, seed {seed}.
 
-![Training loss at each step and validation loss at the end of each epoch](loss_curve.png)
+![Training loss at each step and validation loss where it was measured](loss_curve.png)
 
 ## Settings
 

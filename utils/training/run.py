@@ -43,8 +43,8 @@ class TrainingResult:
 
     Attributes:
         model: The exported model.
-        history: One row a step; ``validation_loss`` and ``validation_recall`` stand only in the last row of an
-            epoch.
+        history: One row a step; ``validation_loss`` and ``validation_recall`` stand only in the rows that a
+            validation followed.
         model_dir: The folder that transformers' ``CLIPModel.from_pretrained`` loads.
         exported_step: The step whose model it is: the last one, or with ``keep_best`` that of the best epoch.
     """
@@ -72,8 +72,8 @@ def train(
     Args:
         start: The starting point; it is left as it is.
         train_set: Images with captions.
-        validation_set: Images with captions, for loss and recall at the end of each epoch, by which the best
-            epoch is chosen. Never the test split.
+        validation_set: Images with captions, for loss and recall at the end of epochs, by which the best epoch
+            is chosen. Never the test split.
         settings: What governs the run.
         output_dir: Receives ``checkpoints/``, ``history.csv``, ``tensorboard/``, ``run.json`` and ``model/``.
 
@@ -110,18 +110,17 @@ def _run_to_the_end(
     stop_asked: Callable[[], bool],
     output_dir: Path,
 ) -> None:
-    """Steps, with validation at the end of each epoch and checkpoints where they are due."""
+    """Steps, with validations and checkpoints where they are due."""
     every = run.settings.checkpoint_every
     with progress_bar(total=run.total_steps, initial=run.step, desc="fine-tuning", unit="step") as progress:
         while not run.finished:
             run.advance()
             progress.set_postfix(loss=f"{run.history[-1]['loss']:.3f}", refresh=False)
             progress.update()
-            epoch_ends = run.step % run.steps_per_epoch == 0
-            if epoch_ends:
+            if run.validation_is_due:
                 run.validate()
             stopping = stop_asked()  # asked once, so that no stop comes between saving and stopping
-            if epoch_ends or stopping or (every and run.step % every == 0):
+            if run.validation_is_due or stopping or (every and run.step % every == 0):
                 for reporter in reporters:  # first, so that what is saved as finished was reported
                     reporter.report(run.history)
                 run.save(checkpoints)
@@ -202,6 +201,12 @@ class Run:
     def finished(self) -> bool:
         """Whether all steps are taken, or the recall has not risen for too many epochs."""
         return self.step >= self.total_steps or self._out_of_patience()
+
+    @property
+    def validation_is_due(self) -> bool:
+        """Whether the last step ended the run, or an epoch that is to be validated."""
+        interval = self.steps_per_epoch * self.settings.validate_every
+        return self.step % interval == 0 or self.step == self.total_steps
 
     def _out_of_patience(self) -> bool:
         if self.settings.patience is None or self.best_step is None:

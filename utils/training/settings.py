@@ -20,7 +20,7 @@ CHOICES: dict[str, tuple[str | None, ...]] = {
 }
 ABOVE_ZERO = (
     *("batch_size", "epochs", "learning_rate", "max_gradient_norm", "workers", "keep_last", "lora_alpha"),
-    *("micro_batch_size", "lora_rank", "checkpoint_every", "patience"),
+    *("micro_batch_size", "lora_rank", "validate_every", "checkpoint_every", "patience"),
 )
 SHARES = ("b1", "b2", "ema_decay")
 
@@ -61,9 +61,11 @@ class TrainingSettings:
         rematerialize: Computes activations anew on the way back instead of keeping them: slower, smaller.
         micro_batch_size: Computes the gradient of the whole batch in pieces of so many pairs, in the memory of
             one piece (Gao et al. 2021); None in one go.
-        keep_best: Exports the model of the epoch with the best validation recall, and not the last one.
+        keep_best: Exports the model with the best validation recall, and not the last one.
         patience: Stops after so many epochs without a better validation recall; None never does.
-        checkpoint_every: Writes a checkpoint every so many steps too; None only at the end of each epoch.
+        validate_every: Epochs between validations, of which each is followed by a checkpoint. The last epoch
+            always has one.
+        checkpoint_every: Writes a checkpoint every so many steps too; None only after each validation.
         keep_last: Checkpoints kept, besides that of the best epoch.
         seed: Governs the order of the images, the augmentation and the captions drawn.
         workers: Threads that decode images.
@@ -94,6 +96,7 @@ class TrainingSettings:
     micro_batch_size: int | None = None
     keep_best: bool = False
     patience: int | None = None
+    validate_every: int = 1
     checkpoint_every: int | None = _free(None)
     keep_last: int = _free(2)
     seed: int = 0

@@ -127,6 +127,7 @@ def served_lab(folder: Path) -> Iterator[tuple[str, psutil.Process]]:
         "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
         # As `make lab` has them, on a machine where nothing was compiled before.
         "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
+        "XLA_FLAGS": "--xla_cpu_use_fusion_emitters=false",
         "JAX_COMPILATION_CACHE_DIR": str(folder / "compiled"),
     }
     command = [sys.executable, *LAB, *UNSEEN, f"--port={port}", f"--IdentityProvider.token={TOKEN}"]

@@ -1,5 +1,6 @@
 """The set-up: one source of truth for versions, light imports, a README that names what exists."""
 
+import os
 import re
 import subprocess
 import sys
@@ -67,3 +68,10 @@ def test_import_is_light(module):
     code = f"import sys, {module}; print([m for m in ('torch', 'jax', 'nmslib', 'transformers') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_compiler_knows_the_flags_of_make_lab(root):
+    flags = re.search(r"export XLA_FLAGS \?= (.+)", (root / "Makefile").read_text())[1]
+    # An unknown flag ends the process, in Jupyter without a word.
+    environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
+    subprocess.run([sys.executable, "-c", "import jax; jax.devices()"], env=environment, check=True)

@@ -91,10 +91,9 @@ def _low_rank(base: nnx.Linear, settings: TrainingSettings, rngs: nnx.Rngs) -> L
             rngs=rngs,
         )
 
-    stack_sizes = base.kernel.shape[:-2]
-    for size in stack_sizes:
-        draw = nnx.split_rngs(nnx.vmap(draw, in_axes=0, out_axes=0), splits=size)
-    return draw(rngs)
+    if base.kernel.ndim == 2:
+        return draw(rngs)
+    return nnx.split_rngs(splits=base.kernel.shape[0])(nnx.vmap(draw, in_axes=0, out_axes=0))(rngs)
 
 
 def merge_low_rank(model: CLIP) -> CLIP:

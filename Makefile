@@ -24,8 +24,8 @@ QUIET_LAB := --LabApp.app_settings_dir=.jupyter --KernelManager.transport_encryp
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 # What one notebook has compiled the next one reads back.
 lab: export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/runs/compiled
-# Without its fusion emitters the compiler takes 0.4 GiB less. Steps of the small model take as long, those of
-# ViT-B/32 a tenth longer, so this is for the class and not for every target.
+# Without its fusion emitters the compiler takes 0.4 GiB less and steps take up to a tenth longer, so this is for
+# the class and not for every target.
 lab: export XLA_FLAGS ?= --xla_cpu_use_fusion_emitters=false
 
 .DEFAULT_GOAL := help

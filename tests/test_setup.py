@@ -1,6 +1,7 @@
 """The set-up: one source of truth for versions, light imports, a README that names what exists."""
 
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -75,3 +76,25 @@ def test_the_compiler_knows_the_flags_of_make_lab(root):
     # An unknown flag ends the process, in Jupyter without a word.
     environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
     subprocess.run([sys.executable, "-c", "import jax; jax.devices()"], env=environment, check=True)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the settings are those of Linux's C library")
+def test_make_keeps_the_work_space_of_a_step(root):
+    settings = re.search(r"export GLIBC_TUNABLES \?= (.+)", (root / "Makefile").read_text())[1]
+    code = """
+import resource, jax, jax.numpy as jnp
+faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+multiply = jax.jit(lambda x: ((x @ x.T) @ x).sum())  # 144 MB between the two products
+x = jnp.ones((6000, 100))
+for _ in range(3):
+    multiply(x).block_until_ready()
+before = faults()
+for _ in range(4):
+    multiply(x).block_until_ready()
+print((faults() - before) / 4)
+"""
+    environment = {**os.environ, "GLIBC_TUNABLES": settings, "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert float(done.stdout) < 30  # large pages alone leave 470 a call, small ones 35,000

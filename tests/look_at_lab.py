@@ -29,6 +29,7 @@ from urllib.parse import urlsplit
 
 import psutil
 from test_demo_browser import ARGUMENTS, BROWSERS
+from test_setup import exported_by_make
 
 from utils.course import course_notebooks
 
@@ -109,11 +110,6 @@ def copy_notebooks(folder: Path) -> None:
         file.write_text(json.dumps(settings))
 
 
-def exported_by_make(name: str) -> str:
-    """What the Makefile sets an environment variable to."""
-    return re.search(rf"export {name} \?= (.+)", (ROOT / "Makefile").read_text())[1]
-
-
 def free_port() -> int:
     """A port that nobody listens on at this moment."""
     with socket.socket() as listener:
@@ -131,8 +127,8 @@ def served_lab(folder: Path) -> Iterator[tuple[str, psutil.Process]]:
         "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
         "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
         # As `make lab` has them, on a machine where nothing was compiled before.
-        "GLIBC_TUNABLES": exported_by_make("GLIBC_TUNABLES"),
-        "XLA_FLAGS": exported_by_make("XLA_FLAGS"),
+        "GLIBC_TUNABLES": exported_by_make(ROOT, "GLIBC_TUNABLES"),
+        "XLA_FLAGS": exported_by_make(ROOT, "XLA_FLAGS"),
         "JAX_COMPILATION_CACHE_DIR": str(folder / "compiled"),
     }
     command = [sys.executable, *LAB, *UNSEEN, f"--port={port}", f"--IdentityProvider.token={TOKEN}"]

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from pathlib import Path
 
 import pytest
 import yaml
@@ -71,8 +72,13 @@ def test_import_is_light(module):
     assert done.stdout.strip() == "[]"
 
 
+def exported_by_make(root: Path, name: str) -> str:
+    """What the Makefile sets an environment variable to."""
+    return re.search(rf"export {name} \?= (.+)", (root / "Makefile").read_text())[1]
+
+
 def test_the_compiler_knows_the_flags_of_make_lab(root):
-    flags = re.search(r"export XLA_FLAGS \?= (.+)", (root / "Makefile").read_text())[1]
+    flags = exported_by_make(root, "XLA_FLAGS")
     # An unknown flag ends the process, in Jupyter without a word.
     environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
     subprocess.run([sys.executable, "-c", "import jax; jax.devices()"], env=environment, check=True)
@@ -80,7 +86,7 @@ def test_the_compiler_knows_the_flags_of_make_lab(root):
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the settings are those of Linux's C library")
 def test_make_keeps_the_work_space_of_a_step(root):
-    settings = re.search(r"export GLIBC_TUNABLES \?= (.+)", (root / "Makefile").read_text())[1]
+    settings = exported_by_make(root, "GLIBC_TUNABLES")
     code = """
 import resource, jax, jax.numpy as jnp
 faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt

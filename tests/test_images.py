@@ -200,6 +200,20 @@ def test_workers_do_not_change_a_pixel(dataset):
             np.testing.assert_array_equal(first[name], second[name])
 
 
+@pytest.mark.parametrize(("kept", "read"), [(10, 10), (3, 24), (0, 30)])
+def test_later_epochs_read_only_what_was_not_kept(kept, read, dataset, monkeypatch):
+    paths = []
+    every_epoch = run(dataset, batch_size=5, workers=0)
+    monkeypatch.setattr("utils.images.batches.KEPT_BYTES", kept * 48 * 40 * 4 + 1)
+    monkeypatch.setattr(
+        "utils.images.batches.read_image", lambda path: paths.append(path) or read_image(path)
+    )
+    again = run(dataset, batch_size=5, workers=0)
+    assert len(paths) == read  # of three epochs of ten pictures
+    for first, second in zip(every_epoch, again, strict=True):
+        np.testing.assert_array_equal(first["images"], second["images"])
+
+
 def test_seed_governs_order_and_pixels(dataset):
     first, again, other = run(dataset), run(dataset), run(dataset, seed=8)
     assert all(np.array_equal(a["images"], b["images"]) for a, b in zip(first, again, strict=True))

@@ -15,6 +15,7 @@ import jax
 import numpy as np
 import optax
 from flax import nnx
+from jax.flatten_util import ravel_pytree
 from PIL import Image
 from tiny_clip import tiny_config, write_checkpoint
 
@@ -137,10 +138,10 @@ def compare_meshes(folder: Path, report: Path) -> None:
     )
     placed = jax.device_put(batch, eight.sharded)
     loss, gradient = jax.jit(in_pieces)(eight.state["trained"], eight.state["frozen"], placed)
-    results = {"in_pieces": (float(loss), arrays(gradient))}
+    results = {"in_pieces": (float(loss), arrays(ravel_pytree(gradient)[0]))}
     for name, it in (("one", one), ("eight", eight)):
         it.advance()
-        # Without clipping Adam's mean is, after one step, the gradient itself by 1 - b1.
+        # Without clipping Adam's mean, one long row, is after one step the gradient itself by 1 - b1.
         mean = optax.tree_utils.tree_get(it.state["optimizer"], "mu")
         results[name] = (it.history[0]["loss"], [array / (1 - settings.b1) for array in arrays(mean)])
     embeddings = [

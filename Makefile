@@ -23,11 +23,11 @@ QUIET_LAB := --LabApp.app_settings_dir=.jupyter --KernelManager.transport_encryp
 # A training step on the CPU frees its work space and asks for it again. Linux's C library would give it back to the
 # system each time, for 25,000 empty pages in return; so it keeps up to a GiB, in one heap and in large pages.
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1:glibc.malloc.arena_max=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=1073741824
+# Without its fusion emitters the compiler for CPUs needs 0.4 GiB and a third of the time less, and a training step
+# of the small model takes a fifth less.
+export XLA_FLAGS ?= --xla_cpu_use_fusion_emitters=false
 # What one notebook has compiled the next one reads back.
 lab: export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/runs/compiled
-# Without its fusion emitters the compiler takes 0.4 GiB less and steps take up to a tenth longer, so this is for
-# the class and not for every target.
-lab: export XLA_FLAGS ?= --xla_cpu_use_fusion_emitters=false
 
 .DEFAULT_GOAL := help
 .PHONY: help check course sweep test demo lab student compare results bench lint notebooks

@@ -77,7 +77,7 @@ def exported_by_make(root: Path, name: str) -> str:
     return re.search(rf"export {name} \?= (.+)", (root / "Makefile").read_text())[1]
 
 
-def test_the_compiler_knows_the_flags_of_make_lab(root):
+def test_the_compiler_knows_the_flags_of_make(root):
     flags = exported_by_make(root, "XLA_FLAGS")
     # An unknown flag ends the process, in Jupyter without a word.
     environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}

@@ -46,7 +46,7 @@ def row_products(inputs: jax.Array, kernel: jax.Array, _: Any, **options: Any) -
     """
     rows = inputs.reshape(-1, inputs.shape[-1])
     products = jax.lax.dot_general(rows, kernel, (((1,), (0,)), ((), ())), **options)
-    return products.reshape(*inputs.shape[:-1], -1)
+    return products.reshape(*inputs.shape[:-1], kernel.shape[1])
 
 
 def linear(

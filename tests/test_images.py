@@ -19,6 +19,7 @@ from utils.images import (
     eval_batches,
     eval_transform,
     image_to_tensor,
+    keeping_pictures,
     published_view,
     read_image,
     steps_per_epoch,
@@ -208,7 +209,7 @@ def test_later_epochs_read_only_what_was_not_kept(kept, read, dataset, monkeypat
     monkeypatch.setattr(
         "utils.images.batches.read_image", lambda path: paths.append(path) or read_image(path)
     )
-    again = run(dataset, batch_size=5, workers=0)
+    again = run(dataset, batch_size=5, workers=0, read=keeping_pictures())
     assert len(paths) == read  # of three epochs of ten pictures
     for first, second in zip(every_epoch, again, strict=True):
         np.testing.assert_array_equal(first["images"], second["images"])

@@ -13,6 +13,7 @@ from training_world import SETTINGS, colours, parameters, same, tiny_model
 
 from utils.clip import CLIP
 from utils.datasets import CaptionDataset
+from utils.images import eval_transform, read_image
 from utils.training import (
     MAX_LOGIT_SCALE,
     TrainingSettings,
@@ -334,6 +335,18 @@ def test_training_learns(model, dataset):
     assert run.history[-1]["validation_recall"] > before["validation_recall"]
 
 
+def test_a_run_decodes_each_picture_once(model, dataset, monkeypatch):
+    paths = []
+    monkeypatch.setattr(
+        "utils.images.batches.read_image", lambda path: paths.append(path) or read_image(path)
+    )
+    run = Run(model, dataset[:4], dataset[4:], replace(SETTINGS, epochs=2, workers=1))
+    while not run.finished:
+        run.advance()
+        run.validate()
+    assert sorted(paths) == sorted(item.path for item in dataset)
+
+
 def test_defect_7_one_seed_one_run_whatever_the_workers_and_the_prefetch(model, dataset, monkeypatch):
     import grain
 
@@ -432,8 +445,6 @@ def test_validation_embeds_in_batches_that_devices_can_share(batch, micro, devic
 
 
 def _plain_images(model: CLIP, dataset: CaptionDataset) -> np.ndarray:
-    from utils.images import eval_transform, read_image
-
     return np.stack([eval_transform(read_image(item.path), model.preprocessing) for item in dataset])
 
 

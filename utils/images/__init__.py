@@ -11,6 +11,7 @@ from utils.images.batches import (
     CAPTION_CHOICES,
     caption_table,
     eval_batches,
+    keeping_pictures,
     steps_per_epoch,
     train_batches,
 )
@@ -39,6 +40,7 @@ __all__ = [
     "eval_batches",
     "eval_transform",
     "image_to_tensor",
+    "keeping_pictures",
     "normalize",
     "published_view",
     "read_image",

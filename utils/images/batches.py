@@ -59,11 +59,12 @@ def train_batches(
     augmentation: str = "aerial",
     captions: str = "one",
     workers: int = 2,
+    read: Callable[[Path], Image.Image] | None = None,
 ) -> grain.DatasetIterator:
     """Builds the training stream: one caption drawn for each image at each visit, or each caption in turn.
 
-    Every epoch is a new permutation of the records, cut to whole batches. Decoded pictures are kept in memory as
-    far as `KEPT_BYTES` goes. The iterator's ``get_state`` and ``set_state`` make it resumable.
+    Every epoch is a new permutation of the records, cut to whole batches. The iterator's ``get_state`` and
+    ``set_state`` make it resumable.
 
     Args:
         dataset: Images, each with at least one caption.
@@ -77,6 +78,7 @@ def train_batches(
             record is an image with one of its captions, so an image comes once for each caption in an epoch,
             repeated captions included, as published.
         workers: Threads that decode and transform.
+        read: Decodes a picture; by default it is `read_image`.
 
     Returns:
         An iterator of ``images`` (batch, size, size, 3) float32, ``tokens`` (batch, length) int32,
@@ -93,7 +95,7 @@ def train_batches(
     tokens = tokenize(texts)
     # Every record knows its own caption: images may have different numbers of them.
     pairs = [(index, caption) for index, item in enumerate(dataset) for caption in item.captions]
-    read = _keeping_pictures(KEPT_BYTES)
+    read = read or read_image
 
     def load(record: int, generator: np.random.Generator) -> dict[str, Any]:
         index, caption = pairs[int(record)] if captions == "all" else (record, None)
@@ -130,6 +132,7 @@ def eval_batches(
     batch_size: int = 64,
     workers: int = 2,
     unreadable: dict[int, str] | None = None,
+    read: Callable[[Path], Image.Image] | None = None,
 ) -> Iterator[dict[str, np.ndarray]]:
     """Yields every image once, in order, the last batch padded with repeats of its last image.
 
@@ -140,18 +143,19 @@ def eval_batches(
         workers: Threads that decode and transform.
         unreadable: Receives the position and the reason of each image that cannot be decoded, before its batch
             comes. Without it, such an image raises an `ImageError`.
+        read: Decodes a picture; by default it is `read_image`.
 
     Yields:
         ``images`` (batch, size, size, 3) float32, ``index`` (batch,) int64, ``mask`` (batch,) bool, False for
         padding and for what is unreadable.
     """
-    grain = _import_grain()
+    grain, read = _import_grain(), read or read_image
     blank = np.zeros((preprocessing.image_size, preprocessing.image_size, 3), np.float32)
 
     def load(index: int) -> dict[str, Any]:
         try:
             return {
-                "images": _pixels(read_image, dataset[int(index)].path, eval_transform, preprocessing),
+                "images": _pixels(read, dataset[int(index)].path, eval_transform, preprocessing),
                 "index": index,
                 "mask": True,
             }
@@ -172,10 +176,10 @@ def eval_batches(
         } | {"mask": mask}
 
 
-def _keeping_pictures(limit: int) -> Callable[[Path], Image.Image]:
-    """`read_image`, which keeps what it decoded while that fits into so many bytes."""
+def keeping_pictures() -> Callable[[Path], Image.Image]:
+    """`read_image` for those who come back: it keeps what it decoded in memory as far as `KEPT_BYTES` goes."""
     kept: dict[Path, Image.Image] = {}
-    room = limit
+    room = KEPT_BYTES
 
     def read(path: Path) -> Image.Image:
         nonlocal room

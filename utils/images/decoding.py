@@ -127,7 +127,10 @@ def eval_transform(image: Image.Image, preprocessing: ImagePreprocessing) -> np.
 
 def normalize(pixels: torch.Tensor, preprocessing: ImagePreprocessing) -> np.ndarray:
     """Turns uint8 (3, height, width) into normalised float32 (height, width, 3)."""
-    values = np.ascontiguousarray(pixels.permute(1, 2, 0).numpy(), dtype=np.float32)
-    mean = np.asarray(preprocessing.mean, np.float32)
-    std = np.asarray(preprocessing.std, np.float32)
-    return (values / 255 - mean) / std
+    mean = np.array(preprocessing.mean, np.float32)[:, None, None]
+    std = np.array(preprocessing.std, np.float32)[:, None, None]
+    # A channel after the other, in memory too, is twice as fast as all three of a pixel at a time.
+    values = np.divide(pixels.numpy(), 255, dtype=np.float32, order="C")
+    values -= mean
+    values /= std
+    return np.ascontiguousarray(values.transpose(1, 2, 0))

@@ -18,7 +18,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from utils.clip import CLIP, tokenize
 from utils.files import disk_trouble_in_words
-from utils.images import steps_per_epoch, train_batches
+from utils.images import keeping_pictures, steps_per_epoch, train_batches
 from utils.progress import progress_bar
 from utils.training.card import write_card
 from utils.training.checkpoints import open_checkpoints, restore_checkpoint, save_checkpoint, tidy
@@ -161,6 +161,7 @@ class Run:
         self._check()
         self.steps_per_epoch = steps_per_epoch(self.train_set, settings.batch_size, settings.captions)
         self.total_steps = self.steps_per_epoch * settings.epochs
+        self.read = keeping_pictures()
         self.batches = train_batches(
             self.train_set,
             self.start.preprocessing,
@@ -171,6 +172,7 @@ class Run:
             augmentation=settings.augmentation,
             captions=settings.captions,
             workers=settings.workers,
+            read=self.read,
         )
         self.replicated = NamedSharding(self.mesh, PartitionSpec())
         self.sharded = NamedSharding(self.mesh, PartitionSpec("data"))
@@ -252,7 +254,7 @@ class Run:
     def validate(self) -> None:
         """Measures the model on the validation set and notes whether it is the best so far."""
         row = self.history[-1]
-        row |= validate(self.model(), self.validation_set, self.settings, self.sharded)
+        row |= validate(self.model(), self.validation_set, self.settings, self.sharded, self.read)
         best = self.history[self.best_step - 1]["validation_recall"] if self.best_step else -math.inf
         if row["validation_recall"] > best:
             self.best_step = self.step

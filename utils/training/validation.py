@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -14,6 +15,10 @@ from utils.training.loss import batch_positives, contrastive_loss
 from utils.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from PIL import Image
+
     from utils.datasets import CaptionDataset
 
 EMBEDDED_AT_ONCE = 64  # images on each device
@@ -27,6 +32,7 @@ def validate(
     dataset: CaptionDataset,
     settings: TrainingSettings,
     sharding: jax.sharding.NamedSharding | None = None,
+    read: Callable[[Path], Image.Image] | None = None,
 ) -> dict[str, float]:
     """Measures a model on held-out images, without augmentation.
 
@@ -38,6 +44,7 @@ def validate(
         dataset: Images with captions, from the validation split: the test split is for the final figures.
         settings: Batch size and loss of the run.
         sharding: How to spread image batches over the devices.
+        read: Decodes a picture, see `utils.images.eval_batches`.
 
     Returns:
         ``validation_loss``: each image with its first caption. It depends on the number of negatives, so it is
@@ -50,7 +57,11 @@ def validate(
     """
     texts, caption_sets = caption_table(dataset)
     batches = eval_batches(
-        dataset, model.preprocessing, batch_size=_batch_size(settings, sharding), workers=settings.workers
+        dataset,
+        model.preprocessing,
+        batch_size=_batch_size(settings, sharding),
+        workers=settings.workers,
+        read=read,
     )
     if sharding is not None:
         batches = ({**batch, "images": jax.device_put(batch["images"], sharding)} for batch in batches)

@@ -348,14 +348,9 @@ def test_a_run_decodes_each_picture_once(model, dataset, monkeypatch):
 
 
 def test_defect_7_one_seed_one_run_whatever_the_workers_and_the_prefetch(model, dataset, monkeypatch):
-    import grain
-
-    from utils.images import batches
-
     losses = []
     for seed, workers, ahead in ((1, 1, 1), (1, 3, 7), (2, 1, 1)):
-        options = grain.ReadOptions(num_threads=workers, prefetch_buffer_size=ahead)
-        monkeypatch.setattr(batches, "_read_options", lambda *_, options=options: options)
+        monkeypatch.setattr("utils.images.batches.RECORDS_AHEAD", ahead)
         run = Run(model, dataset, dataset, replace(SETTINGS, seed=seed, workers=workers))
         while not run.finished:
             run.advance()

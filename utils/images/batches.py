@@ -28,6 +28,7 @@ CAPTION_CHOICES = ("one", "all")
 
 # Of decoded pictures, for the epochs after the first: all of the miniature, a seventh of RSICD.
 KEPT_BYTES = 256 << 20
+RECORDS_AHEAD = 8  # for each worker
 
 
 def caption_table(dataset: CaptionDataset) -> tuple[list[str], np.ndarray]:
@@ -64,7 +65,7 @@ def train_batches(
     """Builds the training stream: one caption drawn for each image at each visit, or each caption in turn.
 
     Every epoch is a new permutation of the records, cut to whole batches. The iterator's ``get_state`` and
-    ``set_state`` make it resumable.
+    ``set_state`` make it resumable; its ``close`` ends its threads.
 
     Args:
         dataset: Images, each with at least one caption.
@@ -112,8 +113,7 @@ def train_batches(
     count = _records(dataset, captions)
     whole_batches = count // batch_size * batch_size
     records = grain.MapDataset.range(count).seed(seed).shuffle()[:whole_batches]
-    stream = records.repeat(epochs).random_map(load).to_iter_dataset(_read_options(workers, batch_size))
-    return iter(stream.batch(batch_size, drop_remainder=True))
+    return _in_batches(records.repeat(epochs).random_map(load), batch_size, workers)
 
 
 def steps_per_epoch(dataset: CaptionDataset, batch_size: int, captions: str = "one") -> int:
@@ -166,7 +166,7 @@ def eval_batches(
             return {"images": blank, "index": index, "mask": False}
 
     records = grain.MapDataset.range(len(dataset)).map(load)
-    for batch in records.to_iter_dataset(_read_options(workers, batch_size)).batch(batch_size):
+    for batch in _in_batches(records, batch_size, workers):
         count = len(batch["index"])
         padding = batch_size - count
         mask = np.pad(batch["mask"], (0, padding))
@@ -213,9 +213,16 @@ def _import_grain() -> Any:
     return grain
 
 
-def _read_options(workers: int, batch_size: int) -> grain.ReadOptions:
-    """Two batches ahead are enough to hide decoding, and keep memory bounded."""
-    return _import_grain().ReadOptions(num_threads=workers, prefetch_buffer_size=2 * batch_size)
+def _in_batches(records: grain.MapDataset, batch_size: int, workers: int) -> grain.DatasetIterator:
+    """Batches, of which the next is made while one is used; `close` ends its threads.
+
+    Grain looks through the records that wait each time that it hands one out. Were they whole batches of 1,024, that
+    would take longer than all the rest; so few records wait, and one batch.
+    """
+    grain = _import_grain()
+    options = grain.ReadOptions(num_threads=workers, prefetch_buffer_size=RECORDS_AHEAD * max(workers, 1))
+    batches = records.to_iter_dataset(options).batch(batch_size)
+    return iter(grain.experimental.ThreadPrefetchIterDataset(batches, prefetch_buffer_size=1))
 
 
 def _check_train_arguments(

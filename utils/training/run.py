@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -89,7 +90,7 @@ def train(
     output_dir = Path(output_dir)
     check_reporters(settings)
     run = Run(start, train_set, validation_set, settings)
-    with disk_trouble_in_words(output_dir):
+    with disk_trouble_in_words(output_dir), closing(run.batches):
         claim_folder(output_dir, settings, train_set, validation_set, start)
         with open_checkpoints(output_dir) as checkpoints:
             run.restore(checkpoints)

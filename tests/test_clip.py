@@ -276,7 +276,7 @@ def test_tokens_are_padded_to_a_common_length(tiny):
     vocabulary = tiny_vocabulary()
     ids = tokenize(tiny.tokenizer, ["airport", "a b c d e f g"])
     assert ids.dtype == np.int32
-    assert ids.shape == (2, 16)  # nine tokens, rounded up to a multiple of eight
+    assert ids.shape == (2, 16)  # nine tokens, rounded up to a multiple of sixteen
     end = vocabulary[END]
     assert ids[0, :3].tolist() == [vocabulary["<|startoftext|>"], vocabulary["airport</w>"], end]
     assert tokenize(tiny.tokenizer, ["airport"], length=11).shape == (1, 11)

@@ -16,7 +16,7 @@ from utils.progress import progress_bar
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-LENGTH_MULTIPLE = 8  # token batches come in few lengths, so that few shapes are compiled
+LENGTH_MULTIPLE = 16  # token batches come in few lengths, so that few shapes are compiled
 
 
 def tokenize(
@@ -29,7 +29,7 @@ def tokenize(
     Args:
         tokenizer: The tokenizer of the checkpoint.
         texts: The texts.
-        length: Tokens per text; by default the longest text decides, rounded up to a multiple of 8, up to
+        length: Tokens per text; by default the longest text decides, rounded up to a multiple of 16, up to
             the number of positions of the model.
 
     Returns:

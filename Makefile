@@ -63,8 +63,9 @@ demo: $(READY) ## Serve the page to search by text and by picture, and to find f
 lab: $(READY) ## Open JupyterLab on the notebooks
 	@$(RUN) -m jupyter lab nbs $(QUIET_LAB)
 
-student: $(READY) ## Write copies of the notebooks without outputs and solutions, for a class
-	@$(RUN) -m utils.handout "$(or $(TO),runs/student)"
+student: PROFILE = workshop
+student: $(READY) ## Write copies of the notebooks for a class: shorter trainings, no outputs, no solutions
+	@$(RUN) -m utils.handout "$(or $(TO),runs/student)" --profile "$(PROFILE)"
 
 compare: $(READY) ## Set the metrics of RUNS='runs/a runs/b' side by side in one table
 	@$(RUN) -m utils.course.compare $(RUNS) $(if $(TO),--to "$(TO)")

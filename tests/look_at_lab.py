@@ -2,8 +2,9 @@
 
 python tests/look_at_lab.py --pictures runs/lab/pictures              # every numbered notebook
 python tests/look_at_lab.py nbs/01_explore_data.ipynb --pictures runs/lab/pictures
+python tests/look_at_lab.py runs/student/*.ipynb      # as a class gets them, after `make student`
 
-JupyterLab serves a copy of nbs/ in runs/lab, so the notebooks of the checkout stay as they are. The pictures are
+JupyterLab serves a copy of their folder in runs/lab, so the notebooks themselves stay as they are. The pictures are
 for people to look at. What a program can see is reported, and the exit status is 1 if anything of it is wrong.
 """
 
@@ -98,11 +99,11 @@ class Sight:
 # --- JupyterLab ----------------------------------------------------------------------------------------------
 
 
-def copy_notebooks(folder: Path) -> None:
-    """A fresh copy of nbs/ without the profiles, so that the first cell walks on upward to the checkout."""
+def copy_notebooks(notebooks: Path, folder: Path) -> None:
+    """A fresh copy of their folder without profiles, so that the first cell walks on upward to the checkout."""
     shutil.rmtree(folder, ignore_errors=True)
     ignored = shutil.ignore_patterns("profiles", ".ipynb_checkpoints")
-    shutil.copytree(ROOT / "nbs", folder / "nbs", ignore=ignored)
+    shutil.copytree(notebooks, folder / "nbs", ignore=ignored)
     shutil.copytree(ROOT / ".jupyter", folder / ".jupyter")
     for name, settings in DRAW_ALL.items():
         file = folder / "settings" / name
@@ -296,7 +297,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that JupyterLab is stopped then too
     folder = ROOT / "runs" / "lab"
-    copy_notebooks(folder)
+    copy_notebooks(arguments.notebooks[0].resolve().parent, folder)
     wrong = 0
     with served_lab(folder) as (address, server), open_browser() as browser:
         for notebook in arguments.notebooks:

@@ -1,13 +1,15 @@
 """What a class gets: every notebook, no outputs, no way to a solution, and still whole."""
 
+import ast
 import subprocess
 import sys
 
 import nbformat
 import pytest
+import yaml
 
-from utils.course import CourseError, course_notebooks
-from utils.handout import write_handout
+from utils.course import CourseError, course_notebooks, notebook_parameters
+from utils.handout import with_values, write_handout
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +30,8 @@ def test_every_notebook_is_there_without_outputs_and_solutions(root, handout):
         assert not any("solutions/" in cell.source for cell in notebook.cells)
 
 
-def test_only_outputs_and_pointers_are_gone(root, handout):
-    for path in handout[1]:
+def test_with_the_defaults_only_outputs_and_pointers_are_gone(root, tmp_path):
+    for path in write_handout(root, tmp_path / "class", "miniature"):
         before = nbformat.read(root / "nbs" / path.name, as_version=4).cells
         after = {cell.id: cell.source for cell in nbformat.read(path, as_version=4).cells}
         assert all(after[cell.id] == cell.source for cell in before if cell.cell_type == "code")
@@ -37,6 +39,42 @@ def test_only_outputs_and_pointers_are_gone(root, handout):
         assert all("](solutions/" in cell.source for cell in lost if cell.cell_type == "markdown")
         kept = sum(len(after.get(cell.id, "").split()) for cell in before)
         assert kept > sum(len(cell.source.split()) for cell in before) - 20, path.name
+
+
+def test_a_class_trains_shortly_and_beside_the_course(root, handout):
+    profile = yaml.safe_load((root / "nbs" / "profiles" / "workshop.yaml").read_text())
+    for path in handout[1]:
+        before, after = (notebook_parameters(file) for file in (root / "nbs" / path.name, path))
+        values = {name: ast.literal_eval(parameter["default"]) for name, parameter in after.items()}
+        if "OUTPUT_DIR" in values:
+            assert values["OUTPUT_DIR"] == profile["common"]["OUTPUT_DIR"]
+        for name, value in profile.get(path.stem, {}).items():
+            assert values[name] == value != ast.literal_eval(before[name]["default"])
+        same = [name for name in before if name not in ("OUTPUT_DIR", *profile.get(path.stem, {}))]
+        assert all(after[name] == before[name] for name in same)  # comments, too
+        assert len(after) == len(before)
+
+
+def test_values_are_written_into_their_lines():
+    source = 'NAME: str = "a"  # "b" or "c"\nRATE: float = 1.0e-3  # peak\nMORE: dict = {}  # others\nON: bool = True'
+    values = {"NAME": 'C:\\d "e"', "RATE": 0.001, "MORE": {"lora_rank": 8}, "ON": False, "NOT_HERE": 1}
+    written = with_values(source, values)
+    assert written.splitlines()[1:] == [
+        "RATE: float = 1.0e-3  # peak",
+        "MORE: dict = {'lora_rank': 8}  # others",
+        "ON: bool = False",
+    ]
+    told: dict = {}
+    exec(written, told)
+    assert told["NAME"] == 'C:\\d "e"' and written.splitlines()[0].endswith('  # "b" or "c"')
+
+
+def test_a_profile_that_cannot_work_is_refused_and_nothing_is_left(root, tmp_path):
+    wrong = tmp_path / "mine.yaml"
+    wrong.write_text("common:\n  EPOHCS: 3\n")
+    with pytest.raises(CourseError, match="EPOHCS"):
+        write_handout(root, tmp_path / "class", str(wrong))
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.yaml"]
 
 
 def test_a_folder_that_is_there_is_left_alone(root, tmp_path):

@@ -5,7 +5,7 @@ import shutil
 
 import nbformat
 import pytest
-from look_at_lab import copy_notebooks, look_at, open_browser, served_lab
+from look_at_lab import ROOT, copy_notebooks, look_at, open_browser, served_lab
 from test_demo_browser import BROWSERS
 
 # Each cell has one thing that nobody should see.
@@ -37,7 +37,7 @@ def look(tmp_path_factory):
         reason = f"none of {', '.join(BROWSERS)} is installed"
         (pytest.fail if os.environ.get("REQUIRE_SHARED") == "1" else pytest.skip)(reason)
     folder = tmp_path_factory.mktemp("lab")
-    copy_notebooks(folder)
+    copy_notebooks(ROOT / "nbs", folder)
     with served_lab(folder) as (address, server), open_browser() as browser:
 
         def look(name, cells=(), pictures=None):

@@ -66,7 +66,9 @@ def test_nearest_neighbours_are_scikit_learns(grid=(1, 3, 10, 1000)):
 def test_neighbours_in_blocks_are_those_at_once(monkeypatch):
     whole = nearest_neighbours(*SETS, TEST, (3,))
     monkeypatch.setattr(classifiers, "_BLOCK", 7)
-    np.testing.assert_allclose(nearest_neighbours(*SETS, TEST, (3,)).probabilities, whole.probabilities)
+    blocks = nearest_neighbours(*SETS, TEST, (3,))
+    # On some processors a product of fewer rows adds in another order.
+    np.testing.assert_allclose(blocks.probabilities, whole.probabilities, atol=1e-5)
 
 
 def test_two_classes_are_enough():

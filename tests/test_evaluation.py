@@ -257,6 +257,21 @@ def test_zero_shot_is_classify_on_embeddings(model, pictures):
     assert (found.protocol, found.dataset) == ("ensemble", "colours")
 
 
+def test_several_models_may_share_decoded_pictures(model, pictures, monkeypatch):
+    from utils import images
+
+    decoded = []
+    monkeypatch.setattr(
+        "utils.images.batches.read_image", lambda path: decoded.append(path) or images.read_image(path)
+    )
+    read, alone = images.keeping_pictures(), zero_shot(model, pictures)
+    decoded.clear()
+    first, second = (zero_shot(model, pictures, read=read) for _ in range(2))
+    assert len(decoded) == len(pictures)
+    for found in (first, second):
+        np.testing.assert_array_equal(found.similarities, alone.similarities)
+
+
 def test_names_may_be_more_than_occur_but_not_fewer(model, pictures):
     names = ("violet", *pictures.categories, "beige")
     more, plain = zero_shot(model, pictures, class_names=names), zero_shot(model, pictures)

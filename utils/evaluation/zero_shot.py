@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,10 @@ from utils.evaluation.protocols import Protocol, as_protocol, embed_classes
 from utils.evaluation.rank_scores import RankScores
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from PIL import Image
+
     from utils.clip import CLIP
     from utils.datasets import CaptionDataset
 
@@ -113,6 +117,7 @@ def zero_shot(
     class_names: Sequence[str] | None = None,
     batch_size: int = 64,
     progress: bool = False,
+    read: Callable[[Path], Image.Image] | None = None,
 ) -> ZeroShotResult:
     """Classifies a data set's images by the prompts of a protocol.
 
@@ -126,6 +131,8 @@ def zero_shot(
         class_names: What to choose from; by default the categories that occur. More names make it harder.
         batch_size: Images encoded at once; it does not change the scores.
         progress: Whether to show a bar.
+        read: Decodes a picture, see `utils.images.eval_batches`; one `utils.images.keeping_pictures` for several
+            models decodes it once.
 
     Returns:
         Similarities and labels, ready to be scored.
@@ -142,7 +149,7 @@ def zero_shot(
     names = named.categories if class_names is None else tuple(class_names)
     _check_categories(named.categories, names)  # before minutes are spent on embedding
     vectors, prompts = embed_classes(model, names, protocol)
-    batches = eval_batches(named, model.preprocessing, batch_size=batch_size)
+    batches = eval_batches(named, model.preprocessing, batch_size=batch_size, read=read)
     images = embed_images(model, batches, progress=progress)
     result = classify(images, vectors, [item.category for item in named], names, prompts)
     return replace(result, protocol=protocol.name, dataset=dataset.name)

@@ -43,7 +43,7 @@ help: ## List the targets
 check: $(READY) ## Say what this machine has and lacks for the course, and what to do about it
 	@$(RUN) -m utils.check
 
-course: $(READY) ## Run every notebook with a profile: under 6 minutes for the default, offline
+course: $(READY) ## Run every notebook with a profile: 6 to 8 minutes for the default, offline
 	@$(RUN) -m utils.course --profile "$(PROFILE)" --data-dir "$(DATA_DIR)" --model "$(MODEL)" \
 	  --notebook "$(NB)" $(if $(FRESH),--fresh) $(if $(SET),--set $(SET))
 
@@ -51,8 +51,8 @@ sweep: $(READY) ## Run the ten published runs again over SEEDS and set their sco
 	@$(RUN) -m utils.sweep --profile "$(PROFILE)" --data-dir "$(DATA_DIR)" --model "$(MODEL)" \
 	  --rows $(ROWS) --seeds $(SEEDS) $(if $(SET),--set $(SET))
 
-test: $(READY) ## Run the tests and check the committed outputs of the notebooks: under 10 minutes
-	@echo "Running the tests, and every notebook against its committed outputs: under 10 minutes on two cores."
+test: $(READY) ## Run the tests and check the committed outputs of the notebooks: 9 to 15 minutes
+	@echo "Running the tests, and every notebook against its committed outputs: 9 to 15 minutes on two cores."
 	@# Drawn once by all cores, and not by each of the two workers.
 	@$(RUN) -m utils.miniature
 	$(RUN) -m pytest $(LONGEST) tests $(filter-out $(LONGEST),$(wildcard nbs/*.ipynb)) nbs/solutions -n 2 --dist loadscope --no-loadscope-reorder --nbval-lax --nbval-current-env \

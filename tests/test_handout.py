@@ -91,3 +91,11 @@ def test_the_command_says_what_it_did(root, tmp_path):
     )
     again = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     assert again.returncode == 2 and again.stderr.startswith("make student:")
+
+
+@pytest.mark.parametrize(("asked", "profile"), [([], "workshop"), (["PROFILE=mine.yaml"], "mine.yaml")])
+def test_make_hands_on_the_profile(root, asked, profile):
+    shown = subprocess.run(
+        ["make", "--dry-run", "student", *asked], cwd=root, capture_output=True, text=True, check=True
+    ).stdout
+    assert f'--profile "{profile}"' in shown

@@ -1,0 +1,62 @@
+"""One process at a time in a folder, and none locked out by a dead one."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from utils.locks import FolderInUseError, sole_owner
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from utils.locks import sole_owner
+with sole_owner(Path(sys.argv[1]), "training"):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def holder(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path / "run")], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+
+def test_the_second_owner_is_told_who_the_first_one_is(tmp_path, holder):
+    expected = rf"run is in use by process {holder.pid} on .*, training there since \d{{4}}-.*; wait"
+    with pytest.raises(FolderInUseError, match=expected), sole_owner(tmp_path / "run", "training"):
+        pass
+
+
+def test_a_killed_owner_locks_nobody_out(tmp_path, holder):
+    os.kill(holder.pid, signal.SIGKILL)
+    holder.wait()
+    with sole_owner(tmp_path / "run", "training"):
+        pass
+
+
+def test_one_process_cannot_own_a_folder_twice_and_can_again_afterwards(tmp_path):
+    with sole_owner(tmp_path, "training"):
+        with (
+            pytest.raises(FolderInUseError, match=f"process {os.getpid()}"),
+            sole_owner(tmp_path, "training"),
+        ):
+            pass
+    with sole_owner(tmp_path, "training"):
+        assert (tmp_path / ".owner.json").is_file()
+    assert not (tmp_path / ".owner.json").exists()
+
+
+def test_a_lock_whose_note_is_missing_still_holds(tmp_path, holder):
+    (tmp_path / "run" / ".owner.json").unlink()
+    with pytest.raises(FolderInUseError, match="another process"), sole_owner(tmp_path / "run", "training"):
+        pass

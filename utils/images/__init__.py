@@ -1,4 +1,9 @@
-"""Pictures on their way to a model: `decoding` reads them, `augmentation` varies them, `batches` brings them on."""
+"""Pictures on their way to a model.
+
+`reading` is the one reader of files of any kind, with `stretch`, `bands` and `rasters` for those that are deeper, have
+other bands or are larger than a photograph; `decoding` turns them into a model's pixels, `augmentation` varies them,
+`batches` brings them on.
+"""
 
 from utils.images.augmentation import (
     AUGMENTATIONS,
@@ -18,14 +23,14 @@ from utils.images.batches import (
 from utils.images.decoding import (
     CLIP_MEAN,
     CLIP_STD,
-    ImageError,
     ImagePreprocessing,
     eval_transform,
     image_to_tensor,
     normalize,
-    read_image,
-    to_rgb,
 )
+from utils.images.errors import ImageError, ReducedImageWarning
+from utils.images.reading import measured, read_image, read_with_data, to_rgb
+from utils.images.stretch import ImageReading, image_of_array
 
 __all__ = [
     "AUGMENTATIONS",
@@ -34,16 +39,21 @@ __all__ = [
     "CLIP_STD",
     "ImageError",
     "ImagePreprocessing",
+    "ImageReading",
     "PublishedDraw",
+    "ReducedImageWarning",
     "caption_table",
     "draw_published",
     "eval_batches",
     "eval_transform",
+    "image_of_array",
     "image_to_tensor",
     "keeping_pictures",
+    "measured",
     "normalize",
     "published_view",
     "read_image",
+    "read_with_data",
     "steps_per_epoch",
     "to_rgb",
     "train_batches",

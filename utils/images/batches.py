@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from utils.images.augmentation import check_augmentation, train_transform
-from utils.images.decoding import ImageError, ImagePreprocessing, eval_transform, read_image
+from utils.images.decoding import ImagePreprocessing, eval_transform
+from utils.images.errors import ImageError
+from utils.images.reading import read_image
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -35,6 +35,7 @@ class Tile:
             that there is one, and never that there is none.
         presence: The probability that this tile, one of as many as there are, shows the feature, 0 to 1; None
             without a presence model. The highest of them is the scene's.
+        data_share: The share of the tile that has data, 0 to 1; what has none is black to the model.
     """
 
     rank: int
@@ -42,6 +43,12 @@ class Tile:
     score: float
     probability: float
     presence: float | None
+    data_share: float = 1.0
+
+    @property
+    def partly_empty(self) -> bool:
+        """Whether more than a hundredth of it has no data."""
+        return self.data_share < 0.99
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +110,7 @@ class Finding:
                 "transform": None if self.scene.transform is None else list(self.scene.transform)[:6],
             },
             "tile_sizes": list(self.scene.tile_sizes),
+            "tiles_without_data": self.scene.left_out,
             "model": self.scene.model_fingerprint,
             "tiles": [
                 {
@@ -111,6 +119,8 @@ class Finding:
                     "score": tile.score,
                     "probability": tile.probability,
                     "presence": tile.presence,
+                    "data_share": round(tile.data_share, 4),
+                    "partly_empty": tile.partly_empty,
                 }
                 for tile in self.tiles
             ],
@@ -179,6 +189,7 @@ def find(
         margins = presence.margins(scene.embeddings, text_embeddings[0], text_embeddings[1:], scale)
         tile_presences = presence.tile_probabilities(margins).tolist()
         there = max(tile_presences)
+    shares_of_data = np.ones(len(scores)) if scene.data_shares is None else scene.data_shares
     tiles = tuple(
         Tile(
             rank=rank,
@@ -186,6 +197,7 @@ def find(
             score=float(scores[number]),
             probability=float(shares[number]),
             presence=tile_presences[number],
+            data_share=float(shares_of_data[number]),
         )
         for rank, number in enumerate(np.argsort(-scores, kind="stable"), 1)
     )

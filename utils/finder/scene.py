@@ -9,18 +9,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from utils.finder.place import NO_PLACE, Place
 from utils.finder.reading import Picture, open_picture
-from utils.finder.tiles import check_tiling, default_tile_sizes, tile_boxes
+from utils.finder.tiles import check_tiling, data_shares, default_tile_sizes, tile_boxes
+from utils.images import ImageError
+from utils.images.reading import AS_STORED
 
 if TYPE_CHECKING:
     from affine import Affine
     from PIL import Image
 
     from utils.clip import CLIP
+    from utils.images import ImageReading
 
 # A larger tile is first reduced to so many times the model's input: it never has to be decoded in full.
 READ_FACTOR = 4
-THUMBNAIL_SIDE = 1024
+# A tile with less data is left out: it would be embedded as the black that stands for no data, and black is found.
+LEAST_DATA = 0.25
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,15 +33,17 @@ class SceneEmbeddings:
     """The tiles of one picture and their embeddings.
 
     Attributes:
-        boxes: (tiles, 4) int64: left, top, right, bottom in pixels, right and bottom exclusive.
+        boxes: (tiles, 4) int64: left, top, right, bottom in pixels, right and bottom exclusive. Tiles with less data
+            than `LEAST_DATA` are not among them.
         embeddings: (tiles, dim) float32, of unit length.
         size: Width and height of the picture in pixels.
         tile_sizes: Of the scales, in pixels.
-        thumbnail: The picture with a longer side of at most `THUMBNAIL_SIDE` pixels, to draw on.
+        thumbnail: The picture with a longer side of at most 1,024 pixels, to draw on.
         model_fingerprint: Of the model that embedded the tiles.
         name: Of the picture's file, or empty.
-        crs: The reference system of its coordinates as WKT; None where it has no place on the Earth.
-        transform: From pixels (column, row) to those coordinates; None likewise.
+        place: Where the picture lies on the Earth, or why nobody knows.
+        data_shares: (tiles,) float32, the share of each tile that has data; None where all have data everywhere.
+        left_out: How many tiles were left out for want of data.
     """
 
     boxes: np.ndarray
@@ -46,8 +53,19 @@ class SceneEmbeddings:
     thumbnail: Image.Image
     model_fingerprint: str
     name: str = ""
-    crs: str | None = None
-    transform: Affine | None = None
+    place: Place = NO_PLACE
+    data_shares: np.ndarray | None = None
+    left_out: int = 0
+
+    @property
+    def crs(self) -> str | None:
+        """The reference system of the picture's coordinates as WKT; None where it has no place on the Earth."""
+        return self.place.crs
+
+    @property
+    def transform(self) -> Affine | None:
+        """From pixels (column, row) to those coordinates; None likewise."""
+        return self.place.transform
 
 
 def embed_scene(
@@ -57,13 +75,14 @@ def embed_scene(
     overlap: float = 0.5,
     batch_size: int = 64,
     progress: bool = False,
+    reading: ImageReading = AS_STORED,
 ) -> SceneEmbeddings:
     """Cuts a picture into overlapping square tiles at several scales and embeds each of them.
 
     Large and georeferenced files are read window by window, so their size is bounded by the disk alone. Tiles
     are always square and whole: the aspect is kept, and at the edges tiles are moved inward. Up to `READ_FACTOR`
     times the model's input a tile is embedded exactly as a picture of its own would be; larger ones are averaged
-    down to that first.
+    down to that first. Tiles of which less than `LEAST_DATA` has data are left out.
 
     Args:
         model: The CLIP model.
@@ -73,30 +92,57 @@ def embed_scene(
         overlap: The share of a tile that the next one sees too, 0 to less than 1.
         batch_size: Tiles encoded at once; it does not change the embeddings.
         progress: Whether to show a bar.
+        reading: The range of values of a scene of more than 8 bits, and the bands to show; by default the scene's
+            own percentiles and what its file says.
 
     Returns:
         What `find` needs, for any number of texts.
 
     Raises:
-        ImageError: If the picture is missing, broken or none.
+        ImageError: If the picture is missing, broken or none, or has no data.
         ValueError: If tiles of these sizes and this overlap cannot be cut from it.
     """
     from utils.clip import embed_images, fingerprint
 
-    with open_picture(picture) as opened:
+    with open_picture(picture, reading) as opened:
         boxes, sizes = cut(model, opened, tile_sizes, overlap)
-        batches = TileBatches(model, [(opened, boxes)], batch_size)
+        overview = opened.overview()
+        shares = data_shares(overview.data, boxes, opened.size)
+        kept = _with_data(shares, opened.name)
+        batches = TileBatches(model, [(opened, boxes[kept])], batch_size)
         return SceneEmbeddings(
-            boxes=boxes,
+            boxes=boxes[kept],
             embeddings=embed_images(model, batches, progress=progress),
             size=opened.size,
             tile_sizes=sizes,
-            thumbnail=opened.crop((0, 0, *opened.size), THUMBNAIL_SIDE),
+            thumbnail=overview.image,
             model_fingerprint=fingerprint(model),
             name=opened.name,
-            crs=opened.crs,
-            transform=opened.transform,
+            place=opened.place,
+            data_shares=shares[kept],
+            left_out=int((~kept).sum()),
         )
+
+
+def _with_data(shares: np.ndarray, name: str) -> np.ndarray:
+    """Which tiles have data enough, (tiles,) bool.
+
+    Raises:
+        ImageError: If none has.
+    """
+    kept = shares >= LEAST_DATA
+    if kept.any():
+        return kept
+    name = name or "The picture"
+    if not shares.any():
+        raise ImageError(
+            f"{name} has no data: all its pixels are marked as such, transparent, or zero; check the file and its "
+            "nodata value."
+        )
+    raise ImageError(
+        f"{name} has data in at most {shares.max():.0%} of a tile, and tiles with less than {LEAST_DATA:.0%} are not "
+        "searched; cut it to where the data are, or give smaller tile sizes."
+    )
 
 
 def cut(

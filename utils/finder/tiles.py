@@ -49,6 +49,33 @@ def tile_boxes(width: int, height: int, tile_size: int, overlap: float = 0.5) ->
     return np.stack([left, top, left + tile_size, top + tile_size], axis=1)
 
 
+def data_shares(data: np.ndarray, boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """What share of each tile has data.
+
+    Args:
+        data: (rows, columns) float32, the share of each part of the picture that has data, 0 to 1.
+        boxes: (tiles, 4) int64, in pixels of the picture.
+        size: Width and height of the picture in pixels.
+
+    Returns:
+        (tiles,) float32, 0 to 1.
+    """
+    rows, columns = data.shape
+    # Sums over all that lies above and to the left; between their corners a part counts by its area.
+    sums = np.zeros((rows + 1, columns + 1))
+    sums[1:, 1:] = data.astype(np.float64).cumsum(axis=0).cumsum(axis=1)
+    across, down = boxes[:, [0, 2]] * (columns / size[0]), boxes[:, [1, 3]] * (rows / size[1])
+    from scipy.ndimage import map_coordinates
+
+    corners = [
+        map_coordinates(sums, [down[:, row], across[:, column]], order=1, mode="nearest")
+        for row, column in ((1, 1), (0, 1), (1, 0), (0, 0))
+    ]
+    areas = np.diff(across)[:, 0] * np.diff(down)[:, 0]
+    shares = (corners[0] - corners[1] - corners[2] + corners[3]) / areas
+    return np.clip(shares, 0, 1).astype(np.float32)
+
+
 def check_tiling(width: int, height: int, tile_sizes: Sequence[int], overlap: float) -> None:
     """Refuses what cannot be cut.
 

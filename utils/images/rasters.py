@@ -10,6 +10,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,7 @@ class Raster:
     Attributes:
         name: Of its file.
         size: Width and height in pixels, upright.
+        orientation: How its pixels lie in the file, as EXIF numbers it.
         limits: The range of values that becomes 0 to 255; None where 8 bits stay as they are.
 
     Raises:
@@ -71,6 +73,7 @@ class Raster:
     def __init__(self, dataset: Any, name: str, reading: ImageReading, orientation: int = 1) -> None:
         _check_colours(dataset, name)
         self.dataset, self.name = dataset, name
+        self.orientation = orientation
         self._turn = ORIENTATIONS.get(orientation, ORIENTATIONS[1])
         self.size = dataset.shape if self._turn[0] else dataset.shape[::-1]
         if reading.bands is not None:
@@ -107,11 +110,21 @@ class Raster:
 
     def sample(self) -> np.ndarray:
         """Values (values,) of the file's own type, of valid pixels spread over the whole picture."""
-        values, valid = self._sampled()
+        values, valid = self._sampled
         # A frame of zeros around a picture that names no value for missing data is none of it either.
-        valid &= ~zero_frame(values)[..., None]
-        return values[valid]
+        return values[valid & ~zero_frame(values)[..., None]]
 
+    def overview(self) -> tuple[np.ndarray, np.ndarray]:
+        """The whole as `read` gives it, at most `SAMPLE_SIDE` pixels wide and high; a frame of zeros is no data."""
+        colours, data = self.read((0, 0, *self.size), SAMPLE_SIDE)
+        if self.limits is None:
+            frame = zero_frame(colours)
+        else:
+            # What is below the range is black too, and is data.
+            frame = self._upright(zero_frame(self._sampled[0])[..., None])[..., 0]
+        return colours, np.where(frame, np.float32(0), data)
+
+    @cached_property
     def _sampled(self) -> tuple[np.ndarray, np.ndarray]:
         """(height, width, bands) at most `SAMPLE_SIDE` pixels wide and high, and which of them have data."""
         size = reduced(self.dataset.shape[::-1], SAMPLE_SIDE)

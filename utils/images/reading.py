@@ -12,7 +12,7 @@ import os
 import stat
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -106,15 +106,17 @@ def open_regular(source: str | Path | bytes) -> Iterator[tuple[io.BufferedReader
         yield io.BufferedReader(io.BytesIO(source)), None, "What was given"
         return
     path = Path(source)
-    try:
-        file = open(path, "rb", opener=_without_waiting)
-    except FileNotFoundError:
-        link = "the link leads nowhere" if path.is_symlink() else "check the folder and the file's ending"
-        raise ImageError(f"There is no image file at {path}; {link}.") from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ImageError(f"{path} cannot be opened as a picture ({reason}); replace or remove it.") from None
-    with file:
+    with ExitStack() as stack:
+        try:
+            file = stack.enter_context(open(path, "rb", opener=_without_waiting))
+        except FileNotFoundError:
+            link = "the link leads nowhere" if path.is_symlink() else "check the folder and the file's ending"
+            raise ImageError(f"There is no image file at {path}; {link}.") from None
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise ImageError(
+                f"{path} cannot be opened as a picture ({reason}); replace or remove it."
+            ) from None
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise ImageError(f"{path} is no regular file and so no picture; remove it.")
         yield file, path, str(source)

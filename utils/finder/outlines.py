@@ -1,0 +1,156 @@
+"""Outlines of tiles in longitude and latitude, cut at the antimeridian and closed over the poles (RFC 7946, 3.1.9).
+
+GDAL's own cutting leaves polygons that run clockwise and, with some projections, such that span the Earth the wrong
+way round.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+COARSE, FINE = 4, 32  # points on a side: to see whether it bends, and to follow it if it does
+MOST_BEND = 0.01  # of a side's length, in degrees; a side that bends less is drawn straight
+AT_POLE = 90 - 1e-9  # degrees
+LEAST_AREA = 1e-9  # of the outline's; a piece that is less comes of rounding
+
+
+def on_the_globe(corners: np.ndarray, crs: str) -> list[dict[str, Any] | None]:
+    """Turns quadrilaterals of a map into GeoJSON geometries.
+
+    Args:
+        corners: (tiles, 4, 2) float64, in turn, in the coordinates of the map.
+        crs: The map's reference system.
+
+    Returns:
+        A Polygon, or a MultiPolygon where the antimeridian cuts it, for each; None where it has no place on the
+        Earth, as the corners of a map of the whole globe may have none. Rings run counterclockwise.
+    """
+    coarse = _sides(corners, crs, COARSE)
+    bent = np.array([_bends(ring) for ring in coarse], bool)
+    rings = [ring[::COARSE] for ring in coarse]
+    for number, ring in zip(np.flatnonzero(bent), _sides(corners[bent], crs, FINE), strict=True):
+        rings[number] = ring
+    return [_geometry(ring) for ring in rings]
+
+
+def _sides(corners: np.ndarray, crs: str, count: int) -> np.ndarray:
+    """Points along the sides, not closed, in degrees: (tiles, 4 * count, 2) float64."""
+    from rasterio.warp import transform
+
+    if not len(corners):
+        return np.zeros((0, 4 * count, 2))
+    steps = np.arange(count)[:, None] / count
+    following = np.roll(corners, -1, axis=1)
+    points = corners[:, :, None] * (1 - steps) + following[:, :, None] * steps
+    east, north = points.reshape(-1, 2).T
+    degrees = np.transpose(transform(crs, "EPSG:4326", east, north))
+    return degrees.reshape(len(corners), 4 * count, 2)
+
+
+def _bends(ring: np.ndarray) -> bool:
+    """Whether any of the four sides is far from straight in degrees, or meets a pole."""
+    if not np.isfinite(ring).all():
+        return True
+    if np.abs(ring[:, 1]).max() > AT_POLE:
+        return True
+    unwrapped, turns = _unwrapped(ring)
+    if turns:
+        return True
+    closed = np.concatenate([unwrapped, unwrapped[:1]])
+    starts, ends = closed[:-1:COARSE], closed[COARSE::COARSE]
+    middles = closed[COARSE // 2 :: COARSE]
+    bend = np.linalg.norm(middles - (starts + ends) / 2, axis=1)
+    return bool((bend > MOST_BEND * np.linalg.norm(ends - starts, axis=1)).any())
+
+
+def _unwrapped(ring: np.ndarray) -> tuple[np.ndarray, int]:
+    """A ring without jumps of 360 degrees from point to point, and how often it goes round a pole, eastward."""
+    longitudes = ring[:, 0]
+    jumps = -np.round(np.diff(longitudes, append=longitudes[0]) / 360).astype(int)
+    offsets = np.concatenate([[0], np.cumsum(jumps[:-1])])
+    moved = ring.copy()
+    moved[:, 0] += 360.0 * offsets
+    return moved, int(jumps.sum())
+
+
+def _geometry(ring: np.ndarray) -> dict[str, Any] | None:
+    if not np.isfinite(ring).all():
+        return None
+    ring, pole = _split_at_pole(ring)
+    ring, turns = _unwrapped(ring)
+    if turns and pole is not None:
+        # The pole is a point of the outline: what was taken for a turn is a step of half a turn across it.
+        ring[pole + 1 :, 0] -= 360.0 * turns
+    elif turns:
+        ring = _around_pole(ring, turns)
+    pieces = _cut(ring)
+    polygons = [[_closed(piece)] for piece in pieces]
+    if len(polygons) == 1:
+        return {"type": "Polygon", "coordinates": polygons[0]}
+    return {"type": "MultiPolygon", "coordinates": polygons}
+
+
+def _around_pole(ring: np.ndarray, turns: int) -> np.ndarray:
+    """Lets a ring that goes round a pole begin and end at the antimeridian, and leads it along the pole back."""
+    once_more = ring + np.array([360.0 * turns, 0.0])
+    path = np.concatenate([ring, once_more[:1]])
+    side = np.floor((path[:, 0] + 180) / 360)
+    number = int(np.flatnonzero(np.diff(side))[0])
+    start, end = path[number], path[number + 1]
+    meridian = 360.0 * max(side[number], side[number + 1]) - 180
+    north = start[1] + (meridian - start[0]) / (end[0] - start[0]) * (end[1] - start[1])
+    pole, last = (90.0 if ring[:, 1].mean() > 0 else -90.0), meridian + 360.0 * turns
+    closing = [[last, north], [last, pole], [meridian, pole]]
+    return np.concatenate([[[meridian, north]], ring[number + 1 :], once_more[: number + 1], closing])
+
+
+def _split_at_pole(ring: np.ndarray) -> tuple[np.ndarray, int | None]:
+    """Gives a point at a pole, which has any longitude, those of both its neighbours; and where it stands."""
+    found = np.flatnonzero(np.abs(ring[:, 1]) > AT_POLE)
+    if not len(found):
+        return ring, None
+    number = int(found[0])
+    before, after = ring[number - 1, 0], ring[(number + 1) % len(ring), 0]
+    twice = [[before, ring[number, 1]], [after, ring[number, 1]]]
+    return np.concatenate([ring[:number], twice, ring[number + 1 :]]), number
+
+
+def _cut(ring: np.ndarray) -> list[np.ndarray]:
+    """The parts of an unwrapped ring between one antimeridian and the next, each moved to -180 to 180."""
+    first, last = (int((edge + 180) // 360) for edge in (ring[:, 0].min(), ring[:, 0].max()))
+    pieces = []
+    for number in range(first, last + 1):
+        west, east = 360.0 * number - 180, 360.0 * number + 180
+        piece = _clipped(_clipped(ring, west, 1), east, -1)
+        if len(piece) >= 3 and abs(_area(piece)) > LEAST_AREA * abs(_area(ring)):
+            pieces.append(piece - (360.0 * number, 0.0))
+    return pieces
+
+
+def _clipped(ring: np.ndarray, meridian: float, side: int) -> np.ndarray:
+    """What of a ring lies east (1) or west (-1) of a meridian (Sutherland and Hodgman 1974)."""
+    kept = []
+    for start, end in zip(ring, np.roll(ring, -1, axis=0), strict=True):
+        inside = [side * (point[0] - meridian) >= 0 for point in (start, end)]
+        if inside[0]:
+            kept.append(start)
+        if inside[0] != inside[1]:
+            share = (meridian - start[0]) / (end[0] - start[0])
+            kept.append(np.array([meridian, start[1] + share * (end[1] - start[1])]))
+    return np.array(kept).reshape(-1, 2)
+
+
+def _area(ring: np.ndarray) -> float:
+    """Twice the area, positive where the ring runs counterclockwise."""
+    x, y = ring.T
+    return float(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y))
+
+
+def _closed(ring: np.ndarray) -> list[list[float]]:
+    """A ring as GeoJSON has it: counterclockwise, no point twice in a row, the first one again at the end."""
+    if _area(ring) < 0:
+        ring = ring[::-1]
+    ring = ring[np.any(ring != np.roll(ring, 1, axis=0), axis=1)]
+    return [*ring.tolist(), ring[0].tolist()]

@@ -1,0 +1,78 @@
+"""Where a raster lies on the Earth, or in one sentence why nobody knows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from affine import Affine
+
+# How far ground control points may lie off the plane through them: of the longer side, and in pixels at least.
+MOST_BEND = 1e-3
+LEAST_PIXELS = 2
+
+
+@dataclass(frozen=True)
+class Place:
+    """A picture's place.
+
+    Attributes:
+        crs: The reference system of its coordinates as WKT; None where it has no place.
+        transform: From pixels (column, row) to those coordinates; None likewise.
+        reason: Why it has none, a sentence without its end; empty where it has one.
+    """
+
+    crs: str | None = None
+    transform: Affine | None = None
+    reason: str = ""
+
+
+NO_PLACE = Place(reason="has no coordinate reference system")
+
+
+def place_of(dataset: Any, name: str) -> Place:
+    """Finds the place of a raster that rasterio has opened, by its transform or its ground control points."""
+    points, points_crs = dataset.gcps
+    if dataset.crs and not dataset.transform.is_identity:
+        if dataset.transform.determinant == 0:
+            return Place(reason="has a transform that lays all its pixels on one line")
+        return Place(dataset.crs.to_wkt(), dataset.transform)
+    if points and points_crs:
+        return _by_points(points, points_crs, max(dataset.shape))
+    if dataset.rpcs is not None:
+        return Place(
+            reason="has a camera model (RPCs) in place of a transform, whose places depend on the height of the "
+            "ground; orthorectify it first (gdalwarp -rpc)"
+        )
+    if dataset.crs:
+        return Place(
+            reason="names a coordinate reference system, but no transform from its pixels to that (it may have "
+            "lost its world file)"
+        )
+    return NO_PLACE
+
+
+def _by_points(points: list[Any], crs: Any, side: int) -> Place:
+    """The place by ground control points that lie as on a plane, such as the corners of a scene."""
+    from rasterio.transform import from_gcps
+
+    if len(points) < 3:
+        return Place(reason="has fewer than three ground control points, which fix no place")
+    transform = from_gcps(points)
+    a, b, c, d, e, f = transform[:6]
+    if a * e - b * d == 0:
+        return Place(reason="has ground control points that all lie on one line")
+    pixels = np.array([(point.col, point.row) for point in points])
+    places = np.array([(point.x, point.y) for point in points])
+    residuals = places - (pixels @ np.array([[a, d], [b, e]]) + (c, f))
+    # In pixels, so that degrees and meters are judged alike.
+    bend = np.abs(residuals @ np.linalg.inv(np.array([[a, d], [b, e]]))).max()
+    if bend > max(LEAST_PIXELS, MOST_BEND * side):
+        return Place(
+            reason=f"has ground control points that lie up to {bend:,.0f} pixels off any plane; warp it to a map "
+            "first (gdalwarp)"
+        )
+    return Place(crs.to_wkt(), transform)

@@ -61,12 +61,20 @@ def write_whole(path: Path, content: str | bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
+class DiskError(OSError):
+    """A disk that takes no more; the message is a sentence."""
+
+    def __str__(self) -> str:
+        """The sentence alone."""
+        return self.strerror
+
+
 @contextmanager
 def disk_trouble_in_words(folder: Path) -> Iterator[None]:
     """Turns what the system says of a full or forbidden disk into one sentence about a folder.
 
     Raises:
-        OSError: With that sentence, of the kind and number that it was.
+        DiskError: With that sentence, and the number of the system's error.
     """
     try:
         yield
@@ -74,7 +82,7 @@ def disk_trouble_in_words(folder: Path) -> Iterator[None]:
         if error.errno not in _NO_MORE_WRITING and not isinstance(error, PermissionError):
             raise
         reason = _NO_MORE_WRITING.get(error.errno, "this user may not write there")
-        raise OSError(
+        raise DiskError(
             error.errno,
             f"Files could not be written into {folder}, {reason}; what was written before is whole: make room, or "
             "name another folder, and start the same run again.",

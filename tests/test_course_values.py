@@ -79,6 +79,10 @@ def test_a_profile_that_cannot_work_is_refused(profile, content, sentence):
         course.plan_course(ROOT, profile(content), {})
 
 
+def test_a_lone_tilde_is_a_path():
+    assert course.parse_overrides(["OUTPUT_DIR=~"]) == {"OUTPUT_DIR": "~"}
+
+
 def test_an_assignment_that_is_no_yaml_or_given_twice_is_refused():
     with pytest.raises(course.CourseError, match="EPOCHS is set twice"):
         course.parse_overrides(["EPOCHS=1", "EPOCHS=2"])

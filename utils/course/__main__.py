@@ -16,7 +16,7 @@ from utils.course.results import METRICS, read_json
 from utils.course.run import plan_course, run_course
 
 EXPECTED_TIME = {
-    "miniature": "5 to 6 minutes on two cores, without a network.",
+    "miniature": "6 to 8 minutes on two cores, without a network.",
     "rsicd_cpu": "10 to 15 minutes on two cores.",
     "rsicd": "for one GPU.",
     "colab_tpu": "for a TPU.",

@@ -162,7 +162,8 @@ def parse_overrides(assignments: Iterable[str], data_dir: str = "", model: str =
         if name in overrides:
             raise CourseError(f"{name} is set twice; set it once.")
         try:
-            overrides[name] = "" if value == "" else _load_yaml(value)
+            # YAML reads a lone tilde as nothing at all; here it is the home folder.
+            overrides[name] = value if value in ("", "~") else _load_yaml(value)
         except yaml.YAMLError as error:
             raise CourseError(f"{assignment!r} cannot be read: {' '.join(str(error).split())}.") from error
     # Notebooks run in nbs/, so a folder given relative to here must become absolute.

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import numpy as np
@@ -14,11 +14,9 @@ from flax import nnx
 
 from utils.clip import CLIP
 from utils.clip.identity import weights_digest
+from utils.datasets import CaptionDataset, data_fingerprint
 from utils.files import write_whole
 from utils.training.settings import TrainingSettings
-
-if TYPE_CHECKING:
-    from utils.datasets import CaptionDataset
 
 FORMAT = 2  # of checkpoints and of run.json
 
@@ -131,17 +129,8 @@ def _parameters(start: dict[str, Any]) -> int:
     return sum(int(np.prod(size)) for size in start["sizes"].values())
 
 
-def data_fingerprint(dataset: CaptionDataset) -> str:
-    """Sixteen hexadecimal digits that stand for a data set: its file names, their sizes and the captions."""
-    return _describe_data(dataset)["fingerprint"]
-
-
 def _describe_data(dataset: CaptionDataset) -> dict[str, Any]:
-    digest = hashlib.sha256()
-    for item in dataset:
-        size = item.path.stat().st_size if item.path.is_file() else None
-        digest.update(repr((item.name, size, item.captions)).encode())
-    return {"name": dataset.name, "images": len(dataset), "fingerprint": digest.hexdigest()[:16]}
+    return {"name": dataset.name, "images": len(dataset), "fingerprint": data_fingerprint(dataset)}
 
 
 def _describe_model(model: CLIP) -> dict[str, Any]:

@@ -80,6 +80,17 @@ def check_model(model_dir: Path, mark: str | None) -> None:
         )
 
 
+def is_whole(model_dir: Path, mark: str) -> bool:
+    """Whether the model in a folder is just as this run left it."""
+    if run_of(model_dir) != mark or not (model_dir / "config.json").is_file():
+        return False
+    try:
+        check_model(model_dir, mark)
+    except ValueError:
+        return False
+    return True
+
+
 def _read_note(path: Path, way_out: str) -> dict[str, Any]:
     try:
         note = json.loads(path.read_text(encoding="utf-8"))

@@ -87,6 +87,13 @@ def run_folder(
     return Path(parent) / f"{name}-{hashlib.sha256(note.encode()).hexdigest()[:6]}"
 
 
+def mark_of_run(
+    settings: TrainingSettings, train_set: CaptionDataset, validation_set: CaptionDataset, start: CLIP
+) -> str:
+    """The mark that `claim_folder` gives to such a run."""
+    return _mark(_describe_run(settings, train_set, validation_set, start))
+
+
 def mark_of(output_dir: Path) -> str | None:
     """The mark of the run that ``run.json`` tells of; None if it tells of none."""
     try:

@@ -7,11 +7,12 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 from flax import nnx
@@ -24,14 +25,14 @@ from utils.locks import sole_owner
 from utils.progress import progress_bar
 from utils.training.card import write_card
 from utils.training.checkpoints import open_checkpoints, restore_checkpoint, save_checkpoint, tidy
-from utils.training.export import check_model, export_model
+from utils.training.export import check_model, export_model, is_whole
 from utils.training.history import Reporter, Row, check_reporters, open_reporters
-from utils.training.identity import claim_folder, mark_of, name_of_data, run_folder
+from utils.training.identity import claim_folder, mark_of, mark_of_run, name_of_data, run_folder
 from utils.training.interruption import TrainingStopped, stop_on_interrupt
 from utils.training.optimizer import learning_rate_schedule
 from utils.training.parts import merge_low_rank, prepare, trained_filter
 from utils.training.settings import TrainingSettings
-from utils.training.step import data_mesh, first_state, make_train_step
+from utils.training.step import State, TrainStep, data_mesh, first_state, make_train_step
 from utils.training.validation import validate
 
 if TYPE_CHECKING:
@@ -92,22 +93,21 @@ def train(
     """
     output_dir = Path(output_dir)
     check_reporters(settings)
-    check_run(start, train_set, validation_set, settings, data_mesh())  # before it leaves anything behind
-    with disk_trouble_in_words(output_dir), sole_owner(output_dir, "training"):
-        return _train(Run(start, train_set, validation_set, settings), output_dir)
+    run = Run(start, train_set, validation_set, settings)  # first: what cannot be trained leaves no folder
+    with closing(run.batches), disk_trouble_in_words(output_dir), sole_owner(output_dir, "training"):
+        return _train(run, output_dir)
 
 
 def _train(run: Run, output_dir: Path) -> TrainingResult:
     """As `train`, in a folder that nobody else works in."""
     settings, data = run.settings, (run.train_set, run.validation_set)
-    with closing(run.batches):
-        run.mark = claim_folder(output_dir, settings, *data, run.start)
-        with open_checkpoints(output_dir) as checkpoints:
-            run.restore(checkpoints)
-            reports = open_reporters(output_dir, settings, run.history, run.finished)
-            with stop_on_interrupt() as stop_asked, reports as reporters:
-                _run_to_the_end(run, checkpoints, reporters, stop_asked, output_dir)
-            exported_step = run.choose_export(checkpoints)
+    run.mark = claim_folder(output_dir, settings, *data, run.start)
+    with open_checkpoints(output_dir) as checkpoints:
+        run.restore(checkpoints)
+        reports = open_reporters(output_dir, settings, run.history, run.finished)
+        with stop_on_interrupt() as stop_asked, reports as reporters:
+            _run_to_the_end(run, checkpoints, reporters, stop_asked, output_dir)
+        exported_step = run.choose_export(checkpoints)
     model, model_dir = run.model(), output_dir / "model"
     export_model(model, model_dir, run.mark, exported_step)
     write_card(model_dir, model, *data, settings, run.history, exported_step)
@@ -142,31 +142,6 @@ def _run_to_the_end(
                 )
 
 
-def check_run(
-    start: CLIP,
-    train_set: CaptionDataset,
-    validation_set: CaptionDataset,
-    settings: TrainingSettings,
-    mesh: jax.sharding.Mesh,
-) -> None:
-    """Refuses what does not fit the model, the devices or the data."""
-    if start.tokenizer is None:
-        raise ValueError("The starting model has no tokenizer; load it from a folder that holds one.")
-    if not len(validation_set) or not all(item.captions for item in validation_set):
-        raise ValueError(
-            "Validation needs at least one image, each with a caption; give the validation split of the data, "
-            "or make one with dataset.with_random_splits()."
-        )
-    for name in ("batch_size", "micro_batch_size"):
-        size = getattr(settings, name)
-        if size is not None and size % mesh.size:
-            raise ValueError(
-                f"A {name} of {size} cannot be shared evenly by {mesh.size} devices; choose a multiple of "
-                f"{mesh.size}."
-            )
-    steps_per_epoch(train_set, settings.batch_size, settings.captions)
-
-
 @dataclass
 class Run:
     """The moving parts of a run: device state, data iterator, history, and the best epoch so far.
@@ -194,9 +169,9 @@ class Run:
     mark: str | None = None
 
     def __post_init__(self) -> None:
-        """Sets up iterator, optimizer, device state and the compiled step."""
+        """Sets up what is quickly there; nothing is compiled before a folder is ours."""
         settings = self.settings
-        check_run(self.start, self.train_set, self.validation_set, settings, self.mesh)
+        self._check()
         self.steps_per_epoch = steps_per_epoch(self.train_set, settings.batch_size, settings.captions)
         self.total_steps = self.steps_per_epoch * settings.epochs
         self.read = keeping_pictures()
@@ -215,10 +190,35 @@ class Run:
         self.replicated = NamedSharding(self.mesh, PartitionSpec())
         self.sharded = NamedSharding(self.mesh, PartitionSpec("data"))
         self.schedule = learning_rate_schedule(settings, self.total_steps)
-        model = prepare(self.start, settings)
-        self.graphdef, *_ = nnx.split(model, trained_filter(settings), ...)
-        self.state = first_state(model, settings, self.mesh)
-        self.train_step = make_train_step(model, settings, self.mesh)
+        self.prepared = prepare(self.start, settings)
+        self.graphdef, *_ = nnx.split(self.prepared, trained_filter(settings), ...)
+
+    def _check(self) -> None:
+        """Refuses what does not fit the model, the devices or the data."""
+        if self.start.tokenizer is None:
+            raise ValueError("The starting model has no tokenizer; load it from a folder that holds one.")
+        if not len(self.validation_set) or not all(item.captions for item in self.validation_set):
+            raise ValueError(
+                "Validation needs at least one image, each with a caption; give the validation split of the data, "
+                "or make one with dataset.with_random_splits()."
+            )
+        for name in ("batch_size", "micro_batch_size"):
+            size = getattr(self.settings, name)
+            if size is not None and size % self.mesh.size:
+                raise ValueError(
+                    f"A {name} of {size} cannot be shared evenly by {self.mesh.size} devices; choose a multiple of "
+                    f"{self.mesh.size}."
+                )
+
+    @cached_property
+    def state(self) -> State:
+        """All that the run changes on the devices."""
+        return first_state(self.prepared, self.settings, self.mesh)
+
+    @cached_property
+    def train_step(self) -> TrainStep:
+        """The compiled step."""
+        return make_train_step(self.prepared, self.settings, self.mesh)
 
     @property
     def finished(self) -> bool:
@@ -345,5 +345,10 @@ def load_or_train(
         return CLIP.from_pretrained(output_dir / "model")
     of_the_run = (start, train_set, validation_set, settings)
     short_dir = run_folder(output_dir.parent, f"{output_dir.name}-short", *of_the_run)
+    if is_whole(short_dir / "model", mark_of_run(settings, train_set, validation_set, start)):
+        print(f"No fine-tuned model in {output_dir}: taking the short one in {short_dir}.")
+        return CLIP.from_pretrained(
+            short_dir / "model", jnp.dtype(settings.compute_dtype or start.vision.dtype)
+        )
     print(f"No fine-tuned model in {output_dir}: training a short one in {short_dir}.")
     return train(*of_the_run, short_dir).model

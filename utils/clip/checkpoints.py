@@ -6,6 +6,7 @@ carry transformers' names and torch's layouts; `utils.clip.weight_names` turns t
 
 from __future__ import annotations
 
+import errno
 import filecmp
 import json
 import os
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 # In the order of preference of transformers itself.
 WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json")
 WEIGHT_FILES += ("pytorch_model.bin", "pytorch_model.bin.index.json")
+DISK_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
 CONFIGURATIONS = ("config.json", "open_clip_config.json")  # by which a folder is known to hold a model
 BICUBIC = 3  # Pillow's number, which ``preprocessor_config.json`` speaks in
 
@@ -276,7 +278,11 @@ def processor_settings(preprocessing: ImagePreprocessing) -> dict[str, Any]:
 
 @contextmanager
 def written_whole(folder: Path) -> Iterator[Path]:
-    """Gives an empty folder to write to, whose files become those of ``folder`` once all are written."""
+    """Gives an empty folder to write to, whose files become those of ``folder`` once all are written.
+
+    Raises:
+        OSError: If the disk takes no more; the folder is as it was.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
@@ -286,6 +292,13 @@ def written_whole(folder: Path) -> Iterator[Path]:
             _replace_files(temporary, folder)
         else:
             temporary.replace(folder)
+    except (
+        Exception
+    ) as error:  # safetensors and tokenizers, written in Rust, have errors of their own for a disk
+        number = next((number for number in DISK_TROUBLE if f"(os error {number})" in str(error)), None)
+        if number is None:
+            raise
+        raise OSError(number, os.strerror(number), str(folder)) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

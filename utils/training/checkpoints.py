@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import logging
+import os
 import shutil
+import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +23,11 @@ import orbax.checkpoint as ocp
 UNFINISHED = "*.orbax-checkpoint-tmp*"
 UNSIGNED = {"iterator", "history", "best_step"}  # what checkpoints held before they had a mark and a checksum
 
+# TensorStore quotes the system deep in its own words.
+DISK_TROUBLE = [
+    os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
+]
+
 
 @contextmanager
 def open_checkpoints(output_dir: Path) -> Iterator[ocp.CheckpointManager]:
@@ -28,9 +36,34 @@ def open_checkpoints(output_dir: Path) -> Iterator[ocp.CheckpointManager]:
     sweep(folder)
     # Which ones to keep is decided in `tidy`: Orbax would have to choose between the last and the best.
     options = ocp.CheckpointManagerOptions(enable_async_checkpointing=False, create=True)
-    logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax tells of each save
-    with ocp.CheckpointManager(folder, options=options) as manager:
+    with _threads_unheard(), ocp.CheckpointManager(folder, options=options) as manager:
         yield manager
+
+
+@contextmanager
+def _threads_unheard() -> Iterator[None]:
+    """Keeps quiet the threads of Orbax and TensorStore: what goes wrong in them is raised besides.
+
+    Orbax logs each save, and whole tracebacks; writes that end after the first has failed find no event loop.
+    """
+
+    def is_ours(record: logging.LogRecord) -> bool:
+        return "orbax" not in record.pathname and "never retrieved" not in record.getMessage()
+
+    def hook(trouble: Any) -> None:
+        if not (isinstance(trouble.exc_value, RuntimeError) and "loop is closed" in str(trouble.exc_value)):
+            before(trouble)
+
+    loggers, before = [logging.getLogger(name) for name in ("absl", "asyncio")], sys.unraisablehook
+    for logger in loggers:
+        logger.addFilter(is_ours)
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
+        for logger in loggers:
+            logger.removeFilter(is_ours)
 
 
 def sweep(folder: Path) -> None:
@@ -60,13 +93,16 @@ def save_checkpoint(
     items = ocp.args.Composite(state=ocp.args.StandardSave(state), progress=ocp.args.JsonSave(plain))
     try:
         manager.save(step, args=items, force=True)
+        return
     except Exception as error:  # the file system's words come in many types, from Python and from C++
-        sweep(Path(manager.directory))
-        kept = f"start again to go on from step {max(manager.all_steps())}" if manager.all_steps() else ""
-        raise OSError(
-            f"The checkpoint of step {step} could not be written to {manager.directory} ({_reason(error)}); "
-            f"make room there and {kept or 'start again'}."
-        ) from error
+        reason = _reason(error)
+    # Raised out here: the tracebacks of Orbax's threads, a hundred lines and more, would tell nothing else.
+    sweep(Path(manager.directory))
+    kept = f"start again to go on from step {max(manager.all_steps())}" if manager.all_steps() else ""
+    raise OSError(
+        f"The checkpoint of step {step} could not be written to {manager.directory} ({reason}); make room there and "
+        f"{kept or 'start again'}."
+    )
 
 
 def tidy(manager: ocp.CheckpointManager, keep_last: int, best_step: int | None) -> None:
@@ -111,7 +147,7 @@ def restore_checkpoint(
         raise ValueError(
             f"The checkpoint of step {step} in {manager.directory} is damaged or of another model "
             f"({_reason(error)}); delete its folder to go on from an earlier one, or choose another folder."
-        ) from error
+        ) from None
     if progress.get("mark") not in (None, mark):
         raise ValueError(
             f"The checkpoint of step {step} in {manager.directory} is of another run than the one that this folder "
@@ -146,9 +182,12 @@ def _verify(step: int, state: Any, progress: dict[str, Any]) -> None:
 
 
 def _reason(error: BaseException) -> str:
-    """The first line of what went wrong, at its root."""
+    """What the disk had to say, or the first line of what went wrong, at its root."""
     while error.__cause__ is not None:
         error = error.__cause__
+    trouble = next((words for words in DISK_TROUBLE if words in str(error)), None)
+    if trouble is not None:
+        return trouble
     lines = str(error).strip().splitlines()
     words = lines[0] if lines else ""
     shown = words if len(words) <= 160 else words[:157] + "..."

@@ -131,18 +131,20 @@ def test_a_finished_index_is_given_back_without_writing(model, pictures, tmp_pat
     assert not (tmp_path / "index" / "pieces").exists()
 
 
+@pytest.mark.parametrize("step", ["_check_file", "np.load", "_read_items", "make_engine"])
 def test_a_reader_sees_the_new_index_if_the_old_one_goes_while_it_reads(
-    model, pictures, tmp_path, monkeypatch
+    model, pictures, tmp_path, monkeypatch, step
 ):
-    old = build(model, pictures, tmp_path / "index")
+    old = build(model, pictures, tmp_path / "index", engine="nmslib")
     new = build(model, old.dataset[:5], None)
-    check, replacing = storage._check_file, iter([lambda: new.save(tmp_path / "index")])
+    owner, name = (np, "load") if step == "np.load" else (storage, step)
+    read, replacing = getattr(owner, name), iter([lambda: new.save(tmp_path / "index")])
 
-    def check_file(path, mark):
+    def replaced_before(*arguments, **options):
         next(replacing, lambda: None)()
-        check(path, mark)
+        return read(*arguments, **options)
 
-    monkeypatch.setattr(storage, "_check_file", check_file)
+    monkeypatch.setattr(owner, name, replaced_before)
     assert len(ImageIndex.load(tmp_path / "index", model)) == 5
 
 

@@ -286,14 +286,21 @@ def _read_generation(folder: Path, note: dict[str, Any]) -> SavedIndex:
             raise ValueError(f"{len(items)} pictures and vectors {embeddings.dtype}{embeddings.shape}")
         if name not in ENGINES[1:] or (name != "exact") != (graph is not None):
             raise ValueError(f"engine {name!r}")
-    except (OSError, KeyError, TypeError, ValueError) as error:
+        engine = make_engine(name, embeddings, graph, width)
+    except (
+        OSError,
+        KeyError,
+        TypeError,
+        ValueError,
+        RuntimeError,
+    ) as error:  # the last one is the engines' own
         if isinstance(error, SearchError):
             raise
         raise SearchError(
             f"{folder / NOTE} does not fit the files beside it ({type(error).__name__}: {error}); build the index "
             "anew."
         ) from None
-    return SavedIndex(note, embeddings, items, picture_marks, make_engine(name, embeddings, graph, width))
+    return SavedIndex(note, embeddings, items, picture_marks, engine)
 
 
 def _check_file(path: Path, mark: dict[str, Any] | None) -> None:

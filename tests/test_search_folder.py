@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -91,6 +92,28 @@ def test_a_stray_file_in_a_folder_of_ours_outlives_it_and_is_in_nobodys_way(mode
     strays = [path.parent.name for path in (tmp_path / "index").rglob(".DS_Store")]
     assert sorted(strays) == ["generation-1", "pieces"]
     assert not (tmp_path / "index" / "generation-2").exists()
+
+
+@pytest.mark.parametrize("step", ["tempfile.mkdtemp", "json.dumps", "_write_array", "write_whole"])
+def test_what_a_killed_writer_has_left_goes_with_the_next_index(model, pictures, tmp_path, monkeypatch, step):
+    index, left = build(model, pictures, tmp_path / "index"), []
+    copy, owner = (
+        tmp_path / "as it was killed",
+        storage if "." not in step else getattr(storage, step.split(".")[0]),
+    )
+    work = getattr(owner, step.split(".")[-1])
+
+    def killed_after(*arguments, **options):
+        result = work(*arguments, **options)
+        left.append(shutil.copytree(tmp_path / "index", copy)) if not left else None
+        return result
+
+    monkeypatch.setattr(owner, step.split(".")[-1], killed_after)
+    index.save(tmp_path / "index")
+    monkeypatch.undo()
+    assert len(ImageIndex.load(copy, model)) == 12
+    index.save(copy)
+    assert len([path for path in copy.iterdir() if "generation" in path.name]) == 1
 
 
 # --- two at once --------------------------------------------------------------------------------------------

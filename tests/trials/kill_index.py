@@ -38,7 +38,7 @@ from utils.clip import CLIP
 from utils.search import ImageIndex, SearchError, collection
 
 ROOT = Path(__file__).resolve().parents[2]
-PICTURES, PIECE, BATCH = 200, 32, 8
+PICTURES, PIECE, BATCH = 120, 16, 8
 FOREIGN = ("generation-1", ".partial", "generation-x")
 CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "open"}
 PATIENCE = 30.0  # seconds that workers have to notice their parent's end
@@ -92,7 +92,7 @@ def run_child(checkpoint: Path, folder: Path, model: CLIP, last: int = 0, second
     begin, seen = time.perf_counter(), Counter()
     while process.is_alive() and not (seconds and time.perf_counter() - begin >= seconds):
         seen[marked(folder, model)] += 1
-        time.sleep(0.02)
+        time.sleep(0.05)
     process.kill() if seconds else None
     process.join()
     took, changes = time.perf_counter() - begin, here.recv() if process.exitcode == 0 else 0
@@ -175,9 +175,7 @@ def _try_build(
     build(model, folder)
     same = "equal" if marked(folder, model) == expected[1] else "OTHER VECTORS"
     generations = [p.name for p in folder.glob("generation-[0-9]*") if p.name not in FOREIGN]
-    clean = (
-        len(generations) == 1 and not (folder / "pieces").exists() and not list(folder.glob(".*partial?*"))
-    )
+    clean = len(generations) == 1 and not (folder / "pieces").exists() and not list(folder.glob(".*.partial"))
     return (
         killed,
         held.get(left, "SOMETHING ELSE"),
@@ -194,7 +192,7 @@ from pathlib import Path
 from utils.miniature import build_miniature
 
 if __name__ == "__main__":
-    counts = {"train": 1, "test": 1}
+    counts = {"train": 1}
     build_miniature(Path(sys.argv[1]), images_per_split=counts, progress=False, workers=2)
 """
 
@@ -248,7 +246,7 @@ def _wait_for_workers(session: int) -> tuple[list[int], float]:
     """The processes of a session that still live after a while, and how long it took until none did."""
     begin = time.perf_counter()
     while (alive := _living(session)) and time.perf_counter() - begin < PATIENCE:
-        time.sleep(0.02)
+        time.sleep(0.05)
     return alive, time.perf_counter() - begin
 
 

@@ -20,6 +20,8 @@ import errno
 import hashlib
 import json
 import os
+import re
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -40,6 +42,9 @@ KIND, VERSION = "an image index of the CLIP course", 1
 _GENERATION = "generation-"
 _STAMP = "stamp.json"
 _FILES = ("embeddings.npy", "images.jsonl", "graph")
+# What a killed process leaves: a generation without a stamp, as mkdtemp names it, or the draft of an earlier version.
+_UNSTAMPED = re.compile(rf"\.{_GENERATION}[a-z0-9_]{{8}}")
+_EARLIER_DRAFT = ".partial"
 _EXPECTED = (
     "model",
     "pictures",
@@ -124,19 +129,22 @@ def leftovers(folder: Path, earlier: str = "") -> list[Path]:
     return [
         place
         for place in folder.iterdir()
-        if (place.name == ".partial" or _number(place)) and place.name != current
+        if _number(place) or place.name == _EARLIER_DRAFT or _UNSTAMPED.fullmatch(place.name)
+        if place.name != current
         if place.is_dir() and not place.is_symlink()
         if place.name == earlier or _is_ours(place)
     ]
 
 
 def _new_generation(folder: Path) -> Path:
-    """A new folder for an index, numbered behind all that are there, whoever's they are; and stamped as ours."""
+    """A new folder for an index, stamped as ours and numbered behind all that are there, whoever's they are."""
     folder.mkdir(parents=True, exist_ok=True)
     place = folder / f"{_GENERATION}{max(map(_number, folder.iterdir()), default=0) + 1}"
-    place.mkdir()
-    (place / _STAMP).write_text(json.dumps({"kind": KIND}), encoding="utf-8")
-    return place
+    # Renamed when it is stamped, so that none of ours is ever without.
+    unstamped = Path(tempfile.mkdtemp(prefix=f".{_GENERATION}", dir=folder))
+    (unstamped / _STAMP).write_text(json.dumps({"kind": KIND}), encoding="utf-8")
+    unstamped.chmod(0o755)  # mkdtemp made it private
+    return unstamped.rename(place)
 
 
 def _named_generation(folder: Path) -> str:
@@ -150,6 +158,8 @@ def _named_generation(folder: Path) -> str:
 def _is_ours(place: Path) -> bool:
     try:
         names = {path.name for path in place.iterdir()}
+        if _UNSTAMPED.fullmatch(place.name):
+            return names <= {_STAMP}
         if _STAMP in names:
             return json.loads((place / _STAMP).read_text(encoding="utf-8"))["kind"] == KIND
     except (OSError, ValueError, KeyError, TypeError):

@@ -11,6 +11,7 @@ anything from elsewhere, and invites nobody.
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import time
@@ -19,7 +20,7 @@ from urllib.parse import parse_qs
 
 from utils.demo.hosts import Hosts
 from utils.demo.jobs import Jobs, client_of
-from utils.demo.questions import CALL, JOIN, Questions, clean_question, parse
+from utils.demo.questions import CALL, JOIN, Questions, parse
 from utils.demo.refusals import Refusal, failure, refuse
 from utils.demo.room import Room, in_time
 from utils.demo.uploads import MAX_BYTES, is_inside
@@ -47,6 +48,7 @@ READ_FOLDERS = ("/assets/", "/static/", "/gradio_api/heartbeat/")
 ASKED = re.compile(re.escape(CALL) + r"(?P<name>\w+)(/(?P<event>\w+))?")
 FILES = "/gradio_api/file="
 MAX_QUESTION = 64 * 1024  # bytes of a request that is no upload
+MAX_PATH = 200  # letters of an address that names no upload
 ENVELOPE = 16 * 1024  # bytes around an uploaded file
 BOUNDARY = re.compile(r"multipart/form-data;.*\bboundary=\"?([^\";,\s]{1,70})\"?", re.IGNORECASE)
 # Gradio's page compiles its templates and carries its styles inline; nothing is fetched but from this server.
@@ -115,9 +117,10 @@ class Guard:
         if path in POSTED and path != JOIN:
             await self._pass(scope, _again(body, receive), reply)
             return
-        session = self.questions.check(path, question)
+        question = self.questions.check(path, question)
+        session = question["session_hash"]
         await self.jobs.check(client, session)
-        body = clean_question(path, question)
+        body = json.dumps(question).encode()
         reply.accepted = lambda event: self.jobs.note(event, client, session)
         await self._pass(_of_length(scope, len(body)), _again(body, receive), reply)
 
@@ -149,7 +152,8 @@ class Guard:
             raise
         except Exception as error:
             if not gone:
-                LOG.error("%s %s: %s: %s", scope["method"], scope["path"], type(error).__name__, error)
+                request = f"{scope['method']} {scope['path'][:100]!r}"
+                LOG.error("%s failed: %s: %.200r", request, type(error).__name__, str(error))
             if not reply.started:
                 raise failure(500) from None
 
@@ -212,7 +216,7 @@ def check_path(path: str, method: str = "GET") -> None:
 
         if not is_inside(path.removeprefix(FILES), get_upload_folder()):
             raise Refusal(403, "Only what was uploaded or made here is served.")
-    elif bare not in READ | POSTED and asked is None and not path.startswith(READ_FOLDERS):
+    elif len(path) > MAX_PATH or not (bare in READ | POSTED or asked or path.startswith(READ_FOLDERS)):
         raise Refusal(404, "The page has no such part.")
     posted = bare in POSTED or (asked is not None and asked["event"] is None)
     if method not in (("POST",) if posted else ("GET", "HEAD")):

@@ -20,24 +20,22 @@ class Questions:
     """What may be asked.
 
     Attributes:
-        by_number: How many inputs a question has, by the number that the page knows it by.
+        by_number: For each input of a question whether it is a file, by the number that the page knows it by.
         by_name: The same of those that programs may ask, by name.
     """
 
-    by_number: Mapping[int, int]
-    by_name: Mapping[str, int]
+    by_number: Mapping[int, tuple[bool, ...]]
+    by_name: Mapping[str, tuple[bool, ...]]
 
     @classmethod
     def of(cls, blocks: Any) -> Questions:
         """Those of Gradio's page."""
         asked = blocks.fns
-        public = (fn for fn in asked.values() if fn.api_name and fn.api_visibility == "public")
-        return cls(
-            {number: len(fn.inputs) for number, fn in asked.items()},
-            {fn.api_name: len(fn.inputs) for fn in public},
-        )
+        files = {number: tuple(map(_takes_file, fn.inputs)) for number, fn in asked.items()}
+        public = {fn.api_name: number for number, fn in asked.items() if fn.api_visibility == "public"}
+        return cls(files, {name: files[number] for name, number in public.items() if name})
 
-    def check(self, path: str, question: Any) -> str | None:
+    def check(self, path: str, question: Any) -> dict:
         """Refuses a question that is none of these, or has other than its inputs.
 
         Args:
@@ -45,7 +43,7 @@ class Questions:
             question: What was sent.
 
         Returns:
-            The session that it belongs to, or None.
+            The question with nothing but what the page uses of it.
 
         Raises:
             Refusal: If it is refused.
@@ -54,18 +52,20 @@ class Questions:
             raise Refusal(422, NOT_OURS)
         inputs = self._inputs(path, question)
         data = question.get("data")
-        if not isinstance(data, list) or len(data) != inputs:
-            raise Refusal(422, f"The question needs its {inputs} inputs as a list named data.")
+        if not isinstance(data, list) or len(data) != len(inputs):
+            raise Refusal(422, f"The question needs its {len(inputs)} inputs as a list named data.")
         session = question.get("session_hash")
         named = isinstance(session, str) and 0 < len(session) <= LONGEST_SESSION and session.isascii()
         if not named and (session is not None or path == JOIN):
             raise Refusal(422, f"The session's name must be up to {LONGEST_SESSION} plain letters.")
-        return session
+        cleaned = [_clean(value, file) for value, file in zip(data, inputs, strict=True)]
+        kept = {"data": cleaned, "session_hash": session}
+        return kept if path != JOIN else kept | _of_page(question)
 
-    def _inputs(self, path: str, question: dict) -> int:
+    def _inputs(self, path: str, question: dict) -> tuple[bool, ...]:
         if path == JOIN:
             number = question.get("fn_index")
-            if isinstance(number, bool) or not isinstance(number, int) or number not in self.by_number:
+            if not _is_number(number) or number not in self.by_number:
                 raise Refusal(422, "There is no question of this number.")
             return self.by_number[number]
         name = path.removeprefix(CALL)
@@ -74,18 +74,31 @@ class Questions:
         return self.by_name[name]
 
 
-def clean_question(path: str, question: dict) -> bytes:
-    """A checked question with nothing but what Gradio needs of it, as JSON."""
-    kept = {"data": question["data"], "session_hash": question.get("session_hash")}
-    if path == JOIN:
-        trigger = question.get("trigger_id")
-        is_number = isinstance(trigger, int) and not isinstance(trigger, bool)
-        kept |= {
-            "fn_index": question["fn_index"],
-            "event_data": question.get("event_data"),
-            "trigger_id": trigger if is_number and abs(trigger) < 2**31 else None,
-        }
-    return json.dumps(kept).encode()
+def _of_page(question: dict) -> dict:
+    """What the page, and no program, tells beside the inputs: which question, and what was clicked on."""
+    trigger, event = question.get("trigger_id"), question.get("event_data")
+    told = event.items() if isinstance(event, dict) else ()
+    return {
+        "fn_index": question["fn_index"],
+        "event_data": {key: value for key, value in told if isinstance(value, str)},
+        "trigger_id": trigger if _is_number(trigger) else None,
+    }
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31
+
+
+def _takes_file(component: Any) -> bool:
+    return getattr(component, "data_model", None) is not None
+
+
+def _clean(value: Any, file: bool) -> Any:
+    """An input as the page has them: a file by its path, or else a text or a number."""
+    if file:
+        path = value.get("path") if isinstance(value, dict) else None
+        return {"path": path, "meta": {"_type": "gradio.FileData"}} if isinstance(path, str) else None
+    return None if isinstance(value, dict | list) else value
 
 
 def parse(body: bytes) -> Any:

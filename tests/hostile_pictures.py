@@ -29,9 +29,7 @@ def deep_png(side: int, channels: int) -> bytes:
         return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 
     head = struct.pack(">IIBBBBB", side, side, 16, color, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", content) + chunk(b"IEND", b"")
-    )
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", content) + chunk(b"IEND", b"")
 
 
 def _turned() -> bytes:
@@ -61,5 +59,7 @@ HOSTILE: dict[str, Callable[[int], bytes]] = {
     "strip.tif": lambda side: encoded(
         Image.new("RGBA", (side, side)), "tiff", compression="tiff_deflate", tiffinfo={278: side, 274: 6}
     ),
-    "canvas.webp": lambda side: encoded(Image.new("RGBA", (side, side), (9, 9, 9, 9)), "webp", quality=10, method=0),
+    "canvas.webp": lambda side: encoded(
+        Image.new("RGBA", (side, side), (9, 9, 9, 9)), "webp", quality=10, method=0
+    ),
 }

@@ -14,6 +14,7 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before Gradio is imported
 
 from utils.course import CourseError, find_root
 from utils.demo.endings import ending_on_signals
+from utils.demo.memory import give_memory_back
 from utils.demo.page import demo_blocks
 from utils.demo.server import serve, temporary_cache
 
@@ -87,6 +88,7 @@ def find_sample(run: Path, sample: str) -> str | Path | None:
 def main(argv: list[str] | None = None) -> int:
     """Serves the page until Ctrl-C or SIGTERM ends the process; the exit status is 2 if it could not begin."""
     arguments = _arguments(argv)
+    give_memory_back()
     start = time.perf_counter()
     try:
         with temporary_cache() as folder, ending_on_signals(folder):

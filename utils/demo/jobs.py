@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from utils.demo.refusals import Refusal
@@ -33,7 +33,7 @@ class Job:
 
     client: str
     session: str
-    asked: float = field(default_factory=time.monotonic)
+    asked: float
 
 
 class Jobs:
@@ -65,7 +65,7 @@ class Jobs:
 
     def note(self, event: str, client: str, session: str | None) -> None:
         """Remembers a question that Gradio has accepted, and puts it in its turn."""
-        self._jobs[event] = Job(client, session or event)
+        self._jobs[event] = Job(client, session or event, time.monotonic())
         for waiting in self._queue.event_queue_per_concurrency_id.values():
             in_turn(waiting.queue)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from html import escape
@@ -54,6 +57,21 @@ def _check_gradio() -> None:
         )
 
 
+@contextmanager
+def _no_proxies() -> Iterator[None]:
+    """The environment without proxies, and then as it was.
+
+    Gradio makes an HTTP client while it is imported, which fails at a proxy that httpx cannot speak to (SOCKS).
+    """
+    proxies = {name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")}
+    for name in proxies:
+        del os.environ[name]
+    try:
+        yield
+    finally:
+        os.environ.update(proxies)
+
+
 def demo_blocks(
     index: ImageIndex, presence: PresenceModel | None = None, sample: str | Path | None = None
 ) -> gr.Blocks:
@@ -73,7 +91,8 @@ def demo_blocks(
         ValueError: If the presence model was calibrated for another model, or the sample is no picture.
     """
     _check_gradio()
-    import gradio as gr
+    with _no_proxies():
+        import gradio as gr
 
     from utils.clip import fingerprint
 

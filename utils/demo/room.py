@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ class Upload:
 
     client: str
     size: int
-    began: float = field(default_factory=time.monotonic)
+    began: float
     under_way: bool = True
     received: int = 0
 
@@ -89,7 +89,7 @@ class Room:
         """
         self._forget()
         self._check(client, length)
-        upload = Upload(client, max(length, LEAST_COUNTED))
+        upload = Upload(client, max(length, LEAST_COUNTED), time.monotonic())
         self._uploads.append(upload)
         try:
             yield upload

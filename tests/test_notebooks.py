@@ -265,6 +265,8 @@ BORNE_OUT = (
     ("08", "gives up 0.22 at home and wins 0.28 back", "08", "fine-tuned         home 0.860   other 0.461"),
     ("08", "gives up 0.22 at home and wins 0.28 back", "08", "mixed, alpha 0.5   home 0.640   other 0.739"),
     ("08", "from 0.794 to 0.728 and not to 0.639", "08", "home and other     home 0.427   other 0.728"),
+    ("08", "both intervals hold 0", "08", "beside baseline: -0.017 (-0.150 to +0.117)"),
+    ("08", "both intervals hold 0", "08", "beside home: -0.100 (-0.233 to +0.033)"),
     ("08", "This one holds 0", "08", "on test: -0.003 (-0.027 to +0.020)"),
 )
 

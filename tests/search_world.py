@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image
 
 from utils.datasets import CaptionDataset, CaptionedImage
+from utils.images import read_image
 
 CATEGORIES = ("port", "park", "pond")
 
@@ -27,3 +28,12 @@ def noisy_pictures(folder: Path, count: int = 24) -> CaptionDataset:
 def names(hits) -> list[str]:
     """The file names of an answer."""
     return [hit.path.name for hit in hits]
+
+
+def count_embedded(monkeypatch) -> list[str]:
+    """The pictures that are read from now on."""
+    read = []
+    monkeypatch.setattr(
+        "utils.images.batches.read_image", lambda path: read.append(Path(path).name) or read_image(path)
+    )
+    return read

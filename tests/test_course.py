@@ -79,8 +79,9 @@ def test_a_run_leaves_notebooks_pages_metrics_and_summary_and_is_kept(small_cour
     changed = course.run_course(small_course, "small", {"WORD": "c"})
     assert [outcome.status for outcome in changed] == ["kept", "ok"]
     assert [o.status for o in course.run_course(small_course, "small", {}, only="01")] == ["ok"]
-    # What follows a notebook that ran again is out of date.
+    # It has left nothing new to those after it.
     assert [o.status for o in course.run_course(small_course, "small", {})] == ["kept", "ok"]
+    assert metrics(small_course)["02_count_again"] == {"baseline_top1": 0.75}
 
 
 def test_the_first_failure_ends_the_run_and_is_kept_to_look_at(small_course, capsys):

@@ -25,7 +25,9 @@ from utils.demo import cards, demo_blocks, serve
 from utils.demo.__main__ import load_parts, main
 from utils.demo.answers import MOST_LETTERS, Answers, Found, Pictures, verdict
 from utils.demo.downloads import Downloads
-from utils.demo.guard import Guard, Refusal, check_path, check_question
+from utils.demo.guard import Guard, check_path
+from utils.demo.questions import parse
+from utils.demo.refusals import Refusal
 from utils.demo.server import temporary_cache
 from utils.demo.uploads import MAX_BYTES, read_upload
 from utils.finder import Finding, PresenceModel, embed_scene, find
@@ -112,7 +114,7 @@ def test_a_hostile_picture_is_answered_by_a_sentence_and_never_decoded(name, tmp
 @pytest.mark.parametrize("name", FRIENDLY)
 def test_a_rare_picture_is_read(name, tmp_path):
     (tmp_path / name).write_bytes(FRIENDLY[name])
-    picture = read_upload(tmp_path / name)
+    picture = read_upload(tmp_path / name).picture
     assert (picture.mode, picture.size) == ("RGB", (60, 40))
 
 
@@ -120,7 +122,8 @@ def test_a_turned_picture_is_set_upright(tmp_path):
     exif = Image.Exif()
     exif[274] = 6
     (tmp_path / "turned.jpg").write_bytes(encoded(PLAIN, "jpeg", exif=exif.tobytes()))
-    assert read_upload(tmp_path / "turned.jpg").size == (40, 60)
+    upload = read_upload(tmp_path / "turned.jpg")
+    assert upload.picture.size == upload.size == (40, 60)
 
 
 def test_answers_are_those_of_the_index(index):
@@ -316,13 +319,14 @@ def test_what_is_too_long_or_no_json_is_refused(page):
     unsized = page.post("gradio_api/queue/join", content=iter([b"{}"]))
     assert unsized.status_code == 411
     with pytest.raises(Refusal, match="no JSON"):
-        check_question(b"{'path'}")
+        parse(b"{'path'}")
 
 
 @pytest.mark.parametrize("path", ["/gradio_api/queue/join", "/gradio_api/upload"])
 def test_a_length_that_is_not_that_of_the_body_is_refused(page, path):
     """In HTTP/1.1 chunks go before a length, so that both together could carry anything behind a small number."""
-    head = f"POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n"
+    host = page.base_url.netloc.decode()
+    head = f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n"
     chunk = b"10000\r\n" + b" " * 2**16 + b"\r\n"
     with socket.create_connection((page.base_url.host, page.base_url.port), timeout=10) as connection:
         connection.sendall(head.encode() + 4 * chunk + b"0\r\n\r\n")
@@ -338,7 +342,7 @@ def test_what_is_no_http_is_not_let_through(index):
     async def send(message):
         sent.append(message)
 
-    asyncio.run(Guard(pass_on)({"type": "websocket", "path": "/"}, None, send))
+    asyncio.run(Guard(pass_on, None, None, None)({"type": "websocket", "path": "/"}, None, send))
     assert sent == [{"type": "websocket.close"}]
 
 
@@ -369,7 +373,7 @@ def test_uploads_and_downloads_are_bounded(page, monkeypatch, model, tmp_path):
         with pytest.raises(OSError, match="space"):
             downloads.save(answer, answer.overlay())
     assert len(list(tmp_path.iterdir())) == 2
-    monkeypatch.setattr("utils.demo.guard.MOST_KEPT", 0)
+    monkeypatch.setattr("utils.demo.room.MOST_KEPT", 0)
     upload_again = page.post("gradio_api/upload", files={"files": b"x"})
     assert upload_again.status_code == 507 and "try again" in upload_again.text
 

@@ -1,8 +1,10 @@
 """The set-up: one source of truth for versions, light imports, a README that names what exists."""
 
+import itertools
 import os
 import platform
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -59,7 +61,43 @@ def test_conda_environment_takes_the_same_pins(root):
     plain = [entry for entry in environment["dependencies"] if isinstance(entry, str)]
     assert {entry.split("=")[0] for entry in plain} == {"python", "pip"}
     (from_pip,) = [entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict)]
-    assert from_pip[0] == "-r requirements.txt"
+    assert from_pip == ["-r requirements.txt", "-e ."]
+
+
+def test_pip_can_read_what_conda_hands_to_it(root, tmp_path, monkeypatch):
+    """conda writes the list into a requirements file, where not every option of the command line is allowed."""
+    from pip._internal.network.session import PipSession
+    from pip._internal.req import parse_requirements
+    from pip._internal.req.constructors import install_req_from_parsed_requirement
+
+    dependencies = yaml.safe_load((root / "environment.yml").read_text())["dependencies"]
+    (from_pip,) = [entry["pip"] for entry in dependencies if isinstance(entry, dict)]
+    shutil.copy(root / "requirements.txt", tmp_path)
+    (tmp_path / "from_conda.txt").write_text("\n".join(from_pip))
+    monkeypatch.chdir(root)  # conda calls pip where environment.yml lies
+    parsed = parse_requirements(str(tmp_path / "from_conda.txt"), session=PipSession())
+    wanted = [install_req_from_parsed_requirement(requirement) for requirement in parsed]
+    assert [Path(item.unpacked_source_directory) for item in wanted if item.editable] == [root]
+    pinned = [item for item in wanted if not item.editable]
+    assert len(pinned) > 100 and all(item.is_pinned for item in pinned)
+
+
+def test_the_time_of_the_course_is_one(root):
+    times = re.compile(r"\d+ to \d+ minutes")
+    help_text = re.search(r"^course:.*## (.*)$", (root / "Makefile").read_text(), re.MULTILINE)[1]
+    (told,) = [
+        line for line in (root / "README.md").read_text().splitlines() if "`make course` then takes" in line
+    ]
+    assert times.search(help_text)[0] == times.search(told)[0]
+
+
+def test_no_table_of_the_documents_swallows_a_paragraph(root):
+    """In Markdown a table goes on until an empty line or another block."""
+    for path in (root / "README.md", root / "CONTRIBUTING.md", root / "data" / "README.md"):
+        lines = path.read_text().splitlines()
+        for row, after in itertools.pairwise(lines):
+            if row.startswith("|"):
+                assert not after.strip() or after.startswith(("|", "<!--")), f"{path.name}: {after}"
 
 
 @pytest.mark.parametrize(

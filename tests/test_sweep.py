@@ -13,7 +13,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from utils.course import CourseError, Outcome, parse_overrides
+from utils.course import CourseError, Ledger, Outcome, parse_overrides
 from utils.evaluation import PUBLISHED_KS
 from utils.sweep import runs as runs_module
 from utils.sweep.__main__ import main
@@ -327,7 +327,7 @@ def test_a_training_whose_model_is_gone_is_run_again(small_sweep, monkeypatch):
     home = small_sweep / "runs" / "sweep" / "miniature" / "first"
     scale, (row,) = load_scale(small_sweep, "miniature", {}), load_rows(small_sweep, ["first"])
     draft = run_parameters(small_sweep, scale, row, 0, home)
-    mark = runs_module.stamp_of(small_sweep, notebook, draft[notebook.stem])[:8]
+    mark = Ledger(small_sweep, home, draft).stamp(notebook)[:8]
     executed = home / f"seed-0-{mark}" / notebook.name
     executed.parent.mkdir(parents=True)
     executed.write_bytes(notebook.read_bytes())

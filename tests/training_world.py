@@ -65,8 +65,8 @@ PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["training_world", "torchvision.transforms.v2", "grain"])
 
 
-def child(function: Callable, *arguments: object, seconds: float = 120) -> int:
-    """Runs a function of this module in a process of its own and gives its exit code, -9 if it was killed."""
+def started(function: Callable, *arguments: object) -> multiprocessing.Process:
+    """Starts a function of a module in a process of its own."""
     before = os.environ.get("PYTHONPATH")
     # The server does not take over the path that it was told of, and would import nothing.
     os.environ["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
@@ -74,6 +74,12 @@ def child(function: Callable, *arguments: object, seconds: float = 120) -> int:
     os.environ.pop("PYTHONPATH") if before is None else os.environ.update(PYTHONPATH=before)
     process = PROCESSES.Process(target=function, args=arguments)
     process.start()
+    return process
+
+
+def child(function: Callable, *arguments: object, seconds: float = 120) -> int:
+    """Runs a function of a module in a process of its own and gives its exit code, -9 if it was killed."""
+    process = started(function, *arguments)
     process.join(seconds)
     if process.exitcode is None:
         process.kill()

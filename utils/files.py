@@ -30,10 +30,11 @@ def find_checkpoint(name_or_path: str | os.PathLike) -> Path:
         The folder, for a Hub name the one in the local cache.
 
     Raises:
-        FileNotFoundError: If there is no such folder and nothing could be fetched.
+        FileNotFoundError: If there is no such folder and nothing could be fetched, or a file of it is none to read.
     """
     folder = Path(name_or_path).expanduser()
     if folder.is_dir():
+        _check_regular(folder)
         return folder
     import huggingface_hub
 
@@ -51,14 +52,44 @@ def find_checkpoint(name_or_path: str | os.PathLike) -> Path:
     return snapshot
 
 
+def _check_regular(folder: Path) -> None:
+    """Refuses a checkpoint folder with a pipe or a socket in place of a file: to open one may wait for ever."""
+    for pattern in (*_CHECKPOINT_FILES, _PICKLED_WEIGHTS):
+        for path in folder.glob(pattern):
+            if path.exists() and not path.is_file() and not path.is_dir():
+                raise FileNotFoundError(
+                    f"{path} is no regular file; put the file of the checkpoint in its place, or take it away."
+                )
+
+
+def printable(name: str | os.PathLike) -> str:
+    r"""A file name for people and for UTF-8: bytes that are no UTF-8, as other systems left them, as ``\udce9``.
+
+    Python holds such bytes as lone surrogates, which no UTF-8 file takes and many a console refuses.
+    """
+    return os.fspath(name).encode("utf-8", "backslashreplace").decode()
+
+
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Writes under a temporary name first, so that a reader never sees half a file; text in UTF-8."""
+    r"""Writes under a temporary name first, so that a reader never sees half a file; text in UTF-8.
+
+    Lone surrogates, which stand for file names that are no UTF-8, are written as ``\udce9``: in JSON, which knows
+    that very escape, the name comes back exactly.
+    """
     temporary = path.with_name(f".{path.name}.partial")
     try:
-        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+        temporary.write_bytes(printable(content).encode() if isinstance(content, str) else content)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+class DiskError(OSError):
+    """A disk that takes no more; the message is a sentence."""
+
+    def __str__(self) -> str:
+        """The sentence alone."""
+        return self.strerror
 
 
 @contextmanager
@@ -66,7 +97,7 @@ def disk_trouble_in_words(folder: Path) -> Iterator[None]:
     """Turns what the system says of a full or forbidden disk into one sentence about a folder.
 
     Raises:
-        OSError: With that sentence, of the kind and number that it was.
+        DiskError: With that sentence, and the number of the system's error.
     """
     try:
         yield
@@ -74,7 +105,7 @@ def disk_trouble_in_words(folder: Path) -> Iterator[None]:
         if error.errno not in _NO_MORE_WRITING and not isinstance(error, PermissionError):
             raise
         reason = _NO_MORE_WRITING.get(error.errno, "this user may not write there")
-        raise OSError(
+        raise DiskError(
             error.errno,
             f"Files could not be written into {folder}, {reason}; what was written before is whole: make room, or "
             "name another folder, and start the same run again.",

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from utils.course import CourseError, course_notebooks, find_root, plan_course
+from utils.files import disk_trouble_in_words
 
 POINTER = re.compile(r"[^.\n]*\[[^\]]*\]\(solutions/[^)]*\)[^.\n]*\. ?")  # a sentence that links a solution
 
@@ -37,24 +38,26 @@ def write_handout(root: Path, folder: Path, profile: str = "workshop") -> list[P
 
     Raises:
         CourseError: If the folder is there, or the profile cannot work.
+        OSError: If the disk takes no more; then nothing is left there.
     """
     import nbformat
 
     plan = plan_course(root, profile, {})
     if folder.exists():
         raise CourseError(f"{folder} is there already: name another with TO=, or delete it.")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        for path in course_notebooks(root):
-            notebook = without_answers(nbformat.read(path, as_version=4))
-            set_parameters(notebook, plan.parameters[path.stem])
-            nbformat.write(notebook, partial / path.name)
-        shutil.copy(root / "nbs" / "glossary.md", partial)
-        partial.chmod(0o755)  # made for its owner alone, and meant for a class
-        partial.rename(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    with disk_trouble_in_words(folder.parent):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        try:
+            for path in course_notebooks(root):
+                notebook = without_answers(nbformat.read(path, as_version=4))
+                set_parameters(notebook, plan.parameters[path.stem])
+                nbformat.write(notebook, partial / path.name)
+            shutil.copy(root / "nbs" / "glossary.md", partial)
+            partial.chmod(0o755)  # made for its owner alone, and meant for a class
+            partial.rename(folder)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
     return sorted(folder.glob("*.ipynb"))
 
 
@@ -100,7 +103,7 @@ def main(argv: list[str] | None = None) -> int:
     folder = Path(arguments.folder).absolute()
     try:
         notebooks = write_handout(find_root(), folder, arguments.profile)
-    except CourseError as error:
+    except (CourseError, OSError) as error:
         print(f"make student: {error}", file=sys.stderr)
         return 2
     print(

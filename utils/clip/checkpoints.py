@@ -6,6 +6,8 @@ carry transformers' names and torch's layouts; `utils.clip.weight_names` turns t
 
 from __future__ import annotations
 
+import errno
+import filecmp
 import json
 import os
 import shutil
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 # In the order of preference of transformers itself.
 WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json")
 WEIGHT_FILES += ("pytorch_model.bin", "pytorch_model.bin.index.json")
+DISK_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
+CONFIGURATIONS = ("config.json", "open_clip_config.json")  # by which a folder is known to hold a model
 BICUBIC = 3  # Pillow's number, which ``preprocessor_config.json`` speaks in
 
 
@@ -274,19 +278,46 @@ def processor_settings(preprocessing: ImagePreprocessing) -> dict[str, Any]:
 
 @contextmanager
 def written_whole(folder: Path) -> Iterator[Path]:
-    """Gives an empty folder to write to, whose files become those of ``folder`` once all are written."""
+    """Gives an empty folder to write to, whose files become those of ``folder`` once all are written.
+
+    Raises:
+        OSError: If the disk takes no more; the folder is as it was.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
         yield temporary
         temporary.chmod(0o755)  # mkdtemp makes it private
         if folder.exists():
-            for file in sorted(temporary.iterdir()):
-                file.replace(folder / file.name)
+            _replace_files(temporary, folder)
         else:
             temporary.replace(folder)
+    except (
+        Exception
+    ) as error:  # safetensors and tokenizers, written in Rust, have errors of their own for a disk
+        number = next((number for number in DISK_TROUBLE if f"(os error {number})" in str(error)), None)
+        if number is None:
+            raise
+        raise OSError(number, os.strerror(number), str(folder)) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _replace_files(new: Path, folder: Path) -> None:
+    """Moves files into a folder that holds others; while those are mixed, no configuration calls them a model.
+
+    Files that are equal stay untouched, so that whoever reads them meanwhile is not disturbed.
+    """
+    changed = [file for file in sorted(new.iterdir()) if not _equal(file, folder / file.name)]
+    last = [new / name for name in CONFIGURATIONS if changed and (new / name).is_file()]
+    for file in last:
+        (folder / file.name).unlink(missing_ok=True)
+    for file in [*(file for file in changed if file not in last), *last]:
+        file.replace(folder / file.name)
+
+
+def _equal(one: Path, other: Path) -> bool:
+    return other.is_file() and filecmp.cmp(one, other, shallow=False)
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ ALPHAS = tuple(number / 10 for number in range(11))
 
 
 def interpolate(baseline: CLIP, finetuned: CLIP, alpha: float) -> CLIP:
-    """The model whose every parameter is (1 - alpha) * baseline + alpha * finetuned, temperature included.
+    """The model whose every parameter is (1 - alpha) * baseline + alpha * finetuned, logit scale included.
 
     Args:
         baseline: The model before fine-tuning.

@@ -214,7 +214,7 @@ class Companions:
 
 
 class CLIP(nnx.Module):
-    """CLIP: `vision` and `text` towers and the temperature that scales their similarities.
+    """CLIP: `vision` and `text` towers and the logit scale, the factor on their similarities.
 
     Args:
         config: Any CLIP configuration of transformers; its attention dropout, zero in every published
@@ -276,7 +276,7 @@ class CLIP(nnx.Module):
         return _scaled(self.text(token_ids), normalize)
 
     def logits(self, pixels: jax.Array, token_ids: jax.Array) -> jax.Array:
-        """Cosine similarities times the temperature; a softmax over the second axis compares the texts.
+        """Cosine similarities times the logit scale; a softmax over the second axis compares the texts.
 
         Args:
             pixels: (images, height, width, channels) float.

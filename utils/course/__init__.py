@@ -7,24 +7,26 @@ JAX: the kernels do, and on a TPU only one process may.
 """
 
 from utils.course.errors import CourseError, LeftOut
-from utils.course.execution import Outcome, drop_widgets, refresh_notebooks, run_in_order, run_notebook
+from utils.course.execution import Outcome, drop_widgets, refresh_notebooks, run_in_order
+from utils.course.ledger import Ledger
 from utils.course.metrics import METRIC_MIME, read_metrics, record
 from utils.course.parameters import (
     load_profile,
     notebook_parameters,
     parse_overrides,
     profile_name,
+    read_yaml,
     resolve_parameters,
 )
 from utils.course.places import course_notebooks, find_root, output_file, output_folder
 from utils.course.reports import zero_shot_table
 from utils.course.run import Plan, plan_course, results_folder, run_course
-from utils.course.stamps import finished_stamp, stamp_of
 from utils.course.values import check_values
 
 __all__ = [
     "METRIC_MIME",
     "CourseError",
+    "Ledger",
     "LeftOut",
     "Outcome",
     "Plan",
@@ -32,7 +34,6 @@ __all__ = [
     "course_notebooks",
     "drop_widgets",
     "find_root",
-    "finished_stamp",
     "load_profile",
     "notebook_parameters",
     "output_file",
@@ -41,13 +42,12 @@ __all__ = [
     "plan_course",
     "profile_name",
     "read_metrics",
+    "read_yaml",
     "record",
     "refresh_notebooks",
     "resolve_parameters",
     "results_folder",
     "run_course",
     "run_in_order",
-    "run_notebook",
-    "stamp_of",
     "zero_shot_table",
 ]

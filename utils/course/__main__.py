@@ -11,11 +11,12 @@ from utils.course.errors import CourseError
 from utils.course.execution import refresh_notebooks
 from utils.course.parameters import parse_overrides
 from utils.course.places import find_root
-from utils.course.reports import METRICS, read_json, zero_shot_table
+from utils.course.reports import zero_shot_table
+from utils.course.results import METRICS, read_json
 from utils.course.run import plan_course, run_course
 
 EXPECTED_TIME = {
-    "miniature": "5 to 6 minutes on two cores, without a network.",
+    "miniature": "6 to 8 minutes on two cores, without a network.",
     "rsicd_cpu": "10 to 15 minutes on two cores.",
     "rsicd": "for one GPU.",
     "colab_tpu": "for a TPU.",
@@ -57,7 +58,7 @@ def main(argv: list[str] | None = None) -> int:
         expected = EXPECTED_TIME.get(plan.profile, "its time depends on data, model and machine.")
         print(f"Running the course, profile {plan.profile}: {expected} Results go to {where}.", flush=True)
         outcomes = run_course(root, arguments.profile, overrides, arguments.notebook, arguments.fresh)
-    except CourseError as error:
+    except (CourseError, OSError) as error:
         print(f"make course: {error}", file=sys.stderr)
         return 2
     failed = outcomes[-1].status == "failed"

@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from utils.course.errors import CourseError
-from utils.course.reports import METRICS, PARAMETERS, read_json
+from utils.course.results import METRICS, PARAMETERS, read_json
 from utils.files import disk_trouble_in_words, write_whole
 
+TITLE = "# Runs of the course, side by side"
+HEADER = ("notebook", "metric")
 # What a run was made with; the other parameters stand in its parameters.json.
 DESCRIBED = ("DATASET", "MODEL", "IMAGES_PER_SPLIT", "EPOCHS", "BATCH_SIZE", "LEARNING_RATE", "SEED")
 
@@ -78,7 +80,7 @@ def _made_with(noted: dict[str, Any]) -> dict[str, Any]:
 def table_of(runs: Iterable[RunMetrics]) -> list[list[str]]:
     """Rows of cells, the header first: notebook, metric, and a column for each run; what is missing is empty."""
     runs = list(runs)
-    rows = [["notebook", "metric", *(run.name for run in runs)]]
+    rows = [[*HEADER, *(run.name for run in runs)]]
     for name in ("profile", *DESCRIBED):
         if any(name in run.made_with for run in runs):
             rows.append(["", name, *(str(run.made_with.get(name, "")) for run in runs)])
@@ -114,16 +116,27 @@ def write_comparison(rows: list[list[str]], path: Path) -> tuple[Path, Path]:
         Both files.
 
     Raises:
+        CourseError: If one of them is there and is something else.
         OSError: If the disk is full.
     """
     page, sheet = path.with_suffix(".md"), path.with_suffix(".csv")
     lines = io.StringIO()
     csv.writer(lines, lineterminator="\n").writerows(rows)
+    _check_replaceable(page, TITLE)
+    _check_replaceable(sheet, ",".join(HEADER))
     with disk_trouble_in_words(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(page, f"# Runs of the course, side by side\n\n{as_markdown(rows)}")
+        write_whole(page, f"{TITLE}\n\n{as_markdown(rows)}")
         write_whole(sheet, lines.getvalue())
     return page, sheet
+
+
+def _check_replaceable(path: Path, beginning: str) -> None:
+    """Refuses a file that no comparison has left."""
+    if path.exists() and not path.read_bytes().startswith(beginning.encode()):
+        raise CourseError(
+            f"{path} is no comparison of runs, so it is not replaced; name another file with TO=."
+        )
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from utils.course.errors import CourseError, LeftOut
+from utils.course.ledger import Ledger
 from utils.course.places import course_notebooks
-from utils.course.stamps import STAMP, finished_stamp, stamp_of
+from utils.course.stamps import LEFT, SOURCE, STAMP
 from utils.files import write_whole
 
 WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
@@ -46,54 +47,104 @@ def run_in_order(
     notebooks: Iterable[Path],
     parameters: dict[str, dict[str, Any]],
     output_dir: Path,
-    keep: bool = True,
-    inputs: Iterable[Path] = (),
+    only: str = "",
+    results_may_go: bool = False,
 ) -> list[Outcome]:
     """Executes notebooks of which each may use what those before it left; says how each of them ended.
 
+    A finished one is kept whose source, package, parameters, data, models and earlier results are what they were,
+    and what it has left is still there.
+
     Args:
         root: Top of the checkout.
-        notebooks: What to execute, in this order.
+        notebooks: All notebooks, in this order.
         parameters: What each is given, by its stem.
         output_dir: Receives the executed copies and pages.
-        keep: Keep the finished notebooks at the beginning whose source, package, parameters and inputs are
-            what they were.
-        inputs: Files that the notebooks read, whose content has a say in what they give.
+        only: Execute those whose name begins so, finished or not, and none of the others.
+        results_may_go: Keep a finished notebook although what it has left was deleted.
 
     Returns:
-        One outcome a notebook; the first failure is the last.
+        One outcome a notebook that was chosen; the first failure is the last.
+
+    Raises:
+        CourseError: If no kernel answers.
+        OSError: If the disk takes no more.
     """
     output_dir.mkdir(parents=True, exist_ok=True)
     # What one notebook has compiled the next one reads back.
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(root / "runs" / "compiled"))
     outcomes = []
+    ledger = Ledger(root, output_dir, parameters, results_may_go)
     for path in notebooks:
-        stamp = stamp_of(root, path, parameters[path.stem], inputs)
-        keep = keep and finished_stamp(output_dir / path.name) == stamp
-        if keep:
-            outcomes.append(Outcome(path.stem, "kept"))
-        else:
-            outcomes.append(run_notebook(path, output_dir, parameters[path.stem], stamp))
-        _print_outcome(outcomes[-1])
-        if outcomes[-1].status == "failed":
-            break
+        _hidden(output_dir / path.name).unlink(missing_ok=True)  # what a killed run was writing
+        if path.name.startswith(only):
+            if not only and ledger.is_current(path):
+                outcomes.append(Outcome(path.stem, "kept"))
+            else:
+                outcomes.append(run_notebook(path, parameters[path.stem], ledger))
+            _print_outcome(outcomes[-1])
+            if outcomes[-1].status == "failed":
+                break
+        ledger.pass_on(path)
     return outcomes
 
 
-def run_notebook(path: Path, output_dir: Path, parameters: dict[str, Any], stamp: str) -> Outcome:
+def outdated_notebooks(
+    root: Path, notebooks: Iterable[Path], parameters: dict[str, dict[str, Any]], output_dir: Path
+) -> list[str]:
+    """Stems of executed notebooks that are not what `run_in_order` would give now."""
+    ledger = Ledger(root, output_dir, parameters)
+    outdated = []
+    for path in notebooks:
+        if (output_dir / path.name).is_file() and not ledger.is_current(path):
+            outdated.append(path.stem)
+        ledger.pass_on(path)
+    return outdated
+
+
+def run_notebook(path: Path, parameters: dict[str, Any], ledger: Ledger) -> Outcome:
     """Executes one notebook in a kernel of its own; the executed copy is kept whatever happens.
+
+    While it runs, its copy has a hidden name; the copy of an earlier run is replaced at the end.
 
     Raises:
         CourseError: If no kernel answers.
+        OSError: If the disk takes no more.
     """
     import nbformat
+
+    output = ledger.output_dir / path.name
+    running = _hidden(output)
+    before = ledger.states()
+    stamp = ledger.stamp(path)
+    start = time.perf_counter()
+    try:
+        status, error = _execute(path, running, parameters)
+        seconds = time.perf_counter() - start
+        notebook = nbformat.read(running, as_version=4)
+    finally:
+        running.unlink(missing_ok=True)
+    drop_widgets(notebook)
+    notebook.metadata[SOURCE] = path.name
+    notebook.metadata[LEFT] = ledger.left_since(before, output)
+    if status != "failed":
+        notebook.metadata[STAMP] = stamp
+    # A notebook with a stamp has its page: a kill between the two leaves the page alone new.
+    _write_html(notebook, output.with_suffix(".html"))
+    write_whole(output, nbformat.writes(notebook) + "\n")
+    return Outcome(path.stem, status, seconds, error)
+
+
+def _hidden(output: Path) -> Path:
+    """What an executed copy is called while its notebook runs."""
+    return output.with_name(f".{output.stem}.running.ipynb")
+
+
+def _execute(path: Path, output: Path, parameters: dict[str, Any]) -> tuple[str, str]:
+    """Runs a notebook under papermill; gives its status, and the error of one that failed."""
     import papermill
     from nbclient.exceptions import DeadKernelError
 
-    output = output_dir / path.name
-    _forget(output)
-    start = time.perf_counter()
-    status, error = "ok", ""
     try:
         papermill.execute_notebook(
             str(path),
@@ -106,10 +157,12 @@ def run_notebook(path: Path, output_dir: Path, parameters: dict[str, Any], stamp
             extra_arguments=QUIET_KERNEL,
         )
     except papermill.PapermillExecutionError as failure:
-        status, error = _describe_failure(failure)
+        return _describe_failure(failure)
     except DeadKernelError:
-        status = "failed"
-        error = "its kernel died: most often there is not enough memory; a smaller BATCH_SIZE needs less."
+        return (
+            "failed",
+            "its kernel died: most often there is not enough memory; a smaller BATCH_SIZE needs less.",
+        )
     except RuntimeError as failure:
         if "respond" not in str(failure):
             raise
@@ -117,14 +170,7 @@ def run_notebook(path: Path, output_dir: Path, parameters: dict[str, Any], stamp
             f"{path.name}: its kernel did not answer in {START_TIMEOUT} seconds; see that nothing keeps programs of "
             "this machine from talking to each other on 127.0.0.1 (a firewall, a network without loopback)."
         ) from None
-    seconds = time.perf_counter() - start
-    notebook = nbformat.read(output, as_version=4)
-    drop_widgets(notebook)
-    if status != "failed":
-        notebook.metadata[STAMP] = stamp
-    nbformat.write(notebook, output)
-    _write_html(notebook, output.with_suffix(".html"))
-    return Outcome(path.stem, status, seconds, error)
+    return "ok", ""
 
 
 def refresh_notebooks(root: Path) -> None:
@@ -145,7 +191,7 @@ def refresh_notebooks(root: Path) -> None:
         ).execute()
         drop_widgets(notebook)
         notebook.metadata.language_info = {"name": "python"}  # its version would change with every machine
-        nbformat.write(notebook, path)
+        write_whole(path, nbformat.writes(notebook) + "\n")
         _print_outcome(Outcome(path.stem, "ok", time.perf_counter() - start))
 
 
@@ -155,14 +201,6 @@ def drop_widgets(notebook: Any) -> None:
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs = [o for o in cell.outputs if WIDGET_MIME not in o.get("data", {})]
-
-
-def _forget(output: Path) -> None:
-    """Drops the earlier run of this notebook, and the claim of later ones to be up to date with it."""
-    for later in output.parent.glob("[0-9][0-9]_*.ipynb"):
-        if later.name >= output.name:
-            later.unlink()
-            later.with_suffix(".html").unlink(missing_ok=True)
 
 
 def _describe_failure(failure: Any) -> tuple[str, str]:

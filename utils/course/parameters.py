@@ -20,8 +20,6 @@ def load_profile(root: Path, profile: str) -> dict[str, dict[str, Any]]:
     Raises:
         CourseError: If there is no such profile, or it cannot be read.
     """
-    import yaml
-
     folder = root / "nbs" / "profiles"
     path = Path(profile).expanduser() if _is_file_name(profile) else folder / f"{profile}.yaml"
     if not path.is_file():
@@ -29,17 +27,45 @@ def load_profile(root: Path, profile: str) -> dict[str, dict[str, Any]]:
         raise CourseError(
             f"There is no profile {profile!r}; choose one of {known}, or give the path of a .yaml file of your own."
         )
-    try:
-        sections = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise CourseError(
-            f"{path} cannot be read as YAML: {' '.join(str(error).split())}; mend it."
-        ) from error
+    sections = read_yaml(path)
     if not isinstance(sections, dict) or not all(isinstance(of, dict | None) for of in sections.values()):
         raise CourseError(
             f"{path} is no profile: write a section common: with lines NAME: value below it, moved in by two spaces."
         )
     return {str(name): values or {} for name, values in sections.items()}
+
+
+def read_yaml(path: Path) -> Any:
+    """Reads a YAML file; an empty one gives an empty dict.
+
+    Raises:
+        CourseError: If it cannot be read, or gives a name twice, of which all but the last would be forgotten.
+    """
+    import yaml
+
+    try:
+        return _load_yaml(path.read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise CourseError(
+            f"{path} cannot be read as YAML: {' '.join(str(error).split())}; mend it."
+        ) from error
+
+
+def _load_yaml(text: str) -> Any:
+    """Reads YAML as `yaml.safe_load` does, and refuses a name that stands twice in one mapping."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        def construct_mapping(self, node: Any, deep: bool = False) -> dict:
+            keys = [key for key, _ in node.value if not key.tag.endswith(":merge")]
+            names = [self.construct_object(key, deep=True) for key in keys]
+            if twice := [name for number, name in enumerate(names) if name in names[:number]]:
+                raise yaml.constructor.ConstructorError(
+                    problem=f"{twice[0]!r} is given twice", problem_mark=node.start_mark
+                )
+            return super().construct_mapping(node, deep)
+
+    return yaml.load(text, Loader)
 
 
 def profile_name(profile: str) -> str:
@@ -133,13 +159,17 @@ def parse_overrides(assignments: Iterable[str], data_dir: str = "", model: str =
         name, separator, value = assignment.partition("=")
         if not separator:
             raise CourseError(f"{assignment!r} sets nothing; write NAME=VALUE, for example EPOCHS=3.")
+        if name in overrides:
+            raise CourseError(f"{name} is set twice; set it once.")
         try:
-            overrides[name] = "" if value == "" else yaml.safe_load(value)
+            # YAML reads a lone tilde as nothing at all; here it is the home folder.
+            overrides[name] = value if value in ("", "~") else _load_yaml(value)
         except yaml.YAMLError as error:
             raise CourseError(f"{assignment!r} cannot be read: {' '.join(str(error).split())}.") from error
     # Notebooks run in nbs/, so a folder given relative to here must become absolute.
     if data_dir:
-        overrides["DATA_DIR"] = str(Path(data_dir).resolve())
+        overrides["DATA_DIR"] = str(Path(data_dir).expanduser().resolve())
     if model:
-        overrides["MODEL"] = str(Path(model).resolve()) if Path(model).is_dir() else model
+        folder = Path(model).expanduser()
+        overrides["MODEL"] = str(folder.resolve()) if folder.is_dir() else model
     return overrides

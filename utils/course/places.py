@@ -32,12 +32,12 @@ def output_folder(path: str) -> Path:
     What lies there outlives the machine, so a training goes on after a disconnect.
 
     Args:
-        path: The parameter OUTPUT_DIR, or a file below it; an absolute path is taken as it is.
+        path: The parameter OUTPUT_DIR, or a file below it; an absolute path, or one from ``~``, is taken as it is.
     """
     drive = Path("/content/drive/MyDrive")
     if "COLAB_RELEASE_TAG" in os.environ and drive.is_dir():
-        return drive / "clip-earth-course" / path
-    return Path(path)
+        return drive / "clip-earth-course" / Path(path).expanduser()
+    return Path(path).expanduser()
 
 
 def output_file(folder: str, name: str) -> Path:

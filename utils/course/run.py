@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from utils.course.errors import CourseError
-from utils.course.execution import Outcome, run_in_order
+from utils.course.execution import Outcome, outdated_notebooks, run_in_order
 from utils.course.parameters import (
     load_profile,
     notebook_parameters,
@@ -19,7 +19,10 @@ from utils.course.parameters import (
 )
 from utils.course.places import course_notebooks
 from utils.course.reports import write_reports
+from utils.course.results import check_deletable, check_results_folder, claim_folder, delete_results
 from utils.course.values import check_places, check_values
+from utils.files import disk_trouble_in_words
+from utils.locks import FolderInUseError, sole_owner
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ def plan_course(root: Path, profile: str, overrides: dict[str, Any]) -> Plan:
     name, notebooks, sections = profile_name(profile), course_notebooks(root), load_profile(root, profile)
     resolve_parameters(notebooks, sections, overrides)  # refuses names and types before they name a folder
     folder = results_folder(root, name, sections.get("common", {}), overrides)
+    check_results_folder(root, root / folder)
     if any("OUTPUT_DIR" in notebook_parameters(path) for path in notebooks):
         overrides = {**overrides, "OUTPUT_DIR": folder}
     parameters = resolve_parameters(notebooks, sections, overrides)
@@ -67,14 +71,14 @@ def results_folder(root: Path, name: str, common: Mapping[str, Any], overrides: 
         root: Top of the checkout.
         name: Of the profile.
         common: What the profile gives to all notebooks.
-        overrides: Parameters from the command line; its OUTPUT_DIR is taken as it is.
+        overrides: Parameters from the command line; its OUTPUT_DIR is taken as it is, ``~`` the home folder.
 
     Returns:
         A path from the top of the checkout, or an absolute one.
     """
     if "OUTPUT_DIR" in overrides:
-        return overrides["OUTPUT_DIR"]
-    folder = str(common.get("OUTPUT_DIR", f"runs/{name}"))
+        return str(Path(overrides["OUTPUT_DIR"]).expanduser())
+    folder = str(Path(common.get("OUTPUT_DIR", f"runs/{name}")).expanduser())
     for parameter in ("DATASET", "MODEL"):
         ours, theirs = (str(values.get(parameter, "")) for values in (overrides, common))
         if ours and root / ours != root / theirs:
@@ -105,7 +109,9 @@ def run_course(
         One outcome a notebook; the first failure is the last.
 
     Raises:
-        CourseError: If profile, parameters or selection cannot work; nothing has run then.
+        CourseError: If profile, parameters, folder or selection cannot work, or another run is at work in the
+            folder; nothing has run then.
+        OSError: If the disk takes no more; what was written before is whole.
     """
     plan = plan_course(root, profile, overrides)
     notebooks = course_notebooks(root)
@@ -119,20 +125,29 @@ def run_course(
             "FRESH=1 begins the whole run anew and NB= runs one notebook of it; give one of them."
         )
     if fresh:
-        _delete(root, plan.output_dir)
-    outcomes = run_in_order(root, chosen, plan.parameters, plan.output_dir, keep=not only)
-    write_reports(plan.output_dir, plan.profile, outcomes, plan.parameters)
+        check_deletable(root, plan.output_dir)
+    with _alone_in(plan.output_dir):
+        if fresh and (gone := delete_results(root, plan.output_dir)):
+            print(f"Deleted, to begin anew, from {plan.output_dir}: {', '.join(gone)}.", flush=True)
+        claim_folder(plan.output_dir)
+        outcomes = run_in_order(root, notebooks, plan.parameters, plan.output_dir, only)
+        outdated = outdated_notebooks(root, notebooks, plan.parameters, plan.output_dir)
+        ran = {outcome.stem for outcome in outcomes}
+        outdated = [stem for stem in outdated if stem not in ran]
+        write_reports(plan.output_dir, plan.profile, outcomes, plan.parameters, outdated)
     return outcomes
 
 
-def _delete(root: Path, folder: Path) -> None:
-    """Deletes what a run has left, and nothing that other runs or people have.
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Keeps a second run of the course out of a folder.
 
     Raises:
-        CourseError: If the folder is not below runs/.
+        CourseError: If another one is at work there.
+        OSError: If the folder cannot be written to.
     """
-    if (root / "runs").resolve() not in folder.resolve().parents:
-        raise CourseError(
-            f"FRESH=1 deletes folders below {root / 'runs'} only; delete {folder} by hand to begin anew."
-        )
-    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        with disk_trouble_in_words(folder), sole_owner(folder, "running the course"):
+            yield
+    except FolderInUseError as error:
+        raise CourseError(str(error)) from None

@@ -1,11 +1,12 @@
 """Pictures with captions: RSICD, UCM, Sydney, the miniature and your own, in one form.
 
-`load_dataset` is the door, `CaptionDataset` what comes out of it.
+`load_dataset` is the door, `CaptionDataset` what comes out of it, and `data_fingerprint` tells one from another.
 """
 
 from utils.datasets.caption_dataset import CaptionDataset, CaptionedImage
 from utils.datasets.category_names import SPLIT_NAMES
 from utils.datasets.checks import VerificationReport
+from utils.datasets.fingerprint import data_fingerprint
 from utils.datasets.formats import DatasetError
 from utils.datasets.loading import find_dataset, load_dataset
 
@@ -15,6 +16,7 @@ __all__ = [
     "CaptionedImage",
     "DatasetError",
     "VerificationReport",
+    "data_fingerprint",
     "find_dataset",
     "load_dataset",
 ]

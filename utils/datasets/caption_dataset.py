@@ -14,6 +14,7 @@ import numpy as np
 
 from utils.datasets.checks import VerificationReport, count_and_name, verify_images
 from utils.datasets.formats import SPLITS, DatasetError, split_name
+from utils.files import printable
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,8 @@ class CaptionedImage:
 
     @property
     def name(self) -> str:
-        """The file name, for people to read."""
-        return self.path.name
+        """The file name, for people to read; ``path.name`` is what the system calls it."""
+        return printable(self.path.name)
 
 
 class CaptionDataset(Sequence[CaptionedImage]):

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, UnidentifiedImageError
 
+from utils.files import printable
+
 if TYPE_CHECKING:
     from utils.datasets import CaptionedImage
 
@@ -61,11 +63,11 @@ class VerificationReport:
         """Return a line for every kind of finding, with the first few names."""
         findings = [
             ("listed but not on the disk", self.missing),
-            ("unreadable", [f"{path.name} ({reason})" for path, reason in self.unreadable]),
-            ("without captions", [path.name for path in self.without_captions]),
-            ("captions without a word", [path.name for path, _ in self.without_words]),
-            ("listed more than once", [str(path) for path in self.repeated_paths]),
-            ("file names in several folders", self.shared_names),
+            ("unreadable", [f"{printable(path.name)} ({reason})" for path, reason in self.unreadable]),
+            ("without captions", [printable(path.name) for path in self.without_captions]),
+            ("captions without a word", [printable(path.name) for path, _ in self.without_words]),
+            ("listed more than once", [printable(path) for path in self.repeated_paths]),
+            ("file names in several folders", [printable(name) for name in self.shared_names]),
             ("the same file twice", [_names(group) for group in self.equal_content]),
             ("the same file in several splits", [_names(group) for group in self.equal_across_splits]),
         ]
@@ -136,11 +138,13 @@ def count_and_name(names: Sequence[str]) -> str:
 
 def _names(paths: Iterable[Path]) -> str:
     """Join file names with an equals sign."""
-    return " = ".join(path.name for path in paths)
+    return " = ".join(printable(path.name) for path in paths)
 
 
 def _inspect_file(path: Path) -> tuple[str, str]:
     """Return the SHA-256 of a file ("" if it cannot be read) and why it does not decode ("" if it does)."""
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        return "", "no regular file"
     try:
         content = path.read_bytes()
     except OSError as error:

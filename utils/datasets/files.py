@@ -17,7 +17,8 @@ def match_images(filenames: Sequence[str], folder: Path) -> dict[str, Path]:
     A file of exactly the listed name is taken first. Each other name may take a file of the same stem and any
     readable ending that no exact name has taken: UCM lists `1.tif` where converted copies hold `1.jpg`. Where
     two names would take one file, neither gets it: a caption must never slip to another picture. Accented
-    letters match whether the file system composes them or not. Each folder is listed once, no file is opened.
+    letters match whether the file system composes them or not. Each folder is listed once, no file is opened. A folder,
+    a pipe, a socket or a dangling link of a listed name is no file: to open a pipe would wait for its writer.
 
     Args:
         filenames: Distinct names relative to `folder`, with forward slashes.
@@ -33,12 +34,25 @@ def match_images(filenames: Sequence[str], folder: Path) -> dict[str, Path]:
     for parent, names in by_parent.items():
         place = _find_subfolder(folder, parent)
         if place is not None:
-            files = sorted(path.name for path in place.iterdir())
+            files = _regular_files(place)
             matches = _match_in_folder([name.rpartition("/")[2] for name in names], files)
             prefix = f"{parent}/" if parent else ""
             found |= {prefix + name: place / file for name, file in matches.items()}
     claims = Counter(found.values())
     return {name: path for name, path in found.items() if claims[path] == 1 or path == folder / name}
+
+
+def _regular_files(folder: Path) -> list[str]:
+    """The sorted names of what lies in a folder and can be read as a file, through links too."""
+    with os.scandir(folder) as entries:
+        return sorted(entry.name for entry in entries if _is_regular(entry))
+
+
+def _is_regular(entry: os.DirEntry) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:  # a link that leads to itself, or into a closed folder
+        return False
 
 
 def _match_in_folder(names: Sequence[str], files: Sequence[str]) -> dict[str, str]:
@@ -96,7 +110,10 @@ def _find_subfolder(folder: Path, parent: str) -> Path | None:
 
 
 def walk_images(folder: Path) -> list[Path]:
-    """List every visible picture at and below a folder, through links too, sorted by path."""
+    """List every visible picture at and below a folder, through links too, sorted by path.
+
+    By their names: `match_images` leaves out what is no regular file, so that it is counted as missing.
+    """
     paths = []
     walked = set()
     for top, folders, files in os.walk(folder, followlinks=True):

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from utils.datasets.files import IMAGE_ENDINGS, walk_images
+from utils.files import printable
 
 # Other words for the three usual splits. Any further name ("fold2", "restval") is kept as it is.
 SPLIT_ALIASES = {
@@ -189,9 +190,9 @@ def read_category_folders(folder: Path) -> list[Annotation]:
     annotations = []
     for path in paths:
         folders = path.parts[:-1]
-        split = split_name(folders[0]) if has_splits and folders else None
+        split = split_name(printable(folders[0])) if has_splits and folders else None
         categories = folders[1:] if has_splits else folders
-        category = categories[0] if categories else None
+        category = printable(categories[0]) if categories else None
         annotations.append(Annotation(path.as_posix(), (), split, category))
     return annotations
 
@@ -324,6 +325,8 @@ def _safe_name(filename: str, where: str) -> str:
 
 def _read_text(path: Path) -> str:
     """Read a UTF-8 text file, with or without a byte order mark."""
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise DatasetError(f"{path}: this is no regular file; give the path of a file of captions")
     try:
         return path.read_text(encoding="utf-8-sig")
     except OSError as error:

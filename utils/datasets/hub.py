@@ -1,11 +1,11 @@
 """RSICD from the Hugging Face Hub, written down once in the layout in which RSICD is published."""
 
 import json
-import shutil
-import tempfile
 from pathlib import Path, PurePosixPath
 
 from utils.datasets.formats import DatasetError, split_name
+from utils.files import write_whole
+from utils.workers import workshop
 
 RSICD_REPOSITORY = "arampacha/rsicd"
 _ROWS_A_BATCH = 256
@@ -54,27 +54,23 @@ def convert_rsicd_parquet(parquet_folder: Path, folder: Path) -> Path:
     Raises:
         DatasetError: No Parquet files are there, or their columns or rows are not those of RSICD.
     """
-    files = sorted(parquet_folder.rglob("*.parquet"))
+    files = sorted(path for path in parquet_folder.rglob("*.parquet") if path.is_file())
     if not files:
         raise DatasetError(
             f"{parquet_folder}: no Parquet files are here; delete the folder and fetch it again"
         )
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        (partial / "RSICD_images").mkdir()
-        entries: list[dict] = []
-        for file in files:
-            _convert_file(file, partial / "RSICD_images", entries)
-        content = {"images": entries, "dataset": "rsicd"}
-        (partial / "dataset_rsicd.json").write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
-        partial.chmod(0o755)  # mkdtemp made it private; a data folder may be shared
-        partial.rename(folder)
+        with workshop(folder, "laying out RSICD") as draft:
+            (draft / "RSICD_images").mkdir()
+            entries: list[dict] = []
+            for file in files:
+                _convert_file(file, draft / "RSICD_images", entries)
+            content = {"images": entries, "dataset": "rsicd"}
+            write_whole(draft / "dataset_rsicd.json", json.dumps(content, ensure_ascii=False))
+            draft.rename(folder)
     except OSError as error:
         if not (folder / "dataset_rsicd.json").is_file():  # there if another process was first
             raise DatasetError(f"{folder}: RSICD could not be written there ({error.strerror})") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return folder
 
 

@@ -19,6 +19,7 @@ from utils.datasets.formats import (
     read_karpathy_json,
 )
 from utils.datasets.hub import fetch_rsicd
+from utils.files import printable
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA_FOLDER = ROOT / "data"  # what people put there
@@ -43,7 +44,8 @@ def load_dataset(
     """Load a published data set by its name, or your own pictures by the path of their captions.
 
     Pictures that are listed but not on the disk are left out, with a warning that counts and names them; they
-    stand in `missing`. A file may differ from the list in its ending ("1.tif" listed, "1.jpg" there).
+    stand in `missing`. So do pipes, sockets and dangling links that are called like pictures. A file may differ
+    from the list in its ending ("1.tif" listed, "1.jpg" there).
 
     Args:
         name: One of
@@ -81,7 +83,7 @@ def load_dataset(
         absent = [item.name for item in dataset.missing]
         warnings.warn(
             f"{dataset.name}: {len(absent):,} of {len(dataset) + len(absent):,} listed images are not on the "
-            f"disk and are left out: {name_a_few(absent)}",
+            f"disk as regular files and are left out: {name_a_few(absent)}",
             stacklevel=2,
         )
     return dataset
@@ -210,7 +212,7 @@ def _load_own(path: Path, data_dir: Path | None) -> CaptionDataset:
         published = sorted(path.glob("dataset*.json"))
         if published:
             raise DatasetError(f"{path} has its captions in {published[0].name}: give the path of that file")
-        return _with_images(read_category_folders(path), [path], path.name)
+        return _with_images(read_category_folders(path), [path], printable(path.name))
     ending = path.suffix.lower()
     if ending == ".json":
         annotations = read_karpathy_json(path)[0]
@@ -222,7 +224,7 @@ def _load_own(path: Path, data_dir: Path | None) -> CaptionDataset:
         raise DatasetError(f"{path}: captions must be a .json, .jsonl or .csv file, or a folder of pictures")
     tops = [path.parent] if data_dir is None else [data_dir, path.parent]
     folders = [top / inner for top in tops for inner in ("", "images", "imgs", "RSICD_images")]
-    return _with_images(annotations, folders, path.stem)
+    return _with_images(annotations, folders, printable(path.stem))
 
 
 def _with_images(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before Gradio is imported
 
 from utils.course import CourseError, find_root
+from utils.demo.endings import ending_on_signals
+from utils.demo.memory import give_memory_back
 from utils.demo.page import demo_blocks
 from utils.demo.server import serve, temporary_cache
 
@@ -30,6 +32,13 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--sample", default="", help="what Find feature begins with (scene.jpg of the run)")
     parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 lets other machines in")
     parser.add_argument("--port", type=int, default=7860)
+    parser.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a further name that the page answers to, such as a proxy's: name, name:port or *.name; may be repeated",
+    )
     return parser.parse_args(argv)
 
 
@@ -77,21 +86,21 @@ def find_sample(run: Path, sample: str) -> str | Path | None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Serves the page until Ctrl-C; the exit status is 2 if it could not begin."""
+    """Serves the page until Ctrl-C or SIGTERM ends the process; the exit status is 2 if it could not begin."""
     arguments = _arguments(argv)
+    give_memory_back()
     start = time.perf_counter()
     try:
-        with temporary_cache():
+        with temporary_cache() as folder, ending_on_signals(folder):
             run = find_root() / arguments.run
             index, presence = load_parts(run, arguments.index, arguments.model, arguments.presence)
             blocks = demo_blocks(index, presence, find_sample(run, arguments.sample))
-            address = serve(blocks, arguments.host, arguments.port)
+            address = serve(blocks, arguments.host, arguments.port, allow_hosts=arguments.allow_host)
             if presence is None:
                 print("No presence model for this model: tiles are ranked, and nothing is said on presence.")
             seconds = time.perf_counter() - start
             print(f"{address}  (ready after {seconds:.0f} s; Ctrl-C ends it)", flush=True)
-            signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the temporary files go, too
-            blocks.block_thread()
+            threading.Event().wait()
     except (CourseError, ImportError, OSError, ValueError) as error:
         print(f"make demo: {error}", file=sys.stderr)
         return 2

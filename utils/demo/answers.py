@@ -8,20 +8,20 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from hashlib import sha256
+from hashlib import file_digest
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from utils.demo.uploads import read_upload, uploaded_path
+import numpy as np
+
+from utils.demo.uploads import Reader, Upload, uploaded_path
 from utils.evaluation import SPLIT_NAMES
 from utils.finder import embed_scene, find, tile_boxes
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from utils.datasets import CaptionedImage
     from utils.finder import Finding, PresenceModel, SceneEmbeddings
     from utils.search import Hit, ImageIndex
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 MOST_PICTURES = 30  # that one answer shows
 MOST_LETTERS = 200  # of a text
 MOST_TILES = 1500  # of one picture: some seconds of a small model
+# A picture of more is made smaller first. For a model that sees a few hundred pixels nothing is lost by it.
+SEARCHED_PIXELS, FOUND_PIXELS = 4_000_000, 16_000_000
 SCENES_KEPT = 8  # so that another text about the same picture costs nothing
 SUGGESTIONS = 6
 # Categories of RSICD that anybody knows from above, as people would ask for them.
@@ -85,12 +87,14 @@ class Answers:
         presence: Says whether a feature is there at all; without it tiles are only ranked.
         scenes: Pictures embedded last, by their content and the size of their tiles.
         lock: For ``scenes``.
+        reader: Of what visitors send.
     """
 
     index: ImageIndex
     presence: PresenceModel | None = None
     scenes: OrderedDict[tuple, SceneEmbeddings] = field(default_factory=OrderedDict)
     lock: Lock = field(default_factory=Lock)
+    reader: Reader = field(default_factory=Reader)
 
     def by_text(self, text: str, k: Any) -> Pictures:
         """The pictures that fit a text best."""
@@ -106,7 +110,7 @@ class Answers:
         """The pictures most like one that a visitor sent."""
 
         def ask() -> Pictures:
-            picture = read_upload(uploaded_path(payload))
+            picture = self.reader.read(uploaded_path(payload), SEARCHED_PIXELS).picture
             hits = self.index.query_image(picture, count(k))
             return Pictures(f"{_counted(hits)} like yours, the most similar first.", tuple(hits))
 
@@ -173,28 +177,29 @@ class Answers:
 
     def _scene(self, path: Path, scale: Any) -> SceneEmbeddings:
         """A picture cut and embedded, or kept from the last time."""
-        if scale not in TILE_SCALES:
+        if not isinstance(scale, str) or scale not in TILE_SCALES:
             raise ValueError(f"The size of the tiles must be one of: {', '.join(TILE_SCALES)}.")
-        picture = read_upload(path)
-        sizes = self._tile_sizes(picture, scale)
-        key = (sha256(picture.tobytes()).digest(), picture.size, sizes)
+        upload = self.reader.read(path, FOUND_PIXELS)
+        sizes = self._tile_sizes(upload.picture.size, scale)
+        with path.open("rb") as file:
+            key = (file_digest(file, "sha256").digest(), sizes)
         with self.lock:
             if key in self.scenes:
                 self.scenes.move_to_end(key)
                 return self.scenes[key]
-        scene = embed_scene(self.index.model, picture, sizes)
+        scene = as_sent(embed_scene(self.index.model, upload.picture, sizes), upload)
         with self.lock:
             self.scenes[key] = scene
             while len(self.scenes) > SCENES_KEPT:
                 self.scenes.popitem(last=False)
         return scene
 
-    def _tile_sizes(self, picture: Image.Image, scale: str) -> tuple[int, ...]:
+    def _tile_sizes(self, size: tuple[int, int], scale: str) -> tuple[int, ...]:
         """The sides of the tiles in pixels, none smaller than the model sees, few enough to wait for."""
-        side = min(picture.size)
+        side = min(size)
         smallest = min(side, self.index.model.preprocessing.image_size)
         sizes = tuple(dict.fromkeys(max(side // part, smallest) for part in TILE_SCALES[scale]))
-        tiles = sum(len(tile_boxes(*picture.size, size)) for size in sizes)
+        tiles = sum(len(tile_boxes(*size, tile_size)) for tile_size in sizes)
         if tiles > MOST_TILES:
             raise ValueError(
                 f"The picture is so long that it would be cut into {tiles:,} tiles, and up to {MOST_TILES:,} are "
@@ -221,6 +226,18 @@ class Answers:
         return f"{text}; pictures of another kind may deserve another number."
 
 
+def as_sent(scene: SceneEmbeddings, upload: Upload) -> SceneEmbeddings:
+    """A scene with its tiles in pixels of the picture that was sent, where that was made smaller first."""
+    if upload.factor == 1:
+        return scene
+    return replace(
+        scene,
+        boxes=np.minimum(scene.boxes * upload.factor, upload.size * 2),
+        size=upload.size,
+        tile_sizes=tuple(size * upload.factor for size in scene.tile_sizes),
+    )
+
+
 def verdict(feature: str, finding: Finding) -> str:
     """Presence in words, with the probability."""
     if finding.presence is None:
@@ -242,7 +259,9 @@ def clean_text(text: Any) -> str:
     Raises:
         ValueError: If it is empty, too long, or none.
     """
-    cleaned = " ".join(text.split()) if isinstance(text, str) else ""
+    # Half a surrogate pair, which JSON can carry, is in no encoding.
+    cleaned = text.encode("utf-8", "replace").decode() if isinstance(text, str) else ""
+    cleaned = " ".join(cleaned.split())
     if not cleaned:
         raise ValueError("Say in a few words what to look for, such as “a stadium”.")
     if len(cleaned) > MOST_LETTERS:

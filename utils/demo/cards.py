@@ -71,8 +71,8 @@ def _hit_card(hit: Hit, row: int) -> str:
     more = "".join(f"<li>{escape(text)}</li>" for text in texts[1:])
     count = len(texts) - 1
     return (
-        f"<li>{_button(hit.path, row, first or hit.path.name)}"
-        f'<p class="place"><b>{hit.rank}</b> <span>{escape(hit.category or hit.path.stem)}</span> '
+        f"<li>{_button(hit.path, row, first or hit.name)}"
+        f'<p class="place"><b>{hit.rank}</b> <span>{escape(hit.category or Path(hit.name).stem)}</span> '
         f'<span class="score">score {hit.score:.3f}</span></p>'
         f'<p class="caption">{escape(first)}</p>'
         + (

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from html import escape
@@ -12,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 from utils.demo import cards
 from utils.demo.answers import MOST_LETTERS, MOST_PICTURES, TILE_SCALES, Answers, Pictures
 from utils.demo.downloads import Downloads
+from utils.demo.jobs import MOST_WAITING
 from utils.demo.look import CARD_STYLE
+from utils.demo.room import SECONDS_BETWEEN_SWEEPS, SECONDS_KEPT
 from utils.images import read_image
 
 if TYPE_CHECKING:
@@ -22,10 +27,8 @@ if TYPE_CHECKING:
     from utils.search import ImageIndex
 
 TITLE = "CLIP for the Earth from above"
-SECONDS_BETWEEN_SWEEPS, SECONDS_KEPT = 60, 1800  # of uploaded files
 FIRST_COUNT = 12
-OVERLAY_WIDTH = 800  # pixels
-MOST_WAITING = 256
+OVERLAY_WIDTH, OVERLAY_PIXELS = 800, 2_000_000  # a long picture's is narrower
 # Inputs go to `answers` as they come and are checked there. Searches take milliseconds and do not queue behind
 # pictures that are cut into tiles.
 SEARCHING: dict[str, Any] = {"preprocess": False, "concurrency_id": "search", "concurrency_limit": 2}
@@ -54,6 +57,21 @@ def _check_gradio() -> None:
         )
 
 
+@contextmanager
+def _no_proxies() -> Iterator[None]:
+    """The environment without proxies, and then as it was.
+
+    Gradio makes an HTTP client while it is imported, which fails at a proxy that httpx cannot speak to (SOCKS).
+    """
+    proxies = {name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")}
+    for name in proxies:
+        del os.environ[name]
+    try:
+        yield
+    finally:
+        os.environ.update(proxies)
+
+
 def demo_blocks(
     index: ImageIndex, presence: PresenceModel | None = None, sample: str | Path | None = None
 ) -> gr.Blocks:
@@ -73,7 +91,8 @@ def demo_blocks(
         ValueError: If the presence model was calibrated for another model, or the sample is no picture.
     """
     _check_gradio()
-    import gradio as gr
+    with _no_proxies():
+        import gradio as gr
 
     from utils.clip import fingerprint
 
@@ -185,7 +204,7 @@ def _search_on_choice(answers: Answers, shown: gr.HTML, tab: _ImageTab, tabs: gr
     import gradio as gr
 
     def choose(k: Any, event: gr.EventData) -> tuple[Any, str, Any]:
-        row = (event._data or {}).get("member")
+        row = event._data.get("member") if isinstance(event._data, dict) else None
         found = answers.by_member(row, k)
         return _chosen(answers, row, found.failed), _show(answers, found), gr.Tabs(selected="image")
 
@@ -254,8 +273,13 @@ def _answer_feature(answers: Answers, downloads: Downloads, sent: Any, text: Any
     if found.finding is None:
         said = cards.sentence(found.sentence, failed=True)
         return said, gr.Row(visible=False), gr.skip(), gr.skip()
-    overlay = found.finding.overlay(width=OVERLAY_WIDTH)
+    overlay = found.finding.overlay(width=overlay_width(*found.finding.scene.size))
     return cards.finding(found, overlay), gr.Row(visible=True), *downloads.save(found.finding, overlay)
+
+
+def overlay_width(width: int, height: int) -> int:
+    """How wide a picture is drawn, in pixels, so that all of it has no more than `OVERLAY_PIXELS`."""
+    return max(1, min(OVERLAY_WIDTH, int((OVERLAY_PIXELS * width / height) ** 0.5)))
 
 
 def _count_slider() -> gr.Slider:

@@ -1,24 +1,51 @@
-"""Starts the server for the page: on this machine alone unless told otherwise, shared with nobody, tidy."""
+"""Starts the server for the page: on this machine alone unless told otherwise, shared with nobody, tidy.
+
+Gradio's own `launch` asks for its own page over HTTP before it says that it is ready (through a proxy, where the
+environment names one), answers other sites' requests before any middleware sees them, and gives uvicorn no limits.
+So Gradio makes the application here, and the server around it is uvicorn with `utils.demo.guard.Guard` outermost.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import os
+import socket
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import uvicorn
+
+from utils.demo.connections import Connection
 from utils.demo.guard import Guard
+from utils.demo.hosts import Hosts
+from utils.demo.jobs import Jobs
 from utils.demo.look import PAGE_STYLE, theme
+from utils.demo.questions import Questions
+from utils.demo.room import SECONDS_BETWEEN_SWEEPS, sweep
 from utils.demo.uploads import MAX_BYTES
 
 if TYPE_CHECKING:
     import gradio as gr
 
 SESSIONS_KEPT = 128  # Gradio keeps the last answer of each, up to half a megabyte
+FIRST_PORT, PORTS_TRIED = 7860, 100
+SECONDS_TO_START, SECONDS_TO_STOP = 30, 2
+HEIGHT = 900  # pixels of the page in a notebook
+COLAB_HOSTS = ("*.colab.dev", "*.googleusercontent.com")  # where Colab shows a port of its machine
 
 
-def serve(blocks: gr.Blocks, host: str = "127.0.0.1", port: int | None = None, inline: bool = False) -> str:
+def serve(
+    blocks: gr.Blocks,
+    host: str = "127.0.0.1",
+    port: int | None = None,
+    inline: bool = False,
+    allow_hosts: Sequence[str] = (),
+) -> str:
     """Serves the page and returns at once; ``blocks.close()`` ends it.
 
     Nothing is shared through Gradio's tunnel, nothing is reported, no folder is opened to visitors, and every
@@ -29,57 +56,185 @@ def serve(blocks: gr.Blocks, host: str = "127.0.0.1", port: int | None = None, i
         host: The address to listen on; the default is reached from this machine only.
         port: The port; None takes the first free one from 7860.
         inline: Whether to show the page in the notebook's cell.
+        allow_hosts: Further names that the page answers to, where a proxy stands before it: ``name``,
+            ``name:port`` or ``*.name``. On Colab and in a Space theirs are known.
 
     Returns:
         The page's address.
 
     Raises:
-        OSError: If the port is taken.
+        OSError: If the port is taken, or the address is not this machine's.
+        ValueError: If a further name is no name.
     """
-    try:
-        return _launch(blocks, host, port, inline)
-    except OSError as error:
-        raise OSError(
-            f"The page cannot be served at {host}, port {port or 'from 7860 on'} ({error.strerror or 'it is taken'}); "
-            "name another port."
-        ) from None
+    allow_hosts = (*allow_hosts, *_platform_hosts())
+    Hosts(host, 0, allow_hosts)  # said before anything is begun
+    listening = _listen(host.strip("[]"), port)
+    port = listening.getsockname()[1]
+    app = _application(blocks, host, port)
+    guard = Guard(app, Hosts(host, port, allow_hosts), Questions.of(blocks), Jobs(blocks._queue))
+    blocks.server = Server(guard, listening, Path(blocks.app.uploaded_file_dir))
+    blocks.server.start()
+    name = {"0.0.0.0": "localhost", "::": "localhost"}.get(host, host)
+    blocks.local_url = f"http://{f'[{name}]' if ':' in name.strip('[]') and name[0] != '[' else name}:{port}/"
+    if inline:
+        _show(blocks.local_url, port)
+    return blocks.local_url
 
 
-def _launch(blocks: gr.Blocks, host: str, port: int | None, inline: bool) -> str:
-    from starlette.middleware import Middleware
+def _platform_hosts() -> tuple[str, ...]:
+    """The names under which a hosting platform shows the page."""
+    space = os.environ.get("SPACE_HOST", "")  # set in a Hugging Face Space
+    colab = COLAB_HOSTS if "COLAB_RELEASE_TAG" in os.environ else ()
+    return (*((space,) if space else ()), *colab)
 
-    _, address, _ = blocks.launch(
+
+def _listen(host: str, port: int | None) -> socket.socket:
+    """A socket at a port, or at the first free one.
+
+    Raises:
+        OSError: One sentence, if there is none.
+    """
+    ports = range(FIRST_PORT, FIRST_PORT + PORTS_TRIED) if port is None else (port,)
+    for number in ports:
+        try:
+            if ":" in host:
+                return socket.create_server(
+                    (host, number), family=socket.AF_INET6, dualstack_ipv6=host == "::"
+                )
+            return socket.create_server((host, number))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or number == ports[-1]:
+                way_out = "port" if error.errno in (errno.EADDRINUSE, errno.EACCES) else "address"
+                raise OSError(
+                    f"The page cannot be served at {host}, port {port or f'from {FIRST_PORT} on'} "
+                    f"({error.strerror or error}); name another {way_out}."
+                ) from None
+        except OverflowError:
+            raise OSError(f"There is no port {number}; name one from 1 to 65535.") from None
+    raise AssertionError("the last port either served or raised")
+
+
+def _application(blocks: gr.Blocks, host: str, port: int) -> Any:
+    """Gradio's application for the page, as an ASGI application of its own."""
+    import gradio as gr
+    from fastapi import FastAPI
+
+    blocks.state_session_capacity = SESSIONS_KEPT
+    outer = gr.mount_gradio_app(
+        FastAPI(openapi_url=None),
+        blocks,
+        path="/",
         server_name=host,
         server_port=port,
-        inline=inline,
-        height=900,
-        quiet=True,
-        prevent_thread_lock=True,
-        share=False,
+        footer_links=[],
+        run_history=False,
         show_error=False,
         max_file_size=MAX_BYTES,
-        state_session_capacity=SESSIONS_KEPT,
-        app_kwargs={"middleware": [Middleware(Guard)]},
-        enable_monitoring=False,
-        run_history=False,
         ssr_mode=False,
-        mcp_server=False,
+        enable_monitoring=False,
         pwa=False,
-        footer_links=[],
+        mcp_server=False,
         theme=theme(),
         css=PAGE_STYLE,
     )
-    return address
+    blocks.app = blocks.server_app = outer.routes[-1].app
+    blocks.has_launched = True
+    return outer
+
+
+class Server(uvicorn.Server):
+    """uvicorn in a thread of its own.
+
+    Args:
+        app: What it serves.
+        listening: Where it listens.
+        uploads: The folder that uploads go to, which is swept.
+    """
+
+    def __init__(self, app: Any, listening: socket.socket, uploads: Path) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                interface="asgi3",
+                http=Connection,
+                ws="none",
+                log_level="error",
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=1,
+            )
+        )
+        self._listening, self._uploads = listening, uploads
+        self._started = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="page", daemon=True)
+
+    def start(self) -> None:
+        """Returns when the server answers.
+
+        Raises:
+            OSError: If it does not.
+        """
+        self._thread.start()
+        if not self._started.wait(SECONDS_TO_START) or not self.started:
+            self.close()
+            raise OSError("The page's server did not start; the lines above say why.")
+
+    def close(self) -> None:
+        """Ends the server, whatever is under way."""
+        self.should_exit = True
+        self._thread.join(SECONDS_TO_STOP)
+        self._listening.close()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Tells `start` when it is done."""
+        await super().startup(sockets)
+        self._started.set()
+
+    async def main_loop(self) -> None:
+        """Sweeps now and then, off the loop that answers."""
+        sweeper = asyncio.create_task(self._sweep())
+        await super().main_loop()
+        sweeper.cancel()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Hangs up: the page keeps a connection open for as long as it is looked at."""
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+        await super().shutdown(sockets)
+
+    def _run(self) -> None:
+        try:
+            with suppress(SystemExit):  # so uvicorn ends where its application does not start
+                self.run(sockets=[self._listening])
+        finally:
+            self._started.set()
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(SECONDS_BETWEEN_SWEEPS)
+            await asyncio.to_thread(sweep, self._uploads)
+
+
+def _show(address: str, port: int) -> None:
+    """Shows the page in the notebook's cell."""
+    if "COLAB_RELEASE_TAG" in os.environ:
+        from google.colab import output
+
+        output.serve_kernel_port_as_iframe(port, height=HEIGHT)
+    else:
+        from IPython.display import IFrame, display
+
+        display(IFrame(address, "100%", HEIGHT, extras=['allow="clipboard-read; clipboard-write"']))
 
 
 @contextmanager
-def temporary_cache() -> Iterator[None]:
+def temporary_cache() -> Iterator[Path]:
     """Gives Gradio a folder for uploaded and made files that is gone afterwards; enter before making a page."""
     before = os.environ.get("GRADIO_TEMP_DIR")
     with tempfile.TemporaryDirectory(prefix="demo-", ignore_cleanup_errors=True) as folder:
         os.environ["GRADIO_TEMP_DIR"] = folder
         try:
-            yield
+            yield Path(folder)
         finally:
             if before is None:
                 del os.environ["GRADIO_TEMP_DIR"]

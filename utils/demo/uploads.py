@@ -1,7 +1,15 @@
-"""Pictures that strangers send: measured by their header first, decoded only where that is safe."""
+"""Pictures that strangers send: measured by their header first, decoded only where that is safe, one at a time.
+
+A small file can hold a large picture, and a conversion of a large picture several copies of it. So a picture is
+refused by what its decoder would take, decoded as it is stored, made smaller piece by piece, and only then
+converted and turned.
+"""
 
 from __future__ import annotations
 
+import mmap
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +18,49 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from utils.images import ImageError, to_rgb
 
 MAX_BYTES = 20 * 2**20  # of an uploaded file
-MAX_PIXELS = 40_000_000  # decoded, 120 MB
+MAX_PIXELS = 40_000_000
 MAX_SIDE = 16_384
 MIN_SIDE = 8  # pixels; less shows nothing
-# Pillow's other decoders are rarely needed, and each is one more for a hostile file to try.
-FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+MAX_DECODED = 440 * 10**6  # bytes that a decoder may take at once
+# Pillow's other decoders are rarely needed, and each is one more for a hostile file to try. With each, the bytes
+# that it takes for a pixel, measured: 4 are the picture; progressive JPEG keeps every coefficient until the end,
+# TIFF turns what it decoded into a copy, and WebP is decoded onto three canvases.
+FORMATS = {"BMP": 5, "GIF": 6, "JPEG": 11, "PNG": 5, "TIFF": 8, "WEBP": 21}
 NAMES = "a JPEG, PNG, WebP, GIF, BMP or TIFF picture"
+BITS_PER_SAMPLE = 258  # the TIFF tag
+ORIENTATION = 274  # the EXIF tag
+MOST_SCANS = 100  # of a progressive JPEG; usual are ten, and each goes over the whole picture
+STRIP_PIXELS = 2**20  # that are converted at a time
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A stranger's picture as it is worked with.
+
+    Attributes:
+        picture: Upright, RGB, perhaps smaller than what was sent.
+        factor: How many pixels of what was sent, in each direction, one of these is.
+        size: Width and height of what was sent, upright.
+    """
+
+    picture: Image.Image
+    factor: int
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Decodes strangers' pictures one after the other.
+
+    Attributes:
+        thread: The only one in which pictures are decoded. Several would each keep memory for the next picture.
+    """
+
+    thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "pictures"))
+
+    def read(self, path: Path, most_pixels: int) -> Upload:
+        """See `read_upload`."""
+        return self.thread.submit(read_upload, path, most_pixels).result()
 
 
 def uploaded_path(payload: Any) -> Path:
@@ -32,7 +77,7 @@ def uploaded_path(payload: Any) -> Path:
     if not payload:
         raise ImageError(f"There is no picture yet: drop {NAMES} on the field, or paste one.")
     named = payload.get("path") if isinstance(payload, dict) else getattr(payload, "path", None)
-    if not is_inside(named, get_upload_folder()):
+    if not isinstance(named, str) or not is_inside(named, get_upload_folder()):
         raise ImageError("The picture was not uploaded to this page; send the file itself.")
     return Path(named)
 
@@ -45,18 +90,23 @@ def is_inside(path: Any, folder: str | Path) -> bool:
         return False
 
 
-def read_upload(path: Path) -> Image.Image:
+def read_upload(path: Path, most_pixels: int = MAX_PIXELS) -> Upload:
     """Decodes a stranger's picture to RGB, upright; of an animation its first picture.
 
     Whatever a hostile file makes a decoder say, the answer is one sentence.
+
+    Args:
+        path: The file.
+        most_pixels: A picture of more is made smaller by a power of two, each pixel the mean of those in its place.
 
     Raises:
         ImageError: If the file is no picture, broken, or larger than is safe or smaller than makes sense.
     """
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        with Image.open(path, formats=tuple(FORMATS)) as image:
             check_size(*image.size)
-            return to_rgb(ImageOps.exif_transpose(image))
+            check_decoder(image, path)
+            return _decode(image, most_pixels)
     except ImageError:
         raise
     except Image.DecompressionBombError:
@@ -84,6 +134,91 @@ def check_size(width: int, height: int) -> None:
             f"The picture has {width:,} x {height:,} pixels; it needs at least {MIN_SIDE} in each direction to "
             "show anything."
         )
+
+
+def check_decoder(image: Image.Image, path: Path) -> None:
+    """Refuses a picture for what its decoder would take.
+
+    Args:
+        image: The picture, opened and not yet decoded.
+        path: Its file.
+
+    Raises:
+        ImageError: If that is more memory than `MAX_DECODED`, or a JPEG goes over the picture again and again.
+    """
+    each = FORMATS[image.format]
+    if image.format == "TIFF":  # one strip may hold all of the picture, beside what is made of it
+        bits = image.tag_v2.get(BITS_PER_SAMPLE, (8,))
+        each += sum(bits if isinstance(bits, tuple) else (bits,)) / 8
+    most = int(MAX_DECODED / each)
+    if image.width * image.height > most:
+        raise ImageError(
+            f"The picture has {image.width:,} x {image.height:,} pixels; of a {image.format} file of its kind up "
+            f"to {most / 1e6:.0f} million are opened here: send a smaller one, or a JPEG."
+        )
+    if image.format == "JPEG" and _scans(path) > MOST_SCANS:
+        raise ImageError(
+            f"The picture is stored in more than {MOST_SCANS} scans; save it anew and send that."
+        )
+
+
+def _scans(path: Path) -> int:
+    """How often a JPEG file's marker "start of scan" is in it; in the picture's own bytes it cannot be."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        count, place = 0, content.find(b"\xff\xda")
+        while place >= 0 and count <= MOST_SCANS:
+            count, place = count + 1, content.find(b"\xff\xda", place + 2)
+    return count
+
+
+def _decode(image: Image.Image, most_pixels: int) -> Upload:
+    size, factor = image.size, 1
+    while size[0] * size[1] > most_pixels * factor**2:
+        factor *= 2
+    if factor > 1:
+        image.draft(None, (size[0] // factor, size[1] // factor))  # JPEG alone can decode to less
+    image.load()
+    left = max(1, factor // max(1, round(size[0] / image.width))) if image.format == "JPEG" else factor
+    orientation = image.getexif().get(
+        ORIENTATION
+    )  # of what was turned in loading, as TIFF is, there is none now
+    if image.format == "TIFF":
+        size = image.size
+    if orientation not in range(2, 9):
+        return Upload(_reduced(image, left), factor, size)
+    return Upload(
+        _turned(_reduced(image, left), orientation), factor, size[::-1] if orientation > 4 else size
+    )
+
+
+def _reduced(image: Image.Image, factor: int) -> Image.Image:
+    """A decoded picture in RGB, made smaller by a factor, strip by strip, so that nothing large is there twice."""
+    size = (-(-image.width // factor), -(-image.height // factor))
+    # Deep pictures are stretched by all of their values: they are reduced as they are, then converted whole.
+    deep = image.mode.startswith("I;16")
+    mode = "F" if deep and factor > 1 else image.mode
+    whole = image.mode.startswith("I") or image.mode == "F"
+    if whole and factor == 1:
+        return to_rgb(image)
+    reduced = Image.new(mode if whole else "RGB", size)
+    rows = max(1, STRIP_PIXELS // (image.width * factor)) * factor
+    for top in range(0, image.height, rows):
+        strip = image.crop((0, top, image.width, min(top + rows, image.height)))
+        strip = strip.convert(mode) if whole else to_rgb(strip)
+        reduced.paste(strip.reduce(factor) if factor > 1 else strip, (0, top // factor))
+    if deep:
+        reduced = reduced.convert("I").convert("I;16")
+    return to_rgb(reduced) if whole else reduced
+
+
+def _turned(picture: Image.Image, orientation: int) -> Image.Image:
+    """A picture set upright."""
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    picture.info["exif"] = exif.tobytes()
+    upright = ImageOps.exif_transpose(picture)
+    upright.info.pop("exif", None)
+    return upright
 
 
 def _too_large(size: str) -> str:

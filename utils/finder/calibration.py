@@ -116,7 +116,7 @@ def calibrate_presence(
     from sklearn.linear_model import LogisticRegression
 
     from utils.clip import fingerprint
-    from utils.training.identity import data_fingerprint
+    from utils.datasets import data_fingerprint
 
     background = [fill(template, feature_name(name)) for name in validation_set.categories]
     plain = PresenceModel(

@@ -9,13 +9,8 @@ Run `python -m utils.miniature` to build it in runs/data/miniature/.
 import argparse
 import hashlib
 import json
-import multiprocessing
 import os
-import shutil
-import tempfile
-import time
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,6 +22,7 @@ from utils.datasets.category_names import SPLIT_NAMES
 from utils.miniature.grammar import write_captions
 from utils.miniature.scenes import CATEGORIES, render_scene
 from utils.progress import progress_bar
+from utils.workers import publish, worker_pool, workshop
 
 DEFAULT_FOLDER = Path(__file__).resolve().parents[2] / "runs" / "data" / "miniature"
 IMAGES_PER_SPLIT = {"train": 36, "val": 6, "test": 10}
@@ -86,38 +82,19 @@ def build_miniature(
         raise FileExistsError(
             f"{folder} holds files that are not a miniature; move them away or name another folder."
         )
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(folder)
-    workshop = Path(tempfile.mkdtemp(prefix=_workshop_prefix(folder), dir=folder.parent))
-    try:
-        draft = workshop / "draft"
-        draft.mkdir()
+    with workshop(folder, "drawing the miniature") as draft:
         _draw_all(draft, _plan(draft, seed, counts), workers or usable_cores(), progress)
         (draft / _STAMP).write_text(stamp, encoding="utf-8")
         _publish(draft, folder, stamp)
-    finally:
-        shutil.rmtree(workshop, ignore_errors=True)
     return folder
 
 
-def _workshop_prefix(folder: Path) -> str:
-    """How the names of the hidden folders begin in which this folder is built."""
-    return f".{folder.name}-"
-
-
-def _sweep(folder: Path) -> None:
-    """Removes what builds of this folder left behind that were killed more than an hour ago."""
-    for leftover in folder.parent.glob(f"{_workshop_prefix(folder)}*"):
-        if time.time() - leftover.stat().st_mtime > 3600:
-            shutil.rmtree(leftover, ignore_errors=True)
-
-
 def _publish(draft: Path, folder: Path, stamp: str) -> None:
-    """Moves a complete draft into place; another process that was quicker with the same one wins."""
+    """Moves a complete draft into place, unless another process was quicker with the same one."""
+    if _stamp_of(folder) == stamp:
+        return
     try:
-        if folder.exists():
-            folder.rename(draft.parent / "replaced")
-        draft.rename(folder)
+        publish(draft, folder)
     except OSError:
         if _stamp_of(folder) != stamp:
             raise
@@ -176,9 +153,8 @@ def _results(jobs: list[_Job], workers: int) -> Iterator[list[str]]:
     """Yields the captions of each job in order."""
     done = 0
     if workers > 1:
-        context = multiprocessing.get_context("spawn")
         # A script without a main guard, or one read from a pipe, cannot start processes: then one draws them all.
-        with suppress(BrokenProcessPool), ProcessPoolExecutor(workers, mp_context=context) as pool:
+        with suppress(BrokenProcessPool), worker_pool(workers) as pool:
             for captions in pool.map(_draw, jobs, chunksize=8):
                 done += 1
                 yield captions

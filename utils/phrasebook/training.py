@@ -13,10 +13,7 @@ transformers' own format.
 from __future__ import annotations
 
 import json
-import multiprocessing
-import tempfile
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -25,6 +22,7 @@ from typing import TYPE_CHECKING
 from utils.phrasebook.sampling import pairs
 from utils.phrasebook.tokenizing import shared_vocabulary, train_sentencepiece, write_tokenizer
 from utils.progress import progress_bar
+from utils.workers import publish, worker_pool, workshop
 
 if TYPE_CHECKING:
     import torch
@@ -83,8 +81,7 @@ def train_phrasebook(folder: Path, settings: PhrasebookSettings = PhrasebookSett
     """
     folder.mkdir(parents=True, exist_ok=True)
     tokenizers = train_tokenizers(settings)
-    # Spawned, since a fork of a process whose torch has run threads may hang.
-    with ProcessPoolExecutor(len(DIRECTIONS), mp_context=multiprocessing.get_context("spawn")) as pool:
+    with worker_pool(len(DIRECTIONS)) as pool:
         jobs = [
             pool.submit(_train_folder, direction, folder, tokenizers, settings) for direction in DIRECTIONS
         ]
@@ -101,15 +98,11 @@ def _train_folder(
     english, romance = tokenizers
     source, target = tokenizers if direction == "en-romance" else (romance, english)
     place = folder / f"marian-miniature-{direction}"
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".marian-") as temporary:
-        draft = Path(temporary) / "draft"
-        draft.mkdir()
+    with workshop(place, "training") as draft:
         vocabulary = shared_vocabulary(tokenizers)
         tokenizer = write_tokenizer(draft, source, target, vocabulary, DIRECTIONS[direction])
         save_model(train_model(direction, tokenizer, settings), draft)
-        if place.exists():
-            place.rename(Path(temporary) / "replaced")
-        draft.rename(place)
+        publish(draft, place)
     return place
 
 

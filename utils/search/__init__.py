@@ -5,8 +5,9 @@
     for hit in index.query_text("a bridge over a river", k=5):
         print(hit.rank, hit.score, hit.path, hit.captions)
 
-`index` answers questions, which `questions` turns into vectors; `collection` embeds the pictures, `catalogue` knows
-them by name, `storage` keeps an index in a folder, and `engines` find the vectors closest to another.
+`index` answers questions, which `questions` turns into vectors; `building` makes it or takes it over; `collection`
+embeds the pictures, in `pieces` that outlive the process, `catalogue` knows them by name, `storage` keeps an index in
+a folder, and `engines` find the vectors closest to another.
 """
 
 from utils.search.catalogue import Hit

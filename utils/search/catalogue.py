@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from utils.datasets import CaptionDataset
+from utils.files import printable
 from utils.search.errors import SearchError
 
 
@@ -32,6 +33,11 @@ class Hit:
     captions: tuple[str, ...]
     category: str | None
     source: str
+
+    @property
+    def name(self) -> str:
+        """The file name, for people to read."""
+        return printable(self.path.name)
 
 
 class Catalogue:
@@ -74,18 +80,19 @@ class Catalogue:
     def rows_at(self, path: Path) -> list[int]:
         """Rows of the pictures that a path leads to, through links too, whatever they are called."""
         place = path.resolve()
-        rows = [int(row) for name in {path.name, place.name} for row in self._rows["name"].get(name, ())]
+        names = {printable(path.name), printable(place.name)}
+        rows = [int(row) for name in names for row in self._rows["name"].get(name, ())]
         return [row for row in rows if self._dataset[row].path.resolve() == place]
 
     def find(self, file_name: str) -> int:
-        """The row of the one picture of a name, which may have folders before it.
+        """The row of the one picture of a name, which may have folders before it; as it is or as it is printed.
 
         Raises:
             SearchError: If there is none, or more than one.
         """
-        parts = Path(file_name).parts
-        candidates = self._rows["name"].get(Path(file_name).name, ())
-        paths = {int(row): self._dataset[int(row)].path for row in candidates}
+        parts = Path(printable(file_name)).parts
+        candidates = self._rows["name"].get(parts[-1] if parts else "", ())
+        paths = {int(row): Path(printable(self._dataset[int(row)].path)) for row in candidates}
         rows = [row for row, path in paths.items() if path.parts[-len(parts) :] == parts]
         if len(rows) == 1:
             return rows[0]

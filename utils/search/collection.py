@@ -1,28 +1,30 @@
-"""From pictures to vectors: a whole collection embedded in pieces that outlive the process."""
+"""From pictures to vectors: a whole collection embedded, but for the pictures whose vectors are known already."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from utils.files import disk_trouble_in_words, write_whole
 from utils.progress import progress_bar
 from utils.search.errors import SearchError
+from utils.search.pieces import Mark, Picture, read_pieces, write_piece
+from utils.search.storage import found_path, stored_path
 
 if TYPE_CHECKING:
     from utils.clip import CLIP
     from utils.datasets import CaptionDataset
 
-PIECES = "pieces"  # the folder, inside that of the index
 PIECE = 512  # pictures whose vectors are kept together: what a kill costs at most
+
+# By path and mark the vector (dim,) of a picture, or the reason why it has none.
+Known = Mapping[tuple[Path, Mark], np.ndarray | str]
 
 
 @dataclass(frozen=True)
@@ -32,124 +34,166 @@ class Skipped:
     Attributes:
         path: The file.
         reason: Why it could not be read, a sentence.
+        mark: Its size in bytes and its time of change in nanoseconds when it was tried; None if it was not there.
     """
 
     path: Path
     reason: str
+    mark: Mark = None
 
 
-def as_dataset(pictures: CaptionDataset | str | Path) -> CaptionDataset:
-    """A data set, or one of the pictures in a folder, at any depth, with captions or without; by absolute paths."""
-    from utils.datasets import CaptionDataset, load_dataset
+@dataclass(frozen=True)
+class Collection:
+    """Pictures to be indexed, as they are on the disk.
 
-    dataset = load_dataset(Path(pictures)) if isinstance(pictures, str | Path) else pictures
-    items = (replace(item, path=Path(os.path.abspath(item.path))) for item in dataset)  # noqa: PTH100
-    return CaptionDataset(items, dataset.name)
-
-
-def pictures_digest(dataset: CaptionDataset) -> str:
-    """A mark over which pictures there are and in which order: names, sizes and times of change.
-
-    Names count from the folder that holds them all, so that a collection may move as a whole.
+    Attributes:
+        dataset: The pictures, by absolute paths.
+        marks: The size and time of change of each.
     """
-    top, digest = dataset.image_root, hashlib.sha256()
-    for item in dataset:
-        try:
-            status = item.path.stat()
-            mark = (status.st_size, status.st_mtime_ns)
-        except OSError:
-            mark = None
-        digest.update(repr((os.path.relpath(item.path, top), mark)).encode())
-    return digest.hexdigest()[:16]
+
+    dataset: CaptionDataset
+    marks: tuple[Mark, ...]
+
+    @classmethod
+    def of(cls, pictures: CaptionDataset | str | Path) -> Collection:
+        """A data set, or the pictures in a folder, at any depth, with captions or without."""
+        from utils.datasets import CaptionDataset, load_dataset
+
+        dataset = load_dataset(Path(pictures)) if isinstance(pictures, str | Path) else pictures
+        items = [replace(item, path=Path(os.path.abspath(item.path))) for item in dataset]  # noqa: PTH100
+        return cls(CaptionDataset(items, dataset.name), tuple(picture_mark(item.path) for item in items))
+
+    @cached_property
+    def digest(self) -> str:
+        """A mark over which pictures there are and in which order: names, sizes and times of change.
+
+        Names count from the folder that holds them all, so that a collection may move as a whole.
+        """
+        top, digest = self.dataset.image_root, hashlib.sha256()
+        for item, mark in zip(self.dataset, self.marks, strict=True):
+            digest.update(repr((os.path.relpath(item.path, top), mark)).encode())
+        return digest.hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """A collection's vectors.
+
+    Attributes:
+        embeddings: (readable, dim) float32 of unit length.
+        positions: (readable,) int64, where their pictures stand in the collection.
+        skipped: The pictures that cannot be read.
+    """
+
+    embeddings: np.ndarray
+    positions: np.ndarray
+    skipped: tuple[Skipped, ...]
+
+
+def picture_mark(path: Path) -> Mark:
+    """What tells an edited picture from itself: its size and time of change; None if it is not there."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns
+
+
+def known_from_pieces(folder: Path) -> dict[tuple[Path, Mark], np.ndarray | str]:
+    """What a killed build has embedded; the paths in ``folder``'s pieces count from the folder above it."""
+    known: dict[tuple[Path, Mark], np.ndarray | str] = {}
+    for piece in read_pieces(folder):
+        rows = iter(piece.embeddings)
+        for picture in piece.pictures:
+            found = next(rows) if picture.reason is None else picture.reason
+            known[found_path(picture.path, folder.parent), picture.mark] = found
+    return known
 
 
 def embed_collection(
     model: CLIP,
-    dataset: CaptionDataset,
+    collection: Collection,
+    known: Known,
     folder: Path | None,
-    note: Mapping[str, object],
     *,
     batch_size: int,
     progress: bool,
-) -> tuple[np.ndarray, np.ndarray, list[Skipped]]:
-    """Embeds every picture that can be read, going on behind the pieces that an earlier run has left.
+) -> Embedded:
+    """Embeds every picture that can be read and whose vector is not known.
 
     Args:
         model: The CLIP model.
-        dataset: The pictures, at least one.
-        folder: Where the pieces are kept, those of another ``note`` dropped; None keeps nothing.
-        note: What the vectors depend on: the model's and the pictures' marks.
+        collection: The pictures, at least one.
+        known: Vectors of the same model; what is not in the collection is passed over.
+        folder: Where the pieces go that outlive this process; None keeps nothing.
         batch_size: Pictures encoded at once.
         progress: Whether to show a bar.
 
-    Returns:
-        Embeddings (readable, dim) float32 of unit length, their positions in the data set (readable,) int64, and
-        the pictures that were skipped.
-
     Raises:
         SearchError: If not one picture can be read, or the model gives no numbers.
+        OSError: If the disk takes no more.
     """
-    if folder is not None:
-        _claim(folder, note)
-    embeddings, positions, reasons = [], [], {}
-    with progress_bar(total=len(dataset), desc="Images", unit="image", disable=not progress) as bar:
-        for start in range(0, len(dataset), PIECE):
-            path = None if folder is None else folder / f"{start:09d}.safetensors"
-            piece = _read_piece(path)
-            if piece is None:
-                piece = _embed_piece(model, dataset[start : start + PIECE], batch_size, bar.update)
-                _write_piece(path, piece)
-            else:
-                bar.update(len(piece.positions) + len(piece.reasons))
-            embeddings.append(piece.embeddings)
-            positions.append(piece.positions + start)
-            reasons |= {position + start: reason for position, reason in piece.reasons.items()}
-    skipped = [Skipped(dataset[position].path, reason) for position, reason in sorted(reasons.items())]
+    dataset, results = collection.dataset, _look_up(collection, known)
+    new = [number for number, result in enumerate(results) if result is None]
+    if progress and len(new) < len(results):
+        print(f"{len(new):,} of {len(results):,} pictures are new.")
+    with progress_bar(
+        total=len(results), initial=len(results) - len(new), desc="Images", unit="image", disable=not progress
+    ) as bar:
+        for start in range(0, len(new), PIECE):
+            part = new[start : start + PIECE]
+            vectors, reasons = _embed_part(model, collection, part, batch_size, bar.update)
+            rows = iter(vectors)
+            for place, number in enumerate(part):
+                results[number] = reasons[place] if place in reasons else next(rows)
+            if folder is not None:
+                write_piece(folder, _pictures(collection, part, reasons, folder.parent), vectors)
+    skipped = tuple(
+        Skipped(dataset[number].path, result, collection.marks[number])
+        for number, result in enumerate(results)
+        if isinstance(result, str)
+    )
     if len(skipped) == len(dataset):
         raise SearchError(f"Not one of the {len(skipped):,} pictures can be read: {skipped[0].reason}")
-    vectors = np.concatenate(embeddings)
+    positions = [number for number, result in enumerate(results) if not isinstance(result, str)]
+    vectors = np.stack([results[number] for number in positions])
     if not np.isfinite(vectors).all():
         raise SearchError(
             "The model gives pictures vectors that are no numbers; load one that has not diverged."
         )
-    return vectors, np.concatenate(positions), skipped
+    return Embedded(vectors, np.array(positions, np.int64), skipped)
 
 
-def drop_pieces(folder: Path) -> None:
-    """Removes the pieces, once a whole index holds what was in them."""
-    shutil.rmtree(folder, ignore_errors=True)
+def _look_up(collection: Collection, known: Known) -> list[np.ndarray | str | None]:
+    """What is known of each picture; nothing of one whose mark is not."""
+    return [
+        None if mark is None else known.get((item.path, mark))
+        for item, mark in zip(collection.dataset, collection.marks, strict=True)
+    ]
 
 
-@dataclass(frozen=True)
-class _Piece:
-    """Embeddings (readable, dim), their positions (readable,) in the piece, and why others are not there."""
-
-    embeddings: np.ndarray
-    positions: np.ndarray
-    reasons: dict[int, str]
-
-
-def _claim(folder: Path, note: Mapping[str, object]) -> None:
-    """Keeps the pieces of an equal note, and drops those of any other."""
-    path, text = folder / "note.json", json.dumps({**note, "piece": PIECE}, sort_keys=True)
-    if not path.is_file() or path.read_text() != text:
-        shutil.rmtree(folder, ignore_errors=True)
-        with disk_trouble_in_words(folder.parent):
-            folder.mkdir(parents=True)
-            write_whole(path, text)
+def _pictures(
+    collection: Collection, part: Sequence[int], reasons: Mapping[int, str], folder: Path
+) -> Iterator[Picture]:
+    for place, number in enumerate(part):
+        path = stored_path(collection.dataset[number].path, folder)
+        yield Picture(path, collection.marks[number], reasons.get(place))
 
 
-def _embed_piece(model: CLIP, part: CaptionDataset, batch_size: int, advance) -> _Piece:
+def _embed_part(
+    model: CLIP, collection: Collection, part: Sequence[int], batch_size: int, advance
+) -> tuple[np.ndarray, dict[int, str]]:
+    """Embeddings (readable, dim) of some pictures, and by their place in the part why others have none."""
     from utils.clip import embed_images
+    from utils.datasets import CaptionDataset
     from utils.images import eval_batches
 
     reasons: dict[int, str] = {}
+    dataset = CaptionDataset([collection.dataset[number] for number in part])
     batches = eval_batches(
-        part, model.preprocessing, batch_size=min(batch_size, len(part)), unreadable=reasons
+        dataset, model.preprocessing, batch_size=min(batch_size, len(part)), unreadable=reasons
     )
-    embeddings = embed_images(model, _counted(batches, len(part), advance))
-    positions = np.array([number for number in range(len(part)) if number not in reasons], np.int64)
-    return _Piece(embeddings, positions, reasons)
+    return embed_images(model, _counted(batches, len(part), advance)), reasons
 
 
 def _counted(batches: Iterable[dict], total: int, advance) -> Iterator[dict]:
@@ -159,31 +203,3 @@ def _counted(batches: Iterable[dict], total: int, advance) -> Iterator[dict]:
         count = min(len(batch["mask"]), total)
         advance(count)
         total -= count
-
-
-def _read_piece(path: Path | None) -> _Piece | None:
-    """A finished piece; None where there is none, or a damaged one."""
-    if path is None or not path.is_file():
-        return None
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="numpy") as file:
-            reasons = json.loads(file.metadata()["reasons"])
-            return _Piece(
-                file.get_tensor("embeddings"),
-                file.get_tensor("positions"),
-                {int(number): reason for number, reason in reasons.items()},
-            )
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError):
-        return None
-
-
-def _write_piece(path: Path | None, piece: _Piece) -> None:
-    if path is None:
-        return
-    from safetensors.numpy import save
-
-    tensors = {"embeddings": piece.embeddings, "positions": piece.positions}
-    with disk_trouble_in_words(path.parent):
-        write_whole(path, save(tensors, {"reasons": json.dumps(piece.reasons)}))

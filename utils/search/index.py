@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,18 +13,12 @@ import numpy as np
 
 from utils.datasets import CaptionDataset
 from utils.search.catalogue import Catalogue, Hit
-from utils.search.collection import (
-    PIECES,
-    Skipped,
-    as_dataset,
-    drop_pieces,
-    embed_collection,
-    pictures_digest,
-)
-from utils.search.engines import Engine, ExactEngine, choose_engine, largest, make_engine, widen
+from utils.search.collection import Collection, Skipped, embed_collection
+from utils.search.engines import Engine, ExactEngine, choose_engine, largest
 from utils.search.errors import SearchError
+from utils.search.pieces import Mark
 from utils.search.questions import embed_picture, embed_question, mix
-from utils.search.storage import check_free, found_path, read_index, read_note, stored_path, write_index
+from utils.search.storage import check_free, owned
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -51,6 +45,8 @@ class ImageIndex:
         skipped: Pictures that could not be read, with the reason.
         pictures: Mark over the names, sizes and times of the pictures that it was built from.
         missing: Members whose file was not there when the index was loaded; they are found, but cannot be shown.
+        marks: Size and time of change of each member, by which an edited one is known; empty where they are not
+            known.
     """
 
     model: CLIP
@@ -61,6 +57,7 @@ class ImageIndex:
     skipped: tuple[Skipped, ...] = ()
     pictures: str = ""
     missing: tuple[Path, ...] = ()
+    marks: tuple[Mark, ...] = ()
 
     @classmethod
     def build(
@@ -75,44 +72,36 @@ class ImageIndex:
     ) -> ImageIndex:
         """Embeds every picture and makes the embeddings searchable.
 
+        Of an index of the same model in the folder, and of what a killed build has left there, the vectors of all
+        pictures are taken over whose path, size and time of change are the same: after a picture was added, one is
+        embedded. Vectors that were computed in batches of other sizes differ from those of a build from scratch by
+        rounding, about 1e-7.
+
         Args:
             model: The CLIP model.
             dataset_or_folder: The pictures: a data set, a folder of pictures at any depth (folders below it are
                 their categories), or a captions file.
-            folder: Where to keep the index. If it holds the finished index of the same model and pictures, that is
-                given back; what a killed run has left is not done again; anything else is replaced once the new
-                one is whole. None keeps nothing.
+            folder: Where to keep the index; other files may be there too, and stay. If it holds the finished index
+                of the same model and pictures, that is given back, from a read-only disk too; any other index is
+                replaced once the new one is whole. None keeps nothing.
             batch_size: Pictures encoded at once.
             engine: ``exact``, ``nmslib``, ``hnswlib`` where that is installed, or ``auto``: exact up to the size where
                 NMSLib gets faster (`EXACT_BELOW`).
-            progress: Whether to show a bar, and say what was built.
+            progress: Whether to show a bar, and say what is new and what was built.
 
         Raises:
             SearchError: If there is no picture, none can be read, or the folder holds something else.
+            FolderInUseError: If another process writes an index into the folder; it is an OSError.
             OSError: If the disk takes no more.
         """
-        from utils.clip import fingerprint
+        from utils.search.building import build_index
 
-        dataset = as_dataset(dataset_or_folder)
-        if not len(dataset):
-            raise SearchError(f"There is no image to index in {dataset.name or 'the data set'}.")
-        choose_engine(engine, len(dataset))  # refuses what cannot be before hours of embedding
-        place = None if folder is None else Path(folder)
-        marks = {"model": fingerprint(model), "pictures": pictures_digest(dataset)}
-        index = None if place is None else cls._kept(place, model, dataset, engine, marks)
-        if index is None:
-            pieces = None if place is None else place / PIECES
-            embeddings, positions, skipped = embed_collection(
-                model, dataset, pieces, marks, batch_size=batch_size, progress=progress
-            )
-            members = CaptionDataset([dataset[int(position)] for position in positions], dataset.name)
-            exact = ExactEngine(embeddings)
-            index = cls(model, members, embeddings, exact, 1.0, tuple(skipped), marks["pictures"])
-            index = cls._searchable(index, engine)
-            if place is not None:
-                index.save(place)
-        if place is not None:
-            drop_pieces(place / PIECES)
+        collection = Collection.of(dataset_or_folder)
+        if not len(collection.dataset):
+            raise SearchError(f"There is no image to index in {collection.dataset.name or 'the data set'}.")
+        choose_engine(engine, len(collection.dataset))  # refuses what cannot be before hours of embedding
+        embed = partial(embed_collection, model, collection, batch_size=batch_size, progress=progress)
+        index = build_index(model, collection, None if folder is None else Path(folder), engine, embed)
         if progress:
             print(index)
         return index
@@ -131,8 +120,9 @@ class ImageIndex:
             SearchError: If the folder holds no index, a file of it is damaged, or it was built with another model.
         """
         from utils.clip import fingerprint
+        from utils.search.building import read_saved
 
-        index = cls._read(Path(folder), model, fingerprint(model))
+        index = read_saved(Path(folder), model, fingerprint(model))
         if index.missing:
             warnings.warn(
                 f"{len(index.missing):,} of {len(index.dataset):,} pictures of the index {folder} are not where "
@@ -152,19 +142,14 @@ class ImageIndex:
 
         Raises:
             SearchError: If the folder has an ``index.json`` of something else.
+            FolderInUseError: If another process writes an index into the folder; it is an OSError.
             OSError: If the disk takes no more; what was there before is as it was.
         """
-        from utils.clip import fingerprint
+        from utils.search.building import write_saved
 
-        facts = {
-            "model": fingerprint(self.model),
-            "pictures": self.pictures,
-            "name": self.dataset.name,
-            "recall": self.recall,
-            "query_parameters": self.query_parameters,
-            "skipped": [[stored_path(one.path, Path(folder)), one.reason] for one in self.skipped],
-        }
-        write_index(Path(folder), self.embeddings, self.dataset, self.engine, facts)
+        check_free(Path(folder))
+        with owned(Path(folder)):
+            write_saved(self, Path(folder))
 
     def __len__(self) -> int:
         """Return the number of pictures."""
@@ -289,53 +274,6 @@ class ImageIndex:
         return self._answer(self.embeddings[row], k, category, source, exact, [row])
 
     # --- how it is done ----------------------------------------------------------------------------------------
-
-    @classmethod
-    def _read(cls, folder: Path, model: CLIP, mark: str) -> ImageIndex:
-        note = read_note(folder)
-        if note.get("model") != mark:
-            raise SearchError(
-                f"{folder} was built with another model (mark {note.get('model')}, not {mark}); load that model, or "
-                "build the index anew."
-            )
-        embeddings, items, engine = read_index(folder, note)
-        return cls(
-            model,
-            CaptionDataset(items, note["name"]),
-            embeddings,
-            engine,
-            note["recall"],
-            tuple(Skipped(found_path(path, folder), reason) for path, reason in note["skipped"]),
-            note["pictures"],
-            tuple(item.path for item in items if not item.path.is_file()),
-        )
-
-    @classmethod
-    def _kept(
-        cls, folder: Path, model: CLIP, dataset: CaptionDataset, engine: str, marks: dict[str, str]
-    ) -> ImageIndex | None:
-        """The finished index of a folder, if it is of the same model and pictures; captions may be new."""
-        check_free(folder)
-        try:
-            index = cls._read(folder, model, marks["model"])
-        except SearchError:
-            return None
-        left_out = {one.path for one in index.skipped}
-        members = [item for item in dataset if item.path not in left_out]
-        if index.pictures != marks["pictures"] or len(members) != len(index):
-            return None
-        fresh = replace(index, dataset=CaptionDataset(members, dataset.name), missing=())
-        if index.engine.name != choose_engine(engine, len(members)):
-            fresh = cls._searchable(fresh, engine)
-        if fresh.engine is not index.engine or members != list(index.dataset):
-            fresh.save(folder)
-        return fresh
-
-    @classmethod
-    def _searchable(cls, index: ImageIndex, engine: str) -> ImageIndex:
-        """The same index with an engine, as wide as it needs to be."""
-        made = make_engine(choose_engine(engine, len(index)), index.embeddings)
-        return replace(index, engine=made, recall=widen(made, index.embeddings))
 
     def _answer(
         self,

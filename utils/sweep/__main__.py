@@ -8,6 +8,8 @@ import sys
 import time
 
 from utils.course import CourseError, find_root, parse_overrides
+from utils.files import disk_trouble_in_words
+from utils.locks import sole_owner
 from utils.sweep.rows import EVALUATION, load_rows, load_scale, run_parameters
 from utils.sweep.runs import Run, run_sweep, shared_homes, sweep_folder
 from utils.sweep.table import as_markdown, describe_protocol, make_table, write_table
@@ -53,8 +55,9 @@ def main(argv: list[str] | None = None) -> int:
         print(
             f"{len(rows)} rows, seeds {' '.join(map(str, seeds))}, profile {arguments.profile}.", flush=True
         )
-        runs = run_sweep(root, scale, rows, seeds, report)
-    except CourseError as error:
+        with disk_trouble_in_words(folder), sole_owner(folder, "running the sweep"):
+            runs = run_sweep(root, scale, rows, seeds, report)
+    except (CourseError, OSError) as error:
         print(f"make sweep: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

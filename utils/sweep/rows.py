@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from utils.course import CourseError, course_notebooks, load_profile, resolve_parameters
+from utils.course import CourseError, course_notebooks, load_profile, read_yaml, resolve_parameters
 
 TRANSLATION, TRAINING, EVALUATION = "02_backtranslate_captions", "04_finetune_clip", "05_evaluate_zero_shot"
 COMMON = "common"
@@ -200,14 +200,7 @@ def _folder(root: Path) -> Path:
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
-    import yaml
-
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, yaml.YAMLError) as error:
-        raise CourseError(
-            f"{path} cannot be read as YAML: {' '.join(str(error).split())}; mend it."
-        ) from error
+    content = read_yaml(path)
     if not isinstance(content, dict):
         raise CourseError(f"{path} holds no parameters; write NAME: value, one a line.")
     if isinstance(content.get("LEARNING_RATE", 0.0), str):

@@ -13,13 +13,12 @@ from typing import Any
 
 from utils.course import (
     CourseError,
+    Ledger,
     Outcome,
     course_notebooks,
-    finished_stamp,
     read_metrics,
     resolve_parameters,
     run_in_order,
-    stamp_of,
 )
 from utils.sweep.rows import (
     EVALUATION,
@@ -126,24 +125,23 @@ def run_once(root: Path, scale: Scale, row: Row, seed: int, home: Path, captions
     """Trains and evaluates one row with one seed, or keeps what an equal earlier run gave.
 
     The folder is named by all that the training depends on, so a run that was stopped goes on in it, and one with
-    other settings, code or captions goes into another and leaves what was paid for.
+    other settings, code, data or captions goes into another and leaves what was paid for.
     """
     captions = captions if row.needs_captions else ""
-    inputs = [root / captions] if captions else []
     stems = (TRAINING, EVALUATION) if row.is_trained else (EVALUATION,)
     notebooks = [path for path in course_notebooks(root) if path.stem in stems]
     draft = run_parameters(root, scale, row, seed, home, captions)
-    mark = stamp_of(root, notebooks[0], draft[notebooks[0].stem], inputs)[:8]
+    mark = Ledger(root, home, draft).stamp(notebooks[0])[:8]
     folder = home / f"seed-{seed}-{mark}"
     parameters = run_parameters(root, scale, row, seed, folder, captions)
     model_dir = folder / "finetuned" / "model"
     if not model_dir.is_dir():
-        _forget_training(root, folder, notebooks, parameters, inputs)
+        _forget_training(root, folder, notebooks, parameters)
     if not row.is_trained and not model_dir.is_dir():
         trouble = _save_untrained(root, parameters[EVALUATION]["MODEL"], model_dir)
         if trouble:
             return Run(seed, "failed", error=trouble)
-    outcomes = run_in_order(root, notebooks, parameters, folder, inputs=inputs)
+    outcomes = run_in_order(root, notebooks, parameters, folder, results_may_go=True)
     seconds = sum(outcome.seconds for outcome in outcomes)
     if outcomes[-1].status == "failed":
         return Run(seed, "failed", seconds, _reason(outcomes[-1]))
@@ -156,19 +154,18 @@ def run_once(root: Path, scale: Scale, row: Row, seed: int, home: Path, captions
 
 
 def _forget_training(
-    root: Path,
-    folder: Path,
-    notebooks: list[Path],
-    parameters: dict[str, dict[str, Any]],
-    inputs: list[Path],
+    root: Path, folder: Path, notebooks: list[Path], parameters: dict[str, dict[str, Any]]
 ) -> None:
     """Has a training whose model is gone run again, unless its scores are there too and up to date.
 
     The evaluation would else train a short model in its place, and the table would show that one's scores.
     """
-    stamps = {path: stamp_of(root, path, parameters[path.stem], inputs) for path in notebooks}
-    if any(finished_stamp(folder / path.name) != stamp for path, stamp in stamps.items()):
-        (folder / notebooks[0].name).unlink(missing_ok=True)
+    ledger = Ledger(root, folder, parameters, results_may_go=True)
+    for path in notebooks:
+        if not ledger.is_current(path):
+            (folder / notebooks[0].name).unlink(missing_ok=True)
+            return
+        ledger.pass_on(path)
 
 
 def _save_untrained(root: Path, model: str, folder: Path) -> str:

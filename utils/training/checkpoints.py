@@ -1,20 +1,32 @@
-"""Checkpoints of a run with Orbax: whole or not at all, the last few and the best one."""
+"""Checkpoints of a run with Orbax: whole or not at all, the last few and the best one, each with its checksum."""
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import json
 import logging
+import os
 import shutil
+import sys
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 
 # What Orbax calls a checkpoint that it is still writing.
 UNFINISHED = "*.orbax-checkpoint-tmp*"
+UNSIGNED = {"iterator", "history", "best_step"}  # what checkpoints held before they had a mark and a checksum
+
+# TensorStore quotes the system deep in its own words.
+DISK_TROUBLE = [
+    os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
+]
 
 
 @contextmanager
@@ -24,9 +36,34 @@ def open_checkpoints(output_dir: Path) -> Iterator[ocp.CheckpointManager]:
     sweep(folder)
     # Which ones to keep is decided in `tidy`: Orbax would have to choose between the last and the best.
     options = ocp.CheckpointManagerOptions(enable_async_checkpointing=False, create=True)
-    logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax tells of each save
-    with ocp.CheckpointManager(folder, options=options) as manager:
+    with _threads_unheard(), ocp.CheckpointManager(folder, options=options) as manager:
         yield manager
+
+
+@contextmanager
+def _threads_unheard() -> Iterator[None]:
+    """Keeps quiet the threads of Orbax and TensorStore: what goes wrong in them is raised besides.
+
+    Orbax logs each save, and whole tracebacks; writes that end after the first has failed find no event loop.
+    """
+
+    def is_ours(record: logging.LogRecord) -> bool:
+        return "orbax" not in record.pathname and "never retrieved" not in record.getMessage()
+
+    def hook(trouble: Any) -> None:
+        if not (isinstance(trouble.exc_value, RuntimeError) and "loop is closed" in str(trouble.exc_value)):
+            before(trouble)
+
+    loggers, before = [logging.getLogger(name) for name in ("absl", "asyncio")], sys.unraisablehook
+    for logger in loggers:
+        logger.addFilter(is_ours)
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
+        for logger in loggers:
+            logger.removeFilter(is_ours)
 
 
 def sweep(folder: Path) -> None:
@@ -44,7 +81,7 @@ def save_checkpoint(
         manager: As `open_checkpoints` gives it.
         step: Its number. If there is one of that number it is kept: it is of the same run.
         state: Arrays on the devices.
-        progress: What JSON can hold, NumPy's numbers included.
+        progress: What JSON can hold, NumPy's numbers included; its ``mark`` is that of the run.
 
     Raises:
         OSError: If it could not be written; those before it are untouched.
@@ -52,16 +89,20 @@ def save_checkpoint(
     if step in manager.all_steps():
         return
     plain = json.loads(json.dumps(progress, default=lambda number: number.item()))
+    plain["checksum"] = checksum(step, state, plain)  # within it, so that neither appears without the other
     items = ocp.args.Composite(state=ocp.args.StandardSave(state), progress=ocp.args.JsonSave(plain))
     try:
         manager.save(step, args=items, force=True)
+        return
     except Exception as error:  # the file system's words come in many types, from Python and from C++
-        sweep(Path(manager.directory))
-        kept = f"start again to go on from step {max(manager.all_steps())}" if manager.all_steps() else ""
-        raise OSError(
-            f"The checkpoint of step {step} could not be written to {manager.directory} ({_reason(error)}); "
-            f"make room there and {kept or 'start again'}."
-        ) from error
+        reason = _reason(error)
+    # Raised out here: the tracebacks of Orbax's threads, a hundred lines and more, would tell nothing else.
+    sweep(Path(manager.directory))
+    kept = f"start again to go on from step {max(manager.all_steps())}" if manager.all_steps() else ""
+    raise OSError(
+        f"The checkpoint of step {step} could not be written to {manager.directory} ({reason}); make room there and "
+        f"{kept or 'start again'}."
+    )
 
 
 def tidy(manager: ocp.CheckpointManager, keep_last: int, best_step: int | None) -> None:
@@ -73,7 +114,11 @@ def tidy(manager: ocp.CheckpointManager, keep_last: int, best_step: int | None) 
 
 
 def restore_checkpoint(
-    manager: ocp.CheckpointManager, step: int, like: dict[str, Any], sharding: jax.sharding.Sharding
+    manager: ocp.CheckpointManager,
+    step: int,
+    like: dict[str, Any],
+    sharding: jax.sharding.Sharding,
+    mark: str | None = None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Reads a checkpoint onto the devices.
 
@@ -82,12 +127,13 @@ def restore_checkpoint(
         step: Its number.
         like: A state of the structure, shapes and types that it must have.
         sharding: Where its arrays go.
+        mark: Of the run that it must be of. Those of earlier versions have none, and no checksum.
 
     Returns:
         The state and the progress that were saved.
 
     Raises:
-        ValueError: If it is not of this structure, or damaged.
+        ValueError: If it is not of this structure, damaged, or of another run.
     """
     abstract = jax.tree.map(
         lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=sharding), like
@@ -95,18 +141,53 @@ def restore_checkpoint(
     items = ocp.args.Composite(state=ocp.args.StandardRestore(abstract), progress=ocp.args.JsonRestore())
     try:
         restored = manager.restore(step, args=items)
+        state, progress = restored["state"], restored["progress"]
+        _verify(step, state, progress)
     except Exception as error:
         raise ValueError(
             f"The checkpoint of step {step} in {manager.directory} is damaged or of another model "
             f"({_reason(error)}); delete its folder to go on from an earlier one, or choose another folder."
-        ) from error
-    return restored["state"], restored["progress"]
+        ) from None
+    if progress.get("mark") not in (None, mark):
+        raise ValueError(
+            f"The checkpoint of step {step} in {manager.directory} is of another run than the one that this folder "
+            "was begun with; delete its folder to go on from an earlier one, or choose another folder."
+        )
+    return state, progress
+
+
+def checksum(step: int, state: Any, progress: dict[str, Any]) -> str:
+    """Digits that change with every bit of a checkpoint.
+
+    Arrays are summed by CRC-32: it finds every single flipped bit, and takes less time than any other that
+    Python brings.
+
+    Args:
+        step: Its number.
+        state: Arrays on the devices, each whole on every one of them.
+        progress: What JSON gave back.
+    """
+    arrays = [np.ascontiguousarray(leaf) for leaf in jax.tree.leaves(state)]
+    sums = [(str(a.dtype), a.shape, zlib.crc32(a.reshape(-1).view(np.uint8))) for a in arrays]
+    return hashlib.sha256(json.dumps([step, sums, progress], sort_keys=True).encode()).hexdigest()
+
+
+def _verify(step: int, state: Any, progress: dict[str, Any]) -> None:
+    """Refuses what is not what was saved."""
+    unsigned = {name: value for name, value in progress.items() if name != "checksum"}
+    if unsigned.keys() == UNSIGNED:
+        return
+    if progress.get("checksum") != checksum(step, state, unsigned):
+        raise ValueError("its checksum is not that of its content")
 
 
 def _reason(error: BaseException) -> str:
-    """The first line of what went wrong, at its root."""
+    """What the disk had to say, or the first line of what went wrong, at its root."""
     while error.__cause__ is not None:
         error = error.__cause__
+    trouble = next((words for words in DISK_TROUBLE if words in str(error)), None)
+    if trouble is not None:
+        return trouble
     lines = str(error).strip().splitlines()
     words = lines[0] if lines else ""
     shown = words if len(words) <= 160 else words[:157] + "..."

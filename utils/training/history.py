@@ -20,6 +20,8 @@ COLUMNS += ("learning_rate", "gradient_norm", "logit_scale", "seconds", "seconds
 
 Row = dict[str, float]
 
+WANDB_NOTE = "wandb_run.txt"  # under which name Weights & Biases knows the run of a folder
+
 
 class Reporter(Protocol):
     """Where rows of history go."""
@@ -116,7 +118,7 @@ class WandbReporter:
     def __init__(self, output_dir: Path, settings: TrainingSettings, first_step: int) -> None:
         import wandb
 
-        note = output_dir / "wandb_run.txt"
+        note = output_dir / WANDB_NOTE
         if not note.is_file():
             write_whole(note, uuid.uuid4().hex[:12])
         self.run = wandb.init(

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import numpy as np
@@ -14,11 +14,11 @@ from flax import nnx
 
 from utils.clip import CLIP
 from utils.clip.identity import weights_digest
+from utils.datasets import CaptionDataset, data_fingerprint
 from utils.files import write_whole
+from utils.training.export import NOTE, note_model
+from utils.training.history import WANDB_NOTE
 from utils.training.settings import TrainingSettings
-
-if TYPE_CHECKING:
-    from utils.datasets import CaptionDataset
 
 FORMAT = 2  # of checkpoints and of run.json
 
@@ -29,10 +29,14 @@ def claim_folder(
     train_set: CaptionDataset,
     validation_set: CaptionDataset,
     start: CLIP,
-) -> None:
+) -> str:
     """Notes in ``run.json`` what this run is, or refuses a folder that holds another one.
 
-    A folder without a whole checkpoint holds nothing to lose and may be claimed anew.
+    A folder without a whole checkpoint holds nothing to lose and may be claimed anew. A model in it stays, with
+    a note that it is not of this run.
+
+    Returns:
+        The mark of this run: checkpoints and model carry it.
 
     Raises:
         ValueError: If the folder holds a run with other settings, data or starting point; it says which.
@@ -40,15 +44,25 @@ def claim_folder(
     path = output_dir / "run.json"
     ours = _describe_run(settings, train_set, validation_set, start)
     if any(path.name.isdecimal() for path in (output_dir / "checkpoints").glob("*")):
-        theirs = _read_note(path)
-        differences = _differences(theirs, ours)
+        differences = _read_differences(path, ours)
         if differences:
             raise ValueError(
                 f"{output_dir} holds a run with {' and '.join(differences)}; choose another folder, or delete "
                 "this one to start anew."
             )
+    elif mark_of(output_dir) != _mark(ours):
+        _set_apart(output_dir)
     output_dir.mkdir(parents=True, exist_ok=True)
     write_whole(path, json.dumps(ours, indent=2) + "\n")
+    return _mark(ours)
+
+
+def _set_apart(output_dir: Path) -> None:
+    """Keeps what an earlier run left in a folder from passing for that of the next one."""
+    model_dir = output_dir / "model"
+    if (model_dir / "config.json").is_file() and not (model_dir / NOTE).is_file():
+        note_model(model_dir, mark_of(output_dir))
+    (output_dir / WANDB_NOTE).unlink(missing_ok=True)
 
 
 def run_folder(
@@ -73,6 +87,28 @@ def run_folder(
     return Path(parent) / f"{name}-{hashlib.sha256(note.encode()).hexdigest()[:6]}"
 
 
+def mark_of_run(
+    settings: TrainingSettings, train_set: CaptionDataset, validation_set: CaptionDataset, start: CLIP
+) -> str:
+    """The mark that `claim_folder` gives to such a run."""
+    return _mark(_describe_run(settings, train_set, validation_set, start))
+
+
+def mark_of(output_dir: Path) -> str | None:
+    """The mark of the run that ``run.json`` tells of; None if it tells of none."""
+    try:
+        return _mark(json.loads((output_dir / "run.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _mark(note: dict[str, Any]) -> str:
+    """Hexadecimal digits; a setting that came later and is None is as if it were not there."""
+    settings = {name: value for name, value in note["settings"].items() if value is not None}
+    text = json.dumps(note | {"settings": settings}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
 def name_of_data(output_dir: Path) -> str | None:
     """What the data are called that the run in a folder was trained on; None if nothing is noted there."""
     try:
@@ -93,10 +129,10 @@ def _describe_run(
     }
 
 
-def _read_note(path: Path) -> dict[str, Any]:
+def _read_differences(path: Path, ours: dict[str, Any]) -> list[str]:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return _differences(json.loads(path.read_text(encoding="utf-8")), ours)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"{path.parent} holds checkpoints, but its {path.name} cannot be read ({type(error).__name__}), so "
             "nobody knows of which run they are; choose another folder, or delete this one to start anew."
@@ -131,17 +167,8 @@ def _parameters(start: dict[str, Any]) -> int:
     return sum(int(np.prod(size)) for size in start["sizes"].values())
 
 
-def data_fingerprint(dataset: CaptionDataset) -> str:
-    """Sixteen hexadecimal digits that stand for a data set: its file names, their sizes and the captions."""
-    return _describe_data(dataset)["fingerprint"]
-
-
 def _describe_data(dataset: CaptionDataset) -> dict[str, Any]:
-    digest = hashlib.sha256()
-    for item in dataset:
-        size = item.path.stat().st_size if item.path.is_file() else None
-        digest.update(repr((item.name, size, item.captions)).encode())
-    return {"name": dataset.name, "images": len(dataset), "fingerprint": digest.hexdigest()[:16]}
+    return {"name": dataset.name, "images": len(dataset), "fingerprint": data_fingerprint(dataset)}
 
 
 def _describe_model(model: CLIP) -> dict[str, Any]:

@@ -7,11 +7,12 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 from flax import nnx
@@ -20,16 +21,18 @@ from jax.sharding import NamedSharding, PartitionSpec
 from utils.clip import CLIP, tokenize
 from utils.files import disk_trouble_in_words
 from utils.images import keeping_pictures, steps_per_epoch, train_batches
+from utils.locks import sole_owner
 from utils.progress import progress_bar
 from utils.training.card import write_card
 from utils.training.checkpoints import open_checkpoints, restore_checkpoint, save_checkpoint, tidy
+from utils.training.export import check_model, export_model, is_whole
 from utils.training.history import Reporter, Row, check_reporters, open_reporters
-from utils.training.identity import claim_folder, name_of_data, run_folder
+from utils.training.identity import claim_folder, mark_of, mark_of_run, name_of_data, run_folder
 from utils.training.interruption import TrainingStopped, stop_on_interrupt
 from utils.training.optimizer import learning_rate_schedule
 from utils.training.parts import merge_low_rank, prepare, trained_filter
 from utils.training.settings import TrainingSettings
-from utils.training.step import data_mesh, first_state, make_train_step
+from utils.training.step import State, TrainStep, data_mesh, first_state, make_train_step
 from utils.training.validation import validate
 
 if TYPE_CHECKING:
@@ -68,7 +71,7 @@ def train(
     Checkpoints hold all that a run is made of: parameters, their average, optimizer and its place in the
     schedule, the position in the data and with it every random draw, history and best epoch. A second call
     with the same folder, settings and data goes on from the last one and ends with the same bits as a run that
-    was never stopped.
+    was never stopped. One training at a time works in a folder; whoever reads a finished model waits for none.
 
     Args:
         start: The starting point; it is left as it is.
@@ -85,22 +88,29 @@ def train(
         ValueError: If the folder holds a run with other settings or data, or the data cannot be trained on.
         FloatingPointError: If the loss is no longer finite; the last checkpoint stays.
         TrainingStopped: If the run was interrupted; it was saved.
+        FolderInUseError: If another training works in the folder; it says which.
         OSError: If the disk is full; the last checkpoint stays.
     """
     output_dir = Path(output_dir)
     check_reporters(settings)
-    run = Run(start, train_set, validation_set, settings)
-    with disk_trouble_in_words(output_dir), closing(run.batches):
-        claim_folder(output_dir, settings, train_set, validation_set, start)
-        with open_checkpoints(output_dir) as checkpoints:
-            run.restore(checkpoints)
-            reports = open_reporters(output_dir, settings, run.history, run.finished)
-            with stop_on_interrupt() as stop_asked, reports as reporters:
-                _run_to_the_end(run, checkpoints, reporters, stop_asked, output_dir)
-            exported_step = run.choose_export(checkpoints)
-        model = run.model()
-        model_dir = model.save_pretrained(output_dir / "model")
-        write_card(model_dir, model, train_set, validation_set, settings, run.history, exported_step)
+    run = Run(start, train_set, validation_set, settings)  # first: what cannot be trained leaves no folder
+    with closing(run.batches), disk_trouble_in_words(output_dir), sole_owner(output_dir, "training"):
+        return _train(run, output_dir)
+
+
+def _train(run: Run, output_dir: Path) -> TrainingResult:
+    """As `train`, in a folder that nobody else works in."""
+    settings, data = run.settings, (run.train_set, run.validation_set)
+    run.mark = claim_folder(output_dir, settings, *data, run.start)
+    with open_checkpoints(output_dir) as checkpoints:
+        run.restore(checkpoints)
+        reports = open_reporters(output_dir, settings, run.history, run.finished)
+        with stop_on_interrupt() as stop_asked, reports as reporters:
+            _run_to_the_end(run, checkpoints, reporters, stop_asked, output_dir)
+        exported_step = run.choose_export(checkpoints)
+    model, model_dir = run.model(), output_dir / "model"
+    export_model(model, model_dir, run.mark, exported_step)
+    write_card(model_dir, model, *data, settings, run.history, exported_step)
     return TrainingResult(model, run.history, model_dir, exported_step)
 
 
@@ -145,6 +155,7 @@ class Run:
         step: Steps taken.
         history: One row a step.
         best_step: The step at the end of the best epoch so far, by validation recall.
+        mark: Which run it is; its checkpoints carry it.
     """
 
     start: CLIP
@@ -155,9 +166,10 @@ class Run:
     step: int = 0
     history: list[Row] = field(default_factory=list)
     best_step: int | None = None
+    mark: str | None = None
 
     def __post_init__(self) -> None:
-        """Sets up iterator, optimizer, device state and the compiled step."""
+        """Sets up what is quickly there; nothing is compiled before a folder is ours."""
         settings = self.settings
         self._check()
         self.steps_per_epoch = steps_per_epoch(self.train_set, settings.batch_size, settings.captions)
@@ -178,10 +190,8 @@ class Run:
         self.replicated = NamedSharding(self.mesh, PartitionSpec())
         self.sharded = NamedSharding(self.mesh, PartitionSpec("data"))
         self.schedule = learning_rate_schedule(settings, self.total_steps)
-        model = prepare(self.start, settings)
-        self.graphdef, *_ = nnx.split(model, trained_filter(settings), ...)
-        self.state = first_state(model, settings, self.mesh)
-        self.train_step = make_train_step(model, settings, self.mesh)
+        self.prepared = prepare(self.start, settings)
+        self.graphdef, *_ = nnx.split(self.prepared, trained_filter(settings), ...)
 
     def _check(self) -> None:
         """Refuses what does not fit the model, the devices or the data."""
@@ -199,6 +209,16 @@ class Run:
                     f"A {name} of {size} cannot be shared evenly by {self.mesh.size} devices; choose a multiple of "
                     f"{self.mesh.size}."
                 )
+
+    @cached_property
+    def state(self) -> State:
+        """All that the run changes on the devices."""
+        return first_state(self.prepared, self.settings, self.mesh)
+
+    @cached_property
+    def train_step(self) -> TrainStep:
+        """The compiled step."""
+        return make_train_step(self.prepared, self.settings, self.mesh)
 
     @property
     def finished(self) -> bool:
@@ -266,6 +286,7 @@ class Run:
             "iterator": self.batches.get_state(),
             "history": self.history,
             "best_step": self.best_step,
+            "mark": self.mark,
         }
         save_checkpoint(checkpoints, self.step, self.state, progress)
         tidy(checkpoints, self.settings.keep_last, self.best_step)
@@ -275,7 +296,7 @@ class Run:
         step = checkpoints.latest_step()
         if step is None:
             return
-        self.state, progress = restore_checkpoint(checkpoints, step, self.state, self.replicated)
+        self.state, progress = restore_checkpoint(checkpoints, step, self.state, self.replicated, self.mark)
         self.step, self.history, self.best_step = step, progress["history"], progress["best_step"]
         self.batches.set_state(progress["iterator"])
 
@@ -283,7 +304,9 @@ class Run:
         """Goes to the state whose model is exported, and gives its step."""
         if not self.settings.keep_best or self.best_step in (None, self.step):
             return self.step
-        self.state, _ = restore_checkpoint(checkpoints, self.best_step, self.state, self.replicated)
+        self.state, _ = restore_checkpoint(
+            checkpoints, self.best_step, self.state, self.replicated, self.mark
+        )
         return self.best_step
 
 
@@ -305,6 +328,10 @@ def load_or_train(
 
     Returns:
         The fine-tuned model.
+
+    Raises:
+        ValueError: If the model is of another run than the folder tells of, or damaged.
+        FolderInUseError: If another process is training that short one.
     """
     output_dir = Path(output_dir)
     if (output_dir / "model" / "config.json").is_file():
@@ -314,9 +341,14 @@ def load_or_train(
                 f"Mind: the model in {output_dir} was trained on {trained_on}, not on {train_set.name}; name another "
                 "OUTPUT_DIR for one of these data."
             )
+        check_model(output_dir / "model", mark_of(output_dir))
         return CLIP.from_pretrained(output_dir / "model")
-    short_dir = run_folder(
-        output_dir.parent, f"{output_dir.name}-short", start, train_set, validation_set, settings
-    )
+    of_the_run = (start, train_set, validation_set, settings)
+    short_dir = run_folder(output_dir.parent, f"{output_dir.name}-short", *of_the_run)
+    if is_whole(short_dir / "model", mark_of_run(settings, train_set, validation_set, start)):
+        print(f"No fine-tuned model in {output_dir}: taking the short one in {short_dir}.")
+        return CLIP.from_pretrained(
+            short_dir / "model", jnp.dtype(settings.compute_dtype or start.vision.dtype)
+        )
     print(f"No fine-tuned model in {output_dir}: training a short one in {short_dir}.")
-    return train(start, train_set, validation_set, settings, short_dir).model
+    return train(*of_the_run, short_dir).model

@@ -104,7 +104,7 @@ class AugmentedCaptions:
             folder: What stands before each file name.
         """
         records = (
-            {"filename": f"{folder}/{item.name}", "captions": item.captions}
+            {"filename": f"{folder}/{item.path.name}", "captions": item.captions}
             for item in self.dataset.split(split)
         )
         _write_lines(records, path)

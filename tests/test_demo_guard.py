@@ -1,0 +1,542 @@
+"""Nobody reads what is not theirs, and no visitor takes the page from the others."""
+
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import httpx
+import numpy as np
+import pytest
+from demo_world import ask, listen, served, upload
+from hostile_pictures import HOSTILE
+from PIL import Image, ImageOps
+from training_world import colours
+
+from utils.demo import connections, jobs, room
+from utils.demo.hosts import Hosts
+from utils.demo.jobs import in_turn
+from utils.demo.page import OVERLAY_PIXELS, overlay_width
+from utils.demo.refusals import Refusal
+from utils.demo.room import Room, sweep
+from utils.demo.server import serve
+from utils.demo.uploads import MOST_SCANS, check_decoder, read_upload
+from utils.images import ImageError, to_rgb
+from utils.search import ImageIndex
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+
+@pytest.fixture(scope="module")
+def index(model, tmp_path_factory) -> ImageIndex:
+    return ImageIndex.build(model, colours(tmp_path_factory.mktemp("colours")), batch_size=8, progress=False)
+
+
+@pytest.fixture(scope="module")
+def page(index):
+    with served(index) as address, httpx.Client(base_url=address, timeout=30) as client:
+        yield client
+
+
+def picture(side: int = 40) -> bytes:
+    return HOSTILE["clear.png"](side)
+
+
+def scope(host: str, local: str = "127.0.0.1", method: str = "GET", **headers: str) -> dict:
+    named = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+    return {
+        "method": method,
+        "server": (local, 7860),
+        "headers": [(b"host", host.encode()), *named],
+    }
+
+
+def answers(hosts: Hosts, asked: dict) -> bool:
+    try:
+        hosts.check(asked)
+    except Refusal as refusal:
+        assert refusal.status == 403 and str(refusal).count(".") == 1
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    ("host", "added", "asked", "local", "right"),
+    [
+        ("127.0.0.1", (), "127.0.0.1:7860", "127.0.0.1", True),
+        ("127.0.0.1", (), "LocalHost:7860", "127.0.0.1", True),
+        ("127.0.0.1", (), "127.0.0.1:7861", "127.0.0.1", False),
+        ("127.0.0.1", (), "127.0.0.1", "127.0.0.1", False),
+        ("127.0.0.1", (), "rebound.example:7860", "127.0.0.1", False),
+        ("127.0.0.1", (), "127.0.0.1.rebound.example:7860", "127.0.0.1", False),
+        ("127.0.0.1", (), "a@127.0.0.1:7860", "127.0.0.1", False),
+        ("127.0.0.1", (), "", "127.0.0.1", False),
+        ("0.0.0.0", (), "192.0.2.7:7860", "192.0.2.7", True),
+        ("0.0.0.0", (), "192.0.2.8:7860", "192.0.2.7", False),
+        ("0.0.0.0", (), "rebound.example:7860", "192.0.2.7", False),
+        ("0.0.0.0", (), "localhost:7860", "127.0.0.1", True),
+        ("::", (), "192.0.2.7:7860", "::ffff:192.0.2.7", True),
+        ("::", (), "[2001:db8::1]:7860", "2001:db8::1", True),
+        ("demo.lan", (), "demo.lan:7860", "192.0.2.7", True),
+        ("demo.lan", (), "localhost:7860", "192.0.2.7", False),
+        ("127.0.0.1", ("hub.example",), "hub.example", "127.0.0.1", True),
+        ("127.0.0.1", ("hub.example",), "hub.example:8443", "127.0.0.1", True),
+        ("127.0.0.1", ("hub.example",), "not-hub.example", "127.0.0.1", False),
+        ("127.0.0.1", ("hub.example:81",), "hub.example:82", "127.0.0.1", False),
+        ("127.0.0.1", ("*.hub.example",), "a.hub.example", "127.0.0.1", True),
+        ("127.0.0.1", ("*.hub.example",), "ahub.example", "127.0.0.1", False),
+    ],
+)
+def test_the_page_answers_to_its_own_names_and_added_ones(host, added, asked, local, right):
+    assert answers(Hosts(host, 7860, added), scope(asked, local)) is right
+
+
+@pytest.mark.parametrize(
+    ("headers", "right"),
+    [
+        ({"origin": "http://127.0.0.1:7860"}, True),
+        ({"origin": "http://127.0.0.1:7861"}, False),
+        ({"origin": "http://localhost:7860"}, False),
+        ({"origin": "http://rebound.example"}, False),
+        ({"origin": "null"}, False),
+        ({"origin": ""}, False),
+        ({"origin": "file://"}, False),
+        ({"sec_fetch_site": "same-origin"}, True),
+        ({"sec_fetch_site": "none", "sec_fetch_mode": "navigate"}, True),
+        ({"sec_fetch_site": "cross-site", "sec_fetch_mode": "no-cors"}, False),
+        ({"sec_fetch_site": "same-site", "sec_fetch_mode": "cors"}, False),
+        (
+            {"sec_fetch_site": "cross-site", "sec_fetch_mode": "navigate"},
+            True,
+        ),  # a link, or a notebook's frame
+        ({"sec_fetch_site": "cross-site", "sec_fetch_mode": "navigate", "method": "POST"}, False),
+    ],
+)
+def test_another_sites_page_gets_no_answer(headers, right):
+    assert answers(Hosts("127.0.0.1", 7860), scope("127.0.0.1:7860", **headers)) is right
+
+
+def test_a_proxy_with_an_added_name_is_the_page_itself():
+    hosts = Hosts("127.0.0.1", 7860, ("hub.example",))
+    assert answers(hosts, scope("hub.example", origin="https://hub.example"))
+    assert answers(hosts, scope("127.0.0.1:7860", origin="https://hub.example"))
+    assert not answers(hosts, scope("hub.example", origin="https://other.example"))
+
+
+@pytest.mark.parametrize("name", ["", "*", "http://hub.example", "a b", "hub.example/", "hub.example:x"])
+def test_an_added_name_that_is_none_is_said(name):
+    with pytest.raises(ValueError, match="no name of a host"):
+        Hosts("127.0.0.1", 7860, (name,))
+    with pytest.raises(ValueError, match="no name of a host"):
+        serve(None, allow_hosts=[name])
+
+
+ROUTES = (
+    "", "config", "theme.css", "assets/x.js", "gradio_api/info", "gradio_api/upload", "gradio_api/queue/join",
+    "gradio_api/queue/data?session_hash=a", "gradio_api/call/search_by_text", "gradio_api/call/search_by_text/a",
+    "gradio_api/heartbeat/a", "gradio_api/upload_progress?upload_id=a", "gradio_api/file=/etc/passwd", "nothing",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Host": "rebound.example"}, {"Origin": "http://rebound.example"}, {"Origin": "null"}]
+)
+def test_no_route_and_no_method_answers_a_stranger(page, headers):
+    asks = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
+    upgrade = {"Connection": "Upgrade", "Upgrade": "websocket"}
+    for route in ROUTES:
+        for method in ("GET", "HEAD", "POST", "OPTIONS", "PUT"):
+            more = (asks if method == "OPTIONS" else {}) | (upgrade if method == "GET" else {})
+            answer = page.request(method, route, headers=headers | more)
+            assert answer.status_code == 403, (method, route)
+            assert not [name for name in answer.headers if name.startswith("access-control")]
+            assert method == "HEAD" or answer.text.count(".") == 1
+
+
+def test_the_page_itself_invites_nobody(page):
+    own = str(page.base_url).rstrip("/")
+    answer = page.get("config", headers={"Origin": own})
+    assert answer.status_code == 200
+    asked = {"Origin": own, "Access-Control-Request-Method": "POST"}
+    preflight = page.options("gradio_api/queue/join", headers=asked)
+    assert preflight.status_code == 405
+    for headers in (answer.headers, preflight.headers):
+        assert not [name for name in headers if name.startswith("access-control")]
+
+
+WRONG = (
+    None, True, 3, -1, 1e308, float("nan"), "", "3", "\ud800", "x" * 9_000, [], ["a"], [[[]]], {}, {"a": 1},
+    {"path": None}, {"path": 5}, {"path": "{sent}"}, {"path": "{sent}", "meta": 5},
+    {"path": "{sent}", "size": "x", "meta": {"_type": "gradio.FileData"}}, {"__type__": "update"},
+)  # fmt: skip
+SENTENCE = re.compile(r'<p role="status" class="said[^>]*>[^<]+[.?!]</p>')
+
+
+def test_a_wrong_type_gets_a_sentence_and_the_log_no_traceback(page, capfd):
+    sent = upload(page, "a.png", picture())
+    right = {
+        "search_by_text": ["red", 3],
+        "search_by_image": [sent, 3],
+        "find_feature": [sent, "red", "large"],
+    }
+    for name, inputs in right.items():
+        for place in range(len(inputs)):
+            for value in WRONG:
+                asked = json.dumps({"data": [*inputs[:place], value, *inputs[place + 1 :]]})
+                asked = asked.replace("{sent}", sent["path"])
+                said = answer_of(page, f"gradio_api/call/{name}", asked)
+                assert SENTENCE.match(said) or re.fullmatch(r'{"detail":".*\."}', said), (
+                    name,
+                    place,
+                    value,
+                    said,
+                )
+        for data in (inputs[:-1], [*inputs, 1], [], None, "x", {"a": 1}):
+            refused = page.post(f"gradio_api/call/{name}", json={"data": data})
+            assert refused.status_code == 422 and f"{len(inputs)} inputs" in refused.json()["detail"]
+    assert not [line for line in capfd.readouterr().err.splitlines() if "Traceback" in line]
+
+
+def answer_of(client: httpx.Client, path: str, content: str) -> str:
+    answer = client.post(path, content=content, headers={"Content-Type": "application/json"})
+    if answer.status_code != 200:
+        return answer.text
+    return listen(client, f"{path}/{answer.json()['event_id']}")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"session_hash": 5}, {"session_hash": None}, {"session_hash": []}, {"session_hash": "x" * 100},
+        {"session_hash": ""}, {"fn_index": None}, {"fn_index": "0"}, {"fn_index": 99}, {"fn_index": -1},
+        {"fn_index": True}, {"fn_index": 0.0}, {"fn_index": []}, {"data": 5}, {"data": []},
+    ],
+)  # fmt: skip
+def test_a_question_of_another_shape_is_refused_in_a_sentence(page, change, capfd):
+    question = {"data": ["red", 3], "fn_index": 0, "session_hash": "shape"} | change
+    refused = page.post("gradio_api/queue/join", json=question)
+    assert refused.status_code == 422 and refused.json()["detail"].endswith(".")
+    assert page.post("gradio_api/call/nothing", json={"data": []}).status_code == 404
+    assert "Traceback" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "gradio_api/queue/data?session_hash=nobody",
+        "gradio_api/queue/data",
+        "gradio_api/call/search_by_text/nobody",
+        "gradio_api/upload_progress",
+        "assets/nothing.js",
+        "assets/" + "x" * 5_000,
+    ],
+)
+def test_what_is_not_there_is_said_in_a_sentence(page, path, capfd):
+    answer = page.get(path)
+    assert answer.status_code in (404, 422) and answer.text.strip().endswith((".", '."}'))
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def files_below(folder: str) -> list[Path]:
+    return [path for path in Path(folder).rglob("*") if path.is_file()]
+
+
+def begin_upload(client: httpx.Client, announced: int, content: bytes) -> socket.socket:
+    netloc = client.base_url.netloc.decode()
+    head = (
+        f"POST /gradio_api/upload HTTP/1.1\r\nHost: {netloc}\r\nContent-Length: {announced}\r\n"
+        "Content-Type: multipart/form-data; boundary=bound\r\n\r\n--bound\r\n"
+        'Content-Disposition: form-data; name="files"; filename="half.png"\r\n\r\n'
+    )
+    connection = socket.create_connection((client.base_url.host, client.base_url.port), timeout=20)
+    connection.sendall(head.encode() + content)
+    return connection
+
+
+def wait_until(holds) -> None:
+    """Waits for what must come, as long as a busy machine may need."""
+    for _ in range(400):
+        if holds():
+            return
+        time.sleep(0.05)
+    raise AssertionError("it did not come")
+
+
+def test_an_upload_that_breaks_off_leaves_nothing(page, capfd):
+    folder = os.environ["GRADIO_TEMP_DIR"]
+    before = set(files_below(folder))
+    with begin_upload(page, 5_000_000, bytes(300_000)):
+        wait_until(lambda: sum(p.stat().st_size for p in set(files_below(folder)) - before) >= 200_000)
+    wait_until(lambda: set(files_below(folder)) == before)
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_what_a_broken_upload_leaves_nevertheless_goes_by_age(tmp_path):
+    (tmp_path / "old").mkdir()
+    (tmp_path / "full").mkdir()
+    for name in ("tmpold", "tmpnew", "kept.png", "full/a.png"):
+        (tmp_path / name).write_bytes(b"x")
+    for name in ("tmpold", "kept.png", "full/a.png", "old", "full"):
+        os.utime(tmp_path / name, (1, 1))
+    sweep(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"tmpnew", "kept.png", "full"}
+
+
+def test_a_begun_upload_counts_by_what_it_announces_and_a_broken_one_by_what_came(monkeypatch):
+    monkeypatch.setattr(room, "MOST_KEPT", 10_000_000)
+    monkeypatch.setattr(room, "MOST_KEPT_OF_ONE", 6_000_000)
+    account = Room()
+    with account.upload("a", 5_000_000) as begun:
+        with pytest.raises(Refusal, match="kept of one"), account.upload("a", 2_000_000):
+            pass
+        with account.upload("b", 4_000_000):
+            pass
+        begun.received = 100_000
+    with account.upload("a", 5_000_000):
+        pass
+
+
+def test_one_client_does_not_take_all_places_for_uploads(monkeypatch):
+    monkeypatch.setattr(room, "MOST_AT_ONCE_OF_ONE", 2)
+    account = Room()
+    with contextlib.ExitStack() as stack:
+        for _ in range(2):
+            stack.enter_context(account.upload("a", 1))
+        with pytest.raises(Refusal) as refused, account.upload("a", 1):
+            pass
+        assert refused.value.status == 429
+        stack.enter_context(account.upload("b", 1))
+    with account.upload("a", 1):
+        pass
+
+
+def test_uploads_are_forgotten_when_their_files_are_deleted(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(room.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(room, "MOST_KEPT_OF_ONE", 1_000_000)
+    account = Room()
+    with account.upload("a", 900_000) as sent:
+        sent.received = 900_000
+    with pytest.raises(Refusal), account.upload("a", 900_000):
+        pass
+    now[0] = room.SECONDS_KEPT + 2 * room.SECONDS_BETWEEN_SWEEPS + 1
+    with account.upload("a", 900_000):
+        pass
+
+
+@pytest.mark.parametrize(
+    "start", [b"GET / HTTP/1.1\r\nX: ", b"", b"POST /gradio_api/queue/join HTTP/1.1\r\n"]
+)
+def test_headers_that_never_end_end(page, monkeypatch, start):
+    monkeypatch.setattr(connections, "SECONDS_FOR_HEADERS", 0.3)
+    with socket.create_connection((page.base_url.host, page.base_url.port), timeout=30) as connection:
+        assert drip(connection, start) == b""
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [("queue/join", "application/json"), ("upload", "multipart/form-data; boundary=bound")],
+)
+def test_a_body_that_never_ends_ends(page, monkeypatch, path, kind):
+    monkeypatch.setattr(room, "SECONDS_TO_BEGIN", 0.3)
+    monkeypatch.setattr(connections, "SECONDS_FOR_HEADERS", 0.3)
+    head = (
+        f"POST /gradio_api/{path} HTTP/1.1\r\nHost: {page.base_url.netloc.decode()}\r\nContent-Type: {kind}\r\n"
+        "Content-Length: 9999\r\n\r\n"
+    )
+    with socket.create_connection((page.base_url.host, page.base_url.port), timeout=30) as connection:
+        assert re.search(rb"HTTP/1.1 40[08] .*\.", drip(connection, head.encode()), re.DOTALL)
+
+
+def drip(connection: socket.socket, start: bytes) -> bytes:
+    """Sends a byte now and then until the server hangs up, and gives what it said."""
+    stop, said = threading.Event(), b""
+
+    def send() -> None:
+        with contextlib.suppress(OSError):
+            connection.sendall(start)
+            while start and not stop.wait(0.05):
+                connection.sendall(b"x")
+
+    sender = threading.Thread(target=send, daemon=True)
+    sender.start()
+    with contextlib.suppress(ConnectionError):
+        while part := connection.recv(4096):
+            said += part
+    stop.set()
+    sender.join()
+    return said
+
+
+def test_one_client_has_only_so_many_connections(page, monkeypatch):
+    monkeypatch.setattr(connections, "MOST_OF_ONE", 3)
+    place = (page.base_url.host, page.base_url.port)
+    with contextlib.ExitStack() as stack:
+        opened = [stack.enter_context(socket.create_connection(place, timeout=20)) for _ in range(5)]
+        with contextlib.suppress(ConnectionError):
+            assert opened[-1].recv(1) == b""
+        other = stack.enter_context(socket.create_connection(place, 20, source_address=("127.0.0.2", 0)))
+        other.sendall(f"GET /theme.css HTTP/1.0\r\nHost: {page.base_url.netloc.decode()}\r\n\r\n".encode())
+        assert b" 200 " in other.recv(100)
+
+
+def test_answers_that_nobody_reads_turn_nobody_else_away(page, monkeypatch):
+    monkeypatch.setattr(jobs, "MOST_WAITING_OF_ONE", 3)
+    asked = {"data": ["red", 2]}
+    statuses = [page.post("gradio_api/call/search_by_text", json=asked).status_code for _ in range(5)]
+    assert statuses.count(503) >= 2 and statuses[0] == 200
+    other = httpx.HTTPTransport(local_address="127.0.0.2")
+    with httpx.Client(base_url=page.base_url, timeout=30, transport=other) as client:
+        assert "2 pictures" in ask(client, "search_by_text", "red", 2)
+    monkeypatch.setattr(jobs, "SECONDS_UNREAD", 0.0)  # by now nobody came to read them
+    assert "2 pictures" in ask(page, "search_by_text", "red", 2)
+
+
+def test_everybodys_first_question_comes_before_anybodys_second():
+    def asked(client: str, number: int) -> SimpleNamespace:
+        request = SimpleNamespace(scope={"client": (client, 1)})
+        return SimpleNamespace(request=request, name=f"{client}{number}")
+
+    waiting = [*(asked("a", number) for number in range(3)), asked("b", 0), asked("c", 0), asked("b", 1)]
+    in_turn(waiting)
+    assert [event.name for event in waiting] == ["a0", "b0", "c0", "a1", "b1", "a2"]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_large_picture_is_made_smaller_before_it_is_converted(name, tmp_path, monkeypatch):
+    side = 1_200
+    (tmp_path / name).write_bytes(HOSTILE[name](side))
+    converted = []
+    monkeypatch.setattr(
+        "utils.demo.uploads.to_rgb", lambda image: converted.append(image.size) or to_rgb(image)
+    )
+    monkeypatch.setattr("utils.demo.uploads.STRIP_PIXELS", 100_000)
+    upload = read_upload(tmp_path / name, 100_000)
+    assert upload.size == (side, side) and upload.factor == 4 and upload.picture.size == (300, 300)
+    assert max(width * height for width, height in converted) <= 100_000
+    monkeypatch.undo()
+    with Image.open(tmp_path / name) as image:
+        expected = to_rgb(ImageOps.exif_transpose(image)).reduce(4)
+    difference = np.asarray(upload.picture, np.int16) - np.asarray(expected, np.int16)
+    assert np.abs(difference).max() <= 2
+
+
+def test_a_turned_picture_that_was_made_smaller_is_upright_and_measured_so(tmp_path):
+    exif = Image.Exif()
+    exif[274] = 6
+    pixels = np.zeros((600, 1_001, 3), np.uint8)
+    pixels[:300] = 255
+    for name in ("turned.png", "turned.tif", "turned.jpg"):
+        Image.fromarray(pixels).save(tmp_path / name, exif=exif.tobytes())
+        upload = read_upload(tmp_path / name, 200_000)
+        assert upload.size == (600, 1_001) and upload.picture.size == (300, 501)
+        assert upload.picture.getpixel((280, 200)) == (255, 255, 255)  # the upper half lies on the right now
+
+
+def test_a_picture_is_refused_for_what_its_decoder_would_take(tmp_path, monkeypatch):
+    monkeypatch.setattr("utils.demo.uploads.MAX_DECODED", 10_000_000)
+    for name, opened in (("palette.gif", True), ("canvas.webp", False), ("strip.tif", False)):
+        (tmp_path / name).write_bytes(HOSTILE[name](1_000))
+        with Image.open(tmp_path / name) as image:
+            if opened:
+                check_decoder(image, tmp_path / name)
+                continue
+            with pytest.raises(ImageError, match="smaller one, or a JPEG"):
+                check_decoder(image, tmp_path / name)
+
+
+def test_a_picture_in_very_many_scans_is_refused(tmp_path):
+    content = HOSTILE["turned.jpg"](64)
+    start = content.index(b"\xff\xda")
+    (tmp_path / "scans.jpg").write_bytes(
+        content[:start] + content[start:-2] * (MOST_SCANS + 1) + content[-2:]
+    )
+    with pytest.raises(ImageError, match="scans"):
+        read_upload(tmp_path / "scans.jpg")
+
+
+def test_a_long_picture_is_drawn_narrow():
+    assert overlay_width(400, 300) == 800
+    width = overlay_width(24, 16_384)
+    assert width >= 1 and width * (width * 16_384 / 24) <= OVERLAY_PIXELS
+
+
+DECODE = """
+import sys, threading
+from pathlib import Path
+from utils.demo.memory import give_memory_back
+from utils.demo.uploads import Reader
+give_memory_back()
+def most():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
+reader = Reader()
+reader.read(Path(sys.argv[1]), 10_000)  # what decoders load is not the picture's
+Path("/proc/self/clear_refs").write_text("5")
+before = most()
+threads = [threading.Thread(target=reader.read, args=(Path(name), 2_000_000)) for name in sys.argv[1:]]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print((most() - before) * 1024)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there does the system say what a process has taken")
+def test_eight_hostile_pictures_at_once_take_the_memory_of_one(tmp_path, root):
+    side, names = 2_000, list(HOSTILE)[:8]
+    for name in names:
+        (tmp_path / name).write_bytes(HOSTILE[name](side))
+    command = [sys.executable, "-c", DECODE, *(str(tmp_path / name) for name in names)]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
+    assert not done.stderr
+    assert int(done.stdout) < 16 * side**2  # bytes; a single picture took up to 40 a pixel
+
+
+def test_signals_end_the_page_and_proxies_do_not(index, folder, tmp_path, root):
+    """Gradio's own start asks for the page through the proxy that the environment names."""
+    index.save(tmp_path / "index")
+    (tmp_path / "temporary").mkdir()
+    proxies = {
+        name: address
+        for proxy, address in (
+            ("HTTP_PROXY", "http://127.0.0.1:9"),
+            ("HTTPS_PROXY", "http://127.0.0.1:9"),
+            ("ALL_PROXY", "socks5://127.0.0.1:9"),
+        )
+        for name in (proxy, proxy.lower())
+    }
+    command = [sys.executable, "-m", "utils.demo", "--index", str(tmp_path / "index"), "--model", str(folder)]
+    environment = os.environ | proxies | {"TMPDIR": str(tmp_path / "temporary")}
+    process = subprocess.Popen(
+        [*command, "--port", "0", "--allow-host", "hub.example"],
+        cwd=root, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    try:
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            if line.startswith("http"):
+                break
+        else:
+            pytest.fail("".join(lines))
+        with (
+            httpx.Client(base_url=line.split()[0], trust_env=False, timeout=30) as client,
+            client.stream("GET", "gradio_api/heartbeat/a"),
+            begin_upload(client, 5_000_000, bytes(1_000)),
+        ):
+            assert client.get("config", headers={"Host": "hub.example"}).status_code == 200
+            assert list((tmp_path / "temporary").glob("demo-*"))
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(timeout=60) == 0
+    finally:
+        process.kill()
+    assert "Traceback" not in process.stdout.read()
+    assert not list((tmp_path / "temporary").glob("demo-*"))

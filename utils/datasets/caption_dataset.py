@@ -15,6 +15,9 @@ import numpy as np
 from utils.datasets.checks import VerificationReport, count_and_name, verify_images
 from utils.datasets.formats import SPLITS, DatasetError, split_name
 from utils.files import printable
+from utils.images.reading import AS_STORED, measured
+from utils.images.stretch import ImageReading
+from utils.images.wholeness import damage
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,7 @@ class CaptionedImage:
         split: "train", "val", "test" or another name; None where there are no splits.
         category: Name of the category, or None where it is not known.
         source: Name of the data set that the picture comes from.
+        reading: How its file becomes 8-bit colours, where it is deeper or has other bands.
     """
 
     path: Path
@@ -34,6 +38,7 @@ class CaptionedImage:
     split: str | None
     category: str | None
     source: str
+    reading: ImageReading = AS_STORED
 
     @property
     def name(self) -> str:
@@ -51,6 +56,8 @@ class CaptionDataset(Sequence[CaptionedImage]):
             counted and named, and are not part of the row; a slice or a subset does not carry them on.
         splits: Names of splits that belong to the data set even if no picture is in them. Those of `items`
             and `missing` are added.
+        damaged: Pictures whose files cannot be decoded, with the reason. As the missing ones, they are counted and
+            named, and are not part of the row.
     """
 
     def __init__(
@@ -59,11 +66,14 @@ class CaptionDataset(Sequence[CaptionedImage]):
         name: str = "",
         missing: Iterable[CaptionedImage] = (),
         splits: Iterable[str] = (),
+        damaged: Iterable[tuple[CaptionedImage, str]] = (),
     ) -> None:
         self._items = tuple(items)
         self.name = name
         self.missing = tuple(missing)
-        seen = dict.fromkeys([*splits, *(item.split for item in self._items + self.missing)])
+        self.damaged = tuple(damaged)
+        known = self._items + self.missing + tuple(item for item, _ in self.damaged)
+        seen = dict.fromkeys([*splits, *(item.split for item in known)])
         present = [split for split in seen if split is not None]
         usual = [split for split in SPLITS if split in present]
         self._splits = (*usual, *(split for split in present if split not in SPLITS))
@@ -97,6 +107,7 @@ class CaptionDataset(Sequence[CaptionedImage]):
             name=" + ".join(name for name in (self.name, other.name) if name),
             missing=self.missing + other.missing,
             splits=self.splits + other.splits,
+            damaged=self.damaged + other.damaged,
         )
 
     def __repr__(self) -> str:
@@ -148,7 +159,8 @@ class CaptionDataset(Sequence[CaptionedImage]):
                 "splits train, val and test, or none, and with_random_splits() draws all three"
             )
         items, missing = self._of_split(wanted)
-        return CaptionDataset(items, f"{self.name} {wanted}".strip(), missing, splits=[wanted])
+        damaged = (pair for pair in self.damaged if pair[0].split == wanted)
+        return CaptionDataset(items, f"{self.name} {wanted}".strip(), missing, [wanted], damaged)
 
     def named(self) -> "CaptionDataset":
         """Return the pictures whose category is known."""
@@ -232,7 +244,51 @@ class CaptionDataset(Sequence[CaptionedImage]):
             given[chosen] += 1
             items[index] = replace(items[index], split=names[chosen])
         missing = (replace(item, split=None) for item in self.missing)
-        return CaptionDataset(items, self.name, missing, splits=names)
+        damaged = ((replace(item, split=None), reason) for item, reason in self.damaged)
+        return CaptionDataset(items, self.name, missing, names, damaged)
+
+    @property
+    def readings(self) -> tuple[ImageReading, ...]:
+        """The ways in which pictures are read, each once: one, but for data sets that were put together."""
+        return tuple(dict.fromkeys(item.reading for item in self._items))
+
+    def with_reading(
+        self,
+        stretch: str | Sequence[float] = "auto",
+        bands: Sequence[int] | None = None,
+    ) -> "CaptionDataset":
+        """Return the same pictures, read with one range of values and with these bands.
+
+        It matters to pictures of more than 8 bits or three bands alone. Give it before the data set is divided, so
+        that all splits are read alike.
+
+        Args:
+            stretch: The values that become black and white, such as (0, 3000). "auto" measures them over a sample
+                of the pictures, if these are of one type, and so presumably of one sensor.
+            bands: The bands shown as red, green and blue, counted from 1, or the one shown as grey; None leaves it
+                to the files' own descriptions.
+
+        Raises:
+            ValueError: Either cannot be.
+        """
+        reading = measured([item.path for item in self._items], ImageReading(stretch, bands))
+        items = (replace(item, reading=reading) for item in self._items)
+        damaged = ((replace(item, reading=reading), reason) for item, reason in self.damaged)
+        return CaptionDataset(items, self.name, self.missing, self.splits, damaged)
+
+    def without_damaged(self) -> "CaptionDataset":
+        """Return the pictures whose files are whole; the others stand in `damaged`, with the reason.
+
+        Files are looked at from both ends, and decoded where that leaves a doubt: enough for downloads that broke
+        off and pages saved as pictures. `verify` decodes each.
+        """
+        reasons = [damage(item.path) for item in self._items]
+        if not any(reasons):
+            return self
+        pairs = list(zip(self._items, reasons, strict=True))
+        damaged = [pair for pair in pairs if pair[1]]
+        items = [item for item, reason in pairs if not reason]
+        return CaptionDataset(items, self.name, self.missing, self.splits, (*self.damaged, *damaged))
 
     def summary(self) -> str:
         """Return a table of images, captions, unique captions and categories for every split."""
@@ -256,6 +312,11 @@ class CaptionDataset(Sequence[CaptionedImage]):
             lines.append(f"  without a category {uncategorised:,}")
         if self.missing:
             lines.append(f"  listed but not on the disk {count_and_name([m.name for m in self.missing])}")
+        if self.damaged:
+            lines.append(f"  damaged {count_and_name([item.name for item, _ in self.damaged])}")
+        for reading in self.readings:
+            if reading != AS_STORED:
+                lines.append(f"  read {reading}")
         return "\n".join(lines)
 
     def verify(self, workers: int | None = None) -> VerificationReport:
@@ -264,7 +325,8 @@ class CaptionDataset(Sequence[CaptionedImage]):
         Args:
             workers: Threads; None takes one a core.
         """
-        return verify_images(self._items, [item.name for item in self.missing], workers)
+        items = (*self._items, *(item for item, _ in self.damaged))
+        return verify_images(items, [item.name for item in self.missing], workers)
 
     def _with_items(self, items: Iterable[CaptionedImage]) -> "CaptionDataset":
         """Return a choice of the pictures under the same name, with the same known splits."""

@@ -1,7 +1,6 @@
 """A look at every picture of a data set: which are missing, broken, without captions, or there twice."""
 
 import hashlib
-import io
 import os
 import re
 from collections import Counter
@@ -11,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PIL import Image, UnidentifiedImageError
-
 from utils.files import printable
+from utils.images.errors import ImageError
+from utils.images.reading import read_image
 
 if TYPE_CHECKING:
     from utils.datasets import CaptionedImage
@@ -151,8 +150,7 @@ def _inspect_file(path: Path) -> tuple[str, str]:
         return "", error.strerror or type(error).__name__
     digest = hashlib.sha256(content).hexdigest()
     try:
-        with Image.open(io.BytesIO(content)) as image:
-            image.load()
-    except Exception as error:  # Pillow's plug-ins raise many kinds: OSError, SyntaxError, struct.error, ...
-        return digest, "not a picture" if isinstance(error, UnidentifiedImageError) else str(error)
+        read_image(path)
+    except ImageError as error:
+        return digest, printable(error.reason)
     return digest, ""

@@ -40,6 +40,9 @@ def load_dataset(
     data_dir: str | Path | None = None,
     split: str | None = None,
     class_lists: bool = False,
+    stretch: str | Sequence[float] = "auto",
+    bands: Sequence[int] | None = None,
+    check_files: bool = True,
 ) -> CaptionDataset:
     """Load a published data set by its name, or your own pictures by the path of their captions.
 
@@ -64,6 +67,10 @@ def load_dataset(
         class_lists: For RSICD, take categories from the lists in `txtclasses_rsicd`: 31 classes, also for
             pictures whose name says none, called as the lists are ("storage tanks"). Without them a category
             is what stands before the underscore of the file name (30, "storagetanks"), None without one.
+        stretch: Of pictures with more than 8 bits, see `CaptionDataset.with_reading`.
+        bands: Of pictures with other bands than three, likewise.
+        check_files: Leave out damaged pictures, with a warning that counts and names them, see
+            `CaptionDataset.without_damaged`; they stand in `damaged`.
 
     Returns:
         The data set, in the order of the captions file.
@@ -78,12 +85,20 @@ def load_dataset(
     whole = (
         _load_published(published, data_dir, class_lists) if published else _load_own(Path(name), data_dir)
     )
+    whole = whole.with_reading(stretch, bands)  # before it is divided: one range for all
     dataset = whole if split is None else whole.split(split)
+    dataset = dataset.without_damaged() if check_files else dataset
     if dataset.missing:
         absent = [item.name for item in dataset.missing]
         warnings.warn(
             f"{dataset.name}: {len(absent):,} of {len(dataset) + len(absent):,} listed images are not on the "
             f"disk as regular files and are left out: {name_a_few(absent)}",
+            stacklevel=2,
+        )
+    if dataset.damaged:
+        warnings.warn(
+            f"{dataset.name}: {len(dataset.damaged):,} images are damaged and are left out: "
+            f"{name_a_few([item.name for item, _ in dataset.damaged])}",
             stacklevel=2,
         )
     return dataset

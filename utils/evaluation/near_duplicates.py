@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,8 +22,6 @@ import numpy as np
 from utils.images import read_image
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from utils.datasets import CaptionDataset, CaptionedImage
 
 HASH_SIDE = 16  # 256 bits
@@ -124,7 +123,7 @@ def find_near_duplicates(
     """
     if embeddings is not None:
         embeddings = _unit_rows(embeddings, len(dataset))
-    prints = fingerprints([item.path for item in dataset], workers)
+    prints = fingerprints(list(dataset), workers)
     rows = [_by_pixels(prints)]
     if embeddings is not None:
         rows.append(_by_embeddings(prints, embeddings, min_embedding_similarity))
@@ -144,31 +143,32 @@ def find_near_duplicates(
     return tuple(sorted(pairs, key=lambda pair: -pair.detail_correlation))
 
 
-def fingerprints(paths: Sequence[Path], workers: int | None = None) -> Fingerprints:
+def fingerprints(pictures: Sequence[CaptionedImage | Path], workers: int | None = None) -> Fingerprints:
     """Decodes pictures in parallel and keeps a perceptual hash and a small grey version of each.
 
     The hash is ImageHash's ``phash``: the signs of the lowest frequencies of a cosine transform.
 
     Args:
-        paths: The image files.
+        pictures: Of a data set, or image files.
         workers: Threads; None takes one a core.
 
     Raises:
         ImageError: If a picture cannot be decoded.
     """
-    hashes = np.zeros((len(paths), HASH_SIDE**2 // 64), np.uint64)
-    small = np.zeros((len(paths), SMALL, SMALL), np.uint8)
+    hashes = np.zeros((len(pictures), HASH_SIDE**2 // 64), np.uint64)
+    small = np.zeros((len(pictures), SMALL, SMALL), np.uint8)
     with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
-        for number, (bits, grey) in enumerate(pool.map(_fingerprint, paths)):
+        for number, (bits, grey) in enumerate(pool.map(_fingerprint, pictures)):
             hashes[number], small[number] = bits, grey
     return Fingerprints(hashes, small)
 
 
-def _fingerprint(path: Path) -> tuple[np.ndarray, np.ndarray]:
+def _fingerprint(picture: CaptionedImage | Path) -> tuple[np.ndarray, np.ndarray]:
     import imagehash
     from PIL import Image
 
-    grey = read_image(path).convert("L")
+    image = read_image(picture) if isinstance(picture, Path) else read_image(picture.path, picture.reading)
+    grey = image.convert("L")
     bits = np.packbits(imagehash.phash(grey, hash_size=HASH_SIDE).hash)
     return bits.view(np.uint64), np.asarray(grey.resize((SMALL, SMALL), Image.Resampling.BOX))
 

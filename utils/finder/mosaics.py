@@ -70,7 +70,7 @@ def make_mosaic(items: Sequence[CaptionedImage], columns: int, cell: int, blend:
 
 def _square(item: CaptionedImage, side: int) -> np.ndarray:
     """(side, side, 3) float32: the middle of a picture."""
-    picture = read_image(item.path)
+    picture = read_image(item.path, item.reading)
     edge = min(picture.size)
     left, top = (picture.width - edge) // 2, (picture.height - edge) // 2
     square = picture.crop((left, top, left + edge, top + edge))

@@ -8,6 +8,7 @@ threads changes the speed and nothing else.
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ import numpy as np
 from utils.images.augmentation import check_augmentation, train_transform
 from utils.images.decoding import ImagePreprocessing, eval_transform
 from utils.images.errors import ImageError
-from utils.images.reading import read_image
+from utils.images.reading import AS_STORED, read_image
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,12 +25,16 @@ if TYPE_CHECKING:
     import grain
     from PIL import Image
 
-    from utils.datasets import CaptionDataset
+    from utils.datasets import CaptionDataset, CaptionedImage
+    from utils.images.stretch import ImageReading
+
+    Reader = Callable[..., Image.Image]  # of a path, and where it is not the usual one an `ImageReading`
 
 CAPTION_CHOICES = ("one", "all")
 
 # Of decoded pictures, for the epochs after the first: all of the miniature, a seventh of RSICD.
 KEPT_BYTES = 256 << 20
+MOST_DAMAGED = 100  # in a row; more are no accident
 RECORDS_AHEAD = 8  # for each worker
 
 
@@ -62,12 +67,13 @@ def train_batches(
     augmentation: str = "aerial",
     captions: str = "one",
     workers: int = 2,
-    read: Callable[[Path], Image.Image] | None = None,
+    read: Reader | None = None,
 ) -> grain.DatasetIterator:
     """Builds the training stream: one caption drawn for each image at each visit, or each caption in turn.
 
     Every epoch is a new permutation of the records, cut to whole batches. The iterator's ``get_state`` and
-    ``set_state`` make it resumable; its ``close`` ends its threads.
+    ``set_state`` make it resumable; its ``close`` ends its threads. A picture that turns out to be damaged is named in
+    a warning, and the next one takes its place.
 
     Args:
         dataset: Images, each with at least one caption.
@@ -90,6 +96,7 @@ def train_batches(
 
     Raises:
         ValueError: If an argument cannot work; the sentence says which.
+        ImageError: If `MOST_DAMAGED` pictures in a row cannot be decoded.
     """
     grain = _import_grain()
     _check_train_arguments(dataset, batch_size, epochs, augmentation, captions)
@@ -98,21 +105,31 @@ def train_batches(
     tokens = tokenize(texts)
     # Every record knows its own caption: images may have different numbers of them.
     pairs = [(index, caption) for index, item in enumerate(dataset) for caption in item.captions]
-    read = read or read_image
+    read, count = read or read_image, _records(dataset, captions)
 
-    def load(record: int, generator: np.random.Generator) -> dict[str, Any]:
-        index, caption = pairs[int(record)] if captions == "all" else (record, None)
-        item = dataset[int(index)]
+    def example(index: int, caption: str | None, generator: np.random.Generator) -> dict[str, Any]:
+        item = dataset[index]
         caption_id = position[caption if caption is not None else generator.choice(item.captions)]
         return {
-            "images": _pixels(read, item.path, train_transform, preprocessing, augmentation, generator),
+            "images": _pixels(read, item, train_transform, preprocessing, augmentation, generator),
             "tokens": tokens[caption_id],
             "caption_ids": np.int32(caption_id),
             "caption_sets": caption_sets[index],
             "index": np.int64(index),
         }
 
-    count = _records(dataset, captions)
+    def load(record: int, generator: np.random.Generator) -> dict[str, Any]:
+        for number in range(MOST_DAMAGED):
+            place = (int(record) + number) % count
+            index, caption = pairs[place] if captions == "all" else (place, None)
+            try:
+                return example(index, caption, generator)
+            except ImageError as error:
+                found = error
+                # Once for each file: Python shows equal warnings once.
+                warnings.warn(f"{error} The next picture takes its place.", stacklevel=2)
+        raise found
+
     whole_batches = count // batch_size * batch_size
     records = grain.MapDataset.range(count).seed(seed).shuffle()[:whole_batches]
     return _in_batches(records.repeat(epochs).random_map(load), batch_size, workers)
@@ -134,7 +151,7 @@ def eval_batches(
     batch_size: int = 64,
     workers: int = 2,
     unreadable: dict[int, str] | None = None,
-    read: Callable[[Path], Image.Image] | None = None,
+    read: Reader | None = None,
 ) -> Iterator[dict[str, np.ndarray]]:
     """Yields every image once, in order, the last batch padded with repeats of its last image.
 
@@ -157,7 +174,7 @@ def eval_batches(
     def load(index: int) -> dict[str, Any]:
         try:
             return {
-                "images": _pixels(read, dataset[int(index)].path, eval_transform, preprocessing),
+                "images": _pixels(read, dataset[int(index)], eval_transform, preprocessing),
                 "index": index,
                 "mask": True,
             }
@@ -178,33 +195,35 @@ def eval_batches(
         } | {"mask": mask}
 
 
-def keeping_pictures() -> Callable[[Path], Image.Image]:
+def keeping_pictures() -> Reader:
     """`read_image` for those who come back: it keeps what it decoded in memory as far as `KEPT_BYTES` goes."""
-    kept: dict[Path, Image.Image] = {}
+    kept: dict[tuple[Path, tuple[ImageReading, ...]], Image.Image] = {}
     room = KEPT_BYTES
 
-    def read(path: Path) -> Image.Image:
+    def read(path: Path, *reading: ImageReading) -> Image.Image:
         nonlocal room
-        if path in kept:
-            return kept[path]
-        image = read_image(path)
+        key = (path, reading)
+        if key in kept:
+            return kept[key]
+        image = read_image(path, *reading)
         size = 4 * image.width * image.height  # as Pillow holds RGB
         if size <= room:
-            kept[path], room = image, room - size
+            kept[key], room = image, room - size
         return image
 
     return read
 
 
 def _pixels(
-    read: Callable[[Path], Image.Image], path: Path, transform: Callable[..., np.ndarray], *arguments: Any
+    read: Reader, item: CaptionedImage, transform: Callable[..., np.ndarray], *arguments: Any
 ) -> np.ndarray:
     """Decodes and transforms a picture; whatever is wrong with it, the message names its file."""
-    image = read(path)
+    # A reader of one's own need not know of bands and depths where there are none.
+    image = read(item.path) if item.reading == AS_STORED else read(item.path, item.reading)
     try:
         return transform(image, *arguments)
     except ImageError as error:
-        raise ImageError(f"{path}: {error}") from None
+        raise ImageError(f"{item.path}: {error}") from None
 
 
 def _import_grain() -> Any:

@@ -274,7 +274,7 @@ def zero_frame(values: np.ndarray) -> np.ndarray:
 def broken(name: str, error: Exception) -> ImageError:
     """What to say of a file that breaks off, from what GDAL says."""
     reason = str(error.__cause__ or error).rstrip(".")
-    return ImageError(f"{name} cannot be decoded as a picture ({reason}); replace it.")
+    return ImageError(f"{name} cannot be decoded as a picture ({reason}); replace it.", reason)
 
 
 def _means(

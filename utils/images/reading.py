@@ -111,14 +111,14 @@ def open_regular(source: str | Path | bytes) -> Iterator[tuple[io.BufferedReader
             file = stack.enter_context(open(path, "rb", opener=_without_waiting))
         except FileNotFoundError:
             link = "the link leads nowhere" if path.is_symlink() else "check the folder and the file's ending"
-            raise ImageError(f"There is no image file at {path}; {link}.") from None
+            raise ImageError(f"There is no image file at {path}; {link}.", "no such file") from None
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise ImageError(
-                f"{path} cannot be opened as a picture ({reason}); replace or remove it."
+                f"{path} cannot be opened as a picture ({reason}); replace or remove it.", str(reason)
             ) from None
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise ImageError(f"{path} is no regular file and so no picture; remove it.")
+            raise ImageError(f"{path} is no regular file and so no picture; remove it.", "no regular file")
         yield file, path, str(source)
 
 
@@ -133,7 +133,6 @@ def read_header(file: io.BufferedReader, path: Path | None) -> Header:
     driver, deep, orientation = driver_of(head, path), False, 1
     if driver == "GTiff":
         deep, orientation = _tiff_header(file)
-        file.seek(0)
     elif driver == "PNG":
         deep = head[24:25] == b"\x10"  # bits a channel
     elif driver is not None:
@@ -144,24 +143,36 @@ def read_header(file: io.BufferedReader, path: Path | None) -> Header:
 
 
 def _tiff_header(file: io.BufferedReader) -> tuple[bool, int]:
-    """Whether a TIFF needs rasterio, and how it lies, from its directory: Pillow opens only the kinds it knows."""
+    """Whether a TIFF needs rasterio, and how it lies."""
+    tags = tiff_tags(file)
+    if tags is None:  # GDAL then says what is wrong
+        return True, 1
+    plain = (
+        max(_as_tuple(tags.get(258, 1))) <= 8
+        and set(_as_tuple(tags.get(339, 1))) == {1}  # unsigned
+        and tags.get(277, 1) <= 4
+        and not tags.next  # GDAL keeps a mask as a second page
+        and 42112 not in tags  # GDAL's names of bands and what they are
+        and 42113 not in tags  # GDAL's value for no data
+    )
+    # Inks and Lab are Pillow's alone.
+    return not plain and tags.get(262) not in (5, 8, 9), int(tags.get(274, 1))
+
+
+def tiff_tags(file: io.BufferedReader) -> ImageFileDirectory_v2 | None:
+    """The first directory of a TIFF, also of a kind that Pillow opens no picture of; None if it is broken."""
+    file.seek(0)
     head = file.read(16)
     try:
         tags = ImageFileDirectory_v2(head if head[2:4] in (b"+\0", b"\0+") else head[:8])
         file.seek(tags.next)
         tags.load(file)
-        plain = (
-            max(_as_tuple(tags.get(258, 1))) <= 8
-            and set(_as_tuple(tags.get(339, 1))) == {1}  # unsigned
-            and tags.get(277, 1) <= 4
-            and not tags.next  # GDAL keeps a mask as a second page
-            and 42112 not in tags  # GDAL's names of bands and what they are
-            and 42113 not in tags  # GDAL's value for no data
-        )
-        # Inks and Lab are Pillow's alone.
-        return not plain and tags.get(262) not in (5, 8, 9), int(tags.get(274, 1))
-    except Exception:  # of a broken directory: GDAL then says what is wrong
-        return True, 1
+        tags.get(258)  # decodes a value, which a broken directory may not have
+    except Exception:  # of Pillow's parser: SyntaxError, struct.error, ...
+        return None
+    finally:
+        file.seek(0)
+    return tags
 
 
 def _as_tuple(value: Any) -> tuple:
@@ -192,10 +203,12 @@ def _by_pillow(
         if header.driver is not None:
             return None
         raise ImageError(
-            f"{name} is in no format that can be decoded as a picture; replace or remove it."
+            f"{name} is in no format that can be decoded as a picture; replace or remove it.", "not a picture"
         ) from None
     except Exception as error:  # Pillow's plug-ins raise many kinds: OSError, SyntaxError, struct.error, ...
-        raise ImageError(f"{name} cannot be decoded as a picture ({error}); replace or remove it.") from None
+        raise ImageError(
+            f"{name} cannot be decoded as a picture ({error}); replace or remove it.", str(error)
+        ) from None
 
 
 def rgb_with_data(

@@ -47,6 +47,12 @@ class ImageReading:
         object.__setattr__(self, "stretch", _checked_stretch(self.stretch))
         object.__setattr__(self, "bands", _checked_bands(self.bands))
 
+    def __str__(self) -> str:
+        """Return it for a line of a summary."""
+        low_high = self.stretch
+        values = "each by its own values" if low_high == "auto" else "from {:g} to {:g}".format(*low_high)
+        return values if self.bands is None else f"{values}, bands {', '.join(map(str, self.bands))}"
+
     def describe(self) -> dict[str, Any]:
         """What is to be noted beside vectors or weights that were made of such pictures, as JSON knows it."""
         return {

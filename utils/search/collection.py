@@ -59,7 +59,7 @@ class Collection:
         """A data set, or the pictures in a folder, at any depth, with captions or without."""
         from utils.datasets import CaptionDataset, load_dataset
 
-        dataset = load_dataset(Path(pictures)) if isinstance(pictures, str | Path) else pictures
+        dataset = load_dataset(Path(pictures), check_files=False) if isinstance(pictures, str | Path) else pictures
         items = [replace(item, path=Path(os.path.abspath(item.path))) for item in dataset]  # noqa: PTH100
         return cls(CaptionDataset(items, dataset.name), tuple(picture_mark(item.path) for item in items))
 

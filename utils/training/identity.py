@@ -16,6 +16,7 @@ from utils.clip import CLIP
 from utils.clip.identity import weights_digest
 from utils.datasets import CaptionDataset, data_fingerprint
 from utils.files import write_whole
+from utils.images.reading import AS_STORED
 from utils.training.export import NOTE, note_model
 from utils.training.history import WANDB_NOTE
 from utils.training.settings import TrainingSettings
@@ -168,7 +169,9 @@ def _parameters(start: dict[str, Any]) -> int:
 
 
 def _describe_data(dataset: CaptionDataset) -> dict[str, Any]:
-    return {"name": dataset.name, "images": len(dataset), "fingerprint": data_fingerprint(dataset)}
+    note = {"name": dataset.name, "images": len(dataset), "fingerprint": data_fingerprint(dataset)}
+    readings = [reading.describe() for reading in dataset.readings if reading != AS_STORED]
+    return note | ({"reading": readings} if readings else {})
 
 
 def _describe_model(model: CLIP) -> dict[str, Any]:

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from utils.images.reading import AS_STORED
 from utils.search.errors import SearchError
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from utils.clip import CLIP
+    from utils.images import ImageReading
 
 
 def embed_question(model: CLIP, text: str | Sequence[str]) -> np.ndarray:
@@ -33,8 +35,15 @@ def embed_question(model: CLIP, text: str | Sequence[str]) -> np.ndarray:
     return _unit(embed_texts(model, texts).mean(axis=0))
 
 
-def embed_picture(model: CLIP, image: str | Path | bytes | Image.Image | np.ndarray) -> np.ndarray:
+def embed_picture(
+    model: CLIP, image: str | Path | bytes | Image.Image | np.ndarray, reading: ImageReading = AS_STORED
+) -> np.ndarray:
     """Embeds a picture of any form.
+
+    Args:
+        model: The CLIP model.
+        image: A path, the content of a file, a Pillow picture, or an array, see `utils.images.image_of_array`.
+        reading: How the pictures were read that it is compared with.
 
     Returns:
         (dim,) float32, of unit length.
@@ -46,7 +55,7 @@ def embed_picture(model: CLIP, image: str | Path | bytes | Image.Image | np.ndar
     from utils.images import ImageError, eval_transform
 
     try:
-        pixels = eval_transform(_decode(image), model.preprocessing)
+        pixels = eval_transform(_decode(image, reading), model.preprocessing)
     except ImageError as error:
         raise SearchError(f"This is no picture to search with: {error}") from None
     return embed_images(model, [{"images": pixels[None]}])[0]
@@ -69,16 +78,16 @@ def _unit(vector: np.ndarray) -> np.ndarray:
     return vector / max(float(np.linalg.norm(vector)), 1e-12)
 
 
-def _decode(image: str | Path | bytes | Image.Image | np.ndarray) -> Image.Image:
+def _decode(image: str | Path | bytes | Image.Image | np.ndarray, reading: ImageReading) -> Image.Image:
     """An upright 8-bit RGB picture from whatever was given."""
     from PIL import Image, ImageOps
 
-    from utils.images import ImageError, read_image, to_rgb
+    from utils.images import ImageError, image_of_array, read_image, to_rgb
 
     if isinstance(image, str | Path | bytes):
-        return read_image(image)
+        return read_image(image, reading)
     if isinstance(image, np.ndarray):
-        image = _from_array(image)
+        return image_of_array(image, reading)[0]
     if not isinstance(image, Image.Image):
         raise ImageError(
             f"a {type(image).__name__} was given; give a path, the content of a file, a Pillow picture or an array."
@@ -89,24 +98,6 @@ def _decode(image: str | Path | bytes | Image.Image | np.ndarray) -> Image.Image
             f"it has {image.width * image.height:,} pixels, more than the {limit:,} that are safe; make it smaller."
         )
     try:
-        return to_rgb(ImageOps.exif_transpose(image))
+        return to_rgb(ImageOps.exif_transpose(image), reading)
     except (OSError, SyntaxError, ValueError) as error:
         raise ImageError(f"it cannot be decoded ({error}); open it anew.") from None
-
-
-def _from_array(pixels: np.ndarray) -> Image.Image:
-    """A picture from (height, width) or (height, width, channels)."""
-    from PIL import Image
-
-    from utils.images import ImageError
-
-    plain = pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
-    shape_fits = plain.size and (plain.ndim == 2 or (plain.ndim == 3 and plain.shape[2] in (3, 4)))
-    if np.issubdtype(plain.dtype, np.floating) and shape_fits and plain.min() >= 0 and plain.max() <= 1:
-        plain = np.round(plain * 255).astype(np.uint8)
-    if not shape_fits or not (plain.dtype == np.uint8 or (plain.dtype == np.uint16 and plain.ndim == 2)):
-        raise ImageError(
-            f"the array has the shape {pixels.shape} and the type {pixels.dtype}; a picture is (height, width) or "
-            "(height, width, 3 or 4) of uint8, or of floats from 0 to 1."
-        )
-    return Image.fromarray(np.ascontiguousarray(plain))

@@ -1,5 +1,6 @@
 """Nobody reads what is not theirs, and no visitor takes the page from the others."""
 
+import asyncio
 import contextlib
 import json
 import os
@@ -393,6 +394,24 @@ def test_answers_that_nobody_reads_turn_nobody_else_away(page, monkeypatch):
         assert "2 pictures" in ask(client, "search_by_text", "red", 2)
     monkeypatch.setattr(jobs, "SECONDS_UNREAD", 0.0)  # by now nobody came to read them
     assert "2 pictures" in ask(page, "search_by_text", "red", 2)
+
+
+def test_questions_on_their_way_count_too(monkeypatch):
+    monkeypatch.setattr(jobs, "MOST_WAITING_OF_ONE", 2)
+    queue = SimpleNamespace(pending_event_ids_session={}, pending_messages_per_session={})
+    waiting = jobs.Jobs(queue)
+
+    async def ask_three() -> None:
+        async with waiting.asking("a", None), waiting.asking("a", "b"):
+            async with waiting.asking("c", None):
+                pass
+            with pytest.raises(Refusal, match="read those first"):
+                async with waiting.asking("a", None):
+                    pass
+        async with waiting.asking("a", None):
+            pass
+
+    asyncio.run(ask_three())
 
 
 def test_everybodys_first_question_comes_before_anybodys_second():

@@ -46,7 +46,8 @@ def test_a_killed_owner_locks_nobody_out(tmp_path, holder):
 
 def test_one_process_cannot_own_a_folder_twice_and_can_again_afterwards(tmp_path):
     with (
-        sole_owner(tmp_path, "training"), pytest.raises(FolderInUseError, match=f"process {os.getpid()}"),
+        sole_owner(tmp_path, "training"),
+        pytest.raises(FolderInUseError, match=f"process {os.getpid()}"),
         sole_owner(tmp_path, "training"),
     ):
         pass

@@ -143,10 +143,9 @@ def reader_sees(output: Path, known: list[Undisturbed]) -> str:
 # --- the trials -------------------------------------------------------------------------------------------
 
 
-def try_kills(world: Path, known: list[Undisturbed], kills: int) -> Counter:
+def try_kills(world: Path, known: list[Undisturbed], kills: int, counts: Counter) -> None:
     """Kills a run at random moments until it ends all the same; every other one begins in an old model's folder."""
     expected, other = known
-    counts: Counter = Counter()
     while counts["kills"] < kills:
         output = world / "killed"
         shutil.rmtree(output, ignore_errors=True)
@@ -166,12 +165,10 @@ def try_kills(world: Path, known: list[Undisturbed], kills: int) -> Counter:
         ) == model_files(expected.output)
         counts["ended with its history"] += history(output) == history(expected.output)
         counts["left half a file behind"] += bool(left_over(output))
-    return counts
 
 
-def try_pairs(world: Path, known: list[Undisturbed], pairs: int) -> Counter:
+def try_pairs(world: Path, known: list[Undisturbed], pairs: int, counts: Counter) -> None:
     """Two runs of different seeds in one folder, a little apart; then the one that was refused, once more."""
-    counts: Counter = Counter()
     for number in range(pairs):
         output = world / f"pair_{number}"
         processes, reports = [], [world / f"pair_{number}_{seed}.json" for seed in (TRIED.seed, OTHER_SEED)]
@@ -190,7 +187,6 @@ def try_pairs(world: Path, known: list[Undisturbed], pairs: int) -> Counter:
                 started(train_and_report, world, output, seed, report).join()
                 counts[f"refused one, called again: {_outcome(report, run, output)}"] += 1
         shutil.rmtree(output)
-    return counts
 
 
 def _outcome(report: Path, run: Undisturbed, output: Path) -> str:
@@ -207,12 +203,11 @@ def _outcome(report: Path, run: Undisturbed, output: Path) -> str:
     return "its own model" if model_files(output) == model_files(run.output) else f"{BAD} silently replaced"
 
 
-def show(title: str, counts: Counter) -> Counter:
-    """Prints a table of outcomes, and gives them back."""
+def show(title: str, counts: Counter) -> None:
+    """Prints a table of outcomes."""
     print(f"\n{title}")
     for words, count in sorted(counts.items()):
         print(f"{count:>6}  {words}", flush=True)
-    return counts
 
 
 def main() -> None:
@@ -232,8 +227,13 @@ def main() -> None:
         print(
             f"an undisturbed run: claimed after {known[0].claimed:.1f} s, ended after {known[0].ended:.1f} s"
         )
-        tables = [show("kills", try_kills(world, known, arguments.kills))]
-        tables += [show("pairs in one folder", try_pairs(world, known, arguments.pairs))]
+        tables = (Counter(), Counter())
+        try:
+            try_kills(world, known, arguments.kills, tables[0])
+            try_pairs(world, known, arguments.pairs, tables[1])
+        finally:  # a trial that is interrupted tells what it saw
+            show("kills", tables[0])
+            show("pairs in one folder", tables[1])
     ended = tables[0]["runs that ended"]
     equal = [count for words, count in tables[0].items() if words.startswith("ended with")]
     bad = [words for counts in tables for words in counts if BAD in words]

@@ -9,7 +9,7 @@ FRESH ?=
 BENCH ?= *
 INDEX ?=
 PORT ?= 7860
-HOST ?= 127.0.0.1
+ADDRESS ?= 127.0.0.1
 ALLOW_HOST ?=
 RUNS ?= $(patsubst %/metrics.json,%,$(wildcard runs/*/metrics.json))
 TO ?=
@@ -61,7 +61,7 @@ test: $(READY) ## Run the tests and check the committed outputs of the notebooks
 	  $(if $(REPORTS),--junitxml "$(REPORTS)/tests.xml")
 
 demo: $(READY) ## Serve the page to search by text and by picture, and to find features; after the course
-	@$(RUN) -m utils.demo --run "runs/$(PROFILE)" --index "$(INDEX)" --model "$(MODEL)" --host "$(HOST)" --port "$(PORT)" \
+	@$(RUN) -m utils.demo --run "runs/$(PROFILE)" --index "$(INDEX)" --model "$(MODEL)" --host "$(ADDRESS)" --port "$(PORT)" \
 	  $(foreach name,$(ALLOW_HOST),--allow-host "$(name)")
 
 lab: $(READY) ## Open JupyterLab on the notebooks

@@ -9,6 +9,8 @@ FRESH ?=
 BENCH ?= *
 INDEX ?=
 PORT ?= 7860
+ADDRESS ?= 127.0.0.1
+ALLOW_HOST ?=
 RUNS ?= $(patsubst %/metrics.json,%,$(wildcard runs/*/metrics.json))
 TO ?=
 ROWS ?=
@@ -59,7 +61,8 @@ test: $(READY) ## Run the tests and check the committed outputs of the notebooks
 	  $(if $(REPORTS),--junitxml "$(REPORTS)/tests.xml")
 
 demo: $(READY) ## Serve the page to search by text and by picture, and to find features; after the course
-	@$(RUN) -m utils.demo --run "runs/$(PROFILE)" --index "$(INDEX)" --model "$(MODEL)" --port "$(PORT)"
+	@$(RUN) -m utils.demo --run "runs/$(PROFILE)" --index "$(INDEX)" --model "$(MODEL)" --host "$(ADDRESS)" --port "$(PORT)" \
+	  $(foreach name,$(ALLOW_HOST),--allow-host "$(name)")
 
 lab: $(READY) ## Open JupyterLab on the notebooks
 	@$(RUN) -m jupyter lab nbs $(QUIET_LAB)

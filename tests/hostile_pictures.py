@@ -32,11 +32,8 @@ def deep_png(side: int, channels: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", content) + chunk(b"IEND", b"")
 
 
-def _turned() -> bytes:
-    return Image.Exif.tobytes(_orientation())
-
-
-def _orientation() -> Image.Exif:
+def turned() -> Image.Exif:
+    """What a camera that was held upright writes."""
     exif = Image.Exif()
     exif[274] = 6
     return exif
@@ -49,7 +46,7 @@ HOSTILE: dict[str, Callable[[int], bytes]] = {
     "clear.png": lambda side: encoded(Image.new("RGBA", (side, side), (9, 9, 9, 9)), "png"),
     "palette.gif": lambda side: encoded(Image.new("P", (side, side)), "gif", transparency=0),
     "turned.jpg": lambda side: encoded(
-        Image.new("RGB", (side, side), "gray"), "jpeg", progressive=True, exif=_turned(), subsampling=0
+        Image.new("RGB", (side, side), "gray"), "jpeg", progressive=True, exif=turned(), subsampling=0
     ),
     "print.jpg": lambda side: encoded(Image.new("CMYK", (side, side)), "jpeg", progressive=True),
     "floats.tif": lambda side: encoded(Image.new("F", (side, side)), "tiff", compression="tiff_deflate"),

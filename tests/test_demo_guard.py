@@ -1,5 +1,6 @@
 """Nobody reads what is not theirs, and no visitor takes the page from the others."""
 
+import asyncio
 import contextlib
 import json
 import os
@@ -14,22 +15,17 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import httpx
-import numpy as np
 import pytest
 from demo_world import ask, listen, served, upload
 from hostile_pictures import HOSTILE
-from PIL import Image, ImageOps
 from training_world import colours
 
 from utils.demo import connections, jobs, room
 from utils.demo.hosts import Hosts
 from utils.demo.jobs import in_turn
-from utils.demo.page import OVERLAY_PIXELS, overlay_width
 from utils.demo.refusals import Refusal
 from utils.demo.room import Room, sweep
 from utils.demo.server import serve
-from utils.demo.uploads import MOST_SCANS, check_decoder, read_upload
-from utils.images import ImageError, to_rgb
 from utils.search import ImageIndex
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -400,6 +396,24 @@ def test_answers_that_nobody_reads_turn_nobody_else_away(page, monkeypatch):
     assert "2 pictures" in ask(page, "search_by_text", "red", 2)
 
 
+def test_questions_on_their_way_count_too(monkeypatch):
+    monkeypatch.setattr(jobs, "MOST_WAITING_OF_ONE", 2)
+    queue = SimpleNamespace(pending_event_ids_session={}, pending_messages_per_session={})
+    waiting = jobs.Jobs(queue)
+
+    async def ask_three() -> None:
+        async with waiting.asking("a", None), waiting.asking("a", "b"):
+            async with waiting.asking("c", None):
+                pass
+            with pytest.raises(Refusal, match="read those first"):
+                async with waiting.asking("a", None):
+                    pass
+        async with waiting.asking("a", None):
+            pass
+
+    asyncio.run(ask_three())
+
+
 def test_everybodys_first_question_comes_before_anybodys_second():
     def asked(client: str, number: int) -> SimpleNamespace:
         request = SimpleNamespace(scope={"client": (client, 1)})
@@ -408,96 +422,6 @@ def test_everybodys_first_question_comes_before_anybodys_second():
     waiting = [*(asked("a", number) for number in range(3)), asked("b", 0), asked("c", 0), asked("b", 1)]
     in_turn(waiting)
     assert [event.name for event in waiting] == ["a0", "b0", "c0", "a1", "b1", "a2"]
-
-
-@pytest.mark.parametrize("name", HOSTILE)
-def test_a_large_picture_is_made_smaller_before_it_is_converted(name, tmp_path, monkeypatch):
-    side = 1_200
-    (tmp_path / name).write_bytes(HOSTILE[name](side))
-    converted = []
-    monkeypatch.setattr(
-        "utils.demo.uploads.to_rgb", lambda image: converted.append(image.size) or to_rgb(image)
-    )
-    monkeypatch.setattr("utils.demo.uploads.STRIP_PIXELS", 100_000)
-    upload = read_upload(tmp_path / name, 100_000)
-    assert upload.size == (side, side) and upload.factor == 4 and upload.picture.size == (300, 300)
-    assert max(width * height for width, height in converted) <= 100_000
-    monkeypatch.undo()
-    with Image.open(tmp_path / name) as image:
-        expected = to_rgb(ImageOps.exif_transpose(image)).reduce(4)
-    difference = np.asarray(upload.picture, np.int16) - np.asarray(expected, np.int16)
-    assert np.abs(difference).max() <= 2
-
-
-def test_a_turned_picture_that_was_made_smaller_is_upright_and_measured_so(tmp_path):
-    exif = Image.Exif()
-    exif[274] = 6
-    pixels = np.zeros((600, 1_001, 3), np.uint8)
-    pixels[:300] = 255
-    for name in ("turned.png", "turned.tif", "turned.jpg"):
-        Image.fromarray(pixels).save(tmp_path / name, exif=exif.tobytes())
-        upload = read_upload(tmp_path / name, 200_000)
-        assert upload.size == (600, 1_001) and upload.picture.size == (300, 501)
-        assert upload.picture.getpixel((280, 200)) == (255, 255, 255)  # the upper half lies on the right now
-
-
-def test_a_picture_is_refused_for_what_its_decoder_would_take(tmp_path, monkeypatch):
-    monkeypatch.setattr("utils.demo.uploads.MAX_DECODED", 10_000_000)
-    for name, opened in (("palette.gif", True), ("canvas.webp", False), ("strip.tif", False)):
-        (tmp_path / name).write_bytes(HOSTILE[name](1_000))
-        with Image.open(tmp_path / name) as image:
-            if opened:
-                check_decoder(image, tmp_path / name)
-                continue
-            with pytest.raises(ImageError, match="smaller one, or a JPEG"):
-                check_decoder(image, tmp_path / name)
-
-
-def test_a_picture_in_very_many_scans_is_refused(tmp_path):
-    content = HOSTILE["turned.jpg"](64)
-    start = content.index(b"\xff\xda")
-    (tmp_path / "scans.jpg").write_bytes(
-        content[:start] + content[start:-2] * (MOST_SCANS + 1) + content[-2:]
-    )
-    with pytest.raises(ImageError, match="scans"):
-        read_upload(tmp_path / "scans.jpg")
-
-
-def test_a_long_picture_is_drawn_narrow():
-    assert overlay_width(400, 300) == 800
-    width = overlay_width(24, 16_384)
-    assert width >= 1 and width * (width * 16_384 / 24) <= OVERLAY_PIXELS
-
-
-DECODE = """
-import sys, threading
-from pathlib import Path
-from utils.demo.memory import give_memory_back
-from utils.demo.uploads import Reader
-give_memory_back()
-def most():
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
-reader = Reader()
-reader.read(Path(sys.argv[1]), 10_000)  # what decoders load is not the picture's
-Path("/proc/self/clear_refs").write_text("5")
-before = most()
-threads = [threading.Thread(target=reader.read, args=(Path(name), 2_000_000)) for name in sys.argv[1:]]
-for thread in threads: thread.start()
-for thread in threads: thread.join()
-print((most() - before) * 1024)
-"""
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="only there does the system say what a process has taken")
-def test_eight_hostile_pictures_at_once_take_the_memory_of_one(tmp_path, root):
-    side, names = 2_000, list(HOSTILE)[:8]
-    for name in names:
-        (tmp_path / name).write_bytes(HOSTILE[name](side))
-    command = [sys.executable, "-c", DECODE, *(str(tmp_path / name) for name in names)]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
-    assert not done.stderr
-    assert int(done.stdout) < 16 * side**2  # bytes; a single picture took up to 40 a pixel
 
 
 def test_signals_end_the_page_and_proxies_do_not(index, folder, tmp_path, root):

@@ -208,6 +208,22 @@ def test_pictures_of_11_bits_score_as_the_same_ones_of_8(model, tmp_path):
     assert (found["eight"] * found["eleven"]).sum(axis=1).min() > 0.999
 
 
+def test_an_index_remembers_how_its_pictures_are_read(model, tmp_path):
+    from utils.search import ImageIndex
+
+    dataset = folder_of(tmp_path / "pictures", [reflectance(seed=seed) for seed in range(4)])
+    built = ImageIndex.build(model, dataset, tmp_path / "index", progress=False)
+    loaded = ImageIndex.load(tmp_path / "index", model)
+    assert loaded.dataset.readings == dataset.readings != (AS_STORED,)
+    with rasterio.open(dataset[1].path) as file:
+        array = file.read().transpose(1, 2, 0)
+    for picture in (dataset[1].path.read_bytes(), array):
+        best = loaded.query_image(picture, 1)[0]
+        assert best.path == dataset[1].path and best.score == pytest.approx(1, abs=1e-5)
+    again = ImageIndex.build(model, dataset.with_reading((0, 20000)), tmp_path / "index", progress=False)
+    assert np.abs(again.embeddings - built.embeddings).max() > 1e-3
+
+
 # --- bands ---------------------------------------------------------------------------------------------------
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import math
 import os
 import random
 import shutil
@@ -20,6 +21,7 @@ import tempfile
 import time
 from collections import Counter
 from dataclasses import dataclass, replace
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -30,6 +32,7 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import jax
+import psutil
 from training_world import SETTINGS, colours, started, tiny_model
 
 from utils.clip import CLIP
@@ -40,12 +43,13 @@ from utils.training.identity import mark_of
 
 TRIED = replace(SETTINGS, epochs=2, ema_decay=0.9, checkpoint_every=1, keep_best=True)
 OTHER_SEED = 2
+POLLED = 0.01  # seconds
 BAD = "BAD:"  # outcomes that must not be
 
 
 @dataclass(frozen=True)
 class Undisturbed:
-    """What a run leaves that nobody killed, and when: seconds from its start."""
+    """What a run leaves that nobody killed, and when: seconds of its processor, which a busy machine keeps."""
 
     output: Path
     mark: str
@@ -69,11 +73,32 @@ def undisturbed(world: Path, output: Path, seed: int) -> Undisturbed:
     """Runs one to its end; twice, so that the times are those of a warm cache of compiled programs."""
     for _ in range(2):
         shutil.rmtree(output, ignore_errors=True)
-        start = time.time()
         process = started(train_and_report, world, output, seed, world / "report.json")
-        process.join()
-    claimed = (output / "run.json").stat().st_mtime - start
-    return Undisturbed(output, mark_of(output), claimed, time.time() - start)
+        claimed = ended = 0.0
+        while process.exitcode is None:
+            ended = max(ended, processor_time(process))
+            claimed = claimed or ended * (output / "run.json").exists()
+            time.sleep(POLLED)
+    return Undisturbed(output, mark_of(output), claimed, ended)
+
+
+def processor_time(process: BaseProcess) -> float:
+    """Seconds that a process has computed; 0 once it has ended."""
+    try:
+        return sum(psutil.Process(process.pid).cpu_times()[:2])
+    except psutil.Error:
+        return 0.0
+
+
+def killed_at(process: BaseProcess, moment: float) -> bool:
+    """Kills a process once it has computed for so long; False if it ended before."""
+    while process.exitcode is None and processor_time(process) < moment:
+        time.sleep(POLLED)
+    if process.exitcode is not None:
+        return False
+    process.kill()
+    process.join()
+    return process.exitcode != 0
 
 
 # --- what a folder holds ----------------------------------------------------------------------------------
@@ -118,10 +143,9 @@ def reader_sees(output: Path, known: list[Undisturbed]) -> str:
 # --- the trials -------------------------------------------------------------------------------------------
 
 
-def try_kills(world: Path, known: list[Undisturbed], kills: int) -> Counter:
+def try_kills(world: Path, known: list[Undisturbed], kills: int, counts: Counter) -> None:
     """Kills a run at random moments until it ends all the same; every other one begins in an old model's folder."""
     expected, other = known
-    counts: Counter = Counter()
     while counts["kills"] < kills:
         output = world / "killed"
         shutil.rmtree(output, ignore_errors=True)
@@ -130,12 +154,9 @@ def try_kills(world: Path, known: list[Undisturbed], kills: int) -> Counter:
             shutil.rmtree(output / "checkpoints")
         while True:
             process = started(train_and_report, world, output, TRIED.seed, world / "report.json")
-            last = counts["kills"] >= kills
-            process.join(None if last else random.uniform(0.9 * expected.claimed, 1.05 * expected.ended))
-            if process.exitcode is not None:
+            moment = random.uniform(0.9 * expected.claimed, 1.05 * expected.ended)
+            if not killed_at(process, math.inf if counts["kills"] >= kills else moment):
                 break
-            process.kill()
-            process.join()
             counts["kills"] += 1
             counts[f"a reader after a kill is given {reader_sees(output, known)}"] += 1
         counts["runs that ended"] += 1
@@ -144,12 +165,10 @@ def try_kills(world: Path, known: list[Undisturbed], kills: int) -> Counter:
         ) == model_files(expected.output)
         counts["ended with its history"] += history(output) == history(expected.output)
         counts["left half a file behind"] += bool(left_over(output))
-    return counts
 
 
-def try_pairs(world: Path, known: list[Undisturbed], pairs: int) -> Counter:
+def try_pairs(world: Path, known: list[Undisturbed], pairs: int, counts: Counter) -> None:
     """Two runs of different seeds in one folder, a little apart; then the one that was refused, once more."""
-    counts: Counter = Counter()
     for number in range(pairs):
         output = world / f"pair_{number}"
         processes, reports = [], [world / f"pair_{number}_{seed}.json" for seed in (TRIED.seed, OTHER_SEED)]
@@ -157,7 +176,9 @@ def try_pairs(world: Path, known: list[Undisturbed], pairs: int) -> Counter:
         random.shuffle(seeds)
         for seed, report, _ in seeds:
             processes.append(started(train_and_report, world, output, seed, report))
-            time.sleep(random.uniform(0, known[0].ended / 2))
+            wait = random.uniform(0, known[0].ended)
+            while processes[0].exitcode is None and processor_time(processes[0]) < wait:
+                time.sleep(POLLED)
         for process in processes:
             process.join()
         for seed, report, run in seeds:
@@ -166,7 +187,6 @@ def try_pairs(world: Path, known: list[Undisturbed], pairs: int) -> Counter:
                 started(train_and_report, world, output, seed, report).join()
                 counts[f"refused one, called again: {_outcome(report, run, output)}"] += 1
         shutil.rmtree(output)
-    return counts
 
 
 def _outcome(report: Path, run: Undisturbed, output: Path) -> str:
@@ -181,6 +201,13 @@ def _outcome(report: Path, run: Undisturbed, output: Path) -> str:
     if told["weights"] != own:
         return f"{BAD} another run's weights"
     return "its own model" if model_files(output) == model_files(run.output) else f"{BAD} silently replaced"
+
+
+def show(title: str, counts: Counter) -> None:
+    """Prints a table of outcomes."""
+    print(f"\n{title}")
+    for words, count in sorted(counts.items()):
+        print(f"{count:>6}  {words}", flush=True)
 
 
 def main() -> None:
@@ -200,11 +227,13 @@ def main() -> None:
         print(
             f"an undisturbed run: claimed after {known[0].claimed:.1f} s, ended after {known[0].ended:.1f} s"
         )
-        tables = (try_kills(world, known, arguments.kills), try_pairs(world, known, arguments.pairs))
-    for title, counts in zip(("kills", "pairs in one folder"), tables, strict=True):
-        print(f"\n{title}")
-        for words, count in sorted(counts.items()):
-            print(f"{count:>6}  {words}")
+        tables = (Counter(), Counter())
+        try:
+            try_kills(world, known, arguments.kills, tables[0])
+            try_pairs(world, known, arguments.pairs, tables[1])
+        finally:  # a trial that is interrupted tells what it saw
+            show("kills", tables[0])
+            show("pairs in one folder", tables[1])
     ended = tables[0]["runs that ended"]
     equal = [count for words, count in tables[0].items() if words.startswith("ended with")]
     bad = [words for counts in tables for words in counts if BAD in words]

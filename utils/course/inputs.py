@@ -95,7 +95,7 @@ def _mark_of_data(name: str, data_dir: Path | None) -> str:
     for item in dataset:
         status = item.path.stat() if item.path.is_file() else None
         state = status and (status.st_size, status.st_mtime_ns)
-        digest.update(repr((item.name, state, item.captions, item.split, item.category)).encode())
+        digest.update(repr((item.path.name, state, item.captions, item.split, item.category)).encode())
     return digest.hexdigest()
 
 

@@ -13,7 +13,7 @@ def data_fingerprint(dataset: CaptionDataset) -> str:
     digest = hashlib.sha256()
     for item in dataset:
         size = item.path.stat().st_size if item.path.is_file() else None
-        digest.update(repr((item.name, size, item.captions)).encode())
+        digest.update(repr((item.path.name, size, item.captions)).encode())
         if item.reading != AS_STORED:
             digest.update(repr(item.reading.describe()).encode())
     return digest.hexdigest()[:16]

@@ -10,7 +10,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from hashlib import file_digest
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -181,8 +180,7 @@ class Answers:
             raise ValueError(f"The size of the tiles must be one of: {', '.join(TILE_SCALES)}.")
         upload = self.reader.read(path, FOUND_PIXELS)
         sizes = self._tile_sizes(upload.picture.size, scale)
-        with path.open("rb") as file:
-            key = (file_digest(file, "sha256").digest(), sizes)
+        key = (upload.content, sizes)
         with self.lock:
             if key in self.scenes:
                 self.scenes.move_to_end(key)

@@ -119,10 +119,10 @@ class Guard:
             return
         question = self.questions.check(path, question)
         session = question["session_hash"]
-        await self.jobs.check(client, session)
         body = json.dumps(question).encode()
         reply.accepted = lambda event: self.jobs.note(event, client, session)
-        await self._pass(_of_length(scope, len(body)), _again(body, receive), reply)
+        async with self.jobs.asking(client, session):
+            await self._pass(_of_length(scope, len(body)), _again(body, receive), reply)
 
     async def _read(self, scope: dict, receive: Any, reply: Reply) -> None:
         asked = ASKED.fullmatch(scope["path"].rstrip("/"))

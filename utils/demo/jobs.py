@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,16 +46,27 @@ class Jobs:
     def __init__(self, queue: Any) -> None:
         self._queue = queue
         self._jobs: dict[str, Job] = {}
+        self._coming: list[Job] = []
         self._listeners: Counter[str] = Counter()
 
-    async def check(self, client: str, session: str | None) -> None:
-        """Refuses one question more where too many wait already; forgets those that nobody listens to.
+    @asynccontextmanager
+    async def asking(self, client: str, session: str | None) -> AsyncIterator[None]:
+        """Keeps a place for one question more; forgets those that nobody listens to.
 
         Raises:
-            Refusal: If it does.
+            Refusal: If too many wait already, or are on their way.
         """
         await self._forget()
-        jobs = self._jobs.values()
+        coming = Job(client, session or "", time.monotonic())
+        self._check(client, session)
+        self._coming.append(coming)
+        try:
+            yield
+        finally:
+            self._coming.remove(coming)
+
+    def _check(self, client: str, session: str | None) -> None:
+        jobs = [*self._jobs.values(), *self._coming]
         if sum(job.client == client for job in jobs) >= MOST_WAITING_OF_ONE or (
             session is not None and sum(job.session == session for job in jobs) >= MOST_WAITING_OF_SESSION
         ):

@@ -274,7 +274,11 @@ def _answer_feature(answers: Answers, downloads: Downloads, sent: Any, text: Any
         said = cards.sentence(found.sentence, failed=True)
         return said, gr.Row(visible=False), gr.skip(), gr.skip()
     overlay = found.finding.overlay(width=overlay_width(*found.finding.scene.size))
-    return cards.finding(found, overlay), gr.Row(visible=True), *downloads.save(found.finding, overlay)
+    shown = cards.finding(found, overlay)
+    try:
+        return shown, gr.Row(visible=True), *downloads.save(found.finding, overlay)
+    except OSError:  # a full disk keeps nobody from looking
+        return shown, gr.Row(visible=False), gr.skip(), gr.skip()
 
 
 def overlay_width(width: int, height: int) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import mmap
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +42,13 @@ class Upload:
         picture: Upright, RGB, perhaps smaller than what was sent.
         factor: How many pixels of what was sent, in each direction, one of these is.
         size: Width and height of what was sent, upright.
+        content: What the file holds, as its SHA-256.
     """
 
     picture: Image.Image
     factor: int
     size: tuple[int, int]
+    content: bytes
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,9 @@ def read_upload(path: Path, most_pixels: int = MAX_PIXELS) -> Upload:
         with Image.open(path, formats=tuple(FORMATS)) as image:
             check_size(*image.size)
             check_decoder(image, path)
-            return _decode(image, most_pixels)
+            with path.open("rb") as file:
+                content = file_digest(file, "sha256").digest()
+            return Upload(*_decode(image, most_pixels), content)
     except ImageError:
         raise
     except Image.DecompressionBombError:
@@ -171,7 +176,8 @@ def _scans(path: Path) -> int:
     return count
 
 
-def _decode(image: Image.Image, most_pixels: int) -> Upload:
+def _decode(image: Image.Image, most_pixels: int) -> tuple[Image.Image, int, tuple[int, int]]:
+    """The first three attributes of an `Upload`."""
     size, factor = image.size, 1
     while size[0] * size[1] > most_pixels * factor**2:
         factor *= 2
@@ -179,16 +185,12 @@ def _decode(image: Image.Image, most_pixels: int) -> Upload:
         image.draft(None, (size[0] // factor, size[1] // factor))  # JPEG alone can decode to less
     image.load()
     left = max(1, factor // max(1, round(size[0] / image.width))) if image.format == "JPEG" else factor
-    orientation = image.getexif().get(
-        ORIENTATION
-    )  # of what was turned in loading, as TIFF is, there is none now
+    orientation = image.getexif().get(ORIENTATION)  # a TIFF was turned in loading, and says so no more
     if image.format == "TIFF":
         size = image.size
     if orientation not in range(2, 9):
-        return Upload(_reduced(image, left), factor, size)
-    return Upload(
-        _turned(_reduced(image, left), orientation), factor, size[::-1] if orientation > 4 else size
-    )
+        return _reduced(image, left), factor, size
+    return _turned(_reduced(image, left), orientation), factor, size[::-1] if orientation > 4 else size
 
 
 def _reduced(image: Image.Image, factor: int) -> Image.Image:

@@ -67,8 +67,8 @@ def _build_in(
     before, pieces = _saved_before(folder, model, mark), folder / PIECES
     index, is_saved = _taken_over(before, collection, engine)
     if index is None:
-        claim_pieces(pieces, mark)
-        known = known_from_pieces(pieces) | ({} if before is None else _known(before))
+        claim_pieces(pieces, mark + collection.reading_mark)
+        known = known_from_pieces(pieces) | ({} if before is None else _known(before, collection))
         index = _searchable(_indexed(model, collection, embed(known, pieces)), engine)
     if not is_saved:
         write_saved(index, folder)
@@ -177,11 +177,14 @@ def _taken_over(
     return index, list(members) == list(saved.dataset)
 
 
-def _known(saved: ImageIndex) -> Known:
-    """What need not be embedded again; nothing of an index of an earlier version."""
+def _known(saved: ImageIndex, collection: Collection) -> Known:
+    """What need not be embedded again: nothing of an index of an earlier version, nor what was read otherwise."""
+    readings = {item.path: item.reading for item in collection.dataset}
     marks = saved.marks or (None,) * len(saved)
     rows = zip(saved.dataset, marks, saved.embeddings, strict=True)
-    known = {(item.path, mark): row for item, mark, row in rows if mark is not None}
+    known = {
+        (item.path, mark): row for item, mark, row in rows if mark and readings.get(item.path) == item.reading
+    }
     return known | {(one.path, one.mark): one.reason for one in saved.skipped if one.mark is not None}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from utils.images.reading import AS_STORED
 from utils.progress import progress_bar
 from utils.search.errors import SearchError
 from utils.search.pieces import Mark, Picture, read_pieces, write_piece
@@ -59,7 +61,9 @@ class Collection:
         """A data set, or the pictures in a folder, at any depth, with captions or without."""
         from utils.datasets import CaptionDataset, load_dataset
 
-        dataset = load_dataset(Path(pictures), check_files=False) if isinstance(pictures, str | Path) else pictures
+        dataset = (
+            load_dataset(Path(pictures), check_files=False) if isinstance(pictures, str | Path) else pictures
+        )
         items = [replace(item, path=Path(os.path.abspath(item.path))) for item in dataset]  # noqa: PTH100
         return cls(CaptionDataset(items, dataset.name), tuple(picture_mark(item.path) for item in items))
 
@@ -72,7 +76,14 @@ class Collection:
         top, digest = self.dataset.image_root, hashlib.sha256()
         for item, mark in zip(self.dataset, self.marks, strict=True):
             digest.update(repr((os.path.relpath(item.path, top), mark)).encode())
+        digest.update(self.reading_mark.encode())
         return digest.hexdigest()[:16]
+
+    @property
+    def reading_mark(self) -> str:
+        """What tells one way of reading deep pictures from another; empty for files read as they are."""
+        readings = [reading.describe() for reading in self.dataset.readings if reading != AS_STORED]
+        return json.dumps(readings) if readings else ""
 
 
 @dataclass(frozen=True)

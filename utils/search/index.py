@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from utils.datasets import CaptionDataset
+from utils.images import ImageReading
+from utils.images.reading import AS_STORED
 from utils.search.catalogue import Catalogue, Hit
 from utils.search.collection import Collection, Skipped, embed_collection
 from utils.search.engines import Engine, ExactEngine, choose_engine, largest
@@ -214,14 +216,14 @@ class ImageIndex:
 
         Args:
             image: A path, the content of a file, a Pillow picture, or an array (height, width) or (height, width,
-                1, 3 or 4) of uint8, uint16 or floats from 0 to 1. The path of a member is left out of its own
-                answer.
+                channels) of any type. What has more than 8 bits is read as the index's own pictures are, if these
+                are all read alike. The path of a member is left out of its own answer.
             k: How many.
             category: Only pictures of this category.
             source: Only pictures of this data set.
             exact: Compare with every picture.
         """
-        vector = embed_picture(self.model, image)
+        vector = embed_picture(self.model, image, self._reading)
         return self._answer(vector, k, category, source, exact, self._members_at(image))
 
     def query_text_and_image(
@@ -249,8 +251,15 @@ class ImageIndex:
             source: Only pictures of this data set.
             exact: Compare with every picture.
         """
-        vector = mix(embed_question(self.model, text), embed_picture(self.model, image), text_weight)
+        vector = mix(
+            embed_question(self.model, text), embed_picture(self.model, image, self._reading), text_weight
+        )
         return self._answer(vector, k, category, source, exact, self._members_at(image))
+
+    @property
+    def _reading(self) -> ImageReading:
+        readings = self.dataset.readings
+        return readings[0] if len(readings) == 1 else AS_STORED
 
     def query_member(
         self,

@@ -32,6 +32,8 @@ import numpy as np
 
 from utils.datasets import CaptionedImage
 from utils.files import disk_trouble_in_words, write_whole
+from utils.images import ImageReading
+from utils.images.reading import AS_STORED
 from utils.locks import sole_owner
 from utils.search.engines import ENGINES, Engine, make_engine
 from utils.search.errors import SearchError
@@ -357,6 +359,8 @@ def _write_items(path: Path, items: Iterable[CaptionedImage], marks: Iterable[Ma
                 "source": item.source,
                 "mark": mark,
             }
+            if item.reading != AS_STORED:
+                row["reading"] = item.reading.describe()
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
@@ -384,6 +388,9 @@ def _read_items(path: Path, folder: Path) -> tuple[list[CaptionedImage], tuple[M
         for line in file:
             row = json.loads(line)
             place, captions = found_path(row["path"], folder), tuple(row["captions"])
-            items.append(CaptionedImage(place, captions, row["split"], row["category"], row["source"]))
+            reading = ImageReading(**row["reading"]) if "reading" in row else AS_STORED
+            items.append(
+                CaptionedImage(place, captions, row["split"], row["category"], row["source"], reading)
+            )
             marks.append(read_mark(row.get("mark")))
     return items, tuple(marks)

@@ -2,7 +2,7 @@
 
 `settings` says what a run can be, `run` runs it. `loss`, `optimizer`, `parts` and `step` are what happens on the
 devices; `validation` measures held-out images; `checkpoints`, `identity` and `interruption` are what must
-survive; `history` and `card` are what comes out.
+survive; `export`, `history` and `card` are what comes out.
 """
 
 from utils.training.card import push_to_hub

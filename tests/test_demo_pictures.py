@@ -1,0 +1,116 @@
+"""Small files that hold large pictures: what they become, and what they may take on the way."""
+
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hostile_pictures import HOSTILE, turned
+from PIL import Image, ImageOps
+
+from utils.demo.page import OVERLAY_PIXELS, overlay_width
+from utils.demo.uploads import MOST_SCANS, check_decoder, read_upload
+from utils.images import ImageError, to_rgb
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_large_picture_is_made_smaller_before_it_is_converted(name, tmp_path, monkeypatch):
+    side = 1_200
+    (tmp_path / name).write_bytes(HOSTILE[name](side))
+    converted = []
+    monkeypatch.setattr(
+        "utils.demo.uploads.to_rgb", lambda image: converted.append(image.size) or to_rgb(image)
+    )
+    monkeypatch.setattr("utils.demo.uploads.STRIP_PIXELS", 100_000)
+    upload = read_upload(tmp_path / name, 100_000)
+    assert upload.size == (side, side) and upload.factor == 4 and upload.picture.size == (300, 300)
+    assert max(width * height for width, height in converted) <= 100_000
+    monkeypatch.undo()
+    with Image.open(tmp_path / name) as image:
+        expected = to_rgb(ImageOps.exif_transpose(image)).reduce(4)
+    difference = np.asarray(upload.picture, np.int16) - np.asarray(expected, np.int16)
+    assert np.abs(difference).max() <= 2
+
+
+def test_a_turned_picture_that_was_made_smaller_is_upright_and_measured_so(tmp_path):
+    pixels = np.zeros((600, 1_001, 3), np.uint8)
+    pixels[:300] = 255
+    for name in ("turned.png", "turned.tif", "turned.jpg"):
+        Image.fromarray(pixels).save(tmp_path / name, exif=turned())
+        upload = read_upload(tmp_path / name, 200_000)
+        assert upload.size == (600, 1_001) and upload.picture.size == (300, 501)
+        assert upload.picture.getpixel((280, 200)) == (255, 255, 255)  # the upper half lies on the right now
+
+
+def test_a_picture_is_refused_for_what_its_decoder_would_take(tmp_path, monkeypatch):
+    monkeypatch.setattr("utils.demo.uploads.MAX_DECODED", 10_000_000)
+    for name, opened in (("palette.gif", True), ("canvas.webp", False), ("strip.tif", False)):
+        (tmp_path / name).write_bytes(HOSTILE[name](1_000))
+        with Image.open(tmp_path / name) as image:
+            if opened:
+                check_decoder(image, tmp_path / name)
+                continue
+            with pytest.raises(ImageError, match="smaller one, or a JPEG"):
+                check_decoder(image, tmp_path / name)
+
+
+def test_a_picture_in_very_many_scans_is_refused(tmp_path):
+    content = HOSTILE["turned.jpg"](64)
+    start = content.index(b"\xff\xda")
+    (tmp_path / "scans.jpg").write_bytes(
+        content[:start] + content[start:-2] * (MOST_SCANS + 1) + content[-2:]
+    )
+    with pytest.raises(ImageError, match="scans"):
+        read_upload(tmp_path / "scans.jpg")
+
+
+def test_a_long_picture_is_drawn_narrow():
+    assert overlay_width(400, 300) == 800
+    width = overlay_width(24, 16_384)
+    assert width >= 1 and width * (width * 16_384 / 24) <= OVERLAY_PIXELS
+
+
+DECODE = """
+import sys, threading
+from pathlib import Path
+from utils.demo.memory import give_memory_back
+from utils.demo.uploads import Reader
+give_memory_back()
+def most():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
+reader = Reader()
+reader.read(Path(sys.argv[1]), 10_000)  # what decoders load is not the picture's
+Path("/proc/self/clear_refs").write_text("5")
+before = most()
+threads = [threading.Thread(target=reader.read, args=(Path(name), 2_000_000)) for name in sys.argv[1:]]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print((most() - before) * 1024)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there does the system say what a process has taken")
+def test_eight_hostile_pictures_at_once_take_the_memory_of_one(tmp_path, root):
+    side, names = 2_000, list(HOSTILE)[:8]
+    for name in names:
+        (tmp_path / name).write_bytes(HOSTILE[name](side))
+    command = [sys.executable, "-c", DECODE, *(str(tmp_path / name) for name in names)]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
+    assert not done.stderr
+    assert int(done.stdout) < 16 * side**2  # bytes; a single picture took up to 40 a pixel
+
+
+def test_tiles_are_told_in_pixels_of_the_picture_that_was_sent(folder, tmp_path, monkeypatch):
+    from utils.clip import CLIP
+    from utils.demo import answers
+
+    monkeypatch.setattr(answers, "FOUND_PIXELS", 20_000)
+    monkeypatch.setattr(answers, "uploaded_path", lambda path: path)
+    Image.new("RGB", (301, 200), "red").save(tmp_path / "scene.png")
+    asked = answers.Answers(SimpleNamespace(model=CLIP.from_pretrained(folder)))
+    found = asked.find_feature(tmp_path / "scene.png", "red", "large").finding
+    assert found.scene.size == (301, 200) and found.scene.tile_sizes == (200,)
+    boxes = found.scene.boxes
+    assert boxes[:, 2].max() == 301 and boxes[:, 3].max() == 200 and boxes.min() == 0

@@ -1,0 +1,363 @@
+"""Wrong answers to the exercises, in the ways that people and lookups are wrong; most of them were once accepted."""
+
+import itertools
+from collections import Counter
+from collections.abc import Callable
+
+import numpy as np
+from exercise_world import SOLVED, solution_of
+
+from utils.translation.quality import words
+
+NUMBERS = SOLVED["02_backtranslate_captions"]["NUMBERS"]
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+
+
+def widths_of(boxes: np.ndarray) -> np.ndarray:
+    return boxes[:, 2] - boxes[:, 0]
+
+
+def roll_blocks(pixels: np.ndarray, block: int, rng: np.random.Generator) -> np.ndarray:
+    return np.roll(pixels, block * rng.integers(len(pixels) // block, size=2), axis=(0, 1))
+
+
+def shuffle_rows_and_columns(pixels: np.ndarray, block: int, rng: np.random.Generator) -> np.ndarray:
+    for axis in (0, 1):
+        parts = np.split(pixels, len(pixels) // block, axis=axis)
+        pixels = np.concatenate([parts[number] for number in rng.permutation(len(parts))], axis=axis)
+    return pixels
+
+
+def with_own_generator(pixels: np.ndarray, block: int, rng: np.random.Generator) -> np.ndarray:
+    return solution_of("check_shuffle_blocks")(pixels, block, np.random.default_rng())
+
+
+def of_one_seed(pixels: np.ndarray, block: int, rng: np.random.Generator) -> np.ndarray:
+    return solution_of("check_shuffle_blocks")(pixels, block, np.random.default_rng(0))
+
+
+def distinct_captions_over_all(images: list[list[str]]) -> float:
+    return len({c for captions in images for c in captions}) / sum(len(set(captions)) for captions in images)
+
+
+def adjacent_sentences(original: str, texts: list[str]) -> list[int]:
+    read = [words(text) for text in (original, *texts)]
+    return list(np.cumsum([1, *(before != after for before, after in itertools.pairwise(read))]))
+
+
+def in_any_order(original: str, texts: list[str]) -> list[int]:
+    read = [tuple(sorted(words(text))) for text in (original, *texts)]
+    return [len(set(read[:count])) for count in range(1, len(read) + 1)]
+
+
+def sum_of_marks(query: np.ndarray, right: np.ndarray, wrong: np.ndarray) -> np.ndarray:
+    return unit(query + right.sum(axis=0) - 0.5 * wrong.sum(axis=0))
+
+
+def both_or_nothing(query: np.ndarray, right: np.ndarray, wrong: np.ndarray) -> np.ndarray:
+    return solution_of("check_learn")(query, right, wrong) if len(right) and len(wrong) else query
+
+
+def first_marks(query: np.ndarray, right: np.ndarray, wrong: np.ndarray) -> np.ndarray:
+    return solution_of("check_learn")(query, right[:1], wrong[:1])
+
+
+def regret(scores: np.ndarray) -> np.ndarray:
+    return scores.max(axis=0) - scores
+
+
+# By checker, each answer with what is wrong about it.
+WRONG: dict[str, dict[str, Callable]] = {
+    "check_training_minutes": {
+        "parts of batches": lambda n, size, epochs, s: n / size * epochs * s / 60,
+        "batches over all epochs": lambda n, size, epochs, s: n * epochs // size * s / 60,
+        "one batch more": lambda n, size, epochs, s: (n // size + 1) * epochs * s / 60,
+        "rounded up": lambda n, size, epochs, s: -(-n // size) * epochs * s / 60,
+        "in seconds": lambda n, size, epochs, s: n // size * epochs * s,
+        "the three examples": lambda n, *_: {100: 1.0, 1080: 4.5, 109: 1.0}.get(n, 0.0),
+    },
+    "check_chance_of_same": {
+        "one over the different": lambda captions: 1 / len(set(captions)),
+        "the most frequent": lambda captions: (max(Counter(captions).values()) / len(captions)) ** 2,
+        "without putting back": lambda captions: (
+            sum(n * (n - 1) for n in Counter(captions).values()) / max(1, len(captions) * (len(captions) - 1))
+        ),
+        "always five captions": lambda captions: sum((n / 5) ** 2 for n in Counter(captions).values()),
+        "the four examples": lambda captions: {"AAAAA": 1.0, "ABCDE": 0.2, "AABBC": 0.36, "AB": 0.5}.get(
+            "".join(captions), 0.44
+        ),
+    },
+    "check_best_recall": {
+        "the different over all": distinct_captions_over_all,
+        "repeats count as owners": lambda images: float(
+            np.mean([1 / sum(other.count(c) for other in images) for captions in images for c in captions])
+        ),
+        "each caption once": lambda images: float(
+            np.mean([1 / sum(c in other for other in images) for captions in images for c in set(captions)])
+        ),
+        "mean over images": lambda images: float(
+            np.mean([np.mean([1 / sum(c in other for other in images) for c in cs]) for cs in images if cs])
+        ),
+        "the unshared": lambda images: float(
+            np.mean([sum(c in other for other in images) == 1 for captions in images for c in captions])
+        ),
+    },
+    "check_same_numbers": {
+        "only two": lambda before, after: words(before).count("two") == words(after).count("two"),
+        "as sets": lambda before, after: (
+            {w for w in words(before) if w in NUMBERS} == {w for w in words(after) if w in NUMBERS}
+        ),
+        "how many": lambda before, after: (
+            sum(w in NUMBERS for w in words(before)) == sum(w in NUMBERS for w in words(after))
+        ),
+        "parts of words": lambda before, after: all(
+            before.lower().count(w) == after.lower().count(w) for w in NUMBERS
+        ),
+        "capitals differ": lambda before, after: (
+            Counter(w for w in before.split() if w in NUMBERS)
+            == Counter(w for w in after.strip(".").split() if w in NUMBERS)
+        ),
+        "up to five": lambda before, after: all(
+            words(before).count(w) == words(after).count(w) for w in ("one", "two", "three", "four", "five")
+        ),
+        "in one order": lambda before, after: (
+            [w for w in words(before) if w in NUMBERS] == [w for w in words(after) if w in NUMBERS]
+        ),
+        "nothing gained": lambda before, after: (
+            Counter(w for w in words(before) if w in NUMBERS)
+            >= Counter(w for w in words(after) if w in NUMBERS)
+        ),
+        "yes and no": lambda before, after: "yes" if solution_of("check_same_numbers")(before, after) else "",
+    },
+    "check_different_after": {
+        "unlike the one before": adjacent_sentences,
+        "unlike the original": lambda original, texts: list(
+            np.cumsum([1, *(words(text) != words(original) for text in texts)])
+        ),
+        "in any order": in_any_order,
+        "to the letter": lambda original, texts: [
+            len({original, *texts[:count]}) for count in range(len(texts) + 1)
+        ],
+        "capitals only": lambda original, texts: [
+            len({text.lower() for text in (original, *texts[:count])}) for count in range(len(texts) + 1)
+        ],
+        "without the original": lambda original, texts: [
+            len({tuple(words(text)) for text in texts[:count]}) for count in range(len(texts) + 1)
+        ],
+        "one short": lambda original, texts: solution_of("check_different_after")(original, texts)[:-1],
+    },
+    "check_shuffle_blocks": {
+        "rolled": roll_blocks,
+        "rows and columns": shuffle_rows_and_columns,
+        "upside down": lambda pixels, block, rng: pixels[::-1],
+        "transposed": lambda pixels, block, rng: pixels.swapaxes(0, 1),
+        "one seed": of_one_seed,
+        "its own generator": with_own_generator,
+        "pixels for blocks": lambda pixels, block, rng: solution_of("check_shuffle_blocks")(pixels, 1, rng),
+        "one block for all": lambda pixels, block, rng: np.tile(
+            pixels[:block, :block], (len(pixels) // block, len(pixels) // block, 1)
+        ),
+        "another type": lambda *given: solution_of("check_shuffle_blocks")(*given).astype(float),
+        "turned blocks": lambda *given: solution_of("check_shuffle_blocks")(*given)[::-1],
+        "flat": lambda *given: solution_of("check_shuffle_blocks")(*given).reshape(-1, 3),
+    },
+    "check_expected_share": {
+        "itself too": lambda p, size: 1 - (1 - p) ** size,
+        "straight": lambda p, size: p * (size - 1),
+        "straight, to one": lambda p, size: min(1.0, p * (size - 1)),
+        "by exponentials": lambda p, size: 1 - np.exp(-p * (size - 1)),
+        "the safe": lambda p, size: (1 - p) ** (size - 1),
+        "the three examples": lambda p, size: {2: 0.5, 3: 0.75, 70: 0.5}.get(size, 0.0),
+    },
+    "check_loss_at": {
+        "difference of logarithms": lambda loss, size, other: loss + np.log(other / size),
+        "in proportion": lambda loss, size, other: loss * np.log(other) / np.log(size),
+        "with itself": lambda loss, size, other: np.log1p((np.exp(loss) - 1) * other / size),
+        "the other way round": lambda loss, size, other: np.log1p(
+            (np.exp(loss) - 1) * (size - 1) / max(other - 1, 1)
+        ),
+        "guessing": lambda loss, size, other: np.log(other),
+        "the three examples": lambda loss, size, other: {16: np.log(16), 1: 0.0, 5: np.log(9)}.get(
+            other, 1.0
+        ),
+    },
+    "check_average_prompts": {
+        "not of unit length": lambda vectors: vectors.mean(axis=0),
+        "over the classes": lambda vectors: unit(vectors.mean(axis=1)),
+        "over the components": lambda vectors: unit(vectors.mean(axis=2)),
+        "first prompt": lambda vectors: vectors[0],
+        "median": lambda vectors: unit(np.median(vectors, axis=0)),
+        "one length for all": lambda vectors: vectors.mean(axis=0) / np.linalg.norm(vectors.mean(axis=0)),
+        "transposed": lambda vectors: unit(vectors.mean(axis=0)).T,
+        "turned round": lambda vectors: -unit(vectors.mean(axis=0)),
+        "three prompts": lambda vectors: unit(vectors[:3].mean(axis=0)),
+    },
+    "check_score_with_rivals": {
+        "without rivals": lambda images, names, rivals, labels: np.mean(
+            np.argmax(images @ names.T, axis=1) == labels
+        ),
+        "rivals first": lambda images, names, rivals, labels: np.mean(
+            np.argmax(images @ np.concatenate([rivals, names]).T, axis=1) == labels
+        ),
+        "one rival": lambda images, names, rivals, labels: solution_of("check_score_with_rivals")(
+            images, names, rivals[:1], labels
+        ),
+        "a quarter": lambda images, names, rivals, labels: 0.75 if len(rivals) else 1.0,
+        "mistakes": lambda *given: 1 - solution_of("check_score_with_rivals")(*given),
+        "a count": lambda *given: 40 * solution_of("check_score_with_rivals")(*given),
+        "one less a rival": lambda images, names, rivals, labels: (
+            np.mean(np.argmax(images @ names.T, axis=1) == labels) - len(rivals) / len(images)
+        ),
+    },
+    "check_images_needed": {
+        "half a width": lambda hits, width: round(np.mean(hits) * (1 - np.mean(hits)) * (1.96 / width) ** 2),
+        "not squared": lambda hits, width: round(np.mean(hits) * (1 - np.mean(hits)) * 3.92 / width),
+        "one half": lambda hits, width: round(0.25 * (3.92 / width) ** 2),
+        "of a thousand": lambda hits, width: solution_of("check_images_needed")(
+            np.arange(1000) < hits.sum(), width
+        ),
+        "of the first": lambda hits, width: solution_of("check_images_needed")(hits[: len(hits) // 8], width),
+        "99 %": lambda hits, width: round(np.mean(hits) * (1 - np.mean(hits)) * (5.15 / width) ** 2),
+        "the three examples": lambda hits, width: {0.1: 384, 0.04: 864, 0.02: 3457}.get(width, 1000),
+    },
+    "check_learn": {
+        "sums": sum_of_marks,
+        "both or nothing": both_or_nothing,
+        "first marks": first_marks,
+        "not of unit length": lambda query, right, wrong: (
+            query + right.sum(0) / max(len(right), 1) - 0.5 * wrong.sum(0) / max(len(wrong), 1)
+        ),
+        "right only": lambda query, right, wrong: solution_of("check_learn")(query, right, wrong[:0]),
+        "as far from wrong": lambda query, right, wrong: unit(
+            query + right.sum(0) / max(len(right), 1) - wrong.sum(0) / max(len(wrong), 1)
+        ),
+        "means of nothing": lambda query, right, wrong: unit(
+            query
+            + np.sum(right, 0) / np.float64(len(right))
+            - 0.5 * np.sum(wrong, 0) / np.float64(len(wrong))
+        ),
+        "the other way round": lambda query, right, wrong: solution_of("check_learn")(query, wrong, right),
+        "a row": lambda *given: solution_of("check_learn")(*given)[None],
+        "three components": lambda query, right, wrong: unit(np.array([1, 1, -0.5])) if len(right) else query,
+    },
+    "check_best_threshold": {
+        "half way": lambda there, not_there: (there.mean() + not_there.mean()) / 2,
+        "the least that is there": lambda there, not_there: there.min(),
+        "the most that is not": lambda there, not_there: not_there.max(),
+        "never": lambda there, not_there: np.inf,
+        "always": lambda there, not_there: -np.inf,
+        "the other way round": lambda there, not_there: solution_of("check_best_threshold")(not_there, there),
+        "between 0 and 1": lambda there, not_there: np.clip(
+            solution_of("check_best_threshold")(there, not_there), 0, 1
+        ),
+        "a little above": lambda *given: solution_of("check_best_threshold")(*given) + 0.02,
+    },
+    "check_tile_starts": {
+        "every pixel": lambda length, tile: range(length - tile + 1),
+        "quarters": lambda length, tile: [*range(0, length - tile, max(tile // 4, 1)), length - tile],
+        "last one twice": lambda length, tile: [*range(0, length - tile + 1, tile // 2), length - tile],
+        "no last": lambda length, tile: list(range(0, length - tile + 1, tile // 2)),
+        "beyond the edge": lambda length, tile: list(range(0, length, tile // 2)),
+        "from the right": lambda length, tile: solution_of("check_tile_starts")(length, tile)[::-1],
+        "last ones first": lambda length, tile: sorted(
+            length - tile - start for start in solution_of("check_tile_starts")(length, tile)
+        ),
+        "evenly spread": lambda length, tile: [
+            int(start) for start in np.linspace(0, length - tile, 1 + -(-2 * (length - tile) // tile))
+        ],
+        "no whole numbers": lambda *given: [float(s) for s in solution_of("check_tile_starts")(*given)],
+        "ends": lambda *given: [s + given[1] for s in solution_of("check_tile_starts")(*given)],
+    },
+    "check_best_of_size": {
+        "of all sizes": lambda boxes, scores, size: int(np.argmax(scores)),
+        "within the size": lambda boxes, scores, size: int(np.argmax(scores[widths_of(boxes) == size])),
+        "times the mask": lambda boxes, scores, size: int(np.argmax(scores * (widths_of(boxes) == size))),
+        "64 pixels": lambda boxes, scores, size: int(
+            np.argmax(np.where(widths_of(boxes) == 64, scores, -np.inf))
+        ),
+        "the right edge": lambda boxes, scores, size: int(
+            np.argmax(np.where(boxes[:, 2] == size, scores, -np.inf))
+        ),
+        "the first of the size": lambda boxes, scores, size: int(np.argmax(widths_of(boxes) == size)),
+        "at least the size": lambda boxes, scores, size: int(
+            np.argmax(np.where(widths_of(boxes) >= size, scores, -np.inf))
+        ),
+        "the worst": lambda boxes, scores, size: int(
+            np.argmin(np.where(widths_of(boxes) == size, scores, np.inf))
+        ),
+        "a score": lambda boxes, scores, size: float(scores[widths_of(boxes) == size].max()),
+    },
+    "check_yes_from": {
+        "half": lambda miss, alarm: 0.5,
+        "the other way round": lambda miss, alarm: miss / (miss + alarm),
+        "a ratio": lambda miss, alarm: min(1.0, alarm / miss / 2),
+        "a little more": lambda miss, alarm: alarm / (miss + alarm) + 0.02,
+        "ninths": lambda miss, alarm: {1: 0.5, 9: 0.1, 2: 0.75}.get(miss, 0.5),
+        "of ten": lambda miss, alarm: alarm / 10 if miss + alarm == 10 else 0.5 if miss == alarm else 0.75,
+        "squares": lambda miss, alarm: alarm**2 / (miss**2 + alarm**2),
+    },
+    "check_mix": {
+        "a quarter": lambda before, after, alpha: {
+            n: before[n] + 0.25 * (after[n] - before[n]) for n in before
+        },
+        "the other way round": lambda before, after, alpha: {
+            n: alpha * before[n] + (1 - alpha) * after[n] for n in before
+        },
+        "the sum": lambda before, after, alpha: {n: before[n] + alpha * after[n] for n in before},
+        "by the order of names": lambda before, after, alpha: {
+            n: (1 - alpha) * old + alpha * new
+            for (n, old), new in zip(before.items(), after.values(), strict=True)
+        },
+        "never beyond": lambda before, after, alpha: {
+            n: before[n] + min(alpha, 1) * (after[n] - before[n]) for n in before
+        },
+        "the means": lambda before, after, alpha: {
+            n: np.mean(before[n] + alpha * (after[n] - before[n])) for n in before
+        },
+        "geometric": lambda before, after, alpha: {
+            n: np.abs(before[n]) ** (1 - alpha) * np.abs(after[n]) ** alpha for n in before
+        },
+        "one name": lambda before, after, alpha: {"a": (1 - alpha) * before["a"] + alpha * after["a"]},
+        "a list": lambda *given: list(solution_of("check_mix")(*given).values()),
+    },
+    "check_least_regret": {
+        "best mean": lambda scores: int(np.argmax(scores.mean(axis=1))),
+        "best worst score": lambda scores: int(np.argmax(scores.min(axis=1))),
+        "least mean regret": lambda scores: int(np.argmin(regret(scores).mean(axis=1))),
+        "largest regret": lambda scores: int(np.argmax(regret(scores).max(axis=1))),
+        "of the first two worlds": lambda scores: int(np.argmin(regret(scores[:, :2]).max(axis=1))),
+        "the second row": lambda scores: 1,
+        "the world": lambda scores: int(np.argmin(regret(scores).max(axis=0))),
+        "the regret": lambda scores: float(regret(scores).max(axis=1).min()),
+        "the three examples": lambda scores: {0.4: 1, 0.2: 1, 0.5: 0}.get(scores[0, 0], 0),
+    },
+    "check_leads": {
+        "best on each": lambda validation, test: (
+            validation.max() - validation.mean(),
+            test.max() - test.mean(),
+        ),
+        "always 0.2": lambda validation, test: (0.2, test[np.argmax(validation)] - test.mean()),
+        "the third way": lambda validation, test: (
+            validation.max() - validation.mean(),
+            test[2] - test.mean(),
+        ),
+        "the two examples": lambda validation, test: (0.2, -0.1),
+        "chosen on test": lambda validation, test: (
+            validation[np.argmax(test)] - validation.mean(),
+            test.max() - test.mean(),
+        ),
+        "the other way round": lambda *given: solution_of("check_leads")(*given)[::-1],
+        "from the other mean": lambda validation, test: (
+            validation.max() - validation.mean(),
+            test[np.argmax(validation)] - validation.mean(),
+        ),
+        "over the second": lambda validation, test: (
+            np.diff(np.sort(validation))[-1],
+            test[np.argmax(validation)] - test.mean(),
+        ),
+        "the scores": lambda validation, test: (validation.max(), test[np.argmax(validation)]),
+    },
+}

@@ -205,7 +205,6 @@ class Raster:
         self, bands: tuple[int, ...], box: Box, size: tuple[int, int], masks: bool = False
     ) -> np.ndarray:
         """(height, width, bands) of the file's own type, or their masks in uint8, as stored."""
-        from rasterio.errors import RasterioError
         from rasterio.windows import Window
 
         left, top, right, bottom = box
@@ -216,7 +215,7 @@ class Raster:
                 window=Window(left, top, right - left, bottom - top),
                 out_shape=(len(bands), *size[::-1]),
             )
-        except RasterioError as error:
+        except Exception as error:  # rasterio's, and GDAL's own, which have no public name there
             raise broken(self.name, error) from None
         return values.transpose(1, 2, 0)
 
@@ -382,7 +381,6 @@ def open_dataset(source: Path | bytes, driver: str, name: str) -> Iterator[Any]:
         ImageError: If it is broken.
     """
     import rasterio
-    from rasterio.errors import RasterioError
 
     with ExitStack() as stack:
         stack.enter_context(rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES, GDAL_ERROR_ON_LIBJPEG_WARNING=True))
@@ -392,6 +390,6 @@ def open_dataset(source: Path | bytes, driver: str, name: str) -> Iterator[Any]:
                 dataset = stack.enter_context(opener(driver=driver))
             else:
                 dataset = stack.enter_context(rasterio.open(source, driver=driver))
-        except RasterioError as error:
+        except Exception as error:  # rasterio's, and GDAL's own, which have no public name there
             raise broken(name, error) from None
         yield dataset

@@ -22,7 +22,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from utils.images.errors import ImageError, ReducedImageWarning
-from utils.images.rasters import Raster, driver_of, open_dataset
+from utils.images.rasters import Raster, broken, driver_of, open_dataset
 from utils.images.stretch import ImageReading, composed, image_of_array, is_opacity, value_range
 
 LARGEST_SIDE = 4096  # pixels of what is read of a raster as a whole; models see a few hundred
@@ -84,7 +84,7 @@ def read_with_data(
         header = read_header(file, path)
         content = source if path is None else path
         if not header.needs_raster and not (header.driver and reading.bands):
-            if header.companion and _companion_matters(content, name, reading, header):
+            if header.companion and _companion_matters(file, content, name, reading, header):
                 return _by_rasterio(file, content, name, reading, header)
             found = _by_pillow(file, name, reading, header)
             if found is not None:
@@ -251,8 +251,14 @@ def open_raster(
     """
     with open_dataset(source, header.driver, name) as dataset:
         # A place on the Earth is that of the pixels as they are stored, however the camera was held.
-        orientation = 1 if dataset.crs else _orientation(file, header)
-        yield Raster(dataset, name, reading, orientation)
+        try:
+            orientation = 1 if dataset.crs else _orientation(file, header)
+            raster = Raster(dataset, name, reading, orientation)
+        except ImageError:
+            raise
+        except Exception as error:  # of tags that make no sense
+            raise broken(name, error) from None
+        yield raster
 
 
 def _orientation(file: io.BufferedReader, header: Header) -> int:
@@ -284,10 +290,12 @@ def _by_rasterio(
         return Image.fromarray(colours), None if data.all() else data > 0
 
 
-def _companion_matters(source: Path | bytes, name: str, reading: ImageReading, header: Header) -> bool:
+def _companion_matters(
+    file: io.BufferedReader, source: Path | bytes, name: str, reading: ImageReading, header: Header
+) -> bool:
     """Whether what stands beside a picture changes how it looks: Pillow decodes it if not."""
-    with open_dataset(source, header.driver, name) as dataset:
-        return not Raster(dataset, name, reading).is_plain
+    with open_raster(file, source, name, reading, header) as raster:
+        return not raster.is_plain
 
 
 def measured(sources: Sequence[str | Path], reading: ImageReading = AS_STORED) -> ImageReading:

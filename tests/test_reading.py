@@ -65,6 +65,12 @@ def stretched(values: np.ndarray, low: float, high: float) -> np.ndarray:
     return np.clip((values.astype(float) - low) / (high - low) * 255, 0, 255).transpose(1, 2, 0)
 
 
+def usual_range(values) -> tuple[float, float]:
+    """From the 2nd to the 98th percentile and a quarter more on either side, as far as there are values."""
+    low, high = np.percentile(values, (2, 98))
+    return max(low - (high - low) / 4, np.min(values)), min(high + (high - low) / 4, np.max(values))
+
+
 def reflectance(bands=3, top=3200, dtype=np.uint16, seed=0) -> np.ndarray:
     coarse = np.random.default_rng(seed).integers(200, top, (bands, 8, 8))
     return np.kron(coarse, np.ones((1, 8, 8))).astype(dtype)
@@ -85,7 +91,7 @@ DEEP = {
 def test_deep_pictures_are_stretched_alike_for_data_sets_and_the_finder(tmp_path, name, interleave):
     values = DEEP[name]
     path = raster(tmp_path / "deep.tif", values, interleave=interleave)
-    low, high = np.percentile(values, (2, 98))  # one range for all bands: colours keep their hue
+    low, high = usual_range(values)  # one range for all bands: colours keep their hue
     expected = np.broadcast_to(stretched(values, low, high), (64, 64, 3))
     for seen in (pixels(path), pixels(path.read_bytes()), seen_by_the_finder(path)):
         assert np.abs(seen - expected).max() <= 1
@@ -99,7 +105,7 @@ def test_sixteen_bit_png_and_jpeg_2000_are_stretched(tmp_path, driver, ending, b
     values = reflectance(bands)
     options = {"reversible": "YES", "quality": 100} if ending == "jp2" else {}
     path = raster(tmp_path / f"deep.{ending}", values, driver, **options)
-    expected = stretched(values, *np.percentile(values, (2, 98)))
+    expected = stretched(values, *usual_range(values))
     assert np.abs(pixels(path) - expected).max() <= 1
 
 
@@ -166,7 +172,7 @@ def test_all_pictures_of_a_sensor_share_one_range(tmp_path):
     dark, bright = reflectance(top=700), reflectance(top=3000, seed=1)
     dataset = folder_of(tmp_path, [dark, bright, dark, bright])
     (how,) = dataset.readings
-    low, high = np.percentile([dark, bright, dark, bright], (2, 98))
+    low, high = usual_range([dark, bright, dark, bright])
     assert how.stretch == pytest.approx((low, high))
     assert f"from {low:g} to {high:g}" in dataset.summary()
     for part in (dataset, dataset.split("train"), dataset[:2], dataset + dataset, dataset.subset(2)):
@@ -251,7 +257,7 @@ def test_bands_are_those_that_the_file_names(tmp_path, names, kinds, taken, dtyp
     chosen = values[list(taken)]
     expected = chosen.transpose(1, 2, 0)
     if dtype == np.uint16:
-        expected = stretched(chosen, *np.percentile(values[sorted(set(taken))], (2, 98)))
+        expected = stretched(chosen, *usual_range(values[sorted(set(taken))]))
     for seen in (pixels(path), seen_by_the_finder(path)):
         assert np.abs(seen - expected).max() <= 1
 
@@ -276,7 +282,7 @@ def test_opacity_is_opacity(tmp_path, dtype, ending):
     path = raster(tmp_path / f"cut.{ending}", values, **options)
     expected = values[:3].transpose(1, 2, 0).astype(float)
     if dtype == np.uint16:
-        expected = stretched(values[:3], *np.percentile(values[:3, 20:], (2, 98)))
+        expected = stretched(values[:3], *usual_range(values[:3, 20:]))
     expected[:20] = 0
     for seen in (pixels(path), seen_by_the_finder(path)):
         assert np.abs(seen - expected).max() <= 1
@@ -312,12 +318,25 @@ def holed(kind: str, tmp_path):
 @pytest.mark.parametrize("kind", ["nodata", "nan", "low", "mask", "frame"])
 def test_what_has_no_data_is_black_and_does_not_stretch_the_rest(tmp_path, kind):
     path, below = holed(kind, tmp_path)
-    expected = stretched(below, *np.percentile(below, (2, 98)))
+    expected = stretched(below, *usual_range(below))
     for seen in (pixels(path), seen_by_the_finder(path)):
         assert seen[:20].max() == 0 and np.abs(seen[20:] - expected).max() <= 1
     with open_picture(path) as opened:
         data = opened.overview().data
     assert data[:20].max() == 0 and data[20:].min() == 1
+
+
+@pytest.mark.parametrize("nodata", [None, 7])
+def test_what_stands_beside_a_picture_counts_where_it_changes_it(tmp_path, nodata):
+    values = np.random.default_rng(0).integers(0, 20, (1, 30, 40), np.uint8)
+    path = raster(tmp_path / "beside.png", values, "PNG")
+    with rasterio.open(path, "r+") as file:
+        file.update_tags(made="by somebody")
+        if nodata is not None:
+            file.nodata = nodata
+    assert (tmp_path / "beside.png.aux.xml").exists()
+    expected = np.where(values[0] == nodata, 0, values[0]) if nodata else values[0]
+    np.testing.assert_array_equal(pixels(path)[..., 0], expected)
 
 
 def test_a_palette_with_a_number_for_no_data(tmp_path):
@@ -619,7 +638,7 @@ def test_turned_tiffs_are_turned_once(tmp_path, orientation, depth, compression)
 def test_a_scene_shares_its_stretch_among_its_tiles(tmp_path):
     values = np.stack([np.arange(64 * 64).reshape(64, 64)] * 3).astype(np.uint16)
     path = raster(tmp_path / "ramp.tif", values, **PLACE)
-    expected = stretched(values, *np.percentile(values, (2, 98)))
+    expected = stretched(values, *usual_range(values))
     with open_picture(path) as opened:
         for box in ((0, 0, 16, 16), (40, 40, 64, 64)):
             left, top, right, bottom = box

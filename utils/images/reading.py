@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import os
 import stat
+import struct
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -134,7 +135,7 @@ def read_header(file: io.BufferedReader, path: Path | None) -> Header:
     if driver == "GTiff":
         deep, orientation = _tiff_header(file)
     elif driver == "PNG":
-        deep = head[24:25] == b"\x10"  # bits a channel
+        deep = head[24:25] == b"\x10" or _too_many(*struct.unpack(">II", head[16:24].ljust(8, b"\0")))
     elif driver is not None:
         deep = driver not in ("JPEG", "WEBP")
     # Photographs have none; to ask for it would take a tenth of the time that decoding them takes.
@@ -154,9 +155,15 @@ def _tiff_header(file: io.BufferedReader) -> tuple[bool, int]:
         and not tags.next  # GDAL keeps a mask as a second page
         and 42112 not in tags  # GDAL's names of bands and what they are
         and 42113 not in tags  # GDAL's value for no data
+        and not _too_many(tags.get(256, 0), tags.get(257, 0))
     )
     # Inks and Lab are Pillow's alone.
     return not plain and tags.get(262) not in (5, 8, 9), int(tags.get(274, 1))
+
+
+def _too_many(width: int, height: int) -> bool:
+    """Whether there are more pixels than Pillow opens without a warning."""
+    return Image.MAX_IMAGE_PIXELS is not None and width * height > Image.MAX_IMAGE_PIXELS
 
 
 def tiff_tags(file: io.BufferedReader) -> ImageFileDirectory_v2 | None:

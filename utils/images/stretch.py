@@ -2,9 +2,11 @@
 
 8 bits stay as they are. Of anything deeper (10 to 16 bits, signed numbers, floats) a range of values becomes 0 to
 255, one range for all three bands, so that colours keep their hue, as in ESA's true colour images of Sentinel-2.
-The range is given, or measured: from the 2nd to the 98th percentile of the valid pixels, QGIS's default cumulative
-count cut. It belongs to a whole picture, a scene or a data set, never to a tile. A picture that already fills its
-scale, with a 98th percentile in the upper half of 0 to 1 (floats) or 0 to 65,535 (uint16), is a photograph stored
+The range is given, or measured on the valid pixels: from the 2nd to the 98th percentile, QGIS's default cumulative
+count cut, and on either side a quarter of that more, as far as there are values. Without the margin models would see
+more contrast than they learned: in the 8-bit pictures of RSICD and UCM these percentiles lie at 40 and 190 to 200,
+not at 0 and 255. The range belongs to a whole picture, a scene or a data set, never to a tile. A picture that fills
+its scale, with a 98th percentile in the upper half of 0 to 1 (floats) or 0 to 65,535 (uint16), is a photograph stored
 with more digits: its range is that scale.
 """
 
@@ -19,6 +21,7 @@ from PIL import Image
 from utils.images.errors import ImageError
 
 PERCENTILES = (2, 98)
+MARGIN = 0.25  # of what lies between them, on either side
 OPACITY_EXTREMES = (
     0.8  # the share of pixels of 0 or full value from which on a band is believed to be opacity
 )
@@ -106,11 +109,13 @@ def value_range(values: np.ndarray) -> tuple[float, float]:
         return 0.0, 0.0
     low, high = np.percentile(values, PERCENTILES).astype(float)
     # Before anything is cut: a picture that fills its scale is one already.
-    if scale and values.min() >= 0 and values.max() <= scale and high >= scale / 2:
+    least, most = float(values.min()), float(values.max())
+    if scale and least >= 0 and most <= scale and high >= scale / 2:
         return 0.0, scale
     if low == high:
-        low, high = float(values.min()), float(values.max())
-    return float(low), float(high)
+        return least, most
+    margin = MARGIN * (high - low)
+    return float(max(low - margin, least)), float(min(high + margin, most))
 
 
 def _full_scale(values: np.ndarray) -> float | None:

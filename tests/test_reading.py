@@ -645,6 +645,20 @@ def test_a_scene_shares_its_stretch_among_its_tiles(tmp_path):
             assert np.abs(np.asarray(opened.crop(box), int) - expected[top:bottom, left:right]).max() <= 1
 
 
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+def test_turned_pngs_are_turned_once(tmp_path, monkeypatch, depth):
+    values = np.full((40, 80), 50, depth)
+    values[:20, :20] = 200
+    exif = Image.Exif()
+    exif[274] = 6
+    Image.fromarray(values).save(tmp_path / "turned.png", exif=exif)
+    upright = np.rot90(values, -1)
+    expected = upright if depth == np.uint8 else stretched(upright[None], 50, 200)[..., 0]
+    for limit in (10**6, 40 * 80 - 1):  # whole, and as one that is too large for Pillow
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+        assert np.abs(pixels(tmp_path / "turned.png")[..., 0] - expected).max() <= 1
+
+
 def test_complex_numbers_and_deep_inks_are_refused(tmp_path):
     radar = raster(tmp_path / "radar.tif", np.ones((1, 9, 9), np.complex64))
     for how in (read_image, seen_by_the_finder):

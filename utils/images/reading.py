@@ -20,7 +20,10 @@ from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
+from PIL.WebPImagePlugin import WebPImageFile
 
 from utils.images.errors import ImageError, ReducedImageWarning
 from utils.images.rasters import Raster, broken, driver_of, open_dataset
@@ -269,13 +272,16 @@ def open_raster(
 
 
 def _orientation(file: io.BufferedReader, header: Header) -> int:
-    if header.driver in ("GTiff", "JP2OpenJPEG", "HFA", "ENVI", "NITF"):
+    if header.driver not in _EXIF_READERS:
         return header.orientation
-    try:
-        with Image.open(file) as image:
-            return int(image.getexif().get(0x0112, 1))
+    file.seek(0)
+    try:  # by the plug-in itself, which does not mind how many pixels there are
+        return int(_EXIF_READERS[header.driver](file).getexif().get(0x0112, 1))
     except Exception:  # Pillow's plug-ins raise many kinds; without a turn the picture is still one
         return 1
+
+
+_EXIF_READERS = {"JPEG": JpegImageFile, "PNG": PngImageFile, "WEBP": WebPImageFile}
 
 
 def _by_rasterio(

@@ -226,8 +226,11 @@ def test_an_index_remembers_how_its_pictures_are_read(model, tmp_path):
     for picture in (dataset[1].path.read_bytes(), array):
         best = loaded.query_image(picture, 1)[0]
         assert best.path == dataset[1].path and best.score == pytest.approx(1, abs=1e-5)
+    raster(tmp_path / "pictures" / "test" / "place" / "bright.tif", reflectance(top=9000))
+    folder = ImageIndex.build(model, tmp_path / "pictures", tmp_path / "index", progress=False)
+    assert folder.reading == built.reading and len(folder) == 5  # so that one picture more is one embedded
     again = ImageIndex.build(model, dataset.with_reading((0, 20000)), tmp_path / "index", progress=False)
-    assert np.abs(again.embeddings - built.embeddings).max() > 1e-3
+    assert again.reading.stretch == (0, 20000) and np.abs(again.embeddings - built.embeddings).max() > 1e-3
 
 
 # --- bands ---------------------------------------------------------------------------------------------------

@@ -29,7 +29,11 @@ from utils.images.stretch import (
 )
 
 SAMPLE_SIDE = 1024  # pixels of the longer side over which a raster's values are measured
-CACHE_BYTES = 128 * 2**20  # what GDAL may keep of decoded blocks
+SETTINGS = {
+    "GDAL_CACHEMAX": 128 * 2**20,  # bytes that GDAL may keep of decoded blocks
+    "GDAL_ERROR_ON_LIBJPEG_WARNING": True,
+    "GDAL_DISABLE_READDIR_ON_OPEN": True,  # what stands beside a file is asked for by name: folders may be large
+}
 STRIP_VALUES = 8 * 2**20  # decoded at once where a window is read smaller than it is stored
 # These formats hold or compute their lower resolutions by smoothing, so that what is read of them is true.
 SMOOTH_OVERVIEWS = ("JP2OpenJPEG", "JPEG", "WEBP")
@@ -383,7 +387,7 @@ def open_dataset(source: Path | bytes, driver: str, name: str) -> Iterator[Any]:
     import rasterio
 
     with ExitStack() as stack:
-        stack.enter_context(rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES, GDAL_ERROR_ON_LIBJPEG_WARNING=True))
+        stack.enter_context(rasterio.Env(**SETTINGS))
         try:
             if isinstance(source, bytes):
                 opener = stack.enter_context(rasterio.MemoryFile(source)).open

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from utils.datasets import CaptionDataset
+from utils.images.reading import AS_STORED
 from utils.search.collection import Collection, Embedded, Known, Skipped, known_from_pieces
 from utils.search.engines import ExactEngine, choose_engine, make_engine, widen
 from utils.search.errors import SearchError
@@ -124,6 +125,8 @@ def write_saved(index: ImageIndex, folder: Path) -> None:
         "skipped": [[stored_path(one.path, folder), one.reason] for one in index.skipped],
         "skipped_marks": [one.mark for one in index.skipped],
     }
+    if index.reading != AS_STORED:
+        facts["reading"] = index.reading.describe()
     marks = index.marks or (None,) * len(index)
     write_index(folder, index.embeddings, index.dataset, marks, index.engine, facts)
 

@@ -22,6 +22,7 @@ from utils.search.storage import found_path, stored_path
 if TYPE_CHECKING:
     from utils.clip import CLIP
     from utils.datasets import CaptionDataset
+    from utils.images import ImageReading
 
 PIECE = 512  # pictures whose vectors are kept together: what a kill costs at most
 
@@ -57,13 +58,19 @@ class Collection:
     marks: tuple[Mark, ...]
 
     @classmethod
-    def of(cls, pictures: CaptionDataset | str | Path) -> Collection:
-        """A data set, or the pictures in a folder, at any depth, with captions or without."""
+    def of(cls, pictures: CaptionDataset | str | Path, reading: ImageReading | None = None) -> Collection:
+        """A data set, or the pictures in a folder, at any depth, with captions or without.
+
+        Args:
+            pictures: The data set, which says how it is read, or the folder.
+            reading: How to read what is in the folder; by default its range of values is measured.
+        """
         from utils.datasets import CaptionDataset, load_dataset
 
-        dataset = (
-            load_dataset(Path(pictures), check_files=False) if isinstance(pictures, str | Path) else pictures
-        )
+        dataset = pictures
+        if isinstance(pictures, str | Path):
+            how = {} if reading is None else reading.describe()
+            dataset = load_dataset(Path(pictures), check_files=False, **how)
         items = [replace(item, path=Path(os.path.abspath(item.path))) for item in dataset]  # noqa: PTH100
         return cls(CaptionDataset(items, dataset.name), tuple(picture_mark(item.path) for item in items))
 

@@ -20,7 +20,7 @@ from utils.search.engines import Engine, ExactEngine, choose_engine, largest
 from utils.search.errors import SearchError
 from utils.search.pieces import Mark
 from utils.search.questions import embed_picture, embed_question, mix
-from utils.search.storage import check_free, owned
+from utils.search.storage import check_free, owned, recorded_reading
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -98,7 +98,7 @@ class ImageIndex:
         """
         from utils.search.building import build_index
 
-        collection = Collection.of(dataset_or_folder)
+        collection = Collection.of(dataset_or_folder, recorded_reading(folder))
         if not len(collection.dataset):
             raise SearchError(f"There is no image to index in {collection.dataset.name or 'the data set'}.")
         choose_engine(engine, len(collection.dataset))  # refuses what cannot be before hours of embedding
@@ -223,7 +223,7 @@ class ImageIndex:
             source: Only pictures of this data set.
             exact: Compare with every picture.
         """
-        vector = embed_picture(self.model, image, self._reading)
+        vector = embed_picture(self.model, image, self.reading)
         return self._answer(vector, k, category, source, exact, self._members_at(image))
 
     def query_text_and_image(
@@ -252,12 +252,13 @@ class ImageIndex:
             exact: Compare with every picture.
         """
         vector = mix(
-            embed_question(self.model, text), embed_picture(self.model, image, self._reading), text_weight
+            embed_question(self.model, text), embed_picture(self.model, image, self.reading), text_weight
         )
         return self._answer(vector, k, category, source, exact, self._members_at(image))
 
     @property
-    def _reading(self) -> ImageReading:
+    def reading(self) -> ImageReading:
+        """How its pictures of more than 8 bits are read, if all are read alike."""
         readings = self.dataset.readings
         return readings[0] if len(readings) == 1 else AS_STORED
 

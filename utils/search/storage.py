@@ -226,6 +226,14 @@ def read_note(folder: Path) -> dict[str, Any]:
     return note
 
 
+def recorded_reading(folder: str | Path | None) -> ImageReading | None:
+    """How a folder's index had its deep pictures read; None if there is none, or no such picture in it."""
+    try:
+        return None if folder is None else ImageReading(**read_note(Path(folder))["reading"])
+    except (SearchError, KeyError, TypeError, ValueError):
+        return None
+
+
 def holds(folder: Path, model: str, pictures: str) -> bool:
     """Whether the note says that the folder holds the index of a model and of pictures, both by their marks."""
     try:

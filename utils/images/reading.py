@@ -151,7 +151,17 @@ def _tiff_header(file: io.BufferedReader) -> tuple[bool, int]:
     tags = tiff_tags(file)
     if tags is None:  # GDAL then says what is wrong
         return True, 1
-    plain = (
+    try:
+        # Inks and Lab are Pillow's alone.
+        needs_raster = not _is_plain_tiff(tags) and tags.get(262) not in (5, 8, 9)
+        return needs_raster, int(tags.get(274, 1))
+    except Exception:  # of values that make no sense
+        return True, 1
+
+
+def _is_plain_tiff(tags: ImageFileDirectory_v2) -> bool:
+    """Whether Pillow reads all that there is to a TIFF."""
+    return (
         max(_as_tuple(tags.get(258, 1))) <= 8
         and set(_as_tuple(tags.get(339, 1))) == {1}  # unsigned
         and tags.get(277, 1) <= 4
@@ -160,8 +170,6 @@ def _tiff_header(file: io.BufferedReader) -> tuple[bool, int]:
         and 42113 not in tags  # GDAL's value for no data
         and not _too_many(tags.get(256, 0), tags.get(257, 0))
     )
-    # Inks and Lab are Pillow's alone.
-    return not plain and tags.get(262) not in (5, 8, 9), int(tags.get(274, 1))
 
 
 def _too_many(width: int, height: int) -> bool:
@@ -177,7 +185,6 @@ def tiff_tags(file: io.BufferedReader) -> ImageFileDirectory_v2 | None:
         tags = ImageFileDirectory_v2(head if head[2:4] in (b"+\0", b"\0+") else head[:8])
         file.seek(tags.next)
         tags.load(file)
-        tags.get(258)  # decodes a value, which a broken directory may not have
     except Exception:  # of Pillow's parser: SyntaxError, struct.error, ...
         return None
     finally:

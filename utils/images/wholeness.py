@@ -42,12 +42,19 @@ def _ends_well(file: io.BufferedReader, header: Header) -> bool:
         return file.read() == JPEG_END
     if header.driver == "PNG":
         return _sums_are_right(file)
-    if header.driver == "GTiff":
+    return header.driver == "GTiff" and _strips_are_there(file, size)
+
+
+def _strips_are_there(file: io.BufferedReader, size: int) -> bool:
+    """Whether all strips or tiles of a TIFF end within the file."""
+    try:
         tags = tiff_tags(file)
         for offsets, sizes in zip(OFFSETS, SIZES, strict=True):
-            if tags is not None and offsets in tags and sizes in tags:
-                pairs = zip(_as_tuple(tags[offsets]), _as_tuple(tags[sizes]), strict=False)
+            if offsets in tags and sizes in tags:
+                pairs = zip(_as_tuple(tags[offsets]), _as_tuple(tags[sizes]), strict=True)
                 return all(offset + length <= size for offset, length in pairs)
+    except Exception:  # of values that make no sense; decoding tells what is wrong
+        return False
     return False
 
 

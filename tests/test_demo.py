@@ -86,7 +86,7 @@ HOSTILE = {
     "point.png": (encoded(PLAIN.resize((1, 1)), "png"), "at least 8"),
     "ribbon.png": (encoded(Image.new("1", (50_000, 20)), "png"), "50,000 x 20"),
     "bomb.png": (png_header(12_000, 12_000), "12,000 x 12,000"),
-    "larger bomb.png": (png_header(60_000, 60_000), "far more"),
+    "larger bomb.png": (png_header(60_000, 60_000), "60,000 x 60,000"),
 }
 FRIENDLY = {
     "print.jpg": encoded(PLAIN.convert("CMYK"), "jpeg"),

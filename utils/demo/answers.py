@@ -109,7 +109,7 @@ class Answers:
         """The pictures most like one that a visitor sent."""
 
         def ask() -> Pictures:
-            picture = self.reader.read(uploaded_path(payload), SEARCHED_PIXELS).picture
+            picture = self.reader.read(uploaded_path(payload), SEARCHED_PIXELS, self.index.reading).picture
             hits = self.index.query_image(picture, count(k))
             return Pictures(f"{_counted(hits)} like yours, the most similar first.", tuple(hits))
 
@@ -178,7 +178,7 @@ class Answers:
         """A picture cut and embedded, or kept from the last time."""
         if not isinstance(scale, str) or scale not in TILE_SCALES:
             raise ValueError(f"The size of the tiles must be one of: {', '.join(TILE_SCALES)}.")
-        upload = self.reader.read(path, FOUND_PIXELS)
+        upload = self.reader.read(path, FOUND_PIXELS, self.index.reading)
         sizes = self._tile_sizes(upload.picture.size, scale)
         key = (upload.content, sizes)
         with self.lock:

@@ -11,12 +11,16 @@ import mmap
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from hashlib import file_digest
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from utils.images import ImageError, to_rgb
+from utils.images import ImageError, ImageReading, to_rgb
+from utils.images.rasters import open_dataset
+from utils.images.reading import AS_STORED, Header, open_raster, open_regular, read_header
 
 MAX_BYTES = 20 * 2**20  # of an uploaded file
 MAX_PIXELS = 40_000_000
@@ -28,6 +32,8 @@ MAX_DECODED = 440 * 10**6  # bytes that a decoder may take at once
 # TIFF turns what it decoded into a copy, and WebP is decoded onto three canvases.
 FORMATS = {"BMP": 5, "GIF": 6, "JPEG": 11, "PNG": 5, "TIFF": 8, "WEBP": 21}
 NAMES = "a JPEG, PNG, WebP, GIF, BMP or TIFF picture"
+RASTERS = ("GTiff", "PNG")  # GDAL's names of formats that are opened here, too
+FOUR_BANDS = ("RGBA", "RGBa", "LA")  # the last of a TIFF may be infrared
 BITS_PER_SAMPLE = 258  # the TIFF tag
 ORIENTATION = 274  # the EXIF tag
 MOST_SCANS = 100  # of a progressive JPEG; usual are ten, and each goes over the whole picture
@@ -61,9 +67,9 @@ class Reader:
 
     thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "pictures"))
 
-    def read(self, path: Path, most_pixels: int) -> Upload:
+    def read(self, path: Path, most_pixels: int, reading: ImageReading) -> Upload:
         """See `read_upload`."""
-        return self.thread.submit(read_upload, path, most_pixels).result()
+        return self.thread.submit(read_upload, path, most_pixels, reading).result()
 
 
 def uploaded_path(payload: Any) -> Path:
@@ -93,33 +99,40 @@ def is_inside(path: Any, folder: str | Path) -> bool:
         return False
 
 
-def read_upload(path: Path, most_pixels: int = MAX_PIXELS) -> Upload:
-    """Decodes a stranger's picture to RGB, upright; of an animation its first picture.
+def read_upload(path: Path, most_pixels: int = MAX_PIXELS, reading: ImageReading = AS_STORED) -> Upload:
+    """Decodes a stranger's picture to RGB, upright, by the rules of `utils.images.read_image`.
 
-    Whatever a hostile file makes a decoder say, the answer is one sentence.
+    Of an animation it is the first picture. Whatever a hostile file makes a decoder say, the answer is one sentence.
 
     Args:
         path: The file.
         most_pixels: A picture of more is made smaller by a power of two, each pixel the mean of those in its place.
+        reading: The range of values and the bands of deep pictures that this one is compared with.
 
     Raises:
         ImageError: If the file is no picture, broken, or larger than is safe or smaller than makes sense.
     """
     try:
-        with Image.open(path, formats=tuple(FORMATS)) as image:
-            check_size(*image.size)
-            check_decoder(image, path)
-            with path.open("rb") as file:
-                content = file_digest(file, "sha256").digest()
-            return Upload(*_decode(image, most_pixels), content)
-    except ImageError:
-        raise
+        with open_regular(path) as (file, _, _):
+            content = file_digest(file, "sha256").digest()
+            file.seek(0)
+            header = read_header(file, path)
+            if header.needs_raster and header.driver in RASTERS:
+                return Upload(*_decode_raster(file, path, header, most_pixels, reading), content)
+            with Image.open(file, formats=tuple(FORMATS)) as image:
+                check_size(*image.size)
+                if image.format == "TIFF" and image.mode in FOUR_BANDS:
+                    return Upload(*_decode_raster(file, path, header, most_pixels, reading), content)
+                check_decoder(image, path)
+                return Upload(*_decode(image, most_pixels), content)
+    except ImageError as error:
+        if path.exists():
+            raise ImageError(str(error).replace(str(path), "The picture")) from None
+        raise ImageError("The picture is no longer kept here; send it again.") from None
     except Image.DecompressionBombError:
         raise ImageError(_too_large("far more pixels than that")) from None
     except UnidentifiedImageError:
         raise ImageError(f"The file is not {NAMES}; send another one.") from None
-    except FileNotFoundError:
-        raise ImageError("The picture is no longer kept here; send it again.") from None
     except Exception:
         raise ImageError(
             "The picture is broken or of a rare kind and cannot be decoded; send another one."
@@ -176,11 +189,36 @@ def _scans(path: Path) -> int:
     return count
 
 
-def _decode(image: Image.Image, most_pixels: int) -> tuple[Image.Image, int, tuple[int, int]]:
-    """The first three attributes of an `Upload`."""
-    size, factor = image.size, 1
+def _decode_raster(
+    file: BufferedReader, path: Path, header: Header, most_pixels: int, reading: ImageReading
+) -> tuple[Image.Image, int, tuple[int, int]]:
+    """The first three attributes of an `Upload` of more than 8 bits or other than three bands."""
+    with open_dataset(path, header.driver, "The picture") as dataset:
+        check_size(dataset.width, dataset.height)
+        each = sum(np.dtype(kind).itemsize for kind in dataset.dtypes)
+        most = MAX_DECODED // each  # one strip or tile may hold all of the picture
+        if dataset.width * dataset.height > most:
+            raise ImageError(
+                f"The picture has {dataset.width:,} x {dataset.height:,} pixels of {each} bytes; of such up to "
+                f"{most / 1e6:.0f} million are opened here: send a smaller one."
+            )
+    with open_raster(file, path, "The picture", reading, header) as raster:
+        factor = _factor(raster.size, most_pixels)
+        colours, _ = raster.read((0, 0, *raster.size), -(-max(raster.size) // factor))
+        return Image.fromarray(colours), factor, raster.size
+
+
+def _factor(size: tuple[int, int], most_pixels: int) -> int:
+    """The power of two by which a picture of a size is made smaller."""
+    factor = 1
     while size[0] * size[1] > most_pixels * factor**2:
         factor *= 2
+    return factor
+
+
+def _decode(image: Image.Image, most_pixels: int) -> tuple[Image.Image, int, tuple[int, int]]:
+    """The first three attributes of an `Upload`."""
+    size, factor = image.size, _factor(image.size, most_pixels)
     if factor > 1:
         image.draft(None, (size[0] // factor, size[1] // factor))  # JPEG alone can decode to less
     image.load()
@@ -196,21 +234,12 @@ def _decode(image: Image.Image, most_pixels: int) -> tuple[Image.Image, int, tup
 def _reduced(image: Image.Image, factor: int) -> Image.Image:
     """A decoded picture in RGB, made smaller by a factor, strip by strip, so that nothing large is there twice."""
     size = (-(-image.width // factor), -(-image.height // factor))
-    # Deep pictures are stretched by all of their values: they are reduced as they are, then converted whole.
-    deep = image.mode.startswith("I;16")
-    mode = "F" if deep and factor > 1 else image.mode
-    whole = image.mode.startswith("I") or image.mode == "F"
-    if whole and factor == 1:
-        return to_rgb(image)
-    reduced = Image.new(mode if whole else "RGB", size)
+    reduced = Image.new("RGB", size)
     rows = max(1, STRIP_PIXELS // (image.width * factor)) * factor
     for top in range(0, image.height, rows):
-        strip = image.crop((0, top, image.width, min(top + rows, image.height)))
-        strip = strip.convert(mode) if whole else to_rgb(strip)
+        strip = to_rgb(image.crop((0, top, image.width, min(top + rows, image.height))))
         reduced.paste(strip.reduce(factor) if factor > 1 else strip, (0, top // factor))
-    if deep:
-        reduced = reduced.convert("I").convert("I;16")
-    return to_rgb(reduced) if whole else reduced
+    return reduced
 
 
 def _turned(picture: Image.Image, orientation: int) -> Image.Image:

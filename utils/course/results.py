@@ -22,7 +22,8 @@ PASSED_ON = ("backtranslated.jsonl", "finetuned/model", "evaluation", "index", "
 # All that notebooks and runs leave, as patterns.
 LEFT_BY_NOTEBOOKS = (
     *("translations.sqlite*", "backtranslated.jsonl", "compared", "finetuned", "finetuned-short-*"),
-    *("evaluation", "index", "presence.json", "scene.jpg", "beyond", "icons_*", ".icons_*"),
+    *("evaluation", "index", "presence.json", "scene.jpg", "scene.json", "scene.tif", "found.geojson"),
+    *("beyond", "icons_*", ".icons_*"),
 )
 LEFT_BY_RUNS = (METRICS, PARAMETERS, SUMMARY, ".*.partial", ".*.running.ipynb")
 # Of the checkout and of a system, what is no place for results.

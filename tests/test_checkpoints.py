@@ -6,6 +6,7 @@ from dataclasses import asdict
 from fnmatch import fnmatch
 from pathlib import Path
 
+import httpx
 import huggingface_hub
 import numpy as np
 import pytest
@@ -215,6 +216,51 @@ def test_a_name_that_cannot_be_fetched_says_what_to_do(monkeypatch):
     assert_one_sentence("someone/clip", FileNotFoundError, "'someone/clip' is no folder and could not be")
     monkeypatch.undo()
     assert_one_sentence("no/such/folder", FileNotFoundError, "'no/such/folder' is no folder")
+
+
+def test_a_file_in_place_of_a_folder_is_told(folder):
+    assert_one_sentence(folder / "model.safetensors", FileNotFoundError, "is no folder but a file")
+
+
+def test_a_revision_behind_the_name_is_asked_for(folder, monkeypatch):
+    def snapshot(name: str, allow_patterns: list[str], revision: str) -> str:
+        assert (name, revision) == ("someone/clip", "v2")
+        return str(folder)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
+    CLIP.from_pretrained("someone/clip@v2")
+    named = folder.rename(folder.with_name("clip@v3"))  # a folder is one, whatever it is called
+    assert CLIP.from_pretrained(named).tokenizer
+
+
+ANSWERS = {
+    "gated": (403, {"X-Error-Code": "GatedRepo"}, "accept its terms on https://huggingface.co/someone/clip"),
+    "not found": (401, {"X-Error-Code": "RepoNotFound"}, "no such model, or it is private"),
+    "not signed in": (401, {}, "no such model, or it is private"),
+    "no such revision": (404, {"X-Error-Code": "RevisionNotFound"}, "it has no revision 'v2'"),
+    "busy": (503, {"Content-Type": "text/html"}, "it is busy (status 503)"),
+    "too many requests": (429, {}, "it is busy (status 429)"),
+    "a login page": (200, {"Content-Type": "text/html"}, "a web page came in place of its answer"),
+    "a blocking page": (403, {"Content-Type": "text/html"}, "a web page came in place of its answer"),
+    "too slow": (None, {}, "it is busy (no answer in time)"),
+    "no network": (None, {}, "while there is a network"),
+}
+
+
+@pytest.mark.parametrize("case", ANSWERS)
+def test_each_answer_of_the_hub_is_a_sentence_with_its_own_way_out(case, tmp_path, monkeypatch):
+    status, headers, words = ANSWERS[case]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if status is None:
+            raise (httpx.ReadTimeout if case == "too slow" else httpx.ConnectError)("nothing came")
+        return httpx.Response(status, headers=headers, text="<html>", request=request)
+
+    client = httpx.Client(transport=httpx.MockTransport(answer))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.utils._http._GLOBAL_CLIENT", client)
+    assert_one_sentence("someone/clip@v2", FileNotFoundError, words)
 
 
 PROCESSORS = {

@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from flax import nnx
 from safetensors.torch import load_file, save_file
 from tiny_clip import tiny_config, write_checkpoint
 from transformers import AutoTokenizer
 
-from utils.clip import CLIP
-from utils.clip.configuration import check_sizes, read_config
-from utils.clip.weight_files import open_weights
+from utils.clip import CLIP, weight_files
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
@@ -250,13 +249,13 @@ def test_a_damaged_model_folder_is_refused_in_one_sentence(case, folder):
     assert len(message.replace(str(folder), "FOLDER")) < 500
 
 
-def test_sizes_are_refused_before_the_weights_are_read(folder, monkeypatch):
-    configure("intermediate_size", 10**8, "vision_config")(folder)
-    monkeypatch.setattr(Path, "read_bytes", lambda path: pytest.fail(f"{path} was read"))
-    monkeypatch.setattr("utils.clip.configuration.read_json", lambda path: json.loads(path.read_text()))
-    config, shapes = read_config(folder), open_weights(folder).shapes
-    with pytest.raises(ValueError, match="100000000"):
-        check_sizes(config, shapes)
+@pytest.mark.parametrize("case", [name for name in DAMAGED if "absurd" in name and "sizes" in name])
+def test_absurd_sizes_are_refused_before_weights_or_model_take_memory(case, folder, monkeypatch):
+    DAMAGED[case][0](folder)
+    monkeypatch.setattr(weight_files, "_read_safetensors", lambda file: pytest.fail(f"{file} was read"))
+    monkeypatch.setattr(nnx, "eval_shape", lambda function: pytest.fail("a model was built"))
+    with pytest.raises(ValueError, match="The checkpoint"):
+        CLIP.from_pretrained(folder)
 
 
 @pytest.mark.parametrize(

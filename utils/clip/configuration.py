@@ -17,6 +17,7 @@ _SIZES = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attentio
 _VISION_SIZES = (*_SIZES, "image_size", "patch_size", "num_channels")
 _TEXT_SIZES = (*_SIZES, "vocab_size", "max_position_embeddings", "eos_token_id")
 _LARGEST_SIZE = 10**9
+_PARTS = ("logit_scale", "text_", "vision_model.", "visual_projection.")  # how transformers' names begin
 
 
 def read_config(folder: Path) -> CLIPConfig:
@@ -120,7 +121,7 @@ def check_sizes(config: CLIPConfig, shapes: Mapping[str, tuple[int, ...]]) -> No
     """
     expected = _expected_shapes(config)
     if absent := [name for name in expected if name not in shapes]:
-        others = [name for name in shapes if name not in expected][:1]
+        others = [name for name in shapes if not name.startswith(_PARTS)][:1]
         raise ValueError(
             f"The checkpoint lacks weights ({absent[0]}"
             + (f" and {len(absent) - 1} more" if len(absent) > 1 else "")

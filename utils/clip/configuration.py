@@ -98,7 +98,8 @@ def _check_size(value: Any, name: str, path: Path) -> None:
     lowest = 0 if name.endswith("_id") else 1
     if not isinstance(value, int) or isinstance(value, bool) or not lowest <= value <= _LARGEST_SIZE:
         raise ValueError(
-            f"{path} has a {name} of {str(value)[:40]}; it must be a whole number; download it again."
+            f"{path} has a {name} of {str(value)[:40]}; it must be a whole number from {lowest} to "
+            f"{_LARGEST_SIZE:,}; download it again."
         )
 
 

@@ -2,20 +2,24 @@
 
 import json
 import shutil
+from dataclasses import asdict
 from fnmatch import fnmatch
 from pathlib import Path
 
+import httpx
 import huggingface_hub
 import numpy as np
 import pytest
 import torch
+import transformers
 from flax import nnx
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from tiny_clip import tiny_config, torch_clip, write_checkpoint
-from transformers import CLIPModel, CLIPProcessor
+from transformers import CLIPImageProcessor, CLIPModel, CLIPProcessor
 
-from utils.clip import CLIP, checkpoints, tokenize
+from utils.clip import CLIP, fingerprint, identity, tokenize
+from utils.clip.image_processor import processor_settings, read_preprocessing
 from utils.clip.open_clip_export import export_open_clip
 from utils.images import ImagePreprocessing, eval_transform
 
@@ -214,11 +218,55 @@ def test_a_name_that_cannot_be_fetched_says_what_to_do(monkeypatch):
     assert_one_sentence("no/such/folder", FileNotFoundError, "'no/such/folder' is no folder")
 
 
+def test_a_file_in_place_of_a_folder_is_told(folder):
+    assert_one_sentence(folder / "model.safetensors", FileNotFoundError, "is no folder but a file")
+
+
+def test_a_revision_behind_the_name_is_asked_for(folder, monkeypatch):
+    def snapshot(name: str, allow_patterns: list[str], revision: str) -> str:
+        assert (name, revision) == ("someone/clip", "v2")
+        return str(folder)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
+    CLIP.from_pretrained("someone/clip@v2")
+    named = folder.rename(folder.with_name("clip@v3"))  # a folder is one, whatever it is called
+    assert CLIP.from_pretrained(named).tokenizer
+
+
+ANSWERS = {
+    "gated": (403, {"X-Error-Code": "GatedRepo"}, "accept its terms on https://huggingface.co/someone/clip"),
+    "not found": (401, {"X-Error-Code": "RepoNotFound"}, "no such model, or it is private"),
+    "not signed in": (401, {}, "no such model, or it is private"),
+    "no such revision": (404, {"X-Error-Code": "RevisionNotFound"}, "it has no revision 'v2'"),
+    "busy": (503, {"Content-Type": "text/html"}, "it is busy (status 503)"),
+    "too many requests": (429, {}, "it is busy (status 429)"),
+    "a login page": (200, {"Content-Type": "text/html"}, "a web page came in place of its answer"),
+    "a blocking page": (403, {"Content-Type": "text/html"}, "a web page came in place of its answer"),
+    "too slow": (None, {}, "it is busy (no answer in time)"),
+    "no network": (None, {}, "while there is a network"),
+}
+
+
+@pytest.mark.parametrize("case", ANSWERS)
+def test_each_answer_of_the_hub_is_a_sentence_with_its_own_way_out(case, tmp_path, monkeypatch):
+    status, headers, words = ANSWERS[case]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if status is None:
+            raise (httpx.ReadTimeout if case == "too slow" else httpx.ConnectError)("nothing came")
+        return httpx.Response(status, headers=headers, text="<html>", request=request)
+
+    client = httpx.Client(transport=httpx.MockTransport(answer))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.utils._http._GLOBAL_CLIENT", client)
+    assert_one_sentence("someone/clip@v2", FileNotFoundError, words)
+
+
 PROCESSORS = {
     "old sizes": ({"size": 36, "crop_size": 36, "do_center_crop": True, "resample": 3}, 36),
     "new sizes": ({"size": {"shortest_edge": 36}, "crop_size": {"height": 36, "width": 36}}, 36),
-    "crop alone": ({"crop_size": {"height": 36, "width": 36}}, 36),
-    "no crop": ({"size": {"height": 40, "width": 40}, "crop_size": 36, "do_center_crop": False}, 40),
+    "size alone, of transformers' default": ({"size": 224}, 224),
     "no sizes": ({}, 32),
 }
 
@@ -229,41 +277,115 @@ def test_the_image_processor_is_read_in_all_its_forms(case, tmp_path):
     settings = settings | {"image_mean": [0.5, 0.4, 0.3], "image_std": [0.1, 0.2, 0.3]}
     expected = ImagePreprocessing(size, (0.5, 0.4, 0.3), (0.1, 0.2, 0.3))
     (tmp_path / "processor_config.json").write_text(json.dumps({"image_processor": settings}))
-    assert checkpoints.read_preprocessing(tmp_path, 32) == expected
+    assert read_preprocessing(tmp_path, size) == expected
     (tmp_path / "processor_config.json").unlink()
-    assert checkpoints.read_preprocessing(tmp_path, 32) == ImagePreprocessing(32)
+    assert read_preprocessing(tmp_path, 32) == ImagePreprocessing(32)
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(settings))
-    assert checkpoints.read_preprocessing(tmp_path, 32) == expected
+    assert read_preprocessing(tmp_path, size) == expected
 
 
 def test_an_image_processor_for_oblong_images_is_refused(tmp_path):
     path = tmp_path / "preprocessor_config.json"
     path.write_text(json.dumps({"crop_size": {"height": 32, "width": 64}}))
     with pytest.raises(ValueError, match="only square images"):
-        checkpoints.read_preprocessing(tmp_path, 32)
+        read_preprocessing(tmp_path, 32)
 
 
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
         ({"size": {"shortest_edge": 40}, "crop_size": 36}, "size 40 and crop_size 36"),
-        ({"resample": 2, "do_normalize": False}, "do_normalize False, resample 2"),
+        ({"size": 40, "crop_size": 40, "resample": 2}, r"resample 2 \(bilinear\)"),
+        ({"resample": 1}, r"resample 1 \(lanczos\)"),
+        ({"resample": "bicubic"}, "resample 'bicubic'"),
+        ({"do_resize": False}, "do_resize False"),
+        ({"do_pad": True}, "do_pad True"),
+        ({"crop_size": 36}, "size 224 and crop_size 36"),
+        ({"size": 36}, "size 36 and crop_size 224"),
+        ({"size": 36, "crop_size": 36, "use_square_size": True}, "size 224 and crop_size 36"),
+        ({"size": 36, "do_center_crop": False}, "size 36 without a crop"),
+        ({"size": {"height": 36, "width": 40}}, "size .* only square images"),
+        ({"size": {"shortest_edge": 36, "longest_edge": 80}}, "size .* only 'shortest_edge'"),
+        ({"size": [36]}, r"size \[36\]; it must be a number"),
+        ({"size": "36"}, "size '36'; it must be a number"),
+        ({"size": {"shortest_edge": -36}}, "size .* it must be a number"),
+        ({"rescale_factor": 0}, "rescale_factor 0; it must be a positive number"),
+        ({"do_rescale": "no"}, "do_rescale 'no'; it must be true or false"),
+        ({"image_mean": [0.5]}, r"image_mean \[0.5\]; it must be a number, or three"),
+        ({"image_mean": [0.5, None, 0.5]}, "image_mean .* it must be a number, or three"),
+        ({"image_std": 0}, "image_std 0, by which nothing can be divided"),
     ],
 )
 def test_an_image_processor_that_would_show_the_model_other_pixels_is_refused(settings, words, tmp_path):
     path = tmp_path / "preprocessor_config.json"
     path.write_text(json.dumps(settings))
     with pytest.raises(ValueError, match=f"{path} asks for {words}"):
-        checkpoints.read_preprocessing(tmp_path, 32)
+        read_preprocessing(tmp_path, 32)
+
+
+def test_an_image_processor_of_another_kind_is_refused(tmp_path):
+    path = tmp_path / "preprocessor_config.json"
+    path.write_text(json.dumps({"image_processor_type": "ViTImageProcessor", "size": 32}))
+    with pytest.raises(ValueError, match=f"{path} is of a 'ViTImageProcessor'"):
+        read_preprocessing(tmp_path, 32)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"size": 32, "crop_size": 32},
+        {"size": {"height": 32, "width": 32}},
+        {"size": {"height": 32, "width": 32}, "do_center_crop": False},
+        {"size": [32, 32], "crop_size": [32, 32]},
+        {"use_square_size": True, "crop_size": 224},
+        {"image_mean": 0.5, "image_std": 0.25},
+        {"rescale_factor": 1 / 127.5},
+        {"do_rescale": False},
+        {"do_normalize": False},
+        {"do_normalize": False, "do_rescale": False},
+        {"do_rescale": False, "image_mean": [120, 110, 100], "image_std": [60, 61, 62]},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize(("backend", "levels"), [("CLIPImageProcessor", 1), ("CLIPImageProcessorPil", 2)])
+def test_what_is_accepted_of_an_image_processor_gives_transformers_pixels(change, backend, levels, tmp_path):
+    coarse = np.random.default_rng(0).integers(0, 256, (6, 16, 3), dtype=np.uint8)
+    picture = Image.fromarray(coarse).resize((320, 120), Image.Resampling.BICUBIC)
+    settings = processor_settings(ImagePreprocessing(32)) | change
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(settings))
+    theirs = getattr(transformers, backend).from_pretrained(tmp_path)(picture, return_tensors="np")
+    size = 224 if "use_square_size" in change else 32
+    preprocessing = read_preprocessing(tmp_path, size)
+    ours = eval_transform(picture, preprocessing)
+    # As in the tests of `eval_transform`: rounding may differ by one level of 255, which is so much here; Pillow
+    # and torchvision round apart by up to two.
+    level = 1.1 / 255 / min(preprocessing.std)
+    theirs = np.asarray(theirs["pixel_values"])[0].transpose(1, 2, 0)
+    np.testing.assert_allclose(ours, theirs, atol=levels * level)
+
+    # What is written of it shows transformers the same pixels again.
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(processor_settings(preprocessing)))
+    again = CLIPImageProcessor.from_pretrained(tmp_path)(picture, return_tensors="np")["pixel_values"]
+    np.testing.assert_allclose(ours, np.asarray(again)[0].transpose(1, 2, 0), atol=level)
+    assert read_preprocessing(tmp_path, size) == preprocessing
+
+
+def test_squashing_changes_the_mark_of_a_model_and_nothing_else_does():
+    fields = {name: value for name, value in asdict(ImagePreprocessing(32)).items() if name != "squash"}
+    models = [
+        CLIP(tiny_config(), rngs=nnx.Rngs(0), preprocessing=ImagePreprocessing(32, squash=squash))
+        for squash in (False, True)
+    ]
+    assert fingerprint(models[0]) != fingerprint(models[1])
+    assert identity._preprocessing(models[0].preprocessing) == fields
 
 
 def test_a_folder_of_transformers_5_keeps_its_preprocessing(folder, tmp_path):
     preprocessing = ImagePreprocessing(32, (0.5, 0.4, 0.3), (0.1, 0.2, 0.3))
-    (folder / "preprocessor_config.json").write_text(
-        json.dumps(checkpoints.processor_settings(preprocessing))
-    )
+    (folder / "preprocessor_config.json").write_text(json.dumps(processor_settings(preprocessing)))
     CLIPProcessor.from_pretrained(folder).save_pretrained(tmp_path / "processor")
-    assert checkpoints.read_preprocessing(tmp_path / "processor", 32) == preprocessing
+    assert read_preprocessing(tmp_path / "processor", 32) == preprocessing
 
 
 def test_saving_replaces_a_checkpoint_and_leaves_other_files(folder):

@@ -1,8 +1,8 @@
 """CLIP in Flax NNX, to and from transformers' checkpoints.
 
-`model` holds the two towers on top of `transformer`; `checkpoints` reads and writes folders, `weight_names` maps
-transformers' names to ours; `embedding` takes texts to tokens and collections to embeddings; `identity` tells
-models apart.
+`model` holds the two towers on top of `transformer`; `checkpoints` writes folders and reads their tokenizer,
+`configuration`, `image_processor` and `weight_files` read the rest, `weight_names` maps transformers' names to ours;
+`embedding` takes texts to tokens and collections to embeddings; `identity` tells models apart.
 """
 
 from utils.clip.embedding import embed_images, embed_texts, tokenize

@@ -1,198 +1,95 @@
-"""Checkpoint folders in transformers' format: finding, reading and writing them, with NumPy arrays only.
+"""Checkpoint folders in transformers' format: reading their tokenizer, and writing them, with NumPy arrays only.
 
-A checkpoint folder holds ``config.json``, the weights, a tokenizer and ``preprocessor_config.json``. The weights
-carry transformers' names and torch's layouts; `utils.clip.weight_names` turns them into JAX's.
+A checkpoint folder holds ``config.json`` (`utils.clip.configuration`), the weights (`weight_files`), a tokenizer and
+``preprocessor_config.json`` (`image_processor`). The weights carry transformers' names and torch's layouts;
+`utils.clip.weight_names` turns them into JAX's.
 """
 
 from __future__ import annotations
 
 import errno
 import filecmp
-import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from utils.clip.image_processor import processor_settings
+from utils.clip.json_files import read_json, write_json
 from utils.images import ImagePreprocessing
 
 if TYPE_CHECKING:
-    from transformers import CLIPConfig, PreTrainedTokenizerBase
+    from transformers import CLIPConfig, CLIPTextConfig, PreTrainedTokenizerBase
 
-# In the order of preference of transformers itself.
-WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json")
-WEIGHT_FILES += ("pytorch_model.bin", "pytorch_model.bin.index.json")
 DISK_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
 CONFIGURATIONS = ("config.json", "open_clip_config.json")  # by which a folder is known to hold a model
-BICUBIC = 3  # Pillow's number, which ``preprocessor_config.json`` speaks in
 
 
-def read_config(folder: Path) -> CLIPConfig:
-    """Reads ``config.json``.
-
-    Raises:
-        FileNotFoundError: If there is none.
-        ValueError: If it describes something else than a CLIP.
-    """
-    path = folder / "config.json"
-    if not path.is_file():
-        raise FileNotFoundError(f"{folder} has no config.json; give the folder of a CLIP checkpoint.")
-    from transformers import CLIPConfig
-
-    kind = _read_json(path).get("model_type")
-    if kind != "clip":
-        raise ValueError(f"{path} describes a model of type {kind!r}; give the folder of a 'clip'.")
-    return CLIPConfig.from_pretrained(folder)
-
-
-def read_weights(folder: Path) -> dict[str, np.ndarray]:
-    """Reads all weights of a checkpoint: one file or several, safetensors or pickled by torch.
-
-    Pickles are loaded with ``weights_only=True``, so that they cannot run code.
-
-    Args:
-        folder: A checkpoint folder.
-
-    Returns:
-        Arrays by transformers' names; of the dtype they are stored in, out of pickles float32.
-
-    Raises:
-        FileNotFoundError: If the folder holds no weights, or lacks a file that its index names.
-        ValueError: If a file is damaged.
-    """
-    main = next((folder / name for name in WEIGHT_FILES if (folder / name).is_file()), None)
-    if main is None:
-        raise FileNotFoundError(
-            f"{folder} holds no weights; it must have model.safetensors or pytorch_model.bin (or their shards "
-            "and index)."
-        )
-    files = [main]
-    if main.suffix == ".json":
-        files = [folder / name for name in sorted(set(_read_json(main).get("weight_map", {}).values()))]
-        if not files:
-            raise ValueError(f"{main} names no files under 'weight_map'; download it again.")
-    weights: dict[str, np.ndarray] = {}
-    for file in files:
-        if not file.is_file():
-            raise FileNotFoundError(f"{file} is missing, though {main.name} names it; download it again.")
-        weights |= _read_safetensors(file) if file.suffix == ".safetensors" else _read_pickle(file)
-    return weights
-
-
-def _read_safetensors(file: Path) -> dict[str, np.ndarray]:
-    import ml_dtypes
-    from safetensors import deserialize
-
-    # safetensors' own reader for NumPy does not know bfloat16.
-    dtypes = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": ml_dtypes.bfloat16}
-    dtypes |= {"I64": np.int64, "I32": np.int32}
-    try:
-        entries = deserialize(file.read_bytes())
-        return {
-            name: np.frombuffer(entry["data"], dtypes[entry["dtype"]]).reshape(entry["shape"])
-            for name, entry in entries
-        }
-    except Exception as error:
-        raise ValueError(f"{file} cannot be read as safetensors ({error}); download it again.") from error
-
-
-def _read_pickle(file: Path) -> dict[str, np.ndarray]:
-    import torch
-
-    try:
-        tensors = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:
-        first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(
-            f"{file} cannot be read as torch weights ({first_line}); download it again, or as safetensors."
-        ) from error
-    return {
-        name: (tensor.float() if tensor.is_floating_point() else tensor).numpy()
-        for name, tensor in tensors.items()
-    }
-
-
-def read_tokenizer(folder: Path, max_length: int) -> PreTrainedTokenizerBase | None:
+def read_tokenizer(folder: Path, text: CLIPTextConfig) -> PreTrainedTokenizerBase | None:
     """Reads the tokenizer of a checkpoint, or gives None if it has none.
 
     Args:
         folder: A checkpoint folder.
-        max_length: The number of positions of the text model: the tokenizer will truncate there.
+        text: The configuration of the text model: the tokenizer will truncate at its number of positions.
+
+    Raises:
+        ValueError: If the tokenizer is damaged, or is not the one of the model.
     """
     if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.json")):
         return None
+    for name in ("tokenizer.json", "vocab.json", "tokenizer_config.json", "special_tokens_map.json"):
+        if (folder / name).is_file():
+            read_json(folder / name)
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    tokenizer.model_max_length = min(tokenizer.model_max_length, max_length)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        sample = tokenizer("a b")["input_ids"]
+        vocabulary = tokenizer.get_vocab()
+        tokenizer.model_max_length = min(tokenizer.model_max_length, text.max_position_embeddings)
+    except BaseException as error:  # a panic of tokenizers, written in Rust, is no Exception
+        if isinstance(error, KeyboardInterrupt | SystemExit | MemoryError):
+            raise
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise ValueError(
+            f"The tokenizer in {folder} cannot be read ({reason}); download it again."
+        ) from error
+    _check_tokens(folder, tokenizer, vocabulary, sample, text)
     return tokenizer
 
 
-def read_preprocessing(folder: Path, image_size: int) -> ImagePreprocessing:
-    """Reads what the image processor of a checkpoint does; without one it is CLIP's own at the model's size.
-
-    Args:
-        folder: A checkpoint folder.
-        image_size: Height and width of the model's input, in pixels.
-
-    Raises:
-        ValueError: If the processor does what `ImagePreprocessing` cannot, so that the model would see other pixels.
-    """
-    path = folder / "preprocessor_config.json"
-    if path.is_file():
-        settings = _read_json(path)
-    elif (path := folder / "processor_config.json").is_file():  # where transformers 5 writes it
-        settings = _read_json(path).get("image_processor", {})
-    else:
-        return ImagePreprocessing(image_size)
-    _refuse_other_processing(settings, path)
-    resized = _side(settings.get("size"), path)
-    cropped = _side(settings.get("crop_size"), path) if settings.get("do_center_crop", True) else None
-    if resized and cropped and resized != cropped:
+def _check_tokens(
+    folder: Path,
+    tokenizer: PreTrainedTokenizerBase,
+    vocabulary: Mapping[str, int],
+    sample: Sequence[int],
+    text: CLIPTextConfig,
+) -> None:
+    """Refuses a tokenizer whose texts the model could not tell apart or has no rows for."""
+    padding = tokenizer.pad_token_id
+    if padding is None or tokenizer.model_max_length < 2:
         raise ValueError(
-            f"{path} asks for size {resized} and crop_size {cropped}; only a crop as large as the shorter side is "
-            "supported."
+            f"The tokenizer in {folder} has the padding token {tokenizer.pad_token!r} and the greatest length "
+            f"{tokenizer.model_max_length}; it must have a padding token, and a length of 2 or more."
         )
-    values = {new: settings.get(f"image_{new}") for new in ("mean", "std")}
-    return ImagePreprocessing(
-        cropped or resized or image_size, **{name: tuple(value) for name, value in values.items() if value}
-    )
-
-
-def _refuse_other_processing(settings: Mapping[str, Any], path: Path) -> None:
-    always = {"do_normalize": True, "do_rescale": True, "do_resize": True, "resample": BICUBIC}
-    others = [
-        f"{name} {settings[name]}" for name, ours in always.items() if settings.get(name) not in (None, ours)
-    ]
-    if others:
+    largest = max([*vocabulary.values(), *sample, padding])
+    if largest >= text.vocab_size:
         raise ValueError(
-            f"{path} asks for {', '.join(others)}; only pictures that are resized ({BICUBIC}, bicubic), brought to the "
-            "scale from 0 to 1 and normalised are supported."
+            f"The tokenizer in {folder} gives token ids up to {largest}, but the model has embeddings for "
+            f"{text.vocab_size} tokens, ids up to {text.vocab_size - 1}; take the tokenizer that the model was "
+            "trained with, or a model whose embeddings were resized and trained for this one."
         )
-
-
-def _side(size: int | Mapping[str, int] | None, path: Path) -> int | None:
-    """The side of square images, in pixels, in any of transformers' spellings."""
-    sides = set(size.values()) if isinstance(size, Mapping) else {size}
-    if len(sides) != 1:
-        raise ValueError(f"{path} asks for images of {size}; only square images are supported.")
-    side = sides.pop()
-    return None if side is None else int(side)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not valid JSON ({error}); download it again.") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} is no JSON object; download it again.")
-    return content
+    if text.eos_token_id != 2 and text.eos_token_id not in sample:
+        raise ValueError(
+            f"The tokenizer in {folder} ends texts without the token {text.eos_token_id}, which the configuration "
+            "names as the end (eos_token_id) and at which the model reads them; take the tokenizer that the model was "
+            "trained with."
+        )
 
 
 def write_folder(
@@ -252,28 +149,8 @@ def write_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
         tokenizer.backend_tokenizer.no_padding()
     tokenizer.save_pretrained(folder)
     path = folder / "tokenizer_config.json"
-    settings = _read_json(path)
+    settings = read_json(path)
     write_json(path, {name: value for name, value in settings.items() if name not in TOKENIZER_TRACES})
-
-
-def processor_settings(preprocessing: ImagePreprocessing) -> dict[str, Any]:
-    """What ``preprocessor_config.json`` says, in the words of transformers 4 and 5."""
-    size = preprocessing.image_size
-    return {
-        "image_processor_type": "CLIPImageProcessor",
-        "processor_class": "CLIPProcessor",
-        "do_convert_rgb": True,
-        "do_resize": True,
-        "size": {"shortest_edge": size},
-        "resample": BICUBIC,
-        "do_center_crop": True,
-        "crop_size": {"height": size, "width": size},
-        "do_rescale": True,
-        "rescale_factor": 1 / 255,
-        "do_normalize": True,
-        "image_mean": list(preprocessing.mean),
-        "image_std": list(preprocessing.std),
-    }
 
 
 @contextmanager
@@ -318,8 +195,3 @@ def _replace_files(new: Path, folder: Path) -> None:
 
 def _equal(one: Path, other: Path) -> bool:
     return other.is_file() and filecmp.cmp(one, other, shallow=False)
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Writes JSON for people to read, its names in order."""
-    path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")

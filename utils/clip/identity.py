@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
@@ -13,6 +13,7 @@ from flax import nnx
 
 if TYPE_CHECKING:
     from utils.clip.model import CLIP
+    from utils.images import ImagePreprocessing
 
 # What computes otherwise with the same weights.
 _DECISIVE = ("hidden_act", "num_attention_heads", "layer_norm_eps")
@@ -38,10 +39,15 @@ def fingerprint(model: CLIP) -> str:
     config = model.config
     note = {
         "weights": weights_digest(model),
-        "preprocessing": asdict(model.preprocessing),
+        "preprocessing": _preprocessing(model.preprocessing),
         "towers": [
             {name: getattr(part, name, None) for name in _DECISIVE}
             for part in (config.vision_config, config.text_config)
         ],
     }
     return hashlib.sha256(json.dumps(note, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _preprocessing(preprocessing: ImagePreprocessing) -> dict[str, Any]:
+    """Its fields; one that came later and is False is left out, so that marks of before stay what they were."""
+    return {name: value for name, value in asdict(preprocessing).items() if value is not False}

@@ -23,8 +23,11 @@ import numpy as np
 from flax import nnx, traverse_util
 
 from utils.clip import checkpoints
+from utils.clip.configuration import check_sizes, read_config
+from utils.clip.image_processor import read_preprocessing
 from utils.clip.transformer import Transformer, layer_norm, linear, normal
-from utils.clip.weight_names import ParameterPath, export_parameters, import_parameters
+from utils.clip.weight_files import check_values, open_weights
+from utils.clip.weight_names import ParameterPath, check_shapes, export_parameters, import_parameters
 from utils.files import find_checkpoint
 from utils.images import ImagePreprocessing
 
@@ -313,18 +316,24 @@ class CLIP(nnx.Module):
 
         Raises:
             FileNotFoundError: If there is no such checkpoint, or it lacks a file.
-            ValueError: If its weights do not belong to its configuration.
+            ValueError: If a file is damaged or asks for what is not supported, or its tokenizer, its weights and its
+                configuration do not belong together.
         """
         folder = find_checkpoint(name_or_path)
-        config = checkpoints.read_config(folder)
-        tokenizer = checkpoints.read_tokenizer(folder, config.text_config.max_position_embeddings)
-        preprocessing = checkpoints.read_preprocessing(folder, config.vision_config.image_size)
+        config = read_config(folder)
+        preprocessing = read_preprocessing(folder, config.vision_config.image_size)
+        tokenizer = checkpoints.read_tokenizer(folder, config.text_config)
+        weights = open_weights(folder)
+        check_sizes(config, weights.shapes)  # before anything takes memory for what may not be there
         model = nnx.eval_shape(
             lambda: cls(
                 config, rngs=nnx.Rngs(0), dtype=dtype, tokenizer=tokenizer, preprocessing=preprocessing
             )
         )
-        model.load_transformers_weights(checkpoints.read_weights(folder))
+        check_shapes(weights.shapes, *model._parameter_shapes())
+        arrays = weights.read()
+        check_values(arrays)
+        model.load_transformers_weights(arrays)
         return model
 
     def load_transformers_weights(self, weights: Mapping[str, np.ndarray]) -> None:
@@ -337,11 +346,15 @@ class CLIP(nnx.Module):
             ValueError: If weights are missing, unknown or of the wrong shape.
         """
         state = nnx.state(self, nnx.Param)
-        shapes = {path: leaf.shape for path, leaf in flatten(state).items()}
-        parameters = import_parameters(weights, shapes, self.config.vision_config.patch_size)
+        parameters = import_parameters(weights, *self._parameter_shapes())
         tree = traverse_util.unflatten_dict({path: jnp.asarray(a) for path, a in parameters.items()})
         nnx.replace_by_pure_dict(state, tree)
         nnx.update(self, state)
+
+    def _parameter_shapes(self) -> tuple[dict[ParameterPath, tuple[int, ...]], int]:
+        """The shape of every parameter, and the size of a patch in pixels."""
+        shapes = {path: leaf.shape for path, leaf in flatten(nnx.state(self, nnx.Param)).items()}
+        return shapes, self.config.vision_config.patch_size
 
     def save_pretrained(self, folder: str | os.PathLike, weights_dtype: Any = np.float32) -> Path:
         """Writes a checkpoint that transformers' ``CLIPModel`` and ``CLIPProcessor`` load.

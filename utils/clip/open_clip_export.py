@@ -135,5 +135,5 @@ def _preprocessing_settings(model: CLIP) -> dict[str, Any]:
         "mean": list(preprocessing.mean),
         "std": list(preprocessing.std),
         "interpolation": "bicubic",
-        "resize_mode": "shortest",
+        "resize_mode": "squash" if preprocessing.squash else "shortest",
     }

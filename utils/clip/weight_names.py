@@ -125,7 +125,7 @@ def import_parameters(
     """Turns a checkpoint's weights into the parameters of `utils.clip.CLIP`.
 
     Args:
-        weights: Arrays by transformers' names, as `read_weights` gives them.
+        weights: Arrays by transformers' names, as stored in a checkpoint.
         shapes: The shape of every parameter of the model.
         patch_size: Height and width of a patch, in pixels.
 
@@ -135,27 +135,42 @@ def import_parameters(
     Raises:
         ValueError: If weights are missing, unknown, or of a shape that the configuration does not ask for.
     """
-    stored = _stored_names(shapes)
-    expected = {
-        name: _torch_shape(parameter, shapes[parameter.path], patch_size)
-        for parameter, names in stored.items()
-        for name in names
-    }
-    # Older checkpoints store the numbers 0, 1, 2, ... of the positions as if they were weights.
-    found = {name for name in weights if not name.endswith("position_ids")}
-    _refuse("lacks", sorted(expected.keys() - found))
-    _refuse("has unknown", sorted(found - expected.keys()))
-    wrong = [
-        f"{name} {tuple(weights[name].shape)} instead of {shape}"
-        for name, shape in expected.items()
-        if tuple(weights[name].shape) != shape
-    ]
-    _refuse("has wrongly shaped", wrong)
+    check_shapes({name: tuple(array.shape) for name, array in weights.items()}, shapes, patch_size)
     parameters = {}
-    for parameter, names in stored.items():
+    for parameter, names in _stored_names(shapes).items():
         arrays = [_from_torch(weights[name], parameter.layout).astype(np.float32) for name in names]
         parameters[parameter.path] = np.stack(arrays) if parameter.stacked else arrays[0]
     return parameters
+
+
+def check_shapes(
+    stored: Mapping[str, tuple[int, ...]], shapes: Mapping[ParameterPath, tuple[int, ...]], patch_size: int
+) -> None:
+    """Refuses weights that are not those of a model, by their names and shapes alone.
+
+    Args:
+        stored: Shapes by transformers' names.
+        shapes: The shape of every parameter of the model.
+        patch_size: Height and width of a patch, in pixels.
+
+    Raises:
+        ValueError: If weights are missing, unknown, or of a shape that the configuration does not ask for.
+    """
+    expected = {
+        name: _torch_shape(parameter, shapes[parameter.path], patch_size)
+        for parameter, names in _stored_names(shapes).items()
+        for name in names
+    }
+    # Older checkpoints store the numbers 0, 1, 2, ... of the positions as if they were weights.
+    found = {name for name in stored if not name.endswith("position_ids")}
+    _refuse("lacks", sorted(expected.keys() - found))
+    _refuse("has unknown", sorted(found - expected.keys()))
+    wrong = [
+        f"{name} {stored[name]} instead of {shape}"
+        for name, shape in expected.items()
+        if stored[name] != shape
+    ]
+    _refuse("has wrongly shaped", wrong)
 
 
 def _refuse(problem: str, names: list[str]) -> None:

@@ -29,11 +29,13 @@ class ImagePreprocessing:
         image_size: Height and width in pixels.
         mean: Channel means (R, G, B), on the scale 0 to 1.
         std: Channel standard deviations (R, G, B), on the scale 0 to 1.
+        squash: Whether oblong pictures are pressed into the square; by default its centre is cut out of them.
     """
 
     image_size: int = 224
     mean: tuple[float, float, float] = CLIP_MEAN
     std: tuple[float, float, float] = CLIP_STD
+    squash: bool = False
 
 
 def image_to_tensor(image: Image.Image) -> torch.Tensor:
@@ -67,7 +69,9 @@ def eval_transform(image: Image.Image, preprocessing: ImagePreprocessing) -> np.
     size = preprocessing.image_size
     pixels = image_to_tensor(image)
     if tuple(pixels.shape[1:]) != (size, size):
-        pixels = functional.resize(pixels, [size], interpolation=InterpolationMode.BICUBIC, antialias=True)
+        # One side is the shorter one of the result, two are both.
+        sides = [size, size] if preprocessing.squash else [size]
+        pixels = functional.resize(pixels, sides, interpolation=InterpolationMode.BICUBIC, antialias=True)
         # Half a pixel too much goes to the bottom right, as in transformers (torchvision's own rounds).
         top, left = (pixels.shape[1] - size) // 2, (pixels.shape[2] - size) // 2
         pixels = functional.crop(pixels, top, left, size, size)

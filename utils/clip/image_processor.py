@@ -1,0 +1,198 @@
+"""``preprocessor_config.json``: what a checkpoint's image processor does, read and written in transformers' words.
+
+Only what `ImagePreprocessing` does to the letter is read; every other setting is refused, since a model that sees
+other pixels than it was trained on gives other embeddings without a word.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from utils.clip.json_files import read_json
+from utils.images import CLIP_MEAN, CLIP_STD, ImagePreprocessing
+
+BICUBIC = 3  # Pillow's number, which ``preprocessor_config.json`` speaks in
+_RESAMPLING = {0: "nearest", 1: "lanczos", 2: "bilinear", 4: "box", 5: "hamming"}
+_CLIP_PROCESSORS = (
+    "CLIPImageProcessor",
+    "CLIPImageProcessorFast",
+    "CLIPImageProcessorPil",
+    "CLIPFeatureExtractor",
+)
+_DEFAULT_SIDE = 224  # of transformers' CLIPImageProcessor, for a size or a crop_size that is not given
+
+
+def read_preprocessing(folder: Path, image_size: int) -> ImagePreprocessing:
+    """Reads what the image processor of a checkpoint does; without one it is CLIP's own at the model's size.
+
+    Another scale (``rescale_factor``, ``do_rescale``) and a normalization left out become a mean and a deviation
+    that give the same pixels.
+
+    Args:
+        folder: A checkpoint folder.
+        image_size: Height and width of the model's input, in pixels.
+
+    Raises:
+        ValueError: If the processor does what `ImagePreprocessing` cannot, so that the model would see other pixels,
+            or gives images of another size.
+    """
+    path = folder / "preprocessor_config.json"
+    if path.is_file():
+        settings = read_json(path)
+    elif (path := folder / "processor_config.json").is_file():  # where transformers 5 writes it
+        settings = read_json(path).get("image_processor") or {}
+        if not isinstance(settings, Mapping):
+            raise ValueError(f"{path} holds no settings under 'image_processor'; download it again.")
+    else:
+        return ImagePreprocessing(image_size)
+    _refuse_other_processing(settings, path)
+    side, squash = _side_and_squash(settings, image_size, path)
+    if side != image_size:
+        raise ValueError(
+            f"{path} gives images of {side} pixels, the model's configuration asks for {image_size}; take both from "
+            "one checkpoint."
+        )
+    mean, deviation = _mean_and_deviation(settings, path)
+    return ImagePreprocessing(side, mean, deviation, squash)
+
+
+def _refuse_other_processing(settings: Mapping[str, Any], path: Path) -> None:
+    kind = settings.get("image_processor_type") or settings.get("feature_extractor_type")
+    if kind is not None and kind not in _CLIP_PROCESSORS:
+        raise ValueError(
+            f"{path} is of a {kind!r}, whose steps are not CLIP's; only those of a CLIPImageProcessor are supported."
+        )
+    resample = settings.get("resample")
+    others = [
+        f"{name} {settings[name]!r}"
+        for name, ours in (("do_resize", True), ("do_pad", False))
+        if settings.get(name) not in (None, ours)
+    ]
+    if resample not in (None, BICUBIC):
+        known = _RESAMPLING.get(resample) if isinstance(resample, int) else None
+        others.append(f"resample {resample!r}" + (f" ({known})" if known else ""))
+    if others:
+        raise ValueError(
+            f"{path} asks for {', '.join(others)}; only pictures that are resized with resample {BICUBIC} (bicubic), "
+            "and not padded, are supported."
+        )
+
+
+def _side_and_squash(settings: Mapping[str, Any], image_size: int, path: Path) -> tuple[int, bool]:
+    """Height and width of the model's input, and whether pictures are squashed into it."""
+    cropping = _flag(settings, "do_center_crop", path)
+    size, crop_size = settings.get("size"), settings.get("crop_size")
+    if _flag(settings, "use_square_size", path, default=False):
+        size = {"height": _DEFAULT_SIDE, "width": _DEFAULT_SIDE}  # whatever size says, in transformers too
+    elif size is None:
+        size = image_size if crop_size is None else _DEFAULT_SIDE
+        crop_size = crop_size or size
+    side, squash = _side(size, "size", path)
+    if not cropping and not squash:
+        raise ValueError(
+            f"{path} asks for size {size} without a crop, so pictures stay oblong; the model takes squares: set "
+            "do_center_crop to true, or size to a height and a width."
+        )
+    if cropping and (cropped := _side(crop_size or _DEFAULT_SIDE, "crop_size", path)[0]) != side:
+        raise ValueError(
+            f"{path} asks for size {side} and crop_size {cropped} ({_DEFAULT_SIDE} where one is not given); only a "
+            "crop as large as the resized side is supported."
+        )
+    return side, squash
+
+
+def _side(size: Any, name: str, path: Path) -> tuple[int, bool]:
+    """The side of square images in any of transformers' spellings, and whether both sides are given."""
+    sides, both = [size], False
+    if isinstance(size, Mapping):
+        given = {key: value for key, value in size.items() if value is not None}
+        both = set(given) == {"height", "width"}
+        if not both and set(given) != {"shortest_edge"}:
+            raise ValueError(
+                f"{path} asks for {name} {dict(size)}; only 'shortest_edge', or 'height' and 'width', are supported."
+            )
+        sides = list(given.values())
+    elif isinstance(size, list):
+        sides, both = size, len(size) == 2
+    whole = all(isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in sides)
+    if not whole or not (both or not isinstance(size, list)):
+        raise ValueError(f"{path} asks for {name} {size!r}; it must be a number of pixels, as 224.")
+    if len(set(sides)) != 1:
+        raise ValueError(f"{path} asks for {name} {size}; only square images are supported.")
+    return sides[0], both
+
+
+def _mean_and_deviation(
+    settings: Mapping[str, Any], path: Path
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """What to subtract from values of 0 to 1 and to divide them by, for the pixels that the processor gives."""
+    if _flag(settings, "do_normalize", path):
+        mean = _channels(settings, "image_mean", CLIP_MEAN, path)
+        deviation = _channels(settings, "image_std", CLIP_STD, path)
+    else:
+        mean, deviation = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+    if not all(deviation):
+        raise ValueError(
+            f"{path} asks for image_std {settings['image_std']}, by which nothing can be divided."
+        )
+    factor = settings.get("rescale_factor")
+    factor = 1 / 255 if factor is None else factor
+    if not _flag(settings, "do_rescale", path):
+        factor = 1
+    if not _is_number(factor) or factor <= 0:
+        raise ValueError(
+            f"{path} asks for rescale_factor {factor!r}; it must be a positive number, as 1 / 255."
+        )
+    if math.isclose(255 * factor, 1, rel_tol=1e-6):
+        return mean, deviation
+    scaled = (tuple(value / (255 * factor) for value in values) for values in (mean, deviation))
+    return next(scaled), next(scaled)
+
+
+def _channels(
+    settings: Mapping[str, Any], name: str, default: tuple[float, ...], path: Path
+) -> tuple[float, ...]:
+    values = settings.get(name)
+    if values is None:
+        return default
+    channels = [values] * 3 if _is_number(values) else values
+    if not isinstance(channels, list) or len(channels) != 3 or not all(map(_is_number, channels)):
+        raise ValueError(
+            f"{path} asks for {name} {values!r}; it must be a number, or three for red, green and blue."
+        )
+    return tuple(channels)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _flag(settings: Mapping[str, Any], name: str, path: Path, default: bool = True) -> bool:
+    value = settings.get(name)
+    if value not in (None, True, False):
+        raise ValueError(f"{path} asks for {name} {value!r}; it must be true or false.")
+    return default if value is None else bool(value)
+
+
+def processor_settings(preprocessing: ImagePreprocessing) -> dict[str, Any]:
+    """What ``preprocessor_config.json`` says, in the words of transformers 4 and 5."""
+    size = preprocessing.image_size
+    square = {"height": size, "width": size}
+    return {
+        "image_processor_type": "CLIPImageProcessor",
+        "processor_class": "CLIPProcessor",
+        "do_convert_rgb": True,
+        "do_resize": True,
+        "size": square if preprocessing.squash else {"shortest_edge": size},
+        "resample": BICUBIC,
+        "do_center_crop": True,
+        "crop_size": square,
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_normalize": True,
+        "image_mean": list(preprocessing.mean),
+        "image_std": list(preprocessing.std),
+    }

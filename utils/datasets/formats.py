@@ -1,8 +1,8 @@
 """The file formats that captions come in.
 
 Every reader returns plain `Annotation` records and opens no image; `utils.datasets.files` finds the files.
-Readers change nothing in a caption: back-translation and duplicate counts depend on the exact text. Only a
-caption that is blank is left out.
+Readers change nothing in a caption: back-translation and duplicate counts depend on the exact text. Only what is
+blank, or a placeholder such as "NaN", is left out, and a list that a table holds as text is taken apart.
 """
 
 import csv
@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
+from utils.datasets.captions import caption_texts, is_filled
 from utils.datasets.files import IMAGE_ENDINGS, walk_images
 from utils.files import printable
 
@@ -269,18 +270,23 @@ def _annotation_of_entry(entry: object, where: str) -> Annotation:
             raise DatasetError(f"{where}: '{field}' must be text, found {entry[field]!r}")
     sentences = entry.get("captions", entry.get("sentences"))
     if isinstance(sentences, str):
-        sentences = [sentences]
+        sentences = list(caption_texts(sentences))
     if not isinstance(sentences, list):
         raise DatasetError(f"{where}: 'captions' (or 'sentences') must be a list, found {sentences!r}")
     filename = "/".join(part for part in (entry.get("filepath"), entry.get("filename")) if part)
-    captions = (_caption_text(sentence, where) for sentence in sentences)
+    captions = (_caption_text(sentence, where) for sentence in sentences if not _is_nothing(sentence))
     return Annotation(
         filename=_safe_name(filename if entry.get("filename") else "", where),
-        captions=tuple(caption for caption in captions if caption.strip()),
+        captions=tuple(filter(is_filled, captions)),
         split=split_name(entry.get("split")),
         category=(entry.get("category") or "").strip() or None,
         source=(entry.get("source") or "").strip() or None,
     )
+
+
+def _is_nothing(value: object) -> bool:
+    """Whether JSON says that there is no caption: null, or NaN as pandas writes it."""
+    return value is None or value != value
 
 
 def _caption_text(sentence: object, where: str) -> str:
@@ -303,7 +309,7 @@ def _annotation_of_row(row: dict, where: str) -> Annotation:
     caption = row["caption"]
     return Annotation(
         filename=_safe_name(row["filename"].strip(), where),
-        captions=(caption,) if caption.strip() else (),
+        captions=caption_texts(caption),
         split=split_name(row.get("split")),
         category=(row.get("category") or "").strip() or None,
     )

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from utils.clip import CLIP, count_cut, tokenize
 from utils.datasets import CaptionDataset, CaptionedImage, DatasetError, load_dataset
 from utils.datasets.captions import caption_texts, has_words
 
@@ -84,3 +85,12 @@ def test_what_has_no_words_is_left_out_counted_and_named():
         assert kept.captioned() is kept and len(pictures().captioned()) == 0
     with pytest.raises(DatasetError, match="own: none of its 2 images has a caption; give a"):
         pictures((), ("NaN",)).captioned()
+
+
+def test_texts_that_the_model_cannot_read_whole_are_counted(root):
+    tokenizer = CLIP.from_pretrained(root / "data/checkpoints/clip-miniature").tokenizer
+    limit = tokenizer.model_max_length
+    longest = "road " * (limit - 2)  # and two that begin and end every text
+    texts = ["a road", longest, longest + "road", longest + "field"]
+    assert count_cut(tokenizer, texts) == 2 and count_cut(tokenizer, []) == 0
+    assert len({row.tobytes() for row in tokenize(tokenizer, texts)}) == 2

@@ -342,6 +342,13 @@ def test_pictures_without_captions_are_left_out_and_the_rest_is_trained_on(model
     assert not (tmp_path / "run").exists()
 
 
+def test_captions_that_are_cut_are_counted_at_the_start(model, dataset, tmp_path):
+    tokens = model.tokenizer.model_max_length
+    long = CaptionDataset([replace(dataset[0], captions=("red " * tokens * 9, "red")), *dataset[1:]], "long")
+    with pytest.warns(UserWarning, match=f"long: 1 of .* captions are longer than the {tokens} tokens"):
+        train(model, long, dataset, replace(SETTINGS, epochs=1), tmp_path / "run")
+
+
 def test_training_learns(model, dataset):
     settings = replace(SETTINGS, epochs=10)
     run = Run(model, dataset, dataset, settings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -18,7 +19,7 @@ import orbax.checkpoint as ocp
 from flax import nnx
 from jax.sharding import NamedSharding, PartitionSpec
 
-from utils.clip import CLIP, tokenize
+from utils.clip import CLIP, count_cut, tokenize
 from utils.datasets.captions import has_words
 from utils.files import disk_trouble_in_words
 from utils.images import keeping_pictures, steps_per_epoch, train_batches
@@ -95,6 +96,7 @@ def train(
     output_dir = Path(output_dir)
     check_reporters(settings)
     run = Run(start, train_set, validation_set, settings)  # first: what cannot be trained leaves no folder
+    _tell_cut_captions(run)
     with closing(run.batches), disk_trouble_in_words(output_dir), sole_owner(output_dir, "training"):
         return _train(run, output_dir)
 
@@ -114,6 +116,18 @@ def _train(run: Run, output_dir: Path) -> TrainingResult:
     export_model(model, model_dir, run.mark, exported_step)
     write_card(model_dir, model, *data, settings, run.history, exported_step)
     return TrainingResult(model, run.history, model_dir, exported_step)
+
+
+def _tell_cut_captions(run: Run) -> None:
+    """Says how many captions the model cannot read to their end: beyond it they may all be one and the same."""
+    for dataset in (run.train_set, run.validation_set):
+        captions = [caption for item in dataset for caption in item.captions]
+        if cut := count_cut(run.start.tokenizer, captions):
+            warnings.warn(
+                f"{dataset.name or 'the data'}: {cut:,} of {len(captions):,} captions are longer than the "
+                f"{run.start.tokenizer.model_max_length} tokens that the model reads; it learns from their beginning.",
+                stacklevel=3,
+            )
 
 
 def _run_to_the_end(

@@ -112,6 +112,7 @@ def test_a_spreadsheet_is_refused_with_the_way_out(folder):
 def test_a_folder_that_holds_captions_names_their_file_and_one_of_class_names_is_read(folder):
     (folder / "classes.csv").write_text("Filename,Label,ClassName\nport/port_0.png,0,port\n")
     (folder / "label_map.json").write_text('{"port": 0}')
+    (folder / "labels.json").write_text('[{"filename": "port/port_0.png", "category": 3}]')
     assert len(load_dataset(folder)) == 3
     for name, text in (
         ("a.csv", "filename,caption\n0.png,x\n"),

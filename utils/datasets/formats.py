@@ -310,15 +310,15 @@ def _annotation_of_entry(entry: object, where: str) -> Annotation:
         raise DatasetError(
             f"{where}: expected an object with 'filename' and captions, found {str(entry)[:60]!r}"
         )
-    for field in (*FILE_FIELDS, "split", "category", "source"):
-        if not isinstance(entry.get(field), str | None):
-            raise DatasetError(f"{where}: '{field}' must be text, found {entry[field]!r}")
     sentences = next((entry[field] for field in CAPTION_FIELDS if field in entry), None)
     if isinstance(sentences, str):
         sentences = list(caption_texts(sentences))
     if not isinstance(sentences, list):
         kind = DatasetError if set(CAPTION_FIELDS) & set(entry) else NoCaptionsError
         raise kind(f"{where}: 'captions' (or 'sentences') must be a list, found {sentences!r}")
+    for field in (*FILE_FIELDS, "split", "category", "source"):
+        if not isinstance(entry.get(field), str | None):
+            raise DatasetError(f"{where}: '{field}' must be text, found {entry[field]!r}")
     filename = next((entry[field] for field in FILE_FIELDS if entry.get(field)), "")
     if entry.get("filepath") and filename == entry.get("filename"):  # Karpathy's folder
         filename = f"{entry['filepath']}/{filename}"

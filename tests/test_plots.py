@@ -46,6 +46,12 @@ def test_draws_a_figure_and_leaves_the_settings_alone(name):
     assert dict(matplotlib.rcParams) == before
 
 
+def test_where_no_pictures_are_left_the_figure_says_so():
+    for figure in (plots.picture_grid([]), plots.captioned_pictures([], [])):
+        figure.canvas.draw()
+        assert [text.get_text() for text in figure.axes[0].texts] == ["no pictures"]
+
+
 def test_every_figure_is_drawn_here():
     assert set(DRAWINGS) == set(plots.__all__) - {"new_figure", "show", "styled"}
 

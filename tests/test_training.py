@@ -322,6 +322,33 @@ def test_data_that_cannot_be_trained_on_are_refused(model, dataset, tmp_path):
 # --- a run ------------------------------------------------------------------------------------------------
 
 
+def test_pictures_without_captions_are_left_out_and_the_rest_is_trained_on(model, dataset, tmp_path):
+    """A blank caption in train, one in val, and a batch that no longer fits what remains of the short training."""
+    partly = CaptionDataset(
+        [replace(dataset[0], captions=()), replace(dataset[1], captions=(".",)), *dataset[2:]]
+    )
+    with pytest.warns(UserWarning, match="2 of 8 images have no caption and are left out") as said:
+        made = load_or_train(
+            tmp_path / "none", model, partly, partly, replace(SETTINGS, epochs=1, batch_size=8)
+        )
+    assert sum("no caption" in str(warning.message) for warning in said) <= 2  # one for each of the two sets
+    assert np.isfinite(np.asarray(made.logit_scale[...]))
+    again = load_or_train(tmp_path / "none", model, partly, partly, replace(SETTINGS, epochs=1, batch_size=8))
+    assert same(made, again)
+    bare = CaptionDataset([replace(item, captions=()) for item in dataset], "x")
+    for sets in ((bare, dataset), (dataset, bare)):
+        with pytest.raises(ValueError, match="x: none of its 8 images has a caption"):
+            train(model, *sets, SETTINGS, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_captions_that_are_cut_are_counted_at_the_start(model, dataset, tmp_path):
+    tokens = model.tokenizer.model_max_length
+    long = CaptionDataset([replace(dataset[0], captions=("red " * tokens * 9, "red")), *dataset[1:]], "long")
+    with pytest.warns(UserWarning, match=f"long: 1 of .* captions are longer than the {tokens} tokens"):
+        train(model, long, dataset, replace(SETTINGS, epochs=1), tmp_path / "run")
+
+
 def test_training_learns(model, dataset):
     settings = replace(SETTINGS, epochs=10)
     run = Run(model, dataset, dataset, settings)

@@ -45,6 +45,15 @@ def tokenize(
     return _padded(tokenizer, ids, length or _common_length(tokenizer, ids))
 
 
+def count_cut(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> int:
+    """How many texts have more tokens than the model has positions, so that it reads their beginning alone."""
+    if not len(texts):
+        return 0
+    # Without `verbose` transformers would warn of each tokenizer's first long text, which nobody encodes here.
+    ids = tokenizer(list(texts), verbose=False)["input_ids"]
+    return sum(len(row) > tokenizer.model_max_length for row in ids)
+
+
 def _token_ids(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], limit: int) -> list[list[int]]:
     """The token ids of each text, at most ``limit`` of them, without padding."""
     if not len(texts):

@@ -5,6 +5,7 @@ caption to another picture.
 """
 
 import os
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +13,8 @@ from typing import overload
 
 import numpy as np
 
-from utils.datasets.checks import VerificationReport, count_and_name, verify_images
+from utils.datasets.captions import has_words
+from utils.datasets.checks import VerificationReport, count_and_name, name_a_few, verify_images
 from utils.datasets.formats import SPLITS, DatasetError, split_name
 from utils.files import printable
 from utils.images.reading import AS_STORED, measured
@@ -165,6 +167,31 @@ class CaptionDataset(Sequence[CaptionedImage]):
     def named(self) -> "CaptionDataset":
         """Return the pictures whose category is known."""
         return self._with_items(item for item in self._items if item.category is not None)
+
+    def captioned(self) -> "CaptionDataset":
+        """Return what can be learned from: the pictures that have captions with words, and these captions.
+
+        What has none is left out, with a warning that counts and names it.
+
+        Raises:
+            DatasetError: There are pictures, and none of them has a caption.
+        """
+        spoken = [tuple(filter(has_words, item.captions)) for item in self._items]
+        if all(map(_same_and_some, spoken, self._items)):
+            return self
+        pairs = list(zip(self._items, spoken, strict=True))
+        if bare := [item.name for item, captions in pairs if not captions]:
+            if len(bare) == len(self):
+                raise DatasetError(
+                    f"{self.name or 'this data set'}: none of its {len(self):,} images has a caption; give a .csv with "
+                    "the columns filename and caption, or another captions file"
+                )
+            warnings.warn(
+                f"{self.name or 'this data set'}: {len(bare):,} of {len(self):,} images have no caption and are left "
+                f"out: {name_a_few(bare)}",
+                stacklevel=2,
+            )
+        return self._with_items(replace(item, captions=captions) for item, captions in pairs if captions)
 
     def with_categories(self, names: Iterable[str]) -> "CaptionDataset":
         """Return the pictures of some categories.
@@ -359,6 +386,10 @@ class CaptionDataset(Sequence[CaptionedImage]):
         """Return the indices (len(self),) int64 sorted by category, in random order within each."""
         order = rng.permutation(len(self))
         return np.array(sorted(order, key=lambda index: self._items[index].category or ""), dtype=np.int64)
+
+
+def _same_and_some(captions: tuple[str, ...], item: CaptionedImage) -> bool:
+    return bool(captions) and captions == item.captions
 
 
 def _summary_row(

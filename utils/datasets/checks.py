@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from utils.datasets.captions import has_words
 from utils.files import printable
 from utils.images.errors import ImageError
 from utils.images.reading import read_image
@@ -110,10 +110,7 @@ def verify_images(
         unreadable=tuple((path, reason) for path, (_, reason) in inspected.items() if reason),
         without_captions=tuple(item.path for item in items if not item.captions),
         without_words=tuple(
-            (item.path, caption)
-            for item in items
-            for caption in item.captions
-            if not re.search(r"\w", caption)
+            (item.path, caption) for item in items for caption in item.captions if not has_words(caption)
         ),
         repeated_paths=tuple(path for path, count in listed.items() if count > 1),
         shared_names=tuple(name for name, count in names.items() if count > 1),

@@ -42,6 +42,17 @@ def match_images(filenames: Sequence[str], folder: Path) -> dict[str, Path]:
     return {name: path for name, path in found.items() if claims[path] == 1 or path == folder / name}
 
 
+def match_in_subfolders(filenames: Sequence[str], folder: Path) -> dict[str, Path]:
+    """Find listed names in the folders right below, as those per class that a list of plain names leaves out.
+
+    A name that several folders know is found in none: a caption must never slip to another picture.
+    """
+    inner = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+    matches = [match_images(filenames, path) for path in inner if not path.name.startswith(".")]
+    counts = Counter(name for match in matches for name in match)
+    return {name: path for match in matches for name, path in match.items() if counts[name] == 1}
+
+
 def _regular_files(folder: Path) -> list[str]:
     """The sorted names of what lies in a folder and can be read as a file, through links too."""
     with os.scandir(folder) as entries:

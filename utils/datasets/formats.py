@@ -1,25 +1,24 @@
 """The file formats that captions come in.
 
 Every reader returns plain `Annotation` records and opens no image; `utils.datasets.files` finds the files.
-Readers change nothing in a caption: back-translation and duplicate counts depend on the exact text. Only a
-caption that is blank is left out.
+Readers change nothing in a caption: back-translation and duplicate counts depend on the exact text. Only what is
+blank, or a placeholder such as "NaN", is left out, and a list that a table holds as text is taken apart.
 """
 
-import csv
-import io
 import json
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
+from utils.datasets.captions import caption_texts, is_filled
 from utils.datasets.files import IMAGE_ENDINGS, walk_images
 from utils.files import printable
 
-# Other words for the three usual splits. Any further name ("fold2", "restval") is kept as it is.
+# Other words for the three usual splits. Any further name ("fold2") is kept as it is.
 SPLIT_ALIASES = {
     "training": "train",
+    "restval": "train",  # of Karpathy's COCO: every published protocol trains on them
     "valid": "val",
     "validation": "val",
     "dev": "val",
@@ -27,9 +26,18 @@ SPLIT_ALIASES = {
 }
 SPLITS = ("train", "val", "test")
 
+# What captions files call the picture and its captions, the course's own word first: Hugging Face's imagefolder says
+# file_name and text, open_clip filepath and title, run_clip image_path. In Karpathy's form `filepath` is a folder.
+FILE_FIELDS = ("filename", "file_name", "image_path", "filepath")
+CAPTION_FIELDS = ("captions", "sentences", "caption", "text", "title")
+
 
 class DatasetError(ValueError):
     """Pictures or captions cannot be loaded; the message says what is wrong, where, and what to do."""
+
+
+class NoCaptionsError(DatasetError):
+    """A file holds no captions but something else, such as the names of classes."""
 
 
 @dataclass(frozen=True)
@@ -76,19 +84,97 @@ def read_karpathy_json(path: Path) -> tuple[list[Annotation], str]:
     Raises:
         DatasetError: The file is missing, is no JSON, or an entry lacks what it needs.
     """
+    content = _json_of(path)
+    if not isinstance(content, dict) or not isinstance(content.get("images"), list):
+        raise NoCaptionsError(f"{path}: expected Karpathy's form, an object with a list called 'images'")
+    return _of_entries(content["images"], path, "entry {} of 'images'"), str(content.get("dataset") or "")
+
+
+def read_json(path: Path) -> list[Annotation]:
+    """Read captions in any of the JSON forms of the field.
+
+    Karpathy's (RSICD, UCM, Sydney), COCO's (`images` and `annotations` with a `caption` each), that of NWPU-Captions
+    (a list for each class, captions in `raw`, `raw_1` and so on), a list of objects as of JSON lines, and JSON lines
+    that are called .json.
+
+    Args:
+        path: The JSON file.
+
+    Returns:
+        The annotations in the order of the file.
+
+    Raises:
+        NoCaptionsError: It is JSON of something else.
+        DatasetError: The file is missing, is no JSON, or an entry lacks what it needs.
+    """
     try:
-        content = json.loads(_read_text(path))
+        content = _json_of(path)
+    except DatasetError:
+        if not _has_json_lines(path):
+            raise
+        return read_jsonl(path)
+    if isinstance(content, list) and content and all(isinstance(entry, dict) for entry in content):
+        return _of_entries(content, path, "entry {}")
+    if isinstance(content, dict) and set(FILE_FIELDS) & set(content):
+        return read_jsonl(path)  # of one line
+    if isinstance(content, dict) and isinstance(content.get("annotations"), list):
+        return _of_entries(_coco_entries(content, path), path, "entry {} of 'images'")
+    if isinstance(content, dict) and content and all(map(_is_class_of_nwpu, content.values())):
+        entries = [{"category": name, **entry} for name, rows in content.items() for entry in rows]
+        return _of_entries([_with_raw_captions(entry) for entry in entries], path, "entry {}")
+    return read_karpathy_json(path)[0]
+
+
+def _json_of(path: Path) -> object:
+    try:
+        return json.loads(read_text(path))
     except json.JSONDecodeError as error:
         raise DatasetError(
             f"{path}, line {error.lineno}: this is not valid JSON ({error.msg}); mend it or fetch it again"
         ) from error
-    if not isinstance(content, dict) or not isinstance(content.get("images"), list):
-        raise DatasetError(f"{path}: expected Karpathy's form, an object with a list called 'images'")
+
+
+def _has_json_lines(path: Path) -> bool:
+    """Whether the first line is a whole JSON object by itself."""
+    try:
+        return isinstance(json.loads(read_text(path).lstrip().split("\n", 1)[0]), dict)
+    except json.JSONDecodeError:
+        return False
+
+
+def _of_entries(entries: Iterable[object], path: Path, place: str) -> list[Annotation]:
     records = (
-        _annotation_of_entry(entry, f"{path}, entry {number} of 'images'")
-        for number, entry in enumerate(content["images"], start=1)
+        _annotation_of_entry(entry, f"{path}, {place.format(number)}")
+        for number, entry in enumerate(entries, start=1)
     )
-    return merge_repeated_names(records, path), str(content.get("dataset") or "")
+    return merge_repeated_names(records, path)
+
+
+def _coco_entries(content: dict, path: Path) -> list[dict]:
+    """Join COCO's `images` and `annotations`, which know each other by number."""
+    try:
+        captions: dict[object, list] = {image["id"]: [] for image in content["images"]}
+        for annotation in content["annotations"]:
+            captions[annotation["image_id"]] += [annotation["caption"]] if "caption" in annotation else []
+        if content["annotations"] and not any(captions.values()):
+            raise NoCaptionsError(
+                f"{path}: COCO's annotations in this file hold no captions; give its captions file"
+            )
+        return [{**image, "captions": captions[image["id"]]} for image in content["images"]]
+    except (KeyError, TypeError) as error:
+        raise DatasetError(
+            f"{path}: expected COCO's captions, 'images' with 'id' and 'file_name' and 'annotations' with 'image_id' "
+            f"and 'caption'; {error} is missing or not what it should be"
+        ) from None
+
+
+def _is_class_of_nwpu(rows: object) -> bool:
+    return isinstance(rows, list) and all(isinstance(entry, dict) and "raw" in entry for entry in rows)
+
+
+def _with_raw_captions(entry: dict) -> dict:
+    """Gather NWPU's five captions, which are called raw, raw_1 to raw_4."""
+    return entry | {"captions": [text for name, text in entry.items() if re.fullmatch(r"raw(_\d+)?", name)]}
 
 
 def read_jsonl(path: Path) -> list[Annotation]:
@@ -105,7 +191,7 @@ def read_jsonl(path: Path) -> list[Annotation]:
     """
 
     def records() -> Iterator[Annotation]:
-        for number, line in enumerate(_read_text(path).split("\n"), start=1):
+        for number, line in enumerate(read_text(path).split("\n"), start=1):
             if not line.strip():
                 continue
             where = f"{path}, line {number}"
@@ -116,46 +202,6 @@ def read_jsonl(path: Path) -> list[Annotation]:
             yield _annotation_of_entry(entry, where)
 
     return merge_repeated_names(records(), path)
-
-
-def read_csv(path: Path) -> list[Annotation]:
-    """Read a table with the columns `filename` and `caption`, and `split` and `category` if known.
-
-    Several rows of one file are several captions of it; an empty caption is none. Commas, semicolons (as
-    spreadsheets write them in much of Europe) and tabs are understood.
-
-    Args:
-        path: The CSV file, UTF-8.
-
-    Returns:
-        The annotations in the order in which the files are first named.
-
-    Raises:
-        DatasetError: The file is missing, lacks a column or has one twice, or a row does not fit the header.
-    """
-    text = _read_text(path)
-    header = text.split("\n", 1)[0]
-    delimiter = max(",;\t", key=header.count)
-    rows = csv.DictReader(io.StringIO(text), delimiter=delimiter, strict=True)
-    try:
-        columns = [name.strip().lower() for name in rows.fieldnames or ()]
-        rows.fieldnames = columns
-        absent = [name for name in ("filename", "caption") if name not in columns]
-        if absent:
-            raise DatasetError(
-                f"{path}, line 1: the header lacks {' and '.join(absent)}; it has {', '.join(columns)}"
-            )
-        twice = [name for name, count in Counter(columns).items() if name and count > 1]
-        if twice:
-            raise DatasetError(
-                f"{path}, line 1: the header names {' and '.join(twice)} twice; give each further caption a row of "
-                "its own"
-            )
-        records = [_annotation_of_row(row, f"{path}, line {rows.line_num}") for row in rows]
-    except csv.Error as error:
-        line = rows.reader.line_num
-        raise DatasetError(f"{path}, line {line}: this is not valid CSV ({error}); mend the line") from error
-    return merge_repeated_names(records, path)
 
 
 def read_category_folders(folder: Path) -> list[Annotation]:
@@ -215,7 +261,7 @@ def read_class_lists(folder: Path) -> dict[str, str]:
         raise DatasetError(f"{folder}: no class lists (*.txt) are here; put RSICD's txtclasses_rsicd there")
     classes: dict[str, str] = {}
     for path in lists:
-        for line in _read_text(path).splitlines():
+        for line in read_text(path).splitlines():
             stem = PurePosixPath(line.strip()).stem
             if stem and classes.setdefault(stem, path.stem) != path.stem:
                 raise DatasetError(f"{path}: {line.strip()} stands in the list of {classes[stem]} as well")
@@ -264,23 +310,31 @@ def _annotation_of_entry(entry: object, where: str) -> Annotation:
         raise DatasetError(
             f"{where}: expected an object with 'filename' and captions, found {str(entry)[:60]!r}"
         )
-    for field in ("filename", "filepath", "split", "category", "source"):
+    sentences = next((entry[field] for field in CAPTION_FIELDS if field in entry), None)
+    if isinstance(sentences, str):
+        sentences = list(caption_texts(sentences))
+    if not isinstance(sentences, list):
+        kind = DatasetError if set(CAPTION_FIELDS) & set(entry) else NoCaptionsError
+        raise kind(f"{where}: 'captions' (or 'sentences') must be a list, found {sentences!r}")
+    for field in (*FILE_FIELDS, "split", "category", "source"):
         if not isinstance(entry.get(field), str | None):
             raise DatasetError(f"{where}: '{field}' must be text, found {entry[field]!r}")
-    sentences = entry.get("captions", entry.get("sentences"))
-    if isinstance(sentences, str):
-        sentences = [sentences]
-    if not isinstance(sentences, list):
-        raise DatasetError(f"{where}: 'captions' (or 'sentences') must be a list, found {sentences!r}")
-    filename = "/".join(part for part in (entry.get("filepath"), entry.get("filename")) if part)
-    captions = (_caption_text(sentence, where) for sentence in sentences)
+    filename = next((entry[field] for field in FILE_FIELDS if entry.get(field)), "")
+    if entry.get("filepath") and filename == entry.get("filename"):  # Karpathy's folder
+        filename = f"{entry['filepath']}/{filename}"
+    captions = (_caption_text(sentence, where) for sentence in sentences if not _is_nothing(sentence))
     return Annotation(
-        filename=_safe_name(filename if entry.get("filename") else "", where),
-        captions=tuple(caption for caption in captions if caption.strip()),
+        filename=_safe_name(filename, where),
+        captions=tuple(filter(is_filled, captions)),
         split=split_name(entry.get("split")),
         category=(entry.get("category") or "").strip() or None,
         source=(entry.get("source") or "").strip() or None,
     )
+
+
+def _is_nothing(value: object) -> bool:
+    """Whether JSON says that there is no caption: null, or NaN as pandas writes it."""
+    return value is None or value != value
 
 
 def _caption_text(sentence: object, where: str) -> str:
@@ -294,7 +348,7 @@ def _caption_text(sentence: object, where: str) -> str:
     return sentence
 
 
-def _annotation_of_row(row: dict, where: str) -> Annotation:
+def annotation_of_row(row: dict, where: str) -> Annotation:
     """Turn one row of a CSV into an annotation of at most one caption."""
     if None in row or None in row.values():
         raise DatasetError(
@@ -303,7 +357,7 @@ def _annotation_of_row(row: dict, where: str) -> Annotation:
     caption = row["caption"]
     return Annotation(
         filename=_safe_name(row["filename"].strip(), where),
-        captions=(caption,) if caption.strip() else (),
+        captions=caption_texts(caption),
         split=split_name(row.get("split")),
         category=(row.get("category") or "").strip() or None,
     )
@@ -323,12 +377,15 @@ def _safe_name(filename: str, where: str) -> str:
     return str(name)
 
 
-def _read_text(path: Path) -> str:
-    """Read a UTF-8 text file, with or without a byte order mark."""
+def read_text(path: Path) -> str:
+    """Read a text file: UTF-8, with or without a byte order mark, or UTF-16 with one."""
     if path.exists() and not path.is_file():  # a pipe would be waited for
         raise DatasetError(f"{path}: this is no regular file; give the path of a file of captions")
     try:
-        return path.read_text(encoding="utf-8-sig")
+        content = path.read_bytes()
+        # Excel's "Unicode text" is UTF-16; universal line ends, as `read_text` gives them.
+        encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+        return content.decode(encoding).replace("\r\n", "\n").replace("\r", "\n")
     except OSError as error:
         raise DatasetError(f"{path}: the file cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:

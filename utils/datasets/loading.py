@@ -1,24 +1,27 @@
 """`load_dataset`: finds a published data set by its name, or reads one's own captions by their path."""
 
 import warnings
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from utils.datasets.caption_dataset import CaptionDataset, CaptionedImage
 from utils.datasets.checks import name_a_few
-from utils.datasets.files import match_images
+from utils.datasets.files import match_images, match_in_subfolders
 from utils.datasets.formats import (
     SPLITS,
     Annotation,
     DatasetError,
+    NoCaptionsError,
     read_category_folders,
     read_class_lists,
-    read_csv,
+    read_json,
     read_jsonl,
     read_karpathy_json,
 )
 from utils.datasets.hub import fetch_rsicd
+from utils.datasets.tables import read_csv
 from utils.files import printable
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -55,8 +58,9 @@ def load_dataset(
             "rsicd", "ucm", "sydney": the published JSON with its image folder. RSICD is fetched from the
             Hugging Face Hub if `data_dir` is not given and no copy is in the data folder;
             "miniature": the rendered stand-in, made on first use in `runs/data`;
-            a .json in Karpathy's form, a .jsonl with `filename` and `captions`, or a .csv with `filename` and
-            `caption` (several rows of a file are several captions), each with `split` and `category` if known
+            a .json in Karpathy's form, COCO's or NWPU's, a .jsonl with `filename` and `captions`, or a .csv with
+            `filename` and `caption` (several rows of a file, or a list in a cell, are several captions), each with
+            `split` and `category` if known, or named as in Hugging Face's metadata or open_clip's tables
             (so also what `utils.translation` writes);
             a folder with a folder for each category, with train, val and test above them or not.
         data_dir: For a name: the folder of the data set, or the one above it (`data_dir/RSICD`,
@@ -87,6 +91,8 @@ def load_dataset(
     )
     whole = whole.with_reading(stretch, bands)  # before it is divided: one range for all
     dataset = whole if split is None else whole.split(split)
+    if split is None and (unused := _in_no_usual_split(whole)):
+        warnings.warn(unused, stacklevel=2)
     dataset = dataset.without_damaged() if check_files else dataset
     if dataset.missing:
         absent = [item.name for item in dataset.missing]
@@ -102,6 +108,20 @@ def load_dataset(
             stacklevel=2,
         )
     return dataset
+
+
+def _in_no_usual_split(dataset: CaptionDataset) -> str | None:
+    """Say how many images of a data set with splits are in none of train, val and test; None if all are in one."""
+    counts = Counter(item.split for item in dataset if item.split not in SPLITS)
+    if not counts or not dataset.splits:
+        return None
+    named = [
+        f"{count:,} in {name!r}" if name else f"{count:,} without a split" for name, count in counts.items()
+    ]
+    return (
+        f"{dataset.name}: {counts.total():,} of {len(dataset):,} images are in none of the splits {', '.join(SPLITS)}, "
+        f"so the notebooks do not use them: {', '.join(named)}"
+    )
 
 
 def _category_before_underscore(filename: str) -> str | None:
@@ -224,22 +244,41 @@ def _load_own(path: Path, data_dir: Path | None) -> CaptionDataset:
             ".jsonl or .csv of captions or of a folder with a folder for each category"
         )
     if path.is_dir():
-        published = sorted(path.glob("dataset*.json"))
-        if published:
-            raise DatasetError(f"{path} has its captions in {published[0].name}: give the path of that file")
+        for file in sorted(path.iterdir()):
+            if file.suffix.lower() in _READERS and _holds_captions(file):
+                raise DatasetError(
+                    f"{path} has its captions in {printable(file.name)}: give the path of that file"
+                )
         return _with_images(read_category_folders(path), [path], printable(path.name))
-    ending = path.suffix.lower()
-    if ending == ".json":
-        annotations = read_karpathy_json(path)[0]
-    elif ending == ".jsonl":
-        annotations = read_jsonl(path)
-    elif ending in (".csv", ".tsv"):
-        annotations = read_csv(path)
-    else:
-        raise DatasetError(f"{path}: captions must be a .json, .jsonl or .csv file, or a folder of pictures")
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        spreadsheet = path.suffix.lower() in (".xlsx", ".xls", ".ods")
+        raise DatasetError(
+            f"{path}: captions must be a .json, .jsonl or .csv file, or a folder of pictures"
+            + (
+                "; save the sheet as CSV (UTF-8), with the columns filename and caption"
+                if spreadsheet
+                else ""
+            )
+        )
+    annotations = reader(path)
     tops = [path.parent] if data_dir is None else [data_dir, path.parent]
     folders = [top / inner for top in tops for inner in ("", "images", "imgs", "RSICD_images")]
     return _with_images(annotations, folders, printable(path.stem))
+
+
+_READERS = {".json": read_json, ".jsonl": read_jsonl, ".csv": read_csv, ".tsv": read_csv}
+
+
+def _holds_captions(file: Path) -> bool:
+    """Whether a file in a folder of pictures is their captions, broken ones too, and not the names of classes."""
+    try:
+        _READERS[file.suffix.lower()](file)
+    except NoCaptionsError:
+        return False
+    except DatasetError:
+        return file.is_file()
+    return True
 
 
 def _with_images(
@@ -251,6 +290,11 @@ def _with_images(
     found, folder = max(
         ((match_images(filenames, folder), folder) for folder in folders), key=lambda match: len(match[0])
     )
+    if not found:
+        found, folder = max(
+            ((match_in_subfolders(filenames, folder), folder) for folder in folders),
+            key=lambda match: len(match[0]),
+        )
     if not found:
         raise DatasetError(
             f"{name}: none of the {len(filenames):,} listed images, {filenames[0]!r} the first, is in "

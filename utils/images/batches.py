@@ -255,7 +255,8 @@ def _check_train_arguments(
     bare = [item.name for item in dataset if not item.captions]
     if bare:
         raise ValueError(
-            f"{len(bare)} images have no caption to train on, the first is {bare[0]}; leave them out."
+            f"{len(bare)} images have no caption to train on, the first is {bare[0]}; leave them out with "
+            "dataset.captioned()."
         )
     records, kind = _records(dataset, captions), "pairs" if captions == "all" else "images"
     if not 1 <= batch_size <= records:

@@ -26,6 +26,8 @@ def picture_grid(
         columns: Pictures in a row.
         width: Of the whole figure, in inches.
     """
+    if not len(pictures):
+        return _no_pictures(width)
     columns = min(columns, len(pictures))
     rows = -(-len(pictures) // columns)
     lines = max((title.count("\n") + 1 for title in titles), default=0)
@@ -41,6 +43,14 @@ def picture_grid(
     return figure
 
 
+def _no_pictures(width: float) -> Figure:
+    """What stands in the place of pictures where a search or a choice has left none."""
+    figure, axis = new_figure(width, 0.5)
+    axis.set_axis_off()
+    axis.text(0.5, 0.5, "no pictures", ha="center", va="center")
+    return figure
+
+
 @styled
 def captioned_pictures(
     pictures: Sequence[object], texts: Sequence[Sequence[str]], columns: int = 2, width: float = 11.0
@@ -53,6 +63,8 @@ def captioned_pictures(
         columns: Pictures in a row.
         width: Of the whole figure, in inches.
     """
+    if not len(pictures):
+        return _no_pictures(width)
     columns = min(columns, len(pictures))
     rows = -(-len(pictures) // columns)
     picture_width = 0.36 * width / columns

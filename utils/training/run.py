@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,8 @@ import orbax.checkpoint as ocp
 from flax import nnx
 from jax.sharding import NamedSharding, PartitionSpec
 
-from utils.clip import CLIP, tokenize
+from utils.clip import CLIP, count_cut, tokenize
+from utils.datasets.captions import has_words
 from utils.files import disk_trouble_in_words
 from utils.images import keeping_pictures, steps_per_epoch, train_batches
 from utils.locks import sole_owner
@@ -75,9 +77,9 @@ def train(
 
     Args:
         start: The starting point; it is left as it is.
-        train_set: Images with captions.
-        validation_set: Images with captions, for loss and recall at the end of epochs, by which the best epoch
-            is chosen. Never the test split.
+        train_set: Images with captions; those without one are left out, with a warning that counts and names them.
+        validation_set: Images with captions, likewise, for loss and recall at the end of epochs, by which the best
+            epoch is chosen. Never the test split.
         settings: What governs the run.
         output_dir: Receives ``checkpoints/``, ``history.csv``, ``tensorboard/``, ``run.json`` and ``model/``.
 
@@ -94,6 +96,7 @@ def train(
     output_dir = Path(output_dir)
     check_reporters(settings)
     run = Run(start, train_set, validation_set, settings)  # first: what cannot be trained leaves no folder
+    _tell_cut_captions(run)
     with closing(run.batches), disk_trouble_in_words(output_dir), sole_owner(output_dir, "training"):
         return _train(run, output_dir)
 
@@ -101,7 +104,8 @@ def train(
 def _train(run: Run, output_dir: Path) -> TrainingResult:
     """As `train`, in a folder that nobody else works in."""
     settings, data = run.settings, (run.train_set, run.validation_set)
-    run.mark = claim_folder(output_dir, settings, *data, run.start)
+    # Of the data as given, so that whoever has them finds the run again.
+    run.mark = claim_folder(output_dir, settings, *run.given, run.start)
     with open_checkpoints(output_dir) as checkpoints:
         run.restore(checkpoints)
         reports = open_reporters(output_dir, settings, run.history, run.finished)
@@ -112,6 +116,18 @@ def _train(run: Run, output_dir: Path) -> TrainingResult:
     export_model(model, model_dir, run.mark, exported_step)
     write_card(model_dir, model, *data, settings, run.history, exported_step)
     return TrainingResult(model, run.history, model_dir, exported_step)
+
+
+def _tell_cut_captions(run: Run) -> None:
+    """Says how many captions the model cannot read to their end: beyond it they may all be one and the same."""
+    for dataset in (run.train_set, run.validation_set):
+        captions = [caption for item in dataset for caption in item.captions]
+        if cut := count_cut(run.start.tokenizer, captions):
+            warnings.warn(
+                f"{dataset.name or 'the data'}: {cut:,} of {len(captions):,} captions are longer than the "
+                f"{run.start.tokenizer.model_max_length} tokens that the model reads; it learns from their beginning.",
+                stacklevel=3,
+            )
 
 
 def _run_to_the_end(
@@ -148,8 +164,9 @@ class Run:
 
     Attributes:
         start: The starting point, left as it is.
-        train_set: Images with captions.
-        validation_set: Held-out images with captions.
+        train_set: Images with captions; those without are left out, see `CaptionDataset.captioned`.
+        validation_set: Held-out images with captions; likewise.
+        given: The two as they were given.
         settings: What governs the run.
         mesh: The devices.
         step: Steps taken.
@@ -171,6 +188,8 @@ class Run:
     def __post_init__(self) -> None:
         """Sets up what is quickly there; nothing is compiled before a folder is ours."""
         settings = self.settings
+        self.given = self.train_set, self.validation_set
+        self.train_set, self.validation_set = (part.captioned() for part in self.given)
         self._check()
         self.steps_per_epoch = steps_per_epoch(self.train_set, settings.batch_size, settings.captions)
         self.total_steps = self.steps_per_epoch * settings.epochs
@@ -197,10 +216,10 @@ class Run:
         """Refuses what does not fit the model, the devices or the data."""
         if self.start.tokenizer is None:
             raise ValueError("The starting model has no tokenizer; load it from a folder that holds one.")
-        if not len(self.validation_set) or not all(item.captions for item in self.validation_set):
+        if not len(self.validation_set):
             raise ValueError(
-                "Validation needs at least one image, each with a caption; give the validation split of the data, "
-                "or make one with dataset.with_random_splits()."
+                "Validation needs at least one image with a caption; give the validation split of the data, or make "
+                "one with dataset.with_random_splits()."
             )
         for name in ("batch_size", "micro_batch_size"):
             size = getattr(self.settings, name)
@@ -343,6 +362,10 @@ def load_or_train(
             )
         check_model(output_dir / "model", mark_of(output_dir))
         return CLIP.from_pretrained(output_dir / "model")
+    # Images without a caption are left out, and a batch cannot hold more than remain.
+    counts = [sum(map(has_words, item.captions)) for item in train_set]
+    records = sum(counts) if settings.captions == "all" else np.count_nonzero(counts)
+    settings = replace(settings, batch_size=min(settings.batch_size, max(int(records), 1)))
     of_the_run = (start, train_set, validation_set, settings)
     short_dir = run_folder(output_dir.parent, f"{output_dir.name}-short", *of_the_run)
     if is_whole(short_dir / "model", mark_of_run(settings, train_set, validation_set, start)):

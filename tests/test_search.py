@@ -12,7 +12,14 @@ from utils.clip import CLIP, embed_texts
 from utils.datasets import CaptionDataset
 from utils.images import eval_transform, read_image
 from utils.search import ImageIndex, SearchError, engines
-from utils.search.engines import ExactEngine, make_engine, recall, strangers, widen
+from utils.search.engines import (
+    ExactEngine,
+    make_engine,
+    recall,
+    recall_by_similarity,
+    strangers,
+    widen,
+)
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -122,6 +129,23 @@ def test_a_graph_of_a_few_is_still_a_graph(name):
 
 def test_recall_is_the_share_of_the_truth_in_whatever_order():
     assert recall(np.array([[3, 1, 2], [4, 5, -1]]), np.array([[1, 2, 3], [5, 6, 7]])) == pytest.approx(4 / 6)
+
+
+def test_of_equal_vectors_any_is_right():
+    vectors = np.eye(4, dtype=np.float32)[[0, 1, 1, 1, 2, 3]]
+    query = np.array([[0, 1, 0.1, 0]], np.float32)
+    exact = ExactEngine(vectors).nearest(query, 2)
+    assert exact.tolist() == [[1, 2]]
+    for found, share in (([3, 1], 1), ([2, 3], 1), ([3, 4], 0.5), ([3, -1], 0.5), ([-1, -1], 0)):
+        assert recall_by_similarity(np.array([found]), exact, query, vectors) == share
+
+
+def test_blank_tiles_neither_lower_the_recall_nor_widen_the_search():
+    vectors = clusters(1500, 32, 1)
+    vectors[np.random.default_rng(0).choice(1500, 30, replace=False)] = vectors[0]
+    engine = make_engine("nmslib", vectors)
+    assert widen(engine, vectors) >= 0.99
+    assert engine.width == engines.WIDTHS[0]  # 3,200 where equal vectors count as misses
 
 
 def test_auto_takes_exact_search_for_few_and_the_graph_for_many():

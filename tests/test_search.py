@@ -84,6 +84,10 @@ def test_nmslib_answers_what_nmslib_itself_answers(tmp_path):
     ours.save(tmp_path / "graph")
     again = make_engine("nmslib", vectors, tmp_path / "graph", 30)
     np.testing.assert_array_equal(again.nearest(queries, 10), expected)
+    (tmp_path / "graph").unlink()
+    again.save(tmp_path / "copy")  # what was loaded can be saved and loaded again, wherever it came from
+    copy = make_engine("nmslib", vectors, tmp_path / "copy", 30)
+    np.testing.assert_array_equal(copy.nearest(queries, 10), expected)
     assert again.query_parameters == {"efSearch": 30}
 
 
@@ -153,6 +157,12 @@ def test_auto_takes_exact_search_for_few_and_the_graph_for_many():
     assert engines.choose_engine("auto", engines.EXACT_BELOW) == "nmslib"
     with pytest.raises(SearchError, match="no search engine 'faiss'; choose one of auto, exact"):
         engines.choose_engine("faiss", 10)
+
+
+def test_a_loaded_graph_holds_its_vectors_once(tmp_path):
+    vectors = clusters(600, 32, 1)
+    make_engine("nmslib", vectors).save(tmp_path / "graph")
+    assert len(make_engine("nmslib", vectors, tmp_path / "graph")._graph) == 0  # added to it beside its own
 
 
 # --- questions --------------------------------------------------------------------------------------------

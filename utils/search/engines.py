@@ -9,10 +9,12 @@ from __future__ import annotations
 import errno
 import importlib
 import os
+import shutil
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 
@@ -145,10 +147,15 @@ class NmslibEngine(_Graph):
         self, vectors: np.ndarray, saved: Path | None = None, width: int = WIDTHS[0], threads: int = 1
     ) -> None:
         self._graph: Any = _library("nmslib").init(method="hnsw", space="cosinesimil")
-        self._graph.addDataPointBatch(vectors)
+        self._loaded: BinaryIO | None = None
         if saved is None:
+            self._graph.addDataPointBatch(vectors)
             self._graph.createIndex(BUILD_PARAMETERS | {"indexThreadQty": threads})
         else:
+            # The saved graph holds the vectors in its own layout: added again, they would only take memory twice.
+            # But without them NMSLib saves a graph that finds nothing, so the file is kept at hand to be copied.
+            self._loaded = saved.open("rb")
+            weakref.finalize(self, self._loaded.close)
             self._graph.loadIndex(str(saved), load_data=False)
         self.width = width
 
@@ -165,7 +172,12 @@ class NmslibEngine(_Graph):
         return numbers
 
     def save(self, path: Path) -> None:
-        """Writes the graph; the vectors are kept beside it by whoever keeps it."""
+        """Writes the graph and in it the vectors, so that a loaded graph needs no others."""
+        if self._loaded:
+            self._loaded.seek(0)
+            with path.open("wb") as file:
+                shutil.copyfileobj(self._loaded, file)
+            return
         try:
             self._graph.saveIndex(str(path), save_data=False)
         except RuntimeError as error:  # "iostream error", whatever stops the writing

@@ -12,14 +12,8 @@ from utils.clip import CLIP, embed_texts
 from utils.datasets import CaptionDataset
 from utils.images import eval_transform, read_image
 from utils.search import ImageIndex, SearchError, engines
-from utils.search.engines import (
-    ExactEngine,
-    make_engine,
-    recall,
-    recall_by_similarity,
-    strangers,
-    widen,
-)
+from utils.search.engines import ExactEngine, make_engine, widen
+from utils.search.held_out import recall, recall_by_similarity, strangers, text_like
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -120,6 +114,52 @@ def test_strangers_are_near_members_but_none_of_them():
     np.testing.assert_array_equal(queries, strangers(vectors, 100))
 
 
+def test_text_like_queries_lie_off_the_members_to_one_side():
+    vectors = clusters(500, 64, 1)
+    queries = text_like(vectors, 100)
+    closest = (queries @ vectors.T).max(axis=1)
+    assert 0.2 < np.median(closest) < 0.6  # CLIP's texts: about 0.3
+    assert np.linalg.norm(queries.mean(axis=0) - vectors.mean(axis=0)) > 0.6  # the gap; of CLIP's texts 0.82
+    np.testing.assert_allclose(np.linalg.norm(queries, axis=1), 1, rtol=1e-5)
+    assert queries.dtype == np.float32 and np.array_equal(queries, text_like(vectors, 100))
+
+
+@pytest.mark.parametrize("name", ["nmslib", "hnswlib"])
+def test_the_width_is_that_of_the_number_of_answers_asked_for(name):
+    if name == "hnswlib":
+        pytest.importorskip("hnswlib")
+    vectors = clusters(2000, 64, 1)
+    engine = make_engine(name, vectors)
+    assert widen(engine, vectors) >= 0.99
+    assert list(engine.widths) == [10, 50, 100] and engine.widths[100] > engine.width == engine.widths[10]
+    for queries in (clusters(100, 64, 2), text_like(vectors, 100, seed=1)):
+        for k in (10, 50, 100):
+            exact = ExactEngine(vectors).nearest(queries, k)
+            assert recall(engine.nearest(queries, k), exact) >= 0.98
+    assert [engine.width_for(k) for k in (1, 50, 51, 200)] == [
+        engine.widths[10],
+        engine.widths[50],
+        engine.widths[100],
+        2 * engine.widths[100],
+    ]
+    engine.width = 20  # one who sets a width means it for all
+    assert engine.width_for(100) == 20 and not engine.widths
+
+
+def test_text_like_queries_have_a_say_in_the_width(monkeypatch):
+    vectors = clusters(2000, 64, 1)
+    widths = {}
+    for queries in ("strangers", "text_like"):
+        engine = make_engine("nmslib", vectors)
+        other = {"strangers": "text_like", "text_like": "strangers"}[queries]
+        with monkeypatch.context() as patch:
+            patch.setattr(f"utils.search.engines.{other}", lambda vectors: vectors[:1])
+            patch.setattr("utils.search.engines.WIDTHS", tuple(range(2, 200, 2)))
+            widen(engine, vectors, counts=[10])
+            widths[queries] = engine.width
+    assert widths["text_like"] > widths["strangers"]
+
+
 @pytest.mark.parametrize("name", ["nmslib", "hnswlib"])
 def test_a_graph_of_a_few_is_still_a_graph(name):
     if name == "hnswlib":
@@ -149,7 +189,7 @@ def test_blank_tiles_neither_lower_the_recall_nor_widen_the_search():
     vectors[np.random.default_rng(0).choice(1500, 30, replace=False)] = vectors[0]
     engine = make_engine("nmslib", vectors)
     assert widen(engine, vectors) >= 0.99
-    assert engine.width == engines.WIDTHS[0]  # 3,200 where equal vectors count as misses
+    assert engine.width <= 200  # 3,200 where equal vectors count as misses
 
 
 def test_auto_takes_exact_search_for_few_and_the_graph_for_many():

@@ -1,5 +1,7 @@
 """CLIP in JAX against torch's CLIPModel: outputs, gradients, pooling, precision, tokens, embeddings."""
 
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -301,6 +303,57 @@ def test_a_tokenizer_without_a_limit_gets_that_of_the_model(tmp_path):
     settings.write_text(settings.read_text().replace('"model_max_length": 16,', ""))
     model = CLIP.from_pretrained(tmp_path)
     assert tokenize(model.tokenizer, ["a " * 50]).shape == (1, 16)
+
+
+@pytest.fixture(scope="module")
+def openai_tokenizers() -> tuple:
+    """CLIP's own vocabulary in transformers' tokenizer, and in open_clip's, which repairs texts as OpenAI's does."""
+    open_clip = pytest.importorskip("open_clip")
+    theirs = open_clip.SimpleTokenizer()
+    names = {"<start_of_text>": "<|startoftext|>", "<end_of_text>": "<|endoftext|>"}
+    vocabulary = {names.get(token, token): number for token, number in theirs.encoder.items()}
+    ours = CLIPTokenizer(vocab=vocabulary, merges=list(theirs.bpe_ranks), model_max_length=77)
+    return ours, theirs
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "the farmer\u2019s field",
+        "\u201cold town\u201d and \u2018new town\u2019",
+        "land &amp; sea",
+        "land &amp;amp; sea",
+        "land & sea",
+        "a road &lt; 5 m, &quot;narrow&quot;",
+        "caf\u00e9s near the piazza\u2026",
+        "cafe\u0301s near a port",
+        "schÃ¶n",  # UTF-8 that was read as Latin-1
+        "a port \u2013 with boats \u2014 and ships",
+        "wide\u00a0space,\u3000wider\u200b one",
+        "the \ufb01eld beside \uff21\uff22",
+        "two\nlines\tand  spaces ",
+        "25 \u00b0C, 3 \u00d7 4 m\u00b2",
+        "\u6d77\u8fb9\u7684\u6e2f\u53e3",
+        "an airport \U0001f6eb",
+        "\x1b[31mred\x1b[0m roofs\x00",
+        "Two storage tanks; the land is 'dry', seen from above.",
+    ],
+)
+def test_texts_are_repaired_as_open_clip_repairs_them(openai_tokenizers, text):
+    ours, theirs = openai_tokenizers
+    np.testing.assert_array_equal(tokenize(ours, [text], length=77)[0], _ended(theirs([text])[0].numpy()))
+
+
+def _ended(ids: np.ndarray) -> np.ndarray:
+    """open_clip's tokens, padded by the end of text and not by zeros."""
+    return np.where(np.arange(len(ids)) > ids.argmax(), ids.max(), ids)
+
+
+def test_plain_texts_are_left_as_they_are(openai_tokenizers, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ftfy", None)  # not even asked
+    ours, _ = openai_tokenizers
+    expected = ours(CAPTIONS, padding="max_length", max_length=77)["input_ids"]
+    np.testing.assert_array_equal(tokenize(ours, CAPTIONS, length=77), expected)
 
 
 def test_embedded_texts_are_encoded_texts_in_their_order(tiny):

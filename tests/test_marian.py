@@ -1,5 +1,6 @@
 """Marian as a translator: its texts are those of transformers' own `generate`, whatever runs it."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -61,6 +62,15 @@ def test_a_batch_of_one_gives_what_a_batch_of_many_gives(captions):
 def test_auto_is_ctranslate2_where_torch_sees_no_gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert MarianTranslator(TO_ROMANCE, TO_ENGLISH).name.endswith("by ctranslate2")
+
+
+def test_a_models_own_length_penalty_of_zero_is_kept(tmp_path):
+    own = shutil.copytree(TO_ENGLISH, tmp_path / TO_ENGLISH.name)
+    settings = json.loads((own / "generation_config.json").read_text())
+    (own / "generation_config.json").write_text(json.dumps(settings | {"length_penalty": 0.0}))
+    translator = MarianTranslator(TO_ROMANCE, own, engine="ctranslate2", device="cpu")
+    one, other = translator.name.split(" and ")
+    assert "length_penalty=1.0" in one and "length_penalty=0.0" in other
 
 
 def test_the_name_tells_models_and_settings_apart(tmp_path):

@@ -12,7 +12,8 @@ from utils.clip import CLIP, embed_texts
 from utils.datasets import CaptionDataset
 from utils.images import eval_transform, read_image
 from utils.search import ImageIndex, SearchError, engines
-from utils.search.engines import ExactEngine, make_engine, recall, strangers, widen
+from utils.search.engines import ExactEngine, make_engine, widen
+from utils.search.held_out import recall, recall_by_similarity, strangers, text_like
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -77,6 +78,10 @@ def test_nmslib_answers_what_nmslib_itself_answers(tmp_path):
     ours.save(tmp_path / "graph")
     again = make_engine("nmslib", vectors, tmp_path / "graph", 30)
     np.testing.assert_array_equal(again.nearest(queries, 10), expected)
+    (tmp_path / "graph").unlink()
+    again.save(tmp_path / "copy")  # what was loaded can be saved and loaded again, wherever it came from
+    copy = make_engine("nmslib", vectors, tmp_path / "copy", 30)
+    np.testing.assert_array_equal(copy.nearest(queries, 10), expected)
     assert again.query_parameters == {"efSearch": 30}
 
 
@@ -109,6 +114,52 @@ def test_strangers_are_near_members_but_none_of_them():
     np.testing.assert_array_equal(queries, strangers(vectors, 100))
 
 
+def test_text_like_queries_lie_off_the_members_to_one_side():
+    vectors = clusters(500, 64, 1)
+    queries = text_like(vectors, 100)
+    closest = (queries @ vectors.T).max(axis=1)
+    assert 0.2 < np.median(closest) < 0.6  # CLIP's texts: about 0.3
+    assert np.linalg.norm(queries.mean(axis=0) - vectors.mean(axis=0)) > 0.6  # the gap; of CLIP's texts 0.82
+    np.testing.assert_allclose(np.linalg.norm(queries, axis=1), 1, rtol=1e-5)
+    assert queries.dtype == np.float32 and np.array_equal(queries, text_like(vectors, 100))
+
+
+@pytest.mark.parametrize("name", ["nmslib", "hnswlib"])
+def test_the_width_is_that_of_the_number_of_answers_asked_for(name):
+    if name == "hnswlib":
+        pytest.importorskip("hnswlib")
+    vectors = clusters(2000, 64, 1)
+    engine = make_engine(name, vectors)
+    assert widen(engine, vectors) >= 0.99
+    assert list(engine.widths) == [10, 50, 100] and engine.widths[100] > engine.width == engine.widths[10]
+    for queries in (clusters(100, 64, 2), text_like(vectors, 100, seed=1)):
+        for k in (10, 50, 100):
+            exact = ExactEngine(vectors).nearest(queries, k)
+            assert recall(engine.nearest(queries, k), exact) >= 0.98
+    assert [engine.width_for(k) for k in (1, 50, 51, 200)] == [
+        engine.widths[10],
+        engine.widths[50],
+        engine.widths[100],
+        2 * engine.widths[100],
+    ]
+    engine.width = 20  # one who sets a width means it for all
+    assert engine.width_for(100) == 20 and not engine.widths
+
+
+def test_text_like_queries_have_a_say_in_the_width(monkeypatch):
+    vectors = clusters(2000, 64, 1)
+    widths = {}
+    for queries in ("strangers", "text_like"):
+        engine = make_engine("nmslib", vectors)
+        other = {"strangers": "text_like", "text_like": "strangers"}[queries]
+        with monkeypatch.context() as patch:
+            patch.setattr(f"utils.search.engines.{other}", lambda vectors: vectors[:1])
+            patch.setattr("utils.search.engines.WIDTHS", tuple(range(2, 200, 2)))
+            widen(engine, vectors, counts=[10])
+            widths[queries] = engine.width
+    assert widths["text_like"] > widths["strangers"]
+
+
 @pytest.mark.parametrize("name", ["nmslib", "hnswlib"])
 def test_a_graph_of_a_few_is_still_a_graph(name):
     if name == "hnswlib":
@@ -124,11 +175,34 @@ def test_recall_is_the_share_of_the_truth_in_whatever_order():
     assert recall(np.array([[3, 1, 2], [4, 5, -1]]), np.array([[1, 2, 3], [5, 6, 7]])) == pytest.approx(4 / 6)
 
 
+def test_of_equal_vectors_any_is_right():
+    vectors = np.eye(4, dtype=np.float32)[[0, 1, 1, 1, 2, 3]]
+    query = np.array([[0, 1, 0.1, 0]], np.float32)
+    exact = ExactEngine(vectors).nearest(query, 2)
+    assert exact.tolist() == [[1, 2]]
+    for found, share in (([3, 1], 1), ([2, 3], 1), ([3, 4], 0.5), ([3, -1], 0.5), ([-1, -1], 0)):
+        assert recall_by_similarity(np.array([found]), exact, query, vectors) == share
+
+
+def test_blank_tiles_neither_lower_the_recall_nor_widen_the_search():
+    vectors = clusters(1500, 32, 1)
+    vectors[np.random.default_rng(0).choice(1500, 30, replace=False)] = vectors[0]
+    engine = make_engine("nmslib", vectors)
+    assert widen(engine, vectors) >= 0.99
+    assert engine.width <= 200  # 3,200 where equal vectors count as misses
+
+
 def test_auto_takes_exact_search_for_few_and_the_graph_for_many():
     assert engines.choose_engine("auto", engines.EXACT_BELOW - 1) == "exact"
     assert engines.choose_engine("auto", engines.EXACT_BELOW) == "nmslib"
     with pytest.raises(SearchError, match="no search engine 'faiss'; choose one of auto, exact"):
         engines.choose_engine("faiss", 10)
+
+
+def test_a_loaded_graph_holds_its_vectors_once(tmp_path):
+    vectors = clusters(600, 32, 1)
+    make_engine("nmslib", vectors).save(tmp_path / "graph")
+    assert len(make_engine("nmslib", vectors, tmp_path / "graph")._graph) == 0  # added to it beside its own
 
 
 # --- questions --------------------------------------------------------------------------------------------

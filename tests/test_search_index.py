@@ -204,6 +204,21 @@ def test_what_is_saved_is_what_is_loaded(index, dataset, model, tmp_path):
     assert loaded.query_parameters == {"efSearch": 77}
 
 
+def test_the_widths_of_a_search_are_kept_and_an_index_without_them_is_read(dataset, model, tmp_path):
+    built = ImageIndex.build(model, dataset, batch_size=8, engine="nmslib", progress=False)
+    built.engine.widths = {10: 60, 100: 300}
+    built.save(tmp_path)
+    note = json.loads((tmp_path / "index.json").read_text())
+    assert (note["width"], note["widths"]) == (60, {"10": 60, "100": 300})
+    loaded = ImageIndex.load(tmp_path, model)
+    assert loaded.engine.widths == {10: 60, 100: 300} and loaded.query_parameters == {"efSearch": 60}
+    del note["widths"]  # as an earlier version wrote it
+    (tmp_path / "index.json").write_text(json.dumps(note))
+    earlier = ImageIndex.load(tmp_path, model).engine
+    assert (earlier.width, earlier.widths, earlier.width_for(100)) == (60, {}, 60)
+    assert len(ImageIndex.load(tmp_path, model).query_text("airport", 24)) == 24
+
+
 def test_an_index_moves_with_its_pictures(kept, model, tmp_path, dataset, index):
     moved = kept.rename(tmp_path / "elsewhere")
     loaded = ImageIndex.load(moved / "index", model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
@@ -25,6 +26,11 @@ def tokenize(
     """Turns texts into token ids, padded to one length; what is too long is cut and keeps its end-of-text.
 
     The causal mask makes padding harmless: a text gets the same embedding at any length that holds it.
+
+    Texts are repaired first as OpenAI's and open_clip's tokenizers do it, and as CLIP's training texts were: curly
+    quotes become straight ones, mistaken encodings and HTML's ``&amp;`` the characters that they stand for. The
+    tokenizer of transformers, which a saved checkpoint holds, cannot do that: who calls it alone, without this
+    function, gets other tokens for such texts.
 
     Args:
         tokenizer: The tokenizer of the checkpoint.
@@ -58,7 +64,20 @@ def _token_ids(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], limit: 
     """The token ids of each text, at most ``limit`` of them, without padding."""
     if not len(texts):
         return []
-    return tokenizer(list(texts), truncation=True, max_length=limit)["input_ids"]
+    repaired = [_repaired(text) for text in texts]
+    return tokenizer(repaired, truncation=True, max_length=limit)["input_ids"]
+
+
+def _repaired(text: str) -> str:
+    """A text as CLIP has learned to read it: ftfy's, with HTML's entities resolved twice and single spaces.
+
+    The source is ``basic_clean`` and ``whitespace_clean`` of OpenAI's ``simple_tokenizer.py``.
+    """
+    if text.isascii() and text.isprintable() and "&" not in text:
+        return text  # nothing to repair, and most captions are such
+    import ftfy
+
+    return " ".join(html.unescape(html.unescape(ftfy.fix_text(text))).split())
 
 
 def _common_length(tokenizer: PreTrainedTokenizerBase, ids: Sequence[Sequence[int]]) -> int:

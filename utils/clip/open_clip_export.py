@@ -44,7 +44,8 @@ def export_open_clip(model: CLIP, folder: str | os.PathLike) -> Path:
     """Writes a folder for ``open_clip.create_model_and_transforms("local-dir:" + folder)``.
 
     It may be the folder of `CLIP.save_pretrained`: the tokenizer is the same, and open_clip prefers its
-    own files. ``open_clip.get_tokenizer`` of the same name gives the model's tokenizer.
+    own files. ``open_clip.get_tokenizer`` of the same name gives the model's tokenizer, with the repair of texts that
+    `tokenize` does and transformers' own tokenizer does not.
 
     Args:
         model: The model.

@@ -42,8 +42,8 @@ class ImageIndex:
         dataset: The pictures, in the order of the vectors.
         embeddings: (images, dim) float32, of unit length.
         engine: What finds the closest of them.
-        recall: Share of the ten true neighbours that the engine finds, measured on queries that are no members; 1
-            for exact search.
+        recall: Share of the ten true neighbours that the engine finds, measured on queries that are no members, of
+            those like pictures or those like texts, whichever have less of it; 1 for exact search.
         skipped: Pictures that could not be read, with the reason.
         pictures: Mark over the names, sizes and times of the pictures that it was built from.
         missing: Members whose file was not there when the index was loaded; they are found, but cannot be shown.

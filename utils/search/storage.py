@@ -104,7 +104,8 @@ def write_index(
             _write_array(place / "embeddings.npy", embeddings)
             _write_items(place / "images.jsonl", items, marks, folder)
             engine.save(place / "graph")
-            note = {"kind": KIND, "version": VERSION, "engine": engine.name, "width": engine.width, **facts}
+            note = {"kind": KIND, "version": VERSION, "engine": engine.name, "width": engine.width}
+            note |= {"widths": {str(count): width for count, width in engine.widths.items()}, **facts}
             note["files"] = {name: _mark(place / name) for name in _FILES if (place / name).is_file()}
             note["generation"] = place.name
             write_whole(folder / NOTE, json.dumps(note, indent=2) + "\n")
@@ -307,6 +308,8 @@ def _read_generation(folder: Path, note: dict[str, Any]) -> SavedIndex:
         if name not in ENGINES[1:] or (name != "exact") != (graph is not None):
             raise ValueError(f"engine {name!r}")
         engine = make_engine(name, embeddings, graph, width)
+        # An index of an earlier version has one width for any number of answers.
+        engine.widths = {int(count): int(width) for count, width in dict(note.get("widths", {})).items()}
     except (
         OSError,
         KeyError,

@@ -265,8 +265,12 @@ def _find_marian(name_or_path: str | Path) -> Path:
 def _resolve(settings: GenerationSettings, config: GenerationConfig) -> dict[str, Any]:
     """Returns explicit values for everything that the search depends on."""
     given = asdict(settings)
-    own = {"num_beams": config.num_beams or 1, "length_penalty": config.length_penalty or 1.0}
-    own["max_length"] = config.max_length or 512
+    penalty = 1.0 if config.length_penalty is None else config.length_penalty  # zero is a setting too: none
+    own = {
+        "num_beams": config.num_beams or 1,
+        "length_penalty": penalty,
+        "max_length": config.max_length or 512,
+    }
     search = {name: value if given[name] is None else given[name] for name, value in own.items()}
     if settings.temperature is not None:
         search |= {name: given[name] for name in ("temperature", "top_k", "top_p", "seed")}

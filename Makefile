@@ -29,8 +29,9 @@ export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1:glibc.malloc.arena_max=1:glibc.m
 # of the small model takes a fifth less. Flags of your own are added behind, where they win over this one.
 override XLA_FLAGS := --xla_cpu_use_fusion_emitters=false $(XLA_FLAGS)
 export XLA_FLAGS
-# What one notebook has compiled the next one reads back.
+# What one notebook has compiled the next one reads back, small programs too.
 lab: export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/runs/compiled
+lab: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.1
 
 .DEFAULT_GOAL := help
 .PHONY: help check course sweep test demo lab student compare results bench lint notebooks

@@ -71,8 +71,9 @@ def run_in_order(
         OSError: If the disk takes no more.
     """
     output_dir.mkdir(parents=True, exist_ok=True)
-    # What one notebook has compiled the next one reads back.
+    # What one notebook has compiled the next one reads back, small programs too: there are hundreds.
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(root / "runs" / "compiled"))
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
     outcomes = []
     ledger = Ledger(root, output_dir, parameters, results_may_go)
     for path in notebooks:

@@ -63,9 +63,10 @@ print(*{str(one.message) for one in told if "left out" in str(one.message)}, sep
 
 def test_what_is_no_regular_file_is_left_out_counted_and_named(pictures):
     names = ["a.jpg", "b.jpg", "pipe.jpg", "folder.jpg", "dangling.jpg", "circle.jpg", "socket.jpg"]
-    lines = (json.dumps({"filename": name, "captions": ["red"]}) + "\n" for name in names)
-    (pictures / "captions.jsonl").write_text("".join(lines))
-    printed = in_time(LOOK, pictures, pictures / "captions.jsonl").splitlines()
+    lines = (json.dumps({"filename": f"pictures/{name}", "captions": ["red"]}) + "\n" for name in names)
+    captions = pictures.parent / "captions.jsonl"
+    captions.write_text("".join(lines))
+    printed = in_time(LOOK, pictures, captions).splitlines()
     absent = ["circle.jpg", "dangling.jpg", "pipe.jpg", "socket.jpg"]
     assert printed[0] == f"['a.jpg', 'b.jpg'] {absent}" and printed[1] == printed[3] == "False True 1"
     assert printed[2] == f"['a.jpg', 'b.jpg'] {names[2:]}"

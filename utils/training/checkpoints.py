@@ -9,6 +9,7 @@ import logging
 import os
 import shutil
 import sys
+import time
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -72,6 +73,17 @@ def sweep(folder: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
+def _sweep_to_the_last(folder: Path) -> None:
+    """Sweeps until nothing comes any more: TensorStore's threads go on for a moment after one of them has failed."""
+    quiet = 0  # twentieths of a second
+    for _ in range(100):
+        quiet = 0 if any(folder.glob(UNFINISHED)) else quiet + 1
+        if quiet == 10:
+            return
+        sweep(folder)
+        time.sleep(0.05)
+
+
 def save_checkpoint(
     manager: ocp.CheckpointManager, step: int, state: dict[str, Any], progress: dict[str, Any]
 ) -> None:
@@ -97,7 +109,7 @@ def save_checkpoint(
     except Exception as error:  # the file system's words come in many types, from Python and from C++
         reason = _reason(error)
     # Raised out here: the tracebacks of Orbax's threads, a hundred lines and more, would tell nothing else.
-    sweep(Path(manager.directory))
+    _sweep_to_the_last(Path(manager.directory))
     kept = f"start again to go on from step {max(manager.all_steps())}" if manager.all_steps() else ""
     raise OSError(
         f"The checkpoint of step {step} could not be written to {manager.directory} ({reason}); make room there and "

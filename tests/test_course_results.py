@@ -183,8 +183,8 @@ def test_a_comparison_replaces_comparisons_alone(tmp_path):
 def test_every_name_that_the_notebooks_leave_is_known(root):
     """What FRESH=1 deletes is what the default run has left."""
     folder = root / "runs" / "miniature"
-    if not (folder / "summary.md").is_file():
-        pytest.skip("the course has not run here; it leaves runs/miniature")
+    if "CI" not in os.environ or not (folder / "summary.md").is_file():
+        pytest.skip("the course has not just run here; who works in runs/miniature may keep more in it")
     copies = {path.name for path in course.course_notebooks(root)}
     copies |= {Path(name).with_suffix(".html").name for name in copies}
     known = copies | {LOCK, OWNER} | {path.name for path in results._results_in(folder)}

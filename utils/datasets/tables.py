@@ -22,9 +22,9 @@ def read_csv(path: Path) -> list[Annotation]:
     """Read a table with the columns `filename` and `caption`, and `split` and `category` if known.
 
     Several rows of one file are several captions of it, and so are a list in a cell and numbered columns (`caption_1`,
-    `caption_2`); an empty caption is none. Commas,
-    semicolons (as spreadsheets write them in much of Europe) and tabs are understood, and what Excel adds: a first
-    line ``sep=;``, empty rows, UTF-16. Of other names for the columns, `FILE_FIELDS`, `CAPTION_FIELDS` and `SPLIT_FIELDS` are known.
+    `caption_2`); an empty caption is none. Commas, semicolons (as spreadsheets write them in much of Europe) and tabs
+    are understood, and what Excel adds: a first line ``sep=;``, empty rows, UTF-16. Of other names for the columns,
+    `FILE_FIELDS`, `CAPTION_FIELDS` and `SPLIT_FIELDS` are known.
 
     Args:
         path: The table, UTF-8 or UTF-16 with its mark.

@@ -3,7 +3,7 @@
 import ast
 import json
 import re
-from collections.abc import Iterable
+from functools import lru_cache
 
 # What captions files call the captions, the course's own word first.
 CAPTION_FIELDS = ("captions", "sentences", "caption", "text", "title", "raw")
@@ -19,24 +19,25 @@ _LIST_ITEM = rf"(?:{_QUOTED}|None|nan|null|NaN)"
 _LIST = re.compile(rf"[\[(]\s*+(?:{_LIST_ITEM}\s*+,?+\s*+)*+[\])]", re.DOTALL)
 
 
-def caption_fields(fields: Iterable[object]) -> list[str]:
+@lru_cache  # rows of a table have all the same
+def caption_fields(fields: tuple[str, ...]) -> tuple[str, ...]:
     """Return which fields of an entry, or columns of a table, hold its captions: the first known, then numbered.
 
     Numbered are `caption_1` or "caption 2" with or without a `caption`, and `raw_1` of NWPU-Captions.
     """
-    fields = [field for field in fields if isinstance(field, str)]
     for name in CAPTION_FIELDS:
         stem = name.removesuffix("s")
         plain = [field for field in (name, stem) if field in fields and field in CAPTION_FIELDS][:1]
         numbered = [field for field in fields if re.fullmatch(rf"{stem}s?[ _-]?\d+", field)]
         if plain or numbered:
-            return plain + numbered
-    return []
+            return (*plain, *numbered)
+    return ()
 
 
 def is_filled(text: str) -> bool:
     """Whether somebody wrote something: neither blank nor a placeholder such as "NaN"."""
-    return text.strip().lower() not in PLACEHOLDERS | {""}
+    lowered = text.strip().lower()
+    return bool(lowered) and lowered not in PLACEHOLDERS
 
 
 def has_words(text: str) -> bool:

@@ -69,8 +69,8 @@ def split_name(text: str | None) -> str | None:
 
 def split_of(entry: dict) -> str | None:
     """Return the split of an entry: of its `split`, or a usual one under another name of `SPLIT_FIELDS`."""
-    first, *others = (split_name(entry.get(field)) for field in SPLIT_FIELDS)
-    return first or next((split for split in others if split in SPLITS), None)
+    others = (split_name(entry[field]) for field in SPLIT_FIELDS[1:] if field in entry)
+    return split_name(entry.get("split")) or next((split for split in others if split in SPLITS), None)
 
 
 def read_karpathy_json(path: Path) -> tuple[list[Annotation], str]:
@@ -310,7 +310,7 @@ def _annotation_of_entry(entry: object, where: str) -> Annotation:
         raise DatasetError(
             f"{where}: expected an object with 'filename' and captions, found {str(entry)[:60]!r}"
         )
-    if not (fields := caption_fields(entry)):
+    if not (fields := caption_fields(tuple(entry))):
         raise NoCaptionsError(f"{where}: 'captions' (or 'sentences') are missing; give a list of texts")
     sentences = [sentence for field in fields for sentence in _listed(entry[field], field, where)]
     for field in (*FILE_FIELDS, "split", "category", "source"):
@@ -364,7 +364,7 @@ def annotation_of_row(row: dict, where: str) -> Annotation:
         )
     return Annotation(
         filename=_safe_name(row["filename"].strip(), where),
-        captions=tuple(text for field in caption_fields(row) for text in caption_texts(row[field])),
+        captions=tuple(text for field in caption_fields(tuple(row)) for text in caption_texts(row[field])),
         split=split_of(row),
         category=known_name(row.get("category")),
     )

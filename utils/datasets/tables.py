@@ -76,7 +76,7 @@ def _renamed(columns: list[str], where: str) -> list[str]:
         known = next((name for name in FILE_FIELDS if name in columns), None)
         columns = ["filename" if name == known else name for name in columns]
     absent = [name for name in ("filename",) if name not in columns]
-    absent += [] if caption_fields(columns) else ["caption"]
+    absent += [] if caption_fields(tuple(columns)) else ["caption"]
     twice = [name for name, count in Counter(columns).items() if name and count > 1]
     if twice:
         raise DatasetError(

@@ -18,6 +18,7 @@ from test_reading import (
 
 from utils.finder.outlines import on_the_globe
 from utils.finder.reading import open_picture
+from utils.images import ImageReading
 
 pytestmark = pytest.mark.filterwarnings("ignore:Dataset has no geotransform")
 
@@ -70,6 +71,15 @@ def test_a_band_without_data_is_black_where_others_have_some(tmp_path, dtype, no
     np.testing.assert_allclose(means[..., 1:], expected[4::8, 4::8, 1:], atol=1)
     with open_picture(path) as opened:
         assert opened.overview().data.min() == 1
+
+
+def test_a_band_without_data_is_black_though_its_own_type_has_no_value_so_low(tmp_path):
+    values = reflectance()
+    values[0, :, :16] = 0
+    expected = stretched(values, -1000, 3000)
+    expected[:, :16, 0] = 0
+    path = raster(tmp_path / "edge.tif", values, nodata=0)
+    assert np.abs(pixels(path, ImageReading((-1000, 3000))) - expected).max() <= 1
 
 
 def test_bands_on_several_scales_are_brought_to_one(tmp_path):

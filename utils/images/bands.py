@@ -22,11 +22,11 @@ def _numbered(number: int) -> re.Pattern:
 
 
 # Of Sentinel-2, Landsat 8 and 9; and of Landsat 4 to 7, whose sixth band is no reflectance and is left out or is
-# called otherwise ("ST_B6").
+# called otherwise ("ST_B6", "B6_VCID_1").
 _NUMBERS, _EARLIER_NUMBERS = (
     dict(zip(COLOURS, map(_numbered, numbers), strict=True)) for numbers in ((4, 3, 2), (3, 2, 1))
 )
-_SIXTH = re.compile(rf"(?<!st_){_numbered(6).pattern}")
+_SIXTH = re.compile(rf"(?<!st_){_numbered(6).pattern}(?!_vcid)")
 
 
 def described_bands(descriptions: Sequence[str | None], interpretations: Sequence[Any]) -> tuple[int, ...]:

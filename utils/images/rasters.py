@@ -202,7 +202,7 @@ class Raster:
         valid = known.any(axis=2)
         if values.dtype != np.uint8 and self._palette is None and not known.all():
             # A band that has no data where others have is black there, and so it counts in means.
-            values = np.where(known, values, _nearest(self.limits[0], values.dtype))
+            values = np.where(known, values, _as_stored(self.limits[0], values.dtype))
         if self._alpha is not None:
             stored = self._decode((self._alpha,), box, size)
             valid &= stored[..., 0] > 0
@@ -307,11 +307,11 @@ def _full(dtype: str) -> float:
     return 1.0 if np.dtype(dtype).kind == "f" else float(np.iinfo(dtype).max)
 
 
-def _nearest(value: float, dtype: np.dtype) -> np.ndarray:
-    """What such a type has for a value."""
-    if dtype.kind != "f":
-        value = np.clip(np.floor(value), np.iinfo(dtype).min, np.iinfo(dtype).max)
-    return np.array(value).astype(dtype)
+def _as_stored(value: float, dtype: np.dtype) -> np.ndarray:
+    """A value, rounded down to one of such a type if that has values so low and so high."""
+    if dtype.kind == "f" or np.iinfo(dtype).min <= value <= np.iinfo(dtype).max:
+        return np.floor(value).astype(dtype) if dtype.kind != "f" else np.array(value, dtype)
+    return np.array(value)
 
 
 def _scaling(dataset: Any, bands: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray] | None:

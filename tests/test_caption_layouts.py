@@ -70,6 +70,14 @@ def test_coco_joins_captions_with_images_by_number(folder):
         ),
         ("open_clip.tsv", "filepath\ttitle\n0.png\ta road\n0.png\ta tree\n"),
         ("metadata.csv", "file_name,text\n0.png,a road\n0.png,a tree\n"),
+        ("numbered.csv", "filename,caption_1,caption_2,caption_3\n0.png,a road,a tree,\n"),
+        ("first.csv", "filename,Caption,Caption 2\n0.png,a road,a tree\n"),
+        ("numbered.jsonl", '{"filename": "0.png", "text": "a road", "text2": "a tree", "text3": null}'),
+        ("nwpu.csv", "filename,raw,raw_1\n0.png,a road,a tree\n"),
+        (
+            "tokens.json",
+            '{"images": [{"filename": "0.png", "sentences": [{"raw": null, "tokens": ["a", "road"]}, "a tree"]}]}',
+        ),
         ("sep.csv", "sep=;\r\nfilename;caption;split\r\n0.png;a road;\r\n0.png;a tree;\r\n;;\r\n"),
         ("blank.csv", "\r\n\r\nfilename,caption\r\n0.png,a road\r\n\r\n0.png,a tree\r\n"),
         ("unicode.csv", "\ufefffilename\tcaption\r\n0.png\ta road\r\n0.png\ta tree\r\n"),
@@ -138,3 +146,29 @@ def test_images_in_no_split_that_is_used_are_counted_and_named(folder):
         load_dataset(folder / "own.csv", split="train")
         (folder / "own.csv").write_text("filename,caption\n0.png,a\n")
         load_dataset(folder / "own.csv")  # no splits at all: nobody expects one
+
+
+@pytest.mark.parametrize("nothing", ["nan", "None", "NULL", "N/A", "-", " ", "#REF!"])
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+def test_a_placeholder_is_no_split_and_no_category(folder, nothing, ending):
+    text = f"filename,caption,split,category\n0.png,a road,{nothing},{nothing}\n"
+    if ending == "jsonl":
+        text = json.dumps({"filename": "0.png", "caption": "a road", "split": nothing, "category": nothing})
+    (folder / f"captions.{ending}").write_text(text)
+    (image,) = load_dataset(folder / f"captions.{ending}")
+    assert (image.captions, image.split, image.category) == (("a road",), None, None)
+
+
+def test_what_pandas_writes_for_nothing_is_nothing(folder):
+    line = '{"filename": "0.png", "captions": NaN, "split": NaN, "category": null, "source": NaN}'
+    (folder / "captions.jsonl").write_text(line)
+    (image,) = load_dataset(folder / "captions.jsonl")
+    assert (image.captions, image.split, image.category, image.source) == ((), None, None, "captions")
+
+
+@pytest.mark.parametrize("column", ["set", "Subset", "partition", "phase"])
+def test_usual_splits_in_a_column_of_another_name_are_splits(folder, column):
+    (folder / "captions.csv").write_text(f"filename,caption,{column}\n0.png,a road,Validation\n")
+    assert [image.split for image in load_dataset(folder / "captions.csv")] == ["val"]
+    (folder / "captions.csv").write_text(f"filename,caption,{column}\n0.png,a road,A\n")
+    assert load_dataset(folder / "captions.csv").splits == ()

@@ -42,6 +42,7 @@ def pictures(*captions: tuple[str, ...]) -> CaptionDataset:
         ("('tis) said", ("('tis) said",)),
         ("NaN", ()),
         (" None ", ()),
+        ("#NAME?", ()),  # Excel's, of a caption that begins with a dash or an equals sign
         ("none of the fields is green", ("none of the fields is green",)),
         (" . ", (" . ",)),  # RSICD's, counted as published
     ],

@@ -94,6 +94,12 @@ def test_half_precision_weights_become_float32(dtype, folder):
     assert_same_weights(CLIP.from_pretrained(folder), tensors)
 
 
+def test_weights_of_eight_bits_are_refused_by_their_type(folder):
+    tensors = {n: t.to(torch.float8_e4m3fn) for n, t in load_file(folder / "model.safetensors").items()}
+    save_file(tensors, folder / "model.safetensors")
+    assert_one_sentence(folder, ValueError, "as F8_E4M3, of which no weights can be made here")
+
+
 def test_float16_can_be_written(folder, tmp_path):
     saved = CLIP.from_pretrained(folder).save_pretrained(tmp_path / "saved", weights_dtype=np.float16)
     stored = load_file(saved / "model.safetensors")
@@ -284,6 +290,20 @@ def test_the_image_processor_is_read_in_all_its_forms(case, tmp_path):
     assert read_preprocessing(tmp_path, size) == expected
 
 
+def test_two_image_processors_that_are_not_alike_are_refused(tmp_path):
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps({"size": 32, "crop_size": 32}))
+    (tmp_path / "processor_config.json").write_text(json.dumps({"processor_class": "CLIPProcessor"}))
+    assert read_preprocessing(tmp_path, 32) == ImagePreprocessing(32)
+    same = processor_settings(ImagePreprocessing(32))
+    (tmp_path / "processor_config.json").write_text(json.dumps({"image_processor": same}))
+    assert read_preprocessing(tmp_path, 32) == ImagePreprocessing(32)
+    (tmp_path / "processor_config.json").write_text(
+        json.dumps({"image_processor": same | {"image_mean": 0.5}})
+    )
+    with pytest.raises(ValueError, match=r"and processor_config\.json beside it ask for other pixels"):
+        read_preprocessing(tmp_path, 32)
+
+
 def test_an_image_processor_for_oblong_images_is_refused(tmp_path):
     path = tmp_path / "preprocessor_config.json"
     path.write_text(json.dumps({"crop_size": {"height": 32, "width": 64}}))
@@ -338,6 +358,7 @@ def test_an_image_processor_of_another_kind_is_refused(tmp_path):
         {"size": {"height": 32, "width": 32}},
         {"size": {"height": 32, "width": 32}, "do_center_crop": False},
         {"size": [32, 32], "crop_size": [32, 32]},
+        {"size": 32, "default_to_square": True},
         {"use_square_size": True, "crop_size": 224},
         {"image_mean": 0.5, "image_std": 0.25},
         {"rescale_factor": 1 / 127.5},

@@ -249,6 +249,11 @@ def test_an_index_remembers_how_its_pictures_are_read(model, tmp_path):
         (("coastal_blue", "blue", "green_i", "green", "yellow", "red", "rededge", "nir"), None, (5, 3, 1)),
         (("Near Infrared", "infra-red", "red", "green", "blue"), None, (2, 3, 4)),
         (None, ("blue", "green", "red"), (2, 1, 0)),
+        (("B", "G", "R", "N"), None, (2, 1, 0)),
+        (("SR_B1", "SR_B2", "SR_B3", "SR_B4", "SR_B5", "SR_B7"), None, (2, 1, 0)),  # Landsat 5
+        (("B1", "B2", "B3", "B4", "B5", "ST_B6", "B7"), None, (2, 1, 0)),
+        (("B1", "B2", "B3", "B4", "B5", "B6_VCID_1", "B6_VCID_2", "B7"), None, (2, 1, 0)),  # Landsat 7
+        (tuple(f"SR_B{number}" for number in range(1, 8)), None, (3, 2, 1)),  # Landsat 8
         ((None,) * 13, None, (0, 1, 2)),
         (("VV", "VH"), None, (0, 0, 0)),
     ],

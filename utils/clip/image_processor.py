@@ -7,7 +7,7 @@ other pixels than it was trained on gives other embeddings without a word.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,17 +37,30 @@ def read_preprocessing(folder: Path, image_size: int) -> ImagePreprocessing:
 
     Raises:
         ValueError: If the processor does what `ImagePreprocessing` cannot, so that the model would see other pixels,
-            or gives images of another size.
+            gives images of another size, or is written down twice and not alike.
     """
+    found = {path: _read(settings, image_size, path) for path, settings in _settings(folder)}
+    if len(set(found.values())) > 1:
+        one, other = found
+        raise ValueError(
+            f"{one} and {other.name} beside it ask for other pixels; keep the one that the model was trained with."
+        )
+    return next(iter(found.values()), ImagePreprocessing(image_size))
+
+
+def _settings(folder: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+    """What is said of images by either file: transformers 5 reads the second first, and writes it."""
     path = folder / "preprocessor_config.json"
     if path.is_file():
-        settings = read_json(path)
-    elif (path := folder / "processor_config.json").is_file():  # where transformers 5 writes it
-        settings = read_json(path).get("image_processor") or {}
+        yield path, read_json(path)
+    path = folder / "processor_config.json"
+    if path.is_file() and (settings := read_json(path).get("image_processor")):
         if not isinstance(settings, Mapping):
             raise ValueError(f"{path} holds no settings under 'image_processor'; download it again.")
-    else:
-        return ImagePreprocessing(image_size)
+        yield path, settings
+
+
+def _read(settings: Mapping[str, Any], image_size: int, path: Path) -> ImagePreprocessing:
     _refuse_other_processing(settings, path)
     side, squash = _side_and_squash(settings, image_size, path)
     if side != image_size:
@@ -91,6 +104,8 @@ def _side_and_squash(settings: Mapping[str, Any], image_size: int, path: Path) -
         size = image_size if crop_size is None else _DEFAULT_SIDE
         crop_size = crop_size or size
     side, squash = _side(size, "size", path)
+    if isinstance(settings.get("size"), int) and _flag(settings, "default_to_square", path, default=False):
+        squash = True
     if not cropping and not squash:
         raise ValueError(
             f"{path} asks for size {size} without a crop, so pictures stay oblong; the model takes squares: set "

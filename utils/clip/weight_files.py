@@ -124,12 +124,18 @@ def _read_safetensors(file: Path) -> dict[str, np.ndarray]:
     dtypes |= {"I64": np.int64, "I32": np.int32}
     try:
         entries = deserialize(file.read_bytes())
-        return {
-            name: np.frombuffer(entry["data"], dtypes[entry["dtype"]]).reshape(entry["shape"])
-            for name, entry in entries
-        }
     except Exception as error:
         raise ValueError(_no_safetensors(file, error)) from error
+    for name, entry in entries:
+        if entry["dtype"] not in dtypes:
+            raise ValueError(
+                f"{file} stores {name} as {entry['dtype']}, of which no weights can be made here; take a checkpoint "
+                "whose weights are not quantized."
+            )
+    return {
+        name: np.frombuffer(entry["data"], dtypes[entry["dtype"]]).reshape(entry["shape"])
+        for name, entry in entries
+    }
 
 
 def _open_pickle(file: Path) -> StoredWeights:

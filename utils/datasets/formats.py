@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from utils.datasets.captions import caption_texts, is_filled
+from utils.datasets.captions import caption_fields, caption_texts, is_filled, known_name
 from utils.datasets.files import IMAGE_ENDINGS, walk_images
 from utils.files import printable
 
@@ -26,10 +26,11 @@ SPLIT_ALIASES = {
 }
 SPLITS = ("train", "val", "test")
 
-# What captions files call the picture and its captions, the course's own word first: Hugging Face's imagefolder says
-# file_name and text, open_clip filepath and title, run_clip image_path. In Karpathy's form `filepath` is a folder.
+# What captions files call the picture, the course's own word first: Hugging Face's imagefolder says file_name,
+# open_clip filepath, run_clip image_path. In Karpathy's form `filepath` is a folder.
 FILE_FIELDS = ("filename", "file_name", "image_path", "filepath")
-CAPTION_FIELDS = ("captions", "sentences", "caption", "text", "title")
+# Understood where what they hold is one of the usual splits.
+SPLIT_FIELDS = ("split", "set", "subset", "partition", "phase")
 
 
 class DatasetError(ValueError):
@@ -61,11 +62,15 @@ class Annotation:
 
 def split_name(text: str | None) -> str | None:
     """Return the usual name of a split: "Validation" is "val"; blank or None is None."""
-    text = (text or "").strip()
-    lowered = text.lower()
-    if lowered in SPLITS:
-        return lowered
-    return SPLIT_ALIASES.get(lowered, text) or None
+    text = known_name(text)
+    lowered = (text or "").lower()
+    return lowered if lowered in SPLITS else SPLIT_ALIASES.get(lowered, text)
+
+
+def split_of(entry: dict) -> str | None:
+    """Return the split of an entry: of its `split`, or a usual one under another name of `SPLIT_FIELDS`."""
+    others = (split_name(entry[field]) for field in SPLIT_FIELDS[1:] if field in entry)
+    return split_name(entry.get("split")) or next((split for split in others if split in SPLITS), None)
 
 
 def read_karpathy_json(path: Path) -> tuple[list[Annotation], str]:
@@ -121,7 +126,7 @@ def read_json(path: Path) -> list[Annotation]:
         return _of_entries(_coco_entries(content, path), path, "entry {} of 'images'")
     if isinstance(content, dict) and content and all(map(_is_class_of_nwpu, content.values())):
         entries = [{"category": name, **entry} for name, rows in content.items() for entry in rows]
-        return _of_entries([_with_raw_captions(entry) for entry in entries], path, "entry {}")
+        return _of_entries(entries, path, "entry {}")
     return read_karpathy_json(path)[0]
 
 
@@ -170,11 +175,6 @@ def _coco_entries(content: dict, path: Path) -> list[dict]:
 
 def _is_class_of_nwpu(rows: object) -> bool:
     return isinstance(rows, list) and all(isinstance(entry, dict) and "raw" in entry for entry in rows)
-
-
-def _with_raw_captions(entry: dict) -> dict:
-    """Gather NWPU's five captions, which are called raw, raw_1 to raw_4."""
-    return entry | {"captions": [text for name, text in entry.items() if re.fullmatch(r"raw(_\d+)?", name)]}
 
 
 def read_jsonl(path: Path) -> list[Annotation]:
@@ -310,14 +310,11 @@ def _annotation_of_entry(entry: object, where: str) -> Annotation:
         raise DatasetError(
             f"{where}: expected an object with 'filename' and captions, found {str(entry)[:60]!r}"
         )
-    sentences = next((entry[field] for field in CAPTION_FIELDS if field in entry), None)
-    if isinstance(sentences, str):
-        sentences = list(caption_texts(sentences))
-    if not isinstance(sentences, list):
-        kind = DatasetError if set(CAPTION_FIELDS) & set(entry) else NoCaptionsError
-        raise kind(f"{where}: 'captions' (or 'sentences') must be a list, found {sentences!r}")
+    if not (fields := caption_fields(tuple(entry))):
+        raise NoCaptionsError(f"{where}: 'captions' (or 'sentences') are missing; give a list of texts")
+    sentences = [sentence for field in fields for sentence in _listed(entry[field], field, where)]
     for field in (*FILE_FIELDS, "split", "category", "source"):
-        if not isinstance(entry.get(field), str | None):
+        if not isinstance(entry.get(field), str) and not _is_nothing(entry.get(field)):
             raise DatasetError(f"{where}: '{field}' must be text, found {entry[field]!r}")
     filename = next((entry[field] for field in FILE_FIELDS if entry.get(field)), "")
     if entry.get("filepath") and filename == entry.get("filename"):  # Karpathy's folder
@@ -326,10 +323,20 @@ def _annotation_of_entry(entry: object, where: str) -> Annotation:
     return Annotation(
         filename=_safe_name(filename, where),
         captions=tuple(filter(is_filled, captions)),
-        split=split_name(entry.get("split")),
-        category=(entry.get("category") or "").strip() or None,
-        source=(entry.get("source") or "").strip() or None,
+        split=split_of(entry),
+        category=known_name(entry.get("category")),
+        source=known_name(entry.get("source")),
     )
+
+
+def _listed(value: object, field: str, where: str) -> list:
+    if isinstance(value, str):
+        return list(caption_texts(value))
+    if _is_nothing(value):
+        return []
+    if not isinstance(value, list):
+        raise DatasetError(f"{where}: '{field}' must be a list, found {value!r}")
+    return value
 
 
 def _is_nothing(value: object) -> bool:
@@ -342,24 +349,24 @@ def _caption_text(sentence: object, where: str) -> str:
     if isinstance(sentence, dict):
         tokens = sentence.get("tokens")
         joined = " ".join(map(str, tokens)) if isinstance(tokens, list) else None
-        sentence = sentence.get("raw", joined)
+        raw = sentence.get("raw")
+        sentence = joined if joined is not None and raw in (None, "") else raw
     if not isinstance(sentence, str):
         raise DatasetError(f"{where}: a caption must be text, found {sentence!r}")
     return sentence
 
 
 def annotation_of_row(row: dict, where: str) -> Annotation:
-    """Turn one row of a CSV into an annotation of at most one caption."""
+    """Turn one row of a CSV into an annotation."""
     if None in row or None in row.values():
         raise DatasetError(
             f"{where}: the row has more or fewer columns than the header; put captions with commas in quotes"
         )
-    caption = row["caption"]
     return Annotation(
         filename=_safe_name(row["filename"].strip(), where),
-        captions=caption_texts(caption),
-        split=split_name(row.get("split")),
-        category=(row.get("category") or "").strip() or None,
+        captions=tuple(text for field in caption_fields(tuple(row)) for text in caption_texts(row[field])),
+        split=split_of(row),
+        category=known_name(row.get("category")),
     )
 
 

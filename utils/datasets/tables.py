@@ -6,8 +6,8 @@ import re
 from collections import Counter
 from pathlib import Path
 
+from utils.datasets.captions import caption_fields
 from utils.datasets.formats import (
-    CAPTION_FIELDS,
     FILE_FIELDS,
     Annotation,
     DatasetError,
@@ -21,9 +21,10 @@ from utils.datasets.formats import (
 def read_csv(path: Path) -> list[Annotation]:
     """Read a table with the columns `filename` and `caption`, and `split` and `category` if known.
 
-    Several rows of one file are several captions of it, and so is a list in a cell; an empty caption is none. Commas,
-    semicolons (as spreadsheets write them in much of Europe) and tabs are understood, and what Excel adds: a first
-    line ``sep=;``, empty rows, UTF-16. Of other names for the columns, `FILE_FIELDS` and `CAPTION_FIELDS` are known.
+    Several rows of one file are several captions of it, and so are a list in a cell and numbered columns (`caption_1`,
+    `caption_2`); an empty caption is none. Commas, semicolons (as spreadsheets write them in much of Europe) and tabs
+    are understood, and what Excel adds: a first line ``sep=;``, empty rows, UTF-16. Of other names for the columns,
+    `FILE_FIELDS`, `CAPTION_FIELDS` and `SPLIT_FIELDS` are known.
 
     Args:
         path: The table, UTF-8 or UTF-16 with its mark.
@@ -70,12 +71,12 @@ def _without_preamble(text: str) -> tuple[str, str | None, int]:
 
 
 def _renamed(columns: list[str], where: str) -> list[str]:
-    """Return the columns with those of file names and captions called `filename` and `caption`."""
+    """Return the columns with that of file names called `filename`."""
     if all(count < 2 for name, count in Counter(columns).items() if name):
-        for fields, wanted in ((FILE_FIELDS, "filename"), (CAPTION_FIELDS, "caption")):
-            known = next((name for name in fields if name in columns), None)
-            columns = [wanted if name == known else name for name in columns]
-    absent = [name for name in ("filename", "caption") if name not in columns]
+        known = next((name for name in FILE_FIELDS if name in columns), None)
+        columns = ["filename" if name == known else name for name in columns]
+    absent = [name for name in ("filename",) if name not in columns]
+    absent += [] if caption_fields(tuple(columns)) else ["caption"]
     twice = [name for name, count in Counter(columns).items() if name and count > 1]
     if twice:
         raise DatasetError(

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+GLOBE = "EPSG:4326"
 COARSE, FINE = 4, 32  # points on a side: to see whether it bends, and to follow it if it does
 MOST_BEND = 0.01  # of a side's length, in degrees; a side that bends less is drawn straight
 AT_POLE = 90 - 1e-9  # degrees
@@ -36,17 +37,43 @@ def on_the_globe(corners: np.ndarray, crs: str) -> list[dict[str, Any] | None]:
 
 
 def _sides(corners: np.ndarray, crs: str, count: int) -> np.ndarray:
-    """Points along the sides, not closed, in degrees: (tiles, 4 * count, 2) float64."""
-    from rasterio.warp import transform
-
+    """Points along the sides, not closed, in degrees, NaN off the Earth: (tiles, 4 * count, 2) float64."""
     if not len(corners):
         return np.zeros((0, 4 * count, 2))
     steps = np.arange(count)[:, None] / count
     following = np.roll(corners, -1, axis=1)
-    points = corners[:, :, None] * (1 - steps) + following[:, :, None] * steps
-    east, north = points.reshape(-1, 2).T
-    degrees = np.transpose(transform(crs, "EPSG:4326", east, north))
+    points = (corners[:, :, None] * (1 - steps) + following[:, :, None] * steps).reshape(-1, 2)
+    degrees = _transformed(points, crs, GLOBE)
+    # Grids whose pixels lie on the poles reach half a pixel beyond.
+    degrees[:, 1] = np.clip(degrees[:, 1], -90, 90)
+    if not _is_cylinder(crs):
+        # Beyond its edge a map of the globe, such as the sinusoidal one of MODIS, begins anew on its other side.
+        astray = np.linalg.norm(_transformed(degrees, GLOBE, crs) - points, axis=1)
+        sides = np.linalg.norm(following - corners, axis=2).max(axis=1).repeat(4 * count)
+        degrees[~(astray < MOST_BEND * sides)] = np.nan
     return degrees.reshape(len(corners), 4 * count, 2)
+
+
+def _transformed(points: np.ndarray, source: str, target: str) -> np.ndarray:
+    """Points (points, 2) in another reference system, NaN where they have no place in it."""
+    from rasterio.warp import transform
+
+    try:
+        moved = np.transpose(transform(source, target, *points.T)).reshape(-1, 2)
+    except (
+        Exception
+    ):  # GDAL's own, which has no public name in rasterio: one point of no place fails them all
+        if len(points) == 1:
+            return np.full((1, 2), np.nan)
+        halves = np.array_split(points, 2)
+        return np.concatenate([_transformed(half, source, target) for half in halves])
+    return np.where(np.isfinite(moved).all(axis=1, keepdims=True), moved, np.nan)
+
+
+def _is_cylinder(crs: str) -> bool:
+    """Whether the map goes on beyond 180 degrees: its meridians are parallel and evenly spaced."""
+    low, high = _transformed(np.array([[10.0, 0.0], [10.0, 60.0]]), GLOBE, crs)
+    return bool(np.isclose(low[0], high[0], rtol=1e-9, atol=1e-6))
 
 
 def _bends(ring: np.ndarray) -> bool:
@@ -60,6 +87,8 @@ def _bends(ring: np.ndarray) -> bool:
         return True
     closed = np.concatenate([unwrapped, unwrapped[:1]])
     starts, ends = closed[:-1:COARSE], closed[COARSE::COARSE]
+    if np.abs(ends - starts)[:, 0].max() >= 180:  # from corner to corner, which way round would be a guess
+        return True
     middles = closed[COARSE // 2 :: COARSE]
     bend = np.linalg.norm(middles - (starts + ends) / 2, axis=1)
     return bool((bend > MOST_BEND * np.linalg.norm(ends - starts, axis=1)).any())

@@ -35,6 +35,31 @@ NO_PLACE = Place(reason="has no coordinate reference system")
 
 def place_of(dataset: Any, name: str) -> Place:
     """Finds the place of a raster that rasterio has opened, by its transform or its ground control points."""
+    place = _place_of(dataset)
+    if place.crs is not None and not _lies_on_the_earth(place.crs):
+        return Place(
+            reason="has a coordinate reference system from which no longitude and latitude follow (that of a site, of "
+            "another planet, or of the Earth's center); warp it to a map of the Earth first (gdalwarp)"
+        )
+    return place
+
+
+def _lies_on_the_earth(wkt: str) -> bool:
+    from rasterio.crs import CRS
+    from rasterio.warp import transform
+
+    crs = CRS.from_wkt(wkt)
+    if not (crs.is_geographic or crs.is_projected):
+        return False
+    try:
+        transform(wkt, "EPSG:4326", [0.0], [0.0])
+    except Exception as error:  # GDAL's own, which have no public name in rasterio
+        # Any other says of this point alone that the map does not hold it.
+        return type(error).__name__ != "CPLE_NotSupportedError"
+    return True
+
+
+def _place_of(dataset: Any) -> Place:
     points, points_crs = dataset.gcps
     if dataset.crs and not dataset.transform.is_identity:
         if dataset.transform.determinant == 0:

@@ -13,11 +13,20 @@ _WORDS = {
 }
 # Not the colour itself: WorldView's and Planet's "coastal blue", Planet's "green i" beside its "green".
 _OTHERS = re.compile(r"coastal|aerosol|infra|nir|swir|pan(?![a-z])|edge|(?<![a-z])i(?![a-z])")
-# Sentinel-2's and Landsat 8's and 9's numbers: B04 or SR_B4 or "B4, central wavelength 665 nm".
-_NUMBERS = {
-    colour: re.compile(rf"(?<![a-z0-9])b0?{number}(?![a-z0-9])")
-    for colour, number in zip(COLOURS, (4, 3, 2), strict=True)
-}
+_LETTERS = {colour: re.compile(rf"\s*{colour[0]}\s*$") for colour in COLOURS}
+
+
+def _numbered(number: int) -> re.Pattern:
+    """B04 or SR_B4 or "B4, central wavelength 665 nm"."""
+    return re.compile(rf"(?<![a-z0-9])b0?{number}(?![a-z0-9])")
+
+
+# Of Sentinel-2, Landsat 8 and 9; and of Landsat 4 to 7, whose sixth band is no reflectance and is left out or is
+# called otherwise ("ST_B6", "B6_VCID_1").
+_NUMBERS, _EARLIER_NUMBERS = (
+    dict(zip(COLOURS, map(_numbered, numbers), strict=True)) for numbers in ((4, 3, 2), (3, 2, 1))
+)
+_SIXTH = re.compile(rf"(?<!st_){_numbered(6).pattern}(?!_vcid)")
 
 
 def described_bands(descriptions: Sequence[str | None], interpretations: Sequence[Any]) -> tuple[int, ...]:
@@ -31,7 +40,9 @@ def described_bands(descriptions: Sequence[str | None], interpretations: Sequenc
         interpretations: Of each band, rasterio's ``colorinterp``.
     """
     names = [(name or "").lower() for name in descriptions]
-    for patterns in (_WORDS, _NUMBERS):
+    earlier = _first_match(names, _numbered(5)) and _first_match(names, _numbered(7))
+    earlier = earlier and not _first_match(names, _SIXTH)
+    for patterns in (_WORDS, _LETTERS, _EARLIER_NUMBERS if earlier else _NUMBERS):
         found = [_first_match(names, patterns[colour]) for colour in COLOURS]
         if all(found):
             return tuple(found)

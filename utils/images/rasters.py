@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from utils.images.averaging import averages
 from utils.images.bands import described_bands
 from utils.images.errors import ImageError
 from utils.images.stretch import (
@@ -63,6 +64,7 @@ class Raster:
         name: For messages.
         reading: Stretch and bands.
         orientation: As EXIF numbers it; 1 is upright.
+        premultiplied: Whether its colours are laid on black by its opacity already, of which GDAL says nothing.
 
     Attributes:
         name: Of its file.
@@ -74,18 +76,26 @@ class Raster:
         ImageError: If its numbers are no colours, or it lacks a band that the reading names.
     """
 
-    def __init__(self, dataset: Any, name: str, reading: ImageReading, orientation: int = 1) -> None:
+    def __init__(
+        self,
+        dataset: Any,
+        name: str,
+        reading: ImageReading,
+        orientation: int = 1,
+        premultiplied: bool = False,
+    ) -> None:
         _check_colours(dataset, name)
         self.dataset, self.name = dataset, name
-        self.orientation = orientation
+        self.orientation, self._premultiplied = orientation, premultiplied
         self._turn = ORIENTATIONS.get(orientation, ORIENTATIONS[1])
         self.size = dataset.shape if self._turn[0] else dataset.shape[::-1]
         if reading.bands is not None:
             check_bands(reading.bands, dataset.count, name)
         self._bands = reading.bands or described_bands(dataset.descriptions, dataset.colorinterp)
         self._palette = _palette(dataset) if self._bands == (1,) else None
+        self._scaling = _scaling(dataset, self._bands)
         self._has_masks = _has_masks(dataset, self._bands)
-        self._alpha = self._opacity_band()
+        self._alpha, self._opaque = self._opacity_band()
         self.limits = self._chosen_range(reading)
 
     @property
@@ -133,7 +143,7 @@ class Raster:
         """(height, width, bands) at most `SAMPLE_SIDE` pixels wide and high, and which of them have data."""
         size = reduced(self.dataset.shape[::-1], SAMPLE_SIDE)
         whole = (0, 0, *self.dataset.shape[::-1])
-        values = self._decode(self._bands, whole, size)
+        values = self._values(whole, size)
         valid = np.ones(values.shape, bool)
         if self._has_masks:
             valid &= self._decode(self._bands, whole, size, masks=True) > 0
@@ -149,25 +159,29 @@ class Raster:
             return None if bits is None else (0.0, float(2 ** int(bits) - 1))
         return value_range(self.sample()) if reading.stretch == "auto" else reading.stretch
 
-    def _opacity_band(self) -> int | None:
-        """The band that says how opaque each pixel is."""
+    def _opacity_band(self) -> tuple[int | None, float]:
+        """The band that says how opaque each pixel is, and its value of what is quite opaque."""
         marked = [n for n, kind in enumerate(self.dataset.colorinterp, 1) if kind.name == "alpha"]
         if not marked or marked[0] in self._bands:
-            return None
+            return None, 1
+        band, most = marked[0], _full(self.dataset.dtypes[marked[0] - 1])
         if self.dataset.driver == "PNG":  # where the format has no other fourth band
-            return marked[0]
+            return band, most
         size = reduced(self.dataset.shape[::-1], SAMPLE_SIDE)
-        values = self._decode((marked[0],), (0, 0, *self.dataset.shape[::-1]), size)
-        return marked[0] if is_opacity(values, _full(values)) else None
+        values = self._decode((band,), (0, 0, *self.dataset.shape[::-1]), size)
+        # Many programs keep 255 or 1 in deeper bands too.
+        fulls = (most,) if values.dtype == np.uint8 else (most, 255, 1)
+        full = next((full for full in fulls if is_opacity(values, full)), None)
+        return (None, 1) if full is None else (band, full)
 
     def _averaged(self, box: Box, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray | None]:
         """A stored box in 8 bits at a size (width, height), and what share of each pixel has data."""
         values, valid, opacity = self._window(box, self._nearest_resolution(box, size))
         weights = None if valid.all() else valid.astype(np.float32)
-        means, data = _means(values, weights, size)
+        means, data = averages(values, weights, size)
         colours = to_eight_bits(means, self.limits)
         if opacity is not None:
-            colours = (colours * _means(opacity, weights, size)[0] + 0.5).astype(np.uint8)
+            colours = (colours * averages(opacity, weights, size)[0] + 0.5).astype(np.uint8)
         if data is not None:
             colours = np.where(data[..., None] > 0, colours, np.uint8(0))
         return three_channels(colours), np.ones(size[::-1], np.float32) if data is None else data
@@ -179,18 +193,21 @@ class Raster:
             Values (height, width, channels) of the file's own type, or the palette's colours; (height, width) bool,
             which have data in any band; and (height, width, 1) float32, how opaque they are, None where all are.
         """
-        values, opacity = self._decode(self._bands, box, size), None
-        valid = np.ones(values.shape[:2], bool)
+        values, opacity = self._values(box, size), None
+        known = np.ones(values.shape, bool)
         if self._has_masks:
-            valid = (self._decode(self._bands, box, size, masks=True) > 0).any(axis=2)
+            known = self._decode(self._bands, box, size, masks=True) > 0
+        if values.dtype.kind == "f":
+            known &= np.isfinite(values)
+        valid = known.any(axis=2)
+        if values.dtype != np.uint8 and self._palette is None and not known.all():
+            # A band that has no data where others have is black there, and so it counts in means.
+            values = np.where(known, values, _as_stored(self.limits[0], values.dtype))
         if self._alpha is not None:
             stored = self._decode((self._alpha,), box, size)
-            opacity = stored / np.float32(_full(stored))
             valid &= stored[..., 0] > 0
-        if values.dtype.kind == "f":
-            finite = np.isfinite(values)
-            valid &= finite.any(axis=2)
-            values = np.where(finite, values, 0)
+            if not self._premultiplied:
+                opacity = np.minimum(stored / np.float32(self._opaque), 1)
         if self._palette is not None:
             seen = self._palette[values[..., 0]]
             values = seen[..., :3]
@@ -204,6 +221,11 @@ class Raster:
         kept = self.dataset.overviews(1) if self.dataset.driver in SMOOTH_OVERVIEWS else []
         step = max([one for one in kept if one <= factor], default=1)
         return -(-(right - left) // step), -(-(bottom - top) // step)
+
+    def _values(self, box: Box, size: tuple[int, int]) -> np.ndarray:
+        """(height, width, bands) of the file's own type; on one scale in float64 where its bands have several."""
+        values = self._decode(self._bands, box, size)
+        return values if self._scaling is None else values * self._scaling[0] + self._scaling[1]
 
     def _decode(
         self, bands: tuple[int, ...], box: Box, size: tuple[int, int], masks: bool = False
@@ -280,50 +302,24 @@ def broken(name: str, error: Exception) -> ImageError:
     return ImageError(f"{name} cannot be decoded as a picture ({reason}); replace it.", reason)
 
 
-def _means(
-    values: np.ndarray, weights: np.ndarray | None, size: tuple[int, int]
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """Averages the pixels under each pixel of a smaller picture.
-
-    Args:
-        values: (height, width, channels), finite.
-        weights: (height, width) float32, 0 or 1; None for 1 everywhere.
-        size: Width and height of the result, at most those of the values.
-
-    Returns:
-        The means of what has a weight, and the share that has, (height, width) float32, None where all have.
-    """
-    if values.shape[1::-1] == tuple(size):
-        return values, weights
-    kind = np.float64 if values.dtype.itemsize > 4 or values.dtype in (np.int32, np.uint32) else np.float32
-    if weights is not None:
-        values = values * weights[..., None].astype(kind)
-    total, count = _sums(values, size, kind), _counts(values.shape, size)
-    if weights is None:
-        return total / count[..., None], None
-    weight = _sums(weights, size, np.float32)
-    return total / np.maximum(weight, 1)[..., None], weight / count
-
-
-def _sums(values: np.ndarray, size: tuple[int, int], kind: type) -> np.ndarray:
-    columns, rows = (
-        np.arange(count) * length // count for count, length in zip(size, values.shape[1::-1], strict=True)
-    )
-    return np.add.reduceat(np.add.reduceat(values, rows, axis=0, dtype=kind), columns, axis=1)
-
-
-def _counts(shape: tuple[int, ...], size: tuple[int, int]) -> np.ndarray:
-    """How many pixels lie under each of the result, (height, width) float32."""
-    across, down = (
-        np.diff(np.arange(count + 1) * length // count)
-        for count, length in zip(size, shape[1::-1], strict=True)
-    )
-    return np.outer(down, across).astype(np.float32)
-
-
-def _full(values: np.ndarray) -> float:
+def _full(dtype: str) -> float:
     """The value of full opacity in a band of such a type."""
-    return 1.0 if values.dtype.kind == "f" else float(np.iinfo(values.dtype).max)
+    return 1.0 if np.dtype(dtype).kind == "f" else float(np.iinfo(dtype).max)
+
+
+def _as_stored(value: float, dtype: np.dtype) -> np.ndarray:
+    """A value, rounded down to one of such a type if that has values so low and so high."""
+    if dtype.kind == "f" or np.iinfo(dtype).min <= value <= np.iinfo(dtype).max:
+        return np.floor(value).astype(dtype) if dtype.kind != "f" else np.array(value, dtype)
+    return np.array(value)
+
+
+def _scaling(dataset: Any, bands: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray] | None:
+    """Factors and offsets of deep bands that are stored on different scales, which can share no range as stored."""
+    scales, offsets = (np.array(all_)[np.array(bands) - 1] for all_ in (dataset.scales, dataset.offsets))
+    if dataset.dtypes[bands[0] - 1] == "uint8" or (np.ptp(scales) == 0 and np.ptp(offsets) == 0):
+        return None
+    return scales, offsets
 
 
 def _check_colours(dataset: Any, name: str) -> None:

@@ -46,12 +46,14 @@ class Header:
         needs_raster: Whether Pillow would read it wrongly or not at all.
         companion: Whether GDAL keeps more of it in a file beside it.
         orientation: As EXIF numbers it; 1 is upright.
+        premultiplied: Whether its colours are laid on black by its opacity already.
     """
 
     driver: str | None
     needs_raster: bool
     companion: bool = False
     orientation: int = 1
+    premultiplied: bool = False
 
 
 def read_image(source: str | Path | bytes, reading: ImageReading = AS_STORED) -> Image.Image:
@@ -134,29 +136,29 @@ def _without_waiting(path: str, flags: int) -> int:
 def read_header(file: io.BufferedReader, path: Path | None) -> Header:
     """Tells by the first bytes how a picture is to be read; the file is at its beginning before and after."""
     head = file.peek(HEAD)[:HEAD]  # what was looked at need not be read again
-    driver, deep, orientation = driver_of(head, path), False, 1
+    driver, deep, orientation, premultiplied = driver_of(head, path), False, 1, False
     if driver == "GTiff":
-        deep, orientation = _tiff_header(file)
+        deep, orientation, premultiplied = _tiff_header(file)
     elif driver == "PNG":
         deep = head[24:25] == b"\x10" or _too_many(*struct.unpack(">II", head[16:24].ljust(8, b"\0")))
     elif driver is not None:
         deep = driver not in ("JPEG", "WEBP")
     # Photographs have none; to ask for it would take a tenth of the time that decoding them takes.
     companion = driver in ("GTiff", "PNG") and not deep and path is not None and _has_companion(path)
-    return Header(driver, deep, companion, orientation)
+    return Header(driver, deep, companion, orientation, premultiplied)
 
 
-def _tiff_header(file: io.BufferedReader) -> tuple[bool, int]:
-    """Whether a TIFF needs rasterio, and how it lies."""
+def _tiff_header(file: io.BufferedReader) -> tuple[bool, int, bool]:
+    """Whether a TIFF needs rasterio, how it lies, and whether its opacity is applied already."""
     tags = tiff_tags(file)
     if tags is None:  # GDAL then says what is wrong
-        return True, 1
+        return True, 1, False
     try:
         # Inks and Lab are Pillow's alone.
         needs_raster = not _is_plain_tiff(tags) and tags.get(262) not in (5, 8, 9)
-        return needs_raster, int(tags.get(274, 1))
+        return needs_raster, int(tags.get(274, 1)), 1 in _as_tuple(tags.get(338, 0))
     except Exception:  # of values that make no sense
-        return True, 1
+        return True, 1, False
 
 
 def _is_plain_tiff(tags: ImageFileDirectory_v2) -> bool:
@@ -169,6 +171,8 @@ def _is_plain_tiff(tags: ImageFileDirectory_v2) -> bool:
         and 42112 not in tags  # GDAL's names of bands and what they are
         and 42113 not in tags  # GDAL's value for no data
         and not _too_many(tags.get(256, 0), tags.get(257, 0))
+        # Blocks that were never written: Pillow would decode the file's own header in their place.
+        and all(0 not in _as_tuple(tags.get(sizes, 1)) for sizes in (279, 325))
     )
 
 
@@ -270,7 +274,7 @@ def open_raster(
         # A place on the Earth is that of the pixels as they are stored, however the camera was held.
         try:
             orientation = 1 if dataset.crs else _orientation(file, header)
-            raster = Raster(dataset, name, reading, orientation)
+            raster = Raster(dataset, name, reading, orientation, header.premultiplied)
         except ImageError:
             raise
         except Exception as error:  # of tags that make no sense

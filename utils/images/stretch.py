@@ -34,7 +34,8 @@ class ImageReading:
 
     Attributes:
         stretch: ``"auto"``: the range of values that becomes 0 to 255 is measured on each picture. Or that range,
-            (low, high) in the file's own values, the same for all pictures of one sensor.
+            (low, high) in the file's own values (scaled ones where its bands have several scales), the same for
+            all pictures of one sensor.
         bands: The bands that are shown as red, green and blue, or the one that is shown as grey, counted from 1.
             None takes them from what the file says of its bands, else the first three.
 

@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import httpx
 import huggingface_hub
 import pytest
 import torch
@@ -113,15 +114,20 @@ def test_a_text_beyond_the_model_is_refused():
         marian().translate(["a river near " * 400], "en", "fr")
 
 
-def test_a_missing_model_without_a_network(monkeypatch):
-    def offline(*_: object, **__: object) -> str:
-        raise ConnectionError("no network")
+def test_a_model_that_cannot_be_fetched_says_why(monkeypatch):
+    def refuse(*_: object, **__: object) -> str:
+        raise error
 
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", offline)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
+    error = ConnectionError("no network")
     with pytest.raises(
-        TranslationError, match=r"no translation model 'Helsinki-NLP/opus-mt-en-ROMANCE'.*folder"
+        TranslationError, match=r"'someone/marian'.*'Helsinki-NLP/opus-mt-en-ROMANCE' while there"
     ):
-        MarianTranslator()
+        MarianTranslator("someone/marian")
+    response = httpx.Response(403, request=httpx.Request("GET", "https://huggingface.co"))
+    error = huggingface_hub.errors.GatedRepoError("gated", response=response)
+    with pytest.raises(TranslationError, match=r"'someone/marian' .*: it is gated; accept its terms"):
+        MarianTranslator("someone/marian")
 
 
 def test_a_folder_of_another_model_is_refused(tmp_path):
@@ -142,6 +148,9 @@ def test_a_folder_of_another_model_is_refused(tmp_path):
         (dumb / "config.json").write_text(content)
         with pytest.raises(TranslationError, match=r"dumb.* give the folder of a 'marian'"):
             MarianTranslator(dumb, TO_ENGLISH)
+    (dumb / "config.json").unlink()
+    with pytest.raises(TranslationError, match=r"dumb.* give the folder of a 'marian'"):
+        MarianTranslator(dumb, TO_ENGLISH)
 
 
 @pytest.mark.parametrize(

@@ -243,16 +243,13 @@ def _quiet_loading() -> Iterator[None]:
 def _find_marian(name_or_path: str | Path) -> Path:
     """Returns the folder of a model that is one of Marian's and whole."""
     try:
-        folder = find_checkpoint(name_or_path)
-        kind = json.loads((folder / "config.json").read_text())["model_type"]
-    except (ValueError, KeyError, TypeError):
-        kind = None
+        folder = find_checkpoint(name_or_path, example="Helsinki-NLP/opus-mt-en-ROMANCE")
     except FileNotFoundError as error:
-        raise TranslationError(
-            f"there is no translation model {str(name_or_path)!r} on this disk and none could be fetched; give a "
-            "folder with a Marian model, or a Hub name such as 'Helsinki-NLP/opus-mt-en-ROMANCE' while there is "
-            "a network."
-        ) from error
+        raise TranslationError(str(error)) from error
+    try:
+        kind = json.loads((folder / "config.json").read_text())["model_type"]
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        kind = None
     if kind != "marian":
         raise TranslationError(f"{folder} holds a model of type {kind!r}; give the folder of a 'marian'.")
     needed = ("source.spm", "target.spm", "vocab.json", "generation_config.json")

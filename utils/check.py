@@ -10,7 +10,6 @@ import os
 import platform
 import shutil
 import subprocess
-import sys
 import tempfile
 import textwrap
 import tomllib
@@ -38,9 +37,10 @@ OPTIONAL_PACKAGES = {
     "hnswlib": "a faster search engine",
     "wandb": "reports to Weights & Biases",
 }
-# On GPUs these make the gradient of an embedding hundreds of times slower; jax 0.11 asks for Python 3.12.
+# On GPUs these make the gradient of an embedding hundreds of times slower; the pinned flax cannot be imported
+# with those that are newer.
 SLOW_ON_GPUS = ">=0.10.2,<0.11.1"
-FOR_GPUS = "jax[cuda13]==0.10.1" if sys.version_info < (3, 12) else "jax[cuda13]==0.11.1"
+FOR_GPUS = "jax[cuda13]==0.10.1"
 
 
 @dataclass(frozen=True)

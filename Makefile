@@ -25,10 +25,6 @@ QUIET_LAB := --LabApp.app_settings_dir=.jupyter --KernelManager.transport_encryp
 # A training step on the CPU frees its work space and asks for it again. Linux's C library would give it back to the
 # system each time, for 25,000 empty pages in return; so it keeps up to a GiB, in one heap and in large pages.
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1:glibc.malloc.arena_max=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=1073741824
-# Without its fusion emitters the compiler for CPUs needs 0.4 GiB and a third of the time less, and a training step
-# of the small model takes a fifth less. Flags of your own are added behind, where they win over this one.
-override XLA_FLAGS := --xla_cpu_use_fusion_emitters=false $(XLA_FLAGS)
-export XLA_FLAGS
 # What one notebook has compiled the next one reads back, small programs too.
 lab: export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/runs/compiled
 lab: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.1

@@ -129,7 +129,6 @@ def served_lab(folder: Path) -> Iterator[tuple[str, psutil.Process]]:
         "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
         # As `make lab` has them, on a machine where nothing was compiled before.
         "GLIBC_TUNABLES": exported_by_make(ROOT, "GLIBC_TUNABLES"),
-        "XLA_FLAGS": exported_by_make(ROOT, "XLA_FLAGS"),
         "JAX_COMPILATION_CACHE_DIR": str(folder / "compiled"),
     }
     command = [sys.executable, *LAB, *UNSEEN, f"--port={port}", f"--IdentityProvider.token={TOKEN}"]

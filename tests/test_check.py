@@ -1,6 +1,8 @@
 """`make check`: what it says when something is missing, and that it says nothing false when all is there."""
 
 import importlib.metadata
+import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -9,6 +11,7 @@ from utils.check import (
     Finding,
     as_text,
     check_data,
+    check_devices,
     check_models,
     check_network,
     check_room,
@@ -44,6 +47,44 @@ def test_a_package_out_of_range_or_absent_is_named_with_the_way_out(monkeypatch)
     assert "0.4.1" in str(findings["jax"]) and "jax<0.13,>=0.7" in findings["jax"].advice
     assert "not installed" in str(findings["nmslib"])
     assert verdict(findings.values()) == "The course cannot run yet: see jax, nmslib above."
+
+
+@pytest.mark.parametrize(("jaxlib", "needed"), [("0.10.1", False), ("0.11.0", True), ("0.9.2", True)])
+def test_a_jaxlib_of_another_release_is_told(monkeypatch, jaxlib, needed):
+    pair = {"jax": "0.10.2", "jaxlib": jaxlib}
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: pair.get(name, "1"))
+    monkeypatch.setattr(
+        importlib.metadata, "requires", lambda name: ["jaxlib<=0.10.2,>=0.10.1", "numpy>=2.0"]
+    )
+    found = {finding.subject: finding for finding in check_versions()}["jaxlib"]
+    assert found.needed == needed and found.found == f"{jaxlib}, beside jax 0.10.2"
+    assert "pip install jax==0.10.2 jaxlib==0.10.2" in found.advice
+
+
+@pytest.mark.parametrize(
+    ("jaxlib", "slow"), [("0.10.1", False), ("0.10.2", True), ("0.11.0", True), ("0.11.1", False)]
+)
+def test_a_jax_that_is_slow_on_gpus_is_told_where_one_is(monkeypatch, jaxlib, slow):
+    gpu = SimpleNamespace(platform="gpu", device_kind="a GPU")
+    monkeypatch.setitem(sys.modules, "jax", SimpleNamespace(devices=lambda: [gpu]))
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: jaxlib)
+    devices = check_devices()[-1]
+    assert devices.found == "1 x gpu (a GPU)" and bool(devices.advice) == slow and not devices.needed
+    assert not slow or check.FOR_GPUS in devices.advice
+
+
+def test_a_jax_that_does_not_start_is_told(monkeypatch):
+    def refuse_devices():
+        raise RuntimeError("jaxlib version 0.11.0 is newer than and incompatible with jax version 0.10.2.")
+
+    monkeypatch.setitem(sys.modules, "jax", SimpleNamespace(devices=refuse_devices))
+    devices = check_devices()[-1]
+    assert devices.needed and "incompatible" in devices.advice
+
+
+def test_the_readme_names_the_same_jax_for_gpus(root):
+    readme = (root / "README.md").read_text()
+    assert f'"{check.FOR_GPUS}"' in readme and "jax[cuda13]==0.10.2" not in readme
 
 
 def test_no_network_is_no_obstacle(monkeypatch):

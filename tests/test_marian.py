@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import httpx
 import huggingface_hub
 import pytest
 import torch
@@ -35,6 +36,24 @@ def test_transformers_engine_is_plain_generate(captions):
     assert marian(engine="transformers").translate(captions, "en", "it") == expected
 
 
+LONGER_SEARCHED = (
+    "an irregular lake lies among many green trees .",
+    "here are lots of buildings and lots of green trees .",
+)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"num_beams": 6}, {"length_penalty": 0.0}, {"max_length": 8}, {"max_length": 8, "num_beams": 1}],
+    ids=str,
+)
+def test_ctranslate2_searches_as_long_as_transformers(settings):
+    fast, plain = (
+        marian(GenerationSettings(**settings), engine) for engine in ("ctranslate2", "transformers")
+    )
+    assert fast.translate(LONGER_SEARCHED, "en", "fr") == plain.translate(LONGER_SEARCHED, "en", "fr")
+
+
 @pytest.mark.parametrize("settings", [None, GenerationSettings(num_beams=1)], ids=["beams", "greedy"])
 def test_ctranslate2_gives_the_texts_of_transformers(captions, settings):
     fast, plain = marian(settings, "ctranslate2"), marian(settings, "transformers")
@@ -64,13 +83,15 @@ def test_auto_is_ctranslate2_where_torch_sees_no_gpu(monkeypatch):
     assert MarianTranslator(TO_ROMANCE, TO_ENGLISH).name.endswith("by ctranslate2")
 
 
-def test_a_models_own_length_penalty_of_zero_is_kept(tmp_path):
+def test_a_models_own_settings_are_kept(tmp_path):
     own = shutil.copytree(TO_ENGLISH, tmp_path / TO_ENGLISH.name)
     settings = json.loads((own / "generation_config.json").read_text())
-    (own / "generation_config.json").write_text(json.dumps(settings | {"length_penalty": 0.0}))
+    own_settings = {"length_penalty": 0.0, "early_stopping": True}
+    (own / "generation_config.json").write_text(json.dumps(settings | own_settings))
     translator = MarianTranslator(TO_ROMANCE, own, engine="ctranslate2", device="cpu")
     one, other = translator.name.split(" and ")
     assert "length_penalty=1.0" in one and "length_penalty=0.0" in other
+    assert "patience=1.25" in one and "patience=1.0" in other
 
 
 def test_the_name_tells_models_and_settings_apart(tmp_path):
@@ -113,15 +134,20 @@ def test_a_text_beyond_the_model_is_refused():
         marian().translate(["a river near " * 400], "en", "fr")
 
 
-def test_a_missing_model_without_a_network(monkeypatch):
-    def offline(*_: object, **__: object) -> str:
-        raise ConnectionError("no network")
+def test_a_model_that_cannot_be_fetched_says_why(monkeypatch):
+    def refuse(*_: object, **__: object) -> str:
+        raise error
 
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", offline)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
+    error = ConnectionError("no network")
     with pytest.raises(
-        TranslationError, match=r"no translation model 'Helsinki-NLP/opus-mt-en-ROMANCE'.*folder"
+        TranslationError, match=r"'someone/marian'.*'Helsinki-NLP/opus-mt-en-ROMANCE' while there"
     ):
-        MarianTranslator()
+        MarianTranslator("someone/marian")
+    response = httpx.Response(403, request=httpx.Request("GET", "https://huggingface.co"))
+    error = huggingface_hub.errors.GatedRepoError("gated", response=response)
+    with pytest.raises(TranslationError, match=r"'someone/marian' .*: it is gated; accept its terms"):
+        MarianTranslator("someone/marian")
 
 
 def test_a_folder_of_another_model_is_refused(tmp_path):
@@ -142,12 +168,16 @@ def test_a_folder_of_another_model_is_refused(tmp_path):
         (dumb / "config.json").write_text(content)
         with pytest.raises(TranslationError, match=r"dumb.* give the folder of a 'marian'"):
             MarianTranslator(dumb, TO_ENGLISH)
+    (dumb / "config.json").unlink()
+    with pytest.raises(TranslationError, match=r"dumb.* give the folder of a 'marian'"):
+        MarianTranslator(dumb, TO_ENGLISH)
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"num_beams": 0}, "num_beams is 0; it must be above zero"),
+        ({"num_beams": 0}, "num_beams is 0; it must be above 0"),
+        ({"max_length": 2}, "max_length is 2; it must be above 2"),
         ({"temperature": -1.0}, r"temperature is -1\.0"),
         ({"top_k": 5}, "give a temperature too"),
         ({"num_beams": 4, "temperature": 1.0}, "either searched for or drawn"),

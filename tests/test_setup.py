@@ -111,26 +111,9 @@ def test_import_is_light(module):
 def exported_by_make(root: Path, name: str) -> str:
     """What the Makefile sets an environment variable to."""
     environment = {key: value for key, value in os.environ.items() if key != name}
-    return _shown_by_make(root, name, environment)
-
-
-def _shown_by_make(root: Path, name: str, environment: dict[str, str]) -> str:
     command = ["make", "--no-print-directory", "--eval", f'show: ; @echo "$${name}"', "show"]
     done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=True)
     return done.stdout.strip()
-
-
-def test_flags_of_ones_own_are_added_to_those_of_make(root):
-    own = "--xla_cpu_enable_fast_math=false"
-    flags = _shown_by_make(root, "XLA_FLAGS", {**os.environ, "XLA_FLAGS": own})
-    assert flags == f"--xla_cpu_use_fusion_emitters=false {own}"
-
-
-def test_the_compiler_knows_the_flags_of_make(root):
-    flags = exported_by_make(root, "XLA_FLAGS")
-    # An unknown flag ends the process, in Jupyter without a word.
-    environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
-    subprocess.run([sys.executable, "-c", "import jax; jax.devices()"], env=environment, check=True)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the settings are those of Linux's C library")
@@ -152,4 +135,4 @@ print((faults() - before) / 4)
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
     )
-    assert float(done.stdout) < 30  # large pages alone leave 470 a call, small ones 35,000
+    assert float(done.stdout) < 150  # large pages alone leave 470 a call, small ones 35,000

@@ -37,6 +37,10 @@ OPTIONAL_PACKAGES = {
     "hnswlib": "a faster search engine",
     "wandb": "reports to Weights & Biases",
 }
+# On GPUs these make the gradient of an embedding hundreds of times slower; the pinned flax cannot be imported
+# with those that are newer.
+SLOW_ON_GPUS = ">=0.10.2,<0.11.1"
+FOR_GPUS = "jax[cuda13]==0.10.1"
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,8 @@ def check_versions() -> list[Finding]:
     system = f"{platform.system()} {platform.release()}, {platform.machine()}"
     findings = [Finding("Python", f"{here} on {system}", advice, needed=True)]
     findings += [_check_package(Requirement(line)) for line in project["dependencies"]]
+    if _version("jax"):
+        findings.append(_check_jaxlib())
     for name, purpose in OPTIONAL_PACKAGES.items():
         version = _version(name)
         advice = "" if version else f"only for {purpose}: pip install {name}"
@@ -93,6 +99,20 @@ def _check_package(requirement: object) -> Finding:
     return Finding(requirement.name, version, is_version=True)
 
 
+def _check_jaxlib() -> Finding:
+    """jaxlib, the compiled half of jax: the one of the same release, while jax takes some of others, too."""
+    from packaging.requirements import Requirement
+
+    jax, jaxlib = _version("jax"), _version("jaxlib")
+    if jax == jaxlib:
+        return Finding("jaxlib", jaxlib, is_version=True)
+    asked = next(r for r in map(Requirement, importlib.metadata.requires("jax")) if r.name == "jaxlib")
+    taken = jaxlib and asked.specifier.contains(jaxlib, prereleases=True)
+    found = f"{jaxlib or 'not installed'}, beside jax {jax}"
+    advice = f"the two belong together: pip install jax=={jax} jaxlib=={jax}"
+    return Finding("jaxlib", found, advice, needed=not taken)
+
+
 def _version(name: str) -> str | None:
     try:
         return importlib.metadata.version(name)
@@ -101,22 +121,28 @@ def _version(name: str) -> str | None:
 
 
 def check_devices() -> list[Finding]:
-    """Cores, what JAX computes on, and a GPU that it does not see."""
-    import jax
-
+    """Cores, what JAX computes on, and a GPU that it does not see or is slow on."""
     from utils.miniature.build import usable_cores
 
-    devices = jax.devices()
-    kinds = ", ".join(sorted({f"{d.platform} ({d.device_kind})" for d in devices}))
+    return [Finding("CPU cores", str(usable_cores())), _check_jax_devices()]
+
+
+def _check_jax_devices() -> Finding:
+    from packaging.specifiers import SpecifierSet
+
+    try:
+        import jax
+
+        devices = jax.devices()
+    except (ImportError, RuntimeError) as error:  # jax refuses a jaxlib, or a device that the user asks for
+        return Finding("JAX devices", "JAX does not start", str(error), needed=True)
     advice = ""
     if devices[0].platform == "cpu" and (gpu := _nvidia_gpu()):
-        advice = (
-            f"{gpu} is here, but this JAX is the build for CPUs: pip install 'jax[cuda13]=={jax.__version__}'"
-        )
-    return [
-        Finding("CPU cores", str(usable_cores())),
-        Finding("JAX devices", f"{len(devices)} x {kinds}", advice),
-    ]
+        advice = f"{gpu} is here, but this JAX is the build for CPUs: pip install '{FOR_GPUS}'"
+    elif devices[0].platform == "gpu" and SpecifierSet(SLOW_ON_GPUS).contains(_version("jaxlib")):
+        advice = f"this JAX makes training on GPUs slower by far: pip install '{FOR_GPUS}'"
+    kinds = ", ".join(sorted({f"{d.platform} ({d.device_kind})" for d in devices}))
+    return Finding("JAX devices", f"{len(devices)} x {kinds}", advice)
 
 
 def _nvidia_gpu() -> str:

@@ -20,12 +20,13 @@ _NO_MORE_WRITING = {
 }
 
 
-def find_checkpoint(name_or_path: str | os.PathLike) -> Path:
+def find_checkpoint(name_or_path: str | os.PathLike, example: str = "openai/clip-vit-base-patch32") -> Path:
     """Finds a checkpoint folder on disk, or fetches it from the Hugging Face Hub.
 
     Args:
         name_or_path: A folder with ``config.json``, or a Hub name such as ``openai/clip-vit-base-patch32``, of a
             certain branch, tag or commit as ``openai/clip-vit-base-patch32@main``.
+        example: A Hub name of the kind that is wanted, for the error.
 
     Returns:
         The folder, for a Hub name the one in the local cache.
@@ -54,12 +55,12 @@ def find_checkpoint(name_or_path: str | os.PathLike) -> Path:
     except Exception as error:
         raise FileNotFoundError(
             f"{str(name_or_path)!r} is no folder and could not be fetched from the Hugging Face Hub"
-            f"{_why_not_fetched(name, revision, error)}."
+            f"{_why_not_fetched(name, revision, error, example)}."
         ) from error
     return snapshot
 
 
-def _why_not_fetched(name: str, revision: str, error: Exception) -> str:
+def _why_not_fetched(name: str, revision: str, error: Exception, example: str) -> str:
     """What the Hub, or the network in between, answered, and the way out of it; the end of a sentence."""
     from huggingface_hub import errors
 
@@ -92,7 +93,7 @@ def _why_not_fetched(name: str, revision: str, error: Exception) -> str:
         )
     return (
         f" ({type(error).__name__}); give a folder with config.json and model.safetensors, or a Hub name such as "
-        "'openai/clip-vit-base-patch32' while there is a network"
+        f"{example!r} while there is a network"
     )
 
 

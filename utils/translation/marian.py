@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from transformers import GenerationConfig, MarianTokenizer
 
 ENGINES = ("auto", "ctranslate2", "ctranslate2-int8", "transformers")
+# transformers searches on while a longer hypothesis may win, CTranslate2 until so many times the beams are finished.
+PATIENCE = 1.25
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class GenerationSettings:
     Attributes:
         num_beams: Hypotheses that beam search keeps.
         length_penalty: Exponent of the length by which a hypothesis' score is divided.
-        max_length: Most tokens of a translation.
+        max_length: Most tokens of a translation, with the one that starts it and the one that ends it.
         temperature: Draws each token at random at this temperature, in place of beam search.
         top_k: When drawing, only among the k likeliest tokens.
         top_p: When drawing, only among the likeliest tokens that together reach this probability.
@@ -53,9 +55,9 @@ class GenerationSettings:
             ValueError: Naming the setting, its value and what it must be.
         """
         for name in ("num_beams", "max_length", "temperature", "top_k", "top_p"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ValueError(f"{name} is {value!r}; it must be above zero.")
+            value, bound = getattr(self, name), 2 if name == "max_length" else 0
+            if value is not None and not value > bound:
+                raise ValueError(f"{name} is {value!r}; it must be above {bound}.")
         if self.temperature is None and (self.top_k, self.top_p, self.seed) != (50, 1.0, 0):
             raise ValueError(
                 "top_k, top_p and seed say how to draw; give a temperature too, or leave them out."
@@ -131,7 +133,10 @@ class _Direction:
         from transformers import GenerationConfig, MarianTokenizer
 
         self._tokenizer: MarianTokenizer = MarianTokenizer.from_pretrained(folder)
-        search = _resolve(settings, GenerationConfig.from_pretrained(folder))
+        config = GenerationConfig.from_pretrained(folder)
+        search = _resolve(settings, config)
+        if engine != "transformers":
+            search["patience"] = 1.0 if config.early_stopping is True else PATIENCE
         run_by = _Transformers if engine == "transformers" else _CTranslate2
         self._engine = run_by(folder, self._tokenizer, search, engine, device)
         codes = (re.fullmatch(">>(.+)<<", token) for token in self._tokenizer.get_vocab())
@@ -182,8 +187,12 @@ class _CTranslate2:
         self, folder: Path, tokenizer: MarianTokenizer, search: dict[str, Any], engine: str, device: str
     ) -> None:
         import ctranslate2
+        from transformers import GenerationConfig
 
         self._tokenizer, self._search = tokenizer, search
+        # transformers counts the token that starts the decoder, and the end where it forces one into the last place.
+        ends = GenerationConfig.from_pretrained(folder).forced_eos_token_id is not None
+        self._longest = search["max_length"] - (2 if ends else 1)
         with tempfile.TemporaryDirectory() as place:
             converted = Path(place) / "model"
             ctranslate2.converters.TransformersConverter(str(folder)).convert(str(converted))
@@ -196,8 +205,8 @@ class _CTranslate2:
             tokens,
             beam_size=self._search["num_beams"],
             length_penalty=self._search["length_penalty"],
-            # transformers counts the token that starts the decoder, CTranslate2 does not.
-            max_decoding_length=self._search["max_length"] - 1,
+            patience=self._search["patience"],
+            max_decoding_length=self._longest,
         )
         return [self._tokenizer.convert_tokens_to_ids(result.hypotheses[0]) for result in results]
 
@@ -243,16 +252,13 @@ def _quiet_loading() -> Iterator[None]:
 def _find_marian(name_or_path: str | Path) -> Path:
     """Returns the folder of a model that is one of Marian's and whole."""
     try:
-        folder = find_checkpoint(name_or_path)
-        kind = json.loads((folder / "config.json").read_text())["model_type"]
-    except (ValueError, KeyError, TypeError):
-        kind = None
+        folder = find_checkpoint(name_or_path, example="Helsinki-NLP/opus-mt-en-ROMANCE")
     except FileNotFoundError as error:
-        raise TranslationError(
-            f"there is no translation model {str(name_or_path)!r} on this disk and none could be fetched; give a "
-            "folder with a Marian model, or a Hub name such as 'Helsinki-NLP/opus-mt-en-ROMANCE' while there is "
-            "a network."
-        ) from error
+        raise TranslationError(str(error)) from error
+    try:
+        kind = json.loads((folder / "config.json").read_text())["model_type"]
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        kind = None
     if kind != "marian":
         raise TranslationError(f"{folder} holds a model of type {kind!r}; give the folder of a 'marian'.")
     needed = ("source.spm", "target.spm", "vocab.json", "generation_config.json")

@@ -1,0 +1,72 @@
+"""XLA's flags: those that the installed jaxlib knows, before one's own, whichever way the course is started."""
+
+import os
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError
+
+import pytest
+
+from utils import xla_flags
+from utils.xla_flags import set_flags, with_flags
+
+EMITTERS = "--xla_cpu_use_fusion_emitters=false"
+SUMS = "--xla_cpu_experimental_ynn_fusion_type=-reduce"
+
+
+@pytest.mark.parametrize(
+    ("jaxlib", "flags"),
+    [
+        ("0.6.2", []),
+        ("0.7.0", [EMITTERS]),
+        ("0.10.1", [EMITTERS]),
+        ("0.10.2", [EMITTERS, SUMS]),
+        ("0.11.0", [EMITTERS, SUMS]),
+        ("0.11.1", [SUMS]),
+        ("0.12.0.1", [SUMS]),
+        ("0.13.0", []),
+    ],
+)
+def test_a_jaxlib_is_given_what_it_knows(jaxlib, flags):
+    assert with_flags("", jaxlib) == " ".join(flags)
+
+
+def test_flags_of_ones_own_stay_and_win(tmp_path):
+    other, same = "--xla_cpu_enable_fast_math=false", "--xla_cpu_experimental_ynn_fusion_type=+reduce"
+    assert with_flags(other, "0.10.2") == f"{EMITTERS} {SUMS} {other}"
+    assert with_flags(f"{same} {other}", "0.10.2") == f"{EMITTERS} {same} {other}"
+    (tmp_path / "flags").write_text(f"{same}\n{other}\n")  # XLA takes the path of a file, too
+    assert with_flags(str(tmp_path / "flags"), "0.10.2") == f"{EMITTERS} {same} {other}"
+
+
+def test_set_twice_is_set_once(monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_enable_fast_math=false")
+    set_flags()
+    once = os.environ["XLA_FLAGS"]
+    set_flags()
+    assert os.environ["XLA_FLAGS"] == once
+
+
+def test_without_jaxlib_nothing_is_set(monkeypatch):
+    def absent(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(xla_flags, "version", absent)
+    monkeypatch.delenv("XLA_FLAGS")
+    set_flags()
+    assert "XLA_FLAGS" not in os.environ
+
+
+def test_sums_of_squared_products_are_right():
+    """With nobody's flags, and jax imported before the course, as in notebooks."""
+    code = """
+import jax, jax.numpy as jnp
+import utils.files
+ones = jnp.ones((64, 64))
+print(*jax.jit(jax.vmap(lambda factor: jnp.sum(jnp.square((factor * ones) @ ones))))(jnp.ones(4)))
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    environment["JAX_PLATFORMS"] = "cpu"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert [float(value) for value in done.stdout.split()] == [64.0**4] * 4

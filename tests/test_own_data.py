@@ -1,15 +1,20 @@
 """People's own pictures: read as they say, divided as they say, in a folder for each category without a caption."""
 
 import json
+import re
 import shutil
 import warnings
 from dataclasses import replace
+from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
 import rasterio
 from training_world import SETTINGS, colours
 
+from utils.check import check_data
+from utils.course import course_notebooks
 from utils.datasets import CaptionDataset, CaptionedImage, DatasetError, load_dataset, shown_reading
 from utils.datasets.category_names import category_words
 from utils.demo.__main__ import load_parts
@@ -85,6 +90,14 @@ def test_what_is_made_of_pictures_says_how_they_were_read(counts, model, tmp_pat
         assert (load_parts(run, "", "", "")[1] is not None) == fits
 
 
+@pytest.mark.parametrize("path", course_notebooks(Path(__file__).parents[1]), ids=lambda path: path.stem)
+def test_every_notebook_reads_pictures_as_its_parameters_say(path):
+    code = "\n".join(c.source for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code")
+    assert not re.findall(r"read_image\([^,()]*\)", code)
+    for name, parameter in (("stretch", "STRETCH"), ("bands", "BANDS"), ("val_from_train", "VAL_FROM_TRAIN")):
+        assert re.search(rf'{name}(=|": ){parameter}\b', code), parameter
+
+
 def test_nothing_is_noted_of_pictures_that_are_read_as_they_are(model, tmp_path):
     plain = colours(tmp_path / "colours")
     assert "reading" not in evaluate(model, model, plain).as_json()
@@ -137,6 +150,7 @@ def test_validation_is_drawn_from_train_by_category_and_test_stays(tmp_path):
     assert sum(item.category == "kind True" for item in validation) == 2  # a quarter, as of all
     assert all(len(item.captions) == 2 for item in drawn)
     assert list(load_dataset(path, split="val", val_from_train=0.2, seed=1)) == list(validation)
+    assert "(32 train, 8 val, 10 test)" in check_data(str(path), val_from_train=0.2)[0].found
     assert list(load_dataset(path, split="val", val_from_train=0.2, seed=2)) != list(validation)
 
 

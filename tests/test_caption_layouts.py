@@ -124,7 +124,7 @@ def test_a_folder_that_holds_captions_names_their_file_and_one_of_class_names_is
     assert len(load_dataset(folder)) == 3
     for name, text in (
         ("a.csv", "filename,caption\n0.png,x\n"),
-        ("b.jsonl", "{broken"),
+        ("b.jsonl", '{"filename": "0.png", "captions": [broken'),
         ("c.json", json.dumps(COCO)),
     ):
         (folder / name).write_text(text)

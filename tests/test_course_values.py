@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from utils import course
-from utils.course.values import AT_LEAST, CHOICES, check_places
+from utils.course.values import AT_LEAST, CHOICES, LARGEST_SHARES, LISTS, check_places
 
 ROOT = Path(__file__).resolve().parents[1]
 COURSE = course.course_notebooks(ROOT)
@@ -48,6 +48,18 @@ def profile(tmp_path):
         ({"OUTPUT_DIR": 2024}, "declares it as str; put it in quotes"),
         ({"AUDIT": "yes please"}, "AUDIT is 'yes please', and 05_evaluate_zero_shot declares it as bool"),
         ({"SETTINGS": "patience"}, "declares it as dict"),
+        ({"STRETCH": 3000}, "STRETCH is 3000, and .* declares it as list"),
+        (
+            {"STRETCH": [3000, 0]},
+            r"STRETCH is \[3000, 0\]; it must be empty, or two numbers, the lower first",
+        ),
+        ({"STRETCH": [0, float("inf")]}, "STRETCH is"),
+        ({"STRETCH": [0, "3000"]}, "STRETCH is"),
+        ({"BANDS": [4, 3]}, r"BANDS is \[4, 3\]; it must be empty, or three whole numbers"),
+        ({"BANDS": [0, 1, 2]}, "counted from 1"),
+        ({"BANDS": [True, 1, 2]}, "BANDS is"),
+        ({"VAL_FROM_TRAIN": 0.6}, "VAL_FROM_TRAIN is 0.6; it must be a number from 0 to 0.5"),
+        ({"VAL_FROM_TRAIN": float("nan")}, "VAL_FROM_TRAIN is nan"),
         ({"EPOCS": 3}, r"EPOCS \(command line\)"),
         ({"DATASET": "no/such/captions.csv"}, "DATASET is 'no/such/captions.csv', and there is no"),
         ({"DATASET": "captions.csv"}, "DATASET is 'captions.csv', and there is no"),
@@ -126,14 +138,22 @@ def test_every_notebook_checks_its_values_before_it_loads_anything(path):
 @every_notebook
 def test_papermill_explains_every_parameter_with_its_type_default_and_a_sentence(path):
     for name, of in course.notebook_parameters(path).items():
-        assert of["inferred_type_name"] in ("str", "int", "float", "bool", "dict"), name
+        assert of["inferred_type_name"] in ("str", "int", "float", "bool", "dict", "list"), name
         assert of["default"] and len(of["help"].split()) >= 2, name
         assert name not in CHOICES or all(choice in of["help"] for choice in CHOICES[name]), name
 
 
 def test_bounds_are_those_of_parameters_that_exist():
     declared = set().union(*(course.notebook_parameters(path) for path in COURSE))
-    assert set(AT_LEAST) | set(CHOICES) <= declared
+    assert {*AT_LEAST, *CHOICES, *LISTS, *LARGEST_SHARES} <= declared
+
+
+@pytest.mark.parametrize("values", [{"STRETCH": [0, 3000]}, {"BANDS": [4]}, {"VAL_FROM_TRAIN": 0.5}])
+def test_readings_and_shares_that_can_be_are_not_refused(values):
+    assert (
+        course.plan_course(ROOT, "miniature", values).parameters["05_evaluate_zero_shot"].items()
+        >= values.items()
+    )
 
 
 # --- where results go --------------------------------------------------------------------------------------------

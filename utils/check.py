@@ -17,6 +17,7 @@ import urllib.request
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from utils.course import find_root
 
@@ -179,16 +180,17 @@ def _check_folder(folder: Path) -> Finding:
     return Finding("disk", found, advice, needed=True)
 
 
-def check_data(dataset: str = "miniature", data_dir: str = "") -> list[Finding]:
+def check_data(dataset: str = "miniature", data_dir: str = "", **how: Any) -> list[Finding]:
     """Which data sets are on the disk; the miniature draws itself.
 
     Args:
         dataset: What the notebooks will read: a name, or the path of your own captions, which are read.
         data_dir: Where the real data sets are; empty: data/ in the course.
+        how: Further arguments of `load_dataset` for your own.
     """
     from utils.datasets import find_dataset
 
-    findings = [] if dataset in DATASETS else [_check_captions(dataset, data_dir)]
+    findings = [] if dataset in DATASETS else [_check_captions(dataset, data_dir, how)]
     for name, advice in DATASETS.items():
         folder = find_dataset(name, data_dir or None)
         found = f"in {_short(folder)}" if folder else "not here"
@@ -196,11 +198,11 @@ def check_data(dataset: str = "miniature", data_dir: str = "") -> list[Finding]:
     return findings
 
 
-def _check_captions(dataset: str, data_dir: str) -> Finding:
+def _check_captions(dataset: str, data_dir: str, how: dict[str, Any]) -> Finding:
     from utils.datasets import DatasetError, load_dataset
 
     try:
-        found = load_dataset(dataset, data_dir or None)
+        found = load_dataset(dataset, data_dir or None, **how)
     except (DatasetError, OSError) as error:
         return Finding("data: yours", "cannot be read", str(error), needed=True)
     splits = ", ".join(f"{len(found.split(name))} {name}" for name in found.splits) or "no splits yet"

@@ -51,12 +51,13 @@ def write_reports(
 
 
 def zero_shot_table(metrics: dict[str, dict[str, float]]) -> str:
-    """Baseline beside fine-tuned at k = 1, 3, 5, 10, as Markdown; empty if nothing was evaluated."""
+    """Baseline and what was fine-tuned at k = 1, 3, 5, 10, as Markdown; empty if nothing was evaluated."""
     scores = metrics.get("05_evaluate_zero_shot", {})
-    if "finetuned_top1" not in scores:
+    if "baseline_top1" not in scores:
         return ""
     rows = ["| model | k=1 | k=3 | k=5 | k=10 |", "|---|---|---|---|---|"]
     for name, prefix in (("baseline", "baseline"), ("fine-tuned", "finetuned")):
-        cells = " | ".join(f"{scores[f'{prefix}_top{k}']:.3f}" for k in (1, 3, 5, 10))
-        rows.append(f"| {name} | {cells} |")
+        if f"{prefix}_top1" in scores:
+            cells = " | ".join(f"{scores[f'{prefix}_top{k}']:.3f}" for k in (1, 3, 5, 10))
+            rows.append(f"| {name} | {cells} |")
     return "\n".join(rows)

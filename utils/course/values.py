@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,18 @@ AT_LEAST: dict[str, int] = {
 }
 ABOVE_ZERO = ("LEARNING_RATE",)
 ZERO_OR_MORE = ("WEIGHT_DECAY",)
+# Lists that may be empty: whether another one can work, and what it must be.
+LISTS: dict[str, tuple[Callable[[list], bool], str]] = {
+    "STRETCH": (
+        lambda ends: len(ends) == 2 and all(map(_is_number, ends)) and ends[0] < ends[1],
+        "empty, or two numbers, the lower first: the values that become black and white, such as [0, 3000]",
+    ),
+    "BANDS": (
+        lambda bands: len(bands) in (1, 3) and all(is_of_type(band, "int") and band >= 1 for band in bands),
+        "empty, or three whole numbers, red, green and blue, or one for grey, counted from 1, such as [4, 3, 2]",
+    ),
+}
+LARGEST_SHARES = {"VAL_FROM_TRAIN": 0.5}
 CHOICES: dict[str, tuple[str, ...]] = {
     "PROMPT": ("documents", "script", "notebook"),
     "ENGINE": ("auto", "ctranslate2", "ctranslate2-int8", "transformers"),
@@ -41,6 +54,10 @@ def is_of_type(value: Any, declared: str) -> bool:
     return declared not in TYPES or isinstance(value, TYPES[declared])
 
 
+def _is_number(value: Any) -> bool:
+    return is_of_type(value, "float") and math.isfinite(value)
+
+
 def check_values(values: Mapping[str, Any]) -> None:
     """Refuses numbers and words that cannot work.
 
@@ -58,6 +75,12 @@ def check_values(values: Mapping[str, Any]) -> None:
             allowed, wanted = is_of_type(value, "float") and value > 0, "a number above zero, such as 1.0e-4"
         elif name in ZERO_OR_MORE:
             allowed, wanted = is_of_type(value, "float") and value >= 0, "a number, zero or more"
+        elif name in LARGEST_SHARES:
+            allowed = _is_number(value) and 0 <= value <= LARGEST_SHARES[name]
+            wanted = f"a number from 0 to {LARGEST_SHARES[name]}, such as 0.1"
+        elif name in LISTS:
+            can_work, wanted = LISTS[name]
+            allowed = isinstance(value, list) and (not value or can_work(value))
         elif name in CHOICES:
             allowed, wanted = value in CHOICES[name], f"one of {', '.join(CHOICES[name])}"
         else:

@@ -6,7 +6,7 @@
 from utils.datasets.caption_dataset import CaptionDataset, CaptionedImage
 from utils.datasets.category_names import SPLIT_NAMES
 from utils.datasets.checks import VerificationReport
-from utils.datasets.fingerprint import data_fingerprint
+from utils.datasets.fingerprint import data_fingerprint, reading_note, shown_reading
 from utils.datasets.formats import DatasetError
 from utils.datasets.loading import find_dataset, load_dataset
 
@@ -19,4 +19,6 @@ __all__ = [
     "data_fingerprint",
     "find_dataset",
     "load_dataset",
+    "reading_note",
+    "shown_reading",
 ]

@@ -159,6 +159,10 @@ class CaptionDataset(Sequence[CaptionedImage]):
             raise DatasetError(
                 f"{self.name or 'this data set'} has no split {name!r}; it has {', '.join(self.splits)}: name the "
                 "splits train, val and test, or none, and with_random_splits() draws all three"
+                + (
+                    "; or load_dataset(..., val_from_train=0.1), in notebooks VAL_FROM_TRAIN = 0.1"
+                    * (wanted == "val")
+                )
             )
         items, missing = self._of_split(wanted)
         damaged = (pair for pair in self.damaged if pair[0].split == wanted)

@@ -13,6 +13,7 @@ from utils.datasets.captions import has_words
 from utils.files import printable
 from utils.images.errors import ImageError
 from utils.images.reading import read_image
+from utils.images.stretch import ImageReading
 
 if TYPE_CHECKING:
     from utils.datasets import CaptionedImage
@@ -91,9 +92,10 @@ def verify_images(
     Returns:
         The report. Nothing raises because of a picture.
     """
-    paths = list(dict.fromkeys(item.path for item in items))
+    readings = {item.path: item.reading for item in items}
+    paths = list(readings)
     with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
-        inspected = dict(zip(paths, pool.map(_inspect_file, paths), strict=True))
+        inspected = dict(zip(paths, pool.map(_inspect_file, paths, readings.values()), strict=True))
     splits: dict[Path, set[str | None]] = {}
     for item in items:
         splits.setdefault(item.path, set()).add(item.split)
@@ -137,7 +139,7 @@ def _names(paths: Iterable[Path]) -> str:
     return " = ".join(printable(path.name) for path in paths)
 
 
-def _inspect_file(path: Path) -> tuple[str, str]:
+def _inspect_file(path: Path, reading: ImageReading) -> tuple[str, str]:
     """Return the SHA-256 of a file ("" if it cannot be read) and why it does not decode ("" if it does)."""
     if path.exists() and not path.is_file():  # a pipe would be waited for
         return "", "no regular file"
@@ -147,7 +149,7 @@ def _inspect_file(path: Path) -> tuple[str, str]:
         return "", error.strerror or type(error).__name__
     digest = hashlib.sha256(content).hexdigest()
     try:
-        read_image(path)
+        read_image(path, reading)
     except ImageError as error:
         return digest, printable(error.reason)
     return digest, ""

@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 
-# What Pillow decodes and people keep pictures in. Where one name has several files that differ in the ending
-# alone, the first ending in this row wins: lossless formats stand first.
-IMAGE_ENDINGS = (".png", ".tif", ".tiff", ".bmp", ".jpg", ".jpeg", ".jp2", ".webp", ".gif")
+# What Pillow or GDAL decodes and people keep pictures in; .img is ERDAS Imagine's or, with a .hdr beside it, ENVI's,
+# .ntf NITF's. Where one name has several files that differ in the ending alone, the first ending in this row wins:
+# lossless formats stand first.
+IMAGE_ENDINGS = (".png", ".tif", ".tiff", ".bmp", ".img", ".ntf", ".jpg", ".jpeg", ".jp2", ".webp", ".gif")
 
 
 def match_images(filenames: Sequence[str], folder: Path) -> dict[str, Path]:

@@ -21,7 +21,8 @@ from utils.datasets.formats import (
     read_karpathy_json,
 )
 from utils.datasets.hub import fetch_rsicd
-from utils.datasets.tables import read_csv
+from utils.datasets.splitting import draw_validation
+from utils.datasets.tables import promises_captions, read_csv
 from utils.files import printable
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,6 +47,8 @@ def load_dataset(
     stretch: str | Sequence[float] = "auto",
     bands: Sequence[int] | None = None,
     check_files: bool = True,
+    val_from_train: float = 0.0,
+    seed: int = 0,
 ) -> CaptionDataset:
     """Load a published data set by its name, or your own pictures by the path of their captions.
 
@@ -75,6 +78,8 @@ def load_dataset(
         bands: Of pictures with other bands than three, likewise.
         check_files: Leave out damaged pictures, with a warning that counts and names them, see
             `CaptionDataset.without_damaged`; they stand in `damaged`.
+        val_from_train: The share of train that becomes val where the data set has none, see `draw_validation`.
+        seed: Of that draw.
 
     Returns:
         The data set, in the order of the captions file.
@@ -90,6 +95,7 @@ def load_dataset(
         _load_published(published, data_dir, class_lists) if published else _load_own(Path(name), data_dir)
     )
     whole = whole.with_reading(stretch, bands)  # before it is divided: one range for all
+    whole = draw_validation(whole, val_from_train, seed) if val_from_train else whole
     dataset = whole if split is None else whole.split(split)
     if split is None and (unused := _in_no_usual_split(whole)):
         warnings.warn(unused, stacklevel=2)
@@ -277,7 +283,7 @@ def _holds_captions(file: Path) -> bool:
     except NoCaptionsError:
         return False
     except DatasetError:
-        return file.is_file()
+        return file.is_file() and promises_captions(file)
     return True
 
 

@@ -57,6 +57,21 @@ def read_csv(path: Path) -> list[Annotation]:
     return merge_repeated_names(records, path)
 
 
+def promises_captions(path: Path) -> bool:
+    """Whether a file that cannot be read, such as one in Latin-1, has a column or a field for captions.
+
+    Args:
+        path: A regular file: a table, JSON or JSON lines.
+    """
+    text = (
+        path.read_bytes().replace(b"\0", b"").decode("latin-1")
+    )  # which decodes anything, and ASCII as it is
+    if path.suffix.lower() in (".json", ".jsonl"):
+        return re.search(rf'"({"|".join(CAPTION_FIELDS)})"\s*:', text) is not None
+    header = _without_preamble(text)[0].split("\n", 1)[0]
+    return any(name.strip('"\r ').lower() in CAPTION_FIELDS for name in re.split("[,;\t]", header))
+
+
 def _without_preamble(text: str) -> tuple[str, str | None, int]:
     """Return a table from its header on, the delimiter that Excel's `sep=` line names, and the lines before."""
     delimiter, skipped = None, 0

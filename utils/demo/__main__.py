@@ -71,12 +71,18 @@ def load_parts(run: Path, index: str, model: str, presence: str) -> tuple[ImageI
         pictures = ImageIndex.load(index_folder, clip)
         file = Path(presence) if presence else run / "presence.json"
         judge = PresenceModel.load(file) if presence or file.is_file() else None
-        # What was asked for must fit; what merely lies there may be another model's.
-        if judge and not presence and judge.model_fingerprint != fingerprint(clip):
+        # What was asked for must fit; what merely lies there may be another model's, or of pictures read otherwise.
+        if judge and not presence and not _fits(judge, pictures, fingerprint(clip)):
             judge = None
     except (OSError, ValueError) as error:
         raise CourseError(str(error)) from error
     return pictures, judge
+
+
+def _fits(presence: PresenceModel, index: ImageIndex, mark: str) -> bool:
+    """Whether a presence model was calibrated for a model, and for pictures read as visitors' are."""
+    readings = presence.calibrated_on.get("reading")  # not noted where files are read as they are
+    return presence.model_fingerprint == mark and readings in (None, [index.reading.describe()])
 
 
 def find_sample(run: Path, sample: str) -> str | Path | None:
@@ -97,7 +103,9 @@ def main(argv: list[str] | None = None) -> int:
             blocks = demo_blocks(index, presence, find_sample(run, arguments.sample))
             address = serve(blocks, arguments.host, arguments.port, allow_hosts=arguments.allow_host)
             if presence is None:
-                print("No presence model for this model: tiles are ranked, and nothing is said on presence.")
+                print(
+                    "No presence model for these pictures: tiles are ranked, and nothing is said on presence."
+                )
             seconds = time.perf_counter() - start
             print(f"{address}  (ready after {seconds:.0f} s; Ctrl-C ends it)", flush=True)
             threading.Event().wait()

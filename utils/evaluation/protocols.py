@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from utils.datasets.category_names import SPLIT_NAMES
+from utils.datasets.category_names import category_words
 
 if TYPE_CHECKING:
     from utils.clip import CLIP
@@ -58,7 +58,7 @@ class Protocol:
 
     def prompts(self, class_name: str) -> tuple[str, ...]:
         """The texts that stand for a class, one a template."""
-        name = SPLIT_NAMES.get(class_name, class_name) if self.split_names else class_name
+        name = category_words(class_name) if self.split_names else class_name
         # Not str.format, which would also read braces in the rest of the text.
         return tuple(template.replace("{}", name) for template in self.templates)
 

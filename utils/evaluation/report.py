@@ -9,12 +9,13 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from utils.datasets import reading_note
 from utils.evaluation.intervals import DRAWS, Interval, paired_bootstrap
 from utils.evaluation.protocols import PROTOCOLS, embed_classes
 from utils.evaluation.rank_scores import PUBLISHED_KS
@@ -47,6 +48,7 @@ class Evaluation:
         zero_shot: By protocol, then by model; empty where no image has a category.
         retrieval: By matching, then by model; empty where no image has a caption.
         warning: What an audit has against the scores, in a sentence; empty if nothing.
+        reading: How the images were read, from `reading_note`; empty if as they are.
     """
 
     dataset: str
@@ -56,6 +58,13 @@ class Evaluation:
     zero_shot: Mapping[str, Mapping[str, ZeroShotResult]]
     retrieval: Mapping[str, Mapping[str, RetrievalResult]]
     warning: str = ""
+    reading: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def compares(self) -> bool:
+        """Whether there are scores of two models."""
+        scores = [*self.zero_shot.values(), *self.retrieval.values()]
+        return all(FINETUNED in of for of in scores)
 
     def gain(self, protocol: str = "documents", k: int = 1) -> Interval:
         """What the fine-tuned model has over the baseline in score@k, on the same images."""
@@ -76,6 +85,7 @@ class Evaluation:
             "images": self.images,
             "captions": self.captions,
             "warning": self.warning,
+            **self.reading,
             "intervals": f"bootstrap over images, 95 %, {DRAWS:,} draws, seed {self.seed}",
             "zero_shot": {protocol: self._zero_shot_json(protocol) for protocol in self.zero_shot},
             "retrieval": {matching: self._retrieval_json(matching) for matching in self.retrieval},
@@ -84,6 +94,9 @@ class Evaluation:
     def _zero_shot_json(self, protocol: str) -> dict[str, Any]:
         results = self.zero_shot[protocol]
         first = results[BASELINE]
+        gain = (
+            {"gain": {str(k): asdict(self.gain(protocol, k)) for k in PUBLISHED_KS}} if self.compares else {}
+        )
         return {
             "description": PROTOCOLS[protocol].description,
             "templates": list(PROTOCOLS[protocol].templates),
@@ -93,13 +106,14 @@ class Evaluation:
                 name: {str(k): asdict(result.interval(k, self.seed)) for k in PUBLISHED_KS}
                 for name, result in results.items()
             },
-            "gain": {str(k): asdict(self.gain(protocol, k)) for k in PUBLISHED_KS},
+            **gain,
             "per_class": {name: result.per_class() for name, result in results.items()},
         }
 
     def _retrieval_json(self, matching: str) -> dict[str, Any]:
         results = self.retrieval[matching]
         first = results[BASELINE]
+        gain = {"mean_recall_gain": asdict(self.retrieval_gain(matching))} if self.compares else {}
         return {
             "images": len(first.image_to_text),
             "captions": len(first.text_to_image),
@@ -110,16 +124,14 @@ class Evaluation:
             "mean_recall": {
                 name: asdict(result.interval(seed=self.seed)) for name, result in results.items()
             },
-            "mean_recall_gain": asdict(self.retrieval_gain(matching)),
+            **gain,
             "ceilings": first.ceilings,
         }
 
     def markdown(self) -> str:
         """The page: what was measured on what, the scores by protocol, where the gain is, retrieval."""
-        parts = [
-            f"# {FINETUNED.capitalize()} against {BASELINE}: {self.dataset}",
-            summary_text(self.as_json()),
-        ]
+        heading = f"{FINETUNED.capitalize()} against {BASELINE}" if self.compares else BASELINE.capitalize()
+        parts = [f"# {heading}: {self.dataset}", summary_text(self.as_json())]
         if self.zero_shot:
             parts += ["## Zero-shot, by protocol", "![score@k of both models with intervals](scores.png)"]
         for protocol, results in self.zero_shot.items():
@@ -128,11 +140,13 @@ class Evaluation:
                 zero_shot_table(results, seed=self.seed),
             ]
         if self.zero_shot:
-            parts += [
-                "## Category by category",
-                "![A line from the baseline's score to the fine-tuned model's for each category](categories.png)",
-                "![Confusion of the fine-tuned model, rows true, columns predicted](confusion.png)",
-            ]
+            parts.append("## Category by category")
+            if self.compares:
+                parts.append(
+                    "![A line from the baseline's score to the fine-tuned model's for each category](categories.png)"
+                )
+            name = FINETUNED + " model" if self.compares else BASELINE
+            parts.append(f"![Confusion of the {name}, rows true, columns predicted](confusion.png)")
         if self.retrieval:
             parts.append("## Retrieval, in percent")
             parts += [retrieval_table(results, self.seed) for results in self.retrieval.values()]
@@ -145,12 +159,12 @@ class Evaluation:
         if not self.zero_shot:
             return {}
         results = self.zero_shot["documents"]
-        before, after = results[BASELINE], results[FINETUNED]
+        before, after = results[BASELINE], results.get(FINETUNED, results[BASELINE])
         old, new = before.per_class(), after.per_class()
         intervals = {
             name: [result.interval(k, self.seed) for k in PUBLISHED_KS] for name, result in results.items()
         }
-        return {
+        figures = {
             "scores.png": plots.score_bars(
                 [f"k={k}" for k in PUBLISHED_KS],
                 {name: [interval.value for interval in row] for name, row in intervals.items()},
@@ -160,13 +174,15 @@ class Evaluation:
                     for name, row in intervals.items()
                 },
             ),
-            "categories.png": plots.before_and_after(
-                list(old), list(old.values()), list(new.values()), (BASELINE, FINETUNED), "score@1"
-            ),
             "confusion.png": plots.matrix_picture(
                 after.confusion(), after.class_names, after.class_names, values="test images", width=8.5
             ),
         }
+        if self.compares:
+            figures["categories.png"] = plots.before_and_after(
+                list(old), list(old.values()), list(new.values()), (BASELINE, FINETUNED), "score@1"
+            )
+        return figures
 
     def write(self, folder: str | Path) -> Path:
         """Writes `evaluation.json`, `README.md` (the page) and its figures.
@@ -206,7 +222,8 @@ def evaluate(
 
     Args:
         baseline: What the other is compared with.
-        finetuned: The model in question.
+        finetuned: The model in question; ``baseline`` itself, as `load_or_train` gives it where nothing can be
+            trained, is scored alone.
         test_set: Images with categories, captions, or both.
         with_class_lists: The same split loaded with ``class_lists=True``, for RSICD's protocol of 31 classes.
         warning: What an audit has against scores on these images.
@@ -224,7 +241,8 @@ def evaluate(
         raise ValueError("with_class_lists must hold the images of test_set in the same order.")
     zero_shot: dict[str, dict[str, ZeroShotResult]] = {}
     retrieval: dict[str, dict[str, RetrievalResult]] = {}
-    for name, model in ((BASELINE, baseline), (FINETUNED, finetuned)):
+    models = {BASELINE: baseline} if finetuned is baseline else {BASELINE: baseline, FINETUNED: finetuned}
+    for name, model in models.items():
         images = _embed_images(model, test_set, batch_size)
         for data, protocols in ((test_set, NAMED_PROTOCOLS), (with_class_lists, LIST_PROTOCOLS)):
             for protocol in protocols if data is not None and data.categories else ():
@@ -232,7 +250,8 @@ def evaluate(
         for matching, result in _retrieve(model, images, test_set).items():
             retrieval.setdefault(matching, {})[name] = result
     captions = sum(len(item.captions) for item in test_set)
-    return Evaluation(test_set.name, len(test_set), captions, seed, zero_shot, retrieval, warning)
+    note = reading_note(test_set)
+    return Evaluation(test_set.name, len(test_set), captions, seed, zero_shot, retrieval, warning, note)
 
 
 def _embed_images(model: CLIP, dataset: CaptionDataset, batch_size: int) -> np.ndarray:

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from utils.datasets import shown_reading
 from utils.files import write_whole
 
 COLUMNS = (
@@ -38,10 +39,11 @@ def summary_text(content: Mapping[str, Any]) -> str:
     Returns:
         Markdown, without a newline at the end.
     """
+    reading = f" (pictures read {shown_reading(content)})" if "reading" in content else ""
     lines = [f"**Mind:** {content['warning']}", ""] if content["warning"] else []
     lines += [
-        f"{content['data']}: {_zero_shot_words(content['zero_shot'])}retrieval over all {content['images']:,} images "
-        f"and {content['captions']:,} captions, mean of the six recalls, strict. In brackets: {content['intervals']}.",
+        f"{content['data']}{reading}: {_zero_shot_words(content['zero_shot'])}{_retrieval_words(content)}. "
+        f"In brackets: {content['intervals']}.",
         "",
         summary_table(content),
     ]
@@ -58,6 +60,15 @@ def _zero_shot_words(zero_shot: Mapping[str, Any]) -> str:
     )
 
 
+def _retrieval_words(content: Mapping[str, Any]) -> str:
+    if not content["retrieval"]:
+        return "no image has a caption, so there is no retrieval"
+    return (
+        f"retrieval over all {content['images']:,} images and {content['captions']:,} captions, mean of the six "
+        "recalls, strict"
+    )
+
+
 def summary_table(content: Mapping[str, Any]) -> str:
     """A row for the baseline, the model and the gain: score@k, other wordings, mean recall; what there is of it."""
     zero_shot, retrieval = content["zero_shot"], content["retrieval"].get("strict")
@@ -68,12 +79,14 @@ def summary_table(content: Mapping[str, Any]) -> str:
         of = zero_shot[protocol]
         for name, scores in of["scores"].items():
             rows.setdefault(name, []).append(_cell(scores[str(k)]))
-        rows.setdefault("gain", []).append(_cell(of["gain"][str(k)], "+.3f"))
+        if "gain" in of:  # a model alone has none
+            rows.setdefault("gain", []).append(_cell(of["gain"][str(k)], "+.3f"))
     if retrieval:
         heads.append("mean recall")
         for name, figure in retrieval["mean_recall"].items():
             rows.setdefault(name, []).append(_cell(figure))
-        rows.setdefault("gain", []).append(_cell(retrieval["mean_recall_gain"], "+.3f"))
+        if "mean_recall_gain" in retrieval:
+            rows.setdefault("gain", []).append(_cell(retrieval["mean_recall_gain"], "+.3f"))
     lines = ["| | " + " | ".join(heads) + " |", "|---" * (len(heads) + 1) + "|"]
     return "\n".join(lines + [f"| {name} | " + " | ".join(cells) + " |" for name, cells in rows.items()])
 

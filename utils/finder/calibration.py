@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from utils.evaluation import SPLIT_NAMES
+from utils.datasets.category_names import category_words
 from utils.finder.finding import PROMPT, fill, logit_scale
 from utils.finder.mosaics import Mosaic, draw_mosaics
 from utils.finder.presence import PresenceModel, scene_measures
@@ -116,7 +116,7 @@ def calibrate_presence(
     from sklearn.linear_model import LogisticRegression
 
     from utils.clip import fingerprint
-    from utils.datasets import data_fingerprint
+    from utils.datasets import data_fingerprint, reading_note
 
     background = [fill(template, feature_name(name)) for name in validation_set.categories]
     plain = PresenceModel(
@@ -141,6 +141,7 @@ def calibrate_presence(
             "scenes": questions.scenes,
             "questions": len(questions.labels),
             "seed": seed,
+            **reading_note(validation_set),
         },
         scores={"auc": report.auc, "accuracy": report.accuracy},
     )
@@ -168,7 +169,7 @@ def evaluate_presence(
 
 def feature_name(category: str) -> str:
     """How people would write a category: 'storage tanks' for RSICD's 'storagetanks'."""
-    return SPLIT_NAMES.get(category, category)
+    return category_words(category)
 
 
 def _ask(model: CLIP, presence: PresenceModel, dataset: CaptionDataset, seed: int) -> _Questions:

@@ -37,7 +37,8 @@ class PresenceModel:
         too_close: A background text whose embedding has at least this cosine similarity with the feature's is
             left out, for it means the same.
         model_fingerprint: Of the model that it was calibrated for.
-        calibrated_on: The data: name, images, fingerprint, scenes, questions, seed.
+        calibrated_on: The data: name, images, fingerprint, scenes, questions, seed; and their reading, unless all
+            files were read as they are.
         scores: Area under the curve and accuracy that it reached on these data.
     """
 

@@ -32,6 +32,8 @@ FLAT = 128  # what a picture of one single value becomes: neither black, as what
 class ImageReading:
     """How pictures of more than 8 bits or more than three bands are read; it changes no others.
 
+    Empty lists, the defaults of the notebooks' STRETCH and BANDS, mean what is default here.
+
     Attributes:
         stretch: ``"auto"``: the range of values that becomes 0 to 255 is measured on each picture. Or that range,
             (low, high) in the file's own values (scaled ones where its bands have several scales), the same for
@@ -66,8 +68,8 @@ class ImageReading:
 
 
 def _checked_stretch(stretch: Any) -> str | tuple[float, float]:
-    if isinstance(stretch, str) and stretch == "auto":
-        return stretch
+    if (isinstance(stretch, str) and stretch == "auto") or (isinstance(stretch, list) and not stretch):
+        return "auto"
     try:
         low, high = map(float, stretch)
     except (TypeError, ValueError):
@@ -81,7 +83,7 @@ def _checked_stretch(stretch: Any) -> str | tuple[float, float]:
 
 
 def _checked_bands(bands: Any) -> tuple[int, ...] | None:
-    if bands is None:
+    if bands is None or (isinstance(bands, list) and not bands):
         return None
     numbers = tuple(bands) if isinstance(bands, list | tuple | range) else ()
     whole = all(isinstance(one, int | np.integer) and one >= 1 and one is not True for one in numbers)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from utils.images.reading import AS_STORED
+from utils.datasets import reading_note
 from utils.progress import progress_bar
 from utils.search.errors import SearchError
 from utils.search.pieces import Mark, Picture, read_pieces, write_piece
@@ -89,8 +89,8 @@ class Collection:
     @property
     def reading_mark(self) -> str:
         """What tells one way of reading deep pictures from another; empty for files read as they are."""
-        readings = [reading.describe() for reading in self.dataset.readings if reading != AS_STORED]
-        return json.dumps(readings) if readings else ""
+        note = reading_note(self.dataset)
+        return json.dumps(note["reading"]) if note else ""
 
 
 @dataclass(frozen=True)

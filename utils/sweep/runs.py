@@ -221,7 +221,8 @@ def _check_whole(root: Path, scale: Scale, file: Path) -> None:
 
     given = scale.sections["common"] | scale.overrides
     try:
-        wanted = len(load_dataset(given["DATASET"], given.get("DATA_DIR") or None, split="train"))
+        drawn = {"val_from_train": given.get("VAL_FROM_TRAIN", 0.0)}
+        wanted = len(load_dataset(given["DATASET"], given.get("DATA_DIR") or None, split="train", **drawn))
         found = sum(entry.split == "train" for entry in read_jsonl(root / file))
     except DatasetError:
         return  # the notebooks meet it too, and say it in the same words

@@ -2,10 +2,11 @@
 
 `settings` says what a run can be, `run` runs it. `loss`, `optimizer`, `parts` and `step` are what happens on the
 devices; `validation` measures held-out images; `checkpoints`, `identity` and `interruption` are what must
-survive; `export`, `history` and `card` are what comes out.
+survive; `export`, `history` and `card` are what comes out; `category_captions` is for data without captions.
 """
 
 from utils.training.card import push_to_hub
+from utils.training.category_captions import caption_by_category
 from utils.training.identity import run_folder
 from utils.training.interruption import TrainingStopped
 from utils.training.loss import MAX_LOGIT_SCALE, contrastive_loss, positive_pairs
@@ -23,6 +24,7 @@ __all__ = [
     "TrainingSettings",
     "TrainingStopped",
     "add_low_rank",
+    "caption_by_category",
     "contrastive_loss",
     "data_mesh",
     "decay_mask",

@@ -11,7 +11,9 @@ import numpy as np
 
 from utils import plots
 from utils.clip import CLIP
+from utils.datasets import reading_note, shown_reading
 from utils.files import write_whole
+from utils.training.category_captions import is_captioned_by_category
 from utils.training.history import Row
 from utils.training.settings import TrainingSettings
 
@@ -55,7 +57,7 @@ for label, probability in zip(labels, probabilities):
 |---|---|---|---|
 {data_rows}
 
-The choice of the model and every figure below rest on these images; test images were not looked at.
+{data_notes}The choice of the model and every figure below rest on these images; test images were not looked at.
 
 ## Figures of the run
 
@@ -115,6 +117,7 @@ def write_card(
         data_rows="\n".join(
             _data_row(kind, data) for kind, data in (("train", train_set), ("validation", validation_set))
         ),
+        data_notes="".join(f"{note}\n\n" for note in _data_notes(train_set)),
         figure_rows="\n".join(_figure_rows(history, exported_step)),
         loss_batch=loss_batch,
         chance=np.log(loss_batch),
@@ -133,6 +136,19 @@ def _data_row(kind: str, dataset: CaptionDataset) -> str:
     captions = [caption for item in dataset for caption in item.captions]
     name = f"{kind}: {dataset.name}" if dataset.name else kind
     return f"| {name} | {len(dataset):,} | {len(captions):,} | {len(set(captions)):,} |"
+
+
+def _data_notes(dataset: CaptionDataset) -> list[str]:
+    """What is special about the pictures and captions; nothing where they are as published."""
+    notes = []
+    if is_captioned_by_category(dataset):
+        notes.append(
+            "Nobody described these pictures: their captions are CLIP's 18 published aerial prompts, filled with the "
+            f"names of {len(dataset.categories)} categories. The model has learned these names, and no other language."
+        )
+    if reading := shown_reading(reading_note(dataset)):
+        notes.append(f"Pictures were read {reading}; read others of the sensor so, too.")
+    return notes
 
 
 def _figure_rows(history: list[Row], exported_step: int) -> list[str]:

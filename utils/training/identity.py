@@ -14,9 +14,8 @@ from flax import nnx
 
 from utils.clip import CLIP
 from utils.clip.identity import weights_digest
-from utils.datasets import CaptionDataset, data_fingerprint
+from utils.datasets import CaptionDataset, data_fingerprint, reading_note, shown_reading
 from utils.files import write_whole
-from utils.images.reading import AS_STORED
 from utils.training.export import NOTE, note_model
 from utils.training.history import WANDB_NOTE
 from utils.training.settings import TrainingSettings
@@ -110,10 +109,11 @@ def _mark(note: dict[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def name_of_data(output_dir: Path) -> str | None:
-    """What the data are called that the run in a folder was trained on; None if nothing is noted there."""
+def note_of_data(output_dir: Path) -> dict[str, Any] | None:
+    """What is noted of the data that the run in a folder was trained on; None if nothing is."""
     try:
-        return json.loads((output_dir / "run.json").read_text())["data"]["name"]
+        note = json.loads((output_dir / "run.json").read_text(encoding="utf-8"))["data"]
+        return note if isinstance(note["name"], str) else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -161,7 +161,10 @@ def _differences(theirs: dict[str, Any], ours: dict[str, Any]) -> list[str]:
 
 
 def _shown_data(note: dict[str, Any]) -> str:
-    return f"{note['name'] or 'a data set'}, {note['images']:,} images, mark {note['fingerprint'][:6]}"
+    reading = f", read {shown_reading(note)}" if "reading" in note else ""
+    return (
+        f"{note['name'] or 'a data set'}, {note['images']:,} images{reading}, mark {note['fingerprint'][:6]}"
+    )
 
 
 def _parameters(start: dict[str, Any]) -> int:
@@ -170,8 +173,7 @@ def _parameters(start: dict[str, Any]) -> int:
 
 def _describe_data(dataset: CaptionDataset) -> dict[str, Any]:
     note = {"name": dataset.name, "images": len(dataset), "fingerprint": data_fingerprint(dataset)}
-    readings = [reading.describe() for reading in dataset.readings if reading != AS_STORED]
-    return note | ({"reading": readings} if readings else {})
+    return note | reading_note(dataset)
 
 
 def _describe_model(model: CLIP) -> dict[str, Any]:

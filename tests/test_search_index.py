@@ -326,7 +326,7 @@ def test_a_foreign_folder_is_neither_read_nor_written(index, model, dataset, tmp
     assert foreign.read_text() == '{"somebody": "else"}'
 
 
-@pytest.mark.parametrize("step", ["np.save", "_write_items", "_mark", "write_whole", "after"])
+@pytest.mark.parametrize("step", ["np.save", "write_members", "_mark", "write_whole", "after"])
 def test_replacing_an_index_never_leaves_none(kept, model, monkeypatch, step):
     old = ImageIndex.load(kept / "index", model)
     new = ImageIndex.build(model, old.dataset[:10], batch_size=8, progress=False)

@@ -14,17 +14,15 @@ from utils.search.collection import Collection, Embedded, Known, Skipped, known_
 from utils.search.engines import ExactEngine, choose_engine, make_engine, widen
 from utils.search.errors import SearchError
 from utils.search.index import ImageIndex
+from utils.search.members import found_path, read_mark, stored_path
 from utils.search.pieces import PIECES, claim_pieces, drop_pieces, has_pieces
 from utils.search.storage import (
     check_free,
-    found_path,
     holds,
     leftovers,
     owned,
     read_index,
-    read_mark,
     remove_leftovers,
-    stored_path,
     write_index,
 )
 

@@ -16,8 +16,8 @@ import numpy as np
 from utils.images.reading import AS_STORED
 from utils.progress import progress_bar
 from utils.search.errors import SearchError
+from utils.search.members import found_path, stored_path
 from utils.search.pieces import Mark, Picture, read_pieces, write_piece
-from utils.search.storage import found_path, stored_path
 
 if TYPE_CHECKING:
     from utils.clip import CLIP

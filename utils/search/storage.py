@@ -19,10 +19,9 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-import os
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,10 +32,10 @@ import numpy as np
 from utils.datasets import CaptionedImage
 from utils.files import disk_trouble_in_words, write_whole
 from utils.images import ImageReading
-from utils.images.reading import AS_STORED
 from utils.locks import sole_owner
 from utils.search.engines import ENGINES, Engine, make_engine
 from utils.search.errors import SearchError
+from utils.search.members import read_members, write_members
 from utils.search.pieces import PIECES, Mark, check_pieces
 
 NOTE = "index.json"
@@ -102,7 +101,7 @@ def write_index(
         place = _new_generation(folder)
         try:
             _write_array(place / "embeddings.npy", embeddings)
-            _write_items(place / "images.jsonl", items, marks, folder)
+            write_members(place / "images.jsonl", items, marks, folder)
             engine.save(place / "graph")
             note = {"kind": KIND, "version": VERSION, "engine": engine.name, "width": engine.width}
             note |= {"widths": {str(count): width for count, width in engine.widths.items()}, **facts}
@@ -300,7 +299,7 @@ def _read_generation(folder: Path, note: dict[str, Any]) -> SavedIndex:
         for name in sorted({"embeddings.npy", "images.jsonl", *marks}):
             _check_file(place / Path(name).name, marks.get(name))
         embeddings = np.load(place / "embeddings.npy", allow_pickle=False)
-        items, picture_marks = _read_items(place / "images.jsonl", folder)
+        items, picture_marks = read_members(place / "images.jsonl", folder)
         name, width = note["engine"], note["width"]
         graph = place / "graph" if "graph" in marks else None
         if embeddings.ndim != 2 or embeddings.dtype != np.float32 or len(embeddings) != len(items):
@@ -356,52 +355,3 @@ def _write_array(path: Path, array: np.ndarray) -> None:
         if error.errno is None:  # NumPy counts what it could not write, and does not say why
             raise OSError(errno.ENOSPC, str(error), str(path)) from None
         raise
-
-
-def _write_items(path: Path, items: Iterable[CaptionedImage], marks: Iterable[Mark], folder: Path) -> None:
-    # A name that is no UTF-8 holds lone surrogates, which are written as JSON writes them: \udce9.
-    with path.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
-        for item, mark in zip(items, marks, strict=True):
-            row = {
-                "path": stored_path(item.path, folder),
-                "captions": item.captions,
-                "split": item.split,
-                "category": item.category,
-                "source": item.source,
-                "mark": mark,
-            }
-            if item.reading != AS_STORED:
-                row["reading"] = item.reading.describe()
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
-
-
-def stored_path(path: Path, folder: Path) -> str:
-    """From the index folder where the picture is below it or beside it, so that both can move; else absolute."""
-    picture, place = Path(os.path.abspath(path)), Path(os.path.abspath(folder))  # noqa: PTH100
-    if picture.is_relative_to(place.parent):
-        return Path(os.path.relpath(picture, place)).as_posix()
-    return str(picture)
-
-
-def found_path(stored: str, folder: Path) -> Path:
-    """Where a picture is by the path that `stored_path` gave."""
-    return Path(os.path.abspath(folder / stored))  # noqa: PTH100
-
-
-def read_mark(stored: Sequence[int] | None) -> Mark:
-    """A picture's mark out of JSON; None where there is none."""
-    return None if stored is None else (int(stored[0]), int(stored[1]))
-
-
-def _read_items(path: Path, folder: Path) -> tuple[list[CaptionedImage], tuple[Mark, ...]]:
-    items, marks = [], []
-    with path.open(encoding="utf-8") as file:
-        for line in file:
-            row = json.loads(line)
-            place, captions = found_path(row["path"], folder), tuple(row["captions"])
-            reading = ImageReading(**row["reading"]) if "reading" in row else AS_STORED
-            items.append(
-                CaptionedImage(place, captions, row["split"], row["category"], row["source"], reading)
-            )
-            marks.append(read_mark(row.get("mark")))
-    return items, tuple(marks)

@@ -33,13 +33,17 @@ from utils.datasets import CaptionedImage
 from utils.files import disk_trouble_in_words, write_whole
 from utils.images import ImageReading
 from utils.locks import sole_owner
+from utils.search.distinct import DistinctEngine
 from utils.search.engines import ENGINES, Engine, make_engine
 from utils.search.errors import SearchError
 from utils.search.members import read_members, write_members
 from utils.search.pieces import PIECES, Mark, check_pieces
 
 NOTE = "index.json"
-KIND, VERSION = "an image index of the CLIP course", 1
+KIND = "an image index of the CLIP course"
+# Version 2 is written only where version 1, which earlier programs read, would be understood wrongly: its graph holds
+# equal vectors once.
+VERSIONS = (1, 2)
 _GENERATION = "generation-"
 _STAMP = "stamp.json"
 _FILES = ("embeddings.npy", "images.jsonl", "graph")
@@ -103,7 +107,8 @@ def write_index(
             _write_array(place / "embeddings.npy", embeddings)
             write_members(place / "images.jsonl", items, marks, folder)
             engine.save(place / "graph")
-            note = {"kind": KIND, "version": VERSION, "engine": engine.name, "width": engine.width}
+            version = 2 if isinstance(engine, DistinctEngine) else 1
+            note = {"kind": KIND, "version": version, "engine": engine.name, "width": engine.width}
             note |= {"widths": {str(count): width for count, width in engine.widths.items()}, **facts}
             note["files"] = {name: _mark(place / name) for name in _FILES if (place / name).is_file()}
             note["generation"] = place.name
@@ -213,10 +218,10 @@ def read_note(folder: Path) -> dict[str, Any]:
         kind, version = None, None
     if kind != KIND:
         raise SearchError(f"{path} was not written by ImageIndex.save; name the folder of an index.")
-    if version != VERSION:
+    if version not in VERSIONS:
         raise _UnreadableIndexError(
-            f"{folder} holds an index of version {version}, and this course reads version {VERSION}; build it "
-            "anew."
+            f"{folder} holds an index of version {version}, and this course reads versions "
+            f"{' and '.join(map(str, VERSIONS))}; build it anew."
         )
     absent = [name for name in _EXPECTED if name not in note]
     if absent:
@@ -306,7 +311,7 @@ def _read_generation(folder: Path, note: dict[str, Any]) -> SavedIndex:
             raise ValueError(f"{len(items)} pictures and vectors {embeddings.dtype}{embeddings.shape}")
         if name not in ENGINES[1:] or (name != "exact") != (graph is not None):
             raise ValueError(f"engine {name!r}")
-        engine = make_engine(name, embeddings, graph, width)
+        engine = make_engine(name, embeddings, graph, width, once=note["version"] > 1)
         # An index of an earlier version has one width for any number of answers.
         engine.widths = {int(count): int(width) for count, width in dict(note.get("widths", {})).items()}
     except (

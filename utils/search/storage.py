@@ -42,7 +42,7 @@ from utils.search.pieces import PIECES, Mark, check_pieces
 NOTE = "index.json"
 KIND = "an image index of the CLIP course"
 # Version 2 is written only where version 1, which earlier programs read, would be understood wrongly: its graph holds
-# equal vectors once.
+# equal vectors once, or its members are tiles of scenes.
 VERSIONS = (1, 2)
 _GENERATION = "generation-"
 _STAMP = "stamp.json"
@@ -107,7 +107,7 @@ def write_index(
             _write_array(place / "embeddings.npy", embeddings)
             write_members(place / "images.jsonl", items, marks, folder)
             engine.save(place / "graph")
-            version = 2 if isinstance(engine, DistinctEngine) else 1
+            version = 2 if isinstance(engine, DistinctEngine) or "tiling" in facts else 1
             note = {"kind": KIND, "version": version, "engine": engine.name, "width": engine.width}
             note |= {"widths": {str(count): width for count, width in engine.widths.items()}, **facts}
             note["files"] = {name: _mark(place / name) for name in _FILES if (place / name).is_file()}

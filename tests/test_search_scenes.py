@@ -174,7 +174,7 @@ def test_the_page_shows_the_tile(rasters, model: CLIP, monkeypatch):
     monkeypatch.setattr(cards, "cut_out", lambda *given: opened_scenes.append(given[0]) or original(*given))
     html = cards.pictures(found, answers.rows)
     assert html.count("data:image/jpeg") == 12 and len(opened_scenes) == len(set(opened_scenes))
-    assert cards.data_address(found.hits[0].tile.picture()) in html
+    assert cards.data_address(found.hits[0].picture()) in html
     row = str(answers.rows[scenes.address(found.hits[0])])
     member = answers.member(row)
     assert member.picture().size == (40, 40) and index.reading == ImageReading((0, 4000))

@@ -79,7 +79,7 @@ class TileHit(Hit):
     """A tile that was found; ``path`` is the scene's file.
 
     Attributes:
-        tile: The tile, with its ``window``, its ``footprint`` and its ``picture()``.
+        tile: The member of the index.
     """
 
     tile: SceneTile
@@ -96,8 +96,12 @@ class TileHit(Hit):
 
     @property
     def footprint(self) -> dict[str, Any] | None:
-        """See `SceneTile`."""
+        """Its outline as GeoJSON has it, longitude and latitude on WGS 84; None where nobody knows the place."""
         return self.tile.footprint
+
+    def picture(self, longest: int | None = None) -> Image.Image:
+        """The tile, cut from the scene, see `SceneTile.picture`."""
+        return self.tile.picture(longest)
 
 
 def address(member: CaptionedImage | Hit) -> Path:

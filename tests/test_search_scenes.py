@@ -10,6 +10,7 @@ from affine import Affine
 from utils.clip import CLIP
 from utils.demo import cards
 from utils.demo.answers import Answers
+from utils.demo.page import _chosen
 from utils.finder import embed_scene
 from utils.images import ImageReading
 from utils.search import ImageIndex, SearchError, TileHit, Tiling, save_geojson, scenes
@@ -178,6 +179,7 @@ def test_the_page_shows_the_tile(rasters, model: CLIP, monkeypatch):
     row = str(answers.rows[scenes.address(found.hits[0])])
     member = answers.member(row)
     assert member.picture().size == (40, 40) and index.reading == ImageReading((0, 4000))
+    assert _chosen(answers, row, failed=False).size == (40, 40)
     alike = answers.by_member(row, 3)
     assert not alike.failed and member.name not in [hit.name for hit in alike.hits]
     assert (

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 TITLE = "CLIP for the Earth from above"
 FIRST_COUNT = 12
+TILE_SIDE = 1024  # pixels of a tile of the index that is shown as a whole, at most
 OVERLAY_WIDTH, OVERLAY_PIXELS = 800, 2_000_000  # a long picture's is narrower
 # Inputs go to `answers` as they come and are checked there. Searches take milliseconds and do not queue behind
 # pictures that are cut into tiles.
@@ -220,7 +221,7 @@ def _chosen(answers: Answers, row: Any, failed: bool) -> Any:
 
     if failed or (member := answers.member(row)).path in answers.index.missing:
         return gr.skip()
-    return member.picture() if isinstance(member, SceneTile) else read_image(member.path)
+    return member.picture(TILE_SIDE) if isinstance(member, SceneTile) else read_image(member.path)
 
 
 def _show(answers: Answers, found: Pictures) -> str:

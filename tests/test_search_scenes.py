@@ -20,7 +20,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Dataset has no geotransform"),
 ]
 
-OPTIONS = {"tile_sizes": [40], "batch_size": 8, "progress": False}
+OPTIONS = {"tile_sizes": 40, "batch_size": 8, "progress": False}
 PLACE = Affine(10, 0, 430000, 0, -10, 4580000)
 
 
@@ -150,6 +150,8 @@ def test_what_has_no_data_is_left_out_and_what_cannot_be_read_is_named(rasters, 
     assert {left for left, *_ in windows} == {60, 80, 100, 120}  # at 60 half of the tile has data
     assert {item.window[2:] for item in index.dataset if item.path.name == "small.tif"} == {(24, 24)}
     assert [one.path.name for one in index.skipped] == ["letter.tif"]
+    with pytest.raises(ValueError, match=r"tile size of 40\.5 pixels does not fit"):
+        ImageIndex.build_scenes(model, rasters, **OPTIONS | {"tile_sizes": [40.5]})
     with pytest.raises(ValueError, match="overlap of the tiles is 1"):
         ImageIndex.build_scenes(model, rasters, overlap=1, **OPTIONS)
     with pytest.raises(SearchError, match=r"Not one of the 1 scenes can be read: .*letter\.tif"):

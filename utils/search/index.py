@@ -118,7 +118,7 @@ class ImageIndex:
         scenes: str | Path | Sequence[str | Path],
         folder: str | Path | None = None,
         *,
-        tile_sizes: Sequence[int] | None = None,
+        tile_sizes: int | Sequence[int] | None = None,
         overlap: float = 0.5,
         stretch: str | tuple[float, float] = "auto",
         bands: Sequence[int] | None = None,
@@ -136,7 +136,8 @@ class ImageIndex:
             model: The CLIP model.
             scenes: A folder of rasters at any depth, or their files.
             folder: Where to keep the index, see `build`.
-            tile_sizes: In pixels; by default the model's input. Larger tiles are fewer, and show small things smaller.
+            tile_sizes: In pixels, one or several; by default the model's input. Larger tiles are fewer, and show small
+                things smaller.
             overlap: The share of a tile that the next one sees too, 0 to less than 1.
             stretch: The values that become black and white in all scenes. By default those that the folder's index
                 was made with, else they are measured over the scenes.
@@ -158,8 +159,8 @@ class ImageIndex:
         reading = ImageReading(stretch, bands)
         if reading == AS_STORED:
             reading = recorded_reading(folder) or reading
-        sizes = [model.preprocessing.image_size] if tile_sizes is None else tile_sizes
-        collection = SceneCollection.of_scenes(scenes, reading, Tiling(tuple(sizes), overlap))
+        sizes = np.atleast_1d(model.preprocessing.image_size if tile_sizes is None else tile_sizes).tolist()
+        collection = SceneCollection.of_scenes(scenes, reading, Tiling(tuple(sizes), float(overlap)))
         if not len(collection.dataset):
             raise SearchError("There is no scene to index; name a folder of rasters, or their files.")
         embed = partial(embed_scenes, model, collection, batch_size=batch_size, progress=progress)

@@ -192,6 +192,28 @@ def test_blank_tiles_neither_lower_the_recall_nor_widen_the_search():
     assert engine.width <= 200  # 3,200 where equal vectors count as misses
 
 
+@pytest.mark.parametrize("name", ["nmslib", "hnswlib"])
+@pytest.mark.parametrize("share", [0.1, 0.5, 1.0])
+def test_many_equal_vectors_hide_no_others(name, share, tmp_path):
+    if name == "hnswlib":
+        pytest.importorskip("hnswlib")
+    vectors, generator = clusters(1500, 32, 1), np.random.default_rng(0)
+    blank = generator.choice(1500, int(share * 1500), replace=False)
+    vectors[blank[::2]], vectors[blank[1::2]] = vectors[blank[0]], vectors[blank[1]]  # two kinds of them
+    queries = np.concatenate([strangers(vectors, 50), text_like(vectors, 50), vectors[blank[:4]]])
+    engine = make_engine(name, vectors)
+    engine.width = 200
+    for k in (10, 100):
+        exact = np.concatenate([ExactEngine(vectors).nearest(query[None], k) for query in queries])
+        assert recall(engine.nearest(queries, k), exact) > 0.99  # of equal ones the first, as exactly
+        np.testing.assert_array_equal(engine.nearest(queries[-4:], 10), exact[-4:, :10])
+    if share == 1:  # two of them answer with 1,500
+        assert sorted(engine.nearest(queries[:1], 2000)[0]) == [*[-1] * 500, *range(1500)]
+    engine.save(tmp_path / "graph")
+    again = make_engine(name, vectors, tmp_path / "graph", 200)
+    np.testing.assert_array_equal(again.nearest(queries, 10), engine.nearest(queries, 10))
+
+
 def test_auto_takes_exact_search_for_few_and_the_graph_for_many():
     assert engines.choose_engine("auto", engines.EXACT_BELOW - 1) == "exact"
     assert engines.choose_engine("auto", engines.EXACT_BELOW) == "nmslib"

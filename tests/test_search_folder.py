@@ -154,7 +154,7 @@ def test_a_finished_index_is_given_back_without_writing(model, pictures, tmp_pat
     assert not (tmp_path / "index" / "pieces").exists()
 
 
-@pytest.mark.parametrize("step", ["_check_file", "np.load", "_read_items", "make_engine"])
+@pytest.mark.parametrize("step", ["_check_file", "np.load", "read_members", "make_engine"])
 def test_a_reader_sees_the_new_index_if_the_old_one_goes_while_it_reads(
     model, pictures, tmp_path, monkeypatch, step
 ):

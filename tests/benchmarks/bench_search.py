@@ -10,6 +10,7 @@ the same clusters; "texts" lie off the pictures to one side, as CLIP's texts do 
 Every graph is HNSW with 16 links, 200 candidates on building, and for each kind as few candidates on asking (the
 width) as give a recall@10 of 0.99. Queries come one by one, as people ask, in blocks that the engines take in turn; a
 rate is that of the median block. Building and asking take one thread each, unless `--threads` gives the building more.
+Seconds are of the processor, not of the clock on the wall, so that other work on the machine counts less.
 
 A million vectors (`--sizes 1000000`) want about 14 GB of memory for all engines together. A graph over 100,000 took 100
 to 260 s to build with one thread of a busy two-core machine, and one over a million takes more than ten times as long:
@@ -127,13 +128,13 @@ def build(names: list[str], vectors: np.ndarray, threads: int) -> dict[str, tupl
     """Engine, seconds and bytes of each name; what is not installed is named and left out."""
     built = {}
     for name in names:
-        before, begin = resident_bytes(), time.perf_counter()
+        before, begin = resident_bytes(), time.process_time()
         try:
             engine = ENGINES[name](vectors, threads)
         except (ImportError, SearchError) as error:
             print(f"{name} is left out: {error}")
             continue
-        built[name] = engine, time.perf_counter() - begin, resident_bytes() - before
+        built[name] = engine, time.process_time() - begin, resident_bytes() - before
         print(f"  {name} built in {built[name][1]:.1f} s", flush=True)
     return built
 
@@ -154,10 +155,10 @@ def ask(engines: dict[str, Engine], queries: np.ndarray, rounds: int) -> dict[st
     rates: dict[str, list[float]] = {name: [] for name in engines}
     for block in np.array_split(queries, rounds):
         for name, engine in engines.items():
-            begin = time.perf_counter()
+            begin = time.process_time()
             for query in block:
                 engine.nearest(query[None], K)
-            rates[name].append(len(block) / (time.perf_counter() - begin))
+            rates[name].append(len(block) / (time.process_time() - begin))
     return {name: statistics.median(values) for name, values in rates.items()}
 
 

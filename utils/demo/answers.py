@@ -19,6 +19,7 @@ import numpy as np
 from utils.demo.uploads import Reader, Upload, uploaded_path
 from utils.evaluation import SPLIT_NAMES
 from utils.finder import embed_scene, find, tile_boxes
+from utils.search.tiles import address
 
 if TYPE_CHECKING:
     from utils.datasets import CaptionedImage
@@ -120,7 +121,7 @@ class Answers:
 
         def ask() -> Pictures:
             item = self.member(row)
-            hits = self.index.query_member(str(item.path), count(k))
+            hits = self.index.query_member(str(address(item)), count(k))
             return Pictures(f"{_counted(hits)} like {item.name}, the most similar first.", tuple(hits))
 
         return _pictures(ask)
@@ -146,12 +147,13 @@ class Answers:
 
     @cached_property
     def rows(self) -> dict[Path, int]:
-        """The rows of the pictures by their paths."""
-        return {item.path: row for row, item in enumerate(self.index.dataset)}
+        """The rows of the pictures by their addresses."""
+        return {address(item): row for row, item in enumerate(self.index.dataset)}
 
     def examples(self) -> list[CaptionedImage]:
         """A picture of each of a few categories, or the first few."""
-        there = [item for item in self.index.dataset if item.path not in self.index.missing]
+        missing = set(self.index.missing)
+        there = [item for item in self.index.dataset if item.path not in missing]
         firsts = {item.category: item for item in reversed(there)}
         return [firsts[name] for name in self._categories() if name in firsts] or there[:SUGGESTIONS]
 

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from utils.images import ImageError, read_image
+from utils.search import SceneTile, TileHit
+from utils.search.tiles import address, cut_out
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -18,7 +20,9 @@ if TYPE_CHECKING:
     from utils.datasets import CaptionedImage
     from utils.demo.answers import Found, Pictures
     from utils.finder import Finding, Tile
+    from utils.images import ImageReading
     from utils.search import Hit
+    from utils.search.tiles import Window
 
 THUMBNAIL_SIDE = 256  # pixels
 TILES_SHOWN = 6
@@ -41,16 +45,18 @@ def pictures(found: Pictures, rows: Mapping[Path, int]) -> str:
 
     Args:
         found: The answer.
-        rows: Of all pictures of the index, by their paths.
+        rows: Of all pictures of the index, by their addresses.
     """
-    cards = "".join(_hit_card(hit, rows[hit.path]) for hit in found.hits)
+    shown = zip(found.hits, _thumbnails(found.hits), strict=True)
+    cards = "".join(_hit_card(hit, rows[address(hit)], small) for hit, small in shown)
     return sentence(found.sentence, found.failed) + (f'<ol class="cards">{cards}</ol>' if cards else "")
 
 
 def choices(items: Sequence[CaptionedImage], rows: Mapping[Path, int]) -> str:
     """Small pictures of the index to begin with; each is a button."""
     cards = "".join(
-        f"<li>{_button(item.path, rows[item.path], item.category or item.name)}</li>" for item in items
+        f"<li>{_button(small, rows[address(item)], item.category or item.name)}</li>"
+        for item, small in zip(items, _thumbnails(items), strict=True)
     )
     return f'<h3>Or begin with one of these</h3><ul class="choices">{cards}</ul>'
 
@@ -65,14 +71,14 @@ def finding(found: Found, overlay: Image.Image) -> str:
     )
 
 
-def _hit_card(hit: Hit, row: int) -> str:
+def _hit_card(hit: Hit, row: int, small: str) -> str:
     texts = list(dict.fromkeys(readable(caption) for caption in hit.captions))
     first = texts[0] if texts else ""
     more = "".join(f"<li>{escape(text)}</li>" for text in texts[1:])
     count = len(texts) - 1
     return (
-        f"<li>{_button(hit.path, row, first or hit.name)}"
-        f'<p class="place"><b>{hit.rank}</b> <span>{escape(hit.category or Path(hit.name).stem)}</span> '
+        f"<li>{_button(small, row, first or hit.name)}"
+        f'<p class="place"><b>{hit.rank}</b> <span>{escape(hit.category or _stem(hit))}</span> '
         f'<span class="score">score {hit.score:.3f}</span></p>'
         f'<p class="caption">{escape(first)}</p>'
         + (
@@ -84,9 +90,13 @@ def _hit_card(hit: Hit, row: int) -> str:
     )
 
 
-def _button(path: Path, row: int, text: str) -> str:
-    address = thumbnail(path)
-    shown = f'<img src="{address}" alt="{escape(text)}">' if address else "The file is no longer there."
+def _stem(hit: Hit) -> str:
+    """What to call a picture without a category; tiles of one scene are told apart by where they lie."""
+    return hit.name if isinstance(hit, TileHit) else Path(hit.name).stem
+
+
+def _button(small: str, row: int, text: str) -> str:
+    shown = f'<img src="{small}" alt="{escape(text)}">' if small else "The file is no longer there."
     return f'<button type="button" data-member="{row}" title="Find pictures like this one">{shown}</button>'
 
 
@@ -140,6 +150,33 @@ def _color_scale() -> str:
     from utils.finder.drawing import COLORS
 
     return f"linear-gradient(to right, {', '.join(to_hex(colormaps[COLORS](step / 8)) for step in range(9))})"
+
+
+def _thumbnails(members: Sequence[Hit | CaptionedImage]) -> list[str]:
+    """Members of the index, small, in their order; a scene is opened once for all its tiles."""
+    tiles = [one.tile if isinstance(one, TileHit) else one for one in members]
+    windows: dict[tuple, list] = {}
+    for tile in tiles:
+        if isinstance(tile, SceneTile):
+            windows.setdefault((tile.path, tile.reading), []).append(tile.window)
+    cut = {
+        (*scene, window): small
+        for scene, found in windows.items()
+        for window, small in zip(found, _tile_thumbnails(*scene, tuple(found)), strict=True)
+    }
+    return [
+        cut[tile.path, tile.reading, tile.window] if isinstance(tile, SceneTile) else thumbnail(tile.path)
+        for tile in tiles
+    ]
+
+
+@lru_cache(maxsize=256)
+def _tile_thumbnails(scene: Path, reading: ImageReading, windows: tuple[Window, ...]) -> tuple[str, ...]:
+    """Tiles of a scene, as `thumbnail` has pictures."""
+    try:
+        return tuple(map(data_address, cut_out(scene, reading, windows, THUMBNAIL_SIDE)))
+    except ImageError:
+        return ("",) * len(windows)
 
 
 @lru_cache(maxsize=2048)

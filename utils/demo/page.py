@@ -19,6 +19,7 @@ from utils.demo.jobs import MOST_WAITING
 from utils.demo.look import CARD_STYLE
 from utils.demo.room import SECONDS_BETWEEN_SWEEPS, SECONDS_KEPT
 from utils.images import read_image
+from utils.search import SceneTile
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 TITLE = "CLIP for the Earth from above"
 FIRST_COUNT = 12
+TILE_SIDE = 1024  # pixels of a tile of the index that is shown as a whole, at most
 OVERLAY_WIDTH, OVERLAY_PIXELS = 800, 2_000_000  # a long picture's is narrower
 # Inputs go to `answers` as they come and are checked there. Searches take milliseconds and do not queue behind
 # pictures that are cut into tiles.
@@ -128,9 +130,9 @@ class _ImageTab:
 
 
 def _title(index: ImageIndex) -> str:
-    name = escape(index.dataset.name)
+    name, kind = escape(index.dataset.name), "pictures" if index.tiling is None else "tiles of scenes"
     return (
-        f"<h1>{TITLE}</h1><p>Search {len(index.dataset):,} pictures{f' of {name}' if name else ''} by words or by "
+        f"<h1>{TITLE}</h1><p>Search {len(index.dataset):,} {kind}{f' of {name}' if name else ''} by words or by "
         "example, or look for a feature inside a picture of your own.</p>"
     )
 
@@ -217,9 +219,9 @@ def _chosen(answers: Answers, row: Any, failed: bool) -> Any:
     """A picture of the index for the second tab, or nothing new where it cannot be read."""
     import gradio as gr
 
-    if failed or (path := answers.member(row).path) in answers.index.missing:
+    if failed or (member := answers.member(row)).path in answers.index.missing:
         return gr.skip()
-    return read_image(path)
+    return member.picture(TILE_SIDE) if isinstance(member, SceneTile) else read_image(member.path)
 
 
 def _show(answers: Answers, found: Pictures) -> str:

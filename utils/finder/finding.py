@@ -128,13 +128,13 @@ class Finding:
 
     def save_json(self, path: str | Path) -> Path:
         """Writes `as_json`; the file appears whole or not at all."""
-        return _write(path, json.dumps(self.as_json(), indent=1) + "\n")
+        return write_file(path, json.dumps(self.as_json(), indent=1) + "\n")
 
     def save_png(self, path: str | Path, width: int = 800, boxes: int = 3) -> Path:
         """Writes `overlay` as a PNG file; it appears whole or not at all."""
         encoded = io.BytesIO()
         self.overlay(width, boxes).save(encoded, "png")
-        return _write(path, encoded.getvalue())
+        return write_file(path, encoded.getvalue())
 
     def save_geojson(self, path: str | Path, tiles: int | None = None) -> Path:
         """Writes the tiles as GeoJSON in longitude and latitude (WGS 84), as RFC 7946 wants it.
@@ -148,7 +148,7 @@ class Finding:
         """
         from utils.finder.geojson import as_geojson
 
-        return _write(path, json.dumps(as_geojson(self, tiles)) + "\n")
+        return write_file(path, json.dumps(as_geojson(self, tiles)) + "\n")
 
 
 def find(
@@ -232,7 +232,8 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return raised / raised.sum(axis=-1, keepdims=True)
 
 
-def _write(path: str | Path, content: str | bytes) -> Path:
+def write_file(path: str | Path, content: str | bytes) -> Path:
+    """Writes a file, whole or not at all, and its folder if there is none."""
     path = Path(path)
     with disk_trouble_in_words(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)

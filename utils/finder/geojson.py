@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from affine import Affine
 
     from utils.finder.finding import Finding
+    from utils.finder.place import Place
 
 
 def as_geojson(finding: Finding, tiles: int | None = None) -> dict[str, Any]:
@@ -33,7 +34,7 @@ def as_geojson(finding: Finding, tiles: int | None = None) -> dict[str, Any]:
             "save the finding as JSON, which is in pixels, or give a georeferenced picture."
         )
     chosen = finding.tiles[:tiles]
-    corners = _corners(np.array([tile.box for tile in chosen]).reshape(-1, 4), scene.transform)
+    outlines = footprints(np.array([tile.box for tile in chosen]).reshape(-1, 4), scene.place)
     return {
         "type": "FeatureCollection",
         "features": [
@@ -51,9 +52,16 @@ def as_geojson(finding: Finding, tiles: int | None = None) -> dict[str, Any]:
                     "partly_empty": tile.partly_empty,
                 },
             }
-            for tile, geometry in zip(chosen, on_the_globe(corners, scene.crs), strict=True)
+            for tile, geometry in zip(chosen, outlines, strict=True)
         ],
     }
+
+
+def footprints(boxes: np.ndarray, place: Place) -> list[dict[str, Any] | None]:
+    """The outlines of boxes (tiles, 4) of a picture, as GeoJSON geometries; None where they have no place."""
+    if place.crs is None or place.transform is None:
+        return [None] * len(boxes)
+    return on_the_globe(_corners(boxes, place.transform), place.crs)
 
 
 def _corners(boxes: np.ndarray, transform: Affine) -> np.ndarray:

@@ -126,11 +126,16 @@ def _around_pole(ring: np.ndarray, turns: int) -> np.ndarray:
     once_more = ring + np.array([360.0 * turns, 0.0])
     path = np.concatenate([ring, once_more[:1]])
     side = np.floor((path[:, 0] + 180) / 360)
-    number = int(np.flatnonzero(np.diff(side))[0])
-    start, end = path[number], path[number + 1]
-    meridian = 360.0 * max(side[number], side[number + 1]) - 180
-    north = start[1] + (meridian - start[0]) / (end[0] - start[0]) * (end[1] - start[1])
-    pole, last = (90.0 if ring[:, 1].mean() > 0 else -90.0), meridian + 360.0 * turns
+    numbers = np.flatnonzero(np.diff(side))
+    meridians = 360.0 * np.maximum(side[numbers], side[numbers + 1]) - 180
+    crossings = [
+        _crossing(path[number], path[number + 1], at) for number, at in zip(numbers, meridians, strict=True)
+    ]
+    pole = 90.0 if ring[:, 1].mean() > 0 else -90.0
+    # Of several the one next to the pole: from any other the way to the pole would meet the ring again.
+    nearest = int(np.argmin([abs(pole - north) for _, north in crossings]))
+    number, (meridian, north) = numbers[nearest], crossings[nearest]
+    last = meridian + 360.0 * turns
     closing = [[last, north], [last, pole], [meridian, pole]]
     return np.concatenate([[[meridian, north]], ring[number + 1 :], once_more[: number + 1], closing])
 
@@ -152,23 +157,53 @@ def _cut(ring: np.ndarray) -> list[np.ndarray]:
     pieces = []
     for number in range(first, last + 1):
         west, east = 360.0 * number - 180, 360.0 * number + 180
-        piece = _clipped(_clipped(ring, west, 1), east, -1)
-        if len(piece) >= 3 and abs(_area(piece)) > LEAST_AREA * abs(_area(ring)):
-            pieces.append(piece - (360.0 * number, 0.0))
+        for piece in (part for half in _clipped(ring, west, 1) for part in _clipped(half, east, -1)):
+            if len(piece) >= 3 and abs(_area(piece)) > LEAST_AREA * abs(_area(ring)):
+                pieces.append(piece - (360.0 * number, 0.0))
     return pieces
 
 
-def _clipped(ring: np.ndarray, meridian: float, side: int) -> np.ndarray:
-    """What of a ring lies east (1) or west (-1) of a meridian (Sutherland and Hodgman 1974)."""
-    kept = []
-    for start, end in zip(ring, np.roll(ring, -1, axis=0), strict=True):
-        inside = [side * (point[0] - meridian) >= 0 for point in (start, end)]
-        if inside[0]:
-            kept.append(start)
-        if inside[0] != inside[1]:
-            share = (meridian - start[0]) / (end[0] - start[0])
-            kept.append(np.array([meridian, start[1] + share * (end[1] - start[1])]))
-    return np.array(kept).reshape(-1, 2)
+def _clipped(ring: np.ndarray, meridian: float, side: int) -> list[np.ndarray]:
+    """The parts of a ring that lie east (1) or west (-1) of a meridian.
+
+    What is inside falls into chains from crossing to crossing. In the order of latitude the first crossing and the
+    second have the ring's inside between them, the third and the fourth, and so on: there the chains are joined.
+    Sutherland and Hodgman's clipping (1974) would leave the parts of a concave ring joined by a line along it.
+    """
+    inside = side * (ring[:, 0] - meridian) > 0
+    if inside.all() or not inside.any():
+        return [ring] if inside.all() else []
+    first = int(np.flatnonzero(inside & ~np.roll(inside, 1))[0])
+    ring, inside = np.roll(ring, -first, axis=0), np.roll(inside, -first)
+    entries = np.flatnonzero(inside & ~np.roll(inside, 1))
+    exits = np.flatnonzero(inside & ~np.roll(inside, -1))
+    chains = [
+        np.stack(
+            [
+                _crossing(ring[entry - 1], ring[entry], meridian),
+                *ring[entry : leaving + 1],
+                _crossing(ring[leaving], ring[(leaving + 1) % len(ring)], meridian),
+            ]
+        )
+        for entry, leaving in zip(entries, exits, strict=True)
+    ]
+    # Crossing 2 n is where chain n begins, crossing 2 n + 1 where it ends.
+    order = np.argsort([point[1] for chain in chains for point in (chain[0], chain[-1])], kind="stable")
+    partner = dict(zip(order.tolist(), order.reshape(-1, 2)[:, ::-1].ravel().tolist(), strict=True))
+    parts, waiting = [], set(range(len(chains)))
+    while waiting:
+        joined, number = [], min(waiting)
+        while number in waiting:
+            waiting.remove(number)
+            joined.append(chains[number])
+            number = partner[2 * number + 1] // 2
+        parts.append(np.concatenate(joined))
+    return parts
+
+
+def _crossing(start: np.ndarray, end: np.ndarray, meridian: float) -> np.ndarray:
+    share = (meridian - start[0]) / (end[0] - start[0])
+    return np.array([meridian, start[1] + share * (end[1] - start[1])])
 
 
 def _area(ring: np.ndarray) -> float:

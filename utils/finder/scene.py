@@ -108,7 +108,7 @@ def embed_scene(
         boxes, sizes = cut(model, opened, tile_sizes, overlap)
         overview = opened.overview()
         shares = data_shares(overview.data, boxes, opened.size)
-        kept = _with_data(shares, opened.name)
+        kept = with_data(shares, opened.name)
         batches = TileBatches(model, [(opened, boxes[kept])], batch_size)
         return SceneEmbeddings(
             boxes=boxes[kept],
@@ -124,7 +124,7 @@ def embed_scene(
         )
 
 
-def _with_data(shares: np.ndarray, name: str) -> np.ndarray:
+def with_data(shares: np.ndarray, name: str) -> np.ndarray:
     """Which tiles have data enough, (tiles,) bool.
 
     Raises:

@@ -14,19 +14,18 @@ from utils.search.collection import Collection, Embedded, Known, Skipped, known_
 from utils.search.engines import ExactEngine, choose_engine, make_engine, widen
 from utils.search.errors import SearchError
 from utils.search.index import ImageIndex
+from utils.search.members import found_path, read_mark, stored_path
 from utils.search.pieces import PIECES, claim_pieces, drop_pieces, has_pieces
 from utils.search.storage import (
     check_free,
-    found_path,
     holds,
     leftovers,
     owned,
     read_index,
-    read_mark,
     remove_leftovers,
-    stored_path,
     write_index,
 )
+from utils.search.tiles import SceneTile, Tiling, address
 
 if TYPE_CHECKING:
     from utils.clip import CLIP
@@ -90,6 +89,8 @@ def read_saved(folder: Path, model: CLIP, mark: str) -> ImageIndex:
     """
     saved = read_index(folder, mark)
     note, items = saved.note, saved.items
+    there = {path for path in {item.path for item in items} if path.is_file()}
+    tiling = note.get("tiling")
     skipped_marks = note.get("skipped_marks", [None] * len(note["skipped"]))
     return ImageIndex(
         model=model,
@@ -102,8 +103,9 @@ def read_saved(folder: Path, model: CLIP, mark: str) -> ImageIndex:
             for (path, reason), stored in zip(note["skipped"], skipped_marks, strict=True)
         ),
         pictures=note["pictures"],
-        missing=tuple(item.path for item in items if not item.path.is_file()),
+        missing=tuple(item.path for item in items if item.path not in there),
         marks=saved.marks,
+        tiling=None if tiling is None else Tiling(tuple(tiling["tile_sizes"]), tiling["overlap"]),
     )
 
 
@@ -127,22 +129,24 @@ def write_saved(index: ImageIndex, folder: Path) -> None:
     }
     if index.reading != AS_STORED:
         facts["reading"] = index.reading.describe()
+    if index.tiling is not None:
+        facts["tiling"] = index.tiling.describe()
     marks = index.marks or (None,) * len(index)
     write_index(folder, index.embeddings, index.dataset, marks, index.engine, facts)
 
 
 def _indexed(model: CLIP, collection: Collection, embedded: Embedded) -> ImageIndex:
     """An index out of a collection's vectors."""
-    members = [collection.dataset[int(position)] for position in embedded.positions]
     return ImageIndex(
         model=model,
-        dataset=CaptionDataset(members, collection.dataset.name),
+        dataset=CaptionDataset(embedded.members, collection.dataset.name),
         embeddings=embedded.embeddings,
         engine=ExactEngine(embedded.embeddings),
         recall=1.0,
         skipped=embedded.skipped,
         pictures=collection.digest,
-        marks=tuple(collection.marks[int(position)] for position in embedded.positions),
+        marks=embedded.marks,
+        tiling=collection.tiling,
     )
 
 
@@ -167,14 +171,13 @@ def _taken_over(
 
     None and False if there is none, or the pictures are others.
     """
-    left_out = set() if saved is None else {one.path for one in saved.skipped}
-    kept = [number for number, item in enumerate(collection.dataset) if item.path not in left_out]
-    if saved is None or saved.pictures != collection.digest or len(kept) != len(saved):
+    if saved is None or saved.pictures != collection.digest:
         return None, False
-    members = CaptionDataset([collection.dataset[number] for number in kept], collection.dataset.name)
-    index = replace(
-        saved, dataset=members, missing=(), marks=tuple(collection.marks[number] for number in kept)
-    )
+    kept, marks = collection.kept_of(saved)
+    if len(kept) != len(saved):
+        return None, False
+    members = CaptionDataset(kept, collection.dataset.name)
+    index = replace(saved, dataset=members, missing=(), marks=marks)
     if saved.engine.name != choose_engine(engine, len(members)):
         return _searchable(index, engine), False
     return index, list(members) == list(saved.dataset)
@@ -184,10 +187,14 @@ def _known(saved: ImageIndex, collection: Collection) -> Known:
     """What need not be embedded again: nothing of an index of an earlier version, nor what was read otherwise."""
     readings = {item.path: item.reading for item in collection.dataset}
     marks = saved.marks or (None,) * len(saved)
-    rows = zip(saved.dataset, marks, saved.embeddings, strict=True)
-    known = {
-        (item.path, mark): row for item, mark, row in rows if mark and readings.get(item.path) == item.reading
-    }
+    known: dict = {}
+    for item, mark, row in zip(saved.dataset, marks, saved.embeddings, strict=True):
+        if mark and readings.get(item.path) == item.reading:
+            known[address(item), mark] = row
+            if isinstance(item, SceneTile) and saved.tiling == collection.tiling:
+                known.setdefault((item.path, mark), []).append(item)
+    if saved.tiling != collection.tiling:  # what cannot be cut so may be cut otherwise
+        return known
     return known | {(one.path, one.mark): one.reason for one in saved.skipped if one.mark is not None}
 
 

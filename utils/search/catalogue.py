@@ -92,7 +92,8 @@ class Catalogue:
         """
         parts = Path(printable(file_name)).parts
         candidates = self._rows["name"].get(parts[-1] if parts else "", ())
-        paths = {int(row): Path(printable(self._dataset[int(row)].path)) for row in candidates}
+        items = {int(row): self._dataset[int(row)] for row in candidates}
+        paths = {row: Path(printable(item.path)).with_name(item.name) for row, item in items.items()}
         rows = [row for row, path in paths.items() if path.parts[-len(parts) :] == parts]
         if len(rows) == 1:
             return rows[0]

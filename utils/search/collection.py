@@ -9,25 +9,28 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from utils.datasets import reading_note
 from utils.progress import progress_bar
 from utils.search.errors import SearchError
+from utils.search.members import found_path, stored_path
 from utils.search.pieces import Mark, Picture, read_pieces, write_piece
-from utils.search.storage import found_path, stored_path
 
 if TYPE_CHECKING:
     from utils.clip import CLIP
-    from utils.datasets import CaptionDataset
+    from utils.datasets import CaptionDataset, CaptionedImage
     from utils.images import ImageReading
+    from utils.search.index import ImageIndex
+    from utils.search.tiles import SceneTile, Tiling
 
 PIECE = 512  # pictures whose vectors are kept together: what a kill costs at most
 
-# By path and mark the vector (dim,) of a picture, or the reason why it has none.
-Known = Mapping[tuple[Path, Mark], np.ndarray | str]
+# By address and mark the vector (dim,) of a picture or tile, or the reason why it has none; by path and mark the tiles
+# of a scene.
+Known = Mapping[tuple[Path, Mark], "np.ndarray | str | list[SceneTile]"]
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class Collection:
 
     dataset: CaptionDataset
     marks: tuple[Mark, ...]
+    tiling: ClassVar[Tiling | None] = None  # pictures are not cut
 
     @classmethod
     def of(cls, pictures: CaptionDataset | str | Path, reading: ImageReading | None = None) -> Collection:
@@ -92,6 +96,13 @@ class Collection:
         note = reading_note(self.dataset)
         return json.dumps(note["reading"]) if note else ""
 
+    def kept_of(self, saved: ImageIndex) -> tuple[list[CaptionedImage], tuple[Mark, ...]]:
+        """Those of an index of the same pictures, with the captions that they have here; and their marks."""
+        left_out = {one.path for one in saved.skipped}
+        pairs = zip(self.dataset, self.marks, strict=True)
+        kept = [(item, mark) for item, mark in pairs if item.path not in left_out]
+        return [item for item, _ in kept], tuple(mark for _, mark in kept)
+
 
 @dataclass(frozen=True)
 class Embedded:
@@ -99,12 +110,14 @@ class Embedded:
 
     Attributes:
         embeddings: (readable, dim) float32 of unit length.
-        positions: (readable,) int64, where their pictures stand in the collection.
+        members: Their pictures, or tiles of these.
+        marks: The size and time of change of each one's file.
         skipped: The pictures that cannot be read.
     """
 
     embeddings: np.ndarray
-    positions: np.ndarray
+    members: tuple[CaptionedImage, ...]
+    marks: tuple[Mark, ...]
     skipped: tuple[Skipped, ...]
 
 
@@ -174,12 +187,25 @@ def embed_collection(
     if len(skipped) == len(dataset):
         raise SearchError(f"Not one of the {len(skipped):,} pictures can be read: {skipped[0].reason}")
     positions = [number for number, result in enumerate(results) if not isinstance(result, str)]
-    vectors = np.stack([results[number] for number in positions])
+    return Embedded(
+        check_numbers(np.stack([results[number] for number in positions])),
+        tuple(dataset[number] for number in positions),
+        tuple(collection.marks[number] for number in positions),
+        skipped,
+    )
+
+
+def check_numbers(vectors: np.ndarray) -> np.ndarray:
+    """The vectors (images, dim), if they are numbers.
+
+    Raises:
+        SearchError: If the model gave others.
+    """
     if not np.isfinite(vectors).all():
         raise SearchError(
             "The model gives pictures vectors that are no numbers; load one that has not diverged."
         )
-    return Embedded(vectors, np.array(positions, np.int64), skipped)
+    return vectors
 
 
 def _look_up(collection: Collection, known: Known) -> list[np.ndarray | str | None]:

@@ -20,6 +20,7 @@ from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 
+from utils.search.distinct import DistinctEngine, first_equals
 from utils.search.errors import SearchError
 from utils.search.held_out import recall as recall  # for those who measure an engine beside these
 from utils.search.held_out import recall_by_similarity, strangers, text_like
@@ -277,14 +278,31 @@ def choose_engine(name: str, count: int) -> str:
     return name
 
 
-def make_engine(name: str, vectors: np.ndarray, saved: Path | None = None, width: int = WIDTHS[0]) -> Engine:
+def make_engine(
+    name: str,
+    vectors: np.ndarray,
+    saved: Path | None = None,
+    width: int = WIDTHS[0],
+    once: bool = True,
+) -> Engine:
     """An engine over unit vectors (vectors, dim), built, or loaded from what `Engine.save` has written.
 
     Two graphs over the same vectors may differ in an answer, see `NmslibEngine`.
+
+    Args:
+        name: One of `ENGINES` but ``auto``.
+        vectors: (vectors, dim) float32, of unit length.
+        saved: The file that `Engine.save` wrote; None builds.
+        width: The candidates that a query keeps.
+        once: Whether a graph holds equal vectors once; those of earlier versions hold each.
     """
     if name == "exact":
         return ExactEngine(vectors)
-    return {"nmslib": NmslibEngine, "hnswlib": HnswlibEngine}[name](vectors, saved, width)
+    graph = {"nmslib": NmslibEngine, "hnswlib": HnswlibEngine}[name]
+    firsts = first_equals(vectors) if once else np.arange(len(vectors))
+    if np.array_equal(firsts, np.arange(len(vectors))):
+        return graph(vectors, saved, width)
+    return DistinctEngine(vectors, firsts, lambda distinct: graph(distinct, saved, width))
 
 
 def widen(

@@ -16,11 +16,12 @@ from utils.images import ImageReading
 from utils.images.reading import AS_STORED
 from utils.search.catalogue import Catalogue, Hit
 from utils.search.collection import Collection, Skipped, embed_collection
-from utils.search.engines import Engine, ExactEngine, choose_engine, largest
+from utils.search.engines import EXACT_BELOW, Engine, ExactEngine, choose_engine, largest
 from utils.search.errors import SearchError
 from utils.search.pieces import Mark
 from utils.search.questions import embed_picture, embed_question, mix
 from utils.search.storage import check_free, owned, recorded_reading
+from utils.search.tiles import SceneTile, TileHit, Tiling
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -49,6 +50,7 @@ class ImageIndex:
         missing: Members whose file was not there when the index was loaded; they are found, but cannot be shown.
         marks: Size and time of change of each member, by which an edited one is known; empty where they are not
             known.
+        tiling: How the scenes were cut whose tiles are the members; None where these are whole pictures.
     """
 
     model: CLIP
@@ -60,6 +62,7 @@ class ImageIndex:
     pictures: str = ""
     missing: tuple[Path, ...] = ()
     marks: tuple[Mark, ...] = ()
+    tiling: Tiling | None = None
 
     @classmethod
     def build(
@@ -103,6 +106,64 @@ class ImageIndex:
             raise SearchError(f"There is no image to index in {collection.dataset.name or 'the data set'}.")
         choose_engine(engine, len(collection.dataset))  # refuses what cannot be before hours of embedding
         embed = partial(embed_collection, model, collection, batch_size=batch_size, progress=progress)
+        index = build_index(model, collection, None if folder is None else Path(folder), engine, embed)
+        if progress:
+            print(index)
+        return index
+
+    @classmethod
+    def build_scenes(
+        cls,
+        model: CLIP,
+        scenes: str | Path | Sequence[str | Path],
+        folder: str | Path | None = None,
+        *,
+        tile_sizes: int | Sequence[int] | None = None,
+        overlap: float = 0.5,
+        stretch: str | tuple[float, float] = "auto",
+        bands: Sequence[int] | None = None,
+        batch_size: int = 64,
+        engine: str = "auto",
+        progress: bool = True,
+    ) -> ImageIndex:
+        """Cuts rasters of any size into square tiles and makes these searchable, each with its place on the Earth.
+
+        They are cut as `utils.finder.embed_scene` cuts, read window by window, and tiles of which less than a quarter
+        has data are left out. Answers are `TileHit`s, and ``source`` asks for one scene by its file's name. In the
+        folder an unfinished build goes on, and an unchanged scene is neither opened nor embedded again.
+
+        Args:
+            model: The CLIP model.
+            scenes: A folder of rasters at any depth, or their files.
+            folder: Where to keep the index, see `build`.
+            tile_sizes: In pixels, one or several; by default the model's input. Larger tiles are fewer, and show small
+                things smaller.
+            overlap: The share of a tile that the next one sees too, 0 to less than 1.
+            stretch: The values that become black and white in all scenes. By default those that the folder's index
+                was made with, else they are measured over the scenes.
+            bands: The bands shown as red, green and blue, counted from 1; None as `stretch`, else as the files say.
+            batch_size: Tiles encoded at once.
+            engine: See `build`.
+            progress: Whether to show a bar, and say what was built.
+
+        Raises:
+            ValueError: If tiles of these sizes and this overlap cannot be cut.
+            SearchError: If there is no scene, none can be read, or the folder holds something else.
+            FolderInUseError: If another process writes an index into the folder; it is an OSError.
+            OSError: If the disk takes no more.
+        """
+        from utils.search.building import build_index
+        from utils.search.scenes import SceneCollection, embed_scenes
+
+        choose_engine(engine, EXACT_BELOW)
+        reading = ImageReading(stretch, bands)
+        if reading == AS_STORED:
+            reading = recorded_reading(folder) or reading
+        sizes = np.atleast_1d(model.preprocessing.image_size if tile_sizes is None else tile_sizes).tolist()
+        collection = SceneCollection.of_scenes(scenes, reading, Tiling(tuple(sizes), float(overlap)))
+        if not len(collection.dataset):
+            raise SearchError("There is no scene to index; name a folder of rasters, or their files.")
+        embed = partial(embed_scenes, model, collection, batch_size=batch_size, progress=progress)
         index = build_index(model, collection, None if folder is None else Path(folder), engine, embed)
         if progress:
             print(index)
@@ -165,7 +226,8 @@ class ImageIndex:
             parameters = ", ".join(f"{name} {value}" for name, value in self.query_parameters.items())
             how = f"searched by {self.engine.name} ({parameters}; recall@10 {self.recall:.3f} on strangers)"
         skipped = f", {len(self.skipped):,} unreadable ones left out" if self.skipped else ""
-        return f"ImageIndex of {images:,} pictures, vectors of {dim}, {how}{skipped}"
+        kind = "pictures" if self.tiling is None else f"tiles of {len(self.sources):,} scenes"
+        return f"ImageIndex of {images:,} {kind}, vectors of {dim}, {how}{skipped}"
 
     @property
     def query_parameters(self) -> dict[str, int]:
@@ -256,7 +318,7 @@ class ImageIndex:
         )
         return self._answer(vector, k, category, source, exact, self._members_at(image))
 
-    @property
+    @cached_property
     def reading(self) -> ImageReading:
         """How its pictures of more than 8 bits are read, if all are read alike."""
         readings = self.dataset.readings
@@ -320,7 +382,8 @@ class ImageIndex:
 
     def _hit(self, rank: int, number: int, score: float) -> Hit:
         item = self.dataset[int(number)]
-        return Hit(rank, float(score), item.path, item.captions, item.category, item.source)
+        facts = (rank, float(score), item.path, item.captions, item.category, item.source)
+        return TileHit(*facts, tile=item) if isinstance(item, SceneTile) else Hit(*facts)
 
     @cached_property
     def _catalogue(self) -> Catalogue:

@@ -19,10 +19,9 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-import os
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,14 +32,18 @@ import numpy as np
 from utils.datasets import CaptionedImage
 from utils.files import disk_trouble_in_words, write_whole
 from utils.images import ImageReading
-from utils.images.reading import AS_STORED
 from utils.locks import sole_owner
+from utils.search.distinct import DistinctEngine
 from utils.search.engines import ENGINES, Engine, make_engine
 from utils.search.errors import SearchError
+from utils.search.members import read_members, write_members
 from utils.search.pieces import PIECES, Mark, check_pieces
 
 NOTE = "index.json"
-KIND, VERSION = "an image index of the CLIP course", 1
+KIND = "an image index of the CLIP course"
+# Version 2 is written only where version 1, which earlier programs read, would be understood wrongly: its graph holds
+# equal vectors once, or its members are tiles of scenes.
+VERSIONS = (1, 2)
 _GENERATION = "generation-"
 _STAMP = "stamp.json"
 _FILES = ("embeddings.npy", "images.jsonl", "graph")
@@ -102,9 +105,10 @@ def write_index(
         place = _new_generation(folder)
         try:
             _write_array(place / "embeddings.npy", embeddings)
-            _write_items(place / "images.jsonl", items, marks, folder)
+            write_members(place / "images.jsonl", items, marks, folder)
             engine.save(place / "graph")
-            note = {"kind": KIND, "version": VERSION, "engine": engine.name, "width": engine.width}
+            version = 2 if isinstance(engine, DistinctEngine) or "tiling" in facts else 1
+            note = {"kind": KIND, "version": version, "engine": engine.name, "width": engine.width}
             note |= {"widths": {str(count): width for count, width in engine.widths.items()}, **facts}
             note["files"] = {name: _mark(place / name) for name in _FILES if (place / name).is_file()}
             note["generation"] = place.name
@@ -214,10 +218,10 @@ def read_note(folder: Path) -> dict[str, Any]:
         kind, version = None, None
     if kind != KIND:
         raise SearchError(f"{path} was not written by ImageIndex.save; name the folder of an index.")
-    if version != VERSION:
+    if version not in VERSIONS:
         raise _UnreadableIndexError(
-            f"{folder} holds an index of version {version}, and this course reads version {VERSION}; build it "
-            "anew."
+            f"{folder} holds an index of version {version}, and this course reads versions "
+            f"{' and '.join(map(str, VERSIONS))}; build it anew."
         )
     absent = [name for name in _EXPECTED if name not in note]
     if absent:
@@ -300,14 +304,14 @@ def _read_generation(folder: Path, note: dict[str, Any]) -> SavedIndex:
         for name in sorted({"embeddings.npy", "images.jsonl", *marks}):
             _check_file(place / Path(name).name, marks.get(name))
         embeddings = np.load(place / "embeddings.npy", allow_pickle=False)
-        items, picture_marks = _read_items(place / "images.jsonl", folder)
+        items, picture_marks = read_members(place / "images.jsonl", folder)
         name, width = note["engine"], note["width"]
         graph = place / "graph" if "graph" in marks else None
         if embeddings.ndim != 2 or embeddings.dtype != np.float32 or len(embeddings) != len(items):
             raise ValueError(f"{len(items)} pictures and vectors {embeddings.dtype}{embeddings.shape}")
         if name not in ENGINES[1:] or (name != "exact") != (graph is not None):
             raise ValueError(f"engine {name!r}")
-        engine = make_engine(name, embeddings, graph, width)
+        engine = make_engine(name, embeddings, graph, width, once=note["version"] > 1)
         # An index of an earlier version has one width for any number of answers.
         engine.widths = {int(count): int(width) for count, width in dict(note.get("widths", {})).items()}
     except (
@@ -356,52 +360,3 @@ def _write_array(path: Path, array: np.ndarray) -> None:
         if error.errno is None:  # NumPy counts what it could not write, and does not say why
             raise OSError(errno.ENOSPC, str(error), str(path)) from None
         raise
-
-
-def _write_items(path: Path, items: Iterable[CaptionedImage], marks: Iterable[Mark], folder: Path) -> None:
-    # A name that is no UTF-8 holds lone surrogates, which are written as JSON writes them: \udce9.
-    with path.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
-        for item, mark in zip(items, marks, strict=True):
-            row = {
-                "path": stored_path(item.path, folder),
-                "captions": item.captions,
-                "split": item.split,
-                "category": item.category,
-                "source": item.source,
-                "mark": mark,
-            }
-            if item.reading != AS_STORED:
-                row["reading"] = item.reading.describe()
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
-
-
-def stored_path(path: Path, folder: Path) -> str:
-    """From the index folder where the picture is below it or beside it, so that both can move; else absolute."""
-    picture, place = Path(os.path.abspath(path)), Path(os.path.abspath(folder))  # noqa: PTH100
-    if picture.is_relative_to(place.parent):
-        return Path(os.path.relpath(picture, place)).as_posix()
-    return str(picture)
-
-
-def found_path(stored: str, folder: Path) -> Path:
-    """Where a picture is by the path that `stored_path` gave."""
-    return Path(os.path.abspath(folder / stored))  # noqa: PTH100
-
-
-def read_mark(stored: Sequence[int] | None) -> Mark:
-    """A picture's mark out of JSON; None where there is none."""
-    return None if stored is None else (int(stored[0]), int(stored[1]))
-
-
-def _read_items(path: Path, folder: Path) -> tuple[list[CaptionedImage], tuple[Mark, ...]]:
-    items, marks = [], []
-    with path.open(encoding="utf-8") as file:
-        for line in file:
-            row = json.loads(line)
-            place, captions = found_path(row["path"], folder), tuple(row["captions"])
-            reading = ImageReading(**row["reading"]) if "reading" in row else AS_STORED
-            items.append(
-                CaptionedImage(place, captions, row["split"], row["category"], row["source"], reading)
-            )
-            marks.append(read_mark(row.get("mark")))
-    return items, tuple(marks)

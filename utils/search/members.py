@@ -1,0 +1,89 @@
+"""The members of an index on the disk: one line of JSON for each picture or tile, in the order of the vectors."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from utils.datasets import CaptionedImage
+from utils.finder.place import Place
+from utils.images import ImageReading
+from utils.images.reading import AS_STORED
+from utils.search.pieces import Mark
+from utils.search.tiles import SceneTile
+
+
+def write_members(path: Path, items: Iterable[CaptionedImage], marks: Iterable[Mark], folder: Path) -> None:
+    """Writes the members of an index, which lies in ``folder``, with their marks."""
+    # A name that is no UTF-8 holds lone surrogates, which are written as JSON writes them: \udce9.
+    placed: set[Path] = set()
+    with path.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
+        for item, mark in zip(items, marks, strict=True):
+            row = {
+                "path": stored_path(item.path, folder),
+                "captions": item.captions,
+                "split": item.split,
+                "category": item.category,
+                "source": item.source,
+                "mark": mark,
+            }
+            if item.reading != AS_STORED:
+                row["reading"] = item.reading.describe()
+            if isinstance(item, SceneTile):
+                row["window"] = item.window
+                if item.path not in placed:  # it is the same for all tiles of a scene, and long
+                    row["place"] = _describe(item.place)
+                    placed.add(item.path)
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def read_members(path: Path, folder: Path) -> tuple[list[CaptionedImage], tuple[Mark, ...]]:
+    """Reads what `write_members` wrote; marks are None each in an index of an earlier version."""
+    items, marks, places = [], [], {}
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            row = json.loads(line)
+            place, captions = found_path(row["path"], folder), tuple(row["captions"])
+            reading = ImageReading(**row["reading"]) if "reading" in row else AS_STORED
+            known = (place, captions, row["split"], row["category"], row["source"], reading)
+            if "window" in row:
+                if "place" in row:
+                    places[place] = _read_place(row["place"])
+                items.append(SceneTile(*known, window=tuple(row["window"]), place=places[place]))
+            else:
+                items.append(CaptionedImage(*known))
+            marks.append(read_mark(row.get("mark")))
+    return items, tuple(marks)
+
+
+def _describe(place: Place) -> dict[str, Any]:
+    transform = None if place.transform is None else list(place.transform)[:6]
+    return {"crs": place.crs, "transform": transform, "reason": place.reason}
+
+
+def _read_place(stored: dict[str, Any]) -> Place:
+    from affine import Affine
+
+    transform = stored["transform"]
+    return Place(stored["crs"], None if transform is None else Affine(*transform), stored["reason"])
+
+
+def stored_path(path: Path, folder: Path) -> str:
+    """From the index folder where the picture is below it or beside it, so that both can move; else absolute."""
+    picture, place = Path(os.path.abspath(path)), Path(os.path.abspath(folder))  # noqa: PTH100
+    if picture.is_relative_to(place.parent):
+        return Path(os.path.relpath(picture, place)).as_posix()
+    return str(picture)
+
+
+def found_path(stored: str, folder: Path) -> Path:
+    """Where a picture is by the path that `stored_path` gave."""
+    return Path(os.path.abspath(folder / stored))  # noqa: PTH100
+
+
+def read_mark(stored: Sequence[int] | None) -> Mark:
+    """A picture's mark out of JSON; None where there is none."""
+    return None if stored is None else (int(stored[0]), int(stored[1]))

@@ -1,0 +1,126 @@
+"""Tiles of scenes as members of an index: which part of which file, where that lies on the Earth, how it looks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from utils.datasets import CaptionedImage
+from utils.finder.geojson import footprints
+from utils.finder.place import NO_PLACE, Place
+from utils.finder.reading import open_picture
+from utils.search.catalogue import Hit
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from utils.images import ImageReading
+
+Window = tuple[
+    int, int, int, int
+]  # left and top edge, width and height in pixels, as rasterio's Window has them
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """How scenes are cut.
+
+    Attributes:
+        tile_sizes: Sides of the tiles in pixels; a smaller scene is cut into tiles of its shorter side.
+        overlap: The share of a tile that the next one sees too.
+    """
+
+    tile_sizes: tuple[int, ...]
+    overlap: float
+
+    def describe(self) -> dict[str, Any]:
+        """It as JSON knows it."""
+        return {"tile_sizes": list(self.tile_sizes), "overlap": self.overlap}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SceneTile(CaptionedImage):
+    """A tile of a scene; ``path`` is the scene's file, and ``source`` its name.
+
+    Attributes:
+        window: Which part of the scene it is.
+        place: Where the scene lies, or why nobody knows.
+    """
+
+    window: Window
+    place: Place = NO_PLACE
+
+    @property
+    def name(self) -> str:
+        """The scene's name and the window, for people to read."""
+        return f"{super().name} {self.window}"
+
+    @property
+    def footprint(self) -> dict[str, Any] | None:
+        """Its outline as GeoJSON has it, longitude and latitude on WGS 84; None where nobody knows the place."""
+        left, top, width, height = self.window
+        return footprints(np.array([[left, top, left + width, top + height]]), self.place)[0]
+
+    def picture(self, longest: int | None = None) -> Image.Image:
+        """The tile, cut from the scene; a longer side than ``longest`` pixels is reduced to it.
+
+        Raises:
+            ImageError: If the scene cannot be read any more.
+        """
+        return cut_out(self.path, self.reading, [self.window], longest)[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TileHit(Hit):
+    """A tile that was found; ``path`` is the scene's file.
+
+    Attributes:
+        tile: The member of the index.
+    """
+
+    tile: SceneTile
+
+    @property
+    def name(self) -> str:
+        """The scene's name and the window, for people to read."""
+        return self.tile.name
+
+    @property
+    def window(self) -> Window:
+        """Which part of the scene it is: left and top edge, width and height in pixels."""
+        return self.tile.window
+
+    @property
+    def footprint(self) -> dict[str, Any] | None:
+        """Its outline as GeoJSON has it, longitude and latitude on WGS 84; None where nobody knows the place."""
+        return self.tile.footprint
+
+    def picture(self, longest: int | None = None) -> Image.Image:
+        """The tile, cut from the scene, see `SceneTile.picture`."""
+        return self.tile.picture(longest)
+
+
+def address(member: CaptionedImage | Hit) -> Path:
+    """What tells members apart: the path of a picture, and of a tile its scene's with the window behind it."""
+    if isinstance(member, SceneTile | TileHit):
+        return member.path.with_name(f"{member.path.name} {member.window}")
+    return member.path
+
+
+def cut_out(
+    scene: Path, reading: ImageReading, windows: Sequence[Window], longest: int | None = None
+) -> list[Image.Image]:
+    """Parts of a scene, which is opened once; a longer side than ``longest`` pixels is reduced to it.
+
+    Raises:
+        ImageError: If the scene cannot be read, or has become smaller.
+    """
+    with open_picture(scene, reading) as picture:
+        return [
+            picture.crop((left, top, left + width, top + height), longest)
+            for left, top, width, height in windows
+        ]

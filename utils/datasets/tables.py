@@ -63,13 +63,13 @@ def promises_captions(path: Path) -> bool:
     Args:
         path: A regular file: a table, JSON or JSON lines.
     """
-    text = (
-        path.read_bytes().replace(b"\0", b"").decode("latin-1")
-    )  # which decodes anything, and ASCII as it is
+    text = path.read_bytes().replace(b"\0", b"").decode("latin-1")  # it decodes anything, and ASCII as it is
     if path.suffix.lower() in (".json", ".jsonl"):
-        return re.search(rf'"({"|".join(CAPTION_FIELDS)})"\s*:', text) is not None
-    header = _without_preamble(text)[0].split("\n", 1)[0]
-    return any(name.strip('"\r ').lower() in CAPTION_FIELDS for name in re.split("[,;\t]", header))
+        fields = re.findall(r'"(\w+)"\s*:', text)
+    else:
+        header = _without_preamble(text)[0].split("\n", 1)[0]
+        fields = [name.strip('"\r ').lower() for name in re.split("[,;\t]", header)]
+    return bool(caption_fields(tuple(fields)))
 
 
 def _without_preamble(text: str) -> tuple[str, str | None, int]:

@@ -17,8 +17,9 @@ AT_LEAST: dict[str, int] = {
 }
 ABOVE_ZERO = ("LEARNING_RATE",)
 ZERO_OR_MORE = ("WEIGHT_DECAY",)
+# The published prompts by name; any other is a text of one's own.
+PROMPTS = ("documents", "script", "notebook")
 CHOICES: dict[str, tuple[str, ...]] = {
-    "PROMPT": ("documents", "script", "notebook"),
     "ENGINE": ("auto", "ctranslate2", "ctranslate2-int8", "transformers"),
     "AUGMENTATION": ("aerial", "published", "none"),
     "COMPUTE_DTYPE": ("float32", "bfloat16"),
@@ -58,12 +59,21 @@ def check_values(values: Mapping[str, Any]) -> None:
             allowed, wanted = is_of_type(value, "float") and value > 0, "a number above zero, such as 1.0e-4"
         elif name in ZERO_OR_MORE:
             allowed, wanted = is_of_type(value, "float") and value >= 0, "a number, zero or more"
+        elif name == "PROMPT":
+            allowed = value in PROMPTS or _is_prompt(value)
+            wanted = f"{', '.join(PROMPTS)}, or a text with one {{}} for the name and no other brace: 'a photo of {{}}'"
         elif name in CHOICES:
             allowed, wanted = value in CHOICES[name], f"one of {', '.join(CHOICES[name])}"
         else:
             continue
         if not allowed:
             raise CourseError(f"{name} is {value!r}; it must be {wanted}.")
+
+
+def _is_prompt(value: Any) -> bool:
+    """Whether a text has one place for a name, and no other brace, which would be a place written wrongly."""
+    parts = value.split("{}") if isinstance(value, str) else []
+    return len(parts) == 2 and not any(brace in part for part in parts for brace in "{}")
 
 
 def check_places(root: Path, values: Mapping[str, Any]) -> None:

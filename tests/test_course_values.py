@@ -85,6 +85,14 @@ def test_a_profile_that_cannot_work_is_refused(profile, content, sentence):
         course.plan_course(ROOT, profile(content), {})
 
 
+@pytest.mark.parametrize(("steps", "epochs", "enough"), [(12, 5, 42), (99, 3, 4), (1, 1, 100)])
+def test_a_training_of_few_steps_is_told_how_many_epochs_would_do(steps, epochs, enough):
+    told = course.few_steps_warning(steps, epochs)
+    assert f"{steps} steps" in told and f"EPOCHS: {enough} would" in told
+    assert (enough - 1) * steps / epochs < 100 <= enough * steps / epochs
+    assert not course.few_steps_warning(100, 3) and not course.few_steps_warning(270, 10)
+
+
 def test_a_lone_tilde_is_a_path():
     assert course.parse_overrides(["OUTPUT_DIR=~"]) == {"OUTPUT_DIR": "~"}
 

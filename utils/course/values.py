@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ AT_LEAST: dict[str, int] = {
 }
 ABOVE_ZERO = ("LEARNING_RATE",)
 ZERO_OR_MORE = ("WEIGHT_DECAY",)
+# Steps below which a training has hardly left its start.
+FEW_STEPS = 100
 # The published prompts by name; any other is a text of one's own.
 PROMPTS = ("documents", "script", "notebook")
 CHOICES: dict[str, tuple[str, ...]] = {
@@ -68,6 +71,22 @@ def check_values(values: Mapping[str, Any]) -> None:
             continue
         if not allowed:
             raise CourseError(f"{name} is {value!r}; it must be {wanted}.")
+
+
+def few_steps_warning(steps: float, epochs: int) -> str:
+    """What to say of a training too short to learn from; empty if it has `FEW_STEPS` steps.
+
+    Args:
+        steps: Steps of the optimizer, in all.
+        epochs: Passes over the data that they are.
+    """
+    if not 0 < steps < FEW_STEPS:
+        return ""
+    enough = math.ceil(FEW_STEPS * epochs / steps)
+    return (
+        f"Mind: {steps:.0f} steps of the optimizer are too few to learn much; EPOCHS: {enough} would give about "
+        f"{FEW_STEPS}."
+    )
 
 
 def _is_prompt(value: Any) -> bool:

@@ -63,7 +63,10 @@ def write_reports(
 
 def _provenance(output_dir: Path) -> dict[str, Any]:
     """The versions here, and of the training, if there was one, its device, data and starting model."""
-    noted = read_json(output_dir / "finetuned" / "run.json").get(PROVENANCE, [])
+    runs = sorted(
+        output_dir.glob("finetuned*/run.json")
+    )  # the short one, which 05 to 08 may have made, comes second
+    noted = next(filter(None, (read_json(run).get(PROVENANCE) for run in runs)), None)
     of_training = {name: noted[-1][name] for name in ("device", "data", "model")} if noted else {}
     return {"versions": versions(), **of_training}
 

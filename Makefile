@@ -38,7 +38,7 @@ help: ## List the targets
 	@echo "The course takes PROFILE=, DATA_DIR=, MODEL=, NB=04, SET='NAME=VALUE ...' and FRESH=1."
 	@echo "PROFILE is a name of nbs/profiles/ or the path of a .yaml file of your own."
 	@echo "The copies for a class take TO= and PROFILE=, which is workshop there if you name none."
-	@echo "The sweep takes PROFILE=, DATA_DIR=, MODEL=, SET=, ROWS='baseline bs128x8-lr5e-6-adam' and SEEDS='0 1 2'."
+	@echo "The sweep takes PROFILE=, DATA_DIR=, MODEL=, SET=, GRID=, ROWS='baseline bs128x8-lr5e-6-adam' and SEEDS='0 1 2'."
 
 check: $(READY) ## Say what this machine has and lacks for the course, and what to do about it
 	@$(RUN) -m utils.check
@@ -47,9 +47,9 @@ course: $(READY) ## Run every notebook with a profile: 6 to 8 minutes for the de
 	@$(RUN) -m utils.course --profile "$(PROFILE)" --data-dir "$(DATA_DIR)" --model "$(MODEL)" \
 	  --notebook "$(NB)" $(if $(FRESH),--fresh) $(if $(SET),--set $(SET))
 
-sweep: $(READY) ## Run the ten published runs again over SEEDS and set their scores beside the published: an hour or more
+sweep: $(READY) ## Run the ten published runs, or the rows of GRID=mine.yaml, over SEEDS, into one table: an hour or more
 	@$(RUN) -m utils.sweep --profile "$(PROFILE)" --data-dir "$(DATA_DIR)" --model "$(MODEL)" \
-	  --rows $(ROWS) --seeds $(SEEDS) $(if $(SET),--set $(SET))
+	  $(if $(GRID),--grid "$(GRID)") --rows $(ROWS) --seeds $(SEEDS) $(if $(SET),--set $(SET))
 
 test: $(READY) ## Run the tests and check the committed outputs of the notebooks: 9 to 15 minutes
 	@echo "Running the tests, and every notebook against its committed outputs: 9 to 15 minutes on two cores."

@@ -1,6 +1,5 @@
 """The runner, on small notebooks of its own: parameters, failures, resuming, reports."""
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +8,7 @@ import nbformat
 import pytest
 
 from utils import course
+from utils.course.compare import read_run
 
 
 def write_notebook(path, code: str, parameters: str = "TIMES: int = 2  # how often") -> None:
@@ -38,7 +38,7 @@ def small_course(tmp_path):
 
 
 def metrics(root):
-    return json.loads((root / "runs" / "small" / "metrics.json").read_text())
+    return read_run(root / "runs" / "small").metrics
 
 
 def test_profile_and_overrides_reach_the_notebooks_that_declare_them(small_course):
@@ -141,6 +141,20 @@ def test_zero_shot_table_has_both_models():
     assert "| baseline | 0.050 | 0.150 | 0.250 | 0.500 |" in table
     assert "| fine-tuned | 0.050 |" in table
     assert course.zero_shot_table({}) == ""
+
+
+def test_zero_shot_table_has_prompt_and_intervals_of_the_same_evaluation():
+    scores = {f"{model}_top{k}": 0.5 for model in ("baseline", "finetuned") for k in (1, 3, 5, 10)}
+    metrics = {"05_evaluate_zero_shot": scores}
+    figures = {str(k): {"value": 0.5, "low": 0.4, "high": 0.625} for k in (1, 3, 5, 10)}
+    of = {"templates": ["A {}"], "scores": {"baseline": figures, "fine-tuned": figures}}
+    evaluation = {"intervals": "bootstrap", "zero_shot": {"documents": of}}  # as before there was a choice
+    for prompt in ({}, {"prompt": "A {}", "zero_shot": {"A {}": of}}):
+        table = course.zero_shot_table(metrics, evaluation | prompt)
+        assert table.count("| 0.500 (0.400 to 0.625) ") == 8
+        assert table.endswith('\n\nPrompt "A {}"; in brackets: bootstrap.')
+    scores["baseline_top1"] = 0.51  # another evaluation's
+    assert course.zero_shot_table(metrics, evaluation) == course.zero_shot_table(metrics)
 
 
 def test_results_go_to_the_drive_only_on_colab_with_a_drive(monkeypatch):

@@ -1,11 +1,14 @@
 """Runs side by side: a table for people, and the same as CSV for pandas."""
 
 import json
+from pathlib import Path
 
+import numpy as np
 import pandas
 import pytest
 
 from utils.course.compare import as_markdown, main, read_run, table_of
+from utils.evaluation import paired_bootstrap
 
 
 @pytest.fixture
@@ -28,15 +31,51 @@ def runs(tmp_path):
 
 def test_columns_are_runs_and_rows_metrics_with_empty_cells_for_what_is_missing(runs):
     assert table_of(map(read_run, runs)) == [
-        ["notebook", "metric", "a", "b"],
-        ["", "profile", "small", ""],
-        ["", "DATASET", "x", ""],
-        ["", "EPOCHS", "3", ""],
-        ["04_train", "loss", "1.23456", ""],
-        ["05_evaluate", "top1", "0.5", "0.75"],
-        ["05_evaluate", "test_images", "300", ""],
-        ["05_evaluate", "mean_recall", "", "0.1"],
+        ["notebook", "metric", "a", "b", "b - a"],
+        ["", "profile", "small", "", ""],
+        ["", "DATASET", "x", "", ""],
+        ["", "EPOCHS", "3", "", ""],
+        ["04_train", "loss", "1.23456", "", ""],
+        ["05_evaluate", "top1", "0.5", "0.75", "+0.25 (no interval: one figure a run)"],
+        ["05_evaluate", "test_images", "300", "", ""],
+        ["05_evaluate", "mean_recall", "", "0.1", ""],
     ]
+
+
+def kept(folder: Path, ranks: list[int], images: str = "abcd", score: float | None = None) -> Path:
+    """Leaves a run whose predictions have these ranks, and its metric."""
+    zero_shot = {
+        "images": list(images),
+        "categories": ["port"] * len(images),
+        "ranks": {"prompt": {"fine-tuned": ranks}},
+    }
+    (folder / "evaluation").mkdir(parents=True)
+    (folder / "evaluation" / "predictions.json").write_text(
+        json.dumps({"data": "x test", "zero_shot": zero_shot})
+    )
+    score = np.mean(np.array(ranks) < 1) if score is None else score
+    (folder / "metrics.json").write_text(
+        json.dumps({"provenance": {"versions": {"jax": "1"}}, "05_evaluate": {"finetuned_top1": score}})
+    )
+    return folder
+
+
+def test_differences_have_an_interval_where_the_images_are_the_same(tmp_path):
+    folders = [
+        kept(tmp_path / "first", [0, 1, 1, 0]),
+        kept(tmp_path / "same", [0, 0, 1, 1], images="dcba"),
+        kept(tmp_path / "others", [0, 0, 0, 1], images="abce"),
+        kept(tmp_path / "stale", [0, 0, 0, 1], score=0.5),
+        kept(tmp_path / "none", [0, 0, 0, 1]),
+    ]
+    (folders[-1] / "evaluation" / "predictions.json").write_text("{}")
+    header, row = table_of(map(read_run, folders))
+    assert header[-4:] == ["same - first", "others - first", "stale - first", "none - first"]
+    expected = paired_bootstrap([1, 0, 0, 1], [0, 0, 1, 1])  # as the first run orders them
+    assert row[-4] == f"{expected:+.4f}"
+    assert row[-3] == "+0.25 (no interval: other images)"
+    assert row[-2] == "+0 (no interval: predictions of another run)"
+    assert row[-1] == "+0.25 (no interval: predictions not kept)"
 
 
 def test_markdown_rounds_and_keeps_a_bar_in_a_name_from_making_a_column():
@@ -47,8 +86,8 @@ def test_markdown_rounds_and_keeps_a_bar_in_a_name_from_making_a_column():
 def test_the_command_writes_both_files_and_pandas_reads_the_sheet(runs, tmp_path, capsys):
     target = tmp_path / "new" / "table.md"
     assert main([*map(str, runs), "--to", str(target)]) == 0
-    assert "| 05_evaluate | top1 | 0.5 | 0.75 |" in capsys.readouterr().out
-    assert "| 05_evaluate | top1 | 0.5 | 0.75 |" in target.read_text()
+    assert "| 05_evaluate | top1 | 0.5 | 0.75 | +0.25 (no" in capsys.readouterr().out
+    assert "| 05_evaluate | top1 | 0.5 | 0.75 | +0.25 (no" in target.read_text()
     sheet = pandas.read_csv(target.with_suffix(".csv"), dtype=str).set_index(["notebook", "metric"])
     assert float(sheet.loc[("05_evaluate", "top1"), "b"]) == 0.75
     assert pandas.isna(sheet.loc[("04_train", "loss"), "b"])

@@ -16,8 +16,10 @@ from test_course import write_notebook
 
 from utils import course
 from utils.course import execution, results
+from utils.course.compare import read_run
 from utils.course.stamps import finished_stamp
 from utils.locks import LOCK, OWNER, sole_owner
+from utils.provenance import versions
 
 MAKE = """
 from pathlib import Path
@@ -95,13 +97,27 @@ def test_changed_inputs_and_lost_results_are_made_anew_and_nothing_else(passing_
 def test_one_notebook_run_again_leaves_the_others_and_no_old_figure_stands_in_the_report(passing_on):
     statuses(passing_on)
     folder = passing_on / "runs" / "small"
-    assert json.loads((folder / "metrics.json").read_text()) == {"02_use": {"seed": 1.0}}
+    assert read_run(folder).metrics == {"02_use": {"seed": 1.0}}
     assert statuses(passing_on, {"SEED": 2}, only="01") == ["ok"]
     assert (folder / "02_use.ipynb").is_file() and (folder / "02_use.html").is_file()
-    assert json.loads((folder / "metrics.json").read_text()) == {}
+    assert read_run(folder).metrics == {}
     assert "earlier run: 02_use" in (folder / "summary.md").read_text()
     assert statuses(passing_on, {"SEED": 2}) == ["kept", "ok"]
-    assert json.loads((folder / "metrics.json").read_text()) == {"02_use": {"seed": 2.0}}
+    assert read_run(folder).metrics == {"02_use": {"seed": 2.0}}
+
+
+def test_metrics_say_what_they_were_made_with(passing_on):
+    folder = passing_on / "runs" / "small"
+    statuses(passing_on)
+    noted = json.loads((folder / "metrics.json").read_text())["provenance"]
+    assert noted.keys() == {"versions"} and noted["versions"]["jax"] == versions()["jax"]
+    of_training = {"device": {"platform": "cpu"}, "data": {"name": "x"}, "model": {"name": "start"}}
+    entry = {"from_step": 0, "versions": {}, **of_training}
+    (folder / "finetuned" / "run.json").write_text(json.dumps({"provenance": [entry]}))
+    statuses(passing_on)
+    noted = json.loads((folder / "metrics.json").read_text())["provenance"]
+    noted.pop("versions")
+    assert noted == of_training
 
 
 # --- nothing of the user's is deleted --------------------------------------------------------------------------

@@ -40,7 +40,13 @@ def profile(tmp_path):
         ({"IMAGES_PER_SPLIT": -5}, "IMAGES_PER_SPLIT is -5"),
         ({"LEARNING_RATE": 0.0}, "LEARNING_RATE is 0.0; it must be a number above zero"),
         ({"AUGMENTATION": "wild"}, "AUGMENTATION is 'wild'; it must be one of aerial, published, none"),
-        ({"PROMPT": "a photo of {}"}, "must be one of documents, script, notebook"),
+        (
+            {"PROMPT": "shouted"},
+            "PROMPT is 'shouted'; it must be documents, script, notebook, or a text with one {}",
+        ),
+        ({"PROMPT": "a {} beside a {}"}, "PROMPT is 'a {} beside a {}'"),
+        ({"PROMPT": "a photo of {category}"}, "PROMPT is 'a photo of {category}'"),
+        ({"PROMPT": "a {} of {place}"}, "and no other brace"),
         ({"EPOCHS": "three"}, "EPOCHS is 'three', and 04_finetune_clip declares it as int"),
         ({"EPOCHS": 1.5}, "EPOCHS is 1.5, and 04_finetune_clip declares it as int"),
         ({"EPOCHS": True}, "EPOCHS is True"),
@@ -91,8 +97,22 @@ def test_a_profile_that_cannot_work_is_refused(profile, content, sentence):
         course.plan_course(ROOT, profile(content), {})
 
 
+@pytest.mark.parametrize(("steps", "epochs", "enough"), [(12, 5, 42), (99, 3, 4), (1, 1, 100)])
+def test_a_training_of_few_steps_is_told_how_many_epochs_would_do(steps, epochs, enough):
+    told = course.few_steps_warning(steps, epochs)
+    assert f"{steps} steps" in told and f"EPOCHS: {enough} would" in told
+    assert (enough - 1) * steps / epochs < 100 <= enough * steps / epochs
+    assert not course.few_steps_warning(100, 3) and not course.few_steps_warning(270, 10)
+
+
 def test_a_lone_tilde_is_a_path():
     assert course.parse_overrides(["OUTPUT_DIR=~"]) == {"OUTPUT_DIR": "~"}
+
+
+def test_a_prompt_of_ones_own_is_given_to_every_notebook_that_asks():
+    plan = course.plan_course(ROOT, "miniature", course.parse_overrides(["PROMPT=a photo of {}"]))
+    asking = [stem[:2] for stem, of in plan.parameters.items() if of.get("PROMPT") == "a photo of {}"]
+    assert asking == ["03", "05", "06", "07", "08"]
 
 
 def test_an_assignment_that_is_no_yaml_or_given_twice_is_refused():

@@ -20,6 +20,7 @@ import pytest
 from PIL import Image
 
 from utils.datasets import CaptionDataset, CaptionedImage, DatasetError, load_dataset, loading
+from utils.provenance import data_source
 
 RSICD_CATEGORIES = (
     "airport bareland baseballfield beach bridge center church commercial denseresidential desert farmland "
@@ -220,7 +221,7 @@ def hub(tmp_path, monkeypatch) -> Path:
             "image": pa.struct({"bytes": pa.binary(), "path": pa.string()}),
         }
     )
-    snapshot = tmp_path / "snapshot"
+    snapshot = tmp_path / "snapshots" / "0123abcd"
     (snapshot / "data").mkdir(parents=True)
     for split, names in HUB_NAMES.items():
         rows = [
@@ -256,6 +257,7 @@ def test_rsicd_from_the_hub(hub, tmp_path, monkeypatch):
         assert item.captions == tuple(f"{item.name} {number}" for number in range(5))
         assert item.path.read_bytes() == (tmp_path / "pictures" / item.name).read_bytes()
     assert rsicd.categories == ("airport", "bridge", "pond", "port")
+    assert data_source(rsicd) == {"repository": "arampacha/rsicd", "revision": "0123abcd"}
     assert len(load_dataset("rsicd")) == 5
     assert asked == [("arampacha/rsicd", "dataset")]  # the second time it is read from the disk
     assert [path.name for path in (tmp_path / "fetched").iterdir()] == ["RSICD"]

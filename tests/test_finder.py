@@ -318,8 +318,10 @@ def test_an_empty_feature_is_refused(model, scene, feature):
 def test_a_presence_model_is_asked_as_it_was_calibrated(model, scene):
     presence = PresenceModel("{feature}?", ("A photograph",), 1.0, 0.0, 0.0, 0.95, fingerprint(model))
     assert find(model, scene, "port", presence).prompt == "port?"
-    with pytest.raises(ValueError, match=r"calibrated with .*\{feature\}\?.* not .*A \{feature\}"):
-        find(model, scene, "port", presence, template="A {feature}")
+    assert find(model, scene, "port", presence, template="{}?").prompt == "port?"
+    for template in ("A {feature}", "A {}"):
+        with pytest.raises(ValueError, match=r"calibrated with .*\{feature\}\?.* not .*A \{feature\}"):
+            find(model, scene, "port", presence, template=template)
 
 
 @pytest.mark.parametrize("width", [7, 60, 333])

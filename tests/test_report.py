@@ -9,20 +9,24 @@ import pytest
 from utils.datasets import CaptionDataset, load_dataset
 from utils.evaluation import (
     PROTOCOLS,
+    PUBLISHED_KS,
     Evaluation,
     Interval,
     ZeroShotResult,
     add_to_card,
+    aligned,
     evaluate,
     paired_bootstrap,
+    read_predictions,
     retrieval,
     retrieval_table,
     score_retrieval,
     summary_text,
+    values_of,
     zero_shot,
     zero_shot_table,
 )
-from utils.evaluation.summary import COLUMNS, fill_page, main, summary_table
+from utils.evaluation.summary import fill_page, main, summary_table
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +182,7 @@ def test_a_warning_stands_before_the_figures(models, test_set):
 
 def test_the_summary_of_figures_made_by_hand():
     def figures(first: float) -> dict[str, dict[str, float]]:
-        return {str(k): {"value": first + k / 100, "low": 0.0, "high": 0.5} for _, k in COLUMNS}
+        return {str(k): {"value": first + k / 100, "low": 0.0, "high": 0.5} for k in PUBLISHED_KS}
 
     documents, split, ensemble = (
         {"scores": {"old": figures(start), "new": figures(start + 0.2)}, "gain": figures(-0.02)}
@@ -222,6 +226,39 @@ def test_the_summary_of_figures_made_by_hand():
     ]
 
 
+def test_a_prompt_of_ones_own_is_scored_beside_the_protocols_and_leads_the_report(models, test_set, tmp_path):
+    evaluation = evaluate(*models, test_set[:12], prompt="seen: {}")
+    assert list(evaluation.zero_shot)[-1] == "seen: {}" and "documents" in evaluation.zero_shot
+    content = evaluation.as_json()
+    assert content["prompt"] == "seen: {}" and content["zero_shot"]["seen: {}"]["templates"] == ["seen: {}"]
+    shown = f"{content['zero_shot']['seen: {}']['scores']['baseline']['3']['value']:.3f}"
+    assert 'prompt "seen: {}" (split names' in summary_text(content)
+    assert summary_table(content).splitlines()[2].split(" | ")[2].startswith(shown)
+    assert "**seen: {}.** A prompt of one's own." in (evaluation.write(tmp_path) / "README.md").read_text()
+
+
+def test_what_each_image_did_is_kept_and_gives_the_scores_again(models, test_set, tmp_path):
+    evaluation = evaluate(*models, test_set[:12], prompt="script")
+    content = read_predictions(evaluation.write(tmp_path / "one"))
+    result = evaluation.zero_shot["script"]["fine-tuned"]
+    for k in PUBLISHED_KS:
+        assert values_of(content, f"finetuned_top{k}").metric == pytest.approx(result.score(k))
+    split = evaluation.zero_shot["split_names"]["baseline"]
+    assert values_of(content, "baseline_split_names_top1").metric == pytest.approx(split.score())
+    recalls = values_of(content, "finetuned_mean_recall")
+    assert recalls.metric == pytest.approx(evaluation.retrieval["strict"]["fine-tuned"].mean_recall)
+    assert content["zero_shot"]["predicted"]["fine-tuned"][0] == result.class_names[result.predictions[0]]
+    assert values_of(content, "test_images") is None and values_of({}, "finetuned_top1") is None
+    assert read_predictions(tmp_path) == {}
+
+    other = evaluate(*models, test_set[:12][::-1], prompt="script").per_image()
+    rows = aligned([recalls, values_of(other, "finetuned_mean_recall")])
+    np.testing.assert_allclose(*rows)
+    assert not np.allclose(recalls.values, recalls.values[::-1]), "the order has mattered"
+    fewer = evaluate(*models, test_set[:11], prompt="script").per_image()
+    assert aligned([recalls, values_of(fewer, "finetuned_mean_recall")]) is None
+
+
 def test_pictures_without_captions_have_no_retrieval(models, test_set):
     bare = CaptionDataset([replace(item, captions=()) for item in test_set.named()[:6]], "bare")
     evaluation = evaluate(*models, bare)
@@ -239,7 +276,12 @@ def test_pictures_without_categories_have_retrieval_and_no_zero_shot(models, tes
     nameless = CaptionDataset([replace(item, category=None) for item in test_set[:6]], "nameless")
     evaluation = evaluate(*models, nameless)
     folder = evaluation.write(tmp_path)
-    assert sorted(path.name for path in folder.iterdir()) == ["README.md", "evaluation.json"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "README.md",
+        "evaluation.json",
+        "predictions.json",
+    ]
+    assert read_predictions(folder).keys() == {"data", "retrieval"}
     page = (folder / "README.md").read_text()
     assert "no image has a category" in page and "## Zero-shot" not in page and ".png" not in page
     lines = summary_text(evaluation.as_json()).splitlines()

@@ -9,12 +9,14 @@ import sys
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 import yaml
 from PIL import Image
 
 from utils.course import CourseError, Ledger, Outcome, parse_overrides
-from utils.evaluation import PUBLISHED_KS
+from utils.evaluation import PUBLISHED_KS, bootstrap_runs
+from utils.sweep import rows as rows_module
 from utils.sweep import runs as runs_module
 from utils.sweep.__main__ import main
 from utils.sweep.rows import Row, load_common, load_rows, load_scale, run_parameters, training_parameters
@@ -98,7 +100,7 @@ def test_the_command_line_replaces_only_the_settings_that_it_names(root):
         (["--seeds", "one"], "SEEDS is 'one'"),
         (["--profile", "rsicd_cpu"], "choose one of rsicd, miniature"),
         (["--set", "EPOCS=1"], "EPOCS"),
-        (["--set", "PROMPT=shouted"], "There is no prompt 'shouted'"),
+        (["--set", "PROMPT=shouted"], "PROMPT is 'shouted'"),
         (["--set", "SEED=4"], "SEEDS="),
         (["--set", "SETTINGS=4"], "SETTINGS is 4"),
     ],
@@ -141,13 +143,13 @@ def made_up() -> tuple[list[Row], dict[str, list[Run]]]:
 
 def test_mean_and_sample_deviation_are_over_the_seeds_that_worked():
     rows, runs = made_up()
-    baseline, good, mine, bad = (make_line(row, runs[row.name], row.title) for row in rows)
+    baseline, good, mine, bad = (make_line(row, runs[row.name], row.title, Path()) for row in rows)
     assert good.mean[1] == pytest.approx(0.21) and good.deviation[1] == pytest.approx(0.1)
     assert good.seeds == [0, 1, 2] and good.status == "ok" and good.split_names == pytest.approx(0.2)
     assert baseline.mean[10] == pytest.approx(0.5) and baseline.deviation == {}
     assert mine.status == "1 of 2 failed" and mine.mean[1] == 0.51 and mine.images == [290]
     assert bad.status == "failed" and bad.mean == {} and "ValueError" in bad.note
-    assert "that of" not in good.note and "first" in make_line(rows[1], runs["good"], "first").note
+    assert "that of" not in good.note and "first" in make_line(rows[1], runs["good"], "first", Path()).note
 
 
 def test_a_table_says_how_it_was_measured_and_comes_back_as_it_was(root, tmp_path):
@@ -155,7 +157,7 @@ def test_a_table_says_how_it_was_measured_and_comes_back_as_it_was(root, tmp_pat
     evaluation = {"PROMPT": "script", "DATASET": "rsicd", "MODEL": "a/model", "IMAGES_PER_SPLIT": 48}
     homes = {row.name: row.name for row in rows}
     scale = load_scale(root, "rsicd", {"EPOCHS": 3, "DATA_DIR": "somewhere", "SETTINGS": {"patience": 2}})
-    table = make_table(scale, evaluation, rows, runs, homes)
+    table = make_table(scale, evaluation, rows, runs, homes, tmp_path)
     assert table.caveat.endswith("Set by hand for every row: EPOCHS 3, patience 2.")
     write_table(table, runs, tmp_path)
     assert read_table(tmp_path / "table.json") == table
@@ -169,10 +171,121 @@ def test_a_table_says_how_it_was_measured_and_comes_back_as_it_was(root, tmp_pat
     widths = {len(re.findall(r"(?<!\\)\|", line)) for line in text.splitlines() if line.startswith("|")}
     assert widths == {14}
 
+    other = make_table(scale, evaluation | {"DATASET": "mine.csv"}, rows, runs, homes, tmp_path)
+    assert "ublished k=1" not in as_markdown(other) and "0.572" not in as_markdown(other)
+    assert {
+        line.count("|") for line in as_markdown(other).replace("\\|", "").splitlines() if "|" in line
+    } == {10}
+
     lines = list(csv.DictReader(io.StringIO((tmp_path / "table.csv").read_text())))
     assert as_csv(table).count("\n") == 5
     assert float(lines[1]["mean_top1"]) == pytest.approx(0.21) and lines[1]["seeds"] == "0 1 2"
     assert lines[3]["mean_top1"] == "" and lines[0]["published_top10"] == "0.939"
+
+
+def keep_ranks(folder: Path, ranks: list[int], images: str) -> float:
+    """Leaves what a run has kept of its images; gives its score@1."""
+    zero_shot = {
+        "images": list(images),
+        "categories": ["port"] * len(images),
+        "ranks": {"prompt": {"fine-tuned": ranks}},
+    }
+    (folder / "evaluation").mkdir(parents=True)
+    kept = json.dumps({"data": "mine test", "zero_shot": zero_shot})
+    (folder / "evaluation" / "predictions.json").write_text(kept)
+    return float(np.mean(np.array(ranks) < 1))
+
+
+def test_seeds_on_the_same_images_have_a_joined_interval(tmp_path):
+    everything = [[0, 0, 1, 0, 0, 12], [0, 1, 1, 0, 0, 12]]
+    runs = []
+    for seed, ranks in enumerate(everything):
+        images = "abcdef"
+        if seed:  # the same images in another order
+            ranks, images = ranks[::-1], images[::-1]
+        score = keep_ranks(tmp_path / f"row/seed-{seed}", ranks, images)
+        metrics = scores(0.5) | {"finetuned_top1": score}
+        runs.append(Run(seed, "ok", metrics=metrics, folder=f"row/seed-{seed}"))
+    line = make_line(Row("row", {}), runs, "row", tmp_path)
+    expected = bootstrap_runs(np.array(everything) < 1)
+    assert line.interval[1] == [expected.low, expected.high] and line.mean[1] == pytest.approx(7 / 12)
+    assert 3 not in line.interval, "the scores are not those of what was kept"
+    keep_ranks(tmp_path / "row/seed-2", [0] * 6, "abcdeg")
+    others = make_line(
+        Row("row", {}), [*runs, Run(2, "ok", metrics=scores(1), folder="row/seed-2")], "row", tmp_path
+    )
+    assert others.interval == {} and "other test images" in others.note
+
+
+# --- a grid of one's own -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (None, "there is no such file"),
+        ("", "holds no rows"),
+        ("- x", "holds no rows"),
+        ("low: 3", "the row low is 3; write NAME: value"),
+        ("../x: {EPOCHS: 1}", "'../x' cannot be the name of a row"),
+        ("1: {EPOCHS: 1}", "1 cannot be the name of a row"),
+        ("low: {EPOCHS: 1, EPOCHS: 2}", "'EPOCHS' is given twice"),
+        ("low: {EPOCS: 2}", "The row low: No notebook has the parameters EPOCS"),
+        ("low: {EPOCHS: many}", "The row low: EPOCHS is 'many'"),
+        ("low: {EPOCHS: -2}", "The row low: EPOCHS is -2"),
+        ("low: {LEARNING_RATE: 1e-4}", "1.0e-4, with a point"),
+        ("low: {SEED: 3}", "sets SEED; set it with SEEDS="),
+        ("low: {DATASET: x}", "sets DATASET, of which a table has one"),
+        ("low: {SETTINGS: 3}", "it must be a mapping"),
+        ("low: {SETTINGS: {epochs: 3}}", "write it as EPOCHS beside them"),
+        ("low: {CAPTIONS_FILE: mine.jsonl}", "a row takes backtranslated.jsonl or nothing"),
+        ("good: {EPOCHS: 1}\nlow: {SETTINGS: {lr: 3}}", "The row low: SETTINGS has no lr"),
+        ("low: {SETTINGS: {lora_rank: 0}}", "The row low: lora_rank is 0; it must be above zero"),
+    ],
+)
+def test_a_grid_that_cannot_work_is_one_sentence_before_anything_runs(
+    content, sentence, root, tmp_path, monkeypatch, capsys
+):
+    path = tmp_path / "grid.yaml"
+    if content is not None:
+        path.write_text(content)
+    monkeypatch.chdir(root)
+    assert main(["--grid", str(path)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("make sweep: ") and sentence in error and error.count("\n") == 1
+
+
+def test_rows_of_a_grid_differ_from_the_profile_and_nothing_of_the_published_is_in_them(root, tmp_path):
+    profile, grid = tmp_path / "mine.yaml", tmp_path / "rates.yaml"
+    sections = {
+        "common": {"DATASET": "pictures/captions.csv"},
+        "04_finetune_clip": {"EPOCHS": 7, "SETTINGS": {"patience": 2}},
+    }
+    profile.write_text(yaml.safe_dump(sections))
+    grid.write_text("low: {LEARNING_RATE: 5.0e-5, SETTINGS: {lora_rank: 8}}\nplain:\n")
+    scale = load_scale(root, str(profile), {"WARMUP_STEPS": 3}, grid)
+    low, plain = load_rows(root, grid=grid)
+    given = run_parameters(root, scale, low, 1, root / "runs" / "sweep")
+    training, evaluation = given["04_finetune_clip"], given["05_evaluate_zero_shot"]
+    assert (training["LEARNING_RATE"], training["EPOCHS"], training["WARMUP_STEPS"]) == (5e-5, 7, 3)
+    assert training["SETTINGS"] == {"patience": 2, "lora_rank": 8, "keep_last": 1, "tensorboard": False}
+    assert training["CAPTIONS_FILE"] == "" and training["SEED"] == 1 and "BATCH_SIZE" not in training
+    assert evaluation["AUDIT"] is False and "PROMPT" not in evaluation
+    assert training_parameters(scale, plain)["SETTINGS"]["patience"] == 2
+    assert scale.name == "mine-rates" and scale.output_dir == "runs/mine"
+    assert load_scale(root, "miniature", {"DATASET": "pictures/captions.csv"}).name == "miniature-pictures"
+    with pytest.raises(CourseError, match="or give rows of your own with GRID="):
+        load_scale(root, str(profile), {})
+
+
+def test_a_grid_runs_into_a_folder_of_its_own(small_sweep, capsys, monkeypatch):
+    monkeypatch.setattr(rows_module, "check_settings", lambda root, rows: None)  # the stubs have other names
+    (small_sweep / "mine.yaml").write_text("slow: {RATE: 0.25}\nuntrained: {EPOCHS: 0}\n")
+    assert main(["--grid", "mine.yaml", "--seeds", "0", "1"]) == 0
+    out = capsys.readouterr().out
+    assert "# The rows of mine.yaml: profile miniature" in out and "| slow | 2 | 7 |" in out
+    table = read_table(small_sweep / "runs" / "sweep" / "miniature-mine" / "table.json")
+    assert [line.run for line in table.lines] == ["slow", "untrained"] and table.grid == "mine.yaml"
 
 
 # --- running, on notebooks that train nothing ----------------------------------------------------------------
@@ -341,8 +454,8 @@ def test_captions_of_a_part_of_the_images_are_refused(small_sweep):
             picture = small_sweep / "pictures" / folder / "field" / f"{number}.png"
             picture.parent.mkdir(parents=True, exist_ok=True)
             Image.new("RGB", (8, 8)).save(picture)
-    captions = small_sweep / "runs" / "miniature" / "backtranslated.jsonl"
-    captions.parent.mkdir(parents=True)
+    captions = small_sweep / "runs" / "miniature-pictures" / "backtranslated.jsonl"
+    captions.parent.mkdir(parents=True)  # of these data, and not of the profile's own
     lines = [{"filename": f"{n}.png", "captions": ["a field"], "split": "train"} for n in range(2)]
     captions.write_text("\n".join(map(json.dumps, lines)))
     pictures = str(small_sweep / "pictures")

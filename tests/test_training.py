@@ -306,6 +306,22 @@ def test_settings_with_an_effect_are_taken():
     assert TrainingSettings(b1=0.8).b1 == 0.8 and TrainingSettings(optimizer="adafactor").b2 == 0.98
 
 
+@pytest.mark.parametrize(
+    ("batch", "micro", "records", "fitted"),
+    [
+        (40, None, 100, (40, None)),
+        (40, None, 9, (9, None)),
+        (40, None, 0, (1, None)),
+        (1024, 256, 48, (48, None)),
+        (1024, 256, 300, (256, 256)),
+        (40, 8, 24, (24, 8)),
+    ],
+)
+def test_a_batch_is_fitted_to_few_pictures(batch, micro, records, fitted):
+    settings = TrainingSettings(batch_size=batch, micro_batch_size=micro).fitted_to(records)
+    assert (settings.batch_size, settings.micro_batch_size) == fitted
+
+
 def test_settings_from_a_profile_may_be_lists():
     settings = TrainingSettings(frozen_parts=["logit_scale"])
     assert settings.frozen_parts == ("logit_scale",) and "workers" not in settings.deciding

@@ -2,17 +2,30 @@
 
 import csv
 import importlib.util
+import json
 import re
+import shutil
+import socket
 import struct
+import subprocess
 from dataclasses import replace
+from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
+from huggingface_hub import ModelCard
 from PIL import Image
 from training_world import SETTINGS, colours, same, tiny_model
 
+from utils import provenance
 from utils.clip import CLIP
-from utils.training import TrainingResult, TrainingStopped, history, push_to_hub, train
+from utils.clip.identity import weights_digest
+from utils.datasets import data_fingerprint
+from utils.provenance import versions
+from utils.training import TrainingResult, TrainingStopped, history, identity, push_to_hub, train
+from utils.training.export import check_model, run_of
+from utils.training.identity import claim_folder, mark_of, note_provenance, provenance_of
 from utils.training.run import Run
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -165,6 +178,86 @@ def test_the_card_says_what_was_done(result):
     assert str(result.model_dir.parent) not in card and "87,601 parameters" in card
     with Image.open(result.model_dir / "loss_curve.png") as curve:
         assert curve.format == "PNG" and len(curve.convert("L").getcolors()) > 10
+
+
+def test_a_run_notes_what_it_was_made_with_and_the_card_says_it(result, model, folder):
+    output = result.model_dir.parent
+    note = json.loads((output / "run.json").read_text())
+    (entry,) = note["provenance"]
+    changing = {"commit": None}  # somebody may commit while the tests run
+    assert entry["versions"] | changing == versions() | changing
+    assert entry["versions"]["jax"] == jax.__version__
+    device = jax.devices()[0]
+    assert entry["device"] == {
+        "platform": device.platform,
+        "kind": device.device_kind,
+        "count": jax.device_count(),
+    }
+    assert entry["data"] == {"name": "colours", "fingerprint": data_fingerprint(colours(folder))}
+    assert entry["model"] == {"name": folder.name, "weights": weights_digest(model)[:16]}
+    for private in (str(folder), str(Path.home()), socket.gethostname()):
+        assert f'"{private}' not in json.dumps(note)
+    card = (result.model_dir / "README.md").read_text()
+    assert f"| start | {folder.name}, weights {weights_digest(model)[:16]} |" in card
+    assert f"jax {jax.__version__}, jaxlib" in card and "base_model" not in card
+
+
+def test_provenance_is_no_part_of_which_run_it_is(result, model, folder, tmp_path, monkeypatch):
+    dataset, output = colours(folder), tmp_path / "run"
+    shutil.copytree(result.model_dir.parent, output)
+    note = json.loads((output / "run.json").read_text())
+    entry = note.pop("provenance")[0]
+    (output / "run.json").write_text(json.dumps(note))  # as a run of before has it
+    assert mark_of(output) == run_of(output / "model") == mark_of(result.model_dir.parent)
+    check_model(output / "model", mark_of(output))
+    again = train(model, dataset, dataset, SETTINGS, output)
+    assert same(again.model, result.model) and provenance_of(output) == []
+    assert "| versions | not noted |" in (output / "model" / "README.md").read_text()
+
+    older = entry | {"versions": {"jax": "0.1"}}
+    (output / "run.json").write_text(json.dumps(note | {"provenance": [older]}))
+    monkeypatch.setattr(identity, "versions", lambda: {"jax": "0.2"})
+    note_provenance(output, dataset, model, 4)
+    note_provenance(output, dataset, model, 5)  # nothing has changed since
+    assert [noted["from_step"] for noted in provenance_of(output)] == [0, 4]
+    assert provenance_of(output)[1]["model"] == entry["model"]
+    assert mark_of(output) == mark_of(result.model_dir.parent)
+    claim_folder(output, SETTINGS, dataset, dataset, model)
+    assert len(provenance_of(output)) == 2
+
+
+def test_a_start_from_the_hub_is_the_base_model_of_the_card(result, model, folder, tmp_path):
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    snapshot = tmp_path / "models--openai--clip" / "snapshots" / commit
+    shutil.copytree(result.model_dir, snapshot)
+    start = CLIP.from_pretrained(snapshot)
+    assert start.companions.source == {"name": "openai/clip", "revision": commit}
+    assert start.computing_with("bfloat16").companions.source == start.companions.source
+    dataset = colours(folder)
+    tuned = train(start, dataset, dataset, replace(SETTINGS, epochs=1), tmp_path / "run")
+    card = ModelCard.load(tuned.model_dir / "README.md")
+    assert card.data.base_model == "openai/clip" and card.data.library_name == "transformers"
+    assert f"| start | openai/clip at revision {commit}, weights" in card.text
+
+
+def test_a_commit_is_that_of_the_course_and_says_whether_files_differ(tmp_path, monkeypatch):
+    def git(*words: str) -> None:
+        who = ("-c", "user.name=a", "-c", "user.email=a@example.org")
+        subprocess.run(["git", "-C", tmp_path, *who, *words], check=True, capture_output=True)
+
+    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "utils" / "provenance.py"))
+    assert "commit" not in versions()
+    git("init")
+    assert "commit" not in versions()  # without a first commit
+    (tmp_path / "a.txt").write_text("a")
+    git("add", "a.txt")
+    git("commit", "-m", "first")
+    commit = versions()["commit"]
+    assert len(commit) == 12 and "+" not in commit
+    (tmp_path / "new.txt").write_text("of no matter")
+    assert versions()["commit"] == commit
+    (tmp_path / "a.txt").write_text("b")
+    assert versions()["commit"] == f"{commit}+changes"
 
 
 def test_the_folder_is_the_model(result):

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,7 @@ from utils.clip.weight_files import check_values, open_weights
 from utils.clip.weight_names import ParameterPath, check_shapes, export_parameters, import_parameters
 from utils.files import find_checkpoint
 from utils.images import ImagePreprocessing
+from utils.provenance import checkpoint_source
 
 if TYPE_CHECKING:
     from transformers import CLIPConfig, CLIPTextConfig, CLIPVisionConfig, PreTrainedTokenizerBase
@@ -209,11 +210,13 @@ class Companions:
         config: transformers' configuration.
         tokenizer: From texts to token ids; None if the checkpoint had none.
         preprocessing: What the model expects of its images.
+        source: What its checkpoint is called, see `utils.provenance.checkpoint_source`; empty if it had none.
     """
 
     config: CLIPConfig
     tokenizer: PreTrainedTokenizerBase | None
     preprocessing: ImagePreprocessing
+    source: Mapping[str, str] = field(default_factory=dict)
 
 
 class CLIP(nnx.Module):
@@ -333,6 +336,7 @@ class CLIP(nnx.Module):
         check_shapes(weights.shapes, *model._parameter_shapes())
         arrays = weights.read()
         check_values(arrays)
+        model.companions = replace(model.companions, source=checkpoint_source(folder))
         model.load_transformers_weights(arrays)
         return model
 

@@ -21,7 +21,7 @@ from utils.course.parameters import (
 from utils.course.places import course_notebooks, find_root, output_file, output_folder
 from utils.course.reports import zero_shot_table
 from utils.course.run import Plan, plan_course, results_folder, run_course
-from utils.course.values import check_values
+from utils.course.values import check_places, check_values, few_steps_warning
 
 __all__ = [
     "METRIC_MIME",
@@ -30,9 +30,11 @@ __all__ = [
     "LeftOut",
     "Outcome",
     "Plan",
+    "check_places",
     "check_values",
     "course_notebooks",
     "drop_widgets",
+    "few_steps_warning",
     "find_root",
     "load_profile",
     "notebook_parameters",

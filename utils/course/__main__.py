@@ -11,7 +11,7 @@ from utils.course.errors import CourseError
 from utils.course.execution import refresh_notebooks
 from utils.course.parameters import parse_overrides
 from utils.course.places import find_root
-from utils.course.reports import zero_shot_table
+from utils.course.reports import EVALUATION, zero_shot_table
 from utils.course.results import METRICS, read_json
 from utils.course.run import plan_course, run_course
 
@@ -62,7 +62,8 @@ def main(argv: list[str] | None = None) -> int:
         print(f"make course: {error}", file=sys.stderr)
         return 2
     failed = outcomes[-1].status == "failed"
-    if not failed and (table := zero_shot_table(read_json(plan.output_dir / METRICS))):
+    metrics, evaluation = (read_json(plan.output_dir / name) for name in (METRICS, EVALUATION))
+    if not failed and (table := zero_shot_table(metrics, evaluation)):
         print("\n" + table)
     print(
         f"\n{time.perf_counter() - start:.0f} s. Executed notebooks and pages, summary.md and metrics.json: {where}"

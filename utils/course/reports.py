@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from utils.course.execution import LEFT_OUT, Outcome
 from utils.course.metrics import read_metrics
-from utils.course.results import MADE_BY, METRICS, PARAMETERS, SUMMARY, read_json
+from utils.course.results import MADE_BY, METRICS, PARAMETERS, PROVENANCE, SUMMARY, read_json
+from utils.course.values import few_steps_warning
 from utils.files import write_whole
+from utils.provenance import versions
+
+EVALUATION = Path("evaluation") / "evaluation.json"
+TRAINING = "04_finetune_clip"
+MODELS = {"baseline": "baseline", "fine-tuned": "finetuned"}  # as tables call them, and as metrics do
+KS = (1, 3, 5, 10)
 
 
 def write_reports(
@@ -33,7 +41,8 @@ def write_reports(
         for path in sorted(output_dir.glob("[0-9][0-9]_*.ipynb"))
         if path.stem not in outdated and (values := read_metrics(path))
     }
-    write_whole(output_dir / METRICS, json.dumps(metrics, indent=2) + "\n")
+    content = metrics | {PROVENANCE: _provenance(output_dir)}
+    write_whole(output_dir / METRICS, json.dumps(content, indent=2) + "\n")
     noted = read_json(output_dir / PARAMETERS).get("parameters", {})
     noted |= {outcome.stem: parameters[outcome.stem] for outcome in outcomes}
     content = {"made_by": MADE_BY, "profile": profile, "parameters": dict(sorted(noted.items()))}
@@ -41,23 +50,67 @@ def write_reports(
     lines = [f"# The course, profile {profile}", "", "| notebook | status | seconds |", "|---|---|---|"]
     lines += [f"| [{o.stem}]({o.stem}.html) | {o.status} | {o.seconds:.0f} |" for o in outcomes]
     lines += [f"\n{o.stem} was left out: {o.error}" for o in outcomes if o.status == LEFT_OUT]
+    if told := _told_of_steps(metrics, noted):
+        lines += [f"\n{told}"]
     if outdated:
         lines += [
             f"\nNot in here, for they are of an earlier run: {', '.join(outdated)}; `make course` mends that."
         ]
-    if table := zero_shot_table(metrics):
+    if table := zero_shot_table(metrics, read_json(output_dir / EVALUATION)):
         lines += ["", "## Zero-shot, test split", "", table]
     write_whole(output_dir / SUMMARY, "\n".join(lines) + "\n")
 
 
-def zero_shot_table(metrics: dict[str, dict[str, float]]) -> str:
-    """Baseline and what was fine-tuned at k = 1, 3, 5, 10, as Markdown; empty if nothing was evaluated."""
+def _provenance(output_dir: Path) -> dict[str, Any]:
+    """The versions here, and of the training, if there was one, its device, data and starting model."""
+    # The short one, which 05 to 08 may have made, comes second.
+    runs = sorted(output_dir.glob("finetuned*/run.json"))
+    noted = next(filter(None, (read_json(run).get(PROVENANCE) for run in runs)), None)
+    of_training = {name: noted[-1][name] for name in ("device", "data", "model")} if noted else {}
+    return {"versions": versions(), **of_training}
+
+
+def _told_of_steps(metrics: Mapping[str, Any], parameters: Mapping[str, Any]) -> str:
+    """A warning if the training was of few steps; empty if not, or if there was none with parameters."""
+    steps = metrics.get(TRAINING, {}).get("steps")
+    epochs = parameters.get(TRAINING, {}).get("EPOCHS")
+    return few_steps_warning(steps, epochs) if steps and epochs else ""
+
+
+def zero_shot_table(metrics: dict[str, dict[str, float]], evaluation: Mapping[str, Any] | None = None) -> str:
+    """Baseline beside fine-tuned at k = 1, 3, 5, 10, as Markdown; empty if nothing was evaluated.
+
+    Args:
+        metrics: By notebook, then by name.
+        evaluation: An `evaluation.json`, read: its prompt and intervals are shown where its scores are these.
+    """
     scores = metrics.get("05_evaluate_zero_shot", {})
     if "baseline_top1" not in scores:
         return ""
+    of = _same_scores(scores, evaluation or {})
     rows = ["| model | k=1 | k=3 | k=5 | k=10 |", "|---|---|---|---|---|"]
-    for name, prefix in (("baseline", "baseline"), ("fine-tuned", "finetuned")):
-        if f"{prefix}_top1" in scores:
-            cells = " | ".join(f"{scores[f'{prefix}_top{k}']:.3f}" for k in (1, 3, 5, 10))
-            rows.append(f"| {name} | {cells} |")
+    for name, prefix in MODELS.items():
+        if f"{prefix}_top1" not in scores:
+            continue
+        cells = [f"{scores[f'{prefix}_top{k}']:.3f}" for k in KS]
+        if of:
+            figures = [of["scores"][name][str(k)] for k in KS]
+            bounds = [f"({figure['low']:.3f} to {figure['high']:.3f})" for figure in figures]
+            cells = list(map(" ".join, zip(cells, bounds, strict=True)))
+        rows.append(f"| {name} | {' | '.join(cells)} |")
+    if of:
+        rows += ["", f'Prompt "{of["templates"][0]}"; in brackets: {evaluation["intervals"]}.']
     return "\n".join(rows)
+
+
+def _same_scores(scores: Mapping[str, float], evaluation: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What an evaluation says of its prompt, if its scores are those of the notebook; else nothing."""
+    of = evaluation.get("zero_shot", {}).get(evaluation.get("prompt", "documents"), {})
+    scored = {name: prefix for name, prefix in MODELS.items() if f"{prefix}_top1" in scores}
+    same = of and scored.keys() == of["scores"].keys()
+    same = same and all(
+        abs(of["scores"][name][str(k)]["value"] - scores[f"{prefix}_top{k}"]) < 1e-6
+        for name, prefix in scored.items()
+        for k in KS
+    )
+    return of if same else {}

@@ -30,8 +30,11 @@ LISTS: dict[str, tuple[Callable[[list], bool], str]] = {
     ),
 }
 LARGEST_SHARES = {"VAL_FROM_TRAIN": 0.5}
+# Steps below which a training has hardly left its start.
+FEW_STEPS = 100
+# The published prompts by name; any other is a text of one's own.
+PROMPTS = ("documents", "script", "notebook")
 CHOICES: dict[str, tuple[str, ...]] = {
-    "PROMPT": ("documents", "script", "notebook"),
     "ENGINE": ("auto", "ctranslate2", "ctranslate2-int8", "transformers"),
     "AUGMENTATION": ("aerial", "published", "none"),
     "COMPUTE_DTYPE": ("float32", "bfloat16"),
@@ -81,12 +84,37 @@ def check_values(values: Mapping[str, Any]) -> None:
         elif name in LISTS:
             can_work, wanted = LISTS[name]
             allowed = isinstance(value, list) and (not value or can_work(value))
+        elif name == "PROMPT":
+            allowed = value in PROMPTS or _is_prompt(value)
+            wanted = f"{', '.join(PROMPTS)}, or a text with one {{}} for the name and no other brace: 'a photo of {{}}'"
         elif name in CHOICES:
             allowed, wanted = value in CHOICES[name], f"one of {', '.join(CHOICES[name])}"
         else:
             continue
         if not allowed:
             raise CourseError(f"{name} is {value!r}; it must be {wanted}.")
+
+
+def few_steps_warning(steps: float, epochs: int) -> str:
+    """What to say of a training too short to learn from; empty if it has `FEW_STEPS` steps.
+
+    Args:
+        steps: Steps of the optimizer, in all.
+        epochs: Passes over the data that they are.
+    """
+    if not 0 < steps < FEW_STEPS:
+        return ""
+    enough = math.ceil(FEW_STEPS * epochs / steps)
+    return (
+        f"Mind: {steps:.0f} steps of the optimizer are too few to learn much; EPOCHS: {enough} would give about "
+        f"{FEW_STEPS}."
+    )
+
+
+def _is_prompt(value: Any) -> bool:
+    """Whether a text has one place for a name, and no other brace, which would be a place written wrongly."""
+    parts = value.split("{}") if isinstance(value, str) else []
+    return len(parts) == 2 and not any(brace in part for part in parts for brace in "{}")
 
 
 def check_places(root: Path, values: Mapping[str, Any]) -> None:

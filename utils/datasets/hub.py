@@ -5,6 +5,7 @@ from pathlib import Path, PurePosixPath
 
 from utils.datasets.formats import DatasetError, split_name
 from utils.files import write_whole
+from utils.provenance import FETCHED_FROM, fetched_from
 from utils.workers import workshop
 
 RSICD_REPOSITORY = "arampacha/rsicd"
@@ -67,6 +68,8 @@ def convert_rsicd_parquet(parquet_folder: Path, folder: Path) -> Path:
                 _convert_file(file, draft / "RSICD_images", entries)
             content = {"images": entries, "dataset": "rsicd"}
             write_whole(draft / "dataset_rsicd.json", json.dumps(content, ensure_ascii=False))
+            if source := fetched_from(RSICD_REPOSITORY, parquet_folder):
+                write_whole(draft / FETCHED_FROM, json.dumps(source) + "\n")
             draft.rename(folder)
     except OSError as error:
         if not (folder / "dataset_rsicd.json").is_file():  # there if another process was first

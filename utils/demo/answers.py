@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from utils.datasets.category_names import category_words
 from utils.demo.uploads import Reader, Upload, uploaded_path
-from utils.evaluation import SPLIT_NAMES
 from utils.finder import embed_scene, find, tile_boxes
 from utils.search.tiles import address
 
@@ -160,15 +160,13 @@ class Answers:
     def suggestions(self) -> list[str]:
         """Texts worth trying first, the best one first."""
         names = self._categories()
-        return [WELL_KNOWN.get(name) or SPLIT_NAMES.get(name, name) for name in names] or [
-            *WITHOUT_CATEGORIES
-        ]
+        return [WELL_KNOWN.get(name) or category_words(name) for name in names] or [*WITHOUT_CATEGORIES]
 
     def first_feature(self) -> str:
         """A feature worth looking for first."""
         known = self._categories()
         name = IN_THE_SAMPLE if IN_THE_SAMPLE in known else next(iter(known), "water")
-        return SPLIT_NAMES.get(name, name)
+        return category_words(name)
 
     def _categories(self) -> list[str]:
         present = self.index.categories

@@ -16,6 +16,7 @@ from utils.evaluation.intervals import (
     resampled_means,
 )
 from utils.evaluation.near_duplicates import DuplicatePair, find_near_duplicates
+from utils.evaluation.per_image import ImageValues, aligned, read_predictions, values_of
 from utils.evaluation.predictions import Predictions, scores_from_predictions
 from utils.evaluation.protocols import (
     PROMPT_TEMPLATES,
@@ -51,12 +52,14 @@ __all__ = [
     "Audit",
     "DuplicatePair",
     "Evaluation",
+    "ImageValues",
     "Interval",
     "Predictions",
     "Protocol",
     "RetrievalResult",
     "ZeroShotResult",
     "add_to_card",
+    "aligned",
     "as_protocol",
     "audit_overlap",
     "best_ranks",
@@ -73,6 +76,7 @@ __all__ = [
     "overlap_warning",
     "pair_pictures",
     "paired_bootstrap",
+    "read_predictions",
     "resampled_means",
     "retrieval",
     "retrieval_ceiling",
@@ -82,6 +86,7 @@ __all__ = [
     "score_retrieval",
     "scores_from_predictions",
     "summary_text",
+    "values_of",
     "zero_shot",
     "zero_shot_table",
 ]

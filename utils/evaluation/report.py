@@ -17,7 +17,8 @@ import numpy as np
 
 from utils.datasets import reading_note
 from utils.evaluation.intervals import DRAWS, Interval, paired_bootstrap
-from utils.evaluation.protocols import PROTOCOLS, embed_classes
+from utils.evaluation.per_image import FILE, per_image_json
+from utils.evaluation.protocols import PROTOCOLS, as_protocol, embed_classes
 from utils.evaluation.rank_scores import PUBLISHED_KS
 from utils.evaluation.retrieval import MATCHINGS, RetrievalResult, distinct_captions, score_retrieval
 from utils.evaluation.summary import summary_text
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from utils.clip import CLIP
-    from utils.datasets import CaptionDataset
+    from utils.datasets import CaptionDataset, CaptionedImage
 
 BASELINE, FINETUNED = "baseline", "fine-tuned"
 NAMED_PROTOCOLS = tuple(name for name, protocol in PROTOCOLS.items() if not protocol.class_lists)
@@ -49,6 +50,8 @@ class Evaluation:
         retrieval: By matching, then by model; empty where no image has a caption.
         warning: What an audit has against the scores, in a sentence; empty if nothing.
         reading: How the images were read, from `reading_note`; empty if as they are.
+        prompt: The protocol of the figures and the first table: a name, or a prompt with ``{}``.
+        items: The images, for what is kept of each; empty if nothing is to be kept.
     """
 
     dataset: str
@@ -59,6 +62,8 @@ class Evaluation:
     retrieval: Mapping[str, Mapping[str, RetrievalResult]]
     warning: str = ""
     reading: Mapping[str, Any] = field(default_factory=dict)
+    prompt: str = "documents"
+    items: Sequence[CaptionedImage] = ()
 
     @property
     def compares(self) -> bool:
@@ -86,6 +91,7 @@ class Evaluation:
             "captions": self.captions,
             "warning": self.warning,
             **self.reading,
+            "prompt": self.prompt,
             "intervals": f"bootstrap over images, 95 %, {DRAWS:,} draws, seed {self.seed}",
             "zero_shot": {protocol: self._zero_shot_json(protocol) for protocol in self.zero_shot},
             "retrieval": {matching: self._retrieval_json(matching) for matching in self.retrieval},
@@ -98,8 +104,8 @@ class Evaluation:
             {"gain": {str(k): asdict(self.gain(protocol, k)) for k in PUBLISHED_KS}} if self.compares else {}
         )
         return {
-            "description": PROTOCOLS[protocol].description,
-            "templates": list(PROTOCOLS[protocol].templates),
+            "description": as_protocol(protocol).description,
+            "templates": list(as_protocol(protocol).templates),
             "images": len(first.labels),
             "classes": list(first.class_names),
             "scores": {
@@ -128,6 +134,12 @@ class Evaluation:
             "ceilings": first.ceilings,
         }
 
+    def per_image(self) -> dict[str, Any]:
+        """What each image did; see `utils.evaluation.per_image`."""
+        kept = {"prompt": self.prompt, "split_names": "split_names"} if self.zero_shot else {}
+        zero_shot = {name: self.zero_shot[protocol] for name, protocol in kept.items()}
+        return per_image_json(self.items, self.dataset, zero_shot, self.retrieval.get("strict", {}))
+
     def markdown(self) -> str:
         """The page: what was measured on what, the scores by protocol, where the gain is, retrieval."""
         heading = f"{FINETUNED.capitalize()} against {BASELINE}" if self.compares else BASELINE.capitalize()
@@ -136,7 +148,7 @@ class Evaluation:
             parts += ["## Zero-shot, by protocol", "![score@k of both models with intervals](scores.png)"]
         for protocol, results in self.zero_shot.items():
             parts += [
-                f"**{protocol}.** {PROTOCOLS[protocol].description}",
+                f"**{protocol}.** {as_protocol(protocol).description}",
                 zero_shot_table(results, seed=self.seed),
             ]
         if self.zero_shot:
@@ -153,12 +165,12 @@ class Evaluation:
         return "\n\n".join(parts) + "\n"
 
     def figures(self) -> dict[str, Figure]:
-        """The figures of the page, by file name; the documents' protocol, as the published table."""
+        """The figures of the page, by file name; of the prompt alone."""
         from utils import plots
 
         if not self.zero_shot:
             return {}
-        results = self.zero_shot["documents"]
+        results = self.zero_shot[self.prompt]
         before, after = results[BASELINE], results.get(FINETUNED, results[BASELINE])
         old, new = before.per_class(), after.per_class()
         intervals = {
@@ -185,7 +197,7 @@ class Evaluation:
         return figures
 
     def write(self, folder: str | Path) -> Path:
-        """Writes `evaluation.json`, `README.md` (the page) and its figures.
+        """Writes `evaluation.json`, `predictions.json`, `README.md` (the page) and its figures.
 
         Args:
             folder: Made if it is not there.
@@ -204,6 +216,8 @@ class Evaluation:
                 figure.savefig(drawn, format="png", bbox_inches="tight")
                 write_whole(folder / name, drawn.getvalue())
             write_whole(folder / "README.md", self.markdown())
+            if self.items:
+                write_whole(folder / FILE, json.dumps(self.per_image()) + "\n")
             write_whole(folder / "evaluation.json", json.dumps(self.as_json(), indent=2) + "\n")
         return folder
 
@@ -215,6 +229,7 @@ def evaluate(
     *,
     with_class_lists: CaptionDataset | None = None,
     warning: str = "",
+    prompt: str = "documents",
     batch_size: int = 64,
     seed: int = 0,
 ) -> Evaluation:
@@ -227,6 +242,8 @@ def evaluate(
         test_set: Images with categories, captions, or both.
         with_class_lists: The same split loaded with ``class_lists=True``, for RSICD's protocol of 31 classes.
         warning: What an audit has against scores on these images.
+        prompt: What figures and the first table are of: the name of a protocol, or a prompt with ``{}``, which is
+            then scored beside the protocols.
         batch_size: Images encoded at once; it does not change the scores.
         seed: Governs the intervals.
 
@@ -244,14 +261,17 @@ def evaluate(
     models = {BASELINE: baseline} if finetuned is baseline else {BASELINE: baseline, FINETUNED: finetuned}
     for name, model in models.items():
         images = _embed_images(model, test_set, batch_size)
-        for data, protocols in ((test_set, NAMED_PROTOCOLS), (with_class_lists, LIST_PROTOCOLS)):
+        asked = tuple(dict.fromkeys((*NAMED_PROTOCOLS, prompt)))
+        for data, protocols in ((test_set, asked), (with_class_lists, LIST_PROTOCOLS)):
             for protocol in protocols if data is not None and data.categories else ():
                 zero_shot.setdefault(protocol, {})[name] = _classify(model, images, data, protocol)
         for matching, result in _retrieve(model, images, test_set).items():
             retrieval.setdefault(matching, {})[name] = result
     captions = sum(len(item.captions) for item in test_set)
     note = reading_note(test_set)
-    return Evaluation(test_set.name, len(test_set), captions, seed, zero_shot, retrieval, warning, note)
+    return Evaluation(
+        test_set.name, len(test_set), captions, seed, zero_shot, retrieval, warning, note, prompt, test_set
+    )
 
 
 def _embed_images(model: CLIP, dataset: CaptionDataset, batch_size: int) -> np.ndarray:

@@ -16,16 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from utils.datasets import shown_reading
+from utils.evaluation.rank_scores import PUBLISHED_KS
 from utils.files import write_whole
 
-COLUMNS = (
-    ("documents", 1),
-    ("documents", 3),
-    ("documents", 5),
-    ("documents", 10),
-    ("split_names", 1),
-    ("ensemble", 1),
-)
+OTHER_COLUMNS = (("split_names", 1), ("ensemble", 1))
 CARD_MARKS = ("<!-- evaluation -->", "<!-- end of evaluation -->")
 MEASURED = re.compile(r"(<!-- measured: (?P<folder>[^ ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -42,7 +36,7 @@ def summary_text(content: Mapping[str, Any]) -> str:
     reading = f" (pictures read {shown_reading(content)})" if "reading" in content else ""
     lines = [f"**Mind:** {content['warning']}", ""] if content["warning"] else []
     lines += [
-        f"{content['data']}{reading}: {_zero_shot_words(content['zero_shot'])}{_retrieval_words(content)}. "
+        f"{content['data']}{reading}: {_zero_shot_words(content)}{_retrieval_words(content)}. "
         f"In brackets: {content['intervals']}.",
         "",
         summary_table(content),
@@ -50,13 +44,19 @@ def summary_text(content: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _zero_shot_words(zero_shot: Mapping[str, Any]) -> str:
-    if not zero_shot:
+def prompt_of(content: Mapping[str, Any]) -> str:
+    """Which protocol the first figures of an `evaluation.json` are of; those of before there was a choice say none."""
+    return content.get("prompt", "documents")
+
+
+def _zero_shot_words(content: Mapping[str, Any]) -> str:
+    if not content["zero_shot"]:
         return "no image has a category, so there is no zero-shot score; "
-    documents = zero_shot["documents"]
+    of = content["zero_shot"][prompt_of(content)]
+    others = "" if prompt_of(content) == "documents" else " (split names and ensemble have their own)"
     return (
-        f"zero-shot score@k of {documents['images']:,} images with a category among {len(documents['classes'])}, "
-        f'prompt "{documents["templates"][0]}", names unsplit unless said; '
+        f"zero-shot score@k of {of['images']:,} images with a category among {len(of['classes'])}, "
+        f'prompt "{of["templates"][0]}"{others}, names unsplit unless said; '
     )
 
 
@@ -74,8 +74,9 @@ def summary_table(content: Mapping[str, Any]) -> str:
     zero_shot, retrieval = content["zero_shot"], content["retrieval"].get("strict")
     heads: list[str] = []
     rows: dict[str, list[str]] = {}
-    for protocol, k in COLUMNS if zero_shot else ():
-        heads.append(f"k={k}" if protocol == "documents" else f"{protocol.replace('_', ' ')}, k={k}")
+    prompt = prompt_of(content)
+    for protocol, k in (*((prompt, k) for k in PUBLISHED_KS), *OTHER_COLUMNS) if zero_shot else ():
+        heads.append(f"k={k}" if protocol == prompt else f"{protocol.replace('_', ' ')}, k={k}")
         of = zero_shot[protocol]
         for name, scores in of["scores"].items():
             rows.setdefault(name, []).append(_cell(scores[str(k)]))

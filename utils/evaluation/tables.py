@@ -84,4 +84,5 @@ def _recall_cells(recalls: Mapping[str, float]) -> list[str]:
 
 def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     cells = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(row) + " |" for row in cells)
+    escaped = ([cell.replace("|", "\\|") for cell in row] for row in cells)
+    return "\n".join("| " + " | ".join(row) + " |" for row in escaped)

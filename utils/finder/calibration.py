@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from utils.datasets.category_names import category_words
-from utils.finder.finding import PROMPT, fill, logit_scale
+from utils.finder.finding import PROMPT, fill, logit_scale, named_place
 from utils.finder.mosaics import Mosaic, draw_mosaics
 from utils.finder.presence import PresenceModel, scene_measures
 from utils.finder.reading import WholePicture
@@ -108,7 +108,7 @@ def calibrate_presence(
         model: The model that will be asked.
         validation_set: Pictures with categories that the model was not trained on.
         seed: Governs the mosaics and the questions.
-        template: The prompt, with ``{feature}``.
+        template: The prompt, with ``{}`` or ``{feature}``.
 
     Raises:
         ValueError: If there are fewer than two categories, so that nothing is ever absent.
@@ -118,6 +118,7 @@ def calibrate_presence(
     from utils.clip import fingerprint
     from utils.datasets import data_fingerprint, reading_note
 
+    template = named_place(template)
     background = [fill(template, feature_name(name)) for name in validation_set.categories]
     plain = PresenceModel(
         template, (*background, *GENERIC_TEXTS), 1.0, 0.0, 0.0, TOO_CLOSE, fingerprint(model)

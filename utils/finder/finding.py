@@ -165,8 +165,8 @@ def find(
         scene: From `embed_scene`.
         feature: What to look for, in a few words ('stadium').
         presence: From `calibrate_presence` with the same model; without it nothing is said on presence.
-        template: The prompt, with ``{feature}`` where the feature goes; by default that of the presence model,
-            without one `PROMPT`.
+        template: The prompt, with ``{}`` or ``{feature}`` where the feature goes; by default that of the presence
+            model, without one `PROMPT`.
 
     Raises:
         ValueError: If the feature is empty, the template has no place for it, or the presence model was
@@ -176,7 +176,7 @@ def find(
 
     if presence is not None:
         presence.check_model(scene.model_fingerprint)
-        presence.check_template(template or presence.template)
+        presence.check_template(named_place(template or presence.template))
         template = presence.template
     prompt = fill(template or PROMPT, feature)
     texts = [prompt] if presence is None else [prompt, *presence.background]
@@ -214,11 +214,17 @@ def fill(template: str, feature: str) -> str:
         raise ValueError(
             "The feature to look for is empty; say in a few words what it is, such as 'stadium'."
         )
+    template = named_place(template)
     if template.count("{feature}") != 1:
         raise ValueError(
             f"The template {template!r} needs exactly one '{{feature}}' where the feature's name goes."
         )
     return template.replace("{feature}", feature.strip())
+
+
+def named_place(template: str) -> str:
+    """A prompt with ``{}``, as class names have it, in the finder's own form: with ``{feature}``."""
+    return template.replace("{}", "{feature}")
 
 
 def logit_scale(model: CLIP) -> float:

@@ -1,4 +1,7 @@
-"""The command line of the sweep: ``python -m utils.sweep --rows baseline bs128x8-lr5e-6-adam --seeds 0 1 2``."""
+"""The command line of the sweep: ``python -m utils.sweep --rows baseline bs128x8-lr5e-6-adam --seeds 0 1 2``.
+
+``--grid mine.yaml`` runs rows of your own in place of the published ones, see `utils.sweep.grid`.
+"""
 
 from __future__ import annotations
 
@@ -6,25 +9,32 @@ import argparse
 import os
 import sys
 import time
+from pathlib import Path
 
 from utils.course import CourseError, find_root, parse_overrides
 from utils.files import disk_trouble_in_words
 from utils.locks import sole_owner
-from utils.sweep.rows import EVALUATION, load_rows, load_scale, run_parameters
+from utils.sweep.rows import EVALUATION, check_rows, load_rows, load_scale, run_parameters
 from utils.sweep.runs import Run, run_sweep, shared_homes, sweep_folder
-from utils.sweep.table import as_markdown, describe_protocol, make_table, write_table
+from utils.sweep.table import as_markdown, make_table, write_table
 
 INTERRUPTED = 130  # the exit status of what Ctrl-C ends
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m utils.sweep", description="Runs the published runs again."
+        prog="python -m utils.sweep",
+        description="Runs the published runs again, or rows of your own, over seeds.",
     )
-    parser.add_argument("--profile", default="miniature", help="miniature or rsicd")
+    parser.add_argument(
+        "--profile", default="miniature", help="miniature or rsicd; with a grid any, or a .yaml of your own"
+    )
+    parser.add_argument(
+        "--grid", type=Path, help="a .yaml of rows of your own: their names, and settings of each"
+    )
     parser.add_argument("--data-dir", default="", help="the folder that holds the data sets")
     parser.add_argument("--model", default="", help="a CLIP checkpoint: a folder or a Hub name")
-    parser.add_argument("--rows", nargs="*", default=[], help="files of nbs/profiles/sweep/, without ending")
+    parser.add_argument("--rows", nargs="*", default=[], help="names of some of the rows; none runs all")
     parser.add_argument("--seeds", nargs="*", default=["0", "1", "2"], help="one run of each row for each")
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="further parameters")
     return parser.parse_args(argv)
@@ -43,18 +53,16 @@ def main(argv: list[str] | None = None) -> int:
     try:
         root, seeds = find_root(), _seeds(arguments.seeds)
         overrides = parse_overrides(arguments.set, arguments.data_dir, arguments.model)
-        scale = load_scale(root, arguments.profile, overrides)
-        rows, homes = load_rows(root, arguments.rows), shared_homes(root, scale)
-        folder = sweep_folder(root, arguments.profile)
+        scale = load_scale(root, arguments.profile, overrides, arguments.grid)
+        rows, homes = load_rows(root, arguments.rows, scale.grid), shared_homes(root, scale)
+        folder = sweep_folder(root, scale)
+        check_rows(root, scale, rows, seeds[0], folder)
         evaluation = run_parameters(root, scale, rows[0], seeds[0], folder)[EVALUATION]
-        describe_protocol(evaluation)  # a prompt that does not exist is refused before anything runs
 
         def report(runs: dict[str, list[Run]]) -> None:
-            write_table(make_table(scale, evaluation, rows, runs, homes), runs, folder)
+            write_table(make_table(scale, evaluation, rows, runs, homes, folder), runs, folder)
 
-        print(
-            f"{len(rows)} rows, seeds {' '.join(map(str, seeds))}, profile {arguments.profile}.", flush=True
-        )
+        print(f"{len(rows)} rows, seeds {' '.join(map(str, seeds))}, profile {scale.profile}.", flush=True)
         with disk_trouble_in_words(folder), sole_owner(folder, "running the sweep"):
             runs = run_sweep(root, scale, rows, seeds, report)
     except (CourseError, OSError) as error:
@@ -63,7 +71,7 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nStopped. What has finished is kept; the same command goes on from there.", file=sys.stderr)
         return INTERRUPTED
-    print("\n" + as_markdown(make_table(scale, evaluation, rows, runs, homes)))
+    print("\n" + as_markdown(make_table(scale, evaluation, rows, runs, homes, folder)))
     where = os.path.relpath(folder)
     print(f"{time.perf_counter() - start:.0f} s. table.md, table.csv, table.json and every run: {where}")
     return int(any(run.status == "failed" for row in runs.values() for run in row))

@@ -7,7 +7,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from utils.course import CourseError, course_notebooks, load_profile, read_yaml, resolve_parameters
+from utils.course import (
+    CourseError,
+    check_places,
+    check_values,
+    course_notebooks,
+    load_profile,
+    profile_name,
+    read_yaml,
+    resolve_parameters,
+    results_folder,
+)
+from utils.sweep.grid import check_settings, read_grid
 
 TRANSLATION, TRAINING, EVALUATION = "02_backtranslate_captions", "04_finetune_clip", "05_evaluate_zero_shot"
 COMMON = "common"
@@ -50,16 +61,26 @@ def load_common(root: Path) -> dict[str, Any]:
     return _read_yaml(_folder(root) / f"{COMMON}.yaml")
 
 
-def load_rows(root: Path, wanted: Iterable[str] = ()) -> list[Row]:
-    """Reads the rows: those of the published table in its order, then those of your own by name.
+def load_rows(root: Path, wanted: Iterable[str] = (), grid: Path | None = None) -> list[Row]:
+    """Reads the rows: those of a grid, or those of the published table in its order, then those of your own by name.
 
     Args:
         root: Top of the checkout.
         wanted: Names of the rows to give; none gives all.
+        grid: A file of rows, in place of the published ones.
 
     Raises:
         CourseError: If a file cannot be read or a wanted row does not exist.
     """
+    rows = {name: Row(name, of) for name, of in read_grid(grid).items()} if grid else _published_rows(root)
+    unknown = [name for name in wanted if name not in rows]
+    if unknown:
+        raise CourseError(f"There is no row {', '.join(unknown)}; choose of {', '.join(rows)}.")
+    chosen = set(wanted) or set(rows)
+    return [row for name, row in rows.items() if name in chosen]
+
+
+def _published_rows(root: Path) -> dict[str, Row]:
     published = load_common(root)["published"]
     files = {path.stem: path for path in sorted(_folder(root).glob("*.yaml")) if path.stem != COMMON}
     order = [name for name in published if name in files]
@@ -69,11 +90,7 @@ def load_rows(root: Path, wanted: Iterable[str] = ()) -> list[Row]:
         rows[name] = Row(
             name, _read_yaml(files[name]), known.get("checkpoint", ""), dict(known.get("scores", {}))
         )
-    unknown = [name for name in wanted if name not in rows]
-    if unknown:
-        raise CourseError(f"There is no row {', '.join(unknown)}; choose of {', '.join(rows)}.")
-    chosen = set(wanted) or set(rows)
-    return [row for name, row in rows.items() if name in chosen]
+    return rows
 
 
 @dataclass(frozen=True)
@@ -89,6 +106,7 @@ class Scale:
         overrides: Values from the command line, but for SETTINGS, which is merged, and CAPTIONS_FILE.
         settings: SETTINGS from the command line.
         captions_file: CAPTIONS_FILE from the command line; it goes to the rows that want one.
+        grid: The file of the rows, if they are not the published ones.
     """
 
     profile: str
@@ -99,6 +117,13 @@ class Scale:
     overrides: dict[str, Any]
     settings: dict[str, Any]
     captions_file: str
+    grid: Path | None = None
+
+    @property
+    def name(self) -> str:
+        """What its folder is called: the profile, data or a model that are not the profile's, and the grid."""
+        name = Path(self.output_dir).name
+        return f"{name}-{self.grid.stem}" if self.grid else name
 
     @property
     def output_dir(self) -> str:
@@ -106,39 +131,56 @@ class Scale:
         return self.sections["common"]["OUTPUT_DIR"]
 
 
-def load_scale(root: Path, profile: str, overrides: dict[str, Any]) -> Scale:
+def load_scale(root: Path, profile: str, overrides: dict[str, Any], grid: Path | None = None) -> Scale:
     """Reads what a profile and the command line say.
+
+    Args:
+        root: Top of the checkout.
+        profile: Name of a profile, or the path of one.
+        overrides: Parameters from the command line.
+        grid: A file of rows, in place of the published ones; they differ from the profile's own training.
 
     Raises:
         CourseError: If the sweep has no scale for the profile, or a value cannot be what it is.
     """
-    common = load_common(root)
+    common, name = load_common(root), profile_name(profile)
     sections = {name: values or {} for name, values in load_profile(root, profile).items()}
-    scale = common["scales"].get(profile)
+    if grid:
+        for_all = common.get("grid", {})
+        scale = {
+            "caveat": f"The rows are those of {grid.name}; what they leave out is as the profile {name} has it.",
+            "training": sections.get(TRAINING, {}),
+        }
+    else:
+        for_all, scale = common, common["scales"].get(name)
     if scale is None:
         raise CourseError(
-            f"The sweep has no scale for the profile {profile!r}; choose one of {', '.join(common['scales'])}."
+            f"The sweep has no scale for the profile {name!r}, at which to run the published rows; choose one of "
+            f"{', '.join(common['scales'])}, or give rows of your own with GRID=."
         )
     overrides = dict(overrides)
-    for name in ("OUTPUT_DIR", "SEED"):
-        if name in overrides:
-            raise CourseError(f"The sweep sets {name} itself; leave it out, and name seeds with SEEDS=.")
+    for parameter in ("OUTPUT_DIR", "SEED"):
+        if parameter in overrides:
+            raise CourseError(f"The sweep sets {parameter} itself; leave it out, and name seeds with SEEDS=.")
     settings = overrides.pop("SETTINGS", {})
     if not isinstance(settings, dict):
         raise CourseError(
             f"SETTINGS is {settings!r}; it must be a mapping, as in SET=\"'SETTINGS={{patience: 2}}'\"."
         )
     captions_file = str(overrides.pop("CAPTIONS_FILE", ""))
-    evaluation = {**sections.get(EVALUATION, {}), **common["evaluation"]}
+    given = sections.get("common", {})
+    sections["common"] = {**given, "OUTPUT_DIR": results_folder(root, name, given, overrides)}
+    sections[EVALUATION] = {**sections.get(EVALUATION, {}), **for_all.get("evaluation", {})}
     return Scale(
-        profile,
-        {**sections, EVALUATION: evaluation},
-        merge(common["training"], scale.get("training", {})),
-        float(scale["learning_rate_factor"]),
+        name,
+        sections,
+        merge(for_all.get("training", {}), scale.get("training", {})),
+        float(scale.get("learning_rate_factor", 1)),
         scale["caveat"],
         overrides,
         settings,
         captions_file,
+        grid,
     )
 
 
@@ -193,6 +235,27 @@ def run_parameters(
     }
     sections = {**scale.sections, "common": common, TRAINING: own}
     return resolve_parameters(course_notebooks(root), sections, scale.overrides)
+
+
+def check_rows(root: Path, scale: Scale, rows: Iterable[Row], seed: int, folder: Path) -> None:
+    """Refuses rows whose parameters cannot work, before anything runs.
+
+    Raises:
+        CourseError: Naming the row, if it is one of a grid, and what cannot work.
+    """
+    trained = []
+    for row in rows:
+        try:
+            given = run_parameters(root, scale, row, seed, folder)
+            for stem in (TRAINING, EVALUATION) if row.is_trained else (EVALUATION,):
+                check_values(given.get(stem, {}))
+                check_places(root, given.get(stem, {}))
+        except CourseError as error:
+            raise CourseError(f"The row {row.name}: {error}" if scale.grid else str(error)) from None
+        if row.is_trained:
+            trained.append((row.name, given[TRAINING]))
+    if scale.grid:
+        check_settings(root, trained)
 
 
 def _folder(root: Path) -> Path:

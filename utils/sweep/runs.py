@@ -48,6 +48,7 @@ class Run:
         seconds: Wall-clock time of what was executed now.
         error: For a failure, one line.
         metrics: What the notebooks recorded.
+        folder: What it has left, below the folder of the sweep.
     """
 
     seed: int
@@ -55,11 +56,12 @@ class Run:
     seconds: float = 0.0
     error: str = ""
     metrics: dict[str, float] = field(default_factory=dict)
+    folder: str = ""
 
 
-def sweep_folder(root: Path, profile: str) -> Path:
+def sweep_folder(root: Path, scale: Scale) -> Path:
     """Where a sweep leaves everything."""
-    return root / "runs" / "sweep" / profile
+    return root / "runs" / "sweep" / scale.name
 
 
 def run_sweep(
@@ -74,7 +76,7 @@ def run_sweep(
     Args:
         root: Top of the checkout.
         scale: As from `load_scale`.
-        rows: What to run.
+        rows: What to run, as `utils.sweep.rows.check_rows` lets it pass.
         seeds: One run each; a row that is not trained takes the first alone.
         report: Called after every run with all runs so far, so that a sweep that is stopped has a table too.
 
@@ -82,14 +84,11 @@ def run_sweep(
         The runs of each row, by its name.
 
     Raises:
-        CourseError: If the parameters of a row cannot work; nothing has run then.
         KeyboardInterrupt: If it was interrupted; a training in progress goes on from its last checkpoint.
     """
     rows = list(rows)
     homes = shared_homes(root, scale)
-    folder = sweep_folder(root, scale.profile)
-    for row in rows:  # unknown names are refused before anything heavy starts
-        run_parameters(root, scale, row, seeds[0], folder)
+    folder = sweep_folder(root, scale)
     captions: str | CourseError | None = None
     finished: dict[tuple[str, int], Run] = {}
     runs: dict[str, list[Run]] = {}
@@ -117,7 +116,7 @@ def shared_homes(root: Path, scale: Scale) -> dict[str, str]:
             json.dumps([training_parameters(scale, row), row.needs_captions, row.is_trained], sort_keys=True),
             row.name,
         )
-        for row in load_rows(root)
+        for row in load_rows(root, grid=scale.grid)
     }
 
 
@@ -150,7 +149,7 @@ def run_once(root: Path, scale: Scale, row: Row, seed: int, home: Path, captions
     for path in notebooks:
         metrics |= read_metrics(folder / path.name)
     kept = all(outcome.status == "kept" for outcome in outcomes)
-    return Run(seed, "kept" if kept else "ok", seconds, metrics=metrics)
+    return Run(seed, "kept" if kept else "ok", seconds, metrics=metrics, folder=f"{home.name}/{folder.name}")
 
 
 def _forget_training(
@@ -246,7 +245,7 @@ def _translate(root: Path, scale: Scale, file: Path) -> None:
     overrides = {name: value for name, value in scale.overrides.items() if name != "IMAGES_PER_SPLIT"}
     sections = {name: scale.sections[name] for name in ("common", TRANSLATION) if name in scale.sections}
     parameters = resolve_parameters(course_notebooks(root), sections, overrides)
-    outcome = run_in_order(root, [notebook], parameters, sweep_folder(root, scale.profile) / "captions")[-1]
+    outcome = run_in_order(root, [notebook], parameters, sweep_folder(root, scale) / "captions")[-1]
     if outcome.status == "failed":
         raise CourseError(_reason(outcome))
     if not (root / file).is_file():

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,7 +27,7 @@ pipeline_tag: zero-shot-image-classification
 tags:
 - clip
 - remote-sensing
----
+{base_model}---
 
 # A CLIP fine-tuned on {data}
 
@@ -81,6 +82,12 @@ what another seed of the training would change is not in it. One run, seed {seed
 
 {parameters:,} parameters, pictures of {size} x {size} pixels.
 
+## Made with
+
+| | |
+|---|---|
+{made_with_rows}
+
 ## Limits
 
 Measured on data like those it was trained on; how it does on other sensors, scales or regions has not been
@@ -96,6 +103,7 @@ def write_card(
     settings: TrainingSettings,
     history: list[Row],
     exported_step: int,
+    provenance: Sequence[Mapping[str, Any]] = (),
 ) -> None:
     """Writes ``README.md`` and ``loss_curve.png`` beside a model's weights.
 
@@ -107,6 +115,7 @@ def write_card(
         settings: What governed the run.
         history: One row a step.
         exported_step: The step whose model was exported.
+        provenance: What it was made with, as `utils.training.identity.provenance_of` gives it.
     """
     loss_batch = min(settings.batch_size, len(validation_set))
     text = CARD.format(
@@ -127,6 +136,8 @@ def write_card(
         ),
         parameters=sum(array.size for array in model.transformers_weights().values()),
         size=model.preprocessing.image_size,
+        base_model=_base_model(provenance),
+        made_with_rows="\n".join(_made_with_rows(provenance)),
     )
     write_whole(model_dir / "loss_curve.png", _loss_curve(history, settings))
     write_whole(model_dir / "README.md", text)
@@ -165,6 +176,34 @@ def _figure_rows(history: list[Row], exported_step: int) -> list[str]:
             rows.append(f"| {words} | {exported[name]:.3f}{interval} |")
     minutes = sum(row["seconds"] for row in history) / 60
     return [*rows, f"| time in training steps | {minutes:.1f} minutes |"]
+
+
+def _base_model(provenance: Sequence[Mapping[str, Any]]) -> str:
+    """The line of the card's metadata about the starting model, where the Hub has it."""
+    start = provenance[0]["model"] if provenance else {}
+    return f"base_model: {start['name']}\nbase_model_relation: finetune\n" if "revision" in start else ""
+
+
+def _made_with_rows(provenance: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Starting model, data, device and versions; the latter two again where they changed in the midst of the run."""
+    if not provenance:
+        return ["| versions | not noted |"]
+    start, data = provenance[0]["model"], provenance[0]["data"]
+    rows = [f"| start | {_named(start)}, weights {start['weights']} |"]
+    rows.append(f"| data | {_named(data)}, mark {data['fingerprint']} |")
+    for entry in provenance:
+        device = entry["device"]
+        since = f", from step {entry['from_step']:,} on" if entry["from_step"] else ""
+        rows.append(f"| device{since} | {device['count']} x {device['kind']} ({device['platform']}) |")
+        shown = ", ".join(f"{name} {version}" for name, version in entry["versions"].items())
+        rows.append(f"| versions{since} | {shown} |")
+    return rows
+
+
+def _named(source: Mapping[str, str]) -> str:
+    """A name, with the revision where it came from the Hub."""
+    name = source.get("repository") or source.get("name") or "without a name"
+    return f"{name} at revision {source['revision']}" if "revision" in source else name
 
 
 def _shown(value: object) -> str:

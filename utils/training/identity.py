@@ -16,11 +16,13 @@ from utils.clip import CLIP
 from utils.clip.identity import weights_digest
 from utils.datasets import CaptionDataset, data_fingerprint, reading_note, shown_reading
 from utils.files import write_whole
+from utils.provenance import data_source, devices, versions
 from utils.training.export import NOTE, note_model
 from utils.training.history import WANDB_NOTE
 from utils.training.settings import TrainingSettings
 
 FORMAT = 2  # of checkpoints and of run.json
+PROVENANCE = "provenance"  # in run.json, beside what the run is
 
 
 def claim_folder(
@@ -31,6 +33,8 @@ def claim_folder(
     start: CLIP,
 ) -> str:
     """Notes in ``run.json`` what this run is, or refuses a folder that holds another one.
+
+    What an equal run was made with so far stays noted, see `note_provenance`.
 
     A folder without a whole checkpoint holds nothing to lose and may be claimed anew. A model in it stays, with
     a note that it is not of this run.
@@ -53,8 +57,43 @@ def claim_folder(
     elif mark_of(output_dir) != _mark(ours):
         _set_apart(output_dir)
     output_dir.mkdir(parents=True, exist_ok=True)
-    write_whole(path, json.dumps(ours, indent=2) + "\n")
+    earlier = provenance_of(output_dir) if mark_of(output_dir) == _mark(ours) else []
+    _write(path, ours | ({PROVENANCE: earlier} if earlier else {}))
     return _mark(ours)
+
+
+def note_provenance(output_dir: Path, train_set: CaptionDataset, start: CLIP, step: int) -> None:
+    """Notes in ``run.json`` with what the steps from here on are made, unless it is what the last ones were made with.
+
+    Args:
+        output_dir: A claimed folder.
+        train_set: As for `claim_folder`.
+        start: As for `claim_folder`.
+        step: Steps taken so far.
+    """
+    note = json.loads((output_dir / "run.json").read_text(encoding="utf-8"))
+    data = {name: note["data"][name] for name in ("name", "fingerprint")} | data_source(train_set)
+    ours = {
+        "versions": versions(),
+        "device": devices(),
+        "data": data,
+        "model": {**start.companions.source, "weights": note["start"]["fingerprint"]},
+    }
+    earlier = note.get(PROVENANCE, [])
+    if not earlier or {**earlier[-1], "from_step": None} != {**ours, "from_step": None}:
+        _write(output_dir / "run.json", note | {PROVENANCE: [*earlier, {"from_step": step, **ours}]})
+
+
+def provenance_of(output_dir: Path) -> list[dict[str, Any]]:
+    """What the run in a folder was made with, an entry for each change of it; empty if nothing is noted."""
+    try:
+        return list(json.loads((output_dir / "run.json").read_text(encoding="utf-8"))[PROVENANCE])
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+def _write(path: Path, note: dict[str, Any]) -> None:
+    write_whole(path, json.dumps(note, indent=2) + "\n")
 
 
 def _set_apart(output_dir: Path) -> None:
@@ -103,7 +142,8 @@ def mark_of(output_dir: Path) -> str | None:
 
 
 def _mark(note: dict[str, Any]) -> str:
-    """Hexadecimal digits; a setting that came later and is None is as if it were not there."""
+    """Hexadecimal digits; a setting that came later and is None is as if it were not there, and so is provenance."""
+    note = {name: value for name, value in note.items() if name != PROVENANCE}
     settings = {name: value for name, value in note["settings"].items() if value is not None}
     text = json.dumps(note | {"settings": settings}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

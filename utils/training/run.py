@@ -7,7 +7,7 @@ import time
 import warnings
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,7 +30,15 @@ from utils.training.card import write_card
 from utils.training.checkpoints import open_checkpoints, restore_checkpoint, save_checkpoint, tidy
 from utils.training.export import check_model, export_model, is_whole
 from utils.training.history import Reporter, Row, check_reporters, open_reporters
-from utils.training.identity import claim_folder, mark_of, mark_of_run, note_of_data, run_folder
+from utils.training.identity import (
+    claim_folder,
+    mark_of,
+    mark_of_run,
+    note_of_data,
+    note_provenance,
+    provenance_of,
+    run_folder,
+)
 from utils.training.interruption import TrainingStopped, stop_on_interrupt
 from utils.training.optimizer import learning_rate_schedule
 from utils.training.parts import merge_low_rank, prepare, trained_filter
@@ -109,13 +117,15 @@ def _train(run: Run, output_dir: Path) -> TrainingResult:
     run.mark = claim_folder(output_dir, settings, *run.given, run.start)
     with open_checkpoints(output_dir) as checkpoints:
         run.restore(checkpoints)
+        if not run.finished:
+            note_provenance(output_dir, run.given[0], run.start, run.step)
         reports = open_reporters(output_dir, settings, run.history, run.finished)
         with stop_on_interrupt() as stop_asked, reports as reporters:
             _run_to_the_end(run, checkpoints, reporters, stop_asked, output_dir)
         exported_step = run.choose_export(checkpoints)
     model, model_dir = run.model(), output_dir / "model"
     export_model(model, model_dir, run.mark, exported_step)
-    write_card(model_dir, model, *data, settings, run.history, exported_step)
+    write_card(model_dir, model, *data, settings, run.history, exported_step, provenance_of(output_dir))
     return TrainingResult(model, run.history, model_dir, exported_step)
 
 
@@ -369,7 +379,7 @@ def load_or_train(
         )
         return start
     records = sum(counts) if settings.captions == "all" else np.count_nonzero(counts)
-    settings = replace(settings, batch_size=min(settings.batch_size, max(int(records), 1)))
+    settings = settings.fitted_to(int(records))
     of_the_run = (start, train_set, validation_set, settings)
     short_dir = run_folder(output_dir.parent, f"{output_dir.name}-short", *of_the_run)
     if is_whole(short_dir / "model", mark_of_run(settings, train_set, validation_set, start)):

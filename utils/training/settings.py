@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from utils.images import AUGMENTATIONS, CAPTION_CHOICES
@@ -156,6 +156,13 @@ class TrainingSettings:
             raise ValueError(
                 f"micro_batch_size is {self.micro_batch_size}; it must divide the batch of {self.batch_size}."
             )
+
+    def fitted_to(self, records: int) -> TrainingSettings:
+        """These settings with a batch that so many training records fill; a micro-batch still divides it."""
+        batch, micro = min(self.batch_size, max(records, 1)), self.micro_batch_size
+        if micro is not None and batch % micro:
+            batch, micro = (batch - batch % micro, micro) if batch > micro else (batch, None)
+        return replace(self, batch_size=batch, micro_batch_size=micro)
 
     def _differs(self, name: str) -> bool:
         """Whether a setting is not what it is by default."""

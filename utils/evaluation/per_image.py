@@ -1,0 +1,154 @@
+"""What each image did under each model: kept beside an `evaluation.json`, so that runs can be compared image by image.
+
+`predictions.json` holds the images, their categories, what was predicted, the rank of the true category and the six
+recalls of retrieval. Two runs on the same images have a paired interval, several seeds a joined one.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from utils.evaluation.retrieval import RetrievalResult
+from utils.evaluation.zero_shot import ZeroShotResult
+
+if TYPE_CHECKING:
+    from utils.datasets import CaptionedImage
+
+FILE = "predictions.json"
+# What notebook 05 records: 'finetuned_top3', 'baseline_split_names_top1', 'finetuned_mean_recall'.
+_METRIC = re.compile(
+    r"(?P<model>baseline|finetuned)_(?:(?P<split>split_names_)?top(?P<k>\d+)|(?P<recall>mean_recall))"
+)
+_MODELS = {"baseline": "baseline", "finetuned": "fine-tuned"}
+
+
+@dataclass(frozen=True)
+class ImageValues:
+    """What a metric is the mean of.
+
+    Attributes:
+        images: (images,) what each is known by.
+        values: (images, figures) float64.
+        weights: Of the same shape, as `bootstrap` takes them.
+    """
+
+    images: tuple[str, ...]
+    values: np.ndarray
+    weights: np.ndarray
+
+    @property
+    def metric(self) -> float:
+        """The metric itself."""
+        return float(np.mean(np.average(self.values, axis=0, weights=self.weights)))
+
+
+def per_image_json(
+    items: Sequence[CaptionedImage],
+    data: str,
+    zero_shot: Mapping[str, Mapping[str, ZeroShotResult]],
+    retrieval: Mapping[str, RetrievalResult],
+) -> dict[str, Any]:
+    """What `predictions.json` holds.
+
+    Args:
+        items: The images, of which those with a category were classified and those with captions retrieved.
+        data: Name of the data set and its split.
+        zero_shot: By ``prompt`` and ``split_names``, then by model; empty where no image has a category.
+        retrieval: Strict, by model; empty where no image has a caption.
+    """
+    content: dict[str, Any] = {"data": data}
+    if zero_shot:
+        first = zero_shot["prompt"]
+        content["zero_shot"] = {
+            "images": [item.name for item in items if item.category is not None],
+            "categories": [item.category for item in items if item.category is not None],
+            "predicted": {
+                name: [result.class_names[number] for number in result.predictions]
+                for name, result in first.items()
+            },
+            "ranks": {
+                protocol: {name: result.ranks.tolist() for name, result in of.items()}
+                for protocol, of in zero_shot.items()
+            },
+        }
+    if retrieval:
+        per_image = {name: result.per_image for name, result in retrieval.items()}
+        content["retrieval"] = {
+            "images": [item.name for item in items if item.captions],
+            "weights": next(iter(per_image.values()))[1].tolist(),
+            "recalls": {name: values.tolist() for name, (values, _) in per_image.items()},
+        }
+    return content
+
+
+def read_predictions(folder: Path) -> dict[str, Any]:
+    """The `predictions.json` of an evaluation; empty if there is none to read."""
+    try:
+        content = json.loads((folder / FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def is_mean_over_images(metric: str) -> bool:
+    """Whether a metric is one whose values for each image are kept."""
+    return _METRIC.fullmatch(metric) is not None
+
+
+def values_of(content: Mapping[str, Any], metric: str) -> ImageValues | None:
+    """What a metric of notebook 05 is the mean of; None if it is no mean over images, or they are not kept.
+
+    Args:
+        content: As from `read_predictions`.
+        metric: Its name, such as ``finetuned_top1``.
+    """
+    asked = _METRIC.fullmatch(metric)
+    try:
+        return asked and _values(content, asked)
+    except (KeyError, TypeError, ValueError):  # not of this form, or without categories or captions
+        return None
+
+
+def _values(content: Mapping[str, Any], asked: re.Match[str]) -> ImageValues:
+    part, model = content["retrieval" if asked["recall"] else "zero_shot"], _MODELS[asked["model"]]
+    if asked["recall"]:
+        names, values, weights = part["images"], np.array(part["recalls"][model]), np.array(part["weights"])
+    else:
+        ranks = np.array(part["ranks"]["split_names" if asked["split"] else "prompt"][model])
+        names = map("/".join, zip(part["categories"], part["images"], strict=True))
+        values = (ranks < int(asked["k"])).astype(float)[:, None]
+        weights = np.ones_like(values)
+    return ImageValues(tuple(f"{content['data']}/{name}" for name in names), values, weights)
+
+
+def aligned(several: Sequence[ImageValues]) -> list[np.ndarray] | None:
+    """The values of several runs with the same image in the same row; None if their images are not the same.
+
+    Args:
+        several: At least one.
+
+    Returns:
+        An array (images, figures) for each, in the order of the first run's images.
+    """
+    first = several[0]
+    order = np.argsort(first.images, kind="stable")
+    rows = []
+    for run in several:
+        its_order = np.argsort(run.images, kind="stable")
+        if len(run.images) != len(order) or any(
+            run.images[theirs] != first.images[ours] for theirs, ours in zip(its_order, order, strict=True)
+        ):
+            return None
+        if not np.array_equal(run.weights[its_order], first.weights[order]):  # other captions
+            return None
+        values = np.empty_like(run.values)
+        values[order] = run.values[its_order]
+        rows.append(values)
+    return rows

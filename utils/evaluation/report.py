@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from utils.evaluation.embedding import embed_dataset
 from utils.evaluation.intervals import DRAWS, Interval, paired_bootstrap
 from utils.evaluation.protocols import PROTOCOLS, embed_classes
 from utils.evaluation.rank_scores import PUBLISHED_KS
@@ -41,12 +42,14 @@ class Evaluation:
 
     Attributes:
         dataset: Name of the data set and its split.
-        images: Images of the split, with a category or not.
-        captions: Their captions.
+        images: Images of the split, with a category or not, that can be decoded.
+        captions: Their captions that have words.
         seed: Governs the bootstrap draws.
         zero_shot: By protocol, then by model; empty where no image has a category.
         retrieval: By matching, then by model; empty where no image has a caption.
         warning: What an audit has against the scores, in a sentence; empty if nothing.
+        scored: The images themselves; None if they were not kept.
+        left_out: Images of the split that cannot be decoded.
     """
 
     dataset: str
@@ -56,6 +59,8 @@ class Evaluation:
     zero_shot: Mapping[str, Mapping[str, ZeroShotResult]]
     retrieval: Mapping[str, Mapping[str, RetrievalResult]]
     warning: str = ""
+    scored: CaptionDataset | None = field(default=None, repr=False)
+    left_out: int = 0
 
     def gain(self, protocol: str = "documents", k: int = 1) -> Interval:
         """What the fine-tuned model has over the baseline in score@k, on the same images."""
@@ -75,6 +80,7 @@ class Evaluation:
             "data": self.dataset,
             "images": self.images,
             "captions": self.captions,
+            **({"left_out": self.left_out} if self.left_out else {}),
             "warning": self.warning,
             "intervals": f"bootstrap over images, 95 %, {DRAWS:,} draws, seed {self.seed}",
             "zero_shot": {protocol: self._zero_shot_json(protocol) for protocol in self.zero_shot},
@@ -214,9 +220,10 @@ def evaluate(
         seed: Governs the intervals.
 
     Raises:
-        ValueError: If no image has a category or a caption, or ``with_class_lists`` holds other images.
+        ValueError: If no image has a category or a caption, not one can be decoded, or ``with_class_lists`` holds
+            other images.
     """
-    if not any(item.category or item.captions for item in test_set):
+    if not any(item.category or item.spoken for item in test_set):
         raise ValueError(
             f"No image of {test_set.name or 'the data set'} has a category to be classified into, or a caption."
         )
@@ -224,42 +231,49 @@ def evaluate(
         raise ValueError("with_class_lists must hold the images of test_set in the same order.")
     zero_shot: dict[str, dict[str, ZeroShotResult]] = {}
     retrieval: dict[str, dict[str, RetrievalResult]] = {}
+    scored = test_set
     for name, model in ((BASELINE, baseline), (FINETUNED, finetuned)):
-        images = _embed_images(model, test_set, batch_size)
-        for data, protocols in ((test_set, NAMED_PROTOCOLS), (with_class_lists, LIST_PROTOCOLS)):
-            for protocol in protocols if data is not None and data.categories else ():
-                zero_shot.setdefault(protocol, {})[name] = _classify(model, images, data, protocol)
-        for matching, result in _retrieve(model, images, test_set).items():
+        images, scored = embed_dataset(
+            model, scored, batch_size=batch_size
+        )  # both models are scored on the same
+        for whole, protocols in ((test_set, NAMED_PROTOCOLS), (with_class_lists, LIST_PROTOCOLS)):
+            for protocol in protocols if whole is not None and whole.categories else ():
+                zero_shot.setdefault(protocol, {})[name] = _classify(model, images, whole, scored, protocol)
+        for matching, result in _retrieve(model, images, test_set, scored).items():
             retrieval.setdefault(matching, {})[name] = result
-    captions = sum(len(item.captions) for item in test_set)
-    return Evaluation(test_set.name, len(test_set), captions, seed, zero_shot, retrieval, warning)
+    captions = sum(len(item.spoken) for item in scored)
+    left_out = len(test_set) - len(scored)
+    counts = (len(scored), captions, seed)
+    return Evaluation(test_set.name, *counts, zero_shot, retrieval, warning, scored, left_out)
 
 
-def _embed_images(model: CLIP, dataset: CaptionDataset, batch_size: int) -> np.ndarray:
-    from utils.clip import embed_images
-    from utils.images import eval_batches
-
-    return embed_images(model, eval_batches(dataset, model.preprocessing, batch_size=batch_size))
-
-
-def _classify(model: CLIP, images: np.ndarray, dataset: CaptionDataset, protocol: str) -> ZeroShotResult:
-    """A protocol's result from embeddings of all images, of which those with a category count."""
-    named = [number for number, item in enumerate(dataset) if item.category is not None]
-    vectors, prompts = embed_classes(model, dataset.categories, protocol)
-    categories = [dataset[number].category for number in named]
-    result = classify(images[named], vectors, categories, dataset.categories, prompts)
-    return replace(result, protocol=protocol, dataset=dataset.name)
+def _classify(
+    model: CLIP, images: np.ndarray, whole: CaptionDataset, scored: CaptionDataset, protocol: str
+) -> ZeroShotResult:
+    """A protocol's result from the embeddings of what is scored, of which the images with a category count."""
+    decoded = {item.path for item in scored}
+    categories = [item.category for item in whole if item.path in decoded]
+    named = [number for number, category in enumerate(categories) if category is not None]
+    vectors, prompts = embed_classes(model, whole.categories, protocol)
+    truth = [categories[number] for number in named]
+    result = classify(images[named], vectors, truth, whole.categories, prompts)
+    left_out = len(whole.named()) - len(named)
+    return replace(result, protocol=protocol, dataset=whole.name, left_out=left_out)
 
 
-def _retrieve(model: CLIP, images: np.ndarray, dataset: CaptionDataset) -> dict[str, RetrievalResult]:
+def _retrieve(
+    model: CLIP, images: np.ndarray, whole: CaptionDataset, scored: CaptionDataset
+) -> dict[str, RetrievalResult]:
     from utils.clip import embed_texts
 
-    captioned = [number for number, item in enumerate(dataset) if item.captions]
-    if not captioned:
+    spoken = [bool(item.spoken) for item in scored]
+    if not any(spoken):
         return {}
-    captions: Sequence[Sequence[str]] = [dataset[number].captions for number in captioned]
+    captions = [item.captions for item in scored.captioned()]
     texts = embed_texts(model, distinct_captions(captions))
-    return {
-        matching: score_retrieval(images[captioned], texts, captions, matching, dataset.name)
+    results = {
+        matching: score_retrieval(images[spoken], texts, captions, matching, whole.name)
         for matching in MATCHINGS
     }
+    left_out = sum(bool(item.spoken) for item in whole) - len(captions)
+    return {matching: replace(result, left_out=left_out) for matching, result in results.items()}

@@ -39,9 +39,12 @@ def summary_text(content: Mapping[str, Any]) -> str:
         Markdown, without a newline at the end.
     """
     lines = [f"**Mind:** {content['warning']}", ""] if content["warning"] else []
+    left_out = content.get("left_out")
+    left_out_words = f" ({left_out:,} images that cannot be decoded are left out)" if left_out else ""
     lines += [
         f"{content['data']}: {_zero_shot_words(content['zero_shot'])}retrieval over all {content['images']:,} images "
-        f"and {content['captions']:,} captions, mean of the six recalls, strict. In brackets: {content['intervals']}.",
+        f"and {content['captions']:,} captions{left_out_words}, mean of the six recalls, strict. In brackets: "
+        f"{content['intervals']}.",
         "",
         summary_table(content),
     ]

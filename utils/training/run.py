@@ -20,7 +20,6 @@ from flax import nnx
 from jax.sharding import NamedSharding, PartitionSpec
 
 from utils.clip import CLIP, count_cut, tokenize
-from utils.datasets.captions import has_words
 from utils.files import disk_trouble_in_words
 from utils.images import keeping_pictures, steps_per_epoch, train_batches
 from utils.locks import sole_owner
@@ -363,7 +362,7 @@ def load_or_train(
         check_model(output_dir / "model", mark_of(output_dir))
         return CLIP.from_pretrained(output_dir / "model")
     # Images without a caption are left out, and a batch cannot hold more than remain.
-    counts = [sum(map(has_words, item.captions)) for item in train_set]
+    counts = [len(item.spoken) for item in train_set]
     records = sum(counts) if settings.captions == "all" else np.count_nonzero(counts)
     settings = replace(settings, batch_size=min(settings.batch_size, max(int(records), 1)))
     of_the_run = (start, train_set, validation_set, settings)

@@ -37,9 +37,12 @@ def find_checkpoint(name_or_path: str | os.PathLike) -> Path:
     if folder.is_dir():
         _check_regular(folder)
         return folder
-    if folder.is_file():
+    if blocked := file_in_the_way(folder):
+        what = (
+            "is no folder but a file" if blocked == folder else f"lies in no folder, for {blocked} is a file"
+        )
         raise FileNotFoundError(
-            f"{str(name_or_path)!r} is no folder but a file; give the folder with config.json and weights."
+            f"{str(name_or_path)!r} {what}; give the folder with config.json and weights."
         )
     import huggingface_hub
 
@@ -141,9 +144,24 @@ class DiskError(OSError):
         return self.strerror
 
 
+def file_in_the_way(folder: str | os.PathLike) -> Path | None:
+    """The file that stands where a folder, or one above it, should be; None if there is none."""
+    folder = Path(folder)
+    return next((place for place in (folder, *folder.parents) if place.exists() and not place.is_dir()), None)
+
+
+def refuse_file(folder: str | os.PathLike) -> None:
+    """Refuses to make a folder where a file stands, with a `DiskError`."""
+    if blocked := file_in_the_way(folder):
+        raise DiskError(
+            errno.ENOTDIR,
+            f"{folder} is to be a folder, and {blocked} is a file; name another folder, or move the file away.",
+        )
+
+
 @contextmanager
 def disk_trouble_in_words(folder: Path) -> Iterator[None]:
-    """Turns what the system says of a full or forbidden disk into one sentence about a folder.
+    """Turns what the system says of a full or forbidden disk, or a file in the way, into a sentence about a folder.
 
     Raises:
         DiskError: With that sentence, and the number of the system's error.
@@ -151,6 +169,8 @@ def disk_trouble_in_words(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.errno in (errno.EEXIST, errno.ENOTDIR):
+            refuse_file(folder)
         if error.errno not in _NO_MORE_WRITING and not isinstance(error, PermissionError):
             raise
         reason = _NO_MORE_WRITING.get(error.errno, "this user may not write there")

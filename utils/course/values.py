@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from utils.course.errors import CourseError
+from utils.files import file_in_the_way
 
 # Parameters that mean the same in every notebook, with the least that each may be.
 AT_LEAST: dict[str, int] = {
@@ -88,6 +89,10 @@ def check_places(root: Path, values: Mapping[str, Any]) -> None:
             "captions, or of a folder with a folder for each category."
         )
     folder = root / Path(values.get("MODEL", "")).expanduser()
+    if values.get("MODEL") and (blocked := file_in_the_way(folder)):
+        raise CourseError(
+            f"MODEL is {values['MODEL']!r}, and {blocked} is a file: give the folder with config.json and weights."
+        )
     if values.get("MODEL") and folder.is_dir() and _model_type(folder) != "clip":
         raise CourseError(
             f"MODEL is {values['MODEL']!r}, and {folder} holds no CLIP: its config.json must be there and say "

@@ -22,7 +22,7 @@ from utils.datasets.formats import (
 )
 from utils.datasets.hub import fetch_rsicd
 from utils.datasets.tables import read_csv
-from utils.files import printable
+from utils.files import file_in_the_way, printable
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA_FOLDER = ROOT / "data"  # what people put there
@@ -83,6 +83,10 @@ def load_dataset(
         DatasetError: The data cannot be found or read; the message says where and what to do.
     """
     data_dir = None if data_dir is None else Path(data_dir)
+    if data_dir is not None and (blocked := file_in_the_way(data_dir)):
+        raise DatasetError(
+            f"data_dir is {data_dir}, and {blocked} is a file: give the folder with the pictures"
+        )
     published = _PUBLISHED.get(name.lower()) if isinstance(name, str) else None
     if class_lists and (published is None or published.name != "rsicd"):
         raise DatasetError(f"class_lists goes with 'rsicd' alone, not with {str(name)!r}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -56,9 +57,12 @@ def check_values(values: Mapping[str, Any]) -> None:
             allowed = is_of_type(value, "int") and value >= AT_LEAST[name]
             wanted = f"a whole number, {AT_LEAST[name]} or more"
         elif name in ABOVE_ZERO:
-            allowed, wanted = is_of_type(value, "float") and value > 0, "a number above zero, such as 1.0e-4"
+            allowed, wanted = (
+                is_of_type(value, "float") and 0 < value < math.inf,
+                "a number above zero, such as 1.0e-4",
+            )
         elif name in ZERO_OR_MORE:
-            allowed, wanted = is_of_type(value, "float") and value >= 0, "a number, zero or more"
+            allowed, wanted = is_of_type(value, "float") and 0 <= value < math.inf, "a number, zero or more"
         elif name in CHOICES:
             allowed, wanted = value in CHOICES[name], f"one of {', '.join(CHOICES[name])}"
         else:

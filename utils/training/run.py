@@ -28,7 +28,7 @@ from utils.training.card import write_card
 from utils.training.checkpoints import open_checkpoints, restore_checkpoint, save_checkpoint, tidy
 from utils.training.export import check_model, export_model, is_whole
 from utils.training.history import Reporter, Row, check_reporters, open_reporters
-from utils.training.identity import claim_folder, mark_of, mark_of_run, name_of_data, run_folder
+from utils.training.identity import claim_folder, mark_of, mark_of_run, other_data, run_folder
 from utils.training.interruption import TrainingStopped, stop_on_interrupt
 from utils.training.optimizer import learning_rate_schedule
 from utils.training.parts import merge_low_rank, prepare, trained_filter
@@ -337,6 +337,8 @@ def load_or_train(
 ) -> CLIP:
     """The model that an earlier run left in a folder; where there is none, one trained now, beside it.
 
+    A line says so if the earlier run was trained on other data, as far as its note tells, see `other_data`.
+
     Args:
         output_dir: The folder of the earlier run.
         start: The starting point of the training that may be needed; left as it is.
@@ -353,8 +355,7 @@ def load_or_train(
     """
     output_dir = Path(output_dir)
     if (output_dir / "model" / "config.json").is_file():
-        trained_on = name_of_data(output_dir)
-        if trained_on not in (None, train_set.name):
+        if trained_on := other_data(output_dir, train_set, validation_set):
             print(
                 f"Mind: the model in {output_dir} was trained on {trained_on}, not on {train_set.name}; name another "
                 "OUTPUT_DIR for one of these data."

@@ -37,7 +37,8 @@ def find_checkpoint(name_or_path: str | os.PathLike) -> Path:
     if folder.is_dir():
         _check_regular(folder)
         return folder
-    if blocked := file_in_the_way(folder):
+    # Of a relative path only the end: "name/model" is of the Hub, whatever else is called "name" here.
+    if blocked := file_in_the_way(folder) if folder.is_absolute() or folder.is_file() else None:
         what = (
             "is no folder but a file" if blocked == folder else f"lies in no folder, for {blocked} is a file"
         )

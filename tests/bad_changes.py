@@ -86,6 +86,6 @@ def picture(chance: random.Random) -> tuple[str, bytes]:
             lambda: ("tif", encoded(deep, "tiff")),
             lambda: ("png", encoded(deep, "png")),
             lambda: ("png", encoded(image.convert("P"), "png", transparency=0)),
-            lambda: chance.choice([(name[-3:].strip("."), make(64)) for name, make in HOSTILE.items()]),
+            lambda: chance.choice([(Path(name).suffix[1:], make(64)) for name, make in HOSTILE.items()]),
         )
     )()

@@ -34,6 +34,11 @@ def find_checkpoint(name_or_path: str | os.PathLike) -> Path:
         FileNotFoundError: If there is no such folder and nothing could be fetched, or a file of it is none to read.
     """
     folder = Path(name_or_path).expanduser()
+    if is_too_long(folder):
+        raise FileNotFoundError(
+            f"{str(name_or_path)[:60]!r}... is a longer path than this system takes; give the folder with config.json "
+            "and weights."
+        )
     if folder.is_dir():
         _check_regular(folder)
         return folder
@@ -149,6 +154,17 @@ def file_in_the_way(folder: str | os.PathLike) -> Path | None:
     """The file that stands where a folder, or one above it, should be; None if there is none."""
     folder = Path(folder)
     return next((place for place in (folder, *folder.parents) if place.exists() and not place.is_dir()), None)
+
+
+def is_too_long(path: str | os.PathLike) -> bool:
+    """Whether a path, or a name in it, is longer than this system takes; to ask whether it exists is an error then."""
+    try:
+        os.lstat(path)
+    except OSError as error:
+        return error.errno == errno.ENAMETOOLONG
+    except ValueError:  # of a null character, which Python's own questions answer
+        return False
+    return False
 
 
 def refuse_file(folder: str | os.PathLike) -> None:

@@ -13,7 +13,7 @@ from utils.course.errors import CourseError
 from utils.course.inputs import digest_of_file, digest_of_folder
 from utils.course.places import course_notebooks
 from utils.course.stamps import is_executed_copy, read_metadata
-from utils.files import file_in_the_way, write_whole
+from utils.files import file_in_the_way, is_too_long, write_whole
 
 METRICS, PARAMETERS, SUMMARY = "metrics.json", "parameters.json", "summary.md"
 MADE_BY = "the CLIP course"  # in parameters.json: the folder is one of ours
@@ -67,6 +67,10 @@ def check_results_folder(root: Path, folder: Path) -> None:
     """
     place, top, runs = folder.resolve(), root.resolve(), (root / "runs").resolve()
     reason = ""
+    if is_too_long(place):
+        raise CourseError(
+            f"Results would go to {str(folder)[:60]}..., a longer path than this system takes; shorten OUTPUT_DIR."
+        )
     if blocked := file_in_the_way(place):
         reason = "is a file" if blocked == place else f"lies in no folder, for {blocked} is a file"
     elif place == top or place in top.parents or place == Path.home():

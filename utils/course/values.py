@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from utils.course.errors import CourseError
-from utils.files import file_in_the_way
+from utils.files import file_in_the_way, is_too_long
 
 # Parameters that mean the same in every notebook, with the least that each may be.
 AT_LEAST: dict[str, int] = {
@@ -83,6 +83,9 @@ def check_places(root: Path, values: Mapping[str, Any]) -> None:
     Raises:
         CourseError: Naming the parameter and the place.
     """
+    for name in ("DATA_DIR", "DATASET", "MODEL"):
+        if is_too_long(root / str(values.get(name) or "")):
+            raise CourseError(f"{name} is {values[name][:60]!r}..., a longer path than this system takes.")
     data_dir = root / Path(values.get("DATA_DIR") or "data").expanduser()
     if values.get("DATA_DIR") and not data_dir.is_dir():
         raise CourseError(f"DATA_DIR is {values['DATA_DIR']!r}, and there is no folder {data_dir}.")

@@ -22,7 +22,7 @@ from utils.datasets.formats import (
 )
 from utils.datasets.hub import fetch_rsicd
 from utils.datasets.tables import read_csv
-from utils.files import file_in_the_way, printable
+from utils.files import file_in_the_way, is_too_long, printable
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA_FOLDER = ROOT / "data"  # what people put there
@@ -240,6 +240,8 @@ def _build_miniature(folder: Path | None = None) -> Path:
 
 def _load_own(path: Path, data_dir: Path | None) -> CaptionDataset:
     """Read captions of one's own in any of the supported forms."""
+    if is_too_long(path):
+        raise DatasetError(f"{str(path)[:60]!r}... is a longer path than this system takes")
     if not path.exists() and data_dir is not None and not path.is_absolute():
         path = data_dir / path
     if not path.exists():

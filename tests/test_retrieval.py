@@ -353,7 +353,8 @@ def test_a_models_scores_do_not_depend_on_batches_or_order(model, pictures):
     for other in (retrieval(model, pictures, batch_size=12), retrieval(model, backwards, batch_size=5)):
         assert one.recalls == pytest.approx(other.recalls, abs=1e-9)
     assert one.dataset == "colours" and len(one.text_to_image) == sum(len(item.captions) for item in pictures)
-    stored = score_retrieval(*embed_pairs(model, pictures), [item.captions for item in pictures])
+    images, texts, scored = embed_pairs(model, pictures)
+    stored = score_retrieval(images, texts, [item.captions for item in scored])
     assert stored.recalls == pytest.approx(one.recalls, abs=1e-9)
 
 
@@ -366,7 +367,7 @@ def test_images_without_captions_are_left_out_and_all_of_them_refused(model, pic
 
 
 def test_vectors_of_another_projection_size_are_refused(model, pictures):
-    images, texts = embed_pairs(model, pictures)
+    images, texts, _ = embed_pairs(model, pictures)
     captions = [item.captions for item in pictures]
     wider = np.hstack([texts, np.zeros((len(texts), 8), np.float32)])
     with pytest.raises(ValueError, match=r"24 dimensions and the text embeddings 32.*same model"):

@@ -18,7 +18,7 @@ from utils.locks import FolderInUseError, sole_owner
 from utils.training import TrainingResult, load_or_train, run, run_folder, train
 from utils.training.checkpoints import open_checkpoints, restore_checkpoint
 from utils.training.export import NOTE, export_model
-from utils.training.identity import mark_of
+from utils.training.identity import mark_of, other_data
 from utils.training.run import Run
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -278,3 +278,19 @@ def test_a_disk_that_is_full_for_a_model_is_told_as_such(tmp_path):
 def test_parameters_of_the_two_seeds_differ(finished, others):
     """Else none of the above could fail."""
     assert not all(map(np.array_equal, parameters(finished.model), parameters(others.model)))
+
+
+def test_a_model_of_other_data_of_the_same_name_is_told(output, model, dataset, capsys):
+    darker = CaptionDataset([replace(item, captions=("dark",)) for item in dataset], dataset.name)
+    wordless = [replace(item, captions=(*item.captions, " .")) for item in dataset]
+    for one in (dataset, dataset[:5], CaptionDataset(wordless, dataset.name)):  # a part may be of the same
+        assert other_data(output, dataset, one) is None
+    assert other_data(output, CaptionDataset(dataset, "own"), dataset) == dataset.name
+    assert other_data(output / "nowhere", dataset, dataset) is None
+    load_or_train(output, model, dataset, dataset, SETTINGS)
+    assert "Mind" not in capsys.readouterr().out
+    load_or_train(output, model, darker, darker, SETTINGS)
+    assert (
+        f"was trained on other pictures or captions that are called {dataset.name}, too"
+        in capsys.readouterr().out
+    )

@@ -35,12 +35,21 @@ def find_checkpoint(name_or_path: str | os.PathLike, example: str = "openai/clip
         FileNotFoundError: If there is no such folder and nothing could be fetched, or a file of it is none to read.
     """
     folder = Path(name_or_path).expanduser()
+    if is_too_long(folder):
+        raise FileNotFoundError(
+            f"{str(name_or_path)[:60]!r}... is a longer path than this system takes; give the folder with config.json "
+            "and weights."
+        )
     if folder.is_dir():
         _check_regular(folder)
         return folder
-    if folder.is_file():
+    # Of a relative path only the end: "name/model" is of the Hub, whatever else is called "name" here.
+    if blocked := file_in_the_way(folder) if folder.is_absolute() or folder.is_file() else None:
+        what = (
+            "is no folder but a file" if blocked == folder else f"lies in no folder, for {blocked} is a file"
+        )
         raise FileNotFoundError(
-            f"{str(name_or_path)!r} is no folder but a file; give the folder with config.json and weights."
+            f"{str(name_or_path)!r} {what}; give the folder with config.json and weights."
         )
     import huggingface_hub
 
@@ -142,9 +151,35 @@ class DiskError(OSError):
         return self.strerror
 
 
+def file_in_the_way(folder: str | os.PathLike) -> Path | None:
+    """The file that stands where a folder, or one above it, should be; None if there is none."""
+    folder = Path(folder)
+    return next((place for place in (folder, *folder.parents) if place.exists() and not place.is_dir()), None)
+
+
+def is_too_long(path: str | os.PathLike) -> bool:
+    """Whether a path, or a name in it, is longer than this system takes; to ask whether it exists is an error then."""
+    try:
+        os.lstat(path)
+    except OSError as error:
+        return error.errno == errno.ENAMETOOLONG
+    except ValueError:  # of a null character, which Python's own questions answer
+        return False
+    return False
+
+
+def refuse_file(folder: str | os.PathLike) -> None:
+    """Refuses to make a folder where a file stands, with a `DiskError`."""
+    if blocked := file_in_the_way(folder):
+        raise DiskError(
+            errno.ENOTDIR,
+            f"{folder} is to be a folder, and {blocked} is a file; name another folder, or move the file away.",
+        )
+
+
 @contextmanager
 def disk_trouble_in_words(folder: Path) -> Iterator[None]:
-    """Turns what the system says of a full or forbidden disk into one sentence about a folder.
+    """Turns what the system says of a full or forbidden disk, or a file in the way, into a sentence about a folder.
 
     Raises:
         DiskError: With that sentence, and the number of the system's error.
@@ -152,6 +187,8 @@ def disk_trouble_in_words(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.errno in (errno.EEXIST, errno.ENOTDIR):
+            refuse_file(folder)
         if error.errno not in _NO_MORE_WRITING and not isinstance(error, PermissionError):
             raise
         reason = _NO_MORE_WRITING.get(error.errno, "this user may not write there")

@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing import connection
 from pathlib import Path
 
+from utils.files import refuse_file
 from utils.locks import LOCK, OWNER, FolderInUseError, sole_owner
 
 DRAFT, REPLACED = "draft", "replaced"
@@ -61,6 +62,7 @@ def workshop(folder: Path, doing: str) -> Iterator[Path]:
     Yields:
         The empty folder, which `publish` moves.
     """
+    refuse_file(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     _sweep(folder)
     with ExitStack() as stack:

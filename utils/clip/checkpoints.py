@@ -21,6 +21,7 @@ import numpy as np
 
 from utils.clip.image_processor import processor_settings
 from utils.clip.json_files import read_json, write_json
+from utils.files import refuse_file
 from utils.images import ImagePreprocessing
 
 if TYPE_CHECKING:
@@ -160,6 +161,7 @@ def written_whole(folder: Path) -> Iterator[Path]:
     Raises:
         OSError: If the disk takes no more; the folder is as it was.
     """
+    refuse_file(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:

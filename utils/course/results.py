@@ -13,7 +13,7 @@ from utils.course.errors import CourseError
 from utils.course.inputs import digest_of_file, digest_of_folder
 from utils.course.places import course_notebooks
 from utils.course.stamps import is_executed_copy, read_metadata
-from utils.files import write_whole
+from utils.files import file_in_the_way, is_too_long, write_whole
 
 METRICS, PARAMETERS, SUMMARY = "metrics.json", "parameters.json", "summary.md"
 PROVENANCE = "provenance"  # in metrics.json beside the notebooks, and in run.json: what they were made with
@@ -68,8 +68,12 @@ def check_results_folder(root: Path, folder: Path) -> None:
     """
     place, top, runs = folder.resolve(), root.resolve(), (root / "runs").resolve()
     reason = ""
-    if place.exists() and not place.is_dir():
-        reason = "is a file"
+    if is_too_long(place):
+        raise CourseError(
+            f"Results would go to {str(folder)[:60]}..., a longer path than this system takes; shorten OUTPUT_DIR."
+        )
+    if blocked := file_in_the_way(place):
+        reason = "is a file" if blocked == place else f"lies in no folder, for {blocked} is a file"
     elif place == top or place in top.parents or place == Path.home():
         reason = "holds more than results"
     elif place.is_relative_to(top) and _is_of_the_course(place.relative_to(top).parts[0]):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from utils.course.errors import CourseError
+from utils.files import file_in_the_way, is_too_long
 
 # Parameters that mean the same in every notebook, with the least that each may be.
 AT_LEAST: dict[str, int] = {
@@ -75,9 +76,12 @@ def check_values(values: Mapping[str, Any]) -> None:
             allowed = is_of_type(value, "int") and value >= AT_LEAST[name]
             wanted = f"a whole number, {AT_LEAST[name]} or more"
         elif name in ABOVE_ZERO:
-            allowed, wanted = is_of_type(value, "float") and value > 0, "a number above zero, such as 1.0e-4"
+            allowed, wanted = (
+                is_of_type(value, "float") and 0 < value < math.inf,
+                "a number above zero, such as 1.0e-4",
+            )
         elif name in ZERO_OR_MORE:
-            allowed, wanted = is_of_type(value, "float") and value >= 0, "a number, zero or more"
+            allowed, wanted = is_of_type(value, "float") and 0 <= value < math.inf, "a number, zero or more"
         elif name in LARGEST_SHARES:
             allowed = _is_number(value) and 0 <= value <= LARGEST_SHARES[name]
             wanted = f"a number from 0 to {LARGEST_SHARES[name]}, such as 0.1"
@@ -129,6 +133,9 @@ def check_places(root: Path, values: Mapping[str, Any]) -> None:
     Raises:
         CourseError: Naming the parameter and the place.
     """
+    for name in ("DATA_DIR", "DATASET", "MODEL"):
+        if is_too_long(root / str(values.get(name) or "")):
+            raise CourseError(f"{name} is {values[name][:60]!r}..., a longer path than this system takes.")
     data_dir = root / Path(values.get("DATA_DIR") or "data").expanduser()
     if values.get("DATA_DIR") and not data_dir.is_dir():
         raise CourseError(f"DATA_DIR is {values['DATA_DIR']!r}, and there is no folder {data_dir}.")
@@ -139,6 +146,10 @@ def check_places(root: Path, values: Mapping[str, Any]) -> None:
             "captions, or of a folder with a folder for each category."
         )
     folder = root / Path(values.get("MODEL", "")).expanduser()
+    if values.get("MODEL") and (blocked := file_in_the_way(folder)):
+        raise CourseError(
+            f"MODEL is {values['MODEL']!r}, and {blocked} is a file: give the folder with config.json and weights."
+        )
     if values.get("MODEL") and folder.is_dir() and _model_type(folder) != "clip":
         raise CourseError(
             f"MODEL is {values['MODEL']!r}, and {folder} holds no CLIP: its config.json must be there and say "

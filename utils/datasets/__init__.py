@@ -3,7 +3,8 @@
 `load_dataset` is the door, `CaptionDataset` what comes out of it, and `data_fingerprint` tells one from another.
 """
 
-from utils.datasets.caption_dataset import CaptionDataset, CaptionedImage
+from utils.datasets.caption_dataset import CaptionDataset
+from utils.datasets.captioned_image import CaptionedImage
 from utils.datasets.category_names import SPLIT_NAMES
 from utils.datasets.checks import VerificationReport
 from utils.datasets.fingerprint import data_fingerprint, reading_note, shown_reading

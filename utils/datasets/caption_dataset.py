@@ -1,51 +1,21 @@
-"""The data set itself: an unchangeable row of pictures, each with its captions, split and category.
-
-A picture keeps all that is known of it in one record, so nothing that a data set is put through can give a
-caption to another picture.
-"""
+"""The data set itself: an unchangeable row of pictures, each with its captions, split and category."""
 
 import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import overload
 
 import numpy as np
 
-from utils.datasets.captions import has_words
-from utils.datasets.checks import VerificationReport, count_and_name, name_a_few, verify_images
+from utils.datasets.captioned_image import CaptionedImage
+from utils.datasets.checks import VerificationReport, name_a_few, reasons_against, verify_images
 from utils.datasets.formats import SPLITS, DatasetError, split_name
-from utils.files import printable
-from utils.images.reading import AS_STORED, measured
+from utils.datasets.summary import summary_table
+from utils.images.reading import measured
 from utils.images.stretch import ImageReading
 from utils.images.wholeness import damage
-
-
-@dataclass(frozen=True)
-class CaptionedImage:
-    """One picture and what is known of it.
-
-    Attributes:
-        path: The file. It identifies the picture; file names repeat between data sets.
-        captions: Zero, one or more captions, verbatim.
-        split: "train", "val", "test" or another name; None where there are no splits.
-        category: Name of the category, or None where it is not known.
-        source: Name of the data set that the picture comes from.
-        reading: How its file becomes 8-bit colours, where it is deeper or has other bands.
-    """
-
-    path: Path
-    captions: tuple[str, ...]
-    split: str | None
-    category: str | None
-    source: str
-    reading: ImageReading = AS_STORED
-
-    @property
-    def name(self) -> str:
-        """The file name, for people to read; ``path.name`` is what the system calls it."""
-        return printable(self.path.name)
 
 
 class CaptionDataset(Sequence[CaptionedImage]):
@@ -164,7 +134,8 @@ class CaptionDataset(Sequence[CaptionedImage]):
                     * (wanted == "val")
                 )
             )
-        items, missing = self._of_split(wanted)
+        items = (item for item in self._items if item.split == wanted)
+        missing = (item for item in self.missing if item.split == wanted)
         damaged = (pair for pair in self.damaged if pair[0].split == wanted)
         return CaptionDataset(items, f"{self.name} {wanted}".strip(), missing, [wanted], damaged)
 
@@ -175,27 +146,33 @@ class CaptionDataset(Sequence[CaptionedImage]):
     def captioned(self) -> "CaptionDataset":
         """Return what can be learned from: the pictures that have captions with words, and these captions.
 
-        What has none is left out, with a warning that counts and names it.
+        What has none is left out, with a warning that counts and names it; so are captions such as " .".
 
         Raises:
             DatasetError: There are pictures, and none of them has a caption.
         """
-        spoken = [tuple(filter(has_words, item.captions)) for item in self._items]
-        if all(map(_same_and_some, spoken, self._items)):
+        kept = [item for item in self._items if item.spoken]
+        if len(kept) == len(self) and all(item.spoken == item.captions for item in kept):
             return self
-        pairs = list(zip(self._items, spoken, strict=True))
-        if bare := [item.name for item, captions in pairs if not captions]:
-            if len(bare) == len(self):
-                raise DatasetError(
-                    f"{self.name or 'this data set'}: none of its {len(self):,} images has a caption; give a .csv with "
-                    "the columns filename and caption, or another captions file"
-                )
+        title = self.name or "this data set"
+        if not kept:
+            raise DatasetError(
+                f"{title}: none of its {len(self):,} images has a caption; give a .csv with the columns filename and "
+                "caption, or another captions file"
+            )
+        if bare := [item.name for item in self._items if not item.spoken]:
             warnings.warn(
-                f"{self.name or 'this data set'}: {len(bare):,} of {len(self):,} images have no caption and are left "
-                f"out: {name_a_few(bare)}",
+                f"{title}: {len(bare):,} of {len(self):,} images have no caption and are left out: {name_a_few(bare)}",
                 stacklevel=2,
             )
-        return self._with_items(replace(item, captions=captions) for item, captions in pairs if captions)
+        captions = sum(len(item.captions) for item in kept)
+        if wordless := [item.name for item in kept for _ in range(len(item.captions) - len(item.spoken))]:
+            warnings.warn(
+                f"{title}: {len(wordless):,} of {captions:,} captions have no words and are left out, under "
+                f"{name_a_few(wordless)}",
+                stacklevel=2,
+            )
+        return self._with_items(replace(item, captions=item.spoken) for item in kept)
 
     def with_categories(self, names: Iterable[str]) -> "CaptionDataset":
         """Return the pictures of some categories.
@@ -321,34 +298,42 @@ class CaptionDataset(Sequence[CaptionedImage]):
         items = [item for item, reason in pairs if not reason]
         return CaptionDataset(items, self.name, self.missing, self.splits, (*self.damaged, *damaged))
 
+    def without_unreadable(self, reasons: Mapping[int, str]) -> "CaptionDataset":
+        """Return the pictures but for those that turned out not to decode, with a warning that counts and names them.
+
+        Args:
+            reasons: By its position here why a picture does not decode, as `utils.images.eval_batches` tells it.
+
+        Raises:
+            DatasetError: Not one picture is left.
+        """
+        if not reasons:
+            return self
+        title, broken = self.name or "this data set", sorted(reasons)
+        if len(broken) == len(self):
+            raise DatasetError(
+                f"{title}: not one of its {len(self):,} images can be decoded ({reasons[broken[0]].rstrip('.')})"
+            )
+        warnings.warn(
+            f"{title}: {len(broken):,} of {len(self):,} images cannot be decoded and are left out: "
+            f"{name_a_few([self._items[number].name for number in broken])}",
+            stacklevel=2,
+        )
+        items = (item for number, item in enumerate(self._items) if number not in reasons)
+        damaged = ((self._items[number], reasons[number]) for number in broken)
+        return CaptionDataset(items, self.name, self.missing, self.splits, (*self.damaged, *damaged))
+
+    def decodable(self, workers: int | None = None) -> "CaptionDataset":
+        """Return the pictures that decode to their end; each is decoded, see `without_unreadable`.
+
+        Args:
+            workers: Threads; None takes one a core.
+        """
+        return self.without_unreadable(reasons_against(self._items, workers))
+
     def summary(self) -> str:
         """Return a table of images, captions, unique captions and categories for every split."""
-        unsplit = any(item.split is None for item in self._items + self.missing)
-        names = [*self.splits, None] if unsplit else self.splits
-        parts = [(name or "no split", self._of_split(name)) for name in names]
-        if len(parts) != 1:
-            parts.append(("all", (self._items, self.missing)))
-        header = ("split", "images", "captions", "unique", "per image", "categories", "missing")
-        rows = [header, *(_summary_row(label, *images) for label, images in parts)]
-        widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
-        lines = [self.name or "data set"]
-        for row in rows:
-            cells = [row[0].ljust(widths[0]), *(row[i].rjust(widths[i]) for i in range(1, len(header)))]
-            lines.append("  " + "  ".join(cells))
-        uncaptioned = [item.name for item in self._items if not item.captions]
-        uncategorised = sum(item.category is None for item in self._items)
-        if uncaptioned:
-            lines.append(f"  without captions {count_and_name(uncaptioned)}")
-        if uncategorised:
-            lines.append(f"  without a category {uncategorised:,}")
-        if self.missing:
-            lines.append(f"  listed but not on the disk {count_and_name([m.name for m in self.missing])}")
-        if self.damaged:
-            lines.append(f"  damaged {count_and_name([item.name for item, _ in self.damaged])}")
-        for reading in self.readings:
-            if reading != AS_STORED:
-                lines.append(f"  read {reading}")
-        return "\n".join(lines)
+        return summary_table(self)
 
     def verify(self, workers: int | None = None) -> VerificationReport:
         """Read and decode every picture in parallel and report what is missing, broken or there twice.
@@ -379,31 +364,7 @@ class CaptionDataset(Sequence[CaptionedImage]):
             )
         return chosen
 
-    def _of_split(self, split: str | None) -> tuple[tuple[CaptionedImage, ...], tuple[CaptionedImage, ...]]:
-        """Return the pictures and the missing ones of a split, or of none."""
-        return (
-            tuple(item for item in self._items if item.split == split),
-            tuple(item for item in self.missing if item.split == split),
-        )
-
     def _shuffled_by_category(self, rng: np.random.Generator) -> np.ndarray:
         """Return the indices (len(self),) int64 sorted by category, in random order within each."""
         order = rng.permutation(len(self))
         return np.array(sorted(order, key=lambda index: self._items[index].category or ""), dtype=np.int64)
-
-
-def _same_and_some(captions: tuple[str, ...], item: CaptionedImage) -> bool:
-    return bool(captions) and captions == item.captions
-
-
-def _summary_row(
-    label: str, items: Sequence[CaptionedImage], missing: Sequence[CaptionedImage]
-) -> tuple[str, ...]:
-    """Return the cells of one row of the summary."""
-    lengths = sorted({len(item.captions) for item in items}) or [0]
-    per_image = f"{lengths[0]} to {lengths[-1]}" if len(lengths) > 1 else f"{lengths[0]}"
-    captions = [caption for item in items for caption in item.captions]
-    categories = {item.category for item in items} - {None}
-    numbers = (len(items), len(captions), len(set(captions)), len(categories), len(missing))
-    images, total, unique, *rest = (f"{number:,}" for number in numbers)
-    return (label, images, total, unique, per_image, *rest)

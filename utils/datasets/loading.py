@@ -23,7 +23,7 @@ from utils.datasets.formats import (
 from utils.datasets.hub import fetch_rsicd
 from utils.datasets.splitting import draw_validation
 from utils.datasets.tables import promises_captions, read_csv
-from utils.files import printable
+from utils.files import file_in_the_way, is_too_long, printable
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA_FOLDER = ROOT / "data"  # what people put there
@@ -88,6 +88,10 @@ def load_dataset(
         DatasetError: The data cannot be found or read; the message says where and what to do.
     """
     data_dir = None if data_dir is None else Path(data_dir)
+    if data_dir is not None and (blocked := file_in_the_way(data_dir)):
+        raise DatasetError(
+            f"data_dir is {data_dir}, and {blocked} is a file: give the folder with the pictures"
+        )
     published = _PUBLISHED.get(name.lower()) if isinstance(name, str) else None
     if class_lists and (published is None or published.name != "rsicd"):
         raise DatasetError(f"class_lists goes with 'rsicd' alone, not with {str(name)!r}")
@@ -242,6 +246,8 @@ def _build_miniature(folder: Path | None = None) -> Path:
 
 def _load_own(path: Path, data_dir: Path | None) -> CaptionDataset:
     """Read captions of one's own in any of the supported forms."""
+    if is_too_long(path):
+        raise DatasetError(f"{str(path)[:60]!r}... is a longer path than this system takes")
     if not path.exists() and data_dir is not None and not path.is_absolute():
         path = data_dir / path
     if not path.exists():

@@ -8,6 +8,7 @@ after: one call for a model against a baseline.
 
 from utils.datasets.category_names import SPLIT_NAMES
 from utils.evaluation.audit import Audit, audit_overlap, caption_overlap, overlap_warning, pair_pictures
+from utils.evaluation.embedding import embed_dataset
 from utils.evaluation.intervals import (
     Interval,
     bootstrap,
@@ -70,6 +71,7 @@ __all__ = [
     "classify",
     "distinct_captions",
     "embed_classes",
+    "embed_dataset",
     "embed_pairs",
     "evaluate",
     "find_near_duplicates",

@@ -150,8 +150,7 @@ def audit_overlap(
         What was found.
 
     Raises:
-        ImageError: If a picture cannot be decoded.
-        ValueError: If a set is empty, or embeddings do not fit the pictures.
+        ValueError: If a set is empty, embeddings do not fit the pictures, or not one picture can be decoded.
     """
     from utils.datasets import CaptionDataset
 
@@ -164,7 +163,7 @@ def audit_overlap(
         _check_rows(embeddings, (train, test))
         rows = np.concatenate([embeddings[0], embeddings[1][new]])
     pairs = find_near_duplicates(
-        CaptionDataset([*train, *(test[number] for number in new)]),
+        CaptionDataset([*train, *(test[number] for number in new)], f"{_title(train)} and {_title(test)}"),
         embeddings=rows,
         min_embedding_similarity=min_embedding_similarity,
         workers=workers,

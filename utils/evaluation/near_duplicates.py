@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from utils.images import read_image
+from utils.images import ImageError, read_image
 
 if TYPE_CHECKING:
     from utils.datasets import CaptionDataset, CaptionedImage
@@ -108,7 +108,8 @@ def find_near_duplicates(
     ones are not, unless by their embeddings. RSICD's 10,921 pictures take half a minute on two cores.
 
     Args:
-        dataset: The pictures; ``one + other`` compares two data sets.
+        dataset: The pictures; ``one + other`` compares two data sets. What cannot be decoded is left out, with a
+            warning.
         embeddings: (images, dim) of any length but zero. With them a pair counts too, whatever its pixels say, if
             its cosine is `min_embedding_similarity` or more.
         min_embedding_similarity: From what cosine on. Models differ in this: look at the pairs.
@@ -118,12 +119,16 @@ def find_near_duplicates(
         The pairs, those with the most equal detail first.
 
     Raises:
-        ImageError: If a picture cannot be decoded.
-        ValueError: If the embeddings are not one finite row other than zero for each picture.
+        ValueError: If the embeddings are not one finite row other than zero for each picture, or there are pictures
+            and not one can be decoded.
     """
     if embeddings is not None:
         embeddings = _unit_rows(embeddings, len(dataset))
-    prints = fingerprints(list(dataset), workers)
+    unreadable: dict[int, str] = {}
+    prints = fingerprints(list(dataset), workers, unreadable)
+    if unreadable and embeddings is not None:
+        embeddings = np.delete(embeddings, list(unreadable), axis=0)
+    dataset = dataset.without_unreadable(unreadable)
     rows = [_by_pixels(prints)]
     if embeddings is not None:
         rows.append(_by_embeddings(prints, embeddings, min_embedding_similarity))
@@ -143,7 +148,11 @@ def find_near_duplicates(
     return tuple(sorted(pairs, key=lambda pair: -pair.detail_correlation))
 
 
-def fingerprints(pictures: Sequence[CaptionedImage | Path], workers: int | None = None) -> Fingerprints:
+def fingerprints(
+    pictures: Sequence[CaptionedImage | Path],
+    workers: int | None = None,
+    unreadable: dict[int, str] | None = None,
+) -> Fingerprints:
     """Decodes pictures in parallel and keeps a perceptual hash and a small grey version of each.
 
     The hash is ImageHash's ``phash``: the signs of the lowest frequencies of a cosine transform.
@@ -151,16 +160,24 @@ def fingerprints(pictures: Sequence[CaptionedImage | Path], workers: int | None 
     Args:
         pictures: Of a data set, or image files.
         workers: Threads; None takes one a core.
-
-    Raises:
-        ImageError: If a picture cannot be decoded.
+        unreadable: Receives the position and the reason of each picture that cannot be decoded, which then has no
+            row. Without it, such a picture raises an `ImageError`.
     """
     hashes = np.zeros((len(pictures), HASH_SIDE**2 // 64), np.uint64)
     small = np.zeros((len(pictures), SMALL, SMALL), np.uint8)
+
+    def take(number: int) -> None:
+        try:
+            hashes[number], small[number] = _fingerprint(pictures[number])
+        except ImageError as error:
+            if unreadable is None:
+                raise
+            unreadable[number] = str(error)
+
     with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
-        for number, (bits, grey) in enumerate(pool.map(_fingerprint, pictures)):
-            hashes[number], small[number] = bits, grey
-    return Fingerprints(hashes, small)
+        list(pool.map(take, range(len(pictures))))
+    kept = [number for number in range(len(pictures)) if not unreadable or number not in unreadable]
+    return Fingerprints(hashes[kept], small[kept])
 
 
 def _fingerprint(picture: CaptionedImage | Path) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from utils.datasets import reading_note
+from utils.evaluation.embedding import embed_dataset
 from utils.evaluation.intervals import DRAWS, Interval, paired_bootstrap
 from utils.evaluation.per_image import FILE, per_image_json
 from utils.evaluation.protocols import PROTOCOLS, as_protocol, embed_classes
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from utils.clip import CLIP
-    from utils.datasets import CaptionDataset, CaptionedImage
+    from utils.datasets import CaptionDataset
 
 BASELINE, FINETUNED = "baseline", "fine-tuned"
 NAMED_PROTOCOLS = tuple(name for name, protocol in PROTOCOLS.items() if not protocol.class_lists)
@@ -43,15 +44,16 @@ class Evaluation:
 
     Attributes:
         dataset: Name of the data set and its split.
-        images: Images of the split, with a category or not.
-        captions: Their captions.
+        images: Images of the split, with a category or not, that can be decoded.
+        captions: Their captions that have words.
         seed: Governs the bootstrap draws.
         zero_shot: By protocol, then by model; empty where no image has a category.
         retrieval: By matching, then by model; empty where no image has a caption.
         warning: What an audit has against the scores, in a sentence; empty if nothing.
         reading: How the images were read, from `reading_note`; empty if as they are.
         prompt: The protocol of the figures and the first table: a name, or a prompt with ``{}``.
-        items: The images, for what is kept of each; empty if nothing is to be kept.
+        scored: The images themselves; None if they were not kept.
+        left_out: Images of the split that cannot be decoded.
     """
 
     dataset: str
@@ -63,7 +65,8 @@ class Evaluation:
     warning: str = ""
     reading: Mapping[str, Any] = field(default_factory=dict)
     prompt: str = "documents"
-    items: Sequence[CaptionedImage] = ()
+    scored: CaptionDataset | None = field(default=None, repr=False)
+    left_out: int = 0
 
     @property
     def compares(self) -> bool:
@@ -89,6 +92,7 @@ class Evaluation:
             "data": self.dataset,
             "images": self.images,
             "captions": self.captions,
+            **({"left_out": self.left_out} if self.left_out else {}),
             "warning": self.warning,
             **self.reading,
             "prompt": self.prompt,
@@ -138,7 +142,7 @@ class Evaluation:
         """What each image did; see `utils.evaluation.per_image`."""
         kept = {"prompt": self.prompt, "split_names": "split_names"} if self.zero_shot else {}
         zero_shot = {name: self.zero_shot[protocol] for name, protocol in kept.items()}
-        return per_image_json(self.items, self.dataset, zero_shot, self.retrieval.get("strict", {}))
+        return per_image_json(self.scored or (), self.dataset, zero_shot, self.retrieval.get("strict", {}))
 
     def markdown(self) -> str:
         """The page: what was measured on what, the scores by protocol, where the gain is, retrieval."""
@@ -248,9 +252,10 @@ def evaluate(
         seed: Governs the intervals.
 
     Raises:
-        ValueError: If no image has a category or a caption, or ``with_class_lists`` holds other images.
+        ValueError: If no image has a category or a caption, not one can be decoded, or ``with_class_lists`` holds
+            other images.
     """
-    if not any(item.category or item.captions for item in test_set):
+    if not any(item.category or item.spoken for item in test_set):
         raise ValueError(
             f"No image of {test_set.name or 'the data set'} has a category to be classified into, or a caption."
         )
@@ -259,46 +264,58 @@ def evaluate(
     zero_shot: dict[str, dict[str, ZeroShotResult]] = {}
     retrieval: dict[str, dict[str, RetrievalResult]] = {}
     models = {BASELINE: baseline} if finetuned is baseline else {BASELINE: baseline, FINETUNED: finetuned}
+    asked = tuple(dict.fromkeys((*NAMED_PROTOCOLS, prompt)))
+    scored = test_set
     for name, model in models.items():
-        images = _embed_images(model, test_set, batch_size)
-        asked = tuple(dict.fromkeys((*NAMED_PROTOCOLS, prompt)))
-        for data, protocols in ((test_set, asked), (with_class_lists, LIST_PROTOCOLS)):
-            for protocol in protocols if data is not None and data.categories else ():
-                zero_shot.setdefault(protocol, {})[name] = _classify(model, images, data, protocol)
-        for matching, result in _retrieve(model, images, test_set).items():
+        images, scored = embed_dataset(model, scored, batch_size=batch_size)  # both are scored on the same
+        for whole, protocols in ((test_set, asked), (with_class_lists, LIST_PROTOCOLS)):
+            for protocol in protocols if whole is not None and whole.categories else ():
+                zero_shot.setdefault(protocol, {})[name] = _classify(model, images, whole, scored, protocol)
+        for matching, result in _retrieve(model, images, test_set, scored).items():
             retrieval.setdefault(matching, {})[name] = result
-    captions = sum(len(item.captions) for item in test_set)
-    note = reading_note(test_set)
+    captions = sum(len(item.spoken) for item in scored)
     return Evaluation(
-        test_set.name, len(test_set), captions, seed, zero_shot, retrieval, warning, note, prompt, test_set
+        test_set.name,
+        len(scored),
+        captions,
+        seed,
+        zero_shot,
+        retrieval,
+        warning,
+        reading_note(test_set),
+        prompt,
+        scored,
+        len(test_set) - len(scored),
     )
 
 
-def _embed_images(model: CLIP, dataset: CaptionDataset, batch_size: int) -> np.ndarray:
-    from utils.clip import embed_images
-    from utils.images import eval_batches
-
-    return embed_images(model, eval_batches(dataset, model.preprocessing, batch_size=batch_size))
-
-
-def _classify(model: CLIP, images: np.ndarray, dataset: CaptionDataset, protocol: str) -> ZeroShotResult:
-    """A protocol's result from embeddings of all images, of which those with a category count."""
-    named = [number for number, item in enumerate(dataset) if item.category is not None]
-    vectors, prompts = embed_classes(model, dataset.categories, protocol)
-    categories = [dataset[number].category for number in named]
-    result = classify(images[named], vectors, categories, dataset.categories, prompts)
-    return replace(result, protocol=protocol, dataset=dataset.name)
+def _classify(
+    model: CLIP, images: np.ndarray, whole: CaptionDataset, scored: CaptionDataset, protocol: str
+) -> ZeroShotResult:
+    """A protocol's result from the embeddings of what is scored, of which the images with a category count."""
+    decoded = {item.path for item in scored}
+    categories = [item.category for item in whole if item.path in decoded]
+    named = [number for number, category in enumerate(categories) if category is not None]
+    vectors, prompts = embed_classes(model, whole.categories, protocol)
+    truth = [categories[number] for number in named]
+    result = classify(images[named], vectors, truth, whole.categories, prompts)
+    left_out = len(whole.named()) - len(named)
+    return replace(result, protocol=protocol, dataset=whole.name, left_out=left_out)
 
 
-def _retrieve(model: CLIP, images: np.ndarray, dataset: CaptionDataset) -> dict[str, RetrievalResult]:
+def _retrieve(
+    model: CLIP, images: np.ndarray, whole: CaptionDataset, scored: CaptionDataset
+) -> dict[str, RetrievalResult]:
     from utils.clip import embed_texts
 
-    captioned = [number for number, item in enumerate(dataset) if item.captions]
-    if not captioned:
+    spoken = [bool(item.spoken) for item in scored]
+    if not any(spoken):
         return {}
-    captions: Sequence[Sequence[str]] = [dataset[number].captions for number in captioned]
+    captions = [item.captions for item in scored.captioned()]
     texts = embed_texts(model, distinct_captions(captions))
-    return {
-        matching: score_retrieval(images[captioned], texts, captions, matching, dataset.name)
+    results = {
+        matching: score_retrieval(images[spoken], texts, captions, matching, whole.name)
         for matching in MATCHINGS
     }
+    left_out = sum(bool(item.spoken) for item in whole) - len(captions)
+    return {matching: replace(result, left_out=left_out) for matching, result in results.items()}

@@ -19,12 +19,13 @@ distinct text is embedded and compared once, and counts as often as it occurs.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from utils.evaluation.checks import check_embeddings, check_same_size
+from utils.evaluation.embedding import embed_dataset
 from utils.evaluation.intervals import Interval, bootstrap
 from utils.evaluation.ranking import RECALL_AT, Places, RightPairs, find_places
 
@@ -48,6 +49,7 @@ class RetrievalResult:
         ceilings: As `retrieval_ceiling`; under ``duplicate_aware`` all 1.
         matching: ``strict`` or ``duplicate_aware``.
         dataset: Name of the data set and its split, where one was scored.
+        left_out: Images with captions that cannot be decoded.
     """
 
     image_to_text: np.ndarray = field(repr=False)
@@ -56,6 +58,7 @@ class RetrievalResult:
     ceilings: dict[str, float]
     matching: str
     dataset: str = ""
+    left_out: int = 0
 
     @property
     def recalls(self) -> dict[str, float]:
@@ -269,18 +272,21 @@ def _check_inputs(images: np.ndarray, texts: np.ndarray, image_count: int, text_
 
 def embed_pairs(
     model: CLIP, dataset: CaptionDataset, *, batch_size: int = 64, progress: bool = False
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, CaptionDataset]:
     """Embeds a data set's images and its distinct captions, as `score_retrieval` takes them.
 
     Returns:
-        (images, dim) and (texts, dim), float32 of unit length.
-    """
-    from utils.clip import embed_images, embed_texts
-    from utils.images import eval_batches
+        (images, dim) and (texts, dim), float32 of unit length, and the images that these are of: those that can be
+        decoded, with the captions that have words.
 
-    batches = eval_batches(dataset, model.preprocessing, batch_size=batch_size)
-    texts = distinct_captions(item.captions for item in dataset)
-    return embed_images(model, batches, progress=progress), embed_texts(model, texts, progress=progress)
+    Raises:
+        DatasetError: If no image has a caption, or not one can be decoded.
+    """
+    from utils.clip import embed_texts
+
+    images, scored = embed_dataset(model, dataset.captioned(), batch_size=batch_size, progress=progress)
+    texts = distinct_captions(item.captions for item in scored)
+    return images, embed_texts(model, texts, progress=progress), scored
 
 
 def retrieval(
@@ -295,16 +301,16 @@ def retrieval(
 
     Args:
         model: The CLIP model.
-        dataset: Images, of which those with captions count.
+        dataset: Images, of which those with captions count, and of these the captions that have words.
         matching: ``strict`` or ``duplicate_aware``, see the module.
         batch_size: Images encoded at once; it does not change the scores.
         progress: Whether to show bars.
 
     Raises:
-        ValueError: If no image has a caption, or there is no such matching.
+        ValueError: If no image has a caption, not one can be decoded, or there is no such matching.
     """
-    captioned = [item for item in dataset if item.captions]
-    if not captioned:
+    if not any(item.spoken for item in dataset):
         raise ValueError(f"No image of {dataset.name or 'the data set'} has a caption to be found by.")
-    images, texts = embed_pairs(model, captioned, batch_size=batch_size, progress=progress)
-    return score_retrieval(images, texts, [item.captions for item in captioned], matching, dataset.name)
+    images, texts, scored = embed_pairs(model, dataset, batch_size=batch_size, progress=progress)
+    result = score_retrieval(images, texts, [item.captions for item in scored], matching, dataset.name)
+    return replace(result, left_out=sum(bool(item.spoken) for item in dataset) - len(scored))

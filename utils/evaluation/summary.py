@@ -35,8 +35,10 @@ def summary_text(content: Mapping[str, Any]) -> str:
     """
     reading = f" (pictures read {shown_reading(content)})" if "reading" in content else ""
     lines = [f"**Mind:** {content['warning']}", ""] if content["warning"] else []
+    left_out = content.get("left_out")
+    left_out_words = f" ({left_out:,} images that cannot be decoded are left out)" if left_out else ""
     lines += [
-        f"{content['data']}{reading}: {_zero_shot_words(content)}{_retrieval_words(content)}. "
+        f"{content['data']}{reading}: {_zero_shot_words(content)}{_retrieval_words(content)}{left_out_words}. "
         f"In brackets: {content['intervals']}.",
         "",
         summary_table(content),

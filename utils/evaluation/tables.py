@@ -29,7 +29,7 @@ def zero_shot_table(
             name,
             result.protocol or "not named",
             result.dataset or "not named",
-            f"{len(result.labels):,}",
+            _images(len(result.labels), result.left_out),
             "none",  # classes are told by prompts
             str(len(result.class_names)),
             *(str(result.interval(k, seed)) for k in ks),
@@ -57,7 +57,7 @@ def retrieval_table(results: Mapping[str, RetrievalResult], seed: int = 0) -> st
     groups: dict[tuple[str, ...], list[list[str]]] = {}
     ceilings: dict[tuple[str, ...], dict[str, float]] = {}
     for name, result in results.items():
-        counts = f"{len(result.image_to_text):,}", f"{len(result.text_to_image):,}"
+        counts = _images(len(result.image_to_text), result.left_out), f"{len(result.text_to_image):,}"
         setting = (result.matching.replace("_", "-"), result.dataset or "not named", *counts)
         row = [
             name,
@@ -72,6 +72,11 @@ def retrieval_table(results: Mapping[str, RetrievalResult], seed: int = 0) -> st
         mean = sum(best.values()) / len(best)
         rows.append(["ceiling", *setting, *_recall_cells(best), f"{100 * mean:.2f}"])
     return _markdown(header, [row for rows in groups.values() for row in rows])
+
+
+def _images(count: int, left_out: int) -> str:
+    """How many images a score stands on, and how many could not be decoded: '58 (2 left out)'."""
+    return f"{count:,}" + (f" ({left_out:,} left out)" if left_out else "")
 
 
 def _recall_cells(recalls: Mapping[str, float]) -> list[str]:

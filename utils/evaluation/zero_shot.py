@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from utils.evaluation.checks import check_embeddings, check_same_size
+from utils.evaluation.embedding import embed_dataset
 from utils.evaluation.protocols import Protocol, as_protocol, embed_classes
 from utils.evaluation.rank_scores import RankScores
 
@@ -32,6 +33,7 @@ class ZeroShotResult(RankScores):
         prompts: (classes,) the texts that stood for each class, one a template.
         protocol: Name of the protocol, where one was followed.
         dataset: Name of the data set and its split, where one was scored.
+        left_out: Images that count but cannot be decoded.
     """
 
     class_names: tuple[str, ...]
@@ -40,6 +42,7 @@ class ZeroShotResult(RankScores):
     prompts: tuple[tuple[str, ...], ...] = ()
     protocol: str = ""
     dataset: str = ""
+    left_out: int = 0
 
     @property
     def ranks(self) -> np.ndarray:
@@ -126,7 +129,7 @@ def zero_shot(
 
     Args:
         model: The CLIP model.
-        dataset: Images, of which those with a category count.
+        dataset: Images, of which those with a category count, and which can be decoded.
         protocol: A `Protocol`, the name of one of `PROTOCOLS`, or a prompt with ``{}`` for the class name.
         class_names: What to choose from; by default the categories that occur. More names make it harder.
         batch_size: Images encoded at once; it does not change the scores.
@@ -139,20 +142,17 @@ def zero_shot(
 
     Raises:
         ValueError: If no image has a category, one has a category that is not among the names, or the protocol
-            counts every image and some have no category.
+            counts every image and some have no category, or not one image can be decoded.
     """
-    from utils.clip import embed_images
-    from utils.images import eval_batches
-
     protocol = as_protocol(protocol)
     named = _images_that_count(dataset, protocol)
     names = named.categories if class_names is None else tuple(class_names)
     _check_categories(named.categories, names)  # before minutes are spent on embedding
     vectors, prompts = embed_classes(model, names, protocol)
-    batches = eval_batches(named, model.preprocessing, batch_size=batch_size, read=read)
-    images = embed_images(model, batches, progress=progress)
-    result = classify(images, vectors, [item.category for item in named], names, prompts)
-    return replace(result, protocol=protocol.name, dataset=dataset.name)
+    images, scored = embed_dataset(model, named, batch_size=batch_size, progress=progress, read=read)
+    result = classify(images, vectors, [item.category for item in scored], names, prompts)
+    left_out = len(named) - len(scored)
+    return replace(result, protocol=protocol.name, dataset=dataset.name, left_out=left_out)
 
 
 def _images_that_count(dataset: CaptionDataset, protocol: Protocol) -> CaptionDataset:

@@ -9,7 +9,7 @@ import numpy as np
 
 from utils.datasets.category_names import category_words
 from utils.finder.finding import PROMPT, fill, logit_scale, named_place
-from utils.finder.mosaics import Mosaic, draw_mosaics
+from utils.finder.mosaics import Mosaic, lay_mosaics
 from utils.finder.presence import PresenceModel, scene_measures
 from utils.finder.reading import WholePicture
 from utils.finder.scene import TileBatches, cut
@@ -83,12 +83,14 @@ class _Questions:
         labels: (questions,) bool, whether the feature was there.
         grids: (questions,) int.
         scenes: How many there were.
+        images: Of how many pictures they were made.
     """
 
     measures: np.ndarray
     labels: np.ndarray
     grids: np.ndarray
     scenes: int
+    images: int
 
     def report(self, presence: PresenceModel) -> PresenceReport:
         return PresenceReport(self.labels, presence.scene_probabilities(self.measures), self.grids)
@@ -106,7 +108,8 @@ def calibrate_presence(
 
     Args:
         model: The model that will be asked.
-        validation_set: Pictures with categories that the model was not trained on.
+        validation_set: Pictures with categories that the model was not trained on; what cannot be decoded is left
+            out, with a warning.
         seed: Governs the mosaics and the questions.
         template: The prompt, with ``{}`` or ``{feature}``.
 
@@ -137,7 +140,7 @@ def calibrate_presence(
         fitted,
         calibrated_on={
             "name": validation_set.name,
-            "images": len(validation_set.named()),
+            "images": questions.images,
             "fingerprint": data_fingerprint(validation_set),
             "scenes": questions.scenes,
             "questions": len(questions.labels),
@@ -184,7 +187,8 @@ def _ask(model: CLIP, presence: PresenceModel, dataset: CaptionDataset, seed: in
             "and tested on at least two, so that one can be absent."
         )
     generator = np.random.default_rng(seed)
-    scenes = _draw_scenes(dataset, model.preprocessing.image_size, generator)
+    named = dataset.named().decodable()
+    scenes = _draw_scenes(named, model.preprocessing.image_size, generator)
     embeddings = _embed(model, [mosaic for _, mosaic in scenes])
     prompts = [fill(presence.template, feature_name(name)) for name in categories]
     texts = embed_texts(model, [*prompts, *presence.background])
@@ -197,18 +201,18 @@ def _ask(model: CLIP, presence: PresenceModel, dataset: CaptionDataset, seed: in
             margins = presence.margins(tiles, feature, background, scale)
             rows.append((*scene_measures(margins), there, grid))
     columns = np.array(rows)
-    return _Questions(columns[:, :2], columns[:, 2].astype(bool), columns[:, 3].astype(int), len(scenes))
+    labels, grids = columns[:, 2].astype(bool), columns[:, 3].astype(int)
+    return _Questions(columns[:, :2], labels, grids, len(scenes), len(named))
 
 
 def _draw_scenes(
-    dataset: CaptionDataset, cell: int, generator: np.random.Generator
+    named: CaptionDataset, cell: int, generator: np.random.Generator
 ) -> list[tuple[int, Mosaic]]:
     """For each size of `GRIDS` that the pictures fill, as many mosaics as they fill, each with its size."""
-    count = len(dataset.named())
     return [
         (grid, mosaic)
         for grid in GRIDS
-        for mosaic in draw_mosaics(dataset, grid, count // grid**2, cell, generator)
+        for mosaic in lay_mosaics(named, grid, len(named) // grid**2, cell, generator)
     ]
 
 

@@ -103,20 +103,27 @@ def draw_mosaics(
     Every picture comes once before any comes again, so that single pictures are a fair sample of the data.
 
     Args:
-        dataset: Pictures, of which those with a category count.
+        dataset: Pictures, of which those with a category count; what cannot be decoded is left out, with a warning.
         grid: Pictures in a row and in a column.
         count: How many mosaics.
         cell: Height and width of each picture in pixels.
         generator: The source of the draw.
 
     Raises:
-        ValueError: If no picture has a category.
+        ValueError: If no picture has a category, or not one can be decoded.
     """
-    named = dataset.named()
+    named = dataset.named().decodable()
     if not len(named):
         raise ValueError(
             f"{dataset.name or 'The data set'} has no picture with a category; mosaics are made of such."
         )
+    return lay_mosaics(named, grid, count, cell, generator)
+
+
+def lay_mosaics(
+    named: CaptionDataset, grid: int, count: int, cell: int, generator: np.random.Generator
+) -> list[Mosaic]:
+    """As `draw_mosaics`, of pictures that all have a category and can be decoded."""
     cells = grid * grid
     rounds = -(-cells * count // len(named))
     order = [named[int(number)] for _ in range(rounds) for number in generator.permutation(len(named))]

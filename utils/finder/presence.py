@@ -126,8 +126,8 @@ class PresenceModel:
             ValueError: If the file is missing or holds something else.
         """
         try:
-            if Path(path).exists() and not Path(path).is_file():  # a pipe would be waited for
-                raise ValueError("it is no regular file")
+            if not Path(path).is_file():  # a pipe would be waited for
+                raise ValueError("it is no regular file" if Path(path).exists() else "it is not there")
             values = json.loads(Path(path).read_text())
             if values.pop("format") != FORMAT:
                 raise ValueError("it is of another version")

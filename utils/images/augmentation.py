@@ -31,7 +31,8 @@ def train_transform(
 
     ``none`` is the evaluation transform. ``published`` is CLIP-rsicd's, see `published_view`. ``aerial`` keeps
     what stays true from above: a crop of 80 to 100 % of the area, both flips, quarter turns (a picture taken
-    from above has no up), and a jitter of brightness, contrast and saturation by up to 20 %.
+    from above has no up), and a jitter of brightness, contrast and saturation by up to 20 %. Where the model
+    squashes oblong pictures, so do all of them, and what is cropped is a part of the squashed picture.
 
     Args:
         image: An RGB picture of any size.
@@ -51,9 +52,11 @@ def train_transform(
         return eval_transform(image, preprocessing)
     pixels, size = image_to_tensor(image), preprocessing.image_size
     if augmentation == "published":
+        if preprocessing.squash:
+            pixels = _squashed(pixels, PUBLISHED_SIZE)
         draw = draw_published(pixels.shape[1], pixels.shape[2], generator)
         return normalize(published_view(pixels, draw, size), preprocessing)
-    return normalize(_aerial_view(pixels, size, generator), preprocessing)
+    return normalize(_aerial_view(pixels, preprocessing, generator), preprocessing)
 
 
 def check_augmentation(augmentation: str) -> None:
@@ -62,14 +65,27 @@ def check_augmentation(augmentation: str) -> None:
         raise ValueError(f"The augmentation {augmentation!r} is none of {', '.join(AUGMENTATIONS)}.")
 
 
-def _aerial_view(pixels: torch.Tensor, image_size: int, generator: np.random.Generator) -> torch.Tensor:
+def _squashed(pixels: torch.Tensor, side: int) -> torch.Tensor:
+    """Presses an oblong picture into a square, as `eval_transform` does for models that see all of it."""
+    from torchvision.transforms import InterpolationMode
+    from torchvision.transforms.v2 import functional
+
+    if pixels.shape[1] == pixels.shape[2]:
+        return pixels
+    return functional.resize(pixels, [side, side], interpolation=InterpolationMode.BICUBIC, antialias=True)
+
+
+def _aerial_view(
+    pixels: torch.Tensor, preprocessing: ImagePreprocessing, generator: np.random.Generator
+) -> torch.Tensor:
     """One draw of ``aerial``, from (3, height, width) uint8 to (3, image_size, image_size) uint8."""
     from torchvision.transforms import InterpolationMode
     from torchvision.transforms.v2 import functional
 
-    box = _random_crop_box(pixels.shape[1], pixels.shape[2], (0.8, 1.0), generator)
+    side = preprocessing.image_size
+    box = _random_crop_box(*pixels.shape[1:], (0.8, 1.0), generator, preprocessing.squash)
     pixels = functional.resized_crop(
-        pixels, *box, size=[image_size] * 2, interpolation=InterpolationMode.BICUBIC, antialias=True
+        pixels, *box, size=[side, side], interpolation=InterpolationMode.BICUBIC, antialias=True
     )
     if generator.random() < 0.5:
         pixels = functional.horizontal_flip(pixels)
@@ -83,17 +99,18 @@ def _aerial_view(pixels: torch.Tensor, image_size: int, generator: np.random.Gen
 
 
 def _random_crop_box(
-    height: int, width: int, area: tuple[float, float], generator: np.random.Generator
+    height: int, width: int, area: tuple[float, float], generator: np.random.Generator, squash: bool = False
 ) -> tuple[int, int, int, int]:
     """Draws a square-ish box of a share of the area: top, left, height, width in pixels.
 
     The aspect ratio of the box is drawn between 3:4 and 4:3, as torchvision's RandomResizedCrop does; a box
-    that would stick out is clipped to the picture.
+    that would stick out is clipped to the picture. For a model that squashes pictures the box is square-ish in the
+    square that the picture is pressed into, so its two sides are shares of the picture's own.
     """
-    target = generator.uniform(*area) * height * width
+    share = generator.uniform(*area)
     ratio = np.exp(generator.uniform(np.log(3 / 4), np.log(4 / 3)))
-    box_width = min(width, round(np.sqrt(target * ratio)))
-    box_height = min(height, round(np.sqrt(target / ratio)))
+    box_width = min(width, round(np.sqrt(share * (width if squash else height) * width * ratio)))
+    box_height = min(height, round(np.sqrt(share * height * (height if squash else width) / ratio)))
     top = int(generator.integers(height - box_height + 1))
     left = int(generator.integers(width - box_width + 1))
     return top, left, box_height, box_width

@@ -119,7 +119,8 @@ def train_batches(
         }
 
     def load(record: int, generator: np.random.Generator) -> dict[str, Any]:
-        for number in range(MOST_DAMAGED):
+        tries = min(MOST_DAMAGED, count)
+        for number in range(tries):
             place = (int(record) + number) % count
             index, caption = pairs[place] if captions == "all" else (place, None)
             try:
@@ -128,7 +129,7 @@ def train_batches(
                 found = error
                 # Once for each file: Python shows equal warnings once.
                 warnings.warn(f"{error} The next picture takes its place.", stacklevel=2)
-        raise found
+        raise ImageError(f"{tries:,} pictures in a row cannot be decoded, so none takes their place: {found}")
 
     whole_batches = count // batch_size * batch_size
     records = grain.MapDataset.range(count).seed(seed).shuffle()[:whole_batches]

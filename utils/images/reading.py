@@ -118,6 +118,10 @@ def open_regular(source: str | Path | bytes) -> Iterator[tuple[io.BufferedReader
         except FileNotFoundError:
             link = "the link leads nowhere" if path.is_symlink() else "check the folder and the file's ending"
             raise ImageError(f"There is no image file at {path}; {link}.", "no such file") from None
+        except IsADirectoryError:
+            raise ImageError(
+                f"{path} is a folder and no picture; give the file of one.", "a folder"
+            ) from None
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise ImageError(

@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 
 from utils.datasets import CaptionedImage
-from utils.files import disk_trouble_in_words, write_whole
+from utils.files import disk_trouble_in_words, file_in_the_way, write_whole
 from utils.images import ImageReading
 from utils.locks import sole_owner
 from utils.search.distinct import DistinctEngine
@@ -190,8 +190,8 @@ def check_free(folder: Path) -> None:
     Raises:
         SearchError: If one of them is not.
     """
-    if folder.exists() and not folder.is_dir():
-        raise SearchError(f"{folder} is a file, and an index is a folder; name another place.")
+    if blocked := file_in_the_way(folder):
+        raise SearchError(f"{blocked} is a file, and an index is a folder; name another place.")
     if (folder / NOTE).exists():
         with suppress(_UnreadableIndexError):
             read_note(folder)
@@ -206,7 +206,8 @@ def read_note(folder: Path) -> dict[str, Any]:
     """
     path = folder / NOTE
     if not path.is_file():
-        there = "holds no finished index" if folder.is_dir() else "is not there"
+        blocked = "is no folder but a file" if file_in_the_way(folder) == folder else "is not there"
+        there = "holds no finished index" if folder.is_dir() else blocked
         raise SearchError(
             f"{folder} {there}; build one with ImageIndex.build(model, pictures, folder), which goes on from what "
             "an unfinished one has left."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +157,34 @@ def note_of_data(output_dir: Path) -> dict[str, Any] | None:
         return note if isinstance(note["name"], str) else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def other_data(output_dir: Path, train_set: CaptionDataset, validation_set: CaptionDataset) -> str | None:
+    """What the run in a folder was trained on, in words, if that is other data than these.
+
+    Data of one name are told apart by the validation set, which no back-translation changes. One of another number of
+    images may be a part of the same, and nothing is said of it.
+
+    Args:
+        output_dir: The folder.
+        train_set: The data in question.
+        validation_set: Their validation set.
+
+    Returns:
+        The words, or None if nothing is noted there or no difference is seen.
+    """
+    try:
+        note = json.loads((output_dir / "run.json").read_text(encoding="utf-8"))
+        name, theirs = note["data"]["name"], note["validation_data"]
+        images, mark = theirs["images"], theirs["fingerprint"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    if name != train_set.name:
+        return str(name)
+    spoken = [replace(item, captions=item.spoken) for item in validation_set if item.spoken]
+    if len(spoken) == images and mark != data_fingerprint(CaptionDataset(spoken)):
+        return f"other pictures or captions that are called {name}, too"
+    return None
 
 
 def _describe_run(

@@ -21,7 +21,6 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from utils.clip import CLIP, count_cut, tokenize
 from utils.datasets import reading_note, shown_reading
-from utils.datasets.captions import has_words
 from utils.files import disk_trouble_in_words
 from utils.images import keeping_pictures, steps_per_epoch, train_batches
 from utils.locks import sole_owner
@@ -36,6 +35,7 @@ from utils.training.identity import (
     mark_of_run,
     note_of_data,
     note_provenance,
+    other_data,
     provenance_of,
     run_folder,
 )
@@ -349,7 +349,8 @@ def load_or_train(
 ) -> CLIP:
     """The model that an earlier run left in a folder; where there is none, one trained now, beside it.
 
-    Where there is nothing to train on either, since images have no captions, it is the starting point itself.
+    Where there is nothing to train on either, since images have no captions, it is the starting point itself. A line
+    says so if the earlier run was trained on other data, as far as its note tells, see `other_data`.
 
     Args:
         output_dir: The folder of the earlier run.
@@ -367,12 +368,12 @@ def load_or_train(
     """
     output_dir = Path(output_dir)
     if (output_dir / "model" / "config.json").is_file():
-        _mind_other_data(output_dir, train_set)
+        _mind_other_data(output_dir, train_set, validation_set)
         check_model(output_dir / "model", mark_of(output_dir))
         return CLIP.from_pretrained(output_dir / "model")
     # Images without a caption are left out, and a batch cannot hold more than remain.
-    counts = [sum(map(has_words, item.captions)) for item in train_set]
-    if not (any(counts) and any(has_words(text) for item in validation_set for text in item.captions)):
+    counts = [len(item.spoken) for item in train_set]
+    if not (any(counts) and any(item.spoken for item in validation_set)):
         print(
             f"No fine-tuned model in {output_dir}, and none can be trained without captions in train and val: MODEL "
             "itself is used, and what compares it with a fine-tuned one is left out."
@@ -391,19 +392,17 @@ def load_or_train(
     return train(*of_the_run, short_dir).model
 
 
-def _mind_other_data(output_dir: Path, train_set: CaptionDataset) -> None:
+def _mind_other_data(output_dir: Path, train_set: CaptionDataset, validation_set: CaptionDataset) -> None:
     """Says so if the model in a folder was trained on other data, or on the same read otherwise."""
     note, ours = note_of_data(output_dir), reading_note(train_set)
-    if note is None:
-        return
-    if note["name"] != train_set.name:
-        print(
-            f"Mind: the model in {output_dir} was trained on {note['name']}, not on {train_set.name}; name another "
-            "OUTPUT_DIR for one of these data."
-        )
-    elif note.get("reading", []) != ours.get("reading", []):
+    if note and note["name"] == train_set.name and note.get("reading", []) != ours.get("reading", []):
         theirs, now = (shown_reading(each) or "as they are" for each in (note, ours))
         print(
             f"Mind: the model in {output_dir} was trained on pictures read {theirs}, and they are now read {now}; set "
             "STRETCH and BANDS as they were, or name another OUTPUT_DIR for a model of these."
+        )
+    elif trained_on := other_data(output_dir, train_set, validation_set):
+        print(
+            f"Mind: the model in {output_dir} was trained on {trained_on}, not on {train_set.name}; name another "
+            "OUTPUT_DIR for one of these data."
         )

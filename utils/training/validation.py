@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from utils.clip import CLIP, embed_images, embed_texts
-from utils.evaluation import RECALL_AT, resampled_means, retrieval_ranks
-from utils.images import caption_table, eval_batches
+from utils.clip import CLIP, embed_texts
+from utils.evaluation import RECALL_AT, embed_dataset, resampled_means, retrieval_ranks
+from utils.images import caption_table
 from utils.training.loss import batch_positives, contrastive_loss
 from utils.training.settings import TrainingSettings
 
@@ -41,7 +41,8 @@ def validate(
 
     Args:
         model: The model.
-        dataset: Images with captions, from the validation split: the test split is for the final figures.
+        dataset: Images with captions, from the validation split: the test split is for the final figures. What
+            cannot be decoded is left out, as are captions without words, with a warning.
         settings: Batch size and loss of the run.
         sharding: How to spread image batches over the devices.
         read: Decodes a picture, see `utils.images.eval_batches`.
@@ -49,23 +50,26 @@ def validate(
     Returns:
         ``validation_loss``: each image with its first caption. It depends on the number of negatives, so it is
         averaged over batches of the training batch size (or of the whole set, if that is smaller); images
-        beyond the last whole batch are left out. ``validation_recall``: the mean of recall@1, 5 and 10 in both
+        beyond the last whole batch are left out. The batches are made in the order of the file, where images of one
+        category often stand together: such negatives are harder than the shuffled ones of training, and the loss is
+        higher than theirs (2.21 beside 1.14 for one model of the miniature). Compare it with itself alone.
+        ``validation_recall``: the mean of recall@1, 5 and 10 in both
         directions, as `utils.evaluation.retrieval_recall` counts them, with the bounds of `recall_interval`.
 
     Raises:
         FloatingPointError: If an embedding is not finite.
+        DatasetError: If no image has a caption, or not one can be decoded.
     """
-    texts, caption_sets = caption_table(dataset)
-    batches = eval_batches(
-        dataset,
-        model.preprocessing,
+    image_embeddings, dataset = embed_dataset(
+        model,
+        dataset.captioned(),
         batch_size=_batch_size(settings, sharding),
         workers=settings.workers,
         read=read,
+        sharding=sharding,
     )
-    if sharding is not None:
-        batches = ({**batch, "images": jax.device_put(batch["images"], sharding)} for batch in batches)
-    image_embeddings, text_embeddings = embed_images(model, batches), embed_texts(model, texts)
+    texts, caption_sets = caption_table(dataset)
+    text_embeddings = embed_texts(model, texts)
     if not (np.isfinite(image_embeddings).all() and np.isfinite(text_embeddings).all()):
         raise FloatingPointError("Some embeddings of validation images or captions are not finite numbers.")
     ranks = retrieval_ranks(image_embeddings, text_embeddings, caption_sets)

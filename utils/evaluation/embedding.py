@@ -1,0 +1,61 @@
+"""A data set's images as embeddings, without those that turn out not to decode."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import jax
+
+    from utils.clip import CLIP
+    from utils.datasets import CaptionDataset
+    from utils.images.batches import Reader
+
+
+def embed_dataset(
+    model: CLIP,
+    dataset: CaptionDataset,
+    *,
+    batch_size: int = 64,
+    workers: int = 2,
+    read: Reader | None = None,
+    sharding: jax.sharding.NamedSharding | None = None,
+    progress: bool = False,
+) -> tuple[np.ndarray, CaptionDataset]:
+    """Embeds the images of a data set, and says which these are.
+
+    Loading looks at files from both ends; what is broken in the middle shows here. It is left out, with a warning
+    that counts and names it.
+
+    Args:
+        model: The model.
+        dataset: The images.
+        batch_size: Images encoded at once.
+        workers: Threads that decode.
+        read: Decodes a picture, see `utils.images.eval_batches`; one `utils.images.keeping_pictures` for several
+            models decodes it once.
+        sharding: How to spread batches over the devices; by default they go to the first.
+        progress: Whether to show a bar.
+
+    Returns:
+        (readable, dim) float32 of unit length, and the data set of the images that the rows belong to: the one given,
+        if all can be read.
+
+    Raises:
+        DatasetError: If there are images and not one can be decoded.
+    """
+    import jax
+
+    from utils.clip import embed_images
+    from utils.images import eval_batches
+
+    unreadable: dict[int, str] = {}
+    batches = eval_batches(
+        dataset, model.preprocessing, batch_size=batch_size, workers=workers, unreadable=unreadable, read=read
+    )
+    if sharding is not None:
+        batches = ({**batch, "images": jax.device_put(batch["images"], sharding)} for batch in batches)
+    embeddings = embed_images(model, batches, progress=progress)
+    return embeddings, dataset.without_unreadable(unreadable)

@@ -123,6 +123,16 @@ def test_a_given_range_is_the_same_for_every_picture_and_bands_are_chosen(tmp_pa
     assert ImageReading(**how.describe()) == how
 
 
+@pytest.mark.parametrize("ending", ["bmp", "gif", "png", "jpg", "webp", "tif"])
+def test_bands_are_chosen_in_every_format(tmp_path, ending):
+    path = tmp_path / f"plain.{ending}"
+    Image.fromarray(np.full((16, 16, 3), (200, 100, 0), np.uint8)).save(path)
+    assert np.abs(pixels(path, ImageReading(bands=(3, 2, 1))).mean((0, 1)) - (0, 100, 200)).max() <= 4
+    assert np.abs(pixels(path, ImageReading(bands=(2,))) - 100.0).max() <= 4
+    with pytest.raises(ImageError, match="none of number 4"):
+        pixels(path, ImageReading(bands=(4, 3, 2)))
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

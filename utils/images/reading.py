@@ -27,7 +27,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from utils.images.errors import ImageError, ReducedImageWarning
 from utils.images.rasters import Raster, broken, driver_of, open_dataset
-from utils.images.stretch import ImageReading, composed, image_of_array, is_opacity, value_range
+from utils.images.stretch import ImageReading, check_bands, composed, image_of_array, is_opacity, value_range
 
 LARGEST_SIDE = 4096  # pixels of what is read of a raster as a whole; models see a few hundred
 SAMPLED_PICTURES = 64  # over which a data set's range of values is measured
@@ -219,7 +219,10 @@ def _by_pillow(
             if limit is not None and pixels > limit:  # here Pillow only warns
                 raise Image.DecompressionBombError(f"{pixels:,}, where the limit is {limit:,}")
             ImageOps.exif_transpose(image, in_place=True)
-            return rgb_with_data(image, reading, doubtful=header.driver == "GTiff")
+            picture, valid = rgb_with_data(image, reading, doubtful=header.driver == "GTiff")
+            return _in_bands(picture, reading.bands, name), valid
+    except ImageError:
+        raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         if header.driver is not None:
             return None
@@ -234,6 +237,15 @@ def _by_pillow(
         raise ImageError(
             f"{name} cannot be decoded as a picture ({error}); replace or remove it.", str(error)
         ) from None
+
+
+def _in_bands(picture: Image.Image, bands: Sequence[int] | None, name: str) -> Image.Image:
+    """Shows other bands of a picture in a format that GDAL is not asked to read: red, green and blue are 1 to 3."""
+    if bands is None:
+        return picture
+    check_bands(bands, 3, name)
+    channels = [picture.getchannel(band - 1) for band in bands]
+    return Image.merge("RGB", channels if len(channels) == 3 else channels * 3)
 
 
 def rgb_with_data(

@@ -30,7 +30,7 @@ FLAT = 128  # what a picture of one single value becomes: neither black, as what
 
 @dataclass(frozen=True)
 class ImageReading:
-    """How pictures of more than 8 bits or more than three bands are read; it changes no others.
+    """How pictures are read: the range of deeper values than 8 bits, and which bands are shown.
 
     Empty lists, the defaults of the notebooks' STRETCH and BANDS, mean what is default here.
 

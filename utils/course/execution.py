@@ -175,21 +175,30 @@ def _execute(path: Path, output: Path, parameters: dict[str, Any]) -> tuple[str,
 
 
 def refresh_notebooks(root: Path) -> None:
-    """Executes every notebook in place with its own defaults, for committing: no parameters, no widgets."""
+    """Executes every notebook in place with its own defaults, for committing: no parameters, no widgets.
+
+    Raises:
+        CourseError: If a cell fails; that notebook keeps its outputs.
+    """
     import nbformat
     from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError
 
     extra = [root / "nbs" / "template.ipynb", *sorted((root / "nbs" / "solutions").glob("*.ipynb"))]
     for path in [*course_notebooks(root), *extra]:
         start = time.perf_counter()
         notebook = nbformat.read(path, as_version=4)
-        NotebookClient(
+        client = NotebookClient(
             notebook,
             kernel_name="python3",
             resources={"metadata": {"path": str(path.parent)}},
             record_timing=False,
             extra_arguments=QUIET_KERNEL,
-        ).execute()
+        )
+        try:
+            client.execute()
+        except CellExecutionError as failure:
+            raise CourseError(f"{path.name}: {failure.ename}: {failure.evalue}") from None
         drop_widgets(notebook)
         notebook.metadata.language_info = {"name": "python"}  # its version would change with every machine
         write_whole(path, nbformat.writes(notebook) + "\n")
@@ -208,7 +217,9 @@ def _describe_failure(failure: Any) -> tuple[str, str]:
     """How a notebook ended that did not run to its end, and why."""
     if failure.ename == LeftOut.__name__:
         return LEFT_OUT, failure.evalue
-    traceback = [line for line in "\n".join(failure.traceback).splitlines() if line.strip()]
+    from nbconvert.filters import strip_ansi  # colors are noise in a log
+
+    traceback = [line for line in strip_ansi("\n".join(failure.traceback)).splitlines() if line.strip()]
     where = f"cell {failure.cell_index + 1}: {failure.ename}: {failure.evalue}\n"
     return "failed", where + "\n".join(traceback[-12:])
 

@@ -13,32 +13,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 from flax import nnx
 from jax.sharding import NamedSharding, PartitionSpec
 
 from utils.clip import CLIP, count_cut, tokenize
-from utils.datasets import reading_note, shown_reading
 from utils.files import disk_trouble_in_words
 from utils.images import keeping_pictures, steps_per_epoch, train_batches
 from utils.locks import sole_owner
 from utils.progress import progress_bar
 from utils.training.card import write_card
 from utils.training.checkpoints import open_checkpoints, restore_checkpoint, save_checkpoint, tidy
-from utils.training.export import check_model, export_model, is_whole
+from utils.training.export import export_model
 from utils.training.history import Reporter, Row, check_reporters, open_reporters
-from utils.training.identity import (
-    claim_folder,
-    mark_of,
-    mark_of_run,
-    note_of_data,
-    note_provenance,
-    other_data,
-    provenance_of,
-    run_folder,
-)
+from utils.training.identity import claim_folder, note_provenance, provenance_of
 from utils.training.interruption import TrainingStopped, stop_on_interrupt
 from utils.training.optimizer import learning_rate_schedule
 from utils.training.parts import merge_low_rank, prepare, trained_filter
@@ -338,71 +327,3 @@ class Run:
             checkpoints, self.best_step, self.state, self.replicated, self.mark
         )
         return self.best_step
-
-
-def load_or_train(
-    output_dir: str | Path,
-    start: CLIP,
-    train_set: CaptionDataset,
-    validation_set: CaptionDataset,
-    settings: TrainingSettings,
-) -> CLIP:
-    """The model that an earlier run left in a folder; where there is none, one trained now, beside it.
-
-    Where there is nothing to train on either, since images have no captions, it is the starting point itself. A line
-    says so if the earlier run was trained on other data, as far as its note tells, see `other_data`.
-
-    Args:
-        output_dir: The folder of the earlier run.
-        start: The starting point of the training that may be needed; left as it is.
-        train_set: As for `train`.
-        validation_set: As for `train`.
-        settings: Of the training that may be needed; a short one will do.
-
-    Returns:
-        The fine-tuned model; or ``start``, the very object, so that nobody compares a model with itself.
-
-    Raises:
-        ValueError: If the model is of another run than the folder tells of, or damaged.
-        FolderInUseError: If another process is training that short one.
-    """
-    output_dir = Path(output_dir)
-    if (output_dir / "model" / "config.json").is_file():
-        _mind_other_data(output_dir, train_set, validation_set)
-        check_model(output_dir / "model", mark_of(output_dir))
-        return CLIP.from_pretrained(output_dir / "model")
-    # Images without a caption are left out, and a batch cannot hold more than remain.
-    counts = [len(item.spoken) for item in train_set]
-    if not (any(counts) and any(item.spoken for item in validation_set)):
-        print(
-            f"No fine-tuned model in {output_dir}, and none can be trained without captions in train and val: MODEL "
-            "itself is used, and what compares it with a fine-tuned one is left out."
-        )
-        return start
-    records = sum(counts) if settings.captions == "all" else np.count_nonzero(counts)
-    settings = settings.fitted_to(int(records))
-    of_the_run = (start, train_set, validation_set, settings)
-    short_dir = run_folder(output_dir.parent, f"{output_dir.name}-short", *of_the_run)
-    if is_whole(short_dir / "model", mark_of_run(settings, train_set, validation_set, start)):
-        print(f"No fine-tuned model in {output_dir}: taking the short one in {short_dir}.")
-        return CLIP.from_pretrained(
-            short_dir / "model", jnp.dtype(settings.compute_dtype or start.vision.dtype)
-        )
-    print(f"No fine-tuned model in {output_dir}: training a short one in {short_dir}.")
-    return train(*of_the_run, short_dir).model
-
-
-def _mind_other_data(output_dir: Path, train_set: CaptionDataset, validation_set: CaptionDataset) -> None:
-    """Says so if the model in a folder was trained on other data, or on the same read otherwise."""
-    note, ours = note_of_data(output_dir), reading_note(train_set)
-    if note and note["name"] == train_set.name and note.get("reading", []) != ours.get("reading", []):
-        theirs, now = (shown_reading(each) or "as they are" for each in (note, ours))
-        print(
-            f"Mind: the model in {output_dir} was trained on pictures read {theirs}, and they are now read {now}; set "
-            "STRETCH and BANDS as they were, or name another OUTPUT_DIR for a model of these."
-        )
-    elif trained_on := other_data(output_dir, train_set, validation_set):
-        print(
-            f"Mind: the model in {output_dir} was trained on {trained_on}, not on {train_set.name}; name another "
-            "OUTPUT_DIR for one of these data."
-        )

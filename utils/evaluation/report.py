@@ -220,7 +220,7 @@ class Evaluation:
                 figure.savefig(drawn, format="png", bbox_inches="tight")
                 write_whole(folder / name, drawn.getvalue())
             write_whole(folder / "README.md", self.markdown())
-            if self.items:
+            if self.scored is not None:
                 write_whole(folder / FILE, json.dumps(self.per_image()) + "\n")
             write_whole(folder / "evaluation.json", json.dumps(self.as_json(), indent=2) + "\n")
         return folder

@@ -80,7 +80,7 @@ def load_parts(run: Path, index: str, model: str, presence: str) -> tuple[ImageI
 
 
 def _fits(presence: PresenceModel, index: ImageIndex, mark: str) -> bool:
-    """Whether a presence model was calibrated for a model, and for pictures read as visitors' are."""
+    """Whether a presence model was calibrated for a model of this mark, on pictures read as visitors' are."""
     readings = presence.calibrated_on.get("reading")  # not noted where files are read as they are
     return presence.model_fingerprint == mark and readings in (None, [index.reading.describe()])
 

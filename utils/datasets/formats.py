@@ -61,7 +61,7 @@ class Annotation:
 
 
 def split_name(text: str | None) -> str | None:
-    """Return the usual name of a split: "Validation" is "val"; blank or None is None."""
+    """Return the usual name of a split: "Validation" is "val"; blank, a placeholder or None is None."""
     text = known_name(text)
     lowered = (text or "").lower()
     return lowered if lowered in SPLITS else SPLIT_ALIASES.get(lowered, text)
@@ -316,12 +316,10 @@ def _annotation_of_entry(entry: object, where: str) -> Annotation:
     for field in (*FILE_FIELDS, "split", "category", "source"):
         if not isinstance(entry.get(field), str) and not _is_nothing(entry.get(field)):
             raise DatasetError(f"{where}: '{field}' must be text, found {entry[field]!r}")
-    names = {
-        field: entry[field] for field in FILE_FIELDS if entry.get(field) and not _is_nothing(entry[field])
-    }
-    filename = next(iter(names.values()), "")
-    if "filename" in names and "filepath" in names:  # Karpathy's folder
-        filename = f"{names['filepath']}/{filename}"
+    known = {field: value for field, value in entry.items() if not _is_nothing(value)}
+    filename = next((known[field] for field in FILE_FIELDS if known.get(field)), "")
+    if known.get("filepath") and filename == known.get("filename"):  # Karpathy's folder
+        filename = f"{known['filepath']}/{filename}"
     captions = (_caption_text(sentence, where) for sentence in sentences if not _is_nothing(sentence))
     return Annotation(
         filename=_safe_name(filename, where),

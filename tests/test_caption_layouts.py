@@ -164,6 +164,14 @@ def test_what_pandas_writes_for_nothing_is_nothing(folder):
     (folder / "captions.jsonl").write_text(line)
     (image,) = load_dataset(folder / "captions.jsonl")
     assert (image.captions, image.split, image.category, image.source) == ((), None, None, "captions")
+    (folder / "captions.jsonl").write_text(
+        '{"filename": NaN, "file_name": "0.png", "filepath": NaN, "captions": []}\n'
+        '{"filename": "port/port_0.png", "filepath": NaN, "captions": []}'
+    )
+    assert [image.name for image in load_dataset(folder / "captions.jsonl")] == ["0.png", "port_0.png"]
+    (folder / "captions.jsonl").write_text('{"filename": NaN, "captions": ["a road"]}')
+    with pytest.raises(DatasetError, match=r"line 1: the name of a picture \('filename'\) is missing"):
+        load_dataset(folder / "captions.jsonl")
 
 
 @pytest.mark.parametrize("column", ["set", "Subset", "partition", "phase"])

@@ -97,7 +97,7 @@ def test_half_precision_weights_become_float32(dtype, folder):
 def test_weights_of_eight_bits_are_refused_by_their_type(folder):
     tensors = {n: t.to(torch.float8_e4m3fn) for n, t in load_file(folder / "model.safetensors").items()}
     save_file(tensors, folder / "model.safetensors")
-    assert_one_sentence(folder, ValueError, "as F8_E4M3, of which no weights can be made here")
+    assert_one_sentence(folder, ValueError, "as F8_E4M3, a type that cannot be read here")
 
 
 def test_float16_can_be_written(folder, tmp_path):
@@ -300,7 +300,7 @@ def test_two_image_processors_that_are_not_alike_are_refused(tmp_path):
     (tmp_path / "processor_config.json").write_text(
         json.dumps({"image_processor": same | {"image_mean": 0.5}})
     )
-    with pytest.raises(ValueError, match=r"and processor_config\.json beside it ask for other pixels"):
+    with pytest.raises(ValueError, match=r"and processor_config\.json beside it ask for different pixels"):
         read_preprocessing(tmp_path, 32)
 
 

@@ -17,7 +17,10 @@ from utils.check import check_data
 from utils.course import course_notebooks
 from utils.datasets import CaptionDataset, CaptionedImage, DatasetError, load_dataset, shown_reading
 from utils.datasets.category_names import category_words
+from utils.demo import cards
 from utils.demo.__main__ import load_parts
+from utils.demo.answers import Answers
+from utils.demo.page import _chosen
 from utils.evaluation import evaluate, summary_text
 from utils.finder import PresenceModel, calibrate_presence
 from utils.images import ImageReading, read_image
@@ -111,6 +114,18 @@ def test_a_look_at_every_file_reads_the_bands_that_training_reads(counts):
     assert len(report.unreadable) == 12 and "none of number 7" in str(report.unreadable[0])
 
 
+def test_the_page_shows_pictures_as_the_model_saw_them(model, counts):
+    index = ImageIndex.build(model, load_dataset(counts, bands=[4, 3, 2]), progress=False)
+    answers = Answers(index)
+    found = answers.by_text("a kind", 3)
+    html = cards.pictures(found, answers.rows)
+    for hit in found.hits:
+        seen = read_image(hit.path, index.reading)
+        assert hit.reading == index.reading and cards.data_address(seen) in html
+        chosen = _chosen(answers, str(answers.rows[hit.path]), failed=False)
+        np.testing.assert_array_equal(chosen, seen)
+
+
 @pytest.mark.parametrize(("name", "driver"), [("0.img", "HFA"), ("0.IMG", "ENVI"), ("0.ntf", "NITF")])
 def test_pictures_of_remote_sensing_programs_are_found_and_read(tmp_path, name, driver):
     values = np.random.default_rng(0).integers(0, 256, (3, 16, 16)).astype(np.uint8)
@@ -166,7 +181,7 @@ def test_validation_is_drawn_only_where_it_can_be(tmp_path, counts):
     path.write_text(path.read_text().replace(" 40,test", " 40,val"))
     with pytest.raises(DatasetError, match="own has a val split, so none is drawn"):
         load_dataset(path, val_from_train=0.1)
-    with pytest.raises(DatasetError, match="1 train images, of which none can be spared"):
+    with pytest.raises(DatasetError, match=r"too few train images \(1\) to spare one"):
         (tmp_path / "one.csv").write_text("filename,caption,split\n0.png,a,train\n1.png,b,test")
         load_dataset(tmp_path / "one.csv", val_from_train=0.1)
 

@@ -265,6 +265,7 @@ def test_an_index_remembers_how_its_pictures_are_read(model, tmp_path):
         (("B1", "B2", "B3", "B4", "B5", "B6_VCID_1", "B6_VCID_2", "B7"), None, (2, 1, 0)),  # Landsat 7
         (tuple(f"SR_B{number}" for number in range(1, 8)), None, (3, 2, 1)),  # Landsat 8
         ((None,) * 13, None, (0, 1, 2)),
+        (("Herb", "Fog", "Fir", "Soil"), None, (0, 1, 2)),  # they only end in b, g and r
         (("VV", "VH"), None, (0, 0, 0)),
     ],
 )

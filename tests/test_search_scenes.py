@@ -1,6 +1,7 @@
 """An index of the tiles of scenes: what they are, where they lie, and what need not be done twice."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from utils.demo import cards
 from utils.demo.answers import Answers
 from utils.demo.page import _chosen
 from utils.finder import embed_scene
+from utils.finder.place import Place
 from utils.images import ImageReading
 from utils.search import ImageIndex, SearchError, TileHit, Tiling, save_geojson, scenes
 
@@ -95,6 +97,12 @@ def test_a_hit_lies_where_rasterio_says(rasters, model, tmp_path):
         SearchError, match=r"nowhere\.tif .* has no coordinate reference system, so nobody knows"
     ):
         save_geojson(unplaced, tmp_path / "none.geojson")
+    sinusoidal = rasterio.crs.CRS.from_string("+proj=sinu +R=6371007.181").to_wkt()
+    beyond = Place(sinusoidal, Affine(1000, 0, 30_000_000, 0, -1000, 9_000_000))
+    with pytest.raises(SearchError, match=r"\) lies beyond the edge of the Earth on its map, so nobody"):
+        save_geojson([replace(hits[0], tile=replace(hits[0].tile, place=beyond))], tmp_path / "none.geojson")
+    with pytest.raises(SearchError, match="No tiles were found"):
+        save_geojson([], tmp_path / "none.geojson")
 
 
 def test_only_a_new_or_changed_scene_is_opened(rasters, model, tmp_path, monkeypatch):

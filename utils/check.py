@@ -38,8 +38,8 @@ OPTIONAL_PACKAGES = {
     "hnswlib": "a faster search engine",
     "wandb": "reports to Weights & Biases",
 }
-# On GPUs these make the gradient of an embedding hundreds of times slower; the pinned flax cannot be imported
-# with those that are newer.
+# Releases of jaxlib with which the gradient of an embedding is hundreds of times slower on GPUs; with newer ones the
+# pinned flax cannot be imported.
 SLOW_ON_GPUS = ">=0.10.2,<0.11.1"
 FOR_GPUS = "jax[cuda13]==0.10.1"
 
@@ -101,7 +101,7 @@ def _check_package(requirement: object) -> Finding:
 
 
 def _check_jaxlib() -> Finding:
-    """jaxlib, the compiled half of jax: the one of the same release, while jax takes some of others, too."""
+    """jaxlib, the compiled half of jax: it should be of the same release, though jax starts with some others, too."""
     from packaging.requirements import Requirement
 
     jax, jaxlib = _version("jax"), _version("jaxlib")
@@ -122,7 +122,7 @@ def _version(name: str) -> str | None:
 
 
 def check_devices() -> list[Finding]:
-    """Cores, what JAX computes on, and a GPU that it does not see or is slow on."""
+    """Cores, what JAX computes on, and a GPU that it does not see, or is slow on."""
     from utils.miniature.build import usable_cores
 
     return [Finding("CPU cores", str(usable_cores())), _check_jax_devices()]

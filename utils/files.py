@@ -46,7 +46,7 @@ def find_checkpoint(name_or_path: str | os.PathLike, example: str = "openai/clip
     # Of a relative path only the end: "name/model" is of the Hub, whatever else is called "name" here.
     if blocked := file_in_the_way(folder) if folder.is_absolute() or folder.is_file() else None:
         what = (
-            "is no folder but a file" if blocked == folder else f"lies in no folder, for {blocked} is a file"
+            "is no folder but a file" if blocked == folder else f"cannot be a folder, for {blocked} is a file"
         )
         raise FileNotFoundError(
             f"{str(name_or_path)!r} {what}; give the folder with config.json and weights."
@@ -144,7 +144,7 @@ def write_whole(path: Path, content: str | bytes) -> None:
 
 
 class DiskError(OSError):
-    """A disk that takes no more; the message is a sentence."""
+    """A disk that takes no more, or a file where a folder should be; the message is a sentence."""
 
     def __str__(self) -> str:
         """The sentence alone."""
@@ -173,7 +173,7 @@ def refuse_file(folder: str | os.PathLike) -> None:
     if blocked := file_in_the_way(folder):
         raise DiskError(
             errno.ENOTDIR,
-            f"{folder} is to be a folder, and {blocked} is a file; name another folder, or move the file away.",
+            f"{folder} should be a folder, but {blocked} is a file; name another folder, or move the file away.",
         )
 
 

@@ -159,7 +159,7 @@ def written_whole(folder: Path) -> Iterator[Path]:
     """Gives an empty folder to write to, whose files become those of ``folder`` once all are written.
 
     Raises:
-        OSError: If the disk takes no more; the folder is as it was.
+        OSError: If the disk takes no more, or a file stands where the folder should; the folder is as it was.
     """
     refuse_file(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)

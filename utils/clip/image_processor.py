@@ -37,19 +37,19 @@ def read_preprocessing(folder: Path, image_size: int) -> ImagePreprocessing:
 
     Raises:
         ValueError: If the processor does what `ImagePreprocessing` cannot, so that the model would see other pixels,
-            gives images of another size, or is written down twice and not alike.
+            gives images of another size, or is written down twice with different settings.
     """
     found = {path: _read(settings, image_size, path) for path, settings in _settings(folder)}
     if len(set(found.values())) > 1:
         one, other = found
         raise ValueError(
-            f"{one} and {other.name} beside it ask for other pixels; keep the one that the model was trained with."
+            f"{one} and {other.name} beside it ask for different pixels; keep the one that the model was trained with."
         )
     return next(iter(found.values()), ImagePreprocessing(image_size))
 
 
 def _settings(folder: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:
-    """What is said of images by either file: transformers 5 reads the second first, and writes it."""
+    """What either file says of images: transformers 5 writes the second, and reads it before the first."""
     path = folder / "preprocessor_config.json"
     if path.is_file():
         yield path, read_json(path)

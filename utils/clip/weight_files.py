@@ -129,7 +129,7 @@ def _read_safetensors(file: Path) -> dict[str, np.ndarray]:
     for name, entry in entries:
         if entry["dtype"] not in dtypes:
             raise ValueError(
-                f"{file} stores {name} as {entry['dtype']}, of which no weights can be made here; take a checkpoint "
+                f"{file} stores {name} as {entry['dtype']}, a type that cannot be read here; take a checkpoint "
                 "whose weights are not quantized."
             )
     return {

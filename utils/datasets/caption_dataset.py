@@ -130,8 +130,9 @@ class CaptionDataset(Sequence[CaptionedImage]):
                 f"{self.name or 'this data set'} has no split {name!r}; it has {', '.join(self.splits)}: name the "
                 "splits train, val and test, or none, and with_random_splits() draws all three"
                 + (
-                    "; or load_dataset(..., val_from_train=0.1), in notebooks VAL_FROM_TRAIN = 0.1"
-                    * (wanted == "val")
+                    "; load_dataset(..., val_from_train=0.1) draws val from train, in notebooks VAL_FROM_TRAIN = 0.1"
+                    if wanted == "val" and "train" in self.splits
+                    else ""
                 )
             )
         items = (item for item in self._items if item.split == wanted)
@@ -290,19 +291,14 @@ class CaptionDataset(Sequence[CaptionedImage]):
         Files are looked at from both ends, and decoded where that leaves a doubt: enough for downloads that broke
         off and pages saved as pictures. `verify` decodes each.
         """
-        reasons = [damage(item.path) for item in self._items]
-        if not any(reasons):
-            return self
-        pairs = list(zip(self._items, reasons, strict=True))
-        damaged = [pair for pair in pairs if pair[1]]
-        items = [item for item, reason in pairs if not reason]
-        return CaptionDataset(items, self.name, self.missing, self.splits, (*self.damaged, *damaged))
+        reasons = {number: damage(item.path) for number, item in enumerate(self._items)}
+        return self._without({number: reason for number, reason in reasons.items() if reason})
 
     def without_unreadable(self, reasons: Mapping[int, str]) -> "CaptionDataset":
-        """Return the pictures but for those that turned out not to decode, with a warning that counts and names them.
+        """Return the pictures except those that turned out not to decode, with a warning that counts and names them.
 
         Args:
-            reasons: By its position here why a picture does not decode, as `utils.images.eval_batches` tells it.
+            reasons: Why pictures do not decode, by their positions here, as `utils.images.eval_batches` tells it.
 
         Raises:
             DatasetError: Not one picture is left.
@@ -319,9 +315,7 @@ class CaptionDataset(Sequence[CaptionedImage]):
             f"{name_a_few([self._items[number].name for number in broken])}",
             stacklevel=2,
         )
-        items = (item for number, item in enumerate(self._items) if number not in reasons)
-        damaged = ((self._items[number], reasons[number]) for number in broken)
-        return CaptionDataset(items, self.name, self.missing, self.splits, (*self.damaged, *damaged))
+        return self._without(reasons)
 
     def decodable(self, workers: int | None = None) -> "CaptionDataset":
         """Return the pictures that decode to their end; each is decoded, see `without_unreadable`.
@@ -343,6 +337,14 @@ class CaptionDataset(Sequence[CaptionedImage]):
         """
         items = (*self._items, *(item for item, _ in self.damaged))
         return verify_images(items, [item.name for item in self.missing], workers)
+
+    def _without(self, reasons: Mapping[int, str]) -> "CaptionDataset":
+        """Move pictures, by their positions, to `damaged` with the reason."""
+        if not reasons:
+            return self
+        items = (item for number, item in enumerate(self._items) if number not in reasons)
+        damaged = ((self._items[number], reasons[number]) for number in sorted(reasons))
+        return CaptionDataset(items, self.name, self.missing, self.splits, (*self.damaged, *damaged))
 
     def _with_items(self, items: Iterable[CaptionedImage]) -> "CaptionDataset":
         """Return a choice of the pictures under the same name, with the same known splits."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from utils.datasets.captions import has_words
 from utils.files import printable
 from utils.images.errors import ImageError
-from utils.images.reading import AS_STORED, read_image
+from utils.images.reading import read_image
 from utils.images.stretch import ImageReading
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def verify_images(
 
 
 def reasons_against(items: Sequence["CaptionedImage"], workers: int | None = None) -> dict[int, str]:
-    """Say by its position why a picture does not decode, having decoded each; see `verify_images`."""
+    """Decode every picture, and say of each that does not decode, by its position, why; see `verify_images`."""
     with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
         reasons = pool.map(lambda item: _reason_against(item.path, item.reading), items)
         return {number: reason for number, reason in enumerate(reasons) if reason}
@@ -154,10 +154,10 @@ def _inspect_file(path: Path, reading: ImageReading) -> tuple[str, str]:
         content = path.read_bytes()
     except OSError as error:
         return "", error.strerror or type(error).__name__
-    return hashlib.sha256(content).hexdigest(), _reason_against(path)
+    return hashlib.sha256(content).hexdigest(), _reason_against(path, reading)
 
 
-def _reason_against(path: Path, reading: ImageReading = AS_STORED) -> str:
+def _reason_against(path: Path, reading: ImageReading) -> str:
     """Return why a file does not decode as a picture, "" if it does."""
     try:
         read_image(path, reading)

@@ -61,7 +61,7 @@ class Annotation:
 
 
 def split_name(text: str | None) -> str | None:
-    """Return the usual name of a split: "Validation" is "val"; blank or None is None."""
+    """Return the usual name of a split: "Validation" is "val"; blank, a placeholder or None is None."""
     text = known_name(text)
     lowered = (text or "").lower()
     return lowered if lowered in SPLITS else SPLIT_ALIASES.get(lowered, text)
@@ -311,14 +311,15 @@ def _annotation_of_entry(entry: object, where: str) -> Annotation:
             f"{where}: expected an object with 'filename' and captions, found {str(entry)[:60]!r}"
         )
     if not (fields := caption_fields(tuple(entry))):
-        raise NoCaptionsError(f"{where}: 'captions' (or 'sentences') are missing; give a list of texts")
+        raise NoCaptionsError(f"{where}: 'captions' (or 'sentences') is missing; give a list of texts")
     sentences = [sentence for field in fields for sentence in _listed(entry[field], field, where)]
     for field in (*FILE_FIELDS, "split", "category", "source"):
         if not isinstance(entry.get(field), str) and not _is_nothing(entry.get(field)):
             raise DatasetError(f"{where}: '{field}' must be text, found {entry[field]!r}")
-    filename = next((entry[field] for field in FILE_FIELDS if entry.get(field)), "")
-    if entry.get("filepath") and filename == entry.get("filename"):  # Karpathy's folder
-        filename = f"{entry['filepath']}/{filename}"
+    known = {field: value for field, value in entry.items() if not _is_nothing(value)}
+    filename = next((known[field] for field in FILE_FIELDS if known.get(field)), "")
+    if known.get("filepath") and filename == known.get("filename"):  # Karpathy's folder
+        filename = f"{known['filepath']}/{filename}"
     captions = (_caption_text(sentence, where) for sentence in sentences if not _is_nothing(sentence))
     return Annotation(
         filename=_safe_name(filename, where),
@@ -335,12 +336,12 @@ def _listed(value: object, field: str, where: str) -> list:
     if _is_nothing(value):
         return []
     if not isinstance(value, list):
-        raise DatasetError(f"{where}: '{field}' must be a list, found {value!r}")
+        raise DatasetError(f"{where}: '{field}' must be a list of texts, found {value!r}")
     return value
 
 
 def _is_nothing(value: object) -> bool:
-    """Whether JSON says that there is no caption: null, or NaN as pandas writes it."""
+    """Whether JSON says that nothing is known: null, or NaN as pandas writes it."""
     return value is None or value != value
 
 

@@ -62,7 +62,8 @@ def load_dataset(
             Hugging Face Hub if `data_dir` is not given and no copy is in the data folder;
             "miniature": the rendered stand-in, made on first use in `runs/data`;
             a .json in Karpathy's form, COCO's or NWPU's, a .jsonl with `filename` and `captions`, or a .csv with
-            `filename` and `caption` (several rows of a file, or a list in a cell, are several captions), each with
+            `filename` and `caption` (several rows of a file, numbered columns such as `caption_1`, or a list in a
+            cell are several captions), each with
             `split` and `category` if known, or named as in Hugging Face's metadata or open_clip's tables
             (so also what `utils.translation` writes);
             a folder with a folder for each category, with train, val and test above them or not.

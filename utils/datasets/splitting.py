@@ -9,7 +9,7 @@ LARGEST_SHARE = 0.5
 
 
 def draw_validation(dataset: CaptionDataset, share: float, seed: int = 0) -> CaptionDataset:
-    """Moves a share of the train images into a new val split; the test images stay what they are.
+    """Moves a share of the train images into a new val split; the test images stay as they are.
 
     Images are drawn with all their captions, of every category in the same proportion to within one image, as
     `CaptionDataset.subset` draws.
@@ -34,7 +34,9 @@ def draw_validation(dataset: CaptionDataset, share: float, seed: int = 0) -> Cap
         raise DatasetError(f"{name} has a val split, so none is drawn from train: leave val_from_train out")
     train = dataset.split("train")
     if len(train) < 2:
-        raise DatasetError(f"{name} has {len(train)} train images, of which none can be spared for val")
+        raise DatasetError(
+            f"{name} has too few train images ({len(train)}) to spare one for val: leave val_from_train out"
+        )
     drawn = {item.path for item in train.subset(max(1, round(share * len(train))), seed)}
     items = (
         replace(item, split="val") if item.split == "train" and item.path in drawn else item

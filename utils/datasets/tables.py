@@ -90,8 +90,8 @@ def _renamed(columns: list[str], where: str) -> list[str]:
     if all(count < 2 for name, count in Counter(columns).items() if name):
         known = next((name for name in FILE_FIELDS if name in columns), None)
         columns = ["filename" if name == known else name for name in columns]
-    absent = [name for name in ("filename",) if name not in columns]
-    absent += [] if caption_fields(tuple(columns)) else ["caption"]
+    found = {"filename": "filename" in columns, "caption": bool(caption_fields(tuple(columns)))}
+    absent = [name for name, there in found.items() if not there]
     twice = [name for name, count in Counter(columns).items() if name and count > 1]
     if twice:
         raise DatasetError(

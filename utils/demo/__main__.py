@@ -49,7 +49,7 @@ def load_parts(run: Path, index: str, model: str, presence: str) -> tuple[ImageI
         run: The folder of a run of the course.
         index: The index folder; empty for the one that the run has left.
         model: The CLIP folder or Hub name; empty likewise.
-        presence: The presence model's file; empty takes the run's if it is there and was made for this model.
+        presence: The presence model's file; empty takes the run's if it is there and fits the model and the reading.
 
     Raises:
         CourseError: One sentence that says what is missing or does not fit, and what to do.
@@ -80,7 +80,7 @@ def load_parts(run: Path, index: str, model: str, presence: str) -> tuple[ImageI
 
 
 def _fits(presence: PresenceModel, index: ImageIndex, mark: str) -> bool:
-    """Whether a presence model was calibrated for a model, and for pictures read as visitors' are."""
+    """Whether a presence model was calibrated for a model of this mark, on pictures read as visitors' are."""
     readings = presence.calibrated_on.get("reading")  # not noted where files are read as they are
     return presence.model_fingerprint == mark and readings in (None, [index.reading.describe()])
 

@@ -165,7 +165,9 @@ def _thumbnails(members: Sequence[Hit | CaptionedImage]) -> list[str]:
         for window, small in zip(found, _tile_thumbnails(*scene, tuple(found)), strict=True)
     }
     return [
-        cut[tile.path, tile.reading, tile.window] if isinstance(tile, SceneTile) else thumbnail(tile.path)
+        cut[tile.path, tile.reading, tile.window]
+        if isinstance(tile, SceneTile)
+        else thumbnail(tile.path, tile.reading)
         for tile in tiles
     ]
 
@@ -180,10 +182,10 @@ def _tile_thumbnails(scene: Path, reading: ImageReading, windows: tuple[Window, 
 
 
 @lru_cache(maxsize=2048)
-def thumbnail(path: Path) -> str:
+def thumbnail(path: Path, reading: ImageReading) -> str:
     """A picture of the index, small, as an address that holds it; empty if it cannot be read any more."""
     try:
-        picture = read_image(path)
+        picture = read_image(path, reading)
     except ImageError:
         return ""
     picture.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))

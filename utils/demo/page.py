@@ -221,7 +221,9 @@ def _chosen(answers: Answers, row: Any, failed: bool) -> Any:
 
     if failed or (member := answers.member(row)).path in answers.index.missing:
         return gr.skip()
-    return member.picture(TILE_SIDE) if isinstance(member, SceneTile) else read_image(member.path)
+    if isinstance(member, SceneTile):
+        return member.picture(TILE_SIDE)
+    return read_image(member.path, member.reading)
 
 
 def _show(answers: Answers, found: Pictures) -> str:
@@ -231,7 +233,7 @@ def _show(answers: Answers, found: Pictures) -> str:
 def _feature_tab(answers: Answers, sample: str | Path | None) -> None:
     import gradio as gr
 
-    first = read_image(sample) if sample else None
+    first = read_image(sample, answers.index.reading) if sample else None
     with gr.Row():
         with gr.Column(scale=1, min_width=280):
             picture = gr.Image(

@@ -214,16 +214,16 @@ def fill(template: str, feature: str) -> str:
         raise ValueError(
             "The feature to look for is empty; say in a few words what it is, such as 'stadium'."
         )
-    template = named_place(template)
-    if template.count("{feature}") != 1:
+    named = named_place(template)
+    if named.count("{feature}") != 1:
         raise ValueError(
-            f"The template {template!r} needs exactly one '{{feature}}' where the feature's name goes."
+            f"The template {template!r} needs exactly one '{{}}' or '{{feature}}' where the feature's name goes."
         )
-    return template.replace("{feature}", feature.strip())
+    return named.replace("{feature}", feature.strip())
 
 
 def named_place(template: str) -> str:
-    """A prompt with ``{}``, as class names have it, in the finder's own form: with ``{feature}``."""
+    """A template in the finder's own form: with ``{feature}``, also where it has ``{}`` as those for classes do."""
     return template.replace("{}", "{feature}")
 
 

@@ -60,9 +60,8 @@ def _transformed(points: np.ndarray, source: str, target: str) -> np.ndarray:
 
     try:
         moved = np.transpose(transform(source, target, *points.T)).reshape(-1, 2)
-    except (
-        Exception
-    ):  # GDAL's own, which has no public name in rasterio: one point of no place fails them all
+    except Exception:  # GDAL's own, which has no public name in rasterio
+        # One point without a place makes them all fail.
         if len(points) == 1:
             return np.full((1, 2), np.nan)
         halves = np.array_split(points, 2)

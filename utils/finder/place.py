@@ -33,7 +33,7 @@ class Place:
 NO_PLACE = Place(reason="has no coordinate reference system")
 
 
-def place_of(dataset: Any, name: str) -> Place:
+def place_of(dataset: Any) -> Place:
     """Finds the place of a raster that rasterio has opened, by its transform or its ground control points."""
     place = _place_of(dataset)
     if place.crs is not None and not _lies_on_the_earth(place.crs):
@@ -54,7 +54,7 @@ def _lies_on_the_earth(wkt: str) -> bool:
     try:
         transform(wkt, "EPSG:4326", [0.0], [0.0])
     except Exception as error:  # GDAL's own, which have no public name in rasterio
-        # Any other says of this point alone that the map does not hold it.
+        # Any other error says only that this one point is not on the map.
         return type(error).__name__ != "CPLE_NotSupportedError"
     return True
 

@@ -94,7 +94,7 @@ class WindowedPicture:
 
     def __init__(self, raster: Raster) -> None:
         self._raster, self.name, self.size = raster, raster.name, raster.size
-        self.place = place_of(raster.dataset, raster.name)
+        self.place = place_of(raster.dataset)
 
     def crop(self, box: Box, longest: int | None = None) -> Image.Image:
         """Cuts out a box (left, top, right, bottom); a longer side than ``longest`` pixels is reduced to it.

@@ -125,7 +125,7 @@ def embed_scene(
 
 
 def with_data(shares: np.ndarray, name: str) -> np.ndarray:
-    """Which tiles have data enough, (tiles,) bool.
+    """Which tiles have enough data, (tiles,) bool.
 
     Raises:
         ImageError: If none has.

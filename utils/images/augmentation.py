@@ -32,7 +32,7 @@ def train_transform(
     ``none`` is the evaluation transform. ``published`` is CLIP-rsicd's, see `published_view`. ``aerial`` keeps
     what stays true from above: a crop of 80 to 100 % of the area, both flips, quarter turns (a picture taken
     from above has no up), and a jitter of brightness, contrast and saturation by up to 20 %. Where the model
-    squashes oblong pictures, so do all of them, and what is cropped is a part of the squashed picture.
+    squashes oblong pictures, each augmentation squashes them too, and crops are parts of the squashed picture.
 
     Args:
         image: An RGB picture of any size.

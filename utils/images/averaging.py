@@ -1,4 +1,4 @@
-"""Means of the pixels under each pixel of a smaller picture, of those that have data."""
+"""Means of the pixels that lie under each pixel of a smaller picture and have data."""
 
 from __future__ import annotations
 

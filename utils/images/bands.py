@@ -13,7 +13,7 @@ _WORDS = {
 }
 # Not the colour itself: WorldView's and Planet's "coastal blue", Planet's "green i" beside its "green".
 _OTHERS = re.compile(r"coastal|aerosol|infra|nir|swir|pan(?![a-z])|edge|(?<![a-z])i(?![a-z])")
-_LETTERS = {colour: re.compile(rf"\s*{colour[0]}\s*$") for colour in COLOURS}
+_LETTERS = {colour: re.compile(rf"^\s*{colour[0]}\s*$") for colour in COLOURS}
 
 
 def _numbered(number: int) -> re.Pattern:

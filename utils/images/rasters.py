@@ -64,7 +64,7 @@ class Raster:
         name: For messages.
         reading: Stretch and bands.
         orientation: As EXIF numbers it; 1 is upright.
-        premultiplied: Whether its colours are laid on black by its opacity already, of which GDAL says nothing.
+        premultiplied: Whether its colours are multiplied by its opacity already, of which GDAL says nothing.
 
     Attributes:
         name: Of its file.
@@ -160,7 +160,7 @@ class Raster:
         return value_range(self.sample()) if reading.stretch == "auto" else reading.stretch
 
     def _opacity_band(self) -> tuple[int | None, float]:
-        """The band that says how opaque each pixel is, and its value of what is quite opaque."""
+        """The band that says how opaque each pixel is, and the value that it has where a pixel is fully opaque."""
         marked = [n for n, kind in enumerate(self.dataset.colorinterp, 1) if kind.name == "alpha"]
         if not marked or marked[0] in self._bands:
             return None, 1
@@ -308,15 +308,17 @@ def _full(dtype: str) -> float:
 
 
 def _as_stored(value: float, dtype: np.dtype) -> np.ndarray:
-    """A value, rounded down to one of such a type if that has values so low and so high."""
-    if dtype.kind == "f" or np.iinfo(dtype).min <= value <= np.iinfo(dtype).max:
-        return np.floor(value).astype(dtype) if dtype.kind != "f" else np.array(value, dtype)
-    return np.array(value)
+    """A value in such a type, rounded down; as it is where the type does not reach so far."""
+    if dtype.kind == "f":
+        return np.array(value, dtype)
+    reach = np.iinfo(dtype)
+    return np.array(np.floor(value), dtype) if reach.min <= value <= reach.max else np.array(value)
 
 
 def _scaling(dataset: Any, bands: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray] | None:
     """Factors and offsets of deep bands that are stored on different scales, which can share no range as stored."""
-    scales, offsets = (np.array(all_)[np.array(bands) - 1] for all_ in (dataset.scales, dataset.offsets))
+    chosen = np.array(bands) - 1
+    scales, offsets = np.array(dataset.scales)[chosen], np.array(dataset.offsets)[chosen]
     if dataset.dtypes[bands[0] - 1] == "uint8" or (np.ptp(scales) == 0 and np.ptp(offsets) == 0):
         return None
     return scales, offsets

@@ -46,7 +46,7 @@ class Header:
         needs_raster: Whether Pillow would read it wrongly or not at all.
         companion: Whether GDAL keeps more of it in a file beside it.
         orientation: As EXIF numbers it; 1 is upright.
-        premultiplied: Whether its colours are laid on black by its opacity already.
+        premultiplied: Whether its colours are multiplied by its opacity already.
     """
 
     driver: str | None
@@ -120,7 +120,7 @@ def open_regular(source: str | Path | bytes) -> Iterator[tuple[io.BufferedReader
             raise ImageError(f"There is no image file at {path}; {link}.", "no such file") from None
         except IsADirectoryError:
             raise ImageError(
-                f"{path} is a folder and no picture; give the file of one.", "a folder"
+                f"{path} is a folder, not a picture; give the file of a picture.", "a folder"
             ) from None
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
@@ -240,7 +240,7 @@ def _by_pillow(
 
 
 def _in_bands(picture: Image.Image, bands: Sequence[int] | None, name: str) -> Image.Image:
-    """Shows other bands of a picture in a format that GDAL is not asked to read: red, green and blue are 1 to 3."""
+    """Chooses among the bands of a picture that Pillow alone reads: red, green and blue are 1, 2 and 3."""
     if bands is None:
         return picture
     check_bands(bands, 3, name)

@@ -30,9 +30,9 @@ FLAT = 128  # what a picture of one single value becomes: neither black, as what
 
 @dataclass(frozen=True)
 class ImageReading:
-    """How pictures are read: the range of deeper values than 8 bits, and which bands are shown.
+    """How pictures are read: the range of values deeper than 8 bits, and which bands are shown.
 
-    Empty lists, the defaults of the notebooks' STRETCH and BANDS, mean what is default here.
+    Empty lists, the defaults of the notebooks' STRETCH and BANDS, stand for the defaults here.
 
     Attributes:
         stretch: ``"auto"``: the range of values that becomes 0 to 255 is measured on each picture. Or that range,

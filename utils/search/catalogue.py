@@ -11,6 +11,8 @@ import numpy as np
 
 from utils.datasets import CaptionDataset
 from utils.files import printable
+from utils.images import ImageReading
+from utils.images.reading import AS_STORED
 from utils.search.errors import SearchError
 
 
@@ -25,6 +27,7 @@ class Hit:
         captions: Its captions.
         category: Its category, where it has one.
         source: Name of the data set that it comes from.
+        reading: How its file is read, as the model saw it.
     """
 
     rank: int
@@ -33,6 +36,7 @@ class Hit:
     captions: tuple[str, ...]
     category: str | None
     source: str
+    reading: ImageReading = AS_STORED
 
     @property
     def name(self) -> str:

@@ -196,10 +196,10 @@ def embed_collection(
 
 
 def check_numbers(vectors: np.ndarray) -> np.ndarray:
-    """The vectors (images, dim), if they are numbers.
+    """Returns the vectors (images, dim) if all their values are finite.
 
     Raises:
-        SearchError: If the model gave others.
+        SearchError: If one is not.
     """
     if not np.isfinite(vectors).all():
         raise SearchError(

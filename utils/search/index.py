@@ -382,7 +382,7 @@ class ImageIndex:
 
     def _hit(self, rank: int, number: int, score: float) -> Hit:
         item = self.dataset[int(number)]
-        facts = (rank, float(score), item.path, item.captions, item.category, item.source)
+        facts = (rank, float(score), item.path, item.captions, item.category, item.source, item.reading)
         return TileHit(*facts, tile=item) if isinstance(item, SceneTile) else Hit(*facts)
 
     @cached_property

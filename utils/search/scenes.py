@@ -12,6 +12,7 @@ import numpy as np
 
 from utils.datasets import CaptionDataset, CaptionedImage
 from utils.finder.finding import write_file
+from utils.finder.place import Place
 from utils.finder.reading import Picture, open_picture
 from utils.finder.scene import TileBatches, cut, with_data
 from utils.finder.tiles import SMALLEST_SIDE, check_tiling, data_shares
@@ -84,7 +85,7 @@ def embed_scenes(
     batch_size: int,
     progress: bool,
 ) -> Embedded:
-    """Embeds every tile with data enough whose vector is not known; scenes that cannot be read are left out.
+    """Embeds every tile that has enough data and no known vector; scenes that cannot be read are left out.
 
     Args:
         model: The CLIP model.
@@ -125,7 +126,7 @@ class _Embedder:
     bar: Any
 
     def embed(self, scene: CaptionedImage, mark: Mark) -> tuple[list[SceneTile], np.ndarray]:
-        """The tiles of a scene that have data enough, and their vectors (tiles, dim) float32.
+        """The tiles of a scene that have enough data, and their vectors (tiles, dim) float32.
 
         Raises:
             ImageError: If the scene cannot be read or cut, or has no data.
@@ -153,7 +154,7 @@ class _Embedder:
             return tiles, self._vectors(picture, boxes, tiles, mark)
 
     def _boxes(self, picture: Picture) -> np.ndarray:
-        """The tiles with data enough, (tiles, 4) int64."""
+        """The boxes of the tiles that have enough data, (tiles, 4) int64."""
         sizes = [min(size, *picture.size) for size in self.tiling.tile_sizes]
         try:
             boxes = cut(self.model, picture, sizes, self.tiling.overlap)[0]
@@ -184,20 +185,24 @@ class _Embedder:
 def save_geojson(hits: Sequence[TileHit], path: str | Path) -> Path:
     """Writes the footprints of tiles that were found as GeoJSON in longitude and latitude (WGS 84, RFC 7946).
 
-    A tile of a picture without a place has no geometry there.
+    A tile without a place on the Earth has no geometry there.
 
     Args:
         hits: Of an index of scenes.
         path: The file, which appears whole or not at all.
 
     Raises:
-        SearchError: If none of them has a place on the Earth.
+        SearchError: If there are none, or none of them has a place on the Earth.
     """
+    if not hits:
+        raise SearchError("No tiles were found, so there are no footprints to save; ask another question.")
     outlines = [getattr(hit, "footprint", None) for hit in hits]
     if not any(outlines):
-        reason = next((hit.tile.place.reason for hit in hits if isinstance(hit, TileHit)), "is no scene")
-        name = hits[0].name if hits else "What was found"
-        raise SearchError(f"{name} {reason}, so nobody knows where it lies; index georeferenced scenes.")
+        place = hits[0].tile.place if isinstance(hits[0], TileHit) else Place(reason="is no tile of a scene")
+        reason = place.reason or "lies beyond the edge of the Earth on its map"
+        raise SearchError(
+            f"{hits[0].name} {reason}, so nobody knows where it lies; index georeferenced scenes."
+        )
     features = [
         {
             "type": "Feature",

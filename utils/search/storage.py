@@ -206,10 +206,10 @@ def read_note(folder: Path) -> dict[str, Any]:
     """
     path = folder / NOTE
     if not path.is_file():
-        blocked = "is no folder but a file" if file_in_the_way(folder) == folder else "is not there"
-        there = "holds no finished index" if folder.is_dir() else blocked
+        missing = "is no folder but a file" if file_in_the_way(folder) == folder else "is not there"
+        found = "holds no finished index" if folder.is_dir() else missing
         raise SearchError(
-            f"{folder} {there}; build one with ImageIndex.build(model, pictures, folder), which goes on from what "
+            f"{folder} {found}; build one with ImageIndex.build(model, pictures, folder), which goes on from what "
             "an unfinished one has left."
         )
     try:

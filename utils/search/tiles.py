@@ -20,9 +20,8 @@ if TYPE_CHECKING:
 
     from utils.images import ImageReading
 
-Window = tuple[
-    int, int, int, int
-]  # left and top edge, width and height in pixels, as rasterio's Window has them
+# Left and top edge, width and height in pixels, as rasterio's Window has them.
+Window = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class Tiling:
     overlap: float
 
     def describe(self) -> dict[str, Any]:
-        """It as JSON knows it."""
+        """Itself as JSON has it."""
         return {"tile_sizes": list(self.tile_sizes), "overlap": self.overlap}
 
 

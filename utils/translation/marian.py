@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from transformers import GenerationConfig, MarianTokenizer
 
 ENGINES = ("auto", "ctranslate2", "ctranslate2-int8", "transformers")
-# transformers searches on while a longer hypothesis may win, CTranslate2 until so many times the beams are finished.
+# transformers searches on while a longer hypothesis may still win, CTranslate2 until so many hypotheses a beam are
+# finished.
 PATIENCE = 1.25
 
 

@@ -141,9 +141,8 @@ def test_templates_are_scored_if_they_are_sentences_about_a_class(templates, ver
         "validation_set": SimpleNamespace(named=lambda: pictures),
         "template": "An aerial photograph of {}",
         "BATCH_SIZE": 1,
-        "model": SimpleNamespace(preprocessing=None),
-        "eval_batches": lambda *given, **options: None,
-        "embed_images": lambda *given: None,
+        "model": None,
+        "embed_dataset": lambda model, images, **options: (None, images),
         "embed_texts": lambda model, texts: texts,
         "classify": lambda vectors, texts, *given: SimpleNamespace(score=lambda: 1 / len(texts[0])),
     }

@@ -220,7 +220,7 @@ class Evaluation:
                 figure.savefig(drawn, format="png", bbox_inches="tight")
                 write_whole(folder / name, drawn.getvalue())
             write_whole(folder / "README.md", self.markdown())
-            if self.items:
+            if self.scored:
                 write_whole(folder / FILE, json.dumps(self.per_image()) + "\n")
             write_whole(folder / "evaluation.json", json.dumps(self.as_json(), indent=2) + "\n")
         return folder
@@ -281,11 +281,11 @@ def evaluate(
         seed,
         zero_shot,
         retrieval,
-        warning,
-        reading_note(test_set),
-        prompt,
-        scored,
-        len(test_set) - len(scored),
+        warning=warning,
+        reading=reading_note(test_set),
+        prompt=prompt,
+        scored=scored,
+        left_out=len(test_set) - len(scored),
     )
 
 

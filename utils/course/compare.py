@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 
 from utils.course.errors import CourseError
-from utils.course.results import METRICS, PARAMETERS, PROVENANCE, read_json
+from utils.course.results import METRICS, PARAMETERS, read_json
 from utils.evaluation import aligned, paired_bootstrap, read_predictions, values_of
 from utils.evaluation.per_image import is_mean_over_images
 from utils.files import disk_trouble_in_words, write_whole
+from utils.provenance import PROVENANCE
 
 TITLE = "# Runs of the course, side by side"
 HEADER = ("notebook", "metric")

@@ -9,10 +9,10 @@ from typing import Any
 
 from utils.course.execution import LEFT_OUT, Outcome
 from utils.course.metrics import read_metrics
-from utils.course.results import MADE_BY, METRICS, PARAMETERS, PROVENANCE, SUMMARY, read_json
+from utils.course.results import MADE_BY, METRICS, PARAMETERS, SUMMARY, read_json
 from utils.course.values import few_steps_warning
 from utils.files import write_whole
-from utils.provenance import versions
+from utils.provenance import PROVENANCE, versions
 
 EVALUATION = Path("evaluation") / "evaluation.json"
 TRAINING = "04_finetune_clip"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,8 +12,8 @@ from utils.course import (
     check_places,
     check_values,
     course_notebooks,
+    declared_values,
     load_profile,
-    notebook_parameters,
     profile_name,
     read_yaml,
     resolve_parameters,
@@ -178,7 +177,9 @@ def load_scale(root: Path, profile: str, overrides: dict[str, Any], grid: Path |
     captions_file = str(overrides.pop("CAPTIONS_FILE", ""))
     given = sections.get("common", {})
     output_dir = {"OUTPUT_DIR": results_folder(root, name, given, overrides)}
-    sections["common"] = _declared(root, ("DATASET", "MODEL")) | given | output_dir
+    declared = declared_values(root / "nbs" / f"{EVALUATION}.ipynb")
+    of_the_table = {parameter: declared[parameter] for parameter in ("DATASET", "MODEL")}
+    sections["common"] = of_the_table | given | output_dir
     sections[EVALUATION] = {**sections.get(EVALUATION, {}), **for_all.get("evaluation", {})}
     return Scale(
         name,
@@ -197,12 +198,6 @@ def _training_of_profile(sections: dict[str, dict[str, Any]], captions_file: str
     """A profile's own training; captions made of categories are for all rows, paraphrases for those that say so."""
     said = captions_file or {**sections.get("common", {}), **sections.get(TRAINING, {})}.get("CAPTIONS_FILE")
     return sections.get(TRAINING, {}) | ({"CAPTIONS_FILE": CATEGORIES} if said == CATEGORIES else {})
-
-
-def _declared(root: Path, names: Iterable[str]) -> dict[str, Any]:
-    """What the evaluation notebook declares: a table names its data and model, also where a profile leaves them out."""
-    declared = notebook_parameters(root / "nbs" / f"{EVALUATION}.ipynb")
-    return {name: ast.literal_eval(declared[name]["default"]) for name in names if name in declared}
 
 
 def merge(*layers: dict[str, Any]) -> dict[str, Any]:

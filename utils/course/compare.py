@@ -29,7 +29,10 @@ LEGEND = (
     "seeds of the training are not in it."
 )
 # What a run was made with; the other parameters stand in its parameters.json.
-DESCRIBED = ("DATASET", "MODEL", "IMAGES_PER_SPLIT", "EPOCHS", "BATCH_SIZE", "LEARNING_RATE", "SEED")
+DESCRIBED = (
+    *("DATASET", "STRETCH", "BANDS", "MODEL", "IMAGES_PER_SPLIT", "CAPTIONS_FILE", "EPOCHS", "BATCH_SIZE"),
+    *("LEARNING_RATE", "SEED", "PROMPT"),
+)
 
 
 @dataclass(frozen=True)

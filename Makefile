@@ -13,6 +13,7 @@ ADDRESS ?= 127.0.0.1
 ALLOW_HOST ?=
 RUNS ?= $(patsubst %/metrics.json,%,$(wildcard runs/*/metrics.json))
 TO ?=
+GRID ?=
 ROWS ?=
 SEEDS ?= 0 1 2
 

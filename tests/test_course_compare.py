@@ -23,7 +23,7 @@ def runs(tmp_path):
         (folder / "metrics.json").write_text(json.dumps(metrics))
     noted = {
         "profile": "small",
-        "parameters": {"04_train": {"EPOCHS": 3, "DATASET": "x"}, "08_on": {"EPOCHS": 9}},
+        "parameters": {"04_train": {"EPOCHS": 3, "DATASET": "x"}, "08_on": {"EPOCHS": 9, "PROMPT": "a {}"}},
     }
     (first / "parameters.json").write_text(json.dumps(noted))
     return first, second
@@ -35,6 +35,7 @@ def test_columns_are_runs_and_rows_metrics_with_empty_cells_for_what_is_missing(
         ["", "profile", "small", "", ""],
         ["", "DATASET", "x", "", ""],
         ["", "EPOCHS", "3", "", ""],
+        ["", "PROMPT", "a {}", "", ""],
         ["04_train", "loss", "1.23456", "", ""],
         ["05_evaluate", "top1", "0.5", "0.75", "+0.25 (no interval: one figure a run)"],
         ["05_evaluate", "test_images", "300", "", ""],

@@ -17,6 +17,7 @@ from test_course import write_notebook
 from utils import course
 from utils.course import execution, results
 from utils.course.compare import read_run
+from utils.course.reports import _told_of_steps
 from utils.course.stamps import finished_stamp
 from utils.locks import LOCK, OWNER, sole_owner
 from utils.provenance import versions
@@ -118,6 +119,13 @@ def test_metrics_say_what_they_were_made_with(passing_on):
     noted = json.loads((folder / "metrics.json").read_text())["provenance"]
     noted.pop("versions")
     assert noted == of_training
+
+
+def test_a_summary_tells_of_few_steps_also_where_the_epochs_are_those_of_the_notebook(root):
+    metrics = {"04_finetune_clip": {"steps": 20.0}}
+    assert "EPOCHS: 50 would" in _told_of_steps(root / "nbs", metrics, {})
+    assert "EPOCHS: 15 would" in _told_of_steps(root / "nbs", metrics, {"04_finetune_clip": {"EPOCHS": 3}})
+    assert not _told_of_steps(root / "nbs", {}, {})
 
 
 # --- nothing of the user's is deleted --------------------------------------------------------------------------

@@ -156,6 +156,8 @@ def test_captions_without_words_ask_for_nothing(model, whole):
         page = evaluate(model, model, mixed)
     assert (page.images, page.captions) == (12, sum(len(item.captions) for item in right))
     assert page.retrieval["strict"]["baseline"].recalls == found.recalls
+    kept = page.per_image()["retrieval"]
+    assert kept["images"] == [item.name for item in right] and len(kept["recalls"]["baseline"]) == len(right)
     with pytest.warns(UserWarning, match="have no words"):
         assert validate(model, mixed, SETTINGS) == validate(model, right, SETTINGS)
 

@@ -220,6 +220,8 @@ def test_the_summary_of_figures_made_by_hand():
     assert empty == "" and rest == table
     warned = summary_text(content | {"warning": "Seen."}).splitlines()
     assert warned == ["**Mind:** Seen.", "", first, "", *table]
+    heads = summary_table(content | {"prompt": "ensemble"}).splitlines()[0]
+    assert heads == "| | k=1 | k=3 | k=5 | k=10 | split names, k=1 | mean recall |"
     bare = summary_table(content | {"retrieval": {}}).splitlines()
     assert bare == [line.rsplit(" |", 2)[0] + " |" for line in table[:1]] + ["|---" * 7 + "|"] + [
         line.rsplit(" |", 2)[0] + " |" for line in table[2:]
@@ -265,6 +267,8 @@ def test_pictures_without_captions_have_no_retrieval(models, test_set):
     assert (
         evaluation.retrieval == {} and "mean recall" not in summary_text(evaluation.as_json()).splitlines()[2]
     )
+    with pytest.raises(ValueError, match="'vt_rsbs' counts other images"):
+        evaluate(*models, bare, prompt="vt_rsbs")
     nothing = CaptionDataset([replace(item, category=None, captions=()) for item in test_set[:3]], "nothing")
     with pytest.raises(ValueError, match="No image of nothing has a category"):
         evaluate(*models, nothing)

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import nbformat
@@ -238,7 +239,8 @@ def test_seeds_on_the_same_images_have_a_joined_interval(tmp_path):
         ("low: {DATASET: x}", "sets DATASET, of which a table has one"),
         ("low: {SETTINGS: 3}", "it must be a mapping"),
         ("low: {SETTINGS: {epochs: 3}}", "write it as EPOCHS beside them"),
-        ("low: {CAPTIONS_FILE: mine.jsonl}", "a row takes backtranslated.jsonl or nothing"),
+        ("low: {CAPTIONS_FILE: mine.jsonl}", "a row takes backtranslated.jsonl, categories or"),
+        ("low: {LEARNING_RATE: }", "The row low: LEARNING_RATE is None"),
         ("good: {EPOCHS: 1}\nlow: {SETTINGS: {lr: 3}}", "The row low: SETTINGS has no lr"),
         ("low: {SETTINGS: {lora_rank: 0}}", "The row low: lora_rank is 0; it must be above zero"),
     ],
@@ -276,6 +278,32 @@ def test_rows_of_a_grid_differ_from_the_profile_and_nothing_of_the_published_is_
     assert load_scale(root, "miniature", {"DATASET": "pictures/captions.csv"}).name == "miniature-pictures"
     with pytest.raises(CourseError, match="or give rows of your own with GRID="):
         load_scale(root, str(profile), {})
+
+
+def test_captions_made_of_categories_are_for_all_rows_or_for_one(root, tmp_path):
+    profile, grid = tmp_path / "mine.yaml", tmp_path / "rates.yaml"
+    grid.write_text("a: {CAPTIONS_FILE: categories}\nb:\nc: {CAPTIONS_FILE: backtranslated.jsonl}\n")
+
+    def captions(sections: dict, overrides: dict) -> list[str]:
+        profile.write_text(yaml.safe_dump(sections))
+        scale = load_scale(root, str(profile), overrides, grid)
+        assert scale.captions_file == ""
+        rows = load_rows(root, grid=grid)
+        assert [row.needs_captions for row in rows] == [False, False, True]
+        given = [
+            run_parameters(root, scale, row, 0, root, "it" if row.needs_captions else "") for row in rows
+        ]
+        assert {of["05_evaluate_zero_shot"]["DATASET"] for of in given} == {"miniature"}, (
+            "as the notebook has it"
+        )
+        return [of["04_finetune_clip"]["CAPTIONS_FILE"] for of in given]
+
+    common = {"SEED": 0}
+    assert captions({"common": common}, {}) == ["categories", "", "it"]
+    for_all = ["categories", "categories", "it"]
+    assert captions({"common": common}, {"CAPTIONS_FILE": "categories"}) == for_all
+    assert captions({"common": common | {"CAPTIONS_FILE": "categories"}}, {}) == for_all
+    assert captions({"04_finetune_clip": {"CAPTIONS_FILE": "categories"}}, {}) == for_all
 
 
 def test_a_grid_runs_into_a_folder_of_its_own(small_sweep, capsys, monkeypatch):
@@ -424,6 +452,19 @@ def test_the_untrained_row_is_evaluated_once_and_never_trained(small_sweep, monk
     asked = fake_outcomes(monkeypatch, Outcome("05_evaluate_zero_shot", "ok"))
     assert len(sweep(small_sweep, ["baseline"], [3, 4], EPOCHS=5)["baseline"]) == 1
     assert asked == [["05_evaluate_zero_shot"]]
+
+
+def test_what_the_notebooks_leave_out_is_a_failure_with_its_reason(small_sweep, monkeypatch):
+    endings = [
+        Outcome("04_finetune_clip", "left out", error="No captions."),
+        Outcome("05_evaluate_zero_shot", "ok"),
+    ]
+    fake_outcomes(monkeypatch, *endings)
+    (run,) = sweep(small_sweep, ["first"], [0])["first"]
+    assert (run.status, run.error) == ("failed", "04_finetune_clip, No captions.")
+    fake_outcomes(monkeypatch, replace(endings[0], status="ok", error=""), endings[1])
+    (run,) = sweep(small_sweep, ["first"], [0])["first"]
+    assert run.status == "failed" and "no test image has a category" in run.error
 
 
 @pytest.mark.parametrize("kind", ["TrainingStopped", "KeyboardInterrupt"])

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "transformers", "numpy")
 COURSE = "clip-earth-course"
+PROVENANCE = "provenance"  # what it is called in run.json, beside what the run is, and in metrics.json
 FETCHED_FROM = "fetched_from.json"  # in a data set's folder: the repository and the revision it came from
 
 

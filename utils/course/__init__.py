@@ -11,6 +11,7 @@ from utils.course.execution import Outcome, drop_widgets, refresh_notebooks, run
 from utils.course.ledger import Ledger
 from utils.course.metrics import METRIC_MIME, read_metrics, record
 from utils.course.parameters import (
+    declared_values,
     load_profile,
     notebook_parameters,
     parse_overrides,
@@ -33,6 +34,7 @@ __all__ = [
     "check_places",
     "check_values",
     "course_notebooks",
+    "declared_values",
     "drop_widgets",
     "few_steps_warning",
     "find_root",

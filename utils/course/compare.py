@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 
 from utils.course.errors import CourseError
-from utils.course.results import METRICS, PARAMETERS, PROVENANCE, read_json
+from utils.course.results import METRICS, PARAMETERS, read_json
 from utils.evaluation import aligned, paired_bootstrap, read_predictions, values_of
 from utils.evaluation.per_image import is_mean_over_images
 from utils.files import disk_trouble_in_words, write_whole
+from utils.provenance import PROVENANCE
 
 TITLE = "# Runs of the course, side by side"
 HEADER = ("notebook", "metric")
@@ -28,7 +29,10 @@ LEGEND = (
     "seeds of the training are not in it."
 )
 # What a run was made with; the other parameters stand in its parameters.json.
-DESCRIBED = ("DATASET", "MODEL", "IMAGES_PER_SPLIT", "EPOCHS", "BATCH_SIZE", "LEARNING_RATE", "SEED")
+DESCRIBED = (
+    *("DATASET", "STRETCH", "BANDS", "MODEL", "IMAGES_PER_SPLIT", "CAPTIONS_FILE", "EPOCHS", "BATCH_SIZE"),
+    *("LEARNING_RATE", "SEED", "PROMPT"),
+)
 
 
 @dataclass(frozen=True)

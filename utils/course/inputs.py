@@ -5,7 +5,6 @@ What a notebook has given is out of date as soon as one of them has changed, tho
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import os
 import warnings
@@ -14,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from utils.course.parameters import notebook_parameters
+from utils.course.parameters import declared_values
 from utils.files import find_checkpoint
 
 DATA = ("DATASET", "OTHER_DATASET")
@@ -44,8 +43,7 @@ class InputMarks:
             notebook: Its file; the defaults of its parameters hold where nothing else is given.
             parameters: What it is given.
         """
-        defaults = {name: _literal(of["default"]) for name, of in notebook_parameters(notebook).items()}
-        values = {**defaults, **parameters}
+        values = {**declared_values(notebook), **parameters}
         data_dir = self._place(values["DATA_DIR"]) if values.get("DATA_DIR") else None
         marks = {}
         for name in DATA:
@@ -76,13 +74,6 @@ class InputMarks:
             except (OSError, ValueError):  # what the notebook will say, too
                 self.known[key] = ""
         return self.known[key]
-
-
-def _literal(source: str) -> Any:
-    try:
-        return ast.literal_eval(source)
-    except (ValueError, SyntaxError):
-        return None
 
 
 def _mark_of_data(name: str, data_dir: Path | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,18 @@ def notebook_parameters(path: Path) -> dict[str, Any]:
     from papermill import inspect_notebook
 
     return inspect_notebook(str(path))
+
+
+def declared_values(path: Path) -> dict[str, Any]:
+    """The values that a notebook declares, which it has where none are given; None for what is no literal."""
+    return {name: _literal(of["default"]) for name, of in notebook_parameters(path).items()}
+
+
+def _literal(source: str) -> Any:
+    try:
+        return ast.literal_eval(source)
+    except (ValueError, SyntaxError):
+        return None
 
 
 def resolve_parameters(

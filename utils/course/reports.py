@@ -9,10 +9,11 @@ from typing import Any
 
 from utils.course.execution import LEFT_OUT, Outcome
 from utils.course.metrics import read_metrics
-from utils.course.results import MADE_BY, METRICS, PARAMETERS, PROVENANCE, SUMMARY, read_json
+from utils.course.parameters import declared_values
+from utils.course.results import MADE_BY, METRICS, PARAMETERS, SUMMARY, read_json
 from utils.course.values import few_steps_warning
 from utils.files import write_whole
-from utils.provenance import versions
+from utils.provenance import PROVENANCE, versions
 
 EVALUATION = Path("evaluation") / "evaluation.json"
 TRAINING = "04_finetune_clip"
@@ -50,7 +51,7 @@ def write_reports(
     lines = [f"# The course, profile {profile}", "", "| notebook | status | seconds |", "|---|---|---|"]
     lines += [f"| [{o.stem}]({o.stem}.html) | {o.status} | {o.seconds:.0f} |" for o in outcomes]
     lines += [f"\n{o.stem} was left out: {o.error}" for o in outcomes if o.status == LEFT_OUT]
-    if told := _told_of_steps(metrics, noted):
+    if told := _told_of_steps(output_dir, metrics, noted):
         lines += [f"\n{told}"]
     if outdated:
         lines += [
@@ -70,11 +71,13 @@ def _provenance(output_dir: Path) -> dict[str, Any]:
     return {"versions": versions(), **of_training}
 
 
-def _told_of_steps(metrics: Mapping[str, Any], parameters: Mapping[str, Any]) -> str:
-    """A warning if the training was of few steps; empty if not, or if there was none with parameters."""
+def _told_of_steps(output_dir: Path, metrics: Mapping[str, Any], parameters: Mapping[str, Any]) -> str:
+    """A warning if the training was of few steps; empty if not, or if there was none."""
     steps = metrics.get(TRAINING, {}).get("steps")
-    epochs = parameters.get(TRAINING, {}).get("EPOCHS")
-    return few_steps_warning(steps, epochs) if steps and epochs else ""
+    if not steps:
+        return ""
+    values = declared_values(output_dir / f"{TRAINING}.ipynb") | parameters.get(TRAINING, {})
+    return few_steps_warning(steps, values["EPOCHS"])
 
 
 def zero_shot_table(metrics: dict[str, dict[str, float]], evaluation: Mapping[str, Any] | None = None) -> str:

@@ -16,7 +16,6 @@ from utils.course.stamps import is_executed_copy, read_metadata
 from utils.files import file_in_the_way, is_too_long, write_whole
 
 METRICS, PARAMETERS, SUMMARY = "metrics.json", "parameters.json", "summary.md"
-PROVENANCE = "provenance"  # in metrics.json beside the notebooks, and in run.json: what they were made with
 MADE_BY = "the CLIP course"  # in parameters.json: the folder is one of ours
 # What notebooks leave that others and the page read.
 PASSED_ON = ("backtranslated.jsonl", "finetuned/model", "evaluation", "index", "presence.json", "scene.jpg")

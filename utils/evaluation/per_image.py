@@ -58,7 +58,7 @@ def per_image_json(
     """What `predictions.json` holds.
 
     Args:
-        items: The images, of which those with a category were classified and those with captions retrieved.
+        items: The images, of which those with a category were classified and those whose captions have words retrieved.
         data: Name of the data set and its split.
         zero_shot: By ``prompt`` and ``split_names``, then by model; empty where no image has a category.
         retrieval: Strict, by model; empty where no image has a caption.
@@ -81,7 +81,7 @@ def per_image_json(
     if retrieval:
         per_image = {name: result.per_image for name, result in retrieval.items()}
         content["retrieval"] = {
-            "images": [item.name for item in items if item.captions],
+            "images": [item.name for item in items if item.spoken],
             "weights": next(iter(per_image.values()))[1].tolist(),
             "recalls": {name: values.tolist() for name, (values, _) in per_image.items()},
         }

@@ -149,7 +149,8 @@ class Evaluation:
         heading = f"{FINETUNED.capitalize()} against {BASELINE}" if self.compares else BASELINE.capitalize()
         parts = [f"# {heading}: {self.dataset}", summary_text(self.as_json())]
         if self.zero_shot:
-            parts += ["## Zero-shot, by protocol", "![score@k of both models with intervals](scores.png)"]
+            whose = "both models" if self.compares else "the baseline"
+            parts += ["## Zero-shot, by protocol", f"![score@k of {whose} with intervals](scores.png)"]
         for protocol, results in self.zero_shot.items():
             parts += [
                 f"**{protocol}.** {as_protocol(protocol).description}",
@@ -220,7 +221,7 @@ class Evaluation:
                 figure.savefig(drawn, format="png", bbox_inches="tight")
                 write_whole(folder / name, drawn.getvalue())
             write_whole(folder / "README.md", self.markdown())
-            if self.scored is not None:
+            if self.scored:
                 write_whole(folder / FILE, json.dumps(self.per_image()) + "\n")
             write_whole(folder / "evaluation.json", json.dumps(self.as_json(), indent=2) + "\n")
         return folder
@@ -246,15 +247,20 @@ def evaluate(
         test_set: Images with categories, captions, or both.
         with_class_lists: The same split loaded with ``class_lists=True``, for RSICD's protocol of 31 classes.
         warning: What an audit has against scores on these images.
-        prompt: What figures and the first table are of: the name of a protocol, or a prompt with ``{}``, which is
-            then scored beside the protocols.
+        prompt: What figures and the first table are of: the name of a protocol without class lists, or a prompt with
+            ``{}``, which is then scored beside the protocols.
         batch_size: Images encoded at once; it does not change the scores.
         seed: Governs the intervals.
 
     Raises:
-        ValueError: If no image has a category or a caption, not one can be decoded, or ``with_class_lists`` holds
-            other images.
+        ValueError: If no image has a category or a caption, not one can be decoded, ``with_class_lists`` holds
+            other images, or there is no such prompt.
     """
+    if as_protocol(prompt).class_lists:
+        raise ValueError(
+            f"The protocol {prompt!r} counts other images than the figures do; choose one of "
+            f"{', '.join(NAMED_PROTOCOLS)} as the prompt, or give one with '{{}}'."
+        )
     if not any(item.category or item.spoken for item in test_set):
         raise ValueError(
             f"No image of {test_set.name or 'the data set'} has a category to be classified into, or a caption."
@@ -281,11 +287,11 @@ def evaluate(
         seed,
         zero_shot,
         retrieval,
-        warning,
-        reading_note(test_set),
-        prompt,
-        scored,
-        len(test_set) - len(scored),
+        warning=warning,
+        reading=reading_note(test_set),
+        prompt=prompt,
+        scored=scored,
+        left_out=len(test_set) - len(scored),
     )
 
 

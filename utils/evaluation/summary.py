@@ -77,7 +77,10 @@ def summary_table(content: Mapping[str, Any]) -> str:
     heads: list[str] = []
     rows: dict[str, list[str]] = {}
     prompt = prompt_of(content)
-    for protocol, k in (*((prompt, k) for k in PUBLISHED_KS), *OTHER_COLUMNS) if zero_shot else ():
+    columns = [(prompt, k) for k in PUBLISHED_KS] + [
+        column for column in OTHER_COLUMNS if column[0] != prompt
+    ]
+    for protocol, k in columns if zero_shot else ():
         heads.append(f"k={k}" if protocol == prompt else f"{protocol.replace('_', ' ')}, k={k}")
         of = zero_shot[protocol]
         for name, scores in of["scores"].items():

@@ -24,6 +24,7 @@ from typing import Any
 from utils.course import CourseError, read_yaml
 
 BACKTRANSLATED = "backtranslated.jsonl"
+CATEGORIES = "categories"  # as CAPTIONS_FILE: captions made of the names of categories
 # What the sweep sets itself, and what one table has one of.
 OF_THE_SWEEP = {"SEED": "with SEEDS=", "OUTPUT_DIR": "nowhere, the sweep does"}
 OF_THE_TABLE = ("DATASET", "DATA_DIR", "MODEL", "IMAGES_PER_SPLIT")
@@ -100,10 +101,10 @@ def _check_row(where: str, parameters: Mapping[str, Any]) -> None:
         raise CourseError(f"{where} has SETTINGS {settings!r}; it must be a mapping, as {{patience: 2}}.")
     if twice := [name for name in settings if str(name).upper() in AS_SETTINGS]:
         raise CourseError(f"{where} has {twice[0]} in SETTINGS; write it as {twice[0].upper()} beside them.")
-    if parameters.get("CAPTIONS_FILE") not in (None, "", BACKTRANSLATED):
+    if parameters.get("CAPTIONS_FILE") not in (None, "", BACKTRANSLATED, CATEGORIES):
         raise CourseError(
-            f"{where} sets CAPTIONS_FILE to {parameters['CAPTIONS_FILE']!r}; a row takes {BACKTRANSLATED} or nothing: "
-            "name a file of your own with SET=."
+            f"{where} sets CAPTIONS_FILE to {parameters['CAPTIONS_FILE']!r}; a row takes {BACKTRANSLATED}, "
+            f"{CATEGORIES} or nothing: name a file of your own with SET=."
         )
 
 

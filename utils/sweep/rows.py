@@ -12,13 +12,15 @@ from utils.course import (
     check_places,
     check_values,
     course_notebooks,
+    declared_values,
     load_profile,
     profile_name,
     read_yaml,
     resolve_parameters,
     results_folder,
 )
-from utils.sweep.grid import check_settings, read_grid
+from utils.course.values import is_of_type
+from utils.sweep.grid import CATEGORIES, check_settings, read_grid
 
 TRANSLATION, TRAINING, EVALUATION = "02_backtranslate_captions", "04_finetune_clip", "05_evaluate_zero_shot"
 COMMON = "common"
@@ -48,7 +50,12 @@ class Row:
     @property
     def needs_captions(self) -> bool:
         """Whether it trains on back-translated captions."""
-        return bool(self.parameters.get("CAPTIONS_FILE"))
+        return self.parameters.get("CAPTIONS_FILE") not in (None, "", CATEGORIES)
+
+    @property
+    def scored(self) -> str:
+        """Which of the two models of the evaluation notebook is its own, as metrics call it."""
+        return "finetuned" if self.is_trained else "baseline"
 
     @property
     def title(self) -> str:
@@ -105,7 +112,7 @@ class Scale:
         caveat: What a reader of the table must know.
         overrides: Values from the command line, but for SETTINGS, which is merged, and CAPTIONS_FILE.
         settings: SETTINGS from the command line.
-        captions_file: CAPTIONS_FILE from the command line; it goes to the rows that want one.
+        captions_file: CAPTIONS_FILE from the command line, if it is a file; it goes to the rows that want one.
         grid: The file of the rows, if they are not the published ones.
     """
 
@@ -149,7 +156,7 @@ def load_scale(root: Path, profile: str, overrides: dict[str, Any], grid: Path |
         for_all = common.get("grid", {})
         scale = {
             "caveat": f"The rows are those of {grid.name}; what they leave out is as the profile {name} has it.",
-            "training": sections.get(TRAINING, {}),
+            "training": _training_of_profile(sections, overrides.get("CAPTIONS_FILE")),
         }
     else:
         for_all, scale = common, common["scales"].get(name)
@@ -169,7 +176,10 @@ def load_scale(root: Path, profile: str, overrides: dict[str, Any], grid: Path |
         )
     captions_file = str(overrides.pop("CAPTIONS_FILE", ""))
     given = sections.get("common", {})
-    sections["common"] = {**given, "OUTPUT_DIR": results_folder(root, name, given, overrides)}
+    output_dir = {"OUTPUT_DIR": results_folder(root, name, given, overrides)}
+    declared = declared_values(root / "nbs" / f"{EVALUATION}.ipynb")
+    of_the_table = {parameter: declared[parameter] for parameter in ("DATASET", "MODEL")}
+    sections["common"] = of_the_table | given | output_dir
     sections[EVALUATION] = {**sections.get(EVALUATION, {}), **for_all.get("evaluation", {})}
     return Scale(
         name,
@@ -179,9 +189,15 @@ def load_scale(root: Path, profile: str, overrides: dict[str, Any], grid: Path |
         scale["caveat"],
         overrides,
         settings,
-        captions_file,
+        "" if grid and captions_file == CATEGORIES else captions_file,
         grid,
     )
+
+
+def _training_of_profile(sections: dict[str, dict[str, Any]], captions_file: str | None) -> dict[str, Any]:
+    """A profile's own training; captions made of categories are for all rows, paraphrases for those that say so."""
+    said = captions_file or {**sections.get("common", {}), **sections.get(TRAINING, {})}.get("CAPTIONS_FILE")
+    return sections.get(TRAINING, {}) | ({"CAPTIONS_FILE": CATEGORIES} if said == CATEGORIES else {})
 
 
 def merge(*layers: dict[str, Any]) -> dict[str, Any]:
@@ -202,7 +218,9 @@ def training_parameters(scale: Scale, row: Row) -> dict[str, Any]:
     The order is: what is common, the profile's scale, the row, the command line.
     """
     own = dict(row.parameters)
-    if "LEARNING_RATE" in own:  # 120 x 5e-6 is 6e-4, without the dust of floating point
+    if is_of_type(
+        own.get("LEARNING_RATE"), "float"
+    ):  # 120 x 5e-6 is 6e-4, without the dust of floating point
         own["LEARNING_RATE"] = float(f"{own['LEARNING_RATE'] * scale.learning_rate_factor:.6g}")
     merged = merge(scale.training, own, {"SETTINGS": scale.settings})
     return {**merged, **{name: value for name, value in scale.overrides.items() if name in merged}}
@@ -227,7 +245,9 @@ def run_parameters(
     Raises:
         CourseError: If no notebook has a parameter of the row or of the command line.
     """
-    own = {**training_parameters(scale, row), "CAPTIONS_FILE": captions}
+    own = training_parameters(scale, row)
+    of_categories = own.get("CAPTIONS_FILE") == CATEGORIES
+    own["CAPTIONS_FILE"] = captions or (CATEGORIES if of_categories else "")
     common = {
         **scale.sections["common"],
         "OUTPUT_DIR": folder.relative_to(root).as_posix(),

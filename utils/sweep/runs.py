@@ -148,6 +148,11 @@ def run_once(root: Path, scale: Scale, row: Row, seed: int, home: Path, captions
     metrics: dict[str, float] = {}
     for path in notebooks:
         metrics |= read_metrics(folder / path.name)
+    if f"{row.scored}_top1" not in metrics:
+        left_out = (_reason(outcome) for outcome in outcomes if outcome.error)
+        return Run(
+            seed, "failed", seconds, next(left_out, "no test image has a category, so there is no score")
+        )
     kept = all(outcome.status == "kept" for outcome in outcomes)
     return Run(seed, "kept" if kept else "ok", seconds, metrics=metrics, folder=f"{home.name}/{folder.name}")
 

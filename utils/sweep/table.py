@@ -146,7 +146,7 @@ def make_line(row: Row, runs: list[Run], same_run: str, folder: Path) -> Line:
     """
     good = [run for run in runs if run.status != "failed"]
     failed = [run for run in runs if run.status == "failed"]
-    model = "finetuned" if row.is_trained else "baseline"
+    model = row.scored
     scores = {k: [run.metrics[f"{model}_top{k}"] for run in good] for k in PUBLISHED_KS}
     split_names = [run.metrics[f"{model}_split_names_top1"] for run in good]
     notes = [f"seed {run.seed}: {run.error}" for run in failed[:1]]

@@ -155,7 +155,8 @@ def _data_notes(dataset: CaptionDataset) -> list[str]:
     if is_captioned_by_category(dataset):
         notes.append(
             "Nobody described these pictures: their captions are CLIP's 18 published aerial prompts, filled with the "
-            f"names of {len(dataset.categories)} categories. The model has learned these names, and no other language."
+            f"names of {len(dataset.categories)} categories. Fine-tuning taught the model these names and no other "
+            "language."
         )
     if reading := shown_reading(reading_note(dataset)):
         notes.append(f"Pictures were read {reading}; read others of the sensor so, too.")

@@ -17,7 +17,7 @@ def caption_by_category(dataset: CaptionDataset) -> CaptionDataset:
     """The same images, each with the `category_captions` of its category in place of any captions it has.
 
     All images of a category own the same captions, so the loss, which knows that, holds none of them against another.
-    A model learns the names of the categories by it, and no other language.
+    It teaches a model the names of the categories, and no other language.
 
     Args:
         dataset: Images with categories; one without is left without a caption.

@@ -17,13 +17,13 @@ from utils.clip import CLIP
 from utils.clip.identity import weights_digest
 from utils.datasets import CaptionDataset, data_fingerprint, reading_note, shown_reading
 from utils.files import write_whole
-from utils.provenance import data_source, devices, versions
+from utils.provenance import PROVENANCE, data_source, devices, versions
+from utils.training.category_captions import caption_by_category
 from utils.training.export import NOTE, note_model
 from utils.training.history import WANDB_NOTE
 from utils.training.settings import TrainingSettings
 
 FORMAT = 2  # of checkpoints and of run.json
-PROVENANCE = "provenance"  # in run.json, beside what the run is
 
 
 def claim_folder(
@@ -162,8 +162,8 @@ def note_of_data(output_dir: Path) -> dict[str, Any] | None:
 def other_data(output_dir: Path, train_set: CaptionDataset, validation_set: CaptionDataset) -> str | None:
     """What the run in a folder was trained on, in words, if that is other data than these.
 
-    Data of one name are told apart by the validation set, which no back-translation changes. One of another number of
-    images may be a part of the same, and nothing is said of it.
+    Data of one name are told apart by the validation set, which no back-translation changes, with its own captions or
+    those made of categories. One of another number of images may be a part of the same, and nothing is said of it.
 
     Args:
         output_dir: The folder.
@@ -182,7 +182,9 @@ def other_data(output_dir: Path, train_set: CaptionDataset, validation_set: Capt
     if name != train_set.name:
         return str(name)
     spoken = [replace(item, captions=item.spoken) for item in validation_set if item.spoken]
-    if len(spoken) == images and mark != data_fingerprint(CaptionDataset(spoken)):
+    named = caption_by_category(validation_set).named() if validation_set.categories else ()
+    marks = (data_fingerprint(CaptionDataset(items)) for items in (spoken, named))
+    if len(spoken) == images and mark not in marks:
         return f"other pictures or captions that are called {name}, too"
     return None
 

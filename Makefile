@@ -16,6 +16,8 @@ TO ?=
 GRID ?=
 ROWS ?=
 SEEDS ?= 0 1 2
+VERSION ?=
+REPO ?=
 
 VENV := .venv
 READY := $(VENV)/ready
@@ -31,7 +33,7 @@ lab: export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/runs/compiled
 lab: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.1
 
 .DEFAULT_GOAL := help
-.PHONY: help check course sweep test demo lab student compare results bench lint notebooks
+.PHONY: help check course sweep test demo lab student compare results bench lint notebooks release address
 
 help: ## List the targets
 	@echo "make TARGET, where TARGET is one of"
@@ -86,6 +88,12 @@ lint: $(READY) ## Check the style of code and notebooks
 
 notebooks: $(READY) ## Execute the notebooks in place, as they are committed
 	@$(RUN) -m utils.course --refresh
+
+release: $(READY) ## Name VERSION=0.2.0 in badges, first cells, change log and citation
+	@$(RUN) -m utils.release --version "$(VERSION)"
+
+address: $(READY) ## Name REPO=owner/name as the repository wherever it is named, for a fork
+	@$(RUN) -m utils.release --address "$(REPO)"
 
 $(READY): requirements.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else \

@@ -5,7 +5,6 @@ import os
 import re
 import subprocess
 import sys
-import tomllib
 from importlib.metadata import PackageNotFoundError, version
 from unittest.mock import Mock
 
@@ -13,6 +12,7 @@ import nbformat
 import pytest
 
 from utils.course import course_notebooks
+from utils.release import current
 
 # Notes what it is called with, and as git leaves what a clone would: the last argument is the folder.
 STUB = """#!/bin/sh
@@ -53,11 +53,11 @@ def run_twice(root, tmp_path):
 
 
 def test_colab_clones_this_release_once_and_keeps_its_own_jax(run_twice, root, tmp_path):
-    release = tomllib.loads((root / "pyproject.toml").read_text())["project"]["version"]
+    named = current(root)
     calls, printed = run_twice(COLAB_RELEASE_TAG="release-colab")
     clone, *installs = calls
-    assert clone.startswith("git clone -q --depth 1 ") and f" --branch v{release} " in clone
-    assert clone.endswith(" https://github.com/clip-earth-course/clip-earth-course /content/course")
+    assert clone.startswith("git clone -q --depth 1 ") and f" --branch v{named['version']} " in clone
+    assert clone.endswith(f" https://github.com/{named['address']} /content/course")
     assert installs == [f"pip install -q -e /content/course jax=={version('jax')}"] * 2
     assert printed.splitlines()[-1] == f"at {tmp_path / 'content' / 'course'}"
 

@@ -3,7 +3,6 @@
 import ast
 import itertools
 import re
-import tomllib
 from pathlib import Path
 
 import nbformat
@@ -11,13 +10,14 @@ import numpy as np
 import pytest
 
 from utils.course import course_notebooks, load_profile, read_metrics, resolve_parameters
+from utils.release import current
 
 ROOT = Path(__file__).resolve().parents[1]
 COURSE = course_notebooks(ROOT)
 SOLUTIONS = sorted((ROOT / "nbs" / "solutions").glob("*.ipynb"))
 TEMPLATE = ROOT / "nbs" / "template.ipynb"
 GLOSSARY = ROOT / "nbs" / "glossary.md"
-VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+NAMED = current(ROOT)
 
 LOCAL_PATH = re.compile(r"(?<![\w.])(/(root|home|Users|tmp|work|mnt|private)/|[A-Z]:\\\\)")
 
@@ -128,8 +128,7 @@ def test_bootstrap_is_the_same_everywhere_and_comes_before_the_rest(path):
 @every_lesson
 def test_badge_opens_this_notebook_as_this_version_has_it(path):
     badges = re.findall(r"\(https://colab[^)]+\.ipynb\)", cells(path, "markdown")[0].source)
-    repository = "clip-earth-course/clip-earth-course"
-    place = f"{repository}/blob/v{VERSION}/{path.relative_to(ROOT).as_posix()}"
+    place = f"{NAMED['address']}/blob/v{NAMED['version']}/{path.relative_to(ROOT).as_posix()}"
     assert badges == [f"(https://colab.research.google.com/github/{place})"]
 
 

@@ -1,0 +1,73 @@
+"""What GitHub, editors and pre-commit read of the repository: it parses, and calls what there is."""
+
+import configparser
+import re
+import tomllib
+
+import pytest
+import yaml
+
+
+def load(path):
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def workflows(root) -> dict:
+    return {path.name: load(path) for path in sorted((root / ".github" / "workflows").glob("*.yml"))}
+
+
+@pytest.fixture(scope="module")
+def targets(root) -> set[str]:
+    return set(re.findall(r"^([a-z]+):.*## ", (root / "Makefile").read_text(), re.MULTILINE))
+
+
+def test_every_yaml_file_parses(root):
+    paths = [*root.glob("*.yml"), *root.glob("*.yaml"), *root.glob(".*.yaml"), root / "CITATION.cff"]
+    paths += sorted((root / ".github").rglob("*.y*ml"))
+    assert len(paths) >= 7
+    for path in paths:
+        assert isinstance(load(path), dict), path
+
+
+def test_workflows_call_only_targets_that_exist(workflows, targets):
+    steps = [step for flow in workflows.values() for job in flow["jobs"].values() for step in job["steps"]]
+    called = re.findall(r"\bmake ([\w-]+)", "\n".join(step.get("run", "") for step in steps))
+    assert {"lint", "test", "course"} <= set(called) <= targets
+
+
+def test_the_matrix_has_every_python_of_the_course_and_only_a_newer_jax_may_fail(root, workflows):
+    job = workflows["ci.yml"]["jobs"]["course"]
+    matrix, extra = job["strategy"]["matrix"], job["strategy"]["matrix"]["include"]
+    asked = tomllib.loads((root / "pyproject.toml").read_text())["project"]["requires-python"]
+    lowest, beyond = (int(number) for number in re.fullmatch(r">=3\.(\d+),<3\.(\d+)", asked).groups())
+    assert matrix["python"] == [f"3.{minor}" for minor in range(lowest, beyond)]
+    assert {row["python"] for row in extra} <= set(matrix["python"])
+    assert job["continue-on-error"] == "${{ matrix.jax == 'newest' }}" and matrix["jax"] == ["pinned"]
+
+
+def test_pre_commit_runs_what_ci_runs_and_fetches_nothing(root, targets):
+    (source,) = load(root / ".pre-commit-config.yaml")["repos"]
+    (hook,) = source["hooks"]
+    assert source["repo"] == "local" and hook["language"] == "system" and not hook["pass_filenames"]
+    assert hook["entry"].removeprefix("make ") in targets
+    for name in ("utils/files.py", "nbs/template.ipynb", "pyproject.toml"):
+        assert re.search(hook["files"], name)
+
+
+def test_forms_for_issues_have_what_github_asks_for(root):
+    forms = {path.stem: load(path) for path in (root / ".github" / "ISSUE_TEMPLATE").glob("*.yml")}
+    assert forms.keys() == {"bug", "feature", "question"}
+    for name, form in forms.items():
+        assert form["name"] and form["description"], name
+        fields = [field["id"] for field in form["body"]]
+        assert len(fields) == len(set(fields)) and all(field["attributes"]["label"] for field in form["body"])
+    assert any("make check" in field["attributes"]["label"] for field in forms["bug"]["body"])
+
+
+def test_editors_are_told_what_ruff_holds(root):
+    editor = configparser.ConfigParser()
+    editor.read_string("[top]\n" + (root / ".editorconfig").read_text())
+    ruff = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["ruff"]
+    assert editor["*.py"]["max_line_length"] == str(ruff["line-length"])
+    assert editor["Makefile"]["indent_style"] == "tab"

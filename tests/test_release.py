@@ -50,13 +50,11 @@ def test_no_other_file_names_the_address_or_the_tag(root):
     named, known = current(root), {path for kind in KINDS for path, _ in places(root, kind)}
     tag = re.compile(rf"\bv{re.escape(named['version'])}(?![\w.])")
     folders = [root / name for name in (".github", "findings", "nbs", "tests", "utils")]
-    files = [
-        path
-        for folder in folders
-        for path in folder.rglob("*")
-        if path.suffix not in (".png", ".jpg", ".pyc")
-    ]
-    for path in {*files, *root.glob("*"), root / "data" / "README.md"} - known:
+    files = {
+        path for folder in folders for path in folder.rglob("*.*") if ".ipynb_checkpoints" not in path.parts
+    }
+    files = {path for path in files if path.suffix not in (".png", ".jpg", ".pyc")}
+    for path in (files | {*root.glob("*"), root / "data" / "README.md"}) - known:
         if path.is_file():
             text = path.read_text(encoding="utf-8", errors="replace")
             assert named["address"] not in text and not tag.search(text), path
@@ -170,6 +168,7 @@ def test_a_bad_address_is_refused(copy, address):
         ("CITATION.cff", "date-released: ", "released: ", "the date of CITATION.cff"),
         ("CHANGELOG.md", "## [Unreleased]\n", "", "CHANGELOG.md should have '## [Unreleased]"),
         ("CHANGELOG.md", "## [{version}] - ", "## {version}, ", "The newest release of CHANGELOG.md"),
+        ("pyproject.toml", "[project.urls]", "[urls]", "pyproject.toml gives no version in [project]"),
         ("README.md", "/blob/v{version}/", "/blob/v{version}/\udce9", "README.md could not be read"),
     ],
 )  # fmt: skip
@@ -177,13 +176,17 @@ def test_what_does_not_stand_where_it_is_expected_is_refused(copy, capsys, monke
     version, path = current(copy)["version"], copy / name
     text = path.read_text(encoding="utf-8")
     assert old.format(version=version) in text
-    changed = text.replace(old.format(version=version), new.format(version=version))
-    path.write_bytes(changed.encode(errors="surrogateescape"))
+    asked = next_version(copy)
+    text = text.replace(old.format(version=version), new.format(version=version))
+    path.write_bytes(text.encode(errors="surrogateescape"))
     before = contents(copy)
     monkeypatch.chdir(copy)
-    assert main(["--version", next_version(copy)]) == 2
+    assert main(["--version", asked]) == 2
     error = capsys.readouterr().err
     assert error.startswith("make release: ") and said in error
+    if name.endswith(".ipynb"):  # also where nothing would be left to do
+        with pytest.raises(CourseError, match="nbs/template"):
+            release(copy, version)
     assert contents(copy) == before
 
 
@@ -193,6 +196,15 @@ def test_a_lost_address_is_refused(copy):
     with pytest.raises(CourseError, match=r"as the address of README\.md, which is nowhere to be found"):
         move(copy, "some-body/fork")
     assert contents(copy) == before
+
+
+def test_a_disk_that_takes_no_more_is_told_with_the_way_back(copy, monkeypatch):
+    def fail(path, content):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("utils.release.write_whole", fail)
+    with pytest.raises(CourseError, match=r"\(No space left on device\).* git restore"):
+        move(copy, "some-body/fork")
 
 
 def test_the_command_line_says_what_was_done(copy, capsys, monkeypatch):

@@ -13,6 +13,7 @@ import re
 import sys
 import tomllib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from utils.course import CourseError, course_notebooks, find_root
@@ -46,9 +47,14 @@ _ADDRESS = re.compile(r"[a-z\d][a-z\d-]{0,38}/(?!\.\.?$)[\w.-]{1,100}(?<!\.git)"
 
 def current(root: Path) -> dict[str, str]:
     """The ``version`` and the ``address`` (owner/name on GitHub) that ``pyproject.toml`` gives."""
-    project = tomllib.loads(_read(root / "pyproject.toml"))["project"]
-    address = project["urls"]["Repository"].removeprefix("https://github.com/")
-    return {"version": project["version"], "address": address}
+    try:
+        project = tomllib.loads(_read(root / "pyproject.toml"))["project"]
+        address = project["urls"]["Repository"].removeprefix("https://github.com/")
+        return {"version": project["version"], "address": address}
+    except (KeyError, tomllib.TOMLDecodeError) as error:
+        raise CourseError(
+            f"pyproject.toml gives no version in [project] and Repository in [project.urls] ({error}); add them."
+        ) from error
 
 
 def places(root: Path, kind: str) -> list[tuple[Path, str]]:
@@ -85,8 +91,6 @@ def release(root: Path, version: str, day: str = "") -> list[Path]:
     if not _VERSION.fullmatch(version):
         raise CourseError(f"{version!r} is no version; give three numbers, as in VERSION=0.2.0.")
     old = current(root)
-    if version == old["version"]:
-        return []
     dates = dict(_RELEASES.findall(_read(root / "CHANGELOG.md")))
     latest, before, *_ = [*dates, "", ""]
     if latest != old["version"]:
@@ -100,7 +104,10 @@ def release(root: Path, version: str, day: str = "") -> list[Path]:
     texts = _Texts(root)
     texts.replace("version", latest, version)
     texts.replace("date", dates[latest], dates[version])
-    texts.change(root / "CHANGELOG.md", lambda text: _changelog(text, latest, version, dates, old["address"]))
+    if version != latest:
+        texts.change(
+            root / "CHANGELOG.md", lambda text: _changelog(text, latest, version, dates, old["address"])
+        )
     return texts.write()
 
 
@@ -120,11 +127,8 @@ def move(root: Path, address: str) -> list[Path]:
     """
     if not _ADDRESS.fullmatch(address):
         raise CourseError(f"{address!r} is no repository of GitHub; give REPO=owner/name, and no more of it.")
-    old = current(root)["address"]
-    if address == old:
-        return []
     texts = _Texts(root)
-    texts.replace("address", old, address)
+    texts.replace("address", current(root)["address"], address)
     return texts.write()
 
 
@@ -133,28 +137,30 @@ class _Texts:
 
     def __init__(self, root: Path):
         self.root = root
+        self.before: dict[Path, str] = {}
         self.texts: dict[Path, str] = {}
 
     def change(self, path: Path, edit: Callable[[str], str]) -> None:
-        self.texts[path] = edit(self.texts[path] if path in self.texts else _read(path))
+        if path not in self.texts:
+            self.texts[path] = self.before[path] = _read(path)
+        self.texts[path] = edit(self.texts[path])
 
     def replace(self, kind: str, old: str, new: str) -> None:
         for path, pattern in places(self.root, kind):
-            name = path.relative_to(self.root)
-            self.change(
-                path, lambda text, n=name, p=pattern: _replaced(text, p, old, new, f"the {kind} of {n}")
-            )
+            what = f"the {kind} of {path.relative_to(self.root)}"
+            self.change(path, partial(_replaced, pattern=pattern, old=old, new=new, what=what))
 
     def write(self) -> list[Path]:
-        for path, text in self.texts.items():
+        changed = [path for path, text in self.texts.items() if text != self.before[path]]
+        for path in changed:
             try:
-                write_whole(path, text.encode())
+                write_whole(path, self.texts[path].encode())
             except OSError as error:
                 raise CourseError(
-                    f"{path} could not be written ({error.strerror}), and other files are changed already; take them "
+                    f"{path} could not be written ({error.strerror}), and others may have changed already; take them "
                     "back with git restore, make room, and try again."
                 ) from error
-        return list(self.texts)
+        return changed
 
 
 def _replaced(text: str, pattern: str, old: str, new: str, what: str) -> str:
@@ -163,32 +169,27 @@ def _replaced(text: str, pattern: str, old: str, new: str, what: str) -> str:
     if found != {old}:
         named = ", ".join(sorted(found - {old})) or "nowhere to be found"
         raise CourseError(f"Expected {old} as {what}, which is {named}; correct it there first.")
-    for match in reversed(
-        list(re.finditer(pattern, text, re.MULTILINE))
-    ):  # from the end, so that spans stay true
-        text = text[: match.start(1)] + new + text[match.end(1) :]
-    return text
+
+    def with_new(match: re.Match) -> str:  # by its place, for what surrounds it may have the same letters
+        return match[0][: match.start(1) - match.start()] + new + match[0][match.end(1) - match.start() :]
+
+    return re.sub(pattern, with_new, text, flags=re.MULTILINE)
 
 
 def _changelog(text: str, old: str, new: str, dates: dict[str, str], address: str) -> str:
     """The change log with a heading and a link for a newer version, or without those of the one taken back."""
     newer, older = sorted((old, new), key=_numbers, reverse=True)
     compare = f"https://github.com/{address}/compare"
-    open_link = f"[Unreleased]: {compare}/v{{}}...HEAD\n"
-    pairs = [
-        ("## [Unreleased]\n", f"## [Unreleased]\n\n## [{newer}] - {dates[newer]}\n"),
-        (
-            open_link.format(older),
-            open_link.format(newer) + f"[{newer}]: {compare}/v{older}...v{newer}\n",
-        ),
-    ]
+    heading = "## [Unreleased]\n"
+    before = (heading, f"[Unreleased]: {compare}/v{older}...HEAD\n")
+    after = (
+        f"{heading}\n## [{newer}] - {dates[newer]}\n",
+        f"[Unreleased]: {compare}/v{newer}...HEAD\n[{newer}]: {compare}/v{older}...v{newer}\n",
+    )
+    pairs = zip(before, after, strict=True) if new == newer else zip(after, before, strict=True)
     for here, there in pairs:
-        if new == older:
-            here, there = there, here
         if text.count(here) != 1:
-            raise CourseError(
-                f"CHANGELOG.md should have {here!r} once; write it there as for earlier releases."
-            )
+            raise CourseError(f"CHANGELOG.md should have {here!r} once; write it as for earlier releases.")
         text = text.replace(here, there)
     return text
 

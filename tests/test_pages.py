@@ -73,3 +73,12 @@ def test_citation_and_licence_are_those_of_the_project(root):
     assert citation["license"] == project["license"] == "Apache-2.0"
     licence = (root / "LICENSE").read_text()
     assert licence.split()[:4] == ["Apache", "License", "Version", "2.0,"] and "END OF TERMS" in licence
+
+
+def test_the_words_are_in_order_and_none_is_both_said_and_not_said(root):
+    text = (root / "CONTRIBUTING.md").read_text(encoding="utf-8").split("## Words\n")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| (?!word \|)(.+) \| .+ \| (.+) \|$", text, re.MULTILINE)
+    words = [word for word, _ in rows]
+    assert len(words) >= 40 and words == sorted(set(words))
+    for word, instead in rows:
+        assert word not in instead.split(", "), word

@@ -8,13 +8,21 @@ import pytest
 import yaml
 
 from utils import course
-from utils.course.values import AT_LEAST, CHOICES, LARGEST_SHARES, LISTS, check_places
+from utils.course.values import AT_LEAST, CHOICES, LARGEST_SHARES, LISTS, PROMPTS, check_places
+from utils.datasets.splitting import LARGEST_SHARE
+from utils.evaluation import PROMPT_TEMPLATES
 
 ROOT = Path(__file__).resolve().parents[1]
 COURSE = course.course_notebooks(ROOT)
 TEMPLATE = ROOT / "nbs" / "template.ipynb"
 
 every_notebook = pytest.mark.parametrize("path", [*COURSE, TEMPLATE], ids=lambda path: path.stem)
+
+
+def test_what_is_refused_early_is_what_would_be_refused_later():
+    """The runner does without the packages that know: these say again what stands there."""
+    assert set(PROMPTS) == set(PROMPT_TEMPLATES)
+    assert LARGEST_SHARES["VAL_FROM_TRAIN"] == LARGEST_SHARE
 
 
 @pytest.fixture

@@ -5,14 +5,12 @@
 
 from utils.datasets.caption_dataset import CaptionDataset
 from utils.datasets.captioned_image import CaptionedImage
-from utils.datasets.category_names import SPLIT_NAMES
 from utils.datasets.checks import VerificationReport
 from utils.datasets.fingerprint import data_fingerprint, reading_note, shown_reading
 from utils.datasets.formats import DatasetError
 from utils.datasets.loading import find_dataset, load_dataset
 
 __all__ = [
-    "SPLIT_NAMES",
     "CaptionDataset",
     "CaptionedImage",
     "DatasetError",

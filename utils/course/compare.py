@@ -18,6 +18,7 @@ import numpy as np
 from utils.course.errors import CourseError
 from utils.course.results import METRICS, PARAMETERS, read_json
 from utils.evaluation import aligned, paired_bootstrap, read_predictions, values_of
+from utils.evaluation.intervals import DRAWS
 from utils.evaluation.per_image import is_mean_over_images
 from utils.files import disk_trouble_in_words, write_whole
 from utils.provenance import PROVENANCE
@@ -25,7 +26,7 @@ from utils.provenance import PROVENANCE
 TITLE = "# Runs of the course, side by side"
 HEADER = ("notebook", "metric")
 LEGEND = (
-    "Differences are to the first run. In brackets: 95 % of 2,000 paired bootstrap draws of the test images; other "
+    f"Differences are to the first run. In brackets: 95 % of {DRAWS:,} paired bootstrap draws of the test images; other "
     "seeds of the training are not in it."
 )
 # What a run was made with; the other parameters stand in its parameters.json.

@@ -26,8 +26,8 @@ from utils.provenance import PROVENANCE
 TITLE = "# Runs of the course, side by side"
 HEADER = ("notebook", "metric")
 LEGEND = (
-    f"Differences are to the first run. In brackets: 95 % of {DRAWS:,} paired bootstrap draws of the test images; other "
-    "seeds of the training are not in it."
+    f"Differences are to the first run. In brackets: 95 % of {DRAWS:,} paired bootstrap draws of the test images; "
+    "other seeds of the training are not in it."
 )
 # What a run was made with; the other parameters stand in its parameters.json.
 DESCRIBED = (

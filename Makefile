@@ -33,7 +33,7 @@ lab: export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/runs/compiled
 lab: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.1
 
 .DEFAULT_GOAL := help
-.PHONY: help check course sweep test demo lab student compare results bench lint notebooks release address
+.PHONY: help check course sweep test demo lab student compare results bench lint notebooks imports release address
 
 help: ## List the targets
 	@echo "make TARGET, where TARGET is one of"
@@ -51,13 +51,13 @@ course: $(READY) ## Run every notebook with a profile: 6 to 8 minutes for the de
 	  --notebook "$(NB)" $(if $(FRESH),--fresh) $(if $(SET),--set $(SET))
 
 sweep: $(READY) ## Run the ten published runs, or the rows of GRID=mine.yaml, over SEEDS, into one table: an hour or more
-	@$(RUN) -m utils.sweep --profile "$(PROFILE)" --data-dir "$(DATA_DIR)" --model "$(MODEL)" \
+	@$(RUN) -m utils.course.sweep --profile "$(PROFILE)" --data-dir "$(DATA_DIR)" --model "$(MODEL)" \
 	  $(if $(GRID),--grid "$(GRID)") --rows $(ROWS) --seeds $(SEEDS) $(if $(SET),--set $(SET))
 
 test: $(READY) ## Run the tests and check the committed outputs of the notebooks: 9 to 15 minutes
 	@echo "Running the tests, and every notebook against its committed outputs: 9 to 15 minutes on two cores."
 	@# Drawn once by all cores, and not by each of the two workers.
-	@$(RUN) -m utils.miniature
+	@$(RUN) -m standins.scenes
 	$(RUN) -m pytest $(LONGEST) tests $(filter-out $(LONGEST),$(wildcard nbs/*.ipynb)) nbs/solutions -n 2 --dist loadscope --no-loadscope-reorder --nbval-lax --nbval-current-env \
 	  $(if $(REPORTS),--junitxml "$(REPORTS)/tests.xml")
 
@@ -70,7 +70,7 @@ lab: $(READY) ## Open JupyterLab on the notebooks
 
 student: PROFILE = workshop
 student: $(READY) ## Write copies of the notebooks for a class: shorter trainings, no outputs, no solutions
-	@$(RUN) -m utils.handout "$(or $(TO),runs/student)" --profile "$(PROFILE)"
+	@$(RUN) -m utils.course.handout "$(or $(TO),runs/student)" --profile "$(PROFILE)"
 
 compare: $(READY) ## Set the metrics of RUNS='runs/a runs/b' side by side in one table
 	@$(RUN) -m utils.course.compare $(RUNS) $(if $(TO),--to "$(TO)")
@@ -89,11 +89,14 @@ lint: $(READY) ## Check the style of code and notebooks
 notebooks: $(READY) ## Execute the notebooks in place, as they are committed
 	@$(RUN) -m utils.course --refresh
 
+imports: $(READY) ## Draw into CONTRIBUTING.md which room imports which
+	@$(RUN) -m utils.course.drawing
+
 release: $(READY) ## Name VERSION=0.2.0 in badges, first cells, change log and citation
-	@$(RUN) -m utils.release --version "$(VERSION)"
+	@$(RUN) -m utils.course.release --version "$(VERSION)"
 
 address: $(READY) ## Name REPO=owner/name as the repository wherever it is named, for a fork
-	@$(RUN) -m utils.release --address "$(REPO)"
+	@$(RUN) -m utils.course.release --address "$(REPO)"
 
 $(READY): requirements.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else \

@@ -55,9 +55,7 @@ def change_file(path: Path, chance: random.Random) -> None:
     content, how = path.read_bytes(), chance.random()
     if how < 0.08:
         path.unlink()
-        chance.choice(
-            (path.mkdir, lambda: os.mkfifo(path), lambda: path.symlink_to("nowhere"), lambda: None)
-        )()
+        chance.choice((path.mkdir, lambda: os.mkfifo(path), lambda: path.symlink_to("nowhere"), lambda: None))()
     elif how < 0.6 and path.suffix in (".json", ".jsonl"):
         lines = content.decode().splitlines() if path.suffix == ".jsonl" else [content.decode()]
         number = chance.randrange(len(lines))
@@ -79,10 +77,7 @@ def picture(chance: random.Random) -> tuple[str, bytes]:
             lambda: ("webp", encoded(image, "webp")),
             lambda: ("gif", encoded(image, "gif")),
             lambda: ("bmp", encoded(image, "bmp")),
-            lambda: (
-                "tif",
-                encoded(image, "tiff", compression=chance.choice((None, "tiff_deflate", "jpeg"))),
-            ),
+            lambda: ("tif", encoded(image, "tiff", compression=chance.choice((None, "tiff_deflate", "jpeg")))),
             lambda: ("tif", encoded(deep, "tiff")),
             lambda: ("png", encoded(deep, "png")),
             lambda: ("png", encoded(image.convert("P"), "png", transparency=0)),

@@ -15,9 +15,7 @@ from utils.search import ImageIndex
 
 
 @contextmanager
-def served(
-    index: ImageIndex, presence: PresenceModel | None = None, sample: Path | None = None
-) -> Iterator[str]:
+def served(index: ImageIndex, presence: PresenceModel | None = None, sample: Path | None = None) -> Iterator[str]:
     """The address of a page, as long as the context lasts."""
     with temporary_cache():
         blocks = demo_blocks(index, presence, sample)

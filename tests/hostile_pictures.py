@@ -56,7 +56,5 @@ HOSTILE: dict[str, Callable[[int], bytes]] = {
     "strip.tif": lambda side: encoded(
         Image.new("RGBA", (side, side)), "tiff", compression="tiff_deflate", tiffinfo={278: side, 274: 6}
     ),
-    "canvas.webp": lambda side: encoded(
-        Image.new("RGBA", (side, side), (9, 9, 9, 9)), "webp", quality=10, method=0
-    ),
+    "canvas.webp": lambda side: encoded(Image.new("RGBA", (side, side), (9, 9, 9, 9)), "webp", quality=10, method=0),
 }

@@ -196,9 +196,7 @@ def look_at(browser: Any, address: str, server: psutil.Process, name: str, pictu
     page.set_default_timeout(START * 1000)
     listen(page, address, sight.complaints)
     page.goto(f"{address}/lab/tree/{name}?token={TOKEN}&reset")
-    page.wait_for_function(
-        "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
-    )
+    page.wait_for_function("window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'")
     start = time.monotonic()
     run_all_cells(page)
     sight.seconds = time.monotonic() - start

@@ -14,13 +14,9 @@ from utils.clip import CLIP
 
 def main(source: str, target: str) -> None:
     """Builds the model of a configuration and saves it beside that configuration's tokenizer."""
-    model = CLIP(
-        CLIPConfig.from_pretrained(source), rngs=nnx.Rngs(0), tokenizer=CLIPTokenizer.from_pretrained(source)
-    )
+    model = CLIP(CLIPConfig.from_pretrained(source), rngs=nnx.Rngs(0), tokenizer=CLIPTokenizer.from_pretrained(source))
     model.save_pretrained(target)
-    print(
-        f"{target}: {sum(path.stat().st_size for path in Path(target).iterdir()) / 1e6:.0f} MB of random weights"
-    )
+    print(f"{target}: {sum(path.stat().st_size for path in Path(target).iterdir()) / 1e6:.0f} MB of random weights")
 
 
 if __name__ == "__main__":

@@ -5,8 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from utils.datasets import CaptionDataset, CaptionedImage
-from utils.images import read_image
+from utils.datasets import CaptionDataset, CaptionedImage, read_image
 
 CATEGORIES = ("port", "park", "pond")
 
@@ -34,6 +33,6 @@ def count_embedded(monkeypatch) -> list[str]:
     """The pictures that are read from now on."""
     read = []
     monkeypatch.setattr(
-        "utils.images.batches.read_image", lambda path: read.append(Path(path).name) or read_image(path)
+        "utils.datasets.batches.read_image", lambda path: read.append(Path(path).name) or read_image(path)
     )
     return read

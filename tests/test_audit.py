@@ -12,14 +12,7 @@ from PIL import Image
 
 from utils.datasets import CaptionDataset, CaptionedImage, load_dataset
 from utils.evaluation import near_duplicates
-from utils.evaluation.audit import (
-    Audit,
-    CaptionOverlap,
-    audit_overlap,
-    caption_overlap,
-    overlap_warning,
-    pair_pictures,
-)
+from utils.evaluation.audit import Audit, CaptionOverlap, audit_overlap, caption_overlap, overlap_warning, pair_pictures
 from utils.evaluation.near_duplicates import (
     SMALL,
     DuplicatePair,
@@ -195,9 +188,7 @@ def test_equal_detail_in_opposite_light_is_no_copy(tmp_path):
     texture = np.asarray(Image.open(noise(tmp_path / "noise.png", 3)).convert("L"), float) - 128
     light = np.linspace(-80, 80, 96)
     paths = [
-        stored(
-            Image.fromarray((128 + 0.3 * texture + side * light).astype(np.uint8)), tmp_path / f"{side}.png"
-        )
+        stored(Image.fromarray((128 + 0.3 * texture + side * light).astype(np.uint8)), tmp_path / f"{side}.png")
         for side in (1, -1)
     ]
     prints = fingerprints(paths)
@@ -208,9 +199,7 @@ def test_equal_detail_in_opposite_light_is_no_copy(tmp_path):
 
 def test_embeddings_add_what_pixels_do_not_see(tmp_path):
     paths = [noise(tmp_path / f"{number}.png", number) for number in range(4)]
-    mirrored = stored(
-        Image.open(paths[2]).transpose(Image.Transpose.FLIP_LEFT_RIGHT), tmp_path / "mirrored.png"
-    )
+    mirrored = stored(Image.open(paths[2]).transpose(Image.Transpose.FLIP_LEFT_RIGHT), tmp_path / "mirrored.png")
     train, test = items(*paths), items(mirrored, split="test")
     rows = np.random.default_rng(0).normal(size=(4, 8))
     assert not audit_overlap(train, test).pairs
@@ -234,9 +223,7 @@ def test_a_training_picture_in_the_test_set_is_named_as_such(tmp_path):
 
 
 def test_a_report_made_by_hand():
-    train = CaptionDataset(
-        [*items(Path("a.png")), *items(Path("b.png"), split="val", source="other")], "mine train"
-    )
+    train = CaptionDataset([*items(Path("a.png")), *items(Path("b.png"), split="val", source="other")], "mine train")
     test = items(*(Path(f"{number}.png") for number in range(1500)), split="test")
     pairs = (
         DuplicatePair(train[0], train[1], 9, 0.91, 0.5),

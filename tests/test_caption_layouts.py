@@ -59,15 +59,9 @@ def test_coco_joins_captions_with_images_by_number(folder):
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        (
-            "train.json",
-            '{"image_path": "0.png", "captions": ["a road", "a tree"]}\n',
-        ),  # JSON lines, run_clip's
+        ("train.json", '{"image_path": "0.png", "captions": ["a road", "a tree"]}\n'),  # JSON lines, run_clip's
         ("list.json", '[{"filename": "0.png", "captions": ["a road", "a tree"]}]'),
-        (
-            "metadata.jsonl",
-            '{"file_name": "0.png", "text": "a road"}\n{"file_name": "0.png", "text": "a tree"}\n',
-        ),
+        ("metadata.jsonl", '{"file_name": "0.png", "text": "a road"}\n{"file_name": "0.png", "text": "a tree"}\n'),
         ("open_clip.tsv", "filepath\ttitle\n0.png\ta road\n0.png\ta tree\n"),
         ("metadata.csv", "file_name,text\n0.png,a road\n0.png,a tree\n"),
         ("numbered.csv", "filename,caption_1,caption_2,caption_3\n0.png,a road,a tree,\n"),
@@ -92,10 +86,7 @@ def test_other_words_for_the_same_are_understood(folder, name, text):
 
 def test_a_plain_name_that_two_class_folders_have_is_found_in_neither(folder):
     draw(folder / "images/field/port_0.png")
-    lines = [
-        '{"filename": "port_0.png", "caption": "ships"}',
-        '{"filename": "field_0.png", "caption": "a field"}',
-    ]
+    lines = ['{"filename": "port_0.png", "caption": "ships"}', '{"filename": "field_0.png", "caption": "a field"}']
     (folder / "own.jsonl").write_text("\n".join(lines))
     with pytest.warns(UserWarning, match=r"1 of 2 listed images are not on the disk.*port_0\.png"):
         (item,) = load_dataset(folder / "own.jsonl")
@@ -136,9 +127,7 @@ def test_a_folder_that_holds_captions_names_their_file_and_one_of_class_names_is
 def test_images_in_no_split_that_is_used_are_counted_and_named(folder):
     rows = ["filename,caption,split", "0.png,a,restval", "port/port_0.png,b,fold2", "field/field_0.png,c,"]
     (folder / "own.csv").write_text("\n".join(rows))
-    with pytest.warns(
-        UserWarning, match="own: 2 of 3 images are in none of .*: 1 in 'fold2', 1 without a split"
-    ):
+    with pytest.warns(UserWarning, match="own: 2 of 3 images are in none of .*: 1 in 'fold2', 1 without a split"):
         dataset = load_dataset(folder / "own.csv")
     assert [item.split for item in dataset] == ["train", "fold2", None]  # COCO's protocols train on restval
     with warnings.catch_warnings():

@@ -60,25 +60,15 @@ def test_lists_and_placeholders_in_a_table_become_captions_and_none(tmp_path):
     rows = [["filename", "caption"], ["0.png", "['a lake', 'still water']"], ["0.png", "a pond"]]
     dataset = load_dataset(table(tmp_path / "captions.csv", [*rows, ["1.png", "nan"]]))
     assert [item.captions for item in dataset] == [("a lake", "still water", "a pond"), ()]
-    lines = [
-        '{"filename": "0.png", "captions": [null, NaN, "a pond"]}',
-        '{"filename": "1.png", "captions": []}',
-    ]
+    lines = ['{"filename": "0.png", "captions": [null, NaN, "a pond"]}', '{"filename": "1.png", "captions": []}']
     (tmp_path / "captions.jsonl").write_text("\n".join(lines))
     assert [item.captions for item in load_dataset(tmp_path / "captions.jsonl")] == [("a pond",), ()]
 
 
 def test_what_has_no_words_is_left_out_counted_and_named():
-    assert [has_words(text) for text in ("a field", " .", "", "NULL", "7", "田")] == [
-        True,
-        *[False] * 3,
-        True,
-        True,
-    ]
+    assert [has_words(text) for text in ("a field", " .", "", "NULL", "7", "田")] == [True, *[False] * 3, True, True]
     dataset = pictures(("a field", " ."), (), (".",), ("a road",))
-    with pytest.warns(
-        UserWarning, match=re.escape("2 of 4 images have no caption and are left out: 1.png, 2.png")
-    ):
+    with pytest.warns(UserWarning, match=re.escape("2 of 4 images have no caption and are left out: 1.png, 2.png")):
         kept = dataset.captioned()
     assert [(item.name, item.captions) for item in kept] == [("0.png", ("a field",)), ("3.png", ("a road",))]
     with warnings.catch_warnings():

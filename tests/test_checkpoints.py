@@ -21,7 +21,7 @@ from transformers import CLIPImageProcessor, CLIPModel, CLIPProcessor
 from utils.clip import CLIP, fingerprint, identity, tokenize
 from utils.clip.image_processor import processor_settings, read_preprocessing
 from utils.clip.open_clip_export import export_open_clip
-from utils.images import ImagePreprocessing, eval_transform
+from utils.datasets import ImagePreprocessing, eval_transform
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
@@ -297,9 +297,7 @@ def test_two_image_processors_that_are_not_alike_are_refused(tmp_path):
     same = processor_settings(ImagePreprocessing(32))
     (tmp_path / "processor_config.json").write_text(json.dumps({"image_processor": same}))
     assert read_preprocessing(tmp_path, 32) == ImagePreprocessing(32)
-    (tmp_path / "processor_config.json").write_text(
-        json.dumps({"image_processor": same | {"image_mean": 0.5}})
-    )
+    (tmp_path / "processor_config.json").write_text(json.dumps({"image_processor": same | {"image_mean": 0.5}}))
     with pytest.raises(ValueError, match=r"and processor_config\.json beside it ask for different pixels"):
         read_preprocessing(tmp_path, 32)
 

@@ -6,9 +6,9 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
-from utils import classifiers
-from utils.classifiers import Classification, few_shot_curve, linear_probe, nearest_neighbours, unit_rows
-from utils.transduction import keep_what_helps, refine_class_embeddings
+from utils.evaluation import classifiers
+from utils.evaluation.classifiers import Classification, few_shot_curve, linear_probe, nearest_neighbours, unit_rows
+from utils.evaluation.transduction import keep_what_helps, refine_class_embeddings
 
 # --- probes -----------------------------------------------------------------------------------------------
 
@@ -95,9 +95,7 @@ def test_few_shots_learn_from_so_many_of_each_class():
     assert curve.accuracies[2] == pytest.approx([whole] * 4)
     assert curve.mean[0] < curve.mean[2] and curve.spread[0] > 0 == curve.spread[2]
     again = few_shot_curve(train, labels, TEST, TEST_LABELS, inverse_penalty=10, shots=(1, 4, 20), draws=4)
-    other = few_shot_curve(
-        train, labels, TEST, TEST_LABELS, inverse_penalty=10, shots=(1, 4, 20), draws=4, seed=1
-    )
+    other = few_shot_curve(train, labels, TEST, TEST_LABELS, inverse_penalty=10, shots=(1, 4, 20), draws=4, seed=1)
     np.testing.assert_array_equal(again.accuracies, curve.accuracies)
     assert not np.array_equal(other.accuracies, curve.accuracies)
 
@@ -129,9 +127,7 @@ def test_what_cannot_be_learned_is_said_in_a_sentence(classify):
     for value in (0, np.nan):
         with pytest.raises(ValueError, match=r"1 of the validation embeddings are zero or not finite.*row 5"):
             classify(train, labels, broken(held_out, value), true, TEST)
-    with pytest.raises(
-        ValueError, match="validation labels name canyon, desert, of which there are no train"
-    ):
+    with pytest.raises(ValueError, match="validation labels name canyon, desert, of which there are no train"):
         classify(train, labels, held_out, ["desert", "canyon", *true[2:]], TEST)
     with pytest.raises(ValueError, match="79 training labels do not fit 80"):
         classify(train, labels[1:], held_out, true, TEST)
@@ -212,9 +208,7 @@ def test_refinement_that_changes_nothing():
 def test_a_class_without_images_keeps_its_text():
     texts = np.eye(3, 6)
     # The third points away from every text, and least of all from the second.
-    images = unit(
-        np.array([[1, 0.1, 0, 0, 0, 0], [0.1, 1, 0, 0, 0, 0], [-0.8, -0.3, -0.9, 0.4, 0, 0]], float)
-    )
+    images = unit(np.array([[1, 0.1, 0, 0, 0, 0], [0.1, 1, 0, 0, 0, 0], [-0.8, -0.3, -0.9, 0.4, 0, 0]], float))
     with np.errstate(divide="raise", invalid="raise", over="raise"):
         refined = refine_class_embeddings(images, texts, temperature=1e-3, blend=1.0, steps=1)
     expected = np.stack([images[0], images[1] + images[2], texts[2]])

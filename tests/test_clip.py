@@ -141,10 +141,7 @@ def test_published_tokenizer_gives_the_ids_of_the_processor(full_size):
 
 
 # (vision width, heads, patch), (text width, heads), projection; two layers each.
-PUBLISHED_SHAPES = {
-    "ViT-B/16": ((768, 12, 16), (512, 8), 512),
-    "ViT-L/14": ((1024, 16, 14), (768, 12), 768),
-}
+PUBLISHED_SHAPES = {"ViT-B/16": ((768, 12, 16), (512, 8), 512), "ViT-L/14": ((1024, 16, 14), (768, 12), 768)}
 
 
 @pytest.mark.parametrize("shape", PUBLISHED_SHAPES)

@@ -12,7 +12,7 @@ import nbformat
 import pytest
 
 from utils.course import course_notebooks
-from utils.release import current
+from utils.course.release import current
 
 # Notes what it is called with, and as git leaves what a clone would: the last argument is the folder.
 STUB = """#!/bin/sh

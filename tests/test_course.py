@@ -28,12 +28,8 @@ def small_course(tmp_path):
     (tmp_path / "nbs" / "profiles").mkdir(parents=True)
     (tmp_path / "utils").mkdir()
     write_notebook(tmp_path / "nbs" / "01_count.ipynb", RECORD)
-    write_notebook(
-        tmp_path / "nbs" / "02_count_again.ipynb", RECORD, "WORD: str = 'a'  # which\nTIMES: int = 1"
-    )
-    (tmp_path / "nbs" / "profiles" / "small.yaml").write_text(
-        "common:\n  TIMES: 3\n02_count_again:\n  WORD: b\n"
-    )
+    write_notebook(tmp_path / "nbs" / "02_count_again.ipynb", RECORD, "WORD: str = 'a'  # which\nTIMES: int = 1")
+    (tmp_path / "nbs" / "profiles" / "small.yaml").write_text("common:\n  TIMES: 3\n02_count_again:\n  WORD: b\n")
     return tmp_path
 
 
@@ -67,10 +63,7 @@ def test_unknown_names_are_refused(small_course, profile, overrides, sentence):
 def test_a_run_leaves_notebooks_pages_metrics_and_summary_and_is_kept(small_course):
     first = course.run_course(small_course, "small", {})
     assert [outcome.status for outcome in first] == ["ok", "ok"]
-    assert metrics(small_course) == {
-        "01_count": {"baseline_top1": 0.75},
-        "02_count_again": {"baseline_top1": 0.75},
-    }
+    assert metrics(small_course) == {"01_count": {"baseline_top1": 0.75}, "02_count_again": {"baseline_top1": 0.75}}
     folder = small_course / "runs" / "small"
     assert "baseline_top1 = 0.75" in (folder / "01_count.html").read_text()
     assert "02_count_again" in (folder / "summary.md").read_text()
@@ -85,9 +78,7 @@ def test_a_run_leaves_notebooks_pages_metrics_and_summary_and_is_kept(small_cour
 
 
 def test_the_first_failure_ends_the_run_and_is_kept_to_look_at(small_course, capsys):
-    write_notebook(
-        small_course / "nbs" / "01_count.ipynb", "print('so far')\nraise ValueError('broken here')"
-    )
+    write_notebook(small_course / "nbs" / "01_count.ipynb", "print('so far')\nraise ValueError('broken here')")
     outcomes = course.run_course(small_course, "small", {})
     assert [outcome.status for outcome in outcomes] == ["failed"]
     assert "cell" in outcomes[0].error and "broken here" in outcomes[0].error
@@ -106,9 +97,7 @@ def test_a_kernel_that_does_not_answer_is_one_sentence(small_course, monkeypatch
         raise RuntimeError("Kernel didn't respond in 300 seconds")
 
     monkeypatch.setattr(papermill, "execute_notebook", silent)
-    with pytest.raises(
-        course.CourseError, match=r"01_count\.ipynb: its kernel did not answer in 300 seconds"
-    ):
+    with pytest.raises(course.CourseError, match=r"01_count\.ipynb: its kernel did not answer in 300 seconds"):
         course.run_course(small_course, "small", {})
 
 

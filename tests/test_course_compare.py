@@ -51,9 +51,7 @@ def kept(folder: Path, ranks: list[int], images: str = "abcd", score: float | No
         "ranks": {"prompt": {"fine-tuned": ranks}},
     }
     (folder / "evaluation").mkdir(parents=True)
-    (folder / "evaluation" / "predictions.json").write_text(
-        json.dumps({"data": "x test", "zero_shot": zero_shot})
-    )
+    (folder / "evaluation" / "predictions.json").write_text(json.dumps({"data": "x test", "zero_shot": zero_shot}))
     score = np.mean(np.array(ranks) < 1) if score is None else score
     (folder / "metrics.json").write_text(
         json.dumps({"provenance": {"versions": {"jax": "1"}}, "05_evaluate": {"finetuned_top1": score}})

@@ -19,8 +19,9 @@ from utils.course import execution, results
 from utils.course.compare import read_run
 from utils.course.reports import _told_of_steps
 from utils.course.stamps import finished_stamp
-from utils.locks import LOCK, OWNER, sole_owner
-from utils.provenance import versions
+from utils.files import sole_owner
+from utils.files.locks import LOCK, OWNER
+from utils.files.provenance import versions
 
 MAKE = """
 from pathlib import Path
@@ -259,9 +260,7 @@ def test_a_notebook_appears_with_its_page_or_not_at_all(passing_on, monkeypatch)
     ("number", "reason"),
     [(errno.ENOSPC, "the disk is full"), (errno.EROFS, "read-only"), (errno.EACCES, "may not write there")],
 )
-def test_a_disk_that_takes_no_more_is_one_sentence_and_the_run_goes_on_later(
-    passing_on, monkeypatch, number, reason
-):
+def test_a_disk_that_takes_no_more_is_one_sentence_and_the_run_goes_on_later(passing_on, monkeypatch, number, reason):
     def refuse(path, content):
         raise OSError(number, os.strerror(number))
 
@@ -289,16 +288,12 @@ def test_a_killed_run_leaves_no_kernel_and_the_next_one_ends_as_ever(passing_on)
     notebook = passing_on / "nbs" / "02_use.ipynb"
     source = notebook.read_text()
     write_notebook(notebook, code)
-    process = subprocess.Popen(
-        [sys.executable, "-c", RUN, str(passing_on)], cwd=passing_on, stdout=subprocess.DEVNULL
-    )
+    process = subprocess.Popen([sys.executable, "-c", RUN, str(passing_on)], cwd=passing_on, stdout=subprocess.DEVNULL)
     wait_until(waiting.exists)
     process.kill()
     process.wait()
     kernel = int(waiting.read_text())
-    wait_until(
-        lambda: not Path(f"/proc/{kernel}").exists() or "\tZ" in Path(f"/proc/{kernel}/status").read_text()
-    )
+    wait_until(lambda: not Path(f"/proc/{kernel}").exists() or "\tZ" in Path(f"/proc/{kernel}/status").read_text())
     notebook.write_text(source)
     assert statuses(passing_on) == ["kept", "ok"]
     assert not list((passing_on / "runs" / "small").glob(".*.ipynb"))

@@ -48,10 +48,7 @@ def profile(tmp_path):
         ({"IMAGES_PER_SPLIT": -5}, "IMAGES_PER_SPLIT is -5"),
         ({"LEARNING_RATE": 0.0}, "LEARNING_RATE is 0.0; it must be a number above zero"),
         ({"AUGMENTATION": "wild"}, "AUGMENTATION is 'wild'; it must be one of aerial, published, none"),
-        (
-            {"PROMPT": "shouted"},
-            "PROMPT is 'shouted'; it must be documents, script, notebook, or a text with one {}",
-        ),
+        ({"PROMPT": "shouted"}, "PROMPT is 'shouted'; it must be documents, script, notebook, or a text with one {}"),
         ({"PROMPT": "a {} beside a {}"}, "PROMPT is 'a {} beside a {}'"),
         ({"PROMPT": "a photo of {category}"}, "PROMPT is 'a photo of {category}'"),
         ({"PROMPT": "a {} of {place}"}, "and no other brace"),
@@ -63,10 +60,7 @@ def profile(tmp_path):
         ({"AUDIT": "yes please"}, "AUDIT is 'yes please', and 05_evaluate_zero_shot declares it as bool"),
         ({"SETTINGS": "patience"}, "declares it as dict"),
         ({"STRETCH": 3000}, "STRETCH is 3000, and .* declares it as list"),
-        (
-            {"STRETCH": [3000, 0]},
-            r"STRETCH is \[3000, 0\]; it must be empty, or two numbers, the lower first",
-        ),
+        ({"STRETCH": [3000, 0]}, r"STRETCH is \[3000, 0\]; it must be empty, or two numbers, the lower first"),
         ({"STRETCH": [0, float("inf")]}, "STRETCH is"),
         ({"STRETCH": [0, "3000"]}, "STRETCH is"),
         ({"BANDS": [4, 3]}, r"BANDS is \[4, 3\]; it must be empty, or three whole numbers"),
@@ -142,9 +136,7 @@ def test_the_profiles_of_the_course_are_not_refused(name):
 
 def test_defaults_of_the_notebooks_are_not_refused():
     for path in COURSE:
-        defaults = {
-            name: yaml.safe_load(of["default"]) for name, of in course.notebook_parameters(path).items()
-        }
+        defaults = {name: yaml.safe_load(of["default"]) for name, of in course.notebook_parameters(path).items()}
         course.check_values(defaults)
         check_places(ROOT, defaults)
 
@@ -178,10 +170,7 @@ def test_bounds_are_those_of_parameters_that_exist():
 
 @pytest.mark.parametrize("values", [{"STRETCH": [0, 3000]}, {"BANDS": [4]}, {"VAL_FROM_TRAIN": 0.5}])
 def test_readings_and_shares_that_can_be_are_not_refused(values):
-    assert (
-        course.plan_course(ROOT, "miniature", values).parameters["05_evaluate_zero_shot"].items()
-        >= values.items()
-    )
+    assert course.plan_course(ROOT, "miniature", values).parameters["05_evaluate_zero_shot"].items() >= values.items()
 
 
 # --- where results go --------------------------------------------------------------------------------------------
@@ -231,17 +220,10 @@ def test_a_notebook_without_data_to_work_on_is_left_out_and_the_run_goes_on(tmp_
         cells = [nbformat.v4.new_code_cell("TIMES: int = 1  # how often"), nbformat.v4.new_code_cell(code)]
         cells[0].metadata["tags"] = ["parameters"]
         notebook = nbformat.v4.new_notebook(cells=cells)
-        notebook.metadata["kernelspec"] = {
-            "name": "python3",
-            "display_name": "Python 3",
-            "language": "python",
-        }
+        notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
         nbformat.write(notebook, tmp_path / "nbs" / f"{name}.ipynb")
     outcomes = course.run_course(tmp_path, "small", {})
-    assert [(outcome.status, outcome.error) for outcome in outcomes] == [
-        ("left out", "no categories"),
-        ("ok", ""),
-    ]
+    assert [(outcome.status, outcome.error) for outcome in outcomes] == [("left out", "no categories"), ("ok", "")]
     folder = tmp_path / "runs" / "small"
     assert "01_a was left out: no categories" in (folder / "summary.md").read_text()
     noted = json.loads((folder / "parameters.json").read_text())

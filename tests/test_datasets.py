@@ -20,7 +20,7 @@ import pytest
 from PIL import Image
 
 from utils.datasets import CaptionDataset, CaptionedImage, DatasetError, load_dataset, loading
-from utils.provenance import data_source
+from utils.datasets.hub import data_source
 
 RSICD_CATEGORIES = (
     "airport bareland baseballfield beach bridge center church commercial denseresidential desert farmland "
@@ -61,11 +61,7 @@ def made_up(count: int, splits: tuple = (None,), categories: tuple = (None,)) ->
     return CaptionDataset(
         [
             CaptionedImage(
-                Path(f"{i}.jpg"),
-                (f"caption {i}",),
-                splits[i % len(splits)],
-                categories[i % len(categories)],
-                "x",
+                Path(f"{i}.jpg"), (f"caption {i}",), splits[i % len(splits)], categories[i % len(categories)], "x"
             )
             for i in range(count)
         ],
@@ -83,11 +79,7 @@ def rsicd(shared: Path) -> CaptionDataset:
 
 def test_rsicd_has_its_published_counts(rsicd):
     assert len(rsicd) == 10_921
-    assert {name: len(rsicd.split(name)) for name in rsicd.splits} == {
-        "train": 8734,
-        "val": 1094,
-        "test": 1093,
-    }
+    assert {name: len(rsicd.split(name)) for name in rsicd.splits} == {"train": 8734, "val": 1094, "test": 1093}
     assert not rsicd.missing
     train = [caption for item in rsicd.split("train") for caption in item.captions]
     assert (len(train), len(set(train))) == (43_670, 12_973)
@@ -140,9 +132,7 @@ def test_ucm_is_found_although_the_list_says_tif(shared):
 
 
 def test_sydney_counts_and_names_what_is_missing(shared):
-    with pytest.warns(
-        UserWarning, match=r"sydney: 604 of 613 listed images .*10\.tif, .* and 601 more"
-    ) as caught:
+    with pytest.warns(UserWarning, match=r"sydney: 604 of 613 listed images .*10\.tif, .* and 601 more") as caught:
         sydney = load_dataset("sydney", shared / "data")
     assert len(caught) == 1 and "\n" not in str(caught[0].message)
     assert (len(sydney), len(sydney.missing)) == (9, 604)
@@ -192,23 +182,17 @@ def test_the_miniature_is_made_on_first_use(tmp_path, monkeypatch):
         karpathy(folder / "dataset_rsicd.json", [entry])
         return folder
 
-    module = type(sys)("utils.miniature")
+    module = type(sys)("standins.scenes")
     module.build_miniature = build
-    monkeypatch.setitem(sys.modules, "utils.miniature", module)
+    monkeypatch.setitem(sys.modules, "standins.scenes", module)
     (item,) = load_dataset("miniature", split="val")
     assert item.path == tmp_path / "miniature/RSICD_images/river_1.jpg"
     assert (item.category, item.captions, item.source) == ("river", ("a river",), "miniature")
-    monkeypatch.setattr(
-        module, "build_miniature", lambda folder: pytest.fail("a named copy is read as it is")
-    )
+    monkeypatch.setattr(module, "build_miniature", lambda folder: pytest.fail("a named copy is read as it is"))
     assert len(load_dataset("miniature", tmp_path / "miniature")) == 1
 
 
-HUB_NAMES = {
-    "train": ["airport_1.jpg", "00001.jpg", "bridge_7.jpg"],
-    "valid": ["port_2.jpg"],
-    "test": ["pond_3.jpg"],
-}
+HUB_NAMES = {"train": ["airport_1.jpg", "00001.jpg", "bridge_7.jpg"], "valid": ["port_2.jpg"], "test": ["pond_3.jpg"]}
 
 
 @pytest.fixture
@@ -228,10 +212,7 @@ def hub(tmp_path, monkeypatch) -> Path:
             {
                 "filename": f"rsicd_images/{name}",
                 "captions": [f"{name} {number}" for number in range(5)],
-                "image": {
-                    "bytes": picture(tmp_path / "pictures" / name, len(name)).read_bytes(),
-                    "path": name,
-                },
+                "image": {"bytes": picture(tmp_path / "pictures" / name, len(name)).read_bytes(), "path": name},
             }
             for name in names
         ]
@@ -366,12 +347,7 @@ def test_karpathy_json_of_ones_own(tmp_path):
     picture(tmp_path / "images/b.jpg")
     path = tmp_path / "own.json"
     images = [
-        {
-            "filepath": "val2014",
-            "filename": "a.jpg",
-            "split": "validation",
-            "sentences": [{"tokens": ["a", "port"]}],
-        },
+        {"filepath": "val2014", "filename": "a.jpg", "split": "validation", "sentences": [{"tokens": ["a", "port"]}]},
         {"filename": "b.jpg", "split": "fold2", "category": "port", "sentences": [{"raw": "ships ."}]},
     ]
     path.write_text(json.dumps({"images": images}), encoding="utf-8")
@@ -413,22 +389,11 @@ def test_data_dir_names_the_image_folder(tmp_path):
 
 
 def test_a_folder_for_each_category(tmp_path):
-    for name in (
-        "port/2.jpg",
-        "port/1.PNG",
-        "forest/deep/3.tif",
-        ".hidden/4.jpg",
-        "port/.5.jpg",
-        "port/notes.txt",
-    ):
+    for name in ("port/2.jpg", "port/1.PNG", "forest/deep/3.tif", ".hidden/4.jpg", "port/.5.jpg", "port/notes.txt"):
         picture(tmp_path / name) if not name.endswith("txt") else (tmp_path / name).write_text("")
     dataset = load_dataset(tmp_path)
     found = [(item.path.relative_to(tmp_path).as_posix(), item.category, item.split) for item in dataset]
-    assert found == [
-        ("forest/deep/3.tif", "forest", None),
-        ("port/1.PNG", "port", None),
-        ("port/2.jpg", "port", None),
-    ]
+    assert found == [("forest/deep/3.tif", "forest", None), ("port/1.PNG", "port", None), ("port/2.jpg", "port", None)]
     assert all(item.captions == () for item in dataset)
 
 
@@ -451,10 +416,7 @@ BROKEN = {
     "nameless.json": ('{"images": [{"filename": "", "sentences": []}]}', r"entry 1 .*name of a picture"),
     "number.json": ('{"images": [{"filename": 7, "sentences": []}]}', r"'filename' must be text, found 7"),
     "empty.json": ('{"images": []}', r"no pictures are listed"),
-    "cut.jsonl": (
-        '{"filename": "a.jpg", "captions": []}\n\n{"filename"\n',
-        r"cut\.jsonl, line 3: .*not valid",
-    ),
+    "cut.jsonl": ('{"filename": "a.jpg", "captions": []}\n\n{"filename"\n', r"cut\.jsonl, line 3: .*not valid"),
     "list.jsonl": ("[]\n", r"line 1: expected an object"),
     "caption.jsonl": ('{"filename": "a.jpg", "captions": [3]}', r"line 1: a caption must be text, found 3"),
     "split.jsonl": (
@@ -463,10 +425,7 @@ BROKEN = {
         r"a\.jpg is listed twice, with split 'train' and 'test'",
     ),
     "header.csv": ("file,caption\na.jpg,x\n", r"line 1: the header lacks filename; it has file, caption"),
-    "twice.csv": (
-        "filename,caption,Caption\na.jpg,x,y\n",
-        r"line 1: the header names caption twice; give .*row",
-    ),
+    "twice.csv": ("filename,caption,Caption\na.jpg,x,y\n", r"line 1: the header names caption twice; give .*row"),
     "row.csv": ("filename,caption\na.jpg,trees\na.jpg,trees, a lake\n", r"line 3: .*more or fewer columns"),
     "quote.csv": ('filename,caption\na.jpg,"x" y\n', r"line 2: this is not valid CSV"),
     "up.csv": ("filename,caption\n../a.jpg,x\n", r"line 2: '\.\./a\.jpg' leads out of the image folder"),
@@ -507,9 +466,7 @@ def test_class_lists_that_contradict_each_other_are_refused(tmp_path):
     (tmp_path / "txtclasses_rsicd").mkdir()
     for name in ("airport", "bare land"):
         (tmp_path / f"txtclasses_rsicd/{name}.txt").write_text("00001.jpg\n\n")
-    with pytest.raises(
-        DatasetError, match=r"bare land\.txt: 00001\.jpg stands in the list of airport as well"
-    ):
+    with pytest.raises(DatasetError, match=r"bare land\.txt: 00001\.jpg stands in the list of airport as well"):
         load_dataset("rsicd", tmp_path, class_lists=True)
 
 
@@ -602,9 +559,7 @@ def test_the_summary_counts():
         CaptionedImage(Path("2.jpg"), (), "test", None, "own"),
         CaptionedImage(Path("3.jpg"), ("same", "other", "third"), None, "pond", "own"),
     ]
-    lines = repr(
-        CaptionDataset(items, "own", missing=[CaptionedImage(Path("4.jpg"), (), "test", None, "own")])
-    )
+    lines = repr(CaptionDataset(items, "own", missing=[CaptionedImage(Path("4.jpg"), (), "test", None, "own")]))
     assert [" ".join(line.split()) for line in lines.splitlines()] == [
         "own",
         "split images captions unique per image categories missing",
@@ -624,13 +579,7 @@ def test_the_summary_counts():
 
 def test_verify_accepts_every_kind_of_picture_and_names_the_broken(tmp_path):
     for number, (name, mode) in enumerate(
-        [
-            ("grey.png", "L"),
-            ("palette.gif", "P"),
-            ("alpha.png", "RGBA"),
-            ("cmyk.jpg", "CMYK"),
-            ("deep.png", "I;16"),
-        ]
+        [("grey.png", "L"), ("palette.gif", "P"), ("alpha.png", "RGBA"), ("cmyk.jpg", "CMYK"), ("deep.png", "I;16")]
     ):
         if mode == "I;16":
             Image.fromarray(np.full((8, 8), 40_000, np.uint16)).save(tmp_path / name)

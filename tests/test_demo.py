@@ -21,6 +21,7 @@ from training_world import colours, tiny_model
 
 from utils.clip import fingerprint
 from utils.course import CourseError
+from utils.datasets import ImageError
 from utils.demo import cards, demo_blocks, serve
 from utils.demo.__main__ import load_parts, main
 from utils.demo.answers import MOST_LETTERS, Answers, Found, Pictures, verdict
@@ -31,7 +32,6 @@ from utils.demo.refusals import Refusal
 from utils.demo.server import temporary_cache
 from utils.demo.uploads import MAX_BYTES, read_upload
 from utils.finder import Finding, PresenceModel, embed_scene, find
-from utils.images import ImageError
 from utils.search import ImageIndex
 
 pytestmark = [
@@ -70,9 +70,7 @@ def png_header(width: int, height: int) -> bytes:
     """A PNG that promises so many pixels and holds none."""
     head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     chunk = struct.pack(">I", len(head)) + b"IHDR" + head + struct.pack(">I", zlib.crc32(b"IHDR" + head))
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk + struct.pack(">I", 0) + b"IDAT" + struct.pack(">I", zlib.crc32(b"IDAT"))
-    )
+    return b"\x89PNG\r\n\x1a\n" + chunk + struct.pack(">I", 0) + b"IDAT" + struct.pack(">I", zlib.crc32(b"IDAT"))
 
 
 PLAIN = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8))
@@ -151,9 +149,7 @@ def test_a_question_that_cannot_be_answered_gets_a_sentence(index, text, k, expe
     assert found.failed and not found.hits and expected in found.sentence
 
 
-@pytest.mark.parametrize(
-    "row", ["8", "-1", "1e3", "٣" * 12, "../../etc/passwd", "", None, 3, ["0"], {"a": 1}]
-)
+@pytest.mark.parametrize("row", ["8", "-1", "1e3", "٣" * 12, "../../etc/passwd", "", None, 3, ["0"], {"a": 1}])
 def test_only_members_are_opened_by_name(index, row):
     found = Answers(index).by_member(row, 3)
     assert found.failed and "shown" in found.sentence
@@ -181,9 +177,7 @@ def test_presence_is_said_in_words_with_the_number():
 def test_what_was_found_is_escaped_and_described(index, model):
     nasty = "<script>alert(1)</script>${1}{{2}}\" onload='x'"
     hit = index.query_text("red", 1)[0]
-    html = cards.pictures(
-        Pictures(nasty, (type(hit)(1, 0.5, hit.path, (nasty, nasty), nasty, "x"),)), {hit.path: 0}
-    )
+    html = cards.pictures(Pictures(nasty, (type(hit)(1, 0.5, hit.path, (nasty, nasty), nasty, "x"),)), {hit.path: 0})
     assert "<script" not in html and "onload='" not in html
     assert html.count("alt=") == 1 and 'role="status"' in html
     assert "more caption" not in html  # the same caption twice is one
@@ -353,9 +347,7 @@ def test_hostile_pictures_are_answered_and_the_server_goes_on(page):
         assert expected in ask(page, "find_feature", sent, "red", "all sizes"), name
     for name, content in FRIENDLY.items():
         assert "3 pictures like yours" in ask(page, "search_by_image", upload(page, name, content), 3), name
-    assert "probability" in ask(
-        page, "find_feature", upload(page, "a.png", FRIENDLY["deep.png"]), "red", "large"
-    )
+    assert "probability" in ask(page, "find_feature", upload(page, "a.png", FRIENDLY["deep.png"]), "red", "large")
     assert "few words" in ask(page, "search_by_text", "", 3)
     assert "from 1" in ask(page, "search_by_text", "red", {"a": 1})
 
@@ -419,9 +411,7 @@ def test_parts_must_fit_each_other(index, presence, folder, tmp_path):
         == presence
     )
     with pytest.raises(CourseError, match="no presence model"):
-        load_parts(
-            tmp_path / "run", str(tmp_path / "index"), str(folder), str(tmp_path / "index" / "index.json")
-        )
+        load_parts(tmp_path / "run", str(tmp_path / "index"), str(folder), str(tmp_path / "index" / "index.json"))
     tiny_model(tmp_path / "other", text={"hidden_size": 16})
     with pytest.raises(CourseError, match="another model"):
         load_parts(tmp_path / "run", str(tmp_path / "index"), str(tmp_path / "other"), "")

@@ -8,11 +8,11 @@ from urllib.parse import urlsplit
 import pytest
 from demo_world import served
 from PIL import Image
+from standins.scenes import build_miniature
 
 from utils.clip import CLIP, fingerprint
 from utils.datasets import load_dataset
 from utils.finder import PresenceModel, make_mosaic
-from utils.miniature import build_miniature
 from utils.search import ImageIndex
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -60,9 +60,7 @@ def address(browser, pictures, root, tmp_path_factory):
     model = CLIP.from_pretrained(root / "data" / "checkpoints" / "clip-miniature")
     index = ImageIndex.build(model, pictures, progress=False)
     background = tuple(f"An aerial image of {name}" for name in pictures.categories)
-    presence = PresenceModel(
-        "An aerial image of {feature}", background, 1.0, 0.0, 0.0, 0.95, fingerprint(model)
-    )
+    presence = PresenceModel("An aerial image of {feature}", background, 1.0, 0.0, 0.0, 0.95, fingerprint(model))
     scene = tmp_path_factory.mktemp("scene") / "scene.jpg"
     make_mosaic(list(pictures[:4]), 2, 64, 4).picture.save(scene)
     with served(index, presence, scene) as address:
@@ -228,7 +226,5 @@ def test_a_phone_shows_everything_without_scrolling_sideways(open_page):
             page.locator("#choices button").first.click()
         page.locator(f"{place} li").first.wait_for()
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
-        edges = page.locator(f"{place} li").evaluate_all(
-            "all => all.map(e => e.getBoundingClientRect().right)"
-        )
+        edges = page.locator(f"{place} li").evaluate_all("all => all.map(e => e.getBoundingClientRect().right)")
         assert max(edges) <= 390

@@ -48,11 +48,7 @@ def picture(side: int = 40) -> bytes:
 
 def scope(host: str, local: str = "127.0.0.1", method: str = "GET", **headers: str) -> dict:
     named = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
-    return {
-        "method": method,
-        "server": (local, 7860),
-        "headers": [(b"host", host.encode()), *named],
-    }
+    return {"method": method, "server": (local, 7860), "headers": [(b"host", host.encode()), *named]}
 
 
 def answers(hosts: Hosts, asked: dict) -> bool:
@@ -109,10 +105,7 @@ def test_the_page_answers_to_its_own_names_and_added_ones(host, added, asked, lo
         ({"sec_fetch_site": "none", "sec_fetch_mode": "navigate"}, True),
         ({"sec_fetch_site": "cross-site", "sec_fetch_mode": "no-cors"}, False),
         ({"sec_fetch_site": "same-site", "sec_fetch_mode": "cors"}, False),
-        (
-            {"sec_fetch_site": "cross-site", "sec_fetch_mode": "navigate"},
-            True,
-        ),  # a link, or a notebook's frame
+        ({"sec_fetch_site": "cross-site", "sec_fetch_mode": "navigate"}, True),  # a link, or a notebook's frame
         ({"sec_fetch_site": "cross-site", "sec_fetch_mode": "navigate", "method": "POST"}, False),
     ],
 )
@@ -178,23 +171,14 @@ SENTENCE = re.compile(r'<p role="status" class="said[^>]*>[^<]+[.?!]</p>')
 
 def test_a_wrong_type_gets_a_sentence_and_the_log_no_traceback(page, capfd):
     sent = upload(page, "a.png", picture())
-    right = {
-        "search_by_text": ["red", 3],
-        "search_by_image": [sent, 3],
-        "find_feature": [sent, "red", "large"],
-    }
+    right = {"search_by_text": ["red", 3], "search_by_image": [sent, 3], "find_feature": [sent, "red", "large"]}
     for name, inputs in right.items():
         for place in range(len(inputs)):
             for value in WRONG:
                 asked = json.dumps({"data": [*inputs[:place], value, *inputs[place + 1 :]]})
                 asked = asked.replace("{sent}", sent["path"])
                 said = answer_of(page, f"gradio_api/call/{name}", asked)
-                assert SENTENCE.match(said) or re.fullmatch(r'{"detail":".*\."}', said), (
-                    name,
-                    place,
-                    value,
-                    said,
-                )
+                assert SENTENCE.match(said) or re.fullmatch(r'{"detail":".*\."}', said), (name, place, value, said)
         for data in (inputs[:-1], [*inputs, 1], [], None, "x", {"a": 1}):
             refused = page.post(f"gradio_api/call/{name}", json={"data": data})
             assert refused.status_code == 422 and f"{len(inputs)} inputs" in refused.json()["detail"]
@@ -328,9 +312,7 @@ def test_uploads_are_forgotten_when_their_files_are_deleted(monkeypatch):
         pass
 
 
-@pytest.mark.parametrize(
-    "start", [b"GET / HTTP/1.1\r\nX: ", b"", b"POST /gradio_api/queue/join HTTP/1.1\r\n"]
-)
+@pytest.mark.parametrize("start", [b"GET / HTTP/1.1\r\nX: ", b"", b"POST /gradio_api/queue/join HTTP/1.1\r\n"])
 def test_headers_that_never_end_end(page, monkeypatch, start):
     monkeypatch.setattr(connections, "SECONDS_FOR_HEADERS", 0.3)
     with socket.create_connection((page.base_url.host, page.base_url.port), timeout=30) as connection:
@@ -338,8 +320,7 @@ def test_headers_that_never_end_end(page, monkeypatch, start):
 
 
 @pytest.mark.parametrize(
-    ("path", "kind"),
-    [("queue/join", "application/json"), ("upload", "multipart/form-data; boundary=bound")],
+    ("path", "kind"), [("queue/join", "application/json"), ("upload", "multipart/form-data; boundary=bound")]
 )
 def test_a_body_that_never_ends_ends(page, monkeypatch, path, kind):
     monkeypatch.setattr(room, "SECONDS_TO_BEGIN", 0.3)

@@ -9,10 +9,10 @@ import pytest
 from hostile_pictures import HOSTILE, turned
 from PIL import Image, ImageOps
 
+from utils.datasets import ImageError, ImageReading, read_image, to_rgb
+from utils.datasets.images.reading import AS_STORED
 from utils.demo.page import OVERLAY_PIXELS, overlay_width
 from utils.demo.uploads import MOST_SCANS, check_decoder, read_upload
-from utils.images import ImageError, ImageReading, read_image, to_rgb
-from utils.images.reading import AS_STORED
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -20,9 +20,7 @@ def test_a_large_picture_is_made_smaller_before_it_is_converted(name, tmp_path, 
     side = 1_200
     (tmp_path / name).write_bytes(HOSTILE[name](side))
     converted = []
-    monkeypatch.setattr(
-        "utils.demo.uploads.to_rgb", lambda image: converted.append(image.size) or to_rgb(image)
-    )
+    monkeypatch.setattr("utils.demo.uploads.to_rgb", lambda image: converted.append(image.size) or to_rgb(image))
     monkeypatch.setattr("utils.demo.uploads.STRIP_PIXELS", 100_000)
     upload = read_upload(tmp_path / name, 100_000)
     assert upload.size == (side, side) and upload.factor == 4 and upload.picture.size == (300, 300)
@@ -59,9 +57,7 @@ def test_a_picture_is_refused_for_what_its_decoder_would_take(tmp_path, monkeypa
 def test_a_picture_in_very_many_scans_is_refused(tmp_path):
     content = HOSTILE["turned.jpg"](64)
     start = content.index(b"\xff\xda")
-    (tmp_path / "scans.jpg").write_bytes(
-        content[:start] + content[start:-2] * (MOST_SCANS + 1) + content[-2:]
-    )
+    (tmp_path / "scans.jpg").write_bytes(content[:start] + content[start:-2] * (MOST_SCANS + 1) + content[-2:])
     with pytest.raises(ImageError, match="scans"):
         read_upload(tmp_path / "scans.jpg")
 
@@ -77,7 +73,7 @@ import sys, threading
 from pathlib import Path
 from utils.demo.memory import give_memory_back
 from utils.demo.uploads import Reader
-from utils.images.reading import AS_STORED
+from utils.datasets.images.reading import AS_STORED
 give_memory_back()
 def most():
     lines = Path("/proc/self/status").read_text().splitlines()

@@ -38,10 +38,7 @@ def unit(generator: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
-BY_HAND = result(
-    [[0.9, 0.1, 0.0], [0.2, 0.1, 0.8], [0.5, 0.6, 0.4], [0.1, 0.2, 0.3]],
-    [0, 0, 0, 2],
-)
+BY_HAND = result([[0.9, 0.1, 0.0], [0.2, 0.1, 0.8], [0.5, 0.6, 0.4], [0.1, 0.2, 0.3]], [0, 0, 0, 2])
 
 
 # --- scores -----------------------------------------------------------------------------------------------
@@ -144,10 +141,7 @@ def test_every_protocol_says_in_one_sentence_what_it_is():
     for name, protocol in PROTOCOLS.items():
         assert protocol.name == name
         assert protocol.description.endswith((".", "?")) and len(protocol.description) < 130
-    assert [name for name, protocol in PROTOCOLS.items() if protocol.split_names] == [
-        "split_names",
-        "ensemble",
-    ]
+    assert [name for name, protocol in PROTOCOLS.items() if protocol.split_names] == ["split_names", "ensemble"]
     assert [name for name, protocol in PROTOCOLS.items() if protocol.class_lists] == ["vt_rsbs"]
     assert len(set(PROTOCOLS["ensemble"].templates)) == 18
 
@@ -160,11 +154,9 @@ def test_split_names_only_insert_spaces_and_cover_what_needs_some(shared):
 
 def test_split_names_of_uc_merced():
     # As the data set's own page writes its 21 classes, but for its plural and singular forms.
-    words = (
-        "agricultural airplane baseball-diamond beach buildings chaparral dense-residential forest freeway \
+    words = "agricultural airplane baseball-diamond beach buildings chaparral dense-residential forest freeway \
         golf-course harbor intersection medium-residential mobile-home-park overpass parking-lot river runway \
         sparse-residential storage-tanks tennis-court"
-    )
     assert [SPLIT_NAMES.get(name, name) for name in UCM_CATEGORIES] == [
         word.replace("-", " ") for word in words.split()
     ]
@@ -194,9 +186,7 @@ def test_a_protocol_may_be_named_given_or_written_down():
 
 def test_an_ensemble_by_hand(monkeypatch):
     vectors = {"a x": (1, 0), "b x": (0.6, 0.8), "a y": (0, 1), "b y": (0, 1), "a z": (1, 0), "b z": (-1, 0)}
-    monkeypatch.setattr(
-        "utils.clip.embed_texts", lambda _, texts: np.array([vectors[text] for text in texts], float)
-    )
+    monkeypatch.setattr("utils.clip.embed_texts", lambda _, texts: np.array([vectors[text] for text in texts], float))
     pair = Protocol("pair", ("a {}", "b {}"))
     classes, prompts = embed_classes(None, ["x", "y"], pair)
     assert classes == pytest.approx(np.array([(2, 1), (0, 5**0.5)]) / 5**0.5)
@@ -245,7 +235,7 @@ def test_an_ensemble_is_the_mean_of_torchs_unit_vectors_at_unit_length(model, fo
 
 def test_zero_shot_is_classify_on_embeddings(model, pictures):
     from utils.clip import embed_images
-    from utils.images import eval_batches
+    from utils.datasets import eval_batches
 
     found = zero_shot(model, pictures, "ensemble")
     images = embed_images(model, eval_batches(pictures, model.preprocessing, batch_size=5))
@@ -258,13 +248,13 @@ def test_zero_shot_is_classify_on_embeddings(model, pictures):
 
 
 def test_several_models_may_share_decoded_pictures(model, pictures, monkeypatch):
-    from utils import images
+    from utils import datasets
 
     decoded = []
     monkeypatch.setattr(
-        "utils.images.batches.read_image", lambda path: decoded.append(path) or images.read_image(path)
+        "utils.datasets.batches.read_image", lambda path: decoded.append(path) or datasets.read_image(path)
     )
-    read, alone = images.keeping_pictures(), zero_shot(model, pictures)
+    read, alone = datasets.keeping_pictures(), zero_shot(model, pictures)
     decoded.clear()
     first, second = (zero_shot(model, pictures, read=read) for _ in range(2))
     assert len(decoded) == len(pictures)
@@ -298,9 +288,7 @@ def test_pictures_without_a_category(model, pictures):
     assert np.array_equal(zero_shot(model, mixed).labels, zero_shot(model, pictures).labels)
     with pytest.raises(ValueError, match="No image of bare has a category"):
         zero_shot(model, CaptionDataset(unnamed, "bare"))
-    with pytest.raises(
-        ValueError, match=r"'vt_rsbs' counts every image, but 16 of 32 in mixed.*class_lists=True"
-    ):
+    with pytest.raises(ValueError, match=r"'vt_rsbs' counts every image, but 16 of 32 in mixed.*class_lists=True"):
         zero_shot(model, mixed, "vt_rsbs")
     assert len(zero_shot(model, pictures, "vt_rsbs").labels) == 16
 
@@ -313,9 +301,7 @@ def test_scores_do_not_depend_on_batches_or_order(model, pictures):
     assert one.scores() == other.scores() and one.per_class(3) == other.per_class(3)
 
 
-@pytest.mark.parametrize(
-    ("ending", "options"), [("bmp", {}), ("webp", {"lossless": True, "exact": True}), ("tif", {})]
-)
+@pytest.mark.parametrize(("ending", "options"), [("bmp", {}), ("webp", {"lossless": True, "exact": True}), ("tif", {})])
 def test_scores_do_not_depend_on_the_lossless_encoding(model, pictures, tmp_path, ending, options):
     items = []
     for item in pictures:

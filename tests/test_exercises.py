@@ -23,9 +23,7 @@ def is_accepted(checker: str, answer: Callable, capsys: pytest.CaptureFixture) -
     """Tries an answer; the checker prints one verdict, and says the same to its caller."""
     said = SOLVED[CHECKERS[checker]][checker](answer)
     printed = capsys.readouterr().out
-    assert printed.startswith("That is it." if said else "Not yet: ") and len(printed.splitlines()) == 1, (
-        printed
-    )
+    assert printed.startswith("That is it." if said else "Not yet: ") and len(printed.splitlines()) == 1, printed
     return said
 
 
@@ -155,11 +153,7 @@ def test_a_hint_says_what_is_wrong_and_not_what_is_right(capsys):
     """One that a reader can act on, for a mistake that each of these exercises invites."""
     for checker, wrong, hint in (
         ("check_learn", "both or nothing", r"where nothing of a kind is marked, its mean is left out"),
-        (
-            "check_tile_starts",
-            "every pixel",
-            r"all tiles of \d+ but the last start half a tile after another",
-        ),
+        ("check_tile_starts", "every pixel", r"all tiles of \d+ but the last start half a tile after another"),
         ("check_shuffle_blocks", "rolled", r"of the 24 orders of four blocks only 4 ever come"),
         ("check_shuffle_blocks", "its own generator", r"the order should come from rng"),
         ("check_leads", "best on each", r"Who could have known that one\?"),

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from standins.pretraining.clip import icons_to_train_on
 
 from utils.clip import CLIP, embed_texts, fingerprint
-from utils.datasets import CaptionDataset, load_dataset
+from utils.datasets import CaptionDataset, ImageError, eval_transform, load_dataset, read_image
 from utils.finder import (
     PresenceModel,
     calibrate_presence,
@@ -26,8 +27,6 @@ from utils.finder import (
     reading,
     tile_boxes,
 )
-from utils.images import ImageError, eval_transform, read_image
-from utils.starter.pretraining import write_icons
 
 
 def noise(width: int, height: int, seed: int = 0) -> Image.Image:
@@ -173,10 +172,7 @@ def test_sixteen_bits_are_stretched_by_the_percentiles(tmp_path):
     values = np.random.default_rng(0).integers(300, 4000, (1, 90, 110)).astype(np.uint16)
     _, (read,) = crops(geotiff(tmp_path / "sixteen.tif", values, crs=None), [(0, 0, 110, 90)])
     low, high = np.percentile(values, (2, 98))
-    low, high = (
-        max(low - (high - low) / 4, values.min()),
-        min(high + (high - low) / 4, values.max()),
-    )
+    low, high = (max(low - (high - low) / 4, values.min()), min(high + (high - low) / 4, values.max()))
     expected = np.clip((values[0] - low) / (high - low) * 255, 0, 255)
     assert np.abs(read - expected[..., None]).max() <= 1
     with reading.open_picture(values[0]) as picture:
@@ -227,7 +223,7 @@ PEAK_OF_A_LARGE_PICTURE = """
 import resource, sys
 import numpy as np
 from utils.finder import reading, scene, tiles
-from utils.images import ImagePreprocessing, eval_transform
+from utils.datasets import ImagePreprocessing, eval_transform
 from types import SimpleNamespace
 
 model = SimpleNamespace(preprocessing=ImagePreprocessing(64))
@@ -252,15 +248,7 @@ def test_a_large_picture_is_never_whole_in_memory(tmp_path, root):
     path = tmp_path / "large.tif"
     options = {"tiled": True, "blockxsize": 512, "blockysize": 512, "compress": "deflate", "sparse_ok": True}
     with rasterio.open(
-        path,
-        "w",
-        driver="GTiff",
-        width=side,
-        height=side,
-        count=3,
-        dtype="uint8",
-        crs="EPSG:32631",
-        **options,
+        path, "w", driver="GTiff", width=side, height=side, count=3, dtype="uint8", crs="EPSG:32631", **options
     ) as file:
         for start in range(0, side - 512, 1024):
             file.write(block, window=Window(start, start, 512, 512))
@@ -388,28 +376,13 @@ def surface(ring) -> float:
 
 def test_a_concave_outline_is_cut_into_all_its_parts():
     # A comb with its back in the west and three teeth over the antimeridian, two, three and four degrees long.
-    teeth = [
-        (2, 0),
-        (2, 1),
-        (-1, 1),
-        (-1, 2),
-        (3, 2),
-        (3, 3),
-        (-1, 3),
-        (-1, 4),
-        (4, 4),
-        (4, 5),
-        (-3, 5),
-        (-3, 0),
-    ]
+    teeth = [(2, 0), (2, 1), (-1, 1), (-1, 2), (3, 2), (3, 3), (-1, 3), (-1, 4), (4, 4), (4, 5), (-3, 5), (-3, 0)]
     comb = np.add(teeth, (180, 10.0))
     comb[:, 0] = (comb[:, 0] + 180) % 360 - 180
     geometry = outlines._geometry(comb)
     parts = [ring for (ring,) in geometry["coordinates"]]
     assert geometry["type"] == "MultiPolygon" and all(ring[0] == ring[-1] for ring in parts)
-    assert sorted(map(surface, parts)) == pytest.approx(
-        [2, 3, 4, 13]
-    )  # what lies in the east, and the rest in one
+    assert sorted(map(surface, parts)) == pytest.approx([2, 3, 4, 13])  # what lies in the east, and the rest in one
     for ring in parts:
         assert len({tuple(point) for point in ring}) == len(ring) - 1  # no point twice, so no seam
         assert len({np.sign(x) for x, _ in ring}) == 1 and np.abs(ring).max() == 180
@@ -423,9 +396,7 @@ def test_a_concave_outline_around_a_pole_meets_itself_nowhere():
     (ring,) = (
         part
         for polygon in [outlines._geometry(np.concatenate([around[2:-1], fold]))]
-        for (part,) in (
-            polygon["coordinates"] if polygon["type"] == "MultiPolygon" else [polygon["coordinates"]]
-        )
+        for (part,) in (polygon["coordinates"] if polygon["type"] == "MultiPolygon" else [polygon["coordinates"]])
         if (np.abs(part) == 90).any()
     )
     at_edge = sorted(y for x, y in ring if x == 180)
@@ -440,7 +411,7 @@ def icons(tmp_path_factory) -> dict[str, CaptionDataset]:
     """Icons of the thirty categories that the start was not trained on: there it knows what it sees."""
     folder = tmp_path_factory.mktemp("icons")
     return {
-        split: write_icons(folder / split, per_category=2, seed=seed, size=64)
+        split: icons_to_train_on(folder / split, per_category=2, seed=seed)
         for split, seed in (("val", 1001), ("test", 1002))
     }
 
@@ -491,9 +462,7 @@ def test_presence_is_one_number_for_a_scene_and_the_best_of_its_tiles(start, ico
     others = [0, *(n for n, text in enumerate(texts[1:], 1) if text @ texts[0] < presence.too_close)]
     margins = torch.special.logit(torch.softmax(logits[:, others], dim=1)[:, 0])  # CLIP's own classification
     expected = torch.sigmoid(
-        presence.margin_weight * margins.max()
-        + presence.tiles_weight * np.log(len(logits))
-        + presence.intercept
+        presence.margin_weight * margins.max() + presence.tiles_weight * np.log(len(logits)) + presence.intercept
     )
     assert find(start, scene, "stadium", presence).presence == pytest.approx(float(expected), rel=1e-3)
 

@@ -10,13 +10,13 @@ from training_world import SETTINGS, colours, tiny_model
 
 from utils.clip import CLIP
 from utils.course import CourseError, find_root
+from utils.course.handout import write_handout
 from utils.course.results import check_results_folder
 from utils.course.values import check_places
 from utils.datasets import load_dataset
 from utils.evaluation import Evaluation
 from utils.files import disk_trouble_in_words
 from utils.finder import PresenceModel, embed_scene
-from utils.handout import write_handout
 from utils.search import ImageIndex
 from utils.training import train
 
@@ -41,9 +41,7 @@ FOLDER_WANTED: dict[str, Callable[[SimpleNamespace, Path], object]] = {
 FILE_WANTED: dict[str, Callable[[SimpleNamespace, Path], object]] = {
     "scene": lambda world, place: embed_scene(world.model, place),
     "presence model": lambda world, place: PresenceModel.load(place),
-    "question": lambda world, place: ImageIndex.build(world.model, world.data, progress=False).query_image(
-        place
-    ),
+    "question": lambda world, place: ImageIndex.build(world.model, world.data, progress=False).query_image(place),
 }
 
 
@@ -74,12 +72,8 @@ def test_a_file_where_a_folder_is_wanted_is_one_sentence(world, what, where):
 
 @pytest.mark.parametrize("what", ["model, read", "data set of one's own", "DATA_DIR", "MODEL", "OUTPUT_DIR"])
 def test_a_path_that_is_longer_than_the_system_takes_is_one_sentence(world, what):
-    tried = (
-        FOLDER_WANTED[what] if what != "data set of one's own" else lambda world, place: load_dataset(place)
-    )
-    with pytest.raises(
-        (OSError, ValueError, CourseError), match="longer path than this system takes"
-    ) as caught:
+    tried = FOLDER_WANTED[what] if what != "data set of one's own" else lambda world, place: load_dataset(place)
+    with pytest.raises((OSError, ValueError, CourseError), match="longer path than this system takes") as caught:
         tried(world, world.top / ("a" * 5_000))
     check_sentence(caught.value)
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from utils.course import CourseError, course_notebooks, notebook_parameters
-from utils.handout import with_values, write_handout
+from utils.course.handout import with_values, write_handout
 
 
 @pytest.fixture(scope="module")
@@ -85,10 +85,8 @@ def test_a_folder_that_is_there_is_left_alone(root, tmp_path):
 
 
 def test_the_command_says_what_it_did(root, tmp_path):
-    command = [sys.executable, "-m", "utils.handout", str(tmp_path / "class")]
-    assert (
-        "for a class" in subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout
-    )
+    command = [sys.executable, "-m", "utils.course.handout", str(tmp_path / "class")]
+    assert "for a class" in subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout
     again = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     assert again.returncode == 2 and again.stderr.startswith("make student:")
 

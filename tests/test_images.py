@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from utils.datasets import CaptionDataset, CaptionedImage
-from utils.images import (
+from utils.datasets import (
+    CaptionDataset,
+    CaptionedImage,
     ImageError,
     ImagePreprocessing,
     PublishedDraw,
@@ -118,10 +119,7 @@ def test_published_view_is_torchvisions_to_the_last_pixel(size):
             tuple(drawn[transform][name] for name in ("top", "left", "height", "width"))
             for transform in (crop, resized_crop)
         ]
-        if size == (
-            179,
-            300,
-        ):  # a picture smaller than RSICD's is cut in proportion, which torchvision is not
+        if size == (179, 300):  # a picture smaller than RSICD's is cut in proportion, which torchvision is not
             assert draw_published(300, 179, np.random.default_rng(seed)).first_crop[2:] == (143, 143)
         draw = PublishedDraw(boxes[0], (mirror in drawn, turn in drawn), boxes[1])
         np.testing.assert_array_equal(published_view(pixels, draw, 224), expected)
@@ -156,10 +154,7 @@ def test_defect_4_published_training_saw_58_percent_of_a_picture_and_colours_sta
     assert np.mean((sides / 224) ** 2) == pytest.approx(0.58, abs=0.01)
     flat = Image.new("RGB", (224, 224), (200, 100, 50))
     levels = {
-        name: {
-            train_transform(flat, SMALL, name, np.random.default_rng(seed)).mean().round(3)
-            for seed in range(6)
-        }
+        name: {train_transform(flat, SMALL, name, np.random.default_rng(seed)).mean().round(3) for seed in range(6)}
         for name in ("published", "aerial")
     }
     # ColorJitter() without arguments is dead; the course's own list does change colours.
@@ -176,9 +171,7 @@ def test_published_view_fits_any_picture_and_model(size):
 def test_defect_5_every_caption_stays_with_its_image_however_many_it_has(dataset):
     uneven = CaptionDataset(
         [
-            CaptionedImage(
-                item.path, (*item.captions, item.captions[0])[: 1 + number % 4], "train", None, "test"
-            )
+            CaptionedImage(item.path, (*item.captions, item.captions[0])[: 1 + number % 4], "train", None, "test")
             for number, item in enumerate(dataset)
         ]
     )
@@ -206,10 +199,8 @@ def test_workers_do_not_change_a_pixel(dataset):
 def test_later_epochs_read_only_what_was_not_kept(kept, read, dataset, monkeypatch):
     paths = []
     every_epoch = run(dataset, batch_size=5, workers=0)
-    monkeypatch.setattr("utils.images.batches.KEPT_BYTES", kept * 48 * 40 * 4 + 1)
-    monkeypatch.setattr(
-        "utils.images.batches.read_image", lambda path: paths.append(path) or read_image(path)
-    )
+    monkeypatch.setattr("utils.datasets.batches.KEPT_BYTES", kept * 48 * 40 * 4 + 1)
+    monkeypatch.setattr("utils.datasets.batches.read_image", lambda path: paths.append(path) or read_image(path))
     again = run(dataset, batch_size=5, workers=0, read=keeping_pictures())
     assert len(paths) == read  # of three epochs of ten pictures
     for first, second in zip(every_epoch, again, strict=True):
@@ -331,10 +322,7 @@ def test_what_cannot_be_read_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     with pytest.raises(ImageError, match="more pixels"):  # in a format that is not read in parts
         read_image(save(tmp_path, picture(7), "bomb.bmp"))
-    with (
-        pytest.warns(Image.DecompressionBombWarning),
-        pytest.raises(ImageError, match="144, where the limit is 100"),
-    ):
+    with pytest.warns(Image.DecompressionBombWarning), pytest.raises(ImageError, match="144, where the limit is 100"):
         read_image(save(tmp_path, picture(7, (12, 12)), "small bomb.bmp"))
 
 
@@ -397,8 +385,6 @@ def test_impossible_arguments_are_refused(dataset, tmp_path):
         train_transform(picture(9), SMALL, "sunny", np.random.default_rng(0))
     with pytest.raises(ValueError, match="epoch"):
         run(dataset, epochs=0)
-    bare = CaptionDataset(
-        [*dataset, CaptionedImage(tmp_path / "bare.png", (), "train", None, "test")], "test"
-    )
+    bare = CaptionDataset([*dataset, CaptionedImage(tmp_path / "bare.png", (), "train", None, "test")], "test")
     with pytest.raises(ValueError, match=r"bare\.png"):
         run(bare)

@@ -28,18 +28,12 @@ def test_interpolation_gives_what_torch_gives(ends):
     alpha = 0.3
     middle = torch_clip(tiny_config())
     other = second.state_dict()
-    middle.load_state_dict(
-        {name: torch.lerp(array, other[name], alpha) for name, array in first.state_dict().items()}
-    )
+    middle.load_state_dict({name: torch.lerp(array, other[name], alpha) for name, array in first.state_dict().items()})
     pixels = np.random.default_rng(0).normal(size=(3, 32, 32, 3)).astype(np.float32)
     tokens = np.array([[58, 3, 9, 59], [58, 20, 59, 59]], np.int32)
     with torch.no_grad():
-        expected = middle(
-            input_ids=torch.tensor(tokens).long(), pixel_values=torch.tensor(pixels).permute(0, 3, 1, 2)
-        )
-    outputs = nnx.jit(
-        lambda model, *inputs: (model.vision(inputs[0]), model.text(inputs[1]), model.logits(*inputs))
-    )
+        expected = middle(input_ids=torch.tensor(tokens).long(), pixel_values=torch.tensor(pixels).permute(0, 3, 1, 2))
+    outputs = nnx.jit(lambda model, *inputs: (model.vision(inputs[0]), model.text(inputs[1]), model.logits(*inputs)))
     images, texts, logits = outputs(interpolate(baseline, finetuned, alpha), pixels, tokens)
     np.testing.assert_allclose(normalize(images), expected.image_embeds.numpy(), atol=1e-5)
     np.testing.assert_allclose(normalize(texts), expected.text_embeds.numpy(), atol=1e-5)

@@ -47,11 +47,7 @@ def test_paired_bootstrap_is_scipys_and_narrower_than_two_sets():
     before, after = hits(0.6, 300) + noise, hits(0.6, 300) | hits(0.1, 300, 1)
     ours = paired_bootstrap(before, after, draws=500, seed=3)
     theirs = scipys(
-        lambda first, second: np.mean(second) - np.mean(first),
-        before,
-        after.astype(float),
-        paired=True,
-        draws=500,
+        lambda first, second: np.mean(second) - np.mean(first), before, after.astype(float), paired=True, draws=500
     )
     assert (ours.low, ours.high) == (pytest.approx(theirs.low), pytest.approx(theirs.high))
     shuffled = np.random.default_rng(0).permutation(after)
@@ -86,9 +82,7 @@ def test_figure_of_several_metrics_is_the_mean_of_their_means_and_drawn_together
 def test_interval_holds_the_truth_as_often_as_it_says():
     generator = np.random.default_rng(0)
     covered = [
-        (interval := bootstrap(generator.random(200) < 0.6, draws=400, seed=trial)).low
-        <= 0.6
-        <= interval.high
+        (interval := bootstrap(generator.random(200) < 0.6, draws=400, seed=trial)).low <= 0.6 <= interval.high
         for trial in range(400)
     ]
     # 95 % are promised; 400 trials scatter by 1.1 %, and hits of 200 images are grainy.

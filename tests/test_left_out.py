@@ -9,7 +9,9 @@ from PIL import Image
 from training_world import SETTINGS, colours, tiny_model
 
 from utils.clip import CLIP
-from utils.datasets import CaptionDataset, CaptionedImage, DatasetError
+from utils.datasets import CaptionDataset, CaptionedImage, DatasetError, ImageError, ImagePreprocessing, train_batches
+from utils.datasets.augmentation import train_transform
+from utils.datasets.images.wholeness import damage
 from utils.evaluation import (
     audit_overlap,
     embed_dataset,
@@ -22,9 +24,6 @@ from utils.evaluation import (
     zero_shot_table,
 )
 from utils.finder import calibrate_presence, draw_mosaics
-from utils.images import ImageError, ImagePreprocessing, train_batches
-from utils.images.augmentation import train_transform
-from utils.images.wholeness import damage
 from utils.training.validation import validate
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
@@ -65,20 +64,14 @@ def test_rows_belong_to_what_is_left_and_nothing_else_changes(model, whole, mixe
     assert kept is whole
     with pytest.warns(UserWarning, match=SAYS):
         mixed_vectors, mixed_kept = embed_dataset(model, mixed, batch_size=5)
-    assert list(mixed_kept) == list(whole) and [item.name for item, _ in mixed_kept.damaged] == [
-        "0.jpg",
-        "1.jpg",
-    ]
+    assert list(mixed_kept) == list(whole) and [item.name for item, _ in mixed_kept.damaged] == ["0.jpg", "1.jpg"]
     np.testing.assert_allclose(mixed_vectors, vectors, atol=1e-6)
 
 
 def test_scores_are_those_of_what_is_left_and_say_how_many_are_not(model, whole, mixed):
     with pytest.warns(UserWarning, match=SAYS):
         shown, found = zero_shot(model, mixed), retrieval(model, mixed)
-    assert (
-        shown.scores() == zero_shot(model, whole).scores()
-        and found.recalls == retrieval(model, whole).recalls
-    )
+    assert shown.scores() == zero_shot(model, whole).scores() and found.recalls == retrieval(model, whole).recalls
     assert (shown.left_out, found.left_out, zero_shot(model, whole).left_out) == (2, 2, 0)
     assert "| 12 (2 left out) |" in zero_shot_table({"a": shown})
     assert retrieval_table({"a": found}).count("| 12 (2 left out) |") == 2
@@ -88,9 +81,7 @@ def test_scores_are_those_of_what_is_left_and_say_how_many_are_not(model, whole,
     assert content.pop("left_out") == 2 and content == same and list(page.scored) == list(whole)
     assert "(2 images that cannot be decoded are left out)" in summary_text(page.as_json())
     assert "left out" not in summary_text(same)
-    assert (
-        page.zero_shot["documents"]["baseline"].left_out == page.retrieval["strict"]["baseline"].left_out == 2
-    )
+    assert page.zero_shot["documents"]["baseline"].left_out == page.retrieval["strict"]["baseline"].left_out == 2
 
 
 def test_validation_audits_and_presence_leave_them_out(model, whole, mixed):
@@ -128,12 +119,7 @@ def test_where_nothing_is_left_one_sentence_says_so(model, broken):
             ask()
         assert "\n" not in str(caught.value)
     batches = train_batches(
-        data,
-        model.preprocessing,
-        lambda texts: np.zeros((len(texts), 4), np.int32),
-        batch_size=1,
-        epochs=1,
-        seed=0,
+        data, model.preprocessing, lambda texts: np.zeros((len(texts), 4), np.int32), batch_size=1, epochs=1, seed=0
     )
     with warnings.catch_warnings(), pytest.raises(ImageError, match="2 pictures in a row cannot be decoded"):
         warnings.simplefilter("ignore")
@@ -141,18 +127,14 @@ def test_where_nothing_is_left_one_sentence_says_so(model, broken):
 
 
 def test_captions_without_words_ask_for_nothing(model, whole):
-    wordless = [
-        CaptionedImage(item.path, (*item.captions, " ."), None, item.category, "") for item in whole[:3]
-    ]
+    wordless = [CaptionedImage(item.path, (*item.captions, " ."), None, item.category, "") for item in whole[:3]]
     bare = CaptionedImage(whole[3].path, (" .",), None, "white", "")
     mixed = CaptionDataset([*wordless, bare, *whole[4:]], "own")
     right = CaptionDataset([*whole[:3], *whole[4:]], "own")
     with pytest.warns(UserWarning, match="own: 3 of .* captions have no words and are left out, under red_0"):
         found = retrieval(model, mixed)
     assert found.recalls == retrieval(model, right).recalls and found.left_out == 0
-    with pytest.warns(
-        UserWarning, match=r"own: 1 of 12 images have no caption and are left out: white_3\.png"
-    ):
+    with pytest.warns(UserWarning, match=r"own: 1 of 12 images have no caption and are left out: white_3\.png"):
         page = evaluate(model, model, mixed)
     assert (page.images, page.captions) == (12, sum(len(item.captions) for item in right))
     assert page.retrieval["strict"]["baseline"].recalls == found.recalls
@@ -175,8 +157,7 @@ def test_the_training_view_of_a_model_that_squashes_shows_both_ends(augmentation
     for squash in (True, False):
         preprocessing = ImagePreprocessing(32, (0.0,) * 3, (1.0,) * 3, squash)
         views[squash] = [
-            train_transform(picture, preprocessing, augmentation, np.random.default_rng(seed))
-            for seed in range(20)
+            train_transform(picture, preprocessing, augmentation, np.random.default_rng(seed)) for seed in range(20)
         ]
     for view in views[True]:
         assert view.shape == (32, 32, 3)
@@ -193,9 +174,7 @@ def test_square_pictures_are_trained_on_alike_whether_a_model_squashes_or_not():
     picture = wide(Path()).resize((120, 120))
     for augmentation in ("none", "aerial", "published"):
         one, other = (
-            train_transform(
-                picture, ImagePreprocessing(32, squash=squash), augmentation, np.random.default_rng(3)
-            )
+            train_transform(picture, ImagePreprocessing(32, squash=squash), augmentation, np.random.default_rng(3))
             for squash in (False, True)
         )
         assert np.array_equal(one, other)

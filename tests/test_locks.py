@@ -7,12 +7,12 @@ import sys
 
 import pytest
 
-from utils.locks import FolderInUseError, sole_owner
+from utils.files import FolderInUseError, sole_owner
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from utils.locks import sole_owner
+from utils.files import sole_owner
 with sole_owner(Path(sys.argv[1]), "training"):
     print("held", flush=True)
     time.sleep(60)
@@ -21,9 +21,7 @@ with sole_owner(Path(sys.argv[1]), "training"):
 
 @pytest.fixture
 def holder(tmp_path):
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(tmp_path / "run")], stdout=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path / "run")], stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "held\n"
     yield process
     process.kill()

@@ -48,9 +48,7 @@ LONGER_SEARCHED = (
     ids=str,
 )
 def test_ctranslate2_searches_as_long_as_transformers(settings):
-    fast, plain = (
-        marian(GenerationSettings(**settings), engine) for engine in ("ctranslate2", "transformers")
-    )
+    fast, plain = (marian(GenerationSettings(**settings), engine) for engine in ("ctranslate2", "transformers"))
     assert fast.translate(LONGER_SEARCHED, "en", "fr") == plain.translate(LONGER_SEARCHED, "en", "fr")
 
 
@@ -65,8 +63,7 @@ def test_ctranslate2_gives_the_texts_of_transformers(captions, settings):
 
 def test_eight_bits_give_nearly_the_same_texts(captions):
     exact, quantized = (
-        marian(engine=engine).translate(captions, "en", "fr")
-        for engine in ("ctranslate2", "ctranslate2-int8")
+        marian(engine=engine).translate(captions, "en", "fr") for engine in ("ctranslate2", "ctranslate2-int8")
     )
     same = [one == other for one, other in zip(exact, quantized, strict=True)]
     assert sum(same) > 0.9 * len(same)
@@ -111,9 +108,7 @@ def test_the_name_tells_models_and_settings_apart(tmp_path):
 
 
 def test_drawing_follows_its_seed(captions):
-    first, second = (
-        marian(GenerationSettings(temperature=2.0, max_length=20, seed=seed), "auto") for seed in (1, 2)
-    )
+    first, second = (marian(GenerationSettings(temperature=2.0, max_length=20, seed=seed), "auto") for seed in (1, 2))
     drawn = first.translate(captions[:8], "en", "fr")
     assert first.translate(captions[:8], "en", "fr") == drawn
     assert second.translate(captions[:8], "en", "fr") != drawn
@@ -140,9 +135,7 @@ def test_a_model_that_cannot_be_fetched_says_why(monkeypatch):
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
     error = ConnectionError("no network")
-    with pytest.raises(
-        TranslationError, match=r"'someone/marian'.*'Helsinki-NLP/opus-mt-en-ROMANCE' while there"
-    ):
+    with pytest.raises(TranslationError, match=r"'someone/marian'.*'Helsinki-NLP/opus-mt-en-ROMANCE' while there"):
         MarianTranslator("someone/marian")
     response = httpx.Response(403, request=httpx.Request("GET", "https://huggingface.co"))
     error = huggingface_hub.errors.GatedRepoError("gated", response=response)

@@ -13,11 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-
-from utils.miniature import CATEGORIES, build, build_miniature
-from utils.miniature.english import NOUNS, NUMBERS
-from utils.miniature.grammar import write_caption, write_captions
-from utils.miniature.scenes import SIZE, SceneFacts, Thing, render_scene
+from standins.scenes import CATEGORIES, build, build_miniature
+from standins.scenes.english import NOUNS, NUMBERS
+from standins.scenes.grammar import write_caption, write_captions
+from standins.scenes.render import SIZE, SceneFacts, Thing, render_scene
 
 COUNTS = {"train": 2, "val": 1, "test": 1}
 COLORS = ("red", "orange", "brown", "gray", "white", "blue", "green", "yellow")
@@ -65,8 +64,7 @@ def test_the_number_of_processes_changes_nothing(built, tmp_path):
 
 def test_another_seed_gives_other_pictures(tmp_path):
     first, second = (
-        build_miniature(tmp_path / str(seed), seed, {"train": 1}, progress=False, workers=1)
-        for seed in (0, 1)
+        build_miniature(tmp_path / str(seed), seed, {"train": 1}, progress=False, workers=1) for seed in (0, 1)
     )
     pictures, others = files_of(first), files_of(second)
     assert pictures.keys() == others.keys()
@@ -160,9 +158,7 @@ def things_called(facts: SceneFacts, word: str) -> list[Thing]:
 
 def claims_of(caption: str) -> list[tuple[str | None, str | None, str]]:
     """What a caption claims of its things: (number word, colour, noun)."""
-    nouns = sorted(
-        {form for entry in NOUNS.values() for noun in entry for form in (noun.one, noun.many)}, key=len
-    )
+    nouns = sorted({form for entry in NOUNS.values() for noun in entry for form in (noun.one, noun.many)}, key=len)
     numbers = "|".join([*list(NUMBERS.values())[1:], "several", "many"])
     pattern = (
         rf"(?:\b({numbers}) )?(?:pieces? of )?(?:(?:round|oval|rectangular|irregular|curved|hexagonal|ring-shaped) )?"
@@ -257,7 +253,7 @@ def test_a_build_that_fails_half_way_leaves_nothing(tmp_path, monkeypatch):
 def test_a_build_that_is_killed_leaves_no_data_set_and_can_be_repeated(tmp_path, root):
     folder = tmp_path / "miniature"
     process = subprocess.Popen(
-        [sys.executable, "-m", "utils.miniature", str(folder)],
+        [sys.executable, "-m", "standins.scenes", str(folder)],
         cwd=root,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

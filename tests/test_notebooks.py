@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from utils.course import course_notebooks, load_profile, read_metrics, resolve_parameters
-from utils.release import current
+from utils.course.release import current
 
 ROOT = Path(__file__).resolve().parents[1]
 COURSE = course_notebooks(ROOT)
@@ -146,15 +146,11 @@ def test_a_lesson_has_its_exercises_each_under_a_numbered_heading(path):
     code = "\n".join(cell.source for cell in cells(path, "code"))
     checked = checkers(path)
     assert fewest <= len(checked) <= 3
-    numbers = re.findall(
-        r"^## Exercise (\d): \w", "\n".join(c.source for c in cells(path, "markdown")), re.MULTILINE
-    )
+    numbers = re.findall(r"^## Exercise (\d): \w", "\n".join(c.source for c in cells(path, "markdown")), re.MULTILINE)
     assert numbers == [str(number + 1) for number in range(len(checked))]
     for name in checked:
         answer = name.removeprefix("check_")
-        assert re.search(rf"^(def {answer}\(|{answer} = )", code, re.MULTILINE), (
-            f"{name} has no stub {answer}"
-        )
+        assert re.search(rf"^(def {answer}\(|{answer} = )", code, re.MULTILINE), f"{name} has no stub {answer}"
         assert f"{name}({answer})" in code, f"{name} is never tried"
 
 
@@ -167,14 +163,10 @@ def test_a_stub_is_not_the_answer(path):
 @every_course_notebook
 def test_every_exercise_has_a_solution_that_its_own_checker_accepts(path):
     solution = ROOT / "nbs" / "solutions" / path.name
-    assert checkers(solution) == checkers(path), (
-        "each checker stands in both, word for word and in the same order"
-    )
+    assert checkers(solution) == checkers(path), "each checker stands in both, word for word and in the same order"
     for cell in cells(solution, "code"):
         tried = [name for name in checkers(path) if f"def {name}(" in cell.source]
-        assert text_of(cell).count("That is it.") == len(tried) and "Not yet" not in text_of(cell), (
-            cell.source
-        )
+        assert text_of(cell).count("That is it.") == len(tried) and "Not yet" not in text_of(cell), cell.source
 
 
 def raise_an_error(*arguments):
@@ -208,9 +200,7 @@ def test_a_checker_refuses_nonsense_and_never_raises(path, answer, capsys):
         assert "Not yet: " in printed and "That is it." not in printed, name
 
 
-@pytest.mark.parametrize(
-    "profile", sorted((ROOT / "nbs" / "profiles").glob("*.yaml")), ids=lambda path: path.stem
-)
+@pytest.mark.parametrize("profile", sorted((ROOT / "nbs" / "profiles").glob("*.yaml")), ids=lambda path: path.stem)
 def test_profiles_name_only_what_the_notebooks_have(profile):
     assert set(resolve_parameters(COURSE, load_profile(ROOT, profile.stem), {})) == {p.stem for p in COURSE}
 
@@ -231,32 +221,17 @@ BORNE_OUT = (
     ("02", "they drop 760 of 3,239 journeys", "02", "3,239 captions replaced"),
     ("03", "one picture of 300 apart", "03", "split into words     k=1: 0.407"),
     ("03", "in two rows of eight the own caption is highest", "03", "25% of the pictures are nearest"),
-    (
-        "04",
-        "worse than guessing",
-        "04",
-        "at a logit scale of 15.5: 3.92 nats\nguessing would cost log 8 = 2.08",
-    ),
+    ("04", "worse than guessing", "04", "at a logit scale of 15.5: 3.92 nats\nguessing would cost log 8 = 2.08"),
     ("04", "cost a little less than guessing", "04", "at a logit scale of  3.0: 2.03 nats"),
     ("04", "This one starts at 5.1", "04", "Training loss falls from 5.1 to 0.8"),
     ("04", "They lie far apart, 0.8 and 2.2", "04", "validation loss from 2.6 to 2.2 nats"),
-    (
-        "04",
-        "within 2 % of where it was",
-        "04",
-        "15.5 at the first, at least 15.4, at most 15.7, 15.7 at the last",
-    ),
+    ("04", "within 2 % of where it was", "04", "15.5 at the first, at least 15.4, at most 15.7, 15.7 at the last"),
     ("05", "+0.450 and +0.447", "05", "documents    gain +0.450"),
     ("05", "+0.450 and +0.447", "05", "split_names  gain +0.447"),
     ("05", "The ensemble says +0.500", "05", "ensemble     gain +0.500 (+0.437"),
     ("05", "Nearly half of the test captions", "05", "726 of 1,595 (45.5%)"),
     ("06", "finds no bridge at all", "06", "0 of 10 answers of all three come from: a way across the water"),
-    (
-        "06",
-        "At one half the stadium is already lost",
-        "06",
-        "text weight 0.5: square, square, school, square, square",
-    ),
+    ("06", "At one half the stadium is already lost", "06", "text weight 0.5: square, square, school, square, square"),
     ("06", "At 0.2 both are heard", "06", "text weight 0.2: stadium, stadium, square, stadium, square"),
     ("07", "far below the 86 % of the test mosaics", "07", "area under the curve 0.937, right 0.862"),
     ("07", "far below the 86 % of the test mosaics", "07", "67% of the verdicts are right"),
@@ -279,17 +254,13 @@ def test_sentences_are_borne_out_by_the_outputs():
         printed[path.name[:2]] = "\n".join(texts)
     for notebook, sentence, where, number in BORNE_OUT:
         assert sentence in said[notebook], f"{notebook}: {sentence}"
-        assert number in printed[where], (
-            f"{notebook} says {sentence!r}, and {where} does not print {number!r}"
-        )
+        assert number in printed[where], f"{notebook} says {sentence!r}, and {where} does not print {number!r}"
 
 
 def test_the_factor_on_the_similarities_has_one_name():
     """It is the logit scale; a temperature is what tokens are drawn at, in notebook 02."""
     for path in [path for path in [*COURSE, *SOLUTIONS] if not path.name.startswith("02")]:
-        assert not [
-            cell.source for cell in nbformat.read(path, as_version=4).cells if "emperature" in cell.source
-        ]
+        assert not [cell.source for cell in nbformat.read(path, as_version=4).cells if "emperature" in cell.source]
 
 
 def test_committed_scores_are_those_of_a_course_that_works():

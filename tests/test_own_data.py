@@ -13,17 +13,24 @@ import pytest
 import rasterio
 from training_world import SETTINGS, colours
 
+from utils.category_names import category_words
 from utils.check import check_data
 from utils.course import course_notebooks
-from utils.datasets import CaptionDataset, CaptionedImage, DatasetError, load_dataset, shown_reading
-from utils.datasets.category_names import category_words
+from utils.datasets import (
+    CaptionDataset,
+    CaptionedImage,
+    DatasetError,
+    ImageReading,
+    load_dataset,
+    read_image,
+    shown_reading,
+)
 from utils.demo import cards
 from utils.demo.__main__ import load_parts
 from utils.demo.answers import Answers
 from utils.demo.page import _chosen
 from utils.evaluation import evaluate, summary_text
 from utils.finder import PresenceModel, calibrate_presence
-from utils.images import ImageReading, read_image
 from utils.search import ImageIndex
 from utils.training import caption_by_category, load_or_train, train
 from utils.training.category_captions import is_captioned_by_category
@@ -66,8 +73,7 @@ def test_empty_lists_are_what_is_default(counts):
 def test_what_is_made_of_pictures_says_how_they_were_read(counts, model, tmp_path, capsys):
     run = tmp_path / "run"
     ours, others = (
-        caption_by_category(load_dataset(counts, stretch=stretch, bands=[4, 3, 2]))
-        for stretch in ([0, 3000], [0, 500])
+        caption_by_category(load_dataset(counts, stretch=stretch, bands=[4, 3, 2])) for stretch in ([0, 3000], [0, 500])
     )
     train(model, ours, ours[::4], SHORT, run / "finetuned")
     noted = [{"stretch": [0, 3000], "bands": [4, 3, 2]}]

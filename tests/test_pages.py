@@ -33,9 +33,7 @@ def broken_links(path, text: str) -> list[str]:
             well_formed = parts.scheme == "https" and "." in (parts.hostname or "") and " " not in link
         else:
             target = path.parent / unquote(parts.path) if parts.path else path
-            well_formed = target.exists() and (
-                not parts.fragment or parts.fragment in anchors(text_of(target))
-            )
+            well_formed = target.exists() and (not parts.fragment or parts.fragment in anchors(text_of(target)))
         if not well_formed:
             broken.append(f"{path.name} -> {link}")
     return broken

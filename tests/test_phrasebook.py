@@ -5,19 +5,18 @@ import re
 
 import numpy as np
 import pytest
-
-from utils.miniature import patterns
-from utils.miniature.english import NOUNS as MINIATURE_NOUNS
-from utils.miniature.grammar import slots_of
-from utils.phrasebook import LANGUAGES, english, paraphrase, translate
-from utils.phrasebook.command import CHECKPOINTS
-from utils.phrasebook.language import Agreement, inflect, noun_forms
-from utils.phrasebook.parsing import NounPhrase, parse
-from utils.phrasebook.quality import is_broken, keeps_meaning, load, translate_texts
-from utils.phrasebook.sampling import MAIN_THINGS, pairs, sample_caption
-from utils.phrasebook.tokenizing import shared_vocabulary, train_sentencepiece, write_tokenizer
-from utils.phrasebook.training import PhrasebookSettings, save_model, train_model, train_tokenizers
-from utils.phrasebook.transfer import Voice, say_in_english, voice_of
+from standins.phrasebook import LANGUAGES, english, paraphrase, translate
+from standins.phrasebook.language import Agreement, inflect, noun_forms
+from standins.phrasebook.parsing import NounPhrase, parse
+from standins.phrasebook.sampling import MAIN_THINGS, pairs, sample_caption
+from standins.phrasebook.transfer import Voice, say_in_english, voice_of
+from standins.pretraining.marian import PhrasebookSettings, save_model, train_model, train_tokenizers
+from standins.pretraining.marian_tokenizers import shared_vocabulary, train_sentencepiece, write_tokenizer
+from standins.pretraining.round_trips import is_broken, keeps_meaning, load, translate_texts
+from standins.pretraining.translators import CHECKPOINTS
+from standins.scenes import patterns
+from standins.scenes.english import NOUNS as MINIATURE_NOUNS
+from standins.scenes.grammar import slots_of
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -172,8 +171,8 @@ def all_patterns():
 
 
 def test_every_pattern_can_be_translated():
-    from utils.miniature.facts import Thing
-    from utils.miniature.grammar import fill_pattern
+    from standins.scenes.facts import Thing
+    from standins.scenes.grammar import fill_pattern
 
     rng = np.random.default_rng(0)
     names = [*MAIN_THINGS.values(), *MINIATURE_NOUNS]
@@ -242,13 +241,7 @@ def test_tokenizer_is_marians(tmp_path):
 
 def test_a_trained_model_can_be_loaded_and_repeats_with_the_seed(tmp_path):
     settings = PhrasebookSettings(
-        steps=3,
-        batch_size=2,
-        tokenizer_texts=30,
-        width=16,
-        inner_width=16,
-        english_pieces=150,
-        romance_pieces=200,
+        steps=3, batch_size=2, tokenizer_texts=30, width=16, inner_width=16, english_pieces=150, romance_pieces=200
     )
     english_model, romance_model = train_tokenizers(settings)
     vocabulary = shared_vocabulary((english_model, romance_model))
@@ -313,8 +306,6 @@ CAPTIONS = [
 @pytest.mark.parametrize("code", LANGUAGES)
 def test_round_trips_keep_the_meaning(translators, code):
     there, back = translators
-    returned = translate_texts(
-        back, translate_texts(there, [f">>{code}<< {caption}" for caption in CAPTIONS])
-    )
+    returned = translate_texts(back, translate_texts(there, [f">>{code}<< {caption}" for caption in CAPTIONS]))
     for caption, paraphrased in zip(CAPTIONS, returned, strict=True):
         assert keeps_meaning(caption, paraphrased), (caption, paraphrased)

@@ -16,9 +16,7 @@ DRAWINGS = {
     "histogram": lambda: plots.histogram([1, 2, 2, 5], "words", "captions"),
     "matrix_picture": lambda: plots.matrix_picture(np.eye(2), ["a", "b"], ["c", "d"], digits=1),
     "loss_curves": lambda: plots.loss_curves([1, 2], [3.0, 2.0], [2], [2.5], chance=3.2),
-    "compared_losses": lambda: plots.compared_losses(
-        {"none": [{"step": 1, "loss": 2.0}, HISTORY]}, ("a", "b")
-    ),
+    "compared_losses": lambda: plots.compared_losses({"none": [{"step": 1, "loss": 2.0}, HISTORY]}, ("a", "b")),
     "trade_off": lambda: plots.trade_off([1, 2], [3, 4], ["a", "b"], 1, "x", "y"),
     "curves_with_spread": lambda: plots.curves_with_spread(
         [1, 2], {"a": ([0.5, 0.6], [0.1, 0.1])}, "shots", "score", {"zero-shot": 0.4}
@@ -28,9 +26,7 @@ DRAWINGS = {
     "score_bars": lambda: plots.score_bars(["k=1"], {"baseline": [0.5], "fine-tuned": [0.9]}, "score"),
     "before_and_after": lambda: plots.before_and_after(["a", "b"], [0, 0.5], [1, 0.4], ("x", "y"), "score"),
     "captioned_pictures": lambda: plots.captioned_pictures([PICTURE] * 2, [["a port"], ["a beach", "sand"]]),
-    "scored_pictures": lambda: plots.scored_pictures(
-        [PICTURE], ["port"], [["port", "pond"]], [[0.9, 0.1]], "share"
-    ),
+    "scored_pictures": lambda: plots.scored_pictures([PICTURE], ["port"], [["port", "pond"]], [[0.9, 0.1]], "share"),
     "pair_marks": lambda: plots.pair_marks(np.eye(3, dtype=bool)),
     "picture_with_patches": lambda: plots.picture_with_patches(PICTURE, 4),
     "reliability": lambda: plots.reliability({"test": ([0.1, 0.9], [0.2, 0.8])}),

@@ -40,9 +40,7 @@ def outputs(root):
 def test_a_notebook_keeps_the_last_state_of_each_bar_and_nothing_else(outputs):
     known, unknown, printed, *result = outputs
     assert "widget" not in str(outputs) and "stderr" not in str(outputs)
-    assert {"value": "7", "max": "20"}.items() <= dict(
-        re.findall(r'(\w+)="(\d+)"', known.data["text/html"])
-    ).items()
+    assert {"value": "7", "max": "20"}.items() <= dict(re.findall(r'(\w+)="(\d+)"', known.data["text/html"])).items()
     assert "7/20" in known.data["text/html"] and "loss=0.125" in known.data["text/html"]
     assert "<progress" not in unknown.data["text/html"] and "2/?" in unknown.data["text/html"]
     assert printed.text == "done\n" and not result

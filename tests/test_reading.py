@@ -15,23 +15,26 @@ from rasterio.rpc import RPC
 from rasterio.transform import from_origin
 from rasterio.warp import transform
 
-from utils.datasets import CaptionDataset, CaptionedImage, data_fingerprint, load_dataset
-from utils.finder import embed_scene, find
-from utils.finder.reading import open_picture
-from utils.images import (
+from utils.datasets import (
+    CaptionDataset,
+    CaptionedImage,
     ImageError,
     ImagePreprocessing,
     ImageReading,
     ReducedImageWarning,
+    data_fingerprint,
     eval_batches,
     image_of_array,
     keeping_pictures,
+    load_dataset,
     read_image,
-    reading,
     train_batches,
 )
-from utils.images.reading import AS_STORED
-from utils.images.wholeness import damage
+from utils.datasets.images import reading
+from utils.datasets.images.reading import AS_STORED
+from utils.datasets.images.wholeness import damage
+from utils.finder import embed_scene, find
+from utils.finder.reading import open_picture
 
 pytestmark = pytest.mark.filterwarnings("ignore:Dataset has no geotransform")
 PLACE = {"crs": "EPSG:32631", "transform": from_origin(430000, 4580000, 0.5, 0.5)}
@@ -215,10 +218,7 @@ def test_pictures_of_11_bits_score_as_the_same_ones_of_8(model, tmp_path):
     rng = np.random.default_rng(3)
     found = {}
     plain = [np.kron(rng.integers(0, 256, (3, 8, 8)), np.ones((1, 8, 8))).astype(np.uint8) for _ in range(8)]
-    for name, pictures in (
-        ("eight", plain),
-        ("eleven", [(values.astype(np.uint16) * 7 + 120) for values in plain]),
-    ):
+    for name, pictures in (("eight", plain), ("eleven", [(values.astype(np.uint16) * 7 + 120) for values in plain])):
         dataset = folder_of(tmp_path / name, pictures)
         found[name] = embed_images(model, eval_batches(dataset, model.preprocessing, batch_size=8))
     assert (found["eight"] * found["eleven"]).sum(axis=1).min() > 0.999
@@ -251,11 +251,7 @@ def test_an_index_remembers_how_its_pictures_are_read(model, tmp_path):
     [
         (("B02", "B03", "B04"), None, (2, 1, 0)),
         (("B4, central wavelength 665 nm", "B3", "B2", "B8"), None, (0, 1, 2)),
-        (
-            ("Band 1 - Coastal", "Band 2 - Blue", "Band 3 - Green", "Band 4 - Red", "Red Edge"),
-            None,
-            (3, 2, 1),
-        ),
+        (("Band 1 - Coastal", "Band 2 - Blue", "Band 3 - Green", "Band 4 - Red", "Red Edge"), None, (3, 2, 1)),
         (("coastal_blue", "blue", "green_i", "green", "yellow", "red", "rededge", "nir"), None, (5, 3, 1)),
         (("Near Infrared", "infra-red", "red", "green", "blue"), None, (2, 3, 4)),
         (None, ("blue", "green", "red"), (2, 1, 0)),
@@ -377,9 +373,9 @@ def test_a_palette_with_a_number_for_no_data(tmp_path):
 @pytest.mark.parametrize("nodata", [0, None])
 def test_tiles_without_data_are_left_out_and_partly_empty_ones_marked(model, tmp_path, nodata):
     canvas = np.zeros((3, 192, 192), np.uint8)
-    canvas[:, 64:144, 48:128] = reflectance(3, top=250, dtype=np.uint8)[:, :1, :1] | np.random.default_rng(
-        0
-    ).integers(1, 250, (3, 80, 80), dtype=np.uint8)
+    canvas[:, 64:144, 48:128] = reflectance(3, top=250, dtype=np.uint8)[:, :1, :1] | np.random.default_rng(0).integers(
+        1, 250, (3, 80, 80), dtype=np.uint8
+    )
     scene = embed_scene(model, raster(tmp_path / "flight.tif", canvas, nodata=nodata, **PLACE), [192, 64])
     inside = canvas.any(axis=0)
     shares = [inside[top:bottom, left:right].mean() for left, top, right, bottom in scene.boxes]
@@ -387,9 +383,7 @@ def test_tiles_without_data_are_left_out_and_partly_empty_ones_marked(model, tmp
     assert min(shares) >= 0.25 and len(scene.boxes) + scene.left_out == 1 + 25
     finding = find(model, scene, "port")
     partly = {tile.box for tile in finding.tiles if tile.partly_empty}
-    assert partly == {
-        tuple(box) for box, share in zip(scene.boxes.tolist(), shares, strict=True) if share < 0.99
-    }
+    assert partly == {tuple(box) for box, share in zip(scene.boxes.tolist(), shares, strict=True) if share < 0.99}
     tile = finding.as_json()["tiles"][0]
     assert tile["partly_empty"] == (finding.tiles[0].data_share < 0.99) and "data_share" in tile
     with pytest.raises(ImageError, match="has no data: all its pixels"):
@@ -479,9 +473,7 @@ def test_ground_control_points_are_used_or_refused(model, tmp_path):
     (ring,) = rings(feature["geometry"])
     expected = {(2.0, 41.0), (2.0064, 41.0), (2.0, 40.9936), (2.0064, 40.9936)}
     assert {tuple(point) for point in ring.round(6)} == expected
-    with pytest.raises(
-        ValueError, match=r"bent\.tif has ground control points that lie up to .* off any plane"
-    ):
+    with pytest.raises(ValueError, match=r"bent\.tif has ground control points that lie up to .* off any plane"):
         geojson(model, written("bent.tif", 20), tmp_path)
     line = [0.0] * 20
     rpc = RPC(0, 1, 41, 1, line, line, 32, 32, 2, 1, line, line, 32, 32)
@@ -500,9 +492,7 @@ def test_ground_control_points_are_used_or_refused(model, tmp_path):
     ],
 )
 def test_outlines_over_the_antimeridian_are_cut(model, tmp_path, crs, origin, step):
-    path = raster(
-        tmp_path / "dateline.tif", reflectance(), crs=crs, transform=from_origin(*origin, step, step)
-    )
+    path = raster(tmp_path / "dateline.tif", reflectance(), crs=crs, transform=from_origin(*origin, step, step))
     (feature,) = geojson(model, path, tmp_path)["features"]
     assert feature["geometry"]["type"] == "MultiPolygon"
     west, east = sorted(rings(feature["geometry"]), key=lambda ring: -ring[:, 0].mean())
@@ -614,17 +604,12 @@ def test_training_goes_on_past_a_picture_that_breaks_later(tmp_path):
     items = []
     for number in range(5):
         whole(tmp_path / f"{number}.png", "png")
-        items.append(
-            CaptionedImage(tmp_path / f"{number}.png", (f"picture {number}",), "train", None, "test")
-        )
+        items.append(CaptionedImage(tmp_path / f"{number}.png", (f"picture {number}",), "train", None, "test"))
     (tmp_path / "2.png").write_bytes(b"broken")
     settings = {"batch_size": 5, "epochs": 1, "seed": 0, "workers": 0}
     with pytest.warns(UserWarning, match=r"2\.png .* next picture takes its place"):
         (batch,) = train_batches(
-            CaptionDataset(items),
-            ImagePreprocessing(32),
-            lambda texts: np.arange(len(texts))[:, None],
-            **settings,
+            CaptionDataset(items), ImagePreprocessing(32), lambda texts: np.arange(len(texts))[:, None], **settings
         )
     assert sorted(batch["index"]) == [0, 1, 3, 3, 4] and (batch["tokens"][:, 0] == batch["index"]).all()
 
@@ -636,9 +621,7 @@ def test_turned_tiffs_are_turned_once(tmp_path, orientation, depth, compression)
     values = np.full((40, 80), 50, depth)
     values[:20, :20] = 200
     values[30:, 70:] = 90
-    Image.fromarray(values).save(
-        tmp_path / "turned.tif", tiffinfo={274: orientation}, compression=compression
-    )
+    Image.fromarray(values).save(tmp_path / "turned.tif", tiffinfo={274: orientation}, compression=compression)
     ways = {
         2: lambda a: a[:, ::-1],
         3: lambda a: a[::-1, ::-1],

@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from utils.course import CourseError
-from utils.release import current, main, move, places, release
+from utils.course.release import current, main, move, places, release
 
 KINDS = ("version", "address")
 NAMED_APART = "CHANGELOG.md"  # it keeps the versions of all releases
@@ -50,9 +50,7 @@ def test_no_other_file_names_the_address_or_the_tag(root):
     named, known = current(root), {path for kind in KINDS for path, _ in places(root, kind)}
     tag = re.compile(rf"\bv{re.escape(named['version'])}(?![\w.])")
     folders = [root / name for name in (".github", "findings", "nbs", "tests", "utils")]
-    files = {
-        path for folder in folders for path in folder.rglob("*.*") if ".ipynb_checkpoints" not in path.parts
-    }
+    files = {path for folder in folders for path in folder.rglob("*.*") if ".ipynb_checkpoints" not in path.parts}
     files = {path for path in files if path.suffix not in (".png", ".jpg", ".pyc")}
     for path in (files | {*root.glob("*"), root / "data" / "README.md"}) - known:
         if path.is_file():
@@ -138,19 +136,7 @@ def test_a_bad_or_an_old_version_is_refused(copy, version):
 
 @pytest.mark.parametrize(
     "address",
-    [
-        "",
-        "name",
-        "a/b/c",
-        "https://github.com/a/b",
-        "a/b.git",
-        "a/..",
-        "-a/b",
-        "a b/c",
-        "a/b\n",
-        'a/b"',
-        r"a/b\1",
-    ],
+    ["", "name", "a/b/c", "https://github.com/a/b", "a/b.git", "a/..", "-a/b", "a b/c", "a/b\n", 'a/b"', r"a/b\1"],
 )
 def test_a_bad_address_is_refused(copy, address):
     before = contents(copy)
@@ -202,7 +188,7 @@ def test_a_disk_that_takes_no_more_is_told_with_the_way_back(copy, monkeypatch):
     def fail(path, content):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("utils.release.write_whole", fail)
+    monkeypatch.setattr("utils.course.release.write_whole", fail)
     with pytest.raises(CourseError, match=r"\(No space left on device\).* git restore"):
         move(copy, "some-body/fork")
 

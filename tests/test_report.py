@@ -80,10 +80,7 @@ def test_every_figure_is_where_a_reader_of_the_json_looks_for_it():
     assert ensemble["description"] == PROTOCOLS["ensemble"].description and len(ensemble["templates"]) == 18
     scores = {name: rows["1"]["value"] for name, rows in ensemble["scores"].items()}
     assert scores == {"baseline": 0.25, "fine-tuned": 0.75}
-    assert ensemble["per_class"] == {
-        "baseline": {"beach": 0.5, "port": 0.0},
-        "fine-tuned": {"beach": 1.0, "port": 0.5},
-    }
+    assert ensemble["per_class"] == {"baseline": {"beach": 0.5, "port": 0.0}, "fine-tuned": {"beach": 1.0, "port": 0.5}}
     assert Interval(**ensemble["gain"]["1"]) == paired_bootstrap([1, 0, 0, 0], [1, 1, 1, 0], seed=7)
     assert ensemble["gain"]["3"]["value"] == 0
     strict = content["retrieval"]["strict"]
@@ -97,9 +94,7 @@ def test_every_figure_is_where_a_reader_of_the_json_looks_for_it():
 def test_the_page_holds_every_table_with_the_seed_of_the_report():
     made = by_hand()
     page = made.markdown()
-    assert (
-        page.startswith("# Fine-tuned against baseline: made test\n\n**Mind:** Seen.\n") and page[-1] == "\n"
-    )
+    assert page.startswith("# Fine-tuned against baseline: made test\n\n**Mind:** Seen.\n") and page[-1] == "\n"
     for protocol, results in made.zero_shot.items():
         description = PROTOCOLS[protocol].description
         assert f"**{protocol}.** {description}\n\n{zero_shot_table(results, seed=7)}\n\n" in page
@@ -113,8 +108,7 @@ def test_intervals_of_retrieval_follow_the_seed():
     images, other, texts = rows / np.linalg.norm(rows, axis=2, keepdims=True)
     captions = [[f"{number}"] for number in range(150)]
     results = {
-        name: score_retrieval(own, texts, captions)
-        for name, own in (("baseline", images), ("fine-tuned", other))
+        name: score_retrieval(own, texts, captions) for name, own in (("baseline", images), ("fine-tuned", other))
     }
     made = replace(by_hand(), retrieval={"strict": results})
     strict = made.as_json()["retrieval"]["strict"]
@@ -164,9 +158,7 @@ def test_what_is_written_can_be_read_and_is_what_was_measured(evaluation, tmp_pa
     content = json.loads((folder / "evaluation.json").read_text())
     assert content == json.loads(json.dumps(evaluation.as_json()))
     documents = content["zero_shot"]["documents"]
-    assert documents["scores"]["fine-tuned"]["1"]["value"] == evaluation.zero_shot["documents"][
-        "fine-tuned"
-    ].score(1)
+    assert documents["scores"]["fine-tuned"]["1"]["value"] == evaluation.zero_shot["documents"]["fine-tuned"].score(1)
     assert documents["gain"]["1"]["low"] <= documents["gain"]["1"]["value"] <= documents["gain"]["1"]["high"]
     page = (folder / "README.md").read_text()
     for name in ("scores.png", "categories.png", "confusion.png"):
@@ -264,9 +256,7 @@ def test_what_each_image_did_is_kept_and_gives_the_scores_again(models, test_set
 def test_pictures_without_captions_have_no_retrieval(models, test_set):
     bare = CaptionDataset([replace(item, captions=()) for item in test_set.named()[:6]], "bare")
     evaluation = evaluate(*models, bare)
-    assert (
-        evaluation.retrieval == {} and "mean recall" not in summary_text(evaluation.as_json()).splitlines()[2]
-    )
+    assert evaluation.retrieval == {} and "mean recall" not in summary_text(evaluation.as_json()).splitlines()[2]
     with pytest.raises(ValueError, match="'vt_rsbs' counts other images"):
         evaluate(*models, bare, prompt="vt_rsbs")
     nothing = CaptionDataset([replace(item, category=None, captions=()) for item in test_set[:3]], "nothing")
@@ -280,11 +270,7 @@ def test_pictures_without_categories_have_retrieval_and_no_zero_shot(models, tes
     nameless = CaptionDataset([replace(item, category=None) for item in test_set[:6]], "nameless")
     evaluation = evaluate(*models, nameless)
     folder = evaluation.write(tmp_path)
-    assert sorted(path.name for path in folder.iterdir()) == [
-        "README.md",
-        "evaluation.json",
-        "predictions.json",
-    ]
+    assert sorted(path.name for path in folder.iterdir()) == ["README.md", "evaluation.json", "predictions.json"]
     assert read_predictions(folder).keys() == {"data", "retrieval"}
     page = (folder / "README.md").read_text()
     assert "no image has a category" in page and "## Zero-shot" not in page and ".png" not in page

@@ -31,14 +31,10 @@ def unit(seed: int, shape: tuple[int, int]) -> np.ndarray:
 
 def shared_captions(images: int, words: int, seed: int = 0) -> list[list[str]]:
     """Five captions an image out of few, so that they repeat within images and between them."""
-    return [
-        [f"caption {n}" for n in row] for row in np.random.default_rng(seed).integers(words, size=(images, 5))
-    ]
+    return [[f"caption {n}" for n in row] for row in np.random.default_rng(seed).integers(words, size=(images, 5))]
 
 
-def made_up(
-    images: int = 60, words: int = 40, dim: int = 6
-) -> tuple[np.ndarray, np.ndarray, list[list[str]]]:
+def made_up(images: int = 60, words: int = 40, dim: int = 6) -> tuple[np.ndarray, np.ndarray, list[list[str]]]:
     captions = shared_captions(images, words)
     return unit(1, (images, dim)), unit(2, (len(distinct_captions(captions)), dim)), captions
 
@@ -158,10 +154,7 @@ def test_order_of_images_does_not_matter():
     shuffled = [captions[number] for number in order]
     row = {text: number for number, text in enumerate(distinct_captions(captions))}
     rows = [row[text] for text in distinct_captions(shuffled)]
-    one, other = (
-        score_retrieval(images, texts, captions),
-        score_retrieval(images[order], texts[rows], shuffled),
-    )
+    one, other = (score_retrieval(images, texts, captions), score_retrieval(images[order], texts[rows], shuffled))
     assert one.recalls == pytest.approx(other.recalls, abs=1e-12)
     assert np.array_equal(one.image_to_text[order], other.image_to_text)
 
@@ -324,13 +317,7 @@ def test_table_says_how_it_was_taken_and_prints_the_ceiling_beside():
     aware = score_retrieval(images, texts, captions, "duplicate_aware", "made up test")
     table = retrieval_table({"one": strict, "two": strict, "three": aware}).splitlines()
     assert len({line.count("|") for line in table}) == 1
-    assert [line.split(" | ")[0] for line in table[2:]] == [
-        "| one",
-        "| two",
-        "| ceiling",
-        "| three",
-        "| ceiling",
-    ]
+    assert [line.split(" | ")[0] for line in table[2:]] == ["| one", "| two", "| ceiling", "| three", "| ceiling"]
     assert "| strict | made up test | 60 | 300 |" in table[2] and "duplicate-aware" in table[5]
     shown = table[2].split(" | ")[5].split("/")
     assert shown == [f"{100 * strict.recalls[f'{I2T}{k}']:.2f}" for k in (1, 5, 10)]
@@ -380,9 +367,7 @@ def test_vectors_of_another_projection_size_are_refused(model, pictures):
         score_retrieval(images, texts, [*captions[:3], (), *captions[4:]])
 
 
-@pytest.mark.parametrize(
-    ("value", "message"), [(np.nan, "not finite"), (0.0, "all zeros"), (3.0, "unit length")]
-)
+@pytest.mark.parametrize(("value", "message"), [(np.nan, "not finite"), (0.0, "all zeros"), (3.0, "unit length")])
 def test_broken_embeddings_are_refused(value, message):
     images, texts, captions = made_up()
     images[7] = value

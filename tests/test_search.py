@@ -9,8 +9,7 @@ from PIL import Image
 from search_world import names, noisy_pictures
 
 from utils.clip import CLIP, embed_texts
-from utils.datasets import CaptionDataset
-from utils.images import eval_transform, read_image
+from utils.datasets import CaptionDataset, eval_transform, read_image
 from utils.search import ImageIndex, SearchError, engines
 from utils.search.engines import ExactEngine, make_engine, widen
 from utils.search.held_out import recall, recall_by_similarity, strangers, text_like
@@ -89,9 +88,7 @@ def test_nmslib_answers_what_nmslib_itself_answers(tmp_path):
 def test_a_graph_is_widened_until_it_finds_what_exact_search_finds(name, tmp_path):
     if name == "hnswlib":
         pytest.importorskip("hnswlib")
-    vectors = (
-        np.random.default_rng(1).normal(size=(1493, 256)).astype(np.float32)
-    )  # nothing is close to anything
+    vectors = np.random.default_rng(1).normal(size=(1493, 256)).astype(np.float32)  # nothing is close to anything
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     vectors, queries = vectors[:1293], vectors[1293:]
     exact = np.argsort(-queries @ vectors.T, axis=1)[:, :10]

@@ -13,7 +13,7 @@ from PIL import Image
 from search_world import count_embedded, noisy_pictures
 
 from utils.datasets import CaptionDataset
-from utils.locks import FolderInUseError, sole_owner
+from utils.files import FolderInUseError, sole_owner
 from utils.search import ImageIndex, SearchError, collection, storage
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -60,16 +60,12 @@ def test_an_index_among_the_pictures_leaves_every_file_of_the_user_alone(model, 
     assert added == {".lock", "empty", "generation-9", "generation-11", "index.json"}
 
 
-def test_a_foreign_folder_of_the_pieces_name_is_told_before_anything_is_embedded(
-    model, pictures, monkeypatch
-):
+def test_a_foreign_folder_of_the_pieces_name_is_told_before_anything_is_embedded(model, pictures, monkeypatch):
     (pictures / "pieces").mkdir()
     Image.new("RGB", (20, 20), "red").save(pictures / "pieces" / "note.json.png")
     before = contents(pictures)
     monkeypatch.setattr("utils.search.index.embed_collection", never)
-    with pytest.raises(
-        SearchError, match=r"pieces was not made by ImageIndex\.build.*another folder"
-    ) as told:
+    with pytest.raises(SearchError, match=r"pieces was not made by ImageIndex\.build.*another folder") as told:
         build(model, pictures, pictures)
     assert "\n" not in str(told.value) and contents(pictures) == before
     (pictures / "pieces" / "note.json").write_text('{"kind": "notes of mine"}')
@@ -82,9 +78,7 @@ def test_a_stray_file_in_a_folder_of_ours_outlives_it_and_is_in_nobodys_way(mode
     build(model, pictures, tmp_path / "index")
     (tmp_path / "index" / "generation-1" / ".DS_Store").write_bytes(b"stray")
     (tmp_path / "index" / "pieces").mkdir()
-    (tmp_path / "index" / "pieces" / "note.json").write_text(
-        '{"model": "x", "pictures": "y", "piece": 512}'
-    )  # today's
+    (tmp_path / "index" / "pieces" / "note.json").write_text('{"model": "x", "pictures": "y", "piece": 512}')  # today's
     (tmp_path / "index" / "pieces" / ".DS_Store").write_bytes(b"stray")
     for count in (11, 10):
         (pictures / f"picture_{count}.png").unlink()
@@ -97,10 +91,7 @@ def test_a_stray_file_in_a_folder_of_ours_outlives_it_and_is_in_nobodys_way(mode
 @pytest.mark.parametrize("step", ["tempfile.mkdtemp", "json.dumps", "_write_array", "write_whole"])
 def test_what_a_killed_writer_has_left_goes_with_the_next_index(model, pictures, tmp_path, monkeypatch, step):
     index, left = build(model, pictures, tmp_path / "index"), []
-    copy, owner = (
-        tmp_path / "as it was killed",
-        storage if "." not in step else getattr(storage, step.split(".")[0]),
-    )
+    copy, owner = (tmp_path / "as it was killed", storage if "." not in step else getattr(storage, step.split(".")[0]))
     work = getattr(owner, step.split(".")[-1])
 
     def killed_after(*arguments, **options):
@@ -141,9 +132,9 @@ def test_a_finished_index_is_given_back_without_writing(model, pictures, tmp_pat
     def read_only(*_):
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr("utils.locks.FileLock", read_only)
+    monkeypatch.setattr("utils.files.locks.FileLock", read_only)
     for write in (
-        "utils.locks.write_whole",
+        "utils.files.locks.write_whole",
         "utils.search.storage.write_whole",
         "utils.search.pieces.write_whole",
     ):
@@ -155,9 +146,7 @@ def test_a_finished_index_is_given_back_without_writing(model, pictures, tmp_pat
 
 
 @pytest.mark.parametrize("step", ["_check_file", "np.load", "read_members", "make_engine"])
-def test_a_reader_sees_the_new_index_if_the_old_one_goes_while_it_reads(
-    model, pictures, tmp_path, monkeypatch, step
-):
+def test_a_reader_sees_the_new_index_if_the_old_one_goes_while_it_reads(model, pictures, tmp_path, monkeypatch, step):
     old = build(model, pictures, tmp_path / "index", engine="nmslib")
     new = build(model, old.dataset[:5], None)
     owner, name = (np, "load") if step == "np.load" else (storage, step)
@@ -214,14 +203,10 @@ def test_only_what_is_new_or_edited_is_embedded(model, pictures, tmp_path, monke
     assert capsys.readouterr().out.startswith("1 of 14 pictures are new.\n")
 
 
-def test_what_a_killed_build_has_embedded_serves_a_collection_that_has_grown(
-    model, pictures, tmp_path, monkeypatch
-):
+def test_what_a_killed_build_has_embedded_serves_a_collection_that_has_grown(model, pictures, tmp_path, monkeypatch):
     monkeypatch.setattr(collection, "PIECE", 4)
     with monkeypatch.context() as patched:
-        patched.setattr(
-            "utils.search.building.write_saved", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
-        )
+        patched.setattr("utils.search.building.write_saved", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             build(model, pictures, tmp_path / "index")
     Image.new("RGB", (20, 20), "red").save(pictures / "a.png")

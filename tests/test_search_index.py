@@ -17,8 +17,7 @@ from search_world import count_embedded, names, noisy_pictures
 from training_world import child, tiny_model
 
 from utils.clip import CLIP
-from utils.datasets import CaptionDataset, CaptionedImage
-from utils.images import ImageError
+from utils.datasets import CaptionDataset, CaptionedImage, ImageError
 from utils.search import ImageIndex, SearchError, collection, pieces
 from utils.search.engines import make_engine
 
@@ -47,9 +46,7 @@ def test_nothing_to_index_is_refused(model, tmp_path):
 
 
 @pytest.mark.parametrize("engine", ["nmslib", "hnswlib"])
-def test_a_library_that_is_not_installed_is_told_before_hours_of_embedding(
-    model, dataset, monkeypatch, engine
-):
+def test_a_library_that_is_not_installed_is_told_before_hours_of_embedding(model, dataset, monkeypatch, engine):
     monkeypatch.setitem(sys.modules, engine, None)
     monkeypatch.setattr("utils.search.index.embed_collection", lambda *_, **__: pytest.fail("embedded"))
     with pytest.raises(SearchError, match=f"{engine} is not installed.*pip install {engine}"):
@@ -73,7 +70,7 @@ def test_what_cannot_be_read_is_left_out_and_named(model, dataset, index, tmp_pa
     for name in ("pictures", "index"):
         (tmp_path / name).rename(tmp_path / "elsewhere" / name)
     monkeypatch.chdir(tmp_path / "elsewhere")
-    monkeypatch.setattr("utils.images.batches.read_image", lambda path: pytest.fail("embedded once more"))
+    monkeypatch.setattr("utils.datasets.batches.read_image", lambda path: pytest.fail("embedded once more"))
     stamp = Path("index/index.json").stat().st_mtime_ns
     again = ImageIndex.build(model, "pictures", "index", batch_size=8, progress=False)
     assert [skipped.path.name for skipped in again.skipped] == ["picture_2.png", "picture_9.png"]
@@ -82,7 +79,7 @@ def test_what_cannot_be_read_is_left_out_and_named(model, dataset, index, tmp_pa
 
 
 def test_without_a_list_for_them_an_unreadable_picture_stops_a_pipeline(model, tmp_path):
-    from utils.images import eval_batches
+    from utils.datasets import eval_batches
 
     (tmp_path / "broken.png").write_bytes(b"broken")
     broken = CaptionDataset([CaptionedImage(tmp_path / "broken.png", (), None, None, "")])
@@ -160,9 +157,7 @@ def kept(model, tmp_path) -> Path:
     return tmp_path / "kept"
 
 
-def test_a_finished_index_is_given_back_until_its_pictures_or_model_change(
-    kept, model, tmp_path, monkeypatch
-):
+def test_a_finished_index_is_given_back_until_its_pictures_or_model_change(kept, model, tmp_path, monkeypatch):
     read = count_embedded(monkeypatch)
 
     def build(data, with_model=model, engine="nmslib"):
@@ -235,9 +230,7 @@ def test_an_index_moves_with_its_pictures(kept, model, tmp_path, dataset, index)
     loaded = ImageIndex.load(moved / "index", model)
     assert not loaded.missing and all(item.path.parent == moved / "pictures" for item in loaded.dataset)
     index.save(tmp_path / "far")
-    assert [item.path for item in ImageIndex.load(tmp_path / "far", model).dataset] == [
-        i.path for i in dataset
-    ]
+    assert [item.path for item in ImageIndex.load(tmp_path / "far", model).dataset] == [i.path for i in dataset]
 
 
 @pytest.mark.parametrize("place", [".", ".."])
@@ -300,11 +293,7 @@ def edit(name: str, value: object):
         ("index.json", lambda path: path.write_text('{"kind": "other", "version": 1}'), "not written by"),
         ("index.json", edit("version", 99), "version 99, and this course reads versions 1 and 2"),
         ("index.json", edit("files", {}), "not the unknown"),
-        (
-            "index.json",
-            lambda path: path.write_text(path.read_text().replace('"recall"', '"r"')),
-            "lacks recall",
-        ),
+        ("index.json", lambda path: path.write_text(path.read_text().replace('"recall"', '"r"')), "lacks recall"),
         ("index.json", edit("engine", "magic"), "does not fit the files beside it.*magic"),
         ("index.json", Path.unlink, "holds no finished index"),
     ],
@@ -366,9 +355,7 @@ def test_a_full_disk_is_told_and_leaves_the_index_that_was_there(kept, model, en
     item = ImageIndex.load(kept / "index", model).dataset[0]
     large = ImageIndex(model, CaptionDataset([item] * 500), embeddings, make_engine(engine, embeddings), 1.0)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    room = (
-        2_000 if engine == "exact" else embeddings.nbytes + 200
-    )  # the vectors still fit, the graph does not
+    room = 2_000 if engine == "exact" else embeddings.nbytes + 200  # the vectors still fit, the graph does not
     resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
     try:
         with pytest.raises(OSError, match=r"could not be written into .*index, (no room|the disk is full)"):

@@ -9,12 +9,12 @@ import pytest
 from affine import Affine
 
 from utils.clip import CLIP
+from utils.datasets import ImageReading
 from utils.demo import cards
 from utils.demo.answers import Answers
 from utils.demo.page import _chosen
 from utils.finder import embed_scene
 from utils.finder.place import Place
-from utils.images import ImageReading
 from utils.search import ImageIndex, SearchError, TileHit, Tiling, save_geojson, scenes
 
 pytestmark = [
@@ -26,9 +26,7 @@ OPTIONS = {"tile_sizes": 40, "batch_size": 8, "progress": False}
 PLACE = Affine(10, 0, 430000, 0, -10, 4580000)
 
 
-def raster(
-    path: Path, seed: int, width: int = 120, height: int = 80, placed: bool = True, empty: int = 0
-) -> Path:
+def raster(path: Path, seed: int, width: int = 120, height: int = 80, placed: bool = True, empty: int = 0) -> Path:
     """A raster of noise in 12 of 16 bits and four bands, the first columns of which may have no data."""
     import rasterio
 
@@ -93,9 +91,7 @@ def test_a_hit_lies_where_rasterio_says(rasters, model, tmp_path):
             ring = np.array(hit.footprint["coordinates"][0])
             assert {tuple(point) for point in ring.round(8)} == {tuple(point) for point in expected.round(8)}
     unplaced = [hit for hit in hits if hit.footprint is None]
-    with pytest.raises(
-        SearchError, match=r"nowhere\.tif .* has no coordinate reference system, so nobody knows"
-    ):
+    with pytest.raises(SearchError, match=r"nowhere\.tif .* has no coordinate reference system, so nobody knows"):
         save_geojson(unplaced, tmp_path / "none.geojson")
     sinusoidal = rasterio.crs.CRS.from_string("+proj=sinu +R=6371007.181").to_wkt()
     beyond = Place(sinusoidal, Affine(1000, 0, 30_000_000, 0, -1000, 9_000_000))
@@ -114,16 +110,12 @@ def test_only_a_new_or_changed_scene_is_opened(rasters, model, tmp_path, monkeyp
     raster(rasters / "placed.tif", 4, width=200)
     more = ImageIndex.build_scenes(model, rasters, tmp_path / "index", **OPTIONS)
     assert names == ["new.tif", "placed.tif"] and more.reading == first.reading
-    anew = ImageIndex.build_scenes(
-        model, rasters, stretch=first.reading.stretch, **OPTIONS
-    )  # from nothing, read alike
+    anew = ImageIndex.build_scenes(model, rasters, stretch=first.reading.stretch, **OPTIONS)  # from nothing, read alike
     assert [item.name for item in more.dataset] == [item.name for item in anew.dataset]
     np.testing.assert_array_equal(more.embeddings, anew.embeddings)
     names.clear()
     cut = ImageIndex.build_scenes(model, rasters, tmp_path / "index", **OPTIONS | {"tile_sizes": [80, 40]})
-    assert len(names) == 3 and len(cut) > len(
-        more
-    )  # cut otherwise, but what is the same is not embedded again
+    assert len(names) == 3 and len(cut) > len(more)  # cut otherwise, but what is the same is not embedded again
 
 
 def test_a_killed_build_goes_on_within_a_scene(rasters, model, tmp_path, monkeypatch):
@@ -140,9 +132,7 @@ def test_a_killed_build_goes_on_within_a_scene(rasters, model, tmp_path, monkeyp
     monkeypatch.setattr(scenes, "TileBatches", killed)
     with pytest.raises(KeyboardInterrupt):
         ImageIndex.build_scenes(model, rasters, tmp_path / "index", **OPTIONS)
-    monkeypatch.setattr(
-        scenes, "TileBatches", lambda *given: counts.append(len(given[1][0][1])) or original(*given)
-    )
+    monkeypatch.setattr(scenes, "TileBatches", lambda *given: counts.append(len(given[1][0][1])) or original(*given))
     index = ImageIndex.build_scenes(model, rasters, tmp_path / "index", **OPTIONS)
     assert sum(counts) == len(index) == len(expected)  # each tile once
     np.testing.assert_array_equal(index.embeddings, expected.embeddings)
@@ -192,6 +182,4 @@ def test_the_page_shows_the_tile(rasters, model: CLIP, monkeypatch):
     assert _chosen(answers, row, failed=False).size == (40, 40)
     alike = answers.by_member(row, 3)
     assert not alike.failed and member.name not in [hit.name for hit in alike.hits]
-    assert (
-        member.name in alike.sentence and cards.choices(answers.examples(), answers.rows).count("<img") == 6
-    )
+    assert member.name in alike.sentence and cards.choices(answers.examples(), answers.rows).count("<img") == 6

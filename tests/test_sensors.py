@@ -5,20 +5,11 @@ import pytest
 import rasterio
 from rasterio.transform import from_origin
 from rasterio.windows import Window
-from test_reading import (
-    PLACE,
-    pixels,
-    raster,
-    reflectance,
-    rings,
-    seen_by_the_finder,
-    stretched,
-    usual_range,
-)
+from test_reading import PLACE, pixels, raster, reflectance, rings, seen_by_the_finder, stretched, usual_range
 
+from utils.datasets import ImageReading
 from utils.finder.outlines import on_the_globe
 from utils.finder.reading import open_picture
-from utils.images import ImageReading
 
 pytestmark = pytest.mark.filterwarnings("ignore:Dataset has no geotransform")
 
@@ -129,10 +120,7 @@ def test_a_tile_of_all_longitudes_is_all_around():
 
 @pytest.mark.parametrize(
     ("crs", "side"),
-    [
-        ("+proj=sinu +lon_0=0 +R=6371007.181 +units=m", 2e7),
-        ("+proj=geos +h=35785831 +lon_0=0 +sweep=y", 5.5e6),
-    ],
+    [("+proj=sinu +lon_0=0 +R=6371007.181 +units=m", 2e7), ("+proj=geos +h=35785831 +lon_0=0 +sweep=y", 5.5e6)],
 )
 def test_beyond_the_edge_of_a_map_of_the_globe_lies_nothing(crs, side):
     inner = np.array([[[-1e5, 1e5], [-1e5, -1e5], [1e5, -1e5], [1e5, 1e5]]])

@@ -44,16 +44,8 @@ def test_ranges_admit_colab(project):
     from packaging.requirements import Requirement
 
     ranges = {Requirement(line).name: Requirement(line).specifier for line in project["dependencies"]}
-    colab = {
-        "jax": "0.7.2",
-        "optax": "0.2.8",
-        "orbax-checkpoint": "0.12.0",
-        "numpy": "2.1.0",
-        "transformers": "5.15.0",
-    }
-    assert {name: ranges[name].contains(version) for name, version in colab.items()} == dict.fromkeys(
-        colab, True
-    )
+    colab = {"jax": "0.7.2", "optax": "0.2.8", "orbax-checkpoint": "0.12.0", "numpy": "2.1.0", "transformers": "5.15.0"}
+    assert {name: ranges[name].contains(version) for name, version in colab.items()} == dict.fromkeys(colab, True)
 
 
 def test_conda_environment_takes_the_same_pins(root):
@@ -72,9 +64,7 @@ def test_pip_takes_what_conda_hands_to_it(root, tmp_path):
     (tmp_path / "from_conda.txt").write_text("\n".join(from_pip))
     command = [sys.executable, "-m", "pip", "install", "--dry-run", "--no-index", "--no-build-isolation"]
     command += ["--disable-pip-version-check", "-r", str(tmp_path / "from_conda.txt")]
-    done = subprocess.run(
-        command, cwd=root, capture_output=True, text=True
-    )  # conda calls pip beside environment.yml
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True)  # conda calls pip beside environment.yml
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("already satisfied") > 100
     assert "Would install clip-earth-course" in done.stdout
@@ -83,9 +73,7 @@ def test_pip_takes_what_conda_hands_to_it(root, tmp_path):
 def test_the_time_of_the_course_is_one(root):
     times = re.compile(r"\d+ to \d+ minutes")
     help_text = re.search(r"^course:.*## (.*)$", (root / "Makefile").read_text(), re.MULTILINE)[1]
-    (told,) = [
-        line for line in (root / "README.md").read_text().splitlines() if "`make course` then takes" in line
-    ]
+    (told,) = [line for line in (root / "README.md").read_text().splitlines() if "`make course` then takes" in line]
     assert times.search(help_text)[0] == times.search(told)[0]
 
 
@@ -99,8 +87,8 @@ def test_no_table_of_the_documents_swallows_a_paragraph(root):
 
 
 @pytest.mark.parametrize(
-    "module", ["utils", "utils.datasets", "utils.miniature", "utils.evaluation", "utils.search", "utils.course",
-               "utils.plots", "utils.images", "utils.sweep.__main__"]
+    "module", ["utils", "utils.datasets", "standins.scenes", "utils.evaluation", "utils.search", "utils.course",
+               "utils.plots", "utils.datasets", "utils.course.sweep.__main__"]
 )  # fmt: skip
 def test_import_is_light(module):
     code = f"import sys, {module}; print([m for m in ('torch', 'jax', 'nmslib', 'transformers') if m in sys.modules])"
@@ -132,7 +120,5 @@ for _ in range(4):
 print((faults() - before) / 4)
 """
     environment = {**os.environ, "GLIBC_TUNABLES": settings, "JAX_PLATFORMS": "cpu"}
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert float(done.stdout) < 150  # large pages alone leave 470 a call, small ones 35,000

@@ -9,13 +9,15 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from standins.icons import build_icons, gallery
+from standins.icons.captions import NAMES, write_icon_captions
+from standins.icons.gallery import write_icons
+from standins.icons.map_pen import LOOKS
+from standins.icons.render import DRAWINGS, render_icon
+from standins.pretraining.clip import AERIAL_ENGLISH, CHECKPOINT_FOLDER, icons_to_train_on, train_tokenizer
+from standins.scenes.render import CATEGORIES
 
-from utils.miniature.scenes import CATEGORIES
-from utils.starter import gallery, icon_dataset
-from utils.starter.captions import NAMES, write_icon_captions
-from utils.starter.icons import DRAWINGS, render_icon
-from utils.starter.map_pen import LOOKS
-from utils.starter.pretraining import AERIAL_ENGLISH, CHECKPOINT_FOLDER, train_tokenizer, write_icons
+from utils.datasets import load_dataset
 
 MEBIBYTE = 2**20
 
@@ -54,13 +56,12 @@ def test_icons_are_a_function_of_the_generator():
 
 def test_icons_are_the_same_in_another_process(tmp_path):
     code = (
-        "import sys; from pathlib import Path; from utils.starter.pretraining import write_icons; "
-        "write_icons(Path(sys.argv[1]), 1, 0, 32)"
+        "import sys; from pathlib import Path; from standins.icons.gallery import write_icons; "
+        "list(write_icons(Path(sys.argv[1]), 1, 0, 32))"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "there")], check=True)
-    here = write_icons(tmp_path / "here", 1, 0, 32)
-    for item in here:
-        assert item.path.read_bytes() == (tmp_path / "there" / item.name).read_bytes()
+    for icon in write_icons(tmp_path / "here", 1, 0, 32):
+        assert icon.path.read_bytes() == (tmp_path / "there" / icon.path.name).read_bytes()
 
 
 def test_unknown_category_and_look_are_refused():
@@ -81,7 +82,7 @@ def test_captions_count_what_is_drawn():
 
 
 def test_held_out_icons_are_a_tenth(tmp_path):
-    icons = write_icons(tmp_path, 10, 0, 8)
+    icons = icons_to_train_on(tmp_path, 10, 0)
     assert len(icons.split("train")) == 270
     assert len(icons.split("val")) == 30
     assert icons.categories == tuple(sorted(CATEGORIES))
@@ -155,13 +156,11 @@ def test_checkpoint_gives_the_same_in_transformers(model):
     from transformers import CLIPModel, CLIPProcessor
 
     from utils.clip import tokenize
-    from utils.images import eval_transform
+    from utils.datasets import eval_transform
 
     reference = CLIPModel.from_pretrained(CHECKPOINT_FOLDER, dtype=torch.float32).eval()
     processor = CLIPProcessor.from_pretrained(CHECKPOINT_FOLDER)
-    images = [
-        render_icon(category, np.random.default_rng(0), size=100).image for category in ("pond", "port")
-    ]
+    images = [render_icon(category, np.random.default_rng(0), size=100).image for category in ("pond", "port")]
     texts = ["a map of a pond", "three boats beside a pier in Zürich"]
     with torch.no_grad():
         expected = reference(**processor(text=texts, images=images, return_tensors="pt", padding=True))
@@ -186,15 +185,15 @@ def test_checkpoint_knows_something_and_not_enough(model):
 
 
 def test_icons_are_drawn_once_and_are_none_of_the_pretraining(tmp_path, monkeypatch):
-    icons = icon_dataset(tmp_path, per_category=2, seed=3)
+    icons = load_dataset(build_icons(tmp_path, per_category=2, seed=3))
     assert (len(icons), len(icons.categories), icons.splits) == (60, 30, ("test",))
     assert all(item.captions[0] == f"an aerial photograph of {item.category}" for item in icons)
     assert [path.name for path in tmp_path.iterdir()] == ["icons_2_seed_3"]
     pretraining = write_icons(tmp_path / "pretraining", 2, 0, 72)
-    known = {item.path.read_bytes() for item in pretraining}
+    known = {icon.path.read_bytes() for icon in pretraining}
     assert not known & {item.path.read_bytes() for item in icons}
-    monkeypatch.setattr(gallery, "_draw", lambda *_: pytest.fail("what is there was drawn again"))
-    assert list(icon_dataset(tmp_path, per_category=2, seed=3)) == list(icons)
+    monkeypatch.setattr(gallery, "_write_with_captions", lambda *_: pytest.fail("what is there was drawn again"))
+    assert list(load_dataset(build_icons(tmp_path, per_category=2, seed=3))) == list(icons)
 
 
 def test_icons_that_were_not_finished_are_never_seen(tmp_path, monkeypatch):
@@ -203,19 +202,19 @@ def test_icons_that_were_not_finished_are_never_seen(tmp_path, monkeypatch):
 
     monkeypatch.setattr(gallery, "write_whole", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        icon_dataset(tmp_path, per_category=1, seed=3)
+        build_icons(tmp_path, per_category=1, seed=3)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_icons_that_cannot_be_had_are_refused(tmp_path):
     with pytest.raises(ValueError, match="trained on those of seed 0"):
-        icon_dataset(tmp_path, seed=0)
+        build_icons(tmp_path, seed=0)
     with pytest.raises(ValueError, match="ask for 1 or more"):
-        icon_dataset(tmp_path, per_category=0)
+        build_icons(tmp_path, per_category=0)
 
 
 def test_checkpoint_knows_icons_that_it_has_not_seen(model, tmp_path):
     from utils.evaluation import zero_shot
 
-    score = zero_shot(model, icon_dataset(tmp_path, per_category=3)).score()
+    score = zero_shot(model, load_dataset(build_icons(tmp_path, per_category=3))).score()
     assert 0.7 < score < 0.95, "it stated 0.8 or so of icons held out"

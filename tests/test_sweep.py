@@ -16,13 +16,13 @@ import yaml
 from PIL import Image
 
 from utils.course import CourseError, Ledger, Outcome, parse_overrides
+from utils.course.sweep import rows as rows_module
+from utils.course.sweep import runs as runs_module
+from utils.course.sweep.__main__ import main
+from utils.course.sweep.rows import Row, load_common, load_rows, load_scale, run_parameters, training_parameters
+from utils.course.sweep.runs import Run, find_captions, run_sweep, shared_homes
+from utils.course.sweep.table import as_csv, as_markdown, make_line, make_table, read_table, write_table
 from utils.evaluation import PUBLISHED_KS, bootstrap_runs
-from utils.sweep import rows as rows_module
-from utils.sweep import runs as runs_module
-from utils.sweep.__main__ import main
-from utils.sweep.rows import Row, load_common, load_rows, load_scale, run_parameters, training_parameters
-from utils.sweep.runs import Run, find_captions, run_sweep, shared_homes
-from utils.sweep.table import as_csv, as_markdown, make_line, make_table, read_table, write_table
 
 V1, V2 = "bs128x8-lr1e-4-imgaugs-textaugs", "bs128x8-lr5e-6-adam"
 
@@ -31,12 +31,9 @@ V1, V2 = "bs128x8-lr1e-4-imgaugs-textaugs", "bs128x8-lr5e-6-adam"
 
 def test_rows_and_figures_are_the_published_ones(root, shared):
     text = (shared / "design" / "original.md").read_text()
-    found = re.findall(
-        r"^\| (\S+?)(?:/(ckpt-\d+))?(?: \([^|]*\))? \|((?: \d\.\d{3} \|){4})", text, re.MULTILINE
-    )
+    found = re.findall(r"^\| (\S+?)(?:/(ckpt-\d+))?(?: \([^|]*\))? \|((?: \d\.\d{3} \|){4})", text, re.MULTILINE)
     theirs = {
-        name: (checkpoint, [float(score) for score in scores.split("|")[:4]])
-        for name, checkpoint, scores in found
+        name: (checkpoint, [float(score) for score in scores.split("|")[:4]]) for name, checkpoint, scores in found
     }
     ours = {row.name: (row.checkpoint, [row.published[k] for k in PUBLISHED_KS]) for row in load_rows(root)}
     assert len(ours) == 10 and ours == theirs
@@ -174,9 +171,7 @@ def test_a_table_says_how_it_was_measured_and_comes_back_as_it_was(root, tmp_pat
 
     other = make_table(scale, evaluation | {"DATASET": "mine.csv"}, rows, runs, homes, tmp_path)
     assert "ublished k=1" not in as_markdown(other) and "0.572" not in as_markdown(other)
-    assert {
-        line.count("|") for line in as_markdown(other).replace("\\|", "").splitlines() if "|" in line
-    } == {10}
+    assert {line.count("|") for line in as_markdown(other).replace("\\|", "").splitlines() if "|" in line} == {10}
 
     lines = list(csv.DictReader(io.StringIO((tmp_path / "table.csv").read_text())))
     assert as_csv(table).count("\n") == 5
@@ -212,9 +207,7 @@ def test_seeds_on_the_same_images_have_a_joined_interval(tmp_path):
     assert line.interval[1] == [expected.low, expected.high] and line.mean[1] == pytest.approx(7 / 12)
     assert 3 not in line.interval, "the scores are not those of what was kept"
     keep_ranks(tmp_path / "row/seed-2", [0] * 6, "abcdeg")
-    others = make_line(
-        Row("row", {}), [*runs, Run(2, "ok", metrics=scores(1), folder="row/seed-2")], "row", tmp_path
-    )
+    others = make_line(Row("row", {}), [*runs, Run(2, "ok", metrics=scores(1), folder="row/seed-2")], "row", tmp_path)
     assert others.interval == {} and "other test images" in others.note
 
 
@@ -290,12 +283,8 @@ def test_captions_made_of_categories_are_for_all_rows_or_for_one(root, tmp_path)
         assert scale.captions_file == ""
         rows = load_rows(root, grid=grid)
         assert [row.needs_captions for row in rows] == [False, False, True]
-        given = [
-            run_parameters(root, scale, row, 0, root, "it" if row.needs_captions else "") for row in rows
-        ]
-        assert {of["05_evaluate_zero_shot"]["DATASET"] for of in given} == {"miniature"}, (
-            "as the notebook has it"
-        )
+        given = [run_parameters(root, scale, row, 0, root, "it" if row.needs_captions else "") for row in rows]
+        assert {of["05_evaluate_zero_shot"]["DATASET"] for of in given} == {"miniature"}, "as the notebook has it"
         return [of["04_finetune_clip"]["CAPTIONS_FILE"] for of in given]
 
     common = {"SEED": 0}
@@ -365,9 +354,7 @@ def small_sweep(tmp_path, monkeypatch) -> Path:
     shared = "DATASET: str = 'x'\nMODEL: str = 'x'\nOUTPUT_DIR: str = 'x'\nSEED: int = 0\nIMAGES_PER_SPLIT: int = 0"
     training = f"{shared}\nEPOCHS: int = 1\nRATE: float = 0.1\nCAPTIONS_FILE: str = ''"
     write_stub(tmp_path / "nbs" / "04_finetune_clip.ipynb", TRAIN, training)
-    write_stub(
-        tmp_path / "nbs" / "05_evaluate_zero_shot.ipynb", EVALUATE, f"{shared}\nPROMPT: str = 'script'"
-    )
+    write_stub(tmp_path / "nbs" / "05_evaluate_zero_shot.ipynb", EVALUATE, f"{shared}\nPROMPT: str = 'script'")
     profile = {"common": {"DATASET": "x", "MODEL": "start", "OUTPUT_DIR": "runs/miniature"}}
     (folder.parent / "miniature.yaml").write_text(yaml.safe_dump(profile))
     rows = {
@@ -413,9 +400,7 @@ def test_a_sweep_goes_past_a_failure_and_keeps_what_is_finished(small_sweep, cap
     again = sweep(small_sweep, ["first", "twin", "baseline"], [0, 1])
     assert statuses(again) == {"baseline": ["kept"], "first": ["kept"] * 2, "twin": ["kept"] * 2}
     assert statuses(sweep(small_sweep, ["first"], [0], IMAGES_PER_SPLIT=3)) == {"first": ["ok"]}
-    assert statuses(sweep(small_sweep, ["first"], [0])) == {"first": ["kept"]}, (
-        "the other settings took its place"
-    )
+    assert statuses(sweep(small_sweep, ["first"], [0])) == {"first": ["kept"]}, "the other settings took its place"
 
 
 def test_captions_come_from_the_notebook_and_their_content_counts(small_sweep):
@@ -423,9 +408,7 @@ def test_captions_come_from_the_notebook_and_their_content_counts(small_sweep):
     assert statuses(runs) == {"baseline": ["ok"], "texts": ["failed"]}
     assert "runs/miniature/backtranslated.jsonl is not there" in runs["texts"][0].error
 
-    write_stub(
-        small_sweep / "nbs" / "02_backtranslate_captions.ipynb", TRANSLATE, "OUTPUT_DIR: str = 'x'  # where"
-    )
+    write_stub(small_sweep / "nbs" / "02_backtranslate_captions.ipynb", TRANSLATE, "OUTPUT_DIR: str = 'x'  # where")
     (run,) = sweep(small_sweep, ["texts"], [0])["texts"]
     assert (run.status, run.metrics["finetuned_top1"]) == ("ok", 2.5)
     (small_sweep / "mine.jsonl").write_text("one two three")
@@ -455,10 +438,7 @@ def test_the_untrained_row_is_evaluated_once_and_never_trained(small_sweep, monk
 
 
 def test_what_the_notebooks_leave_out_is_a_failure_with_its_reason(small_sweep, monkeypatch):
-    endings = [
-        Outcome("04_finetune_clip", "left out", error="No captions."),
-        Outcome("05_evaluate_zero_shot", "ok"),
-    ]
+    endings = [Outcome("04_finetune_clip", "left out", error="No captions."), Outcome("05_evaluate_zero_shot", "ok")]
     fake_outcomes(monkeypatch, *endings)
     (run,) = sweep(small_sweep, ["first"], [0])["first"]
     assert (run.status, run.error) == ("failed", "04_finetune_clip, No captions.")
@@ -507,5 +487,5 @@ def test_captions_of_a_part_of_the_images_are_refused(small_sweep):
 
 
 def test_the_command_line_has_help():
-    done = subprocess.run([sys.executable, "-m", "utils.sweep", "--help"], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-m", "utils.course.sweep", "--help"], capture_output=True, text=True)
     assert done.returncode == 0 and "--seeds" in done.stdout

@@ -12,8 +12,7 @@ from flax import nnx
 from training_world import SETTINGS, colours, parameters, same, tiny_model
 
 from utils.clip import CLIP
-from utils.datasets import CaptionDataset
-from utils.images import eval_transform, read_image
+from utils.datasets import CaptionDataset, eval_transform, read_image
 from utils.training import (
     MAX_LOGIT_SCALE,
     TrainingSettings,
@@ -61,9 +60,7 @@ def test_loss_and_gradients_are_those_of_open_clip():
     theirs = [torch.tensor(values, requires_grad=True) for values in (images, texts, np.float32(scale))]
     expected = ClipLoss()(theirs[0], theirs[1], theirs[2].exp())
     expected.backward()
-    ours, gradients = jax.value_and_grad(contrastive_loss, argnums=(0, 1, 2))(
-        images, texts, jnp.float32(scale)
-    )
+    ours, gradients = jax.value_and_grad(contrastive_loss, argnums=(0, 1, 2))(images, texts, jnp.float32(scale))
     assert float(ours) == pytest.approx(expected.item(), rel=1e-5)
     for got, tensor in zip(gradients, theirs, strict=True):
         np.testing.assert_allclose(np.asarray(got), tensor.grad.numpy(), rtol=1e-4, atol=1e-6)
@@ -154,9 +151,9 @@ def test_defect_3_decay_is_for_matrices_of_linear_layers_alone(model, optimizer)
     for decay in (0.0, 0.5):
         settings = TrainingSettings(optimizer=optimizer, weight_decay=decay)
         transformation = make_optimizer(model, settings)
-        update = jax.jit(
-            lambda *trees, it=transformation: it.update(trees[0], it.init(trees[1]), trees[1])[0]
-        )(gradients, state)
+        update = jax.jit(lambda *trees, it=transformation: it.update(trees[0], it.init(trees[1]), trees[1])[0])(
+            gradients, state
+        )
         updates.append(dict(nnx.to_flat_state(update)))
     spared = set()
     for path, value in nnx.to_flat_state(state):
@@ -245,9 +242,7 @@ def test_adafactor_is_optax_with_every_layer_a_parameter_of_its_own():
 
 def test_moving_average_forgets_the_start_first_and_then_slowly():
     assert float(moving_average(jnp.float32(1), jnp.float32(0), jnp.int32(0), 0.99)) == pytest.approx(0.1)
-    assert float(moving_average(jnp.float32(1), jnp.float32(0), jnp.int32(10**6), 0.99)) == pytest.approx(
-        0.99
-    )
+    assert float(moving_average(jnp.float32(1), jnp.float32(0), jnp.int32(10**6), 0.99)) == pytest.approx(0.99)
 
 
 def test_the_average_is_what_is_validated_and_exported(model, dataset, tmp_path, monkeypatch):
@@ -340,13 +335,9 @@ def test_data_that_cannot_be_trained_on_are_refused(model, dataset, tmp_path):
 
 def test_pictures_without_captions_are_left_out_and_the_rest_is_trained_on(model, dataset, tmp_path):
     """A blank caption in train, one in val, and a batch that no longer fits what remains of the short training."""
-    partly = CaptionDataset(
-        [replace(dataset[0], captions=()), replace(dataset[1], captions=(".",)), *dataset[2:]]
-    )
+    partly = CaptionDataset([replace(dataset[0], captions=()), replace(dataset[1], captions=(".",)), *dataset[2:]])
     with pytest.warns(UserWarning, match="2 of 8 images have no caption and are left out") as said:
-        made = load_or_train(
-            tmp_path / "none", model, partly, partly, replace(SETTINGS, epochs=1, batch_size=8)
-        )
+        made = load_or_train(tmp_path / "none", model, partly, partly, replace(SETTINGS, epochs=1, batch_size=8))
     assert sum("no caption" in str(warning.message) for warning in said) <= 2  # one for each of the two sets
     assert np.isfinite(np.asarray(made.logit_scale[...]))
     again = load_or_train(tmp_path / "none", model, partly, partly, replace(SETTINGS, epochs=1, batch_size=8))
@@ -380,9 +371,7 @@ def test_training_learns(model, dataset):
 
 def test_a_run_decodes_each_picture_once(model, dataset, monkeypatch):
     paths = []
-    monkeypatch.setattr(
-        "utils.images.batches.read_image", lambda path: paths.append(path) or read_image(path)
-    )
+    monkeypatch.setattr("utils.datasets.batches.read_image", lambda path: paths.append(path) or read_image(path))
     run = Run(model, dataset[:4], dataset[4:], replace(SETTINGS, epochs=2, workers=1))
     while not run.finished:
         run.advance()
@@ -393,7 +382,7 @@ def test_a_run_decodes_each_picture_once(model, dataset, monkeypatch):
 def test_defect_7_one_seed_one_run_whatever_the_workers_and_the_prefetch(model, dataset, monkeypatch):
     losses = []
     for seed, workers, ahead in ((1, 1, 1), (1, 3, 7), (2, 1, 1)):
-        monkeypatch.setattr("utils.images.batches.RECORDS_AHEAD", ahead)
+        monkeypatch.setattr("utils.datasets.batches.RECORDS_AHEAD", ahead)
         run = Run(model, dataset, dataset, replace(SETTINGS, seed=seed, workers=workers))
         while not run.finished:
             run.advance()
@@ -412,9 +401,7 @@ def test_load_or_train_prefers_what_is_there_and_leaves_the_starting_point(tmp_p
     load_or_train(tmp_path / "finetuned", model, dataset, dataset, SETTINGS)
     assert "short" in capsys.readouterr().out
     assert all(np.array_equal(x, y) for x, y in zip(before, parameters(model), strict=True))
-    load_or_train(
-        tmp_path / "finetuned", model, dataset, dataset, replace(SETTINGS, seed=2)
-    )  # in a folder of its own
+    load_or_train(tmp_path / "finetuned", model, dataset, dataset, replace(SETTINGS, seed=2))  # in a folder of its own
     assert len(list(tmp_path.glob("finetuned-short-*"))) == 2
     made = train(model, dataset, dataset, SETTINGS, tmp_path / "finetuned")
     assert not same(made.model, model)
@@ -436,11 +423,9 @@ def test_validation_in_small_batches_is_that_of_one(model, dataset, monkeypatch)
     assert whole == pytest.approx(pieces, rel=1e-5)
     images = nnx.jit(CLIP.encode_images)(model, _plain_images(model, dataset))
     from utils.clip import tokenize
-    from utils.images import caption_table
+    from utils.datasets import caption_table
 
-    texts = nnx.jit(CLIP.encode_texts)(
-        model, tokenize(model.tokenizer, [item.captions[0] for item in dataset])
-    )
+    texts = nnx.jit(CLIP.encode_texts)(model, tokenize(model.tokenizer, [item.captions[0] for item in dataset]))
     _, sets = caption_table(dataset)
     expected = contrastive_loss(images, texts, model.logit_scale[...], positive_pairs(sets[:, 0], sets))
     assert whole["validation_loss"] == pytest.approx(float(expected), rel=1e-5)
@@ -487,9 +472,7 @@ def _plain_images(model: CLIP, dataset: CaptionDataset) -> np.ndarray:
 
 
 @pytest.mark.parametrize("keep_best", [True, False])
-def test_defect_8_the_best_epoch_is_chosen_on_validation_recall(
-    model, dataset, tmp_path, monkeypatch, keep_best
-):
+def test_defect_8_the_best_epoch_is_chosen_on_validation_recall(model, dataset, tmp_path, monkeypatch, keep_best):
     from utils.training import run as run_module
 
     recalls, seen = iter((0.2, 0.5, 0.5, 0.1, 0.9)), []

@@ -17,13 +17,7 @@ from utils.datasets import CaptionDataset
 from utils.training import TrainingSettings, contrastive_loss, positive_pairs
 from utils.training.parts import part_of, prepare, trained_filter
 from utils.training.run import Run
-from utils.training.step import (
-    cached_gradients,
-    data_mesh,
-    join_batch,
-    make_loss_and_gradients,
-    split_batch,
-)
+from utils.training.step import cached_gradients, data_mesh, join_batch, make_loss_and_gradients, split_batch
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -49,9 +43,7 @@ def a_batch(model: CLIP, dataset: CaptionDataset, settings: TrainingSettings) ->
     return {name: value for name, value in batch.items() if name != "index"}
 
 
-def loss_and_gradients(
-    model: CLIP, batch: dict, settings: TrainingSettings
-) -> tuple[float, list[np.ndarray]]:
+def loss_and_gradients(model: CLIP, batch: dict, settings: TrainingSettings) -> tuple[float, list[np.ndarray]]:
     prepared, is_trained = prepare(model, settings), trained_filter(settings)
     _, trained, frozen = nnx.split(prepared, is_trained, ...)
     function = make_loss_and_gradients(prepared, is_trained, settings, data_mesh())
@@ -75,14 +67,9 @@ def largest(gradients: list[np.ndarray]) -> float:
 
 @pytest.mark.parametrize(
     ("frozen", "optimizer"),
-    [
-        (FROZEN.frozen_parts, "adamw"),
-        (("text_tower", "image_projection", "text_projection"), "adafactor"),
-    ],
+    [(FROZEN.frozen_parts, "adamw"), (("text_tower", "image_projection", "text_projection"), "adafactor")],
 )
-def test_frozen_parts_stay_the_same_bits_and_the_optimizer_knows_nothing_of_them(
-    model, dataset, frozen, optimizer
-):
+def test_frozen_parts_stay_the_same_bits_and_the_optimizer_knows_nothing_of_them(model, dataset, frozen, optimizer):
     settings = replace(FROZEN, frozen_parts=frozen, optimizer=optimizer)
     model = nnx.clone(model)
     model.logit_scale[...] = jnp.float32(4.7)  # above the bound, which is for what is trained
@@ -107,9 +94,7 @@ def test_low_rank_changes_nothing_at_first_and_then_only_itself(model, dataset):
     np.testing.assert_allclose(embed(wrapped.vision, pixels), embed(model.vision, pixels), atol=1e-6)
     run = steps(model, dataset, settings, 4)
     names = {path[-1] for path, _ in nnx.to_flat_state(run.state["trained"])}
-    towers = {
-        path[-1] for path, _ in nnx.to_flat_state(run.state["trained"]) if part_of(path).endswith("tower")
-    }
+    towers = {path[-1] for path, _ in nnx.to_flat_state(run.state["trained"]) if part_of(path).endswith("tower")}
     assert towers == {"lora_a", "lora_b"} and names == {"lora_a", "lora_b", "kernel"}  # the projections'
     _, _, before = nnx.split(wrapped, trained_filter(settings), ...)
     for old, new in zip(jax.tree.leaves(before), jax.tree.leaves(run.state["frozen"]), strict=True):
@@ -124,9 +109,7 @@ def test_low_rank_merged_is_the_same_model_in_torch(model, dataset, tmp_path):
     pixels, tokens = batch["images"], batch["tokens"]
     theirs = CLIPModel.from_pretrained(run.model().save_pretrained(tmp_path / "merged"))
     with torch.no_grad():
-        outputs = theirs(
-            input_ids=torch.tensor(tokens).long(), pixel_values=torch.tensor(pixels).permute(0, 3, 1, 2)
-        )
+        outputs = theirs(input_ids=torch.tensor(tokens).long(), pixel_values=torch.tensor(pixels).permute(0, 3, 1, 2))
     assert np.abs(embed(unmerged.vision, pixels) - embed(model.vision, pixels)).max() > 1e-3
     np.testing.assert_allclose(embed(unmerged.vision, pixels), outputs.image_embeds.numpy(), atol=2e-5)
     np.testing.assert_allclose(embed(unmerged.text, tokens), outputs.text_embeds.numpy(), atol=2e-5)
@@ -258,9 +241,7 @@ def test_defect_1_negatives_are_those_of_the_global_batch(meshes, model):
     scale = model.logit_scale[...]
     whole = contrastive_loss(images, texts, scale, positive_pairs(ids, sets))
     shards = [
-        contrastive_loss(
-            images[i : i + 2], texts[i : i + 2], scale, positive_pairs(ids[i : i + 2], sets[i : i + 2])
-        )
+        contrastive_loss(images[i : i + 2], texts[i : i + 2], scale, positive_pairs(ids[i : i + 2], sets[i : i + 2]))
         for i in range(0, 16, 2)
     ]
     assert report["loss"] == pytest.approx(float(whole), abs=1e-5)

@@ -14,7 +14,7 @@ from training_world import colours, parameters, same
 from utils.clip import CLIP
 from utils.clip.checkpoints import written_whole
 from utils.datasets import CaptionDataset, CaptionedImage, data_fingerprint
-from utils.locks import FolderInUseError, sole_owner
+from utils.files import FolderInUseError, sole_owner
 from utils.training import TrainingResult, caption_by_category, load_or_train, run, run_folder, train
 from utils.training.checkpoints import open_checkpoints, restore_checkpoint
 from utils.training.export import NOTE, export_model
@@ -66,9 +66,7 @@ def test_the_mark_of_a_data_set_is_that_of_earlier_folders(tmp_path):
 # --- two trainings in one folder --------------------------------------------------------------------------
 
 
-def test_a_second_training_is_refused_before_it_compiles_or_claims_anything(
-    model, dataset, tmp_path, monkeypatch
-):
+def test_a_second_training_is_refused_before_it_compiles_or_claims_anything(model, dataset, tmp_path, monkeypatch):
     monkeypatch.setattr(run, "first_state", lambda *_: pytest.fail("it compiled"))
     with sole_owner(tmp_path, "training"):
         sentence = sentence_of(FolderInUseError, train, model, dataset, dataset, SETTINGS, tmp_path)
@@ -177,9 +175,7 @@ def test_a_checkpoint_under_another_number_is_refused(model, dataset, output):
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "config.json", NOTE])
-def test_a_flipped_bit_in_the_exported_model_is_told_and_mended_by_the_training(
-    model, dataset, output, finished, name
-):
+def test_a_flipped_bit_in_the_exported_model_is_told_and_mended_by_the_training(model, dataset, output, finished, name):
     path = output / "model" / name
     path.write_bytes(flipped(path, 8 * path.stat().st_size // 2))
     sentence = sentence_of(ValueError, load_or_train, output, model, dataset, dataset, SETTINGS)
@@ -213,9 +209,7 @@ def test_an_old_model_does_not_pass_for_that_of_a_new_run(model, dataset, output
     assert same(load_or_train(output, model, dataset, dataset, OTHER), others.model)
 
 
-def test_the_same_run_begun_anew_leaves_its_earlier_model_readable(
-    model, dataset, output, finished, monkeypatch
-):
+def test_the_same_run_begun_anew_leaves_its_earlier_model_readable(model, dataset, output, finished, monkeypatch):
     shutil.rmtree(output / "checkpoints")
     with monkeypatch.context() as patched, pytest.raises(MemoryError):
         patched.setattr(Run, "advance", lambda _: (_ for _ in ()).throw(MemoryError))
@@ -223,9 +217,7 @@ def test_the_same_run_begun_anew_leaves_its_earlier_model_readable(
     assert same(load_or_train(output, model, dataset, dataset, SETTINGS), finished.model)
 
 
-def test_an_export_that_is_killed_between_two_files_leaves_one_model_or_none(
-    output, finished, others, monkeypatch
-):
+def test_an_export_that_is_killed_between_two_files_leaves_one_model_or_none(output, finished, others, monkeypatch):
     model_dir, replace_file = output / "model", Path.replace
     original = {path.name: path.read_bytes() for path in model_dir.iterdir()}
 
@@ -294,7 +286,4 @@ def test_a_model_of_other_data_of_the_same_name_is_told(output, model, dataset, 
     (tmp_path / "run.json").write_text(json.dumps(note))  # as CAPTIONS_FILE = "categories" leaves it
     assert other_data(tmp_path, dataset, dataset) is None
     load_or_train(output, model, darker, darker, SETTINGS)
-    assert (
-        f"was trained on other pictures or captions that are called {dataset.name}, too"
-        in capsys.readouterr().out
-    )
+    assert f"was trained on other pictures or captions that are called {dataset.name}, too" in capsys.readouterr().out

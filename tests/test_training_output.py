@@ -18,11 +18,11 @@ from huggingface_hub import ModelCard
 from PIL import Image
 from training_world import SETTINGS, colours, same, tiny_model
 
-from utils import provenance
 from utils.clip import CLIP
 from utils.clip.identity import weights_digest
 from utils.datasets import data_fingerprint
-from utils.provenance import versions
+from utils.files import provenance
+from utils.files.provenance import versions
 from utils.training import TrainingResult, TrainingStopped, history, identity, push_to_hub, train
 from utils.training.export import check_model, run_of
 from utils.training.identity import claim_folder, mark_of, note_provenance, provenance_of
@@ -104,9 +104,7 @@ def test_events_of_a_run_that_was_stopped_are_those_of_one_run(model, folder, re
     assert len(list((tmp_path / "run" / "tensorboard").iterdir())) == 2
 
 
-def test_reporters_that_are_not_installed_are_named_before_anything_is_done(
-    model, folder, tmp_path, monkeypatch
-):
+def test_reporters_that_are_not_installed_are_named_before_anything_is_done(model, folder, tmp_path, monkeypatch):
     find = importlib.util.find_spec
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name: None if name in ("wandb", "tensorboardX") else find(name)
@@ -124,9 +122,7 @@ def test_reporters_that_are_not_installed_are_named_before_anything_is_done(
 def test_a_reporter_that_cannot_be_opened_leaves_none_open(tmp_path, monkeypatch):
     closed = []
     monkeypatch.setattr(history.TensorBoardReporter, "close", lambda reporter: closed.append(reporter))
-    monkeypatch.setattr(
-        history, "WandbReporter", lambda *_: (_ for _ in ()).throw(ConnectionError("refused"))
-    )
+    monkeypatch.setattr(history, "WandbReporter", lambda *_: (_ for _ in ()).throw(ConnectionError("refused")))
     settings = replace(SETTINGS, tensorboard=True, wandb_project="course")
     with (
         pytest.raises(ConnectionError, match="refused"),
@@ -162,9 +158,7 @@ def test_the_snippet_of_the_card_runs_and_is_the_model(result, tmp_path, monkeyp
         "residential area", "playground", "stadium", "forest", "airport"
     ]  # fmt: skip
     inputs = names["inputs"]
-    ours = result.model.logits(
-        inputs["pixel_values"].permute(0, 2, 3, 1).numpy(), inputs["input_ids"].numpy()
-    )
+    ours = result.model.logits(inputs["pixel_values"].permute(0, 2, 3, 1).numpy(), inputs["input_ids"].numpy())
     theirs = names["model"](**inputs).logits_per_image
     assert theirs.detach().numpy() == pytest.approx(np.asarray(ours), abs=1e-4)
 
@@ -188,11 +182,7 @@ def test_a_run_notes_what_it_was_made_with_and_the_card_says_it(result, model, f
     assert entry["versions"] | changing == versions() | changing
     assert entry["versions"]["jax"] == jax.__version__
     device = jax.devices()[0]
-    assert entry["device"] == {
-        "platform": device.platform,
-        "kind": device.device_kind,
-        "count": jax.device_count(),
-    }
+    assert entry["device"] == {"platform": device.platform, "kind": device.device_kind, "count": jax.device_count()}
     assert entry["data"] == {"name": "colours", "fingerprint": data_fingerprint(colours(folder))}
     assert entry["model"] == {"name": folder.name, "weights": weights_digest(model)[:16]}
     for private in (str(folder), str(Path.home()), socket.gethostname()):
@@ -245,7 +235,7 @@ def test_a_commit_is_that_of_the_course_and_says_whether_files_differ(tmp_path, 
         who = ("-c", "user.name=a", "-c", "user.email=a@example.org")
         subprocess.run(["git", "-C", tmp_path, *who, *words], check=True, capture_output=True)
 
-    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "utils" / "provenance.py"))
+    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "utils" / "files" / "provenance.py"))
     assert "commit" not in versions()
     git("init")
     assert "commit" not in versions()  # without a first commit

@@ -63,9 +63,7 @@ def test_defect_7_a_run_killed_again_and_again_ends_with_the_same_bits(folder, w
         left.append({path.name for path in (output / "checkpoints").iterdir()})
     # Both kills during a save came while it was half written, and the next start swept it out.
     assert any("tmp" in name and "3" in name for name in left[1])
-    assert any("tmp" in name and "6" in name for name in left[2]) and not any(
-        "tmp" in name for name in left[3]
-    )
+    assert any("tmp" in name and "6" in name for name in left[2]) and not any("tmp" in name for name in left[3])
     assert not (output / "model").exists()
     assert child(train_until_killed, folder, output, SETTINGS, "never") == 0
     assert same(whole.model, CLIP.from_pretrained(output / "model"))
@@ -74,9 +72,7 @@ def test_defect_7_a_run_killed_again_and_again_ends_with_the_same_bits(folder, w
 
 
 @pytest.mark.parametrize("step", [2, 5])
-def test_an_interrupt_saves_says_how_to_go_on_and_loses_nothing(
-    model, dataset, whole, tmp_path, monkeypatch, step
-):
+def test_an_interrupt_saves_says_how_to_go_on_and_loses_nothing(model, dataset, whole, tmp_path, monkeypatch, step):
     settings = replace(SETTINGS, checkpoint_every=None)
     handler = signal.getsignal(signal.SIGINT)  # a shell that starts tests in the background has it ignored
     with monkeypatch.context() as patched, pytest.raises(TrainingStopped) as stop:
@@ -150,9 +146,7 @@ def test_a_finished_run_is_not_trained_again(model, dataset, whole, monkeypatch)
 
 
 def test_the_last_checkpoints_and_the_best_are_kept(model, dataset, whole):
-    best = max(
-        (row for row in whole.history if "validation_recall" in row), key=lambda row: row["validation_recall"]
-    )
+    best = max((row for row in whole.history if "validation_recall" in row), key=lambda row: row["validation_recall"])
     kept = {int(path.name) for path in (whole.model_dir.parent / "checkpoints").iterdir()}
     assert kept == {5, 6, best["step"]} and whole.exported_step == best["step"]
 
@@ -275,10 +269,7 @@ def test_a_loss_that_is_not_finite_names_step_and_files_and_leaves_the_last_chec
             run.batches = iter([batch])
         advance(run)
 
-    with (
-        monkeypatch.context() as patched,
-        pytest.raises(FloatingPointError, match="loss of step 5 is nan") as stop,
-    ):
+    with monkeypatch.context() as patched, pytest.raises(FloatingPointError, match="loss of step 5 is nan") as stop:
         patched.setattr(Run, "advance", poisoned)
         train(model, dataset, dataset, SETTINGS, tmp_path / "run")
     assert all(name in str(stop.value) for name in names) and len(names) == 4

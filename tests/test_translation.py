@@ -160,9 +160,7 @@ def test_the_file_says_where_every_caption_came_from(root, tmp_path):
 def test_a_written_file_gives_its_captions_to_the_same_images_only(tmp_path):
     joined = make_dataset(("a", "a"), ("b", "b"))
     items = [replace(item, path=Path("/pictures/own") / item.name) for item in joined]
-    raw = CaptionDataset(
-        [*items, replace(items[0], path=Path("/pictures/other/0.jpg"), source="other")], "own"
-    )
+    raw = CaptionDataset([*items, replace(items[0], path=Path("/pictures/other/0.jpg"), source="other")], "own")
     backtranslate(raw, Echo(), progress=False).write(tmp_path / "new.jsonl")
     again = load_or_backtranslate(raw[1:2], tmp_path / "new.jsonl", "no model", "no model")
     assert [item.captions for item in again] == [("b [en-fr] [fr-en]", "b")]
@@ -186,14 +184,10 @@ def test_a_picture_in_a_folder_is_not_taken_for_its_namesake_above(tmp_path):
 def test_pictures_named_from_the_working_folder_are_written_and_read_back(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     raw = CaptionDataset(
-        [CaptionedImage(Path(f"pictures/{name}.jpg"), (name, name), "train", None, "own") for name in "ab"],
-        "own",
+        [CaptionedImage(Path(f"pictures/{name}.jpg"), (name, name), "train", None, "own") for name in "ab"], "own"
     )
     backtranslate(raw, Echo(), progress=False).write("new.jsonl")
-    assert [json.loads(line)["filename"] for line in Path("new.jsonl").read_text().splitlines()] == [
-        "a.jpg",
-        "b.jpg",
-    ]
+    assert [json.loads(line)["filename"] for line in Path("new.jsonl").read_text().splitlines()] == ["a.jpg", "b.jpg"]
     again = load_or_backtranslate(raw, "new.jsonl", "no model", "no model")
     assert [item.captions for item in again] == [("a [en-fr] [fr-en]", "a"), ("b [en-fr] [fr-en]", "b")]
 
@@ -214,9 +208,7 @@ def test_captions_that_the_translators_do_not_know_stay(root, tmp_path, capsys):
     assert load_or_backtranslate(raw, tmp_path / "new.jsonl", *models)[0].captions == raw[0].captions
     assert "do not know such captions" in capsys.readouterr().out
     different = make_dataset(("a road .", "a river ."))  # nothing repeats, so nothing is asked of them
-    assert (
-        load_or_backtranslate(different, tmp_path / "new.jsonl", *models)[0].captions == different[0].captions
-    )
+    assert load_or_backtranslate(different, tmp_path / "new.jsonl", *models)[0].captions == different[0].captions
     assert "do not know" not in capsys.readouterr().out
 
 
@@ -286,9 +278,7 @@ def test_a_killed_run_goes_on_without_repeating_finished_work(root, tmp_path):
     process = start_run(root, cache, rest)
     assert process.communicate(timeout=60)[0].strip() == "800"
     assert len(rest.read_text().splitlines()) == 800 - finished
-    assert (
-        len(set(log.read_text().splitlines()) & set(rest.read_text().splitlines())) <= 4
-    )  # the batch cut off
+    assert len(set(log.read_text().splitlines()) & set(rest.read_text().splitlines())) <= 4  # the batch cut off
 
 
 def test_two_runs_at_once_share_one_cache(root, tmp_path):

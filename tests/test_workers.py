@@ -9,13 +9,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from utils import workers
-from utils.workers import publish, workshop
+from utils.files import drafts, publish, workshop
 
 PARENT = """
 import sys, time
 from pathlib import Path
-from utils.workers import worker_pool, workshop
+from utils.files import worker_pool, workshop
 
 if __name__ == "__main__":
     with workshop(Path(sys.argv[1]), "drawing") as draft, worker_pool(2) as pool:
@@ -85,16 +84,16 @@ def test_what_was_moved_aside_when_its_replacer_was_killed_is_put_back(tmp_path)
 
 
 def test_a_hidden_folder_that_is_swept_before_it_is_locked_is_made_once_more(tmp_path, monkeypatch):
-    own, lost = workers.sole_owner, []
+    own, lost = drafts.sole_owner, []
 
     def lose_once(place: Path, doing: str):
         if lost:
             return own(place, doing)
         lost.append(place)
-        workers._sweep(tmp_path / "made")
+        drafts._sweep(tmp_path / "made")
         raise FileNotFoundError(place)
 
-    monkeypatch.setattr(workers, "sole_owner", lose_once)
+    monkeypatch.setattr(drafts, "sole_owner", lose_once)
     with workshop(tmp_path / "made", "drawing") as draft:
         assert draft.parent != lost[0] and hidden(tmp_path) == [draft.parent]
     assert not hidden(tmp_path)

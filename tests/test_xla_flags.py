@@ -7,8 +7,8 @@ from importlib.metadata import PackageNotFoundError
 
 import pytest
 
-from utils import xla_flags
-from utils.xla_flags import set_flags, with_flags
+import utils
+from utils import set_flags, with_flags
 
 EMITTERS = "--xla_cpu_use_fusion_emitters=false"
 SUMS = "--xla_cpu_experimental_ynn_fusion_type=-reduce"
@@ -51,7 +51,7 @@ def test_without_jaxlib_nothing_is_set(monkeypatch):
     def absent(name):
         raise PackageNotFoundError(name)
 
-    monkeypatch.setattr(xla_flags, "version", absent)
+    monkeypatch.setattr(utils, "version", absent)
     monkeypatch.delenv("XLA_FLAGS")
     set_flags()
     assert "XLA_FLAGS" not in os.environ

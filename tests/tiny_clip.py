@@ -51,9 +51,7 @@ def tiny_config(**changes: dict) -> CLIPConfig:
         "patch_size": 8,
     }
     return CLIPConfig(
-        text_config=text | changes.get("text", {}),
-        vision_config=vision | changes.get("vision", {}),
-        projection_dim=24,
+        text_config=text | changes.get("text", {}), vision_config=vision | changes.get("vision", {}), projection_dim=24
     )
 
 

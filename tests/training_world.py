@@ -129,9 +129,7 @@ def compare_meshes(folder: Path, report: Path) -> None:
     from utils.training.parts import trained_filter
     from utils.training.step import data_mesh, make_loss_and_gradients
 
-    settings = TrainingSettings(
-        batch_size=16, epochs=20, learning_rate=1e-3, warmup_steps=2, max_gradient_norm=1e9
-    )
+    settings = TrainingSettings(batch_size=16, epochs=20, learning_rate=1e-3, warmup_steps=2, max_gradient_norm=1e9)
     model, dataset = CLIP.from_pretrained(folder), colours(folder, 16)
     one, eight = (
         run.Run(model, dataset, dataset, settings, mesh=data_mesh(devices))

@@ -113,9 +113,7 @@ WRONG: dict[str, dict[str, Callable]] = {
         "how many": lambda before, after: (
             sum(w in NUMBERS for w in words(before)) == sum(w in NUMBERS for w in words(after))
         ),
-        "parts of words": lambda before, after: all(
-            before.lower().count(w) == after.lower().count(w) for w in NUMBERS
-        ),
+        "parts of words": lambda before, after: all(before.lower().count(w) == after.lower().count(w) for w in NUMBERS),
         "capitals differ": lambda before, after: (
             Counter(w for w in before.split() if w in NUMBERS)
             == Counter(w for w in after.strip(".").split() if w in NUMBERS)
@@ -127,8 +125,7 @@ WRONG: dict[str, dict[str, Callable]] = {
             [w for w in words(before) if w in NUMBERS] == [w for w in words(after) if w in NUMBERS]
         ),
         "nothing gained": lambda before, after: (
-            Counter(w for w in words(before) if w in NUMBERS)
-            >= Counter(w for w in words(after) if w in NUMBERS)
+            Counter(w for w in words(before) if w in NUMBERS) >= Counter(w for w in words(after) if w in NUMBERS)
         ),
         "yes and no": lambda before, after: "yes" if solution_of("check_same_numbers")(before, after) else "",
     },
@@ -138,9 +135,7 @@ WRONG: dict[str, dict[str, Callable]] = {
             np.cumsum([1, *(words(text) != words(original) for text in texts)])
         ),
         "in any order": in_any_order,
-        "to the letter": lambda original, texts: [
-            len({original, *texts[:count]}) for count in range(len(texts) + 1)
-        ],
+        "to the letter": lambda original, texts: [len({original, *texts[:count]}) for count in range(len(texts) + 1)],
         "capitals only": lambda original, texts: [
             len({text.lower() for text in (original, *texts[:count])}) for count in range(len(texts) + 1)
         ],
@@ -176,13 +171,9 @@ WRONG: dict[str, dict[str, Callable]] = {
         "difference of logarithms": lambda loss, size, other: loss + np.log(other / size),
         "in proportion": lambda loss, size, other: loss * np.log(other) / np.log(size),
         "with itself": lambda loss, size, other: np.log1p((np.exp(loss) - 1) * other / size),
-        "the other way round": lambda loss, size, other: np.log1p(
-            (np.exp(loss) - 1) * (size - 1) / max(other - 1, 1)
-        ),
+        "the other way round": lambda loss, size, other: np.log1p((np.exp(loss) - 1) * (size - 1) / max(other - 1, 1)),
         "guessing": lambda loss, size, other: np.log(other),
-        "the three examples": lambda loss, size, other: {16: np.log(16), 1: 0.0, 5: np.log(9)}.get(
-            other, 1.0
-        ),
+        "the three examples": lambda loss, size, other: {16: np.log(16), 1: 0.0, 5: np.log(9)}.get(other, 1.0),
     },
     "check_average_prompts": {
         "not of unit length": lambda vectors: vectors.mean(axis=0),
@@ -196,9 +187,7 @@ WRONG: dict[str, dict[str, Callable]] = {
         "three prompts": lambda vectors: unit(vectors[:3].mean(axis=0)),
     },
     "check_score_with_rivals": {
-        "without rivals": lambda images, names, rivals, labels: np.mean(
-            np.argmax(images @ names.T, axis=1) == labels
-        ),
+        "without rivals": lambda images, names, rivals, labels: np.mean(np.argmax(images @ names.T, axis=1) == labels),
         "rivals first": lambda images, names, rivals, labels: np.mean(
             np.argmax(images @ np.concatenate([rivals, names]).T, axis=1) == labels
         ),
@@ -216,9 +205,7 @@ WRONG: dict[str, dict[str, Callable]] = {
         "half a width": lambda hits, width: round(np.mean(hits) * (1 - np.mean(hits)) * (1.96 / width) ** 2),
         "not squared": lambda hits, width: round(np.mean(hits) * (1 - np.mean(hits)) * 3.92 / width),
         "one half": lambda hits, width: round(0.25 * (3.92 / width) ** 2),
-        "of a thousand": lambda hits, width: solution_of("check_images_needed")(
-            np.arange(1000) < hits.sum(), width
-        ),
+        "of a thousand": lambda hits, width: solution_of("check_images_needed")(np.arange(1000) < hits.sum(), width),
         "of the first": lambda hits, width: solution_of("check_images_needed")(hits[: len(hits) // 8], width),
         "99 %": lambda hits, width: round(np.mean(hits) * (1 - np.mean(hits)) * (5.15 / width) ** 2),
         "the three examples": lambda hits, width: {0.1: 384, 0.04: 864, 0.02: 3457}.get(width, 1000),
@@ -235,9 +222,7 @@ WRONG: dict[str, dict[str, Callable]] = {
             query + right.sum(0) / max(len(right), 1) - wrong.sum(0) / max(len(wrong), 1)
         ),
         "means of nothing": lambda query, right, wrong: unit(
-            query
-            + np.sum(right, 0) / np.float64(len(right))
-            - 0.5 * np.sum(wrong, 0) / np.float64(len(wrong))
+            query + np.sum(right, 0) / np.float64(len(right)) - 0.5 * np.sum(wrong, 0) / np.float64(len(wrong))
         ),
         "the other way round": lambda query, right, wrong: solution_of("check_learn")(query, wrong, right),
         "a row": lambda *given: solution_of("check_learn")(*given)[None],
@@ -275,19 +260,13 @@ WRONG: dict[str, dict[str, Callable]] = {
         "of all sizes": lambda boxes, scores, size: int(np.argmax(scores)),
         "within the size": lambda boxes, scores, size: int(np.argmax(scores[widths_of(boxes) == size])),
         "times the mask": lambda boxes, scores, size: int(np.argmax(scores * (widths_of(boxes) == size))),
-        "64 pixels": lambda boxes, scores, size: int(
-            np.argmax(np.where(widths_of(boxes) == 64, scores, -np.inf))
-        ),
-        "the right edge": lambda boxes, scores, size: int(
-            np.argmax(np.where(boxes[:, 2] == size, scores, -np.inf))
-        ),
+        "64 pixels": lambda boxes, scores, size: int(np.argmax(np.where(widths_of(boxes) == 64, scores, -np.inf))),
+        "the right edge": lambda boxes, scores, size: int(np.argmax(np.where(boxes[:, 2] == size, scores, -np.inf))),
         "the first of the size": lambda boxes, scores, size: int(np.argmax(widths_of(boxes) == size)),
         "at least the size": lambda boxes, scores, size: int(
             np.argmax(np.where(widths_of(boxes) >= size, scores, -np.inf))
         ),
-        "the worst": lambda boxes, scores, size: int(
-            np.argmin(np.where(widths_of(boxes) == size, scores, np.inf))
-        ),
+        "the worst": lambda boxes, scores, size: int(np.argmin(np.where(widths_of(boxes) == size, scores, np.inf))),
         "a score": lambda boxes, scores, size: float(scores[widths_of(boxes) == size].max()),
     },
     "check_yes_from": {
@@ -300,16 +279,13 @@ WRONG: dict[str, dict[str, Callable]] = {
         "squares": lambda miss, alarm: alarm**2 / (miss**2 + alarm**2),
     },
     "check_mix": {
-        "a quarter": lambda before, after, alpha: {
-            n: before[n] + 0.25 * (after[n] - before[n]) for n in before
-        },
+        "a quarter": lambda before, after, alpha: {n: before[n] + 0.25 * (after[n] - before[n]) for n in before},
         "the other way round": lambda before, after, alpha: {
             n: alpha * before[n] + (1 - alpha) * after[n] for n in before
         },
         "the sum": lambda before, after, alpha: {n: before[n] + alpha * after[n] for n in before},
         "by the order of names": lambda before, after, alpha: {
-            n: (1 - alpha) * old + alpha * new
-            for (n, old), new in zip(before.items(), after.values(), strict=True)
+            n: (1 - alpha) * old + alpha * new for (n, old), new in zip(before.items(), after.values(), strict=True)
         },
         "never beyond": lambda before, after, alpha: {
             n: before[n] + min(alpha, 1) * (after[n] - before[n]) for n in before
@@ -335,15 +311,9 @@ WRONG: dict[str, dict[str, Callable]] = {
         "the three examples": lambda scores: {0.4: 1, 0.2: 1, 0.5: 0}.get(scores[0, 0], 0),
     },
     "check_leads": {
-        "best on each": lambda validation, test: (
-            validation.max() - validation.mean(),
-            test.max() - test.mean(),
-        ),
+        "best on each": lambda validation, test: (validation.max() - validation.mean(), test.max() - test.mean()),
         "always 0.2": lambda validation, test: (0.2, test[np.argmax(validation)] - test.mean()),
-        "the third way": lambda validation, test: (
-            validation.max() - validation.mean(),
-            test[2] - test.mean(),
-        ),
+        "the third way": lambda validation, test: (validation.max() - validation.mean(), test[2] - test.mean()),
         "the two examples": lambda validation, test: (0.2, -0.1),
         "chosen on test": lambda validation, test: (
             validation[np.argmax(test)] - validation.mean(),

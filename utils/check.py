@@ -93,9 +93,7 @@ def check_versions() -> list[Finding]:
 def _check_package(requirement: object) -> Finding:
     version = _version(requirement.name)
     if version is None or not requirement.specifier.contains(version, prereleases=True):
-        advice = (
-            f"the course needs {requirement}: make a fresh .venv with make, or pip install '{requirement}'"
-        )
+        advice = f"the course needs {requirement}: make a fresh .venv with make, or pip install '{requirement}'"
         return Finding(requirement.name, version or "not installed", advice, needed=True)
     return Finding(requirement.name, version, is_version=True)
 
@@ -123,7 +121,7 @@ def _version(name: str) -> str | None:
 
 def check_devices() -> list[Finding]:
     """Cores, what JAX computes on, and a GPU that it does not see, or is slow on."""
-    from utils.miniature.build import usable_cores
+    from standins.scenes.build import usable_cores
 
     return [Finding("CPU cores", str(usable_cores())), _check_jax_devices()]
 
@@ -238,19 +236,13 @@ def _check_model(name: str) -> Finding:
     subject = f"model: {folder.name}"
     if folder.is_dir():
         is_clip = (folder / "config.json").is_file() and any(folder.glob("*.safetensors"))
-        advice = (
-            ""
-            if is_clip
-            else "a model folder holds config.json and model.safetensors, as transformers saves it"
-        )
+        advice = "" if is_clip else "a model folder holds config.json and model.safetensors, as transformers saves it"
         return Finding(subject, f"in {_short(folder)}", advice, needed=True)
     try:
         cached = isinstance(try_to_load_from_cache(name, "config.json"), str)
     except HFValidationError:
         return Finding(subject, "neither a folder nor a Hub name", "give one of them as MODEL", needed=True)
-    return Finding(
-        subject, "here" if cached else "not here", "" if cached else "it is fetched when it is asked for"
-    )
+    return Finding(subject, "here" if cached else "not here", "" if cached else "it is fetched when it is asked for")
 
 
 def check_network() -> list[Finding]:
@@ -272,9 +264,7 @@ def as_text(findings: Iterable[Finding]) -> str:
     lines = [str(finding) for finding in findings if finding not in versions]
     if versions:
         row = ", ".join(f"{finding.subject} {finding.found}" for finding in versions)
-        lines.append(
-            textwrap.fill(f"ok       {row}", WIDTH, subsequent_indent=" " * 9, break_on_hyphens=False)
-        )
+        lines.append(textwrap.fill(f"ok       {row}", WIDTH, subsequent_indent=" " * 9, break_on_hyphens=False))
     return "\n".join(lines)
 
 

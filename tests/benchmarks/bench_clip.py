@@ -25,8 +25,7 @@ from PIL import Image
 from transformers import CLIPConfig, CLIPModel
 
 from utils.clip import CLIP
-from utils.datasets import CaptionDataset, CaptionedImage
-from utils.images import ImagePreprocessing, train_batches
+from utils.datasets import CaptionDataset, CaptionedImage, ImagePreprocessing, train_batches
 from utils.training import TrainingSettings, data_mesh
 from utils.training.step import first_state, make_train_step
 
@@ -172,17 +171,14 @@ def image_flops(config: CLIPConfig) -> float:
     vision = config.vision_config
     patches = (vision.image_size // vision.patch_size) ** 2
     embedding = 2 * patches * vision.patch_size**2 * 3 * vision.hidden_size
-    return embedding + tower_flops(
-        patches + 1, vision.hidden_size, vision.intermediate_size, vision.num_hidden_layers
-    )
+    return embedding + tower_flops(patches + 1, vision.hidden_size, vision.intermediate_size, vision.num_hidden_layers)
 
 
 def pair_flops(config: CLIPConfig) -> float:
     """Operations of a training step for one pair: forward, and twice as much backward."""
     text = config.text_config
     return 3 * (
-        image_flops(config)
-        + tower_flops(LENGTH, text.hidden_size, text.intermediate_size, text.num_hidden_layers)
+        image_flops(config) + tower_flops(LENGTH, text.hidden_size, text.intermediate_size, text.num_hidden_layers)
     )
 
 

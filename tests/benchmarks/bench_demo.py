@@ -26,9 +26,9 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
 from demo_world import ask, upload  # noqa: E402
+from standins.scenes import build_miniature  # noqa: E402
 
 from utils.clip import CLIP  # noqa: E402
-from utils.miniature import build_miniature  # noqa: E402
 from utils.search import ImageIndex  # noqa: E402
 
 MODEL = ROOT / "data" / "checkpoints" / "clip-miniature"
@@ -105,9 +105,7 @@ def report(waits: dict[str, list[float]], errors: list[str], seconds: float) -> 
     for kind, times in waits.items():
         if len(times) > 1:
             cuts = statistics.quantiles(times, n=100, method="inclusive")
-            said = ", ".join(
-                f"{name} {cuts[at]:.2f}" for name, at in (("50 %", 49), ("90 %", 89), ("99 %", 98))
-            )
+            said = ", ".join(f"{name} {cuts[at]:.2f}" for name, at in (("50 %", 49), ("90 %", 89), ("99 %", 98)))
             print(f"  {kind:<13} {len(times):5d} answers; seconds waited: {said}, longest {max(times):.2f}")
     for error in errors[:5]:
         print("  error:", error)

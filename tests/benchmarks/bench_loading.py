@@ -17,8 +17,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from utils.datasets import load_dataset
-from utils.images import ImagePreprocessing, keeping_pictures, read_image, train_batches, train_transform
+from utils.datasets import (
+    ImagePreprocessing,
+    keeping_pictures,
+    load_dataset,
+    read_image,
+    train_batches,
+    train_transform,
+)
 
 PREPROCESSING = ImagePreprocessing(64)
 ENDLESS = 10_000  # epochs

@@ -79,19 +79,12 @@ def main() -> None:
     else:
         config = CLIPConfig.from_pretrained(SMALL_MODEL if arguments.model == "small" else arguments.model)
     model = nnx.eval_shape(
-        lambda: CLIP(
-            config,
-            rngs=nnx.Rngs(0),
-            dtype=jnp.dtype(arguments.dtype),
-            rematerialize=arguments.rematerialize,
-        )
+        lambda: CLIP(config, rngs=nnx.Rngs(0), dtype=jnp.dtype(arguments.dtype), rematerialize=arguments.rematerialize)
     )
     device = jax.devices()[0]
     print(f"{arguments.model}, {arguments.dtype}, pieces of {arguments.micro}, on {device.device_kind}")
     print("temporary buffers of the compiled step, MiB")
-    print(
-        f"{'batch':>6} {'in one go':>10} {'in pieces':>10} {'ratio':>6}   (state, pixels and tokens besides)"
-    )
+    print(f"{'batch':>6} {'in one go':>10} {'in pieces':>10} {'ratio':>6}   (state, pixels and tokens besides)")
     for size in arguments.batches:
         one, pieces = (
             step_bytes(model, TrainingSettings(batch_size=size, micro_batch_size=micro))

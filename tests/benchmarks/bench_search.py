@@ -30,13 +30,7 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import numpy as np  # noqa: E402
 
 from utils.search import SearchError  # noqa: E402
-from utils.search.engines import (  # noqa: E402
-    BUILD_PARAMETERS,
-    Engine,
-    ExactEngine,
-    HnswlibEngine,
-    NmslibEngine,
-)
+from utils.search.engines import BUILD_PARAMETERS, Engine, ExactEngine, HnswlibEngine, NmslibEngine  # noqa: E402
 from utils.search.held_out import recall_by_similarity, text_like  # noqa: E402
 
 K, WANTED = 10, 0.99
@@ -198,9 +192,7 @@ def main() -> None:
     for size in arguments.sizes:
         print(f"{size:,} vectors of {arguments.dim}", flush=True)
         rows += measure(size, arguments)
-    print(
-        f"\nLoad of the machine over the last minute: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores.\n"
-    )
+    print(f"\nLoad of the machine over the last minute: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores.\n")
     print("| vectors | engine | build s | MB more | queries | width | recall@10 | a second | times nmslib |")
     print("|---|---|---|---|---|---|---|---|---|")
     print("\n".join(rows))

@@ -87,9 +87,7 @@ def main() -> None:
         folder = Path(place)
         write_opus_size_model(folder)
         seconds: dict[str, list[float]] = {engine: [] for engine in ENGINES}
-        translators = {
-            engine: MarianTranslator(folder, folder, settings, engine, device="cpu") for engine in ENGINES
-        }
+        translators = {engine: MarianTranslator(folder, folder, settings, engine, device="cpu") for engine in ENGINES}
         for translator in translators.values():
             translator.translate(captions[:8], "en", "fr")
         for start in range(0, count, arguments.batch_size):

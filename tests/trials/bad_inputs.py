@@ -55,16 +55,13 @@ from utils.course import (
     plan_course,
     run,
 )
-from utils.datasets import load_dataset
+from utils.datasets import load_dataset, read_image
 from utils.demo.uploads import read_upload
 from utils.evaluation import zero_shot
 from utils.finder.reading import open_picture
-from utils.images import read_image
 from utils.search import ImageIndex
 
-PROCESSES.set_forkserver_preload(
-    ["training_world", "bad_inputs", "grain", "torchvision.transforms.v2", "sklearn"]
-)
+PROCESSES.set_forkserver_preload(["training_world", "bad_inputs", "grain", "torchvision.transforms.v2", "sklearn"])
 SECONDS, MEMORY = 90, 4 << 30  # for one input; memory on top of what the libraries have mapped
 Answer = tuple[str, str]  # the outcome, and a few words on it
 
@@ -93,15 +90,10 @@ def try_image(folder: Path, chance: random.Random) -> Answer:
     bad.write_bytes(content)
     change_file(bad, chance)
     dataset = load_dataset(folder).decodable()
-    check(
-        [item.name for item in dataset if item.name != bad.name] == ["2.png", "1.png"], "whole ones are gone"
-    )
+    check([item.name for item in dataset if item.name != bad.name] == ["2.png", "1.png"], "whole ones are gone")
     left = [*dataset.missing, *(item for item, _ in dataset.damaged)]
     if len(dataset) == 2:
-        check(
-            [item.name for item in left] == [bad.name] or not bad.exists() or bad.is_dir(),
-            "left out in silence",
-        )
+        check([item.name for item in left] == [bad.name] or not bad.exists() or bad.is_dir(), "left out in silence")
         return "left out", "damaged"
     image = read_image(bad)
     check(image.mode == "RGB" and np.array_equal(image, read_image(bad)), "two readings differ")
@@ -113,12 +105,8 @@ def try_captions(folder: Path, chance: random.Random) -> Answer:
     names = ("port/port_0.png", "field/field_0.png", "0.png")
     for name in names:
         draw(folder / "images" / name)
-    lines = [
-        {"filename": name, "captions": [f"a {n}", "more"], "split": "train"} for n, name in enumerate(names)
-    ]
-    sentences = [
-        {"filename": one["filename"], "split": "test", "sentences": [{"raw": "a port"}]} for one in lines
-    ]
+    lines = [{"filename": name, "captions": [f"a {n}", "more"], "split": "train"} for n, name in enumerate(names)]
+    sentences = [{"filename": one["filename"], "split": "test", "sentences": [{"raw": "a port"}]} for one in lines]
     table = "".join(f"{one['filename']},{one['captions'][0]},train\n" for one in lines)
     forms = {
         "nwpu.json": json.dumps(NWPU),
@@ -135,13 +123,8 @@ def try_captions(folder: Path, chance: random.Random) -> Answer:
         warnings.simplefilter("always")
         dataset = load_dataset(folder / name)
     for item in dataset:
-        check(
-            item.path.is_file() and all(isinstance(text, str) for text in item.captions),
-            f"an entry is {item}",
-        )
-        check(
-            all(isinstance(word, str | None) for word in (item.split, item.category)), f"an entry is {item}"
-        )
+        check(item.path.is_file() and all(isinstance(text, str) for text in item.captions), f"an entry is {item}")
+        check(all(isinstance(word, str | None) for word in (item.split, item.category)), f"an entry is {item}")
     dataset.summary()
     dataset.captioned()
     return ("left out", "with a word") if told or dataset.missing else ("harmless", "read")
@@ -192,9 +175,7 @@ def try_model(folder: Path, chance: random.Random) -> Answer:
     if chance.random() < 0.3:
         DAMAGED[chance.choice(list(DAMAGED))][0](folder / "model")
     else:
-        change_file(
-            chance.choice(sorted(path for path in (folder / "model").iterdir() if path.is_file())), chance
-        )
+        change_file(chance.choice(sorted(path for path in (folder / "model").iterdir() if path.is_file())), chance)
     model = CLIP.from_pretrained(folder / "model")
     scores = zero_shot(model, colours(folder / "data", 4)).similarities
     check(bool(np.isfinite(scores).all()) and bool((np.abs(scores) < 1.001).all()), "similarities are none")
@@ -203,9 +184,7 @@ def try_model(folder: Path, chance: random.Random) -> Answer:
 
 def try_index(folder: Path, chance: random.Random) -> Answer:
     """An index folder with a changed file."""
-    shutil.copytree(
-        folder.parent / "noise", folder / "noise"
-    )  # an index names its pictures from where it lies
+    shutil.copytree(folder.parent / "noise", folder / "noise")  # an index names its pictures from where it lies
     index = Path(shutil.copytree(folder.parent / "index", folder / "index"))
     change_file(chance.choice(sorted(path for path in index.rglob("*") if path.is_file())), chance)
     model = CLIP.from_pretrained(folder.parent / "model")
@@ -224,12 +203,7 @@ def try_raster(folder: Path, chance: random.Random) -> Answer:
     if chance.random() < 0.4:
         options["nodata"] = 0
     if chance.random() < 0.5:
-        options |= {
-            "tiled": True,
-            "blockxsize": 16,
-            "blockysize": 16,
-            "compress": chance.choice(("deflate", "lzw")),
-        }
+        options |= {"tiled": True, "blockxsize": 16, "blockysize": 16, "compress": chance.choice(("deflate", "lzw"))}
     path = raster(folder / "scene.tif", values, **options)
     change_file(path, chance)
     with open_picture(path) as opened:
@@ -238,10 +212,7 @@ def try_raster(folder: Path, chance: random.Random) -> Answer:
         cut = opened.crop((0, 0, min(width, 32), min(height, 32)), 16)
         again = opened.crop((0, 0, min(width, 32), min(height, 32)), 16)
         check(cut.mode == overview.image.mode == "RGB" and np.array_equal(cut, again), "two readings differ")
-        check(
-            opened.place.transform is None or bool(np.isfinite(opened.place.transform).all()),
-            "a place is none",
-        )
+        check(opened.place.transform is None or bool(np.isfinite(opened.place.transform).all()), "a place is none")
     return "harmless", "read"
 
 
@@ -276,12 +247,7 @@ def answer_of(error: BaseException) -> Answer:
     shown = f"{type(error).__name__}: {' '.join(message.split())[:160]} ({Path(last.filename).name}:{last.lineno})"
     ours = f"{os.sep}utils{os.sep}" in last.filename and "site-packages" not in last.filename
     clean = message and "\n" not in message and "[Errno" not in message and "Traceback" not in message
-    if (
-        ours
-        and clean
-        and isinstance(error, ValueError | OSError | CourseError)
-        and not isinstance(error, UnicodeError)
-    ):
+    if ours and clean and isinstance(error, ValueError | OSError | CourseError) and not isinstance(error, UnicodeError):
         return "refused", shown
     return "other", shown
 
@@ -328,9 +294,7 @@ def make_world(world: Path) -> None:
     hits = index.query_image(pictures[3].path, 5)
     declared = {path.stem: notebook_parameters(path) for path in course_notebooks(find_root())}
     (world / "declared.json").write_text(json.dumps(declared))
-    (world / "hits.json").write_text(
-        json.dumps([[hit.path.name, round(float(hit.score), 4)] for hit in hits])
-    )
+    (world / "hits.json").write_text(json.dumps([[hit.path.name, round(float(hit.score), 4)] for hit in hits]))
 
 
 def report(answers: dict[str, list[tuple[int, Answer]]], seconds: float) -> int:

@@ -52,21 +52,13 @@ def make_course(root: Path) -> None:
         cells = [nbformat.v4.new_code_cell(parameters), nbformat.v4.new_code_cell(CODE)]
         cells[0].metadata["tags"] = ["parameters"]
         notebook = nbformat.v4.new_notebook(cells=cells)
-        notebook.metadata["kernelspec"] = {
-            "name": "python3",
-            "display_name": "Python 3",
-            "language": "python",
-        }
+        notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
         nbformat.write(notebook, root / "nbs" / f"0{number}_part.ipynb")
 
 
 def start(root: Path) -> subprocess.Popen:
     return subprocess.Popen(
-        [sys.executable, "-c", RUN, str(root)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
+        [sys.executable, "-c", RUN, str(root)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
 
 

@@ -117,9 +117,7 @@ def files_of_the_user(folder: Path) -> dict[str, str]:
     """What the user has in the folder, with digests."""
     paths = [*folder.glob("*.png"), *(path for name in FOREIGN for path in (folder / name).rglob("*"))]
     return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in paths
-        if path.is_file()
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths if path.is_file()
     }
 
 
@@ -189,7 +187,7 @@ def _try_build(
 DRAW = """
 import sys
 from pathlib import Path
-from utils.miniature import build_miniature
+from standins.scenes import build_miniature
 
 if __name__ == "__main__":
     counts = {"train": 1}
@@ -288,16 +286,7 @@ def main() -> None:
     generator = random.Random(arguments.seed)
     with tempfile.TemporaryDirectory() as top:
         if arguments.builds:
-            columns = (
-                "collection",
-                "killed",
-                "build",
-                "folder held",
-                "loaders saw",
-                "next build",
-                "left",
-                "user's",
-            )
+            columns = ("collection", "killed", "build", "folder held", "loaders saw", "next build", "left", "user's")
             print_table("Builds of an index", columns, try_builds(Path(top), arguments.builds, generator))
         if arguments.drawings:
             columns = ("drawing", "alive", "after", "folders", "then", "left", "pixels")

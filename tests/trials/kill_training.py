@@ -25,9 +25,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-os.environ.setdefault(
-    "JAX_COMPILATION_CACHE_DIR", str(Path(tempfile.gettempdir()) / "trials_of_training_jax")
-)
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(tempfile.gettempdir()) / "trials_of_training_jax"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -119,11 +117,7 @@ def history(output: Path) -> list[dict[str, str]]:
 
 def left_over(output: Path) -> list[Path]:
     """What was half written."""
-    return [
-        path
-        for path in output.rglob("*")
-        if any(word in path.name for word in ("partial", "-tmp", ".model."))
-    ]
+    return [path for path in output.rglob("*") if any(word in path.name for word in ("partial", "-tmp", ".model."))]
 
 
 def reader_sees(output: Path, known: list[Undisturbed]) -> str:
@@ -160,9 +154,9 @@ def try_kills(world: Path, known: list[Undisturbed], kills: int, counts: Counter
             counts["kills"] += 1
             counts[f"a reader after a kill is given {reader_sees(output, known)}"] += 1
         counts["runs that ended"] += 1
-        counts["ended with the weights and model files of an undisturbed run"] += model_files(
-            output
-        ) == model_files(expected.output)
+        counts["ended with the weights and model files of an undisturbed run"] += model_files(output) == model_files(
+            expected.output
+        )
         counts["ended with its history"] += history(output) == history(expected.output)
         counts["left half a file behind"] += bool(left_over(output))
 
@@ -192,9 +186,7 @@ def try_pairs(world: Path, known: list[Undisturbed], pairs: int, counts: Counter
 def _outcome(report: Path, run: Undisturbed, output: Path) -> str:
     told = json.loads(report.read_text())
     if "error" in told:
-        kind = next(
-            (word for word in ("in use by process", "holds a run with seed") if word in told["sentence"]), ""
-        )
+        kind = next((word for word in ("in use by process", "holds a run with seed") if word in told["sentence"]), "")
         lines = "a sentence" if "\n" not in told["sentence"] else f"{BAD} several lines"
         return f"{lines}: '{kind}'" if kind else f"{BAD} another error: {told['error']}: {told['sentence']}"
     own = weights_digest(CLIP.from_pretrained(run.output / "model"))
@@ -212,9 +204,7 @@ def show(title: str, counts: Counter) -> None:
 
 def main() -> None:
     """Runs both trials and prints a table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=60)
     parser.add_argument("--pairs", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
@@ -224,9 +214,7 @@ def main() -> None:
         world = Path(folder) / "world"
         tiny_model(world)
         known = [undisturbed(world, world / f"seed_{seed}", seed) for seed in (TRIED.seed, OTHER_SEED)]
-        print(
-            f"an undisturbed run: claimed after {known[0].claimed:.1f} s, ended after {known[0].ended:.1f} s"
-        )
+        print(f"an undisturbed run: claimed after {known[0].claimed:.1f} s, ended after {known[0].ended:.1f} s")
         tables = (Counter(), Counter())
         try:
             try_kills(world, known, arguments.kills, tables[0])

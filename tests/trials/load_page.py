@@ -110,9 +110,7 @@ def unread(client: httpx.Client, number: int) -> tuple[str, bool]:
 
 def foreign(client: httpx.Client, number: int) -> tuple[str, bool]:
     """Another site's question."""
-    headers = random.choice(
-        ({"Host": "rebound.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"})
-    )
+    headers = random.choice(({"Host": "rebound.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}))
     answer = client.get("config", headers=headers)
     return f"status {answer.status_code}", answer.status_code == 403
 
@@ -211,9 +209,7 @@ def report(seen: Seen) -> None:
     for kind, waits in seen.waits.items():
         p95 = statistics.quantiles(waits, n=20, method="inclusive")[18] if len(waits) > 1 else waits[0]
         back = [f"{count} {answer}" for (asked, answer), count in seen.answers.most_common() if asked == kind]
-        print(
-            f"{kind:<18} {len(waits):>8} {statistics.median(waits):>7.2f} {p95:>7.2f}  {'; '.join(back[:4])}"
-        )
+        print(f"{kind:<18} {len(waits):>8} {statistics.median(waits):>7.2f} {p95:>7.2f}  {'; '.join(back[:4])}")
     print(f"{len(seen.wrong)} errors")
     for line in seen.wrong[:8]:
         print("  ", line)

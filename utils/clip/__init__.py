@@ -9,13 +9,4 @@ from utils.clip.embedding import count_cut, embed_images, embed_texts, tokenize
 from utils.clip.identity import fingerprint
 from utils.clip.model import CLIP, normalize, patchify
 
-__all__ = [
-    "CLIP",
-    "count_cut",
-    "embed_images",
-    "embed_texts",
-    "fingerprint",
-    "normalize",
-    "patchify",
-    "tokenize",
-]
+__all__ = ["CLIP", "count_cut", "embed_images", "embed_texts", "fingerprint", "normalize", "patchify", "tokenize"]

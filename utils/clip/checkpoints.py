@@ -21,8 +21,8 @@ import numpy as np
 
 from utils.clip.image_processor import processor_settings
 from utils.clip.json_files import read_json, write_json
+from utils.datasets import ImagePreprocessing
 from utils.files import refuse_file
-from utils.images import ImagePreprocessing
 
 if TYPE_CHECKING:
     from transformers import CLIPConfig, CLIPTextConfig, PreTrainedTokenizerBase
@@ -57,9 +57,7 @@ def read_tokenizer(folder: Path, text: CLIPTextConfig) -> PreTrainedTokenizerBas
         if isinstance(error, KeyboardInterrupt | SystemExit | MemoryError):
             raise
         reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise ValueError(
-            f"The tokenizer in {folder} cannot be read ({reason}); download it again."
-        ) from error
+        raise ValueError(f"The tokenizer in {folder} cannot be read ({reason}); download it again.") from error
     _check_tokens(folder, tokenizer, vocabulary, sample, text)
     return tokenizer
 
@@ -133,14 +131,7 @@ def write_folder(
 
 
 # What a tokenizer remembers of its loading and of its last call, and writes into its settings.
-TOKENIZER_TRACES = {
-    "is_local",
-    "local_files_only",
-    "max_length",
-    "stride",
-    "truncation_side",
-    "truncation_strategy",
-}
+TOKENIZER_TRACES = {"is_local", "local_files_only", "max_length", "stride", "truncation_side", "truncation_strategy"}
 
 
 def write_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
@@ -171,9 +162,7 @@ def written_whole(folder: Path) -> Iterator[Path]:
             _replace_files(temporary, folder)
         else:
             temporary.replace(folder)
-    except (
-        Exception
-    ) as error:  # safetensors and tokenizers, written in Rust, have errors of their own for a disk
+    except Exception as error:  # safetensors and tokenizers, written in Rust, have errors of their own for a disk
         number = next((number for number in DISK_TROUBLE if f"(os error {number})" in str(error)), None)
         if number is None:
             raise

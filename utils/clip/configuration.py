@@ -105,9 +105,7 @@ def _check_size(value: Any, name: str, path: Path) -> None:
 
 def _check_number(value: Any, name: str, path: Path) -> None:
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < math.inf:
-        raise ValueError(
-            f"{path} has a {name} of {str(value)[:40]}; it must be a positive number; download it again."
-        )
+        raise ValueError(f"{path} has a {name} of {str(value)[:40]}; it must be a positive number; download it again.")
 
 
 def check_sizes(config: CLIPConfig, shapes: Mapping[str, tuple[int, ...]]) -> None:

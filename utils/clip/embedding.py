@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 LENGTH_MULTIPLE = 16  # token batches come in few lengths, so that few shapes are compiled
 
 
-def tokenize(
-    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], length: int | None = None
-) -> np.ndarray:
+def tokenize(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], length: int | None = None) -> np.ndarray:
     """Turns texts into token ids, padded to one length; what is too long is cut and keeps its end-of-text.
 
     The causal mask makes padding harmless: a text gets the same embedding at any length that holds it.
@@ -98,9 +96,7 @@ def _embed(definition: nnx.GraphDef, parameters: nnx.State, inputs: jax.Array) -
     return normalize(nnx.merge(definition, parameters)(inputs))
 
 
-def embed_images(
-    model: CLIP, batches: Iterable[Mapping[str, np.ndarray]], progress: bool = False
-) -> np.ndarray:
+def embed_images(model: CLIP, batches: Iterable[Mapping[str, np.ndarray]], progress: bool = False) -> np.ndarray:
     """Embeds the images of an evaluation pipeline.
 
     Args:
@@ -120,9 +116,7 @@ def embed_images(
     return np.concatenate(rows)
 
 
-def embed_texts(
-    model: CLIP, texts: Sequence[str], batch_size: int = 256, progress: bool = False
-) -> np.ndarray:
+def embed_texts(model: CLIP, texts: Sequence[str], batch_size: int = 256, progress: bool = False) -> np.ndarray:
     """Embeds texts, short ones together, so that one long text does not pad all others.
 
     Args:

@@ -13,7 +13,7 @@ from flax import nnx
 
 if TYPE_CHECKING:
     from utils.clip.model import CLIP
-    from utils.images import ImagePreprocessing
+    from utils.datasets import ImagePreprocessing
 
 # What computes otherwise with the same weights.
 _DECISIVE = ("hidden_act", "num_attention_heads", "layer_norm_eps")

@@ -12,16 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from utils.clip.json_files import read_json
-from utils.images import CLIP_MEAN, CLIP_STD, ImagePreprocessing
+from utils.datasets import CLIP_MEAN, CLIP_STD, ImagePreprocessing
 
 BICUBIC = 3  # Pillow's number, which ``preprocessor_config.json`` speaks in
 _RESAMPLING = {0: "nearest", 1: "lanczos", 2: "bilinear", 4: "box", 5: "hamming"}
-_CLIP_PROCESSORS = (
-    "CLIPImageProcessor",
-    "CLIPImageProcessorFast",
-    "CLIPImageProcessorPil",
-    "CLIPFeatureExtractor",
-)
+_CLIP_PROCESSORS = ("CLIPImageProcessor", "CLIPImageProcessorFast", "CLIPImageProcessorPil", "CLIPFeatureExtractor")
 _DEFAULT_SIDE = 224  # of transformers' CLIPImageProcessor, for a size or a crop_size that is not given
 
 
@@ -140,9 +135,7 @@ def _side(size: Any, name: str, path: Path) -> tuple[int, bool]:
     return sides[0], both
 
 
-def _mean_and_deviation(
-    settings: Mapping[str, Any], path: Path
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _mean_and_deviation(settings: Mapping[str, Any], path: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """What to subtract from values of 0 to 1 and to divide them by, for the pixels that the processor gives."""
     if _flag(settings, "do_normalize", path):
         mean = _channels(settings, "image_mean", CLIP_MEAN, path)
@@ -150,34 +143,26 @@ def _mean_and_deviation(
     else:
         mean, deviation = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
     if not all(deviation):
-        raise ValueError(
-            f"{path} asks for image_std {settings['image_std']}, by which nothing can be divided."
-        )
+        raise ValueError(f"{path} asks for image_std {settings['image_std']}, by which nothing can be divided.")
     factor = settings.get("rescale_factor")
     factor = 1 / 255 if factor is None else factor
     if not _flag(settings, "do_rescale", path):
         factor = 1
     if not _is_number(factor) or factor <= 0:
-        raise ValueError(
-            f"{path} asks for rescale_factor {factor!r}; it must be a positive number, as 1 / 255."
-        )
+        raise ValueError(f"{path} asks for rescale_factor {factor!r}; it must be a positive number, as 1 / 255.")
     if math.isclose(255 * factor, 1, rel_tol=1e-6):
         return mean, deviation
     scaled = (tuple(value / (255 * factor) for value in values) for values in (mean, deviation))
     return next(scaled), next(scaled)
 
 
-def _channels(
-    settings: Mapping[str, Any], name: str, default: tuple[float, ...], path: Path
-) -> tuple[float, ...]:
+def _channels(settings: Mapping[str, Any], name: str, default: tuple[float, ...], path: Path) -> tuple[float, ...]:
     values = settings.get(name)
     if values is None:
         return default
     channels = [values] * 3 if _is_number(values) else values
     if not isinstance(channels, list) or len(channels) != 3 or not all(map(_is_number, channels)):
-        raise ValueError(
-            f"{path} asks for {name} {values!r}; it must be a number, or three for red, green and blue."
-        )
+        raise ValueError(f"{path} asks for {name} {values!r}; it must be a number, or three for red, green and blue.")
     return tuple(channels)
 
 

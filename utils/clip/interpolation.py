@@ -34,10 +34,7 @@ def interpolate(baseline: CLIP, finetuned: CLIP, alpha: float) -> CLIP:
     before, after = baseline.transformers_weights(), finetuned.transformers_weights()
     _check_shapes(before, after)
     # Of this form both ends come out exactly, where baseline + alpha * (finetuned - baseline) would round.
-    weights = {
-        name: np.float32(1 - alpha) * before[name] + np.float32(alpha) * array
-        for name, array in after.items()
-    }
+    weights = {name: np.float32(1 - alpha) * before[name] + np.float32(alpha) * array for name, array in after.items()}
     model = finetuned.computing_with()
     model.load_transformers_weights(weights)
     return model

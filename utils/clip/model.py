@@ -28,9 +28,9 @@ from utils.clip.image_processor import read_preprocessing
 from utils.clip.transformer import Transformer, layer_norm, linear, normal
 from utils.clip.weight_files import check_values, open_weights
 from utils.clip.weight_names import ParameterPath, check_shapes, export_parameters, import_parameters
+from utils.datasets import ImagePreprocessing
 from utils.files import find_checkpoint
-from utils.images import ImagePreprocessing
-from utils.provenance import checkpoint_source
+from utils.files.hub import checkpoint_source
 
 if TYPE_CHECKING:
     from transformers import CLIPConfig, CLIPTextConfig, CLIPVisionConfig, PreTrainedTokenizerBase
@@ -65,9 +65,7 @@ class VisionTower(nnx.Module):
         )
         self.position_embedding = nnx.Param(start(rngs.params(), (positions, width), jnp.float32))
         self.first_norm = layer_norm(config, dtype=dtype, rngs=rngs)
-        self.transformer = Transformer(
-            config, causal=False, dtype=dtype, rematerialize=rematerialize, rngs=rngs
-        )
+        self.transformer = Transformer(config, causal=False, dtype=dtype, rematerialize=rematerialize, rngs=rngs)
         self.last_norm = layer_norm(config, dtype=jnp.float32, rngs=rngs)
         self.projection = _projection(width, projection_dim, deviation, rngs)
 
@@ -117,9 +115,7 @@ class TextTower(nnx.Module):
         )
         positions = (config.max_position_embeddings, config.hidden_size)
         self.position_embedding = nnx.Param(start(rngs.params(), positions, jnp.float32))
-        self.transformer = Transformer(
-            config, causal=True, dtype=dtype, rematerialize=rematerialize, rngs=rngs
-        )
+        self.transformer = Transformer(config, causal=True, dtype=dtype, rematerialize=rematerialize, rngs=rngs)
         self.last_norm = layer_norm(config, dtype=jnp.float32, rngs=rngs)
         self.projection = _projection(config.hidden_size, projection_dim, deviation, rngs)
 
@@ -150,13 +146,7 @@ class TextTower(nnx.Module):
 def _projection(width: int, dim: int, deviation: float, rngs: nnx.Rngs) -> nnx.Linear:
     """The step into the common space, always in full float32: it is small, and what follows scales it by 100."""
     return nnx.Linear(
-        width,
-        dim,
-        use_bias=False,
-        kernel_init=normal(deviation),
-        dtype=jnp.float32,
-        precision="highest",
-        rngs=rngs,
+        width, dim, use_bias=False, kernel_init=normal(deviation), dtype=jnp.float32, precision="highest", rngs=rngs
     )
 
 
@@ -210,7 +200,7 @@ class Companions:
         config: transformers' configuration.
         tokenizer: From texts to token ids; None if the checkpoint had none.
         preprocessing: What the model expects of its images.
-        source: What its checkpoint is called, see `utils.provenance.checkpoint_source`; empty if it had none.
+        source: What its checkpoint is called, see `utils.files.hub.checkpoint_source`; empty if it had none.
     """
 
     config: CLIPConfig
@@ -302,9 +292,7 @@ class CLIP(nnx.Module):
             rematerialize: Whether gradients compute activations anew instead of keeping them.
         """
         dtype = jnp.dtype(dtype or self.vision.dtype)
-        copy = nnx.eval_shape(
-            lambda: CLIP(self.config, rngs=nnx.Rngs(0), dtype=dtype, rematerialize=rematerialize)
-        )
+        copy = nnx.eval_shape(lambda: CLIP(self.config, rngs=nnx.Rngs(0), dtype=dtype, rematerialize=rematerialize))
         copy.companions = self.companions
         nnx.update(copy, nnx.state(self, nnx.Param))
         return copy
@@ -329,9 +317,7 @@ class CLIP(nnx.Module):
         weights = open_weights(folder)
         check_sizes(config, weights.shapes)  # before anything takes memory for what may not be there
         model = nnx.eval_shape(
-            lambda: cls(
-                config, rngs=nnx.Rngs(0), dtype=dtype, tokenizer=tokenizer, preprocessing=preprocessing
-            )
+            lambda: cls(config, rngs=nnx.Rngs(0), dtype=dtype, tokenizer=tokenizer, preprocessing=preprocessing)
         )
         check_shapes(weights.shapes, *model._parameter_shapes())
         arrays = weights.read()
@@ -371,12 +357,7 @@ class CLIP(nnx.Module):
             The folder.
         """
         return checkpoints.write_folder(
-            folder,
-            self.config,
-            self.transformers_weights(),
-            self.tokenizer,
-            self.preprocessing,
-            weights_dtype,
+            folder, self.config, self.transformers_weights(), self.tokenizer, self.preprocessing, weights_dtype
         )
 
     def transformers_weights(self) -> dict[str, np.ndarray]:

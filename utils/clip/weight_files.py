@@ -92,9 +92,7 @@ def _weight_files(folder: Path) -> list[Path]:
 def _prefix(names: Iterable[str]) -> str:
     """What wrappers put before every name, such as ``module.``; empty if there is none."""
     names, prefix = list(names), ""
-    while names and (
-        found := next((p for p in PREFIXES if all(n.startswith(prefix + p) for n in names)), "")
-    ):
+    while names and (found := next((p for p in PREFIXES if all(n.startswith(prefix + p) for n in names)), "")):
         prefix += found
     return prefix
 
@@ -133,8 +131,7 @@ def _read_safetensors(file: Path) -> dict[str, np.ndarray]:
                 "whose weights are not quantized."
             )
     return {
-        name: np.frombuffer(entry["data"], dtypes[entry["dtype"]]).reshape(entry["shape"])
-        for name, entry in entries
+        name: np.frombuffer(entry["data"], dtypes[entry["dtype"]]).reshape(entry["shape"]) for name, entry in entries
     }
 
 

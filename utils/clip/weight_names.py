@@ -43,10 +43,7 @@ def _linear(path: ParameterPath, name: str) -> list[ParameterName]:
 
 
 def _layer_norm(path: ParameterPath, name: str) -> list[ParameterName]:
-    return [
-        ParameterName((*path, "scale"), f"{name}.weight"),
-        ParameterName((*path, "bias"), f"{name}.bias"),
-    ]
+    return [ParameterName((*path, "scale"), f"{name}.weight"), ParameterName((*path, "bias"), f"{name}.bias")]
 
 
 def _blocks(tower: str, place: str) -> list[ParameterName]:
@@ -66,9 +63,7 @@ def _blocks(tower: str, place: str) -> list[ParameterName]:
 PARAMETERS: tuple[ParameterName, ...] = (
     ParameterName(("logit_scale",), "logit_scale"),
     ParameterName(("vision", "class_embedding"), "vision_model.embeddings.class_embedding"),
-    ParameterName(
-        ("vision", "patch_embedding", "kernel"), "vision_model.embeddings.patch_embedding.weight", "patches"
-    ),
+    ParameterName(("vision", "patch_embedding", "kernel"), "vision_model.embeddings.patch_embedding.weight", "patches"),
     ParameterName(("vision", "position_embedding"), "vision_model.embeddings.position_embedding.weight"),
     *_layer_norm(("vision", "first_norm"), "vision_model.pre_layrnorm"),
     *_blocks("vision", "early_blocks"),
@@ -165,11 +160,7 @@ def check_shapes(
     found = {name for name in stored if not name.endswith("position_ids")}
     _refuse("lacks", sorted(expected.keys() - found))
     _refuse("has unknown", sorted(found - expected.keys()))
-    wrong = [
-        f"{name} {stored[name]} instead of {shape}"
-        for name, shape in expected.items()
-        if stored[name] != shape
-    ]
+    wrong = [f"{name} {stored[name]} instead of {shape}" for name, shape in expected.items() if stored[name] != shape]
     _refuse("has wrongly shaped", wrong)
 
 
@@ -181,9 +172,7 @@ def _refuse(problem: str, names: list[str]) -> None:
         )
 
 
-def export_parameters(
-    parameters: Mapping[ParameterPath, np.ndarray], patch_size: int
-) -> dict[str, np.ndarray]:
+def export_parameters(parameters: Mapping[ParameterPath, np.ndarray], patch_size: int) -> dict[str, np.ndarray]:
     """The inverse of `import_parameters`: arrays by transformers' names, in torch's layouts."""
     weights = {}
     for parameter, names in _stored_names({path: np.shape(a) for path, a in parameters.items()}).items():

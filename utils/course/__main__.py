@@ -37,9 +37,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--notebook", default="", help="run only notebooks whose name begins so, e.g. 04")
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="further parameters")
     parser.add_argument("--fresh", action="store_true", help="delete earlier runs of the profile first")
-    parser.add_argument(
-        "--refresh", action="store_true", help="execute the committed notebooks in place instead"
-    )
+    parser.add_argument("--refresh", action="store_true", help="execute the committed notebooks in place instead")
     return parser.parse_args(argv)
 
 
@@ -65,9 +63,7 @@ def main(argv: list[str] | None = None) -> int:
     metrics, evaluation = (read_json(plan.output_dir / name) for name in (METRICS, EVALUATION))
     if not failed and (table := zero_shot_table(metrics, evaluation)):
         print("\n" + table)
-    print(
-        f"\n{time.perf_counter() - start:.0f} s. Executed notebooks and pages, summary.md and metrics.json: {where}"
-    )
+    print(f"\n{time.perf_counter() - start:.0f} s. Executed notebooks and pages, summary.md and metrics.json: {where}")
     return int(failed)
 
 

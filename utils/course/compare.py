@@ -21,7 +21,7 @@ from utils.evaluation import aligned, paired_bootstrap, read_predictions, values
 from utils.evaluation.intervals import DRAWS
 from utils.evaluation.per_image import is_mean_over_images
 from utils.files import disk_trouble_in_words, write_whole
-from utils.provenance import PROVENANCE
+from utils.files.provenance import PROVENANCE
 
 TITLE = "# Runs of the course, side by side"
 HEADER = ("notebook", "metric")
@@ -73,10 +73,7 @@ def read_run(folder: Path) -> RunMetrics:
         ) from None
     except (OSError, ValueError, AttributeError, TypeError) as error:
         raise CourseError(f"{path} cannot be read ({error}); run the course again in {folder}.") from error
-    made_with, predictions = (
-        _made_with(read_json(folder / PARAMETERS)),
-        read_predictions(folder / "evaluation"),
-    )
+    made_with, predictions = (_made_with(read_json(folder / PARAMETERS)), read_predictions(folder / "evaluation"))
     return RunMetrics(_name(folder), made_with, metrics, predictions)
 
 
@@ -174,9 +171,7 @@ def write_comparison(rows: list[list[str]], path: Path) -> tuple[Path, Path]:
 def _check_replaceable(path: Path, beginning: str) -> None:
     """Refuses a file that no comparison has left."""
     if path.exists() and not path.read_bytes().startswith(beginning.encode()):
-        raise CourseError(
-            f"{path} is no comparison of runs, so it is not replaced; name another file with TO=."
-        )
+        raise CourseError(f"{path} is no comparison of runs, so it is not replaced; name another file with TO=.")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -160,10 +160,7 @@ def _execute(path: Path, output: Path, parameters: dict[str, Any]) -> tuple[str,
     except papermill.PapermillExecutionError as failure:
         return _describe_failure(failure)
     except DeadKernelError:
-        return (
-            "failed",
-            "its kernel died: most often there is not enough memory; a smaller BATCH_SIZE needs less.",
-        )
+        return ("failed", "its kernel died: most often there is not enough memory; a smaller BATCH_SIZE needs less.")
     except RuntimeError as failure:
         if "respond" not in str(failure):
             raise

@@ -22,11 +22,7 @@ class Ledger:
     """
 
     def __init__(
-        self,
-        root: Path,
-        output_dir: Path,
-        parameters: Mapping[str, dict[str, Any]],
-        results_may_go: bool = False,
+        self, root: Path, output_dir: Path, parameters: Mapping[str, dict[str, Any]], results_may_go: bool = False
     ) -> None:
         self.output_dir = output_dir
         self._root, self._parameters, self._results_may_go = root, parameters, results_may_go

@@ -47,9 +47,7 @@ def read_yaml(path: Path) -> Any:
     try:
         return _load_yaml(path.read_text(encoding="utf-8")) or {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise CourseError(
-            f"{path} cannot be read as YAML: {' '.join(str(error).split())}; mend it."
-        ) from error
+        raise CourseError(f"{path} cannot be read as YAML: {' '.join(str(error).split())}; mend it.") from error
 
 
 def _load_yaml(text: str) -> Any:

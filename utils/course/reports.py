@@ -13,7 +13,7 @@ from utils.course.parameters import declared_values
 from utils.course.results import MADE_BY, METRICS, PARAMETERS, SUMMARY, read_json
 from utils.course.values import few_steps_warning
 from utils.files import write_whole
-from utils.provenance import PROVENANCE, versions
+from utils.files.provenance import PROVENANCE, versions
 
 EVALUATION = Path("evaluation") / "evaluation.json"
 TRAINING = "04_finetune_clip"
@@ -22,11 +22,7 @@ KS = (1, 3, 5, 10)
 
 
 def write_reports(
-    output_dir: Path,
-    profile: str,
-    outcomes: list[Outcome],
-    parameters: dict[str, dict[str, Any]],
-    outdated: list[str],
+    output_dir: Path, profile: str, outcomes: list[Outcome], parameters: dict[str, dict[str, Any]], outdated: list[str]
 ) -> None:
     """Writes metrics.json, parameters.json and summary.md beside the executed notebooks.
 
@@ -54,9 +50,7 @@ def write_reports(
     if told := _told_of_steps(output_dir, metrics, noted):
         lines += [f"\n{told}"]
     if outdated:
-        lines += [
-            f"\nNot in here, for they are of an earlier run: {', '.join(outdated)}; `make course` mends that."
-        ]
+        lines += [f"\nNot in here, for they are of an earlier run: {', '.join(outdated)}; `make course` mends that."]
     if table := zero_shot_table(metrics, read_json(output_dir / EVALUATION)):
         lines += ["", "## Zero-shot, test split", "", table]
     write_whole(output_dir / SUMMARY, "\n".join(lines) + "\n")

@@ -29,30 +29,8 @@ LEFT_BY_RUNS = (METRICS, PARAMETERS, SUMMARY, ".*.partial", ".*.running.ipynb")
 # Of the checkout and of a system, what is no place for results.
 OF_THE_COURSE = ("nbs", "utils", "data", "tests", "findings")
 OF_RUNS = ("data", "compiled", "reports")
-OF_THE_SYSTEM = (
-    "bin",
-    "boot",
-    "dev",
-    "etc",
-    "lib",
-    "lib64",
-    "proc",
-    "sbin",
-    "sys",
-    "usr",
-    "System",
-    "Windows",
-)
-OF_EVERYBODY = (
-    "home",
-    "media",
-    "mnt",
-    "opt",
-    "srv",
-    "tmp",
-    "Users",
-    "var",
-)  # themselves, not what is in them
+OF_THE_SYSTEM = ("bin", "boot", "dev", "etc", "lib", "lib64", "proc", "sbin", "sys", "usr", "System", "Windows")
+OF_EVERYBODY = ("home", "media", "mnt", "opt", "srv", "tmp", "Users", "var")  # themselves, not what is in them
 
 
 def check_results_folder(root: Path, folder: Path) -> None:

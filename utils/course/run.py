@@ -11,18 +11,12 @@ from typing import Any
 
 from utils.course.errors import CourseError
 from utils.course.execution import Outcome, outdated_notebooks, run_in_order
-from utils.course.parameters import (
-    load_profile,
-    notebook_parameters,
-    profile_name,
-    resolve_parameters,
-)
+from utils.course.parameters import load_profile, notebook_parameters, profile_name, resolve_parameters
 from utils.course.places import course_notebooks
 from utils.course.reports import write_reports
 from utils.course.results import check_deletable, check_results_folder, claim_folder, delete_results
 from utils.course.values import check_places, check_values
-from utils.files import disk_trouble_in_words
-from utils.locks import FolderInUseError, sole_owner
+from utils.files import FolderInUseError, disk_trouble_in_words, sole_owner
 
 
 @dataclass(frozen=True)
@@ -117,13 +111,9 @@ def run_course(
     notebooks = course_notebooks(root)
     chosen = [path for path in notebooks if path.name.startswith(only)]
     if not chosen:
-        raise CourseError(
-            f"No notebook begins with {only!r}; there are {', '.join(p.stem for p in notebooks)}."
-        )
+        raise CourseError(f"No notebook begins with {only!r}; there are {', '.join(p.stem for p in notebooks)}.")
     if fresh and only:
-        raise CourseError(
-            "FRESH=1 begins the whole run anew and NB= runs one notebook of it; give one of them."
-        )
+        raise CourseError("FRESH=1 begins the whole run anew and NB= runs one notebook of it; give one of them.")
     if fresh:
         check_deletable(root, plan.output_dir)
     with _alone_in(plan.output_dir):

@@ -8,13 +8,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from utils.course.imports import used_modules
+
 STAMP = "course_stamp"  # in the metadata of a notebook that ran to its end
 LEFT = "course_results"  # what it left in the folder for results, with a digest each
 SOURCE = "course_source"  # in the metadata of every executed copy: the notebook that it is of
 
 
 def stamp_of(root: Path, path: Path, parameters: dict[str, Any], inputs: Mapping[str, str]) -> str:
-    """What an execution depends on: the notebook's source, the package, the parameters, and marks of what it reads.
+    """What an execution depends on: its source, the modules below it, the parameters, and marks of what it reads.
 
     Args:
         root: Top of the checkout.
@@ -25,12 +27,11 @@ def stamp_of(root: Path, path: Path, parameters: dict[str, Any], inputs: Mapping
     import nbformat
 
     digest = hashlib.sha256(json.dumps([parameters, dict(inputs)], sort_keys=True).encode())
-    for cell in nbformat.read(path, as_version=4).cells:
+    notebook = nbformat.read(path, as_version=4)
+    for cell in notebook.cells:
         digest.update(cell.source.encode())
-    package = root / "utils"
-    for module in sorted(package.rglob("*.py")):
-        if module.relative_to(package).parts[0] != "sweep":  # it runs notebooks; none of them reads it
-            digest.update(module.read_bytes())
+    for module in used_modules(root, (cell.source for cell in notebook.cells if cell.cell_type == "code")):
+        digest.update(module.read_bytes())
     return digest.hexdigest()[:16]
 
 

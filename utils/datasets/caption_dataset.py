@@ -12,10 +12,10 @@ import numpy as np
 from utils.datasets.captioned_image import CaptionedImage
 from utils.datasets.checks import VerificationReport, name_a_few, reasons_against, verify_images
 from utils.datasets.formats import SPLITS, DatasetError, split_name
+from utils.datasets.images.reading import measured
+from utils.datasets.images.stretch import ImageReading
+from utils.datasets.images.wholeness import damage
 from utils.datasets.summary import summary_table
-from utils.images.reading import measured
-from utils.images.stretch import ImageReading
-from utils.images.wholeness import damage
 
 
 class CaptionDataset(Sequence[CaptionedImage]):
@@ -106,9 +106,7 @@ class CaptionDataset(Sequence[CaptionedImage]):
         try:
             return Path(os.path.commonpath([item.path.parent.absolute() for item in self._items]))
         except ValueError as error:
-            raise DatasetError(
-                f"{self.name or 'this data set'}: no folder holds all its pictures ({error})"
-            ) from error
+            raise DatasetError(f"{self.name or 'this data set'}: no folder holds all its pictures ({error})") from error
 
     def split(self, name: str) -> "CaptionDataset":
         """Return the pictures of one split; a split that is known but empty gives an empty data set.
@@ -226,9 +224,7 @@ class CaptionDataset(Sequence[CaptionedImage]):
         chosen = np.sort(self._shuffled_by_category(rng)[steps])
         return self._with_items(self._items[index] for index in chosen)
 
-    def with_random_splits(
-        self, fractions: Mapping[str, float] | None = None, seed: int = 0
-    ) -> "CaptionDataset":
+    def with_random_splits(self, fractions: Mapping[str, float] | None = None, seed: int = 0) -> "CaptionDataset":
         """Return the same pictures with splits drawn at random, in place of any that they have.
 
         Every category is divided in the same proportion, as far as whole pictures allow.
@@ -262,9 +258,7 @@ class CaptionDataset(Sequence[CaptionedImage]):
         return tuple(dict.fromkeys(item.reading for item in self._items))
 
     def with_reading(
-        self,
-        stretch: str | Sequence[float] = "auto",
-        bands: Sequence[int] | None = None,
+        self, stretch: str | Sequence[float] = "auto", bands: Sequence[int] | None = None
     ) -> "CaptionDataset":
         """Return the same pictures, read with one range of values and with these bands.
 
@@ -298,7 +292,7 @@ class CaptionDataset(Sequence[CaptionedImage]):
         """Return the pictures except those that turned out not to decode, with a warning that counts and names them.
 
         Args:
-            reasons: Why pictures do not decode, by their positions here, as `utils.images.eval_batches` tells it.
+            reasons: Why pictures do not decode, by their positions here, as `utils.datasets.eval_batches` tells it.
 
         Raises:
             DatasetError: Not one picture is left.

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from utils.datasets.captions import has_words
+from utils.datasets.images.reading import AS_STORED
+from utils.datasets.images.stretch import ImageReading
 from utils.files import printable
-from utils.images.reading import AS_STORED
-from utils.images.stretch import ImageReading
 
 
 @dataclass(frozen=True)

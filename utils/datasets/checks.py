@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from utils.datasets.captions import has_words
+from utils.datasets.images.errors import ImageError
+from utils.datasets.images.reading import read_image
+from utils.datasets.images.stretch import ImageReading
 from utils.files import printable
-from utils.images.errors import ImageError
-from utils.images.reading import read_image
-from utils.images.stretch import ImageReading
 
 if TYPE_CHECKING:
     from utils.datasets import CaptionedImage
@@ -52,11 +52,7 @@ class VerificationReport:
     def ok(self) -> bool:
         """Whether nothing is missing, unreadable, without captions, listed twice, or in several splits."""
         return not (
-            self.missing
-            or self.unreadable
-            or self.without_captions
-            or self.repeated_paths
-            or self.equal_across_splits
+            self.missing or self.unreadable or self.without_captions or self.repeated_paths or self.equal_across_splits
         )
 
     def __str__(self) -> str:
@@ -72,9 +68,7 @@ class VerificationReport:
             ("the same file in several splits", [_names(group) for group in self.equal_across_splits]),
         ]
         width = max(len(label) for label, _ in findings)
-        lines = [
-            f"{self.image_count:,} images read: {'all is well' if self.ok else 'something needs a look'}"
-        ]
+        lines = [f"{self.image_count:,} images read: {'all is well' if self.ok else 'something needs a look'}"]
         lines += [f"  {label:<{width}}  {count_and_name(found)}" for label, found in findings]
         return "\n".join(lines)
 
@@ -117,9 +111,7 @@ def verify_images(
         repeated_paths=tuple(path for path, count in listed.items() if count > 1),
         shared_names=tuple(name for name, count in names.items() if count > 1),
         equal_content=tuple(equal),
-        equal_across_splits=tuple(
-            group for group in equal if len(set().union(*(splits[path] for path in group))) > 1
-        ),
+        equal_across_splits=tuple(group for group in equal if len(set().union(*(splits[path] for path in group))) > 1),
     )
 
 

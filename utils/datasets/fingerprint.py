@@ -6,8 +6,8 @@ import hashlib
 from typing import Any
 
 from utils.datasets.caption_dataset import CaptionDataset
-from utils.images.reading import AS_STORED
-from utils.images.stretch import ImageReading
+from utils.datasets.images.reading import AS_STORED
+from utils.datasets.images.stretch import ImageReading
 
 
 def data_fingerprint(dataset: CaptionDataset) -> str:

@@ -149,8 +149,7 @@ def _has_json_lines(path: Path) -> bool:
 
 def _of_entries(entries: Iterable[object], path: Path, place: str) -> list[Annotation]:
     records = (
-        _annotation_of_entry(entry, f"{path}, {place.format(number)}")
-        for number, entry in enumerate(entries, start=1)
+        _annotation_of_entry(entry, f"{path}, {place.format(number)}") for number, entry in enumerate(entries, start=1)
     )
     return merge_repeated_names(records, path)
 
@@ -162,9 +161,7 @@ def _coco_entries(content: dict, path: Path) -> list[dict]:
         for annotation in content["annotations"]:
             captions[annotation["image_id"]] += [annotation["caption"]] if "caption" in annotation else []
         if content["annotations"] and not any(captions.values()):
-            raise NoCaptionsError(
-                f"{path}: COCO's annotations in this file hold no captions; give its captions file"
-            )
+            raise NoCaptionsError(f"{path}: COCO's annotations in this file hold no captions; give its captions file")
         return [{**image, "captions": captions[image["id"]]} for image in content["images"]]
     except (KeyError, TypeError) as error:
         raise DatasetError(
@@ -221,9 +218,7 @@ def read_category_folders(folder: Path) -> list[Annotation]:
     """
     paths = [path.relative_to(folder) for path in walk_images(folder)]
     if not paths:
-        raise DatasetError(
-            f"{folder}: no pictures are in this folder (looked for {', '.join(IMAGE_ENDINGS)})"
-        )
+        raise DatasetError(f"{folder}: no pictures are in this folder (looked for {', '.join(IMAGE_ENDINGS)})")
     tops = {path.parts[0] for path in paths if len(path.parts) > 1}
     split_tops = {top for top in tops if split_name(top) in SPLITS}
     nested = sorted(top for top in split_tops if any(p.parts[0] == top and len(p.parts) > 2 for p in paths))
@@ -307,9 +302,7 @@ def merge_repeated_names(annotations: Iterable[Annotation], path: Path) -> list[
 def _annotation_of_entry(entry: object, where: str) -> Annotation:
     """Turn one JSON object, of Karpathy's form or of a JSONL line, into an annotation."""
     if not isinstance(entry, dict):
-        raise DatasetError(
-            f"{where}: expected an object with 'filename' and captions, found {str(entry)[:60]!r}"
-        )
+        raise DatasetError(f"{where}: expected an object with 'filename' and captions, found {str(entry)[:60]!r}")
     if not (fields := caption_fields(tuple(entry))):
         raise NoCaptionsError(f"{where}: 'captions' (or 'sentences') is missing; give a list of texts")
     sentences = [sentence for field in fields for sentence in _listed(entry[field], field, where)]
@@ -375,9 +368,7 @@ def _safe_name(filename: str, where: str) -> str:
     """Return a listed name in one spelling, and refuse one that would lead out of the image folder."""
     name = PurePosixPath(filename.replace("\\", "/"))
     if not name.name or "\0" in filename:
-        raise DatasetError(
-            f"{where}: the name of a picture ('filename') is missing or not a name: {filename!r}"
-        )
+        raise DatasetError(f"{where}: the name of a picture ('filename') is missing or not a name: {filename!r}")
     if name.is_absolute() or ".." in name.parts or re.match("[A-Za-z]:", filename):
         raise DatasetError(
             f"{where}: {filename!r} leads out of the image folder; list pictures relative to that folder"

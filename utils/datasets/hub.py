@@ -1,13 +1,15 @@
 """RSICD from the Hugging Face Hub, written down once in the layout in which RSICD is published."""
 
 import json
+import os
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
+from utils.datasets.caption_dataset import CaptionDataset
 from utils.datasets.formats import DatasetError, split_name
-from utils.files import write_whole
-from utils.provenance import FETCHED_FROM, fetched_from
-from utils.workers import workshop
+from utils.files import workshop, write_whole
 
+FETCHED_FROM = "fetched_from.json"  # in a data set's folder: the repository and the revision it came from
 RSICD_REPOSITORY = "arampacha/rsicd"
 _ROWS_A_BATCH = 256
 
@@ -57,9 +59,7 @@ def convert_rsicd_parquet(parquet_folder: Path, folder: Path) -> Path:
     """
     files = sorted(path for path in parquet_folder.rglob("*.parquet") if path.is_file())
     if not files:
-        raise DatasetError(
-            f"{parquet_folder}: no Parquet files are here; delete the folder and fetch it again"
-        )
+        raise DatasetError(f"{parquet_folder}: no Parquet files are here; delete the folder and fetch it again")
     try:
         with workshop(folder, "laying out RSICD") as draft:
             (draft / "RSICD_images").mkdir()
@@ -68,7 +68,7 @@ def convert_rsicd_parquet(parquet_folder: Path, folder: Path) -> Path:
                 _convert_file(file, draft / "RSICD_images", entries)
             content = {"images": entries, "dataset": "rsicd"}
             write_whole(draft / "dataset_rsicd.json", json.dumps(content, ensure_ascii=False))
-            if source := fetched_from(RSICD_REPOSITORY, parquet_folder):
+            if source := _fetched_from(RSICD_REPOSITORY, parquet_folder):
                 write_whole(draft / FETCHED_FROM, json.dumps(source) + "\n")
             draft.rename(folder)
     except OSError as error:
@@ -92,9 +92,7 @@ def _convert_file(file: Path, image_folder: Path, entries: list[dict]) -> None:
                 for row in batch.to_pylist():
                     entries.append(_convert_row(row, split, image_folder, len(entries), file))
     except ArrowInvalid as error:
-        raise DatasetError(
-            f"{file}: this is not a whole Parquet file; delete it and fetch it again"
-        ) from error
+        raise DatasetError(f"{file}: this is not a whole Parquet file; delete it and fetch it again") from error
 
 
 def _convert_row(row: dict, split: str | None, image_folder: Path, image_id: int, file: Path) -> dict:
@@ -109,3 +107,19 @@ def _convert_row(row: dict, split: str | None, image_folder: Path, image_id: int
     target.write_bytes(content)
     sentences = [{"raw": caption, "imgid": image_id} for caption in row["captions"] or ()]
     return {"filename": name, "imgid": image_id, "split": split, "sentences": sentences}
+
+
+def data_source(dataset: CaptionDataset) -> dict[str, str]:
+    """The repository and the revision that a data set was fetched from; empty if nothing is noted of it."""
+    for folder in dataset[0].path.parents[:2] if len(dataset) else ():
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            noted = json.loads((folder / FETCHED_FROM).read_text(encoding="utf-8"))
+            return {"repository": str(noted["repository"]), "revision": str(noted["revision"])}
+    return {}
+
+
+def _fetched_from(repository: str, snapshot: str | os.PathLike) -> dict[str, str]:
+    """What `FETCHED_FROM` holds of a snapshot of the Hub; empty for a folder that is none."""
+    snapshot = Path(snapshot)
+    is_snapshot = snapshot.parent.name == "snapshots"
+    return {"repository": repository, "revision": snapshot.name} if is_snapshot else {}

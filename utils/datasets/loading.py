@@ -23,7 +23,7 @@ from utils.datasets.formats import (
 from utils.datasets.hub import fetch_rsicd
 from utils.datasets.splitting import draw_validation
 from utils.datasets.tables import promises_captions, read_csv
-from utils.files import file_in_the_way, is_too_long, printable
+from utils.files import disk_trouble_in_words, file_in_the_way, is_too_long, printable
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA_FOLDER = ROOT / "data"  # what people put there
@@ -61,6 +61,8 @@ def load_dataset(
             "rsicd", "ucm", "sydney": the published JSON with its image folder. RSICD is fetched from the
             Hugging Face Hub if `data_dir` is not given and no copy is in the data folder;
             "miniature": the rendered stand-in, made on first use in `runs/data`;
+            "icons": 600 map symbols and line drawings of the same categories that the starting checkpoint has not
+            seen, made there too, all of the split "test";
             a .json in Karpathy's form, COCO's or NWPU's, a .jsonl with `filename` and `captions`, or a .csv with
             `filename` and `caption` (several rows of a file, numbered columns such as `caption_1`, or a list in a
             cell are several captions), each with
@@ -80,7 +82,7 @@ def load_dataset(
         check_files: Leave out damaged pictures, with a warning that counts and names them, see
             `CaptionDataset.without_damaged`; they stand in `damaged`.
         val_from_train: The share of train that becomes val where the data set has none, see `draw_validation`.
-        seed: Of that draw.
+        seed: Of that draw, and of the icons.
 
     Returns:
         The data set, in the order of the captions file.
@@ -90,15 +92,16 @@ def load_dataset(
     """
     data_dir = None if data_dir is None else Path(data_dir)
     if data_dir is not None and (blocked := file_in_the_way(data_dir)):
-        raise DatasetError(
-            f"data_dir is {data_dir}, and {blocked} is a file: give the folder with the pictures"
-        )
+        raise DatasetError(f"data_dir is {data_dir}, and {blocked} is a file: give the folder with the pictures")
     published = _PUBLISHED.get(name.lower()) if isinstance(name, str) else None
     if class_lists and (published is None or published.name != "rsicd"):
         raise DatasetError(f"class_lists goes with 'rsicd' alone, not with {str(name)!r}")
-    whole = (
-        _load_published(published, data_dir, class_lists) if published else _load_own(Path(name), data_dir)
-    )
+    if name == "icons":
+        whole = _load_icons(seed)
+    elif published:
+        whole = _load_published(published, data_dir, class_lists)
+    else:
+        whole = _load_own(Path(name), data_dir)
     whole = whole.with_reading(stretch, bands)  # before it is divided: one range for all
     whole = draw_validation(whole, val_from_train, seed) if val_from_train else whole
     dataset = whole if split is None else whole.split(split)
@@ -126,9 +129,7 @@ def _in_no_usual_split(dataset: CaptionDataset) -> str | None:
     counts = Counter(item.split for item in dataset if item.split not in SPLITS)
     if not counts or not dataset.splits:
         return None
-    named = [
-        f"{count:,} in {name!r}" if name else f"{count:,} without a split" for name, count in counts.items()
-    ]
+    named = [f"{count:,} in {name!r}" if name else f"{count:,} without a split" for name, count in counts.items()]
     return (
         f"{dataset.name}: {counts.total():,} of {len(dataset):,} images are in none of the splits {', '.join(SPLITS)}, "
         f"so the notebooks do not use them: {', '.join(named)}"
@@ -173,17 +174,13 @@ class _Published:
 _PUBLISHED = {
     published.name: published
     for published in (
-        _Published(
-            "rsicd", "rsicd", "RSICD", "dataset_rsicd.json", "RSICD_images", _category_before_underscore
-        ),
+        _Published("rsicd", "rsicd", "RSICD", "dataset_rsicd.json", "RSICD_images", _category_before_underscore),
         _Published("ucm", "UCM", "UCM_captions", "dataset.json", "imgs", _category_of_ucm_number),
         _Published("sydney", "Sydney", "Sydney_captions", "dataset.json", "imgs", lambda filename: None),
     )
 }
 # The stand-in has RSICD's layout in every respect.
-_PUBLISHED["miniature"] = replace(
-    _PUBLISHED["rsicd"], name="miniature", title="rsicd-miniature", folder="miniature"
-)
+_PUBLISHED["miniature"] = replace(_PUBLISHED["rsicd"], name="miniature", title="rsicd-miniature", folder="miniature")
 
 
 def _load_published(published: _Published, data_dir: Path | None, class_lists: bool) -> CaptionDataset:
@@ -240,9 +237,17 @@ def _find_published(published: _Published, data_dir: Path | None) -> Path:
 
 def _build_miniature(folder: Path | None = None) -> Path:
     """Make the miniature, by default in runs/, or leave it as it is if it is whole and of today's making."""
-    from utils.miniature import build_miniature
+    from standins.scenes import build_miniature
 
     return build_miniature(folder)
+
+
+def _load_icons(seed: int) -> CaptionDataset:
+    """Draw icons on first use; those of the next seed, for the checkpoint was trained on those of seed 0."""
+    from standins.icons import build_icons
+
+    with disk_trouble_in_words(FETCHED_FOLDER):
+        return _load_own(build_icons(FETCHED_FOLDER, seed=seed + 1), None)
 
 
 def _load_own(path: Path, data_dir: Path | None) -> CaptionDataset:
@@ -253,26 +258,20 @@ def _load_own(path: Path, data_dir: Path | None) -> CaptionDataset:
         path = data_dir / path
     if not path.exists():
         raise DatasetError(
-            f"there is no data set {str(path)!r}: give one of {', '.join(_PUBLISHED)}, or the path of a .json, "
+            f"there is no data set {str(path)!r}: give one of {', '.join(_PUBLISHED)}, icons, or the path of a .json, "
             ".jsonl or .csv of captions or of a folder with a folder for each category"
         )
     if path.is_dir():
         for file in sorted(path.iterdir()):
             if file.suffix.lower() in _READERS and _holds_captions(file):
-                raise DatasetError(
-                    f"{path} has its captions in {printable(file.name)}: give the path of that file"
-                )
+                raise DatasetError(f"{path} has its captions in {printable(file.name)}: give the path of that file")
         return _with_images(read_category_folders(path), [path], printable(path.name))
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         spreadsheet = path.suffix.lower() in (".xlsx", ".xls", ".ods")
         raise DatasetError(
             f"{path}: captions must be a .json, .jsonl or .csv file, or a folder of pictures"
-            + (
-                "; save the sheet as CSV (UTF-8), with the columns filename and caption"
-                if spreadsheet
-                else ""
-            )
+            + ("; save the sheet as CSV (UTF-8), with the columns filename and caption" if spreadsheet else "")
         )
     annotations = reader(path)
     tops = [path.parent] if data_dir is None else [data_dir, path.parent]
@@ -305,8 +304,7 @@ def _with_images(
     )
     if not found:
         found, folder = max(
-            ((match_in_subfolders(filenames, folder), folder) for folder in folders),
-            key=lambda match: len(match[0]),
+            ((match_in_subfolders(filenames, folder), folder) for folder in folders), key=lambda match: len(match[0])
         )
     if not found:
         raise DatasetError(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from utils.datasets.checks import count_and_name
-from utils.images.reading import AS_STORED
+from utils.datasets.images.reading import AS_STORED
 
 if TYPE_CHECKING:
     from utils.datasets import CaptionDataset, CaptionedImage
@@ -38,16 +38,12 @@ def summary_table(dataset: "CaptionDataset") -> str:
     return "\n".join(lines)
 
 
-def _of_split(
-    dataset: "CaptionDataset", split: str | None
-) -> tuple[list["CaptionedImage"], list["CaptionedImage"]]:
+def _of_split(dataset: "CaptionDataset", split: str | None) -> tuple[list["CaptionedImage"], list["CaptionedImage"]]:
     """Return the pictures and the missing ones of a split, or of none."""
     return tuple([item for item in part if item.split == split] for part in (dataset, dataset.missing))
 
 
-def _row(
-    label: str, items: Sequence["CaptionedImage"], missing: Sequence["CaptionedImage"]
-) -> tuple[str, ...]:
+def _row(label: str, items: Sequence["CaptionedImage"], missing: Sequence["CaptionedImage"]) -> tuple[str, ...]:
     """Return the cells of one row of the summary."""
     lengths = sorted({len(item.captions) for item in items}) or [0]
     per_image = f"{lengths[0]} to {lengths[-1]}" if len(lengths) > 1 else f"{lengths[0]}"

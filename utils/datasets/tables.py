@@ -40,9 +40,7 @@ def read_csv(path: Path) -> list[Annotation]:
     if "\0" in text:
         raise DatasetError(f"{path}: the text holds zero bytes, so it is no table in UTF-8; save it as UTF-8")
     header = text.split("\n", 1)[0]
-    rows = csv.DictReader(
-        io.StringIO(text), delimiter=delimiter or max(",;\t", key=header.count), strict=True
-    )
+    rows = csv.DictReader(io.StringIO(text), delimiter=delimiter or max(",;\t", key=header.count), strict=True)
     try:
         columns = [name.strip().lower() for name in rows.fieldnames or ()]
         rows.fieldnames = _renamed(columns, f"{path}, line {skipped + 1}")

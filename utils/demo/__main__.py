@@ -63,9 +63,7 @@ def load_parts(run: Path, index: str, model: str, presence: str) -> tuple[ImageI
     needed = {"--index": index_folder} if model else {"--index": index_folder, "--model": model_folder}
     for option, path in needed.items():
         if not path.is_dir():
-            raise CourseError(
-                f"There is no folder {path}; run `make course` first, or name one with {option}."
-            )
+            raise CourseError(f"There is no folder {path}; run `make course` first, or name one with {option}.")
     try:
         clip = CLIP.from_pretrained(model_folder)
         pictures = ImageIndex.load(index_folder, clip)
@@ -103,9 +101,7 @@ def main(argv: list[str] | None = None) -> int:
             blocks = demo_blocks(index, presence, find_sample(run, arguments.sample))
             address = serve(blocks, arguments.host, arguments.port, allow_hosts=arguments.allow_host)
             if presence is None:
-                print(
-                    "No presence model for these pictures: tiles are ranked, and nothing is said on presence."
-                )
+                print("No presence model for these pictures: tiles are ranked, and nothing is said on presence.")
             seconds = time.perf_counter() - start
             print(f"{address}  (ready after {seconds:.0f} s; Ctrl-C ends it)", flush=True)
             threading.Event().wait()

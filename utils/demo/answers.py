@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from utils.datasets.category_names import category_words
+from utils.category_names import category_words
 from utils.demo.uploads import Reader, Upload, uploaded_path
 from utils.finder import embed_scene, find, tile_boxes
 from utils.search.tiles import address
@@ -209,9 +209,7 @@ class Answers:
         tiles = f"{len(finding.tiles):,} tiles of {', '.join(map(str, finding.scene.tile_sizes))} pixels, "
         tiles += f"each compared with “{finding.prompt}”."
         if self.presence is None:
-            return (
-                f"{tiles} No presence model was given, so the tiles are ranked and nothing more is claimed."
-            )
+            return f"{tiles} No presence model was given, so the tiles are ranked and nothing more is claimed."
         made = self.presence.calibrated_on
         if not made:
             return tiles

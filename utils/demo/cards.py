@@ -10,17 +10,16 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from utils.images import ImageError, read_image
+from utils.datasets import ImageError, read_image
 from utils.search import SceneTile, TileHit
 from utils.search.tiles import address, cut_out
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from utils.datasets import CaptionedImage
+    from utils.datasets import CaptionedImage, ImageReading
     from utils.demo.answers import Found, Pictures
     from utils.finder import Finding, Tile
-    from utils.images import ImageReading
     from utils.search import Hit
     from utils.search.tiles import Window
 
@@ -165,9 +164,7 @@ def _thumbnails(members: Sequence[Hit | CaptionedImage]) -> list[str]:
         for window, small in zip(found, _tile_thumbnails(*scene, tuple(found)), strict=True)
     }
     return [
-        cut[tile.path, tile.reading, tile.window]
-        if isinstance(tile, SceneTile)
-        else thumbnail(tile.path, tile.reading)
+        cut[tile.path, tile.reading, tile.window] if isinstance(tile, SceneTile) else thumbnail(tile.path, tile.reading)
         for tile in tiles
     ]
 

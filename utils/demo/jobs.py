@@ -98,9 +98,7 @@ class Jobs:
             Refusal: If there is no such session.
         """
         if session not in self._queue.pending_messages_per_session:
-            raise Refusal(
-                404, "Nothing was asked under this name, or its answer is no longer kept; ask again."
-            )
+            raise Refusal(404, "Nothing was asked under this name, or its answer is no longer kept; ask again.")
         self._listeners[session] += 1
         try:
             yield
@@ -114,18 +112,14 @@ class Jobs:
 
     async def _forget(self) -> None:
         pending = self._queue.pending_event_ids_session
-        self._jobs = {
-            event: job for event, job in self._jobs.items() if event in pending.get(job.session, ())
-        }
+        self._jobs = {event: job for event, job in self._jobs.items() if event in pending.get(job.session, ())}
         oldest = time.monotonic() - SECONDS_UNREAD
         for session in {job.session for job in self._jobs.values() if job.asked < oldest}:
             if session not in self._listeners:
                 await self._queue.clean_events(session_hash=session)
                 pending.pop(session, None)
                 self._queue.pending_messages_per_session.pop(session, None)
-        self._jobs = {
-            event: job for event, job in self._jobs.items() if event in pending.get(job.session, ())
-        }
+        self._jobs = {event: job for event, job in self._jobs.items() if event in pending.get(job.session, ())}
 
 
 def in_turn(waiting: list) -> None:

@@ -16,10 +16,6 @@ def give_memory_back() -> None:
     Call it before threads are started. Where the C library is another one, nothing happens.
     """
     library = ctypes.CDLL(None) if sys.platform == "linux" else None
-    for option, value in (
-        (M_ARENA_MAX, HEAPS),
-        (M_MMAP_THRESHOLD, LARGE_BLOCK),
-        (M_TRIM_THRESHOLD, LARGE_BLOCK),
-    ):
+    for option, value in ((M_ARENA_MAX, HEAPS), (M_MMAP_THRESHOLD, LARGE_BLOCK), (M_TRIM_THRESHOLD, LARGE_BLOCK)):
         if hasattr(library, "mallopt"):
             library.mallopt(option, value)

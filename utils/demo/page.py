@@ -12,13 +12,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from utils.datasets import read_image
 from utils.demo import cards
 from utils.demo.answers import MOST_LETTERS, MOST_PICTURES, TILE_SCALES, Answers, Pictures
 from utils.demo.downloads import Downloads
 from utils.demo.jobs import MOST_WAITING
 from utils.demo.look import CARD_STYLE
 from utils.demo.room import SECONDS_BETWEEN_SWEEPS, SECONDS_KEPT
-from utils.images import read_image
 from utils.search import SceneTile
 
 if TYPE_CHECKING:
@@ -101,9 +101,7 @@ def demo_blocks(
     if presence is not None:
         presence.check_model(fingerprint(index.model))
     answers = Answers(index, presence)
-    blocks = gr.Blocks(
-        title=TITLE, analytics_enabled=False, delete_cache=(SECONDS_BETWEEN_SWEEPS, SECONDS_KEPT)
-    )
+    blocks = gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(SECONDS_BETWEEN_SWEEPS, SECONDS_KEPT))
     with blocks:
         gr.HTML(_title(index), elem_classes="title", js_on_load=None)
         with gr.Tabs(selected="text") as tabs:
@@ -143,11 +141,7 @@ def _text_tab(answers: Answers) -> gr.HTML:
     suggestions = answers.suggestions()
     with gr.Row(equal_height=True):
         text = gr.Textbox(
-            suggestions[0],
-            label="What to look for, in words",
-            max_length=MOST_LETTERS,
-            scale=4,
-            elem_id="query",
+            suggestions[0], label="What to look for, in words", max_length=MOST_LETTERS, scale=4, elem_id="query"
         )
         count = _count_slider()
         button = gr.Button("Search", variant="primary", scale=1, min_width=110, elem_id="search")
@@ -247,10 +241,7 @@ def _feature_tab(answers: Answers, sample: str | Path | None) -> None:
                 again = gr.Button("Back to the sample picture", size="sm")
                 again.click(lambda: first, None, picture, api_visibility="private")
             text = gr.Textbox(
-                answers.first_feature(),
-                label="The feature to look for",
-                max_length=MOST_LETTERS,
-                elem_id="feature",
+                answers.first_feature(), label="The feature to look for", max_length=MOST_LETTERS, elem_id="feature"
             )
             scale = gr.Radio(list(TILE_SCALES), value="all sizes", label="Size of the tiles")
             button = gr.Button("Find", variant="primary", elem_id="find")
@@ -293,14 +284,10 @@ def overlay_width(width: int, height: int) -> int:
 def _count_slider() -> gr.Slider:
     import gradio as gr
 
-    return gr.Slider(
-        1, MOST_PICTURES, FIRST_COUNT, step=1, label="Number of pictures", scale=2, min_width=200
-    )
+    return gr.Slider(1, MOST_PICTURES, FIRST_COUNT, step=1, label="Number of pictures", scale=2, min_width=200)
 
 
 def _card_component(html: str, name: str) -> gr.HTML:
     import gradio as gr
 
-    return gr.HTML(
-        html, css_template=CARD_STYLE, apply_default_css=False, js_on_load=cards.CHOOSE, elem_id=name
-    )
+    return gr.HTML(html, css_template=CARD_STYLE, apply_default_css=False, js_on_load=cards.CHOOSE, elem_id=name)

@@ -104,9 +104,7 @@ class Room:
         if sum(upload.under_way for upload in self._uploads) >= MOST_AT_ONCE:
             raise Refusal(503, "Too many pictures are being sent at the moment; try again in a minute.")
         if sum(upload.size for upload in own) + length > MOST_KEPT_OF_ONE:
-            raise Refusal(
-                507, "You have sent as many pictures as are kept of one; try again in half an hour."
-            )
+            raise Refusal(507, "You have sent as many pictures as are kept of one; try again in half an hour.")
         if sum(upload.size for upload in self._uploads) + length > MOST_KEPT:
             raise Refusal(507, "Too many pictures are kept here at the moment; try again in half an hour.")
 

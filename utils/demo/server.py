@@ -98,9 +98,7 @@ def _listen(host: str, port: int | None) -> socket.socket:
     for number in ports:
         try:
             if ":" in host:
-                return socket.create_server(
-                    (host, number), family=socket.AF_INET6, dualstack_ipv6=host == "::"
-                )
+                return socket.create_server((host, number), family=socket.AF_INET6, dualstack_ipv6=host == "::")
             return socket.create_server((host, number))
         except OSError as error:
             if error.errno != errno.EADDRINUSE or number == ports[-1]:

@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from utils.images import ImageError, ImageReading, to_rgb
-from utils.images.rasters import open_dataset
-from utils.images.reading import AS_STORED, Header, open_raster, open_regular, read_header
+from utils.datasets import ImageError, ImageReading, to_rgb
+from utils.datasets.images.rasters import open_dataset
+from utils.datasets.images.reading import AS_STORED, Header, open_raster, open_regular, read_header
 
 MAX_BYTES = 20 * 2**20  # of an uploaded file
 MAX_PIXELS = 40_000_000
@@ -100,7 +100,7 @@ def is_inside(path: Any, folder: str | Path) -> bool:
 
 
 def read_upload(path: Path, most_pixels: int = MAX_PIXELS, reading: ImageReading = AS_STORED) -> Upload:
-    """Decodes a stranger's picture to RGB, upright, by the rules of `utils.images.read_image`.
+    """Decodes a stranger's picture to RGB, upright, by the rules of `utils.datasets.read_image`.
 
     Of an animation it is the first picture. Whatever a hostile file makes a decoder say, the answer is one sentence.
 
@@ -134,9 +134,7 @@ def read_upload(path: Path, most_pixels: int = MAX_PIXELS, reading: ImageReading
     except UnidentifiedImageError:
         raise ImageError(f"The file is not {NAMES}; send another one.") from None
     except Exception:
-        raise ImageError(
-            "The picture is broken or of a rare kind and cannot be decoded; send another one."
-        ) from None
+        raise ImageError("The picture is broken or of a rare kind and cannot be decoded; send another one.") from None
 
 
 def check_size(width: int, height: int) -> None:
@@ -175,9 +173,7 @@ def check_decoder(image: Image.Image, path: Path) -> None:
             f"to {most / 1e6:.0f} million are opened here: send a smaller one, or a JPEG."
         )
     if image.format == "JPEG" and _scans(path) > MOST_SCANS:
-        raise ImageError(
-            f"The picture is stored in more than {MOST_SCANS} scans; save it anew and send that."
-        )
+        raise ImageError(f"The picture is stored in more than {MOST_SCANS} scans; save it anew and send that.")
 
 
 def _scans(path: Path) -> int:

@@ -6,27 +6,14 @@ figure can be trusted, `tables` writes it down with how it was taken. `audit` co
 after: one call for a model against a baseline.
 """
 
-from utils.datasets.category_names import SPLIT_NAMES
+from utils.category_names import SPLIT_NAMES
 from utils.evaluation.audit import Audit, audit_overlap, caption_overlap, overlap_warning, pair_pictures
 from utils.evaluation.embedding import embed_dataset
-from utils.evaluation.intervals import (
-    Interval,
-    bootstrap,
-    bootstrap_runs,
-    paired_bootstrap,
-    resampled_means,
-)
+from utils.evaluation.intervals import Interval, bootstrap, bootstrap_runs, paired_bootstrap, resampled_means
 from utils.evaluation.near_duplicates import DuplicatePair, find_near_duplicates
 from utils.evaluation.per_image import ImageValues, aligned, read_predictions, values_of
 from utils.evaluation.predictions import Predictions, scores_from_predictions
-from utils.evaluation.protocols import (
-    PROMPT_TEMPLATES,
-    PROTOCOLS,
-    Protocol,
-    as_protocol,
-    class_prompts,
-    embed_classes,
-)
+from utils.evaluation.protocols import PROMPT_TEMPLATES, PROTOCOLS, Protocol, as_protocol, class_prompts, embed_classes
 from utils.evaluation.rank_scores import PUBLISHED_KS
 from utils.evaluation.ranking import RECALL_AT, best_ranks, retrieval_ranks, retrieval_recall
 from utils.evaluation.report import Evaluation, evaluate

@@ -11,11 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from utils.evaluation.near_duplicates import (
-    MIN_EMBEDDING_SIMILARITY,
-    DuplicatePair,
-    find_near_duplicates,
-)
+from utils.evaluation.near_duplicates import MIN_EMBEDDING_SIMILARITY, DuplicatePair, find_near_duplicates
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -39,12 +35,7 @@ class KnownOverlap:
 
 
 KNOWN_OVERLAPS: Mapping[str, KnownOverlap] = MappingProxyType(
-    {
-        "rsicd": KnownOverlap(
-            ("aid",),
-            "its 30 categories are those of AID, and so are many of its pictures",
-        ),
-    }
+    {"rsicd": KnownOverlap(("aid",), "its 30 categories are those of AID, and so are many of its pictures")}
 )
 
 
@@ -184,9 +175,7 @@ def caption_overlap(train: CaptionDataset, test: CaptionDataset) -> CaptionOverl
     )
 
 
-def overlap_warning(
-    train: CaptionDataset | str, test: CaptionDataset | str, found: Audit | None = None
-) -> str | None:
+def overlap_warning(train: CaptionDataset | str, test: CaptionDataset | str, found: Audit | None = None) -> str | None:
     """Says what a score of one data set by a model that learned from another must carry.
 
     Args:
@@ -214,15 +203,13 @@ def pair_pictures(pairs: tuple[DuplicatePair, ...], columns: int = 3) -> Figure:
         ValueError: If there is no pair.
     """
     from utils import plots
-    from utils.images import read_image
+    from utils.datasets import read_image
 
     if not pairs:
         raise ValueError("There is no pair to be drawn: the audit has found none.")
     items = [item for pair in pairs for item in (pair.first, pair.second)]
     titles = [f"{item.source} {item.split or ''}".strip() + f"\n{item.name}" for item in items]
-    return plots.picture_grid(
-        [read_image(item.path, item.reading) for item in items], titles, columns=2 * columns
-    )
+    return plots.picture_grid([read_image(item.path, item.reading) for item in items], titles, columns=2 * columns)
 
 
 def _known(trained: set[str], tested: set[str]) -> list[str]:
@@ -241,9 +228,7 @@ def _of_pictures(found: Audit) -> list[str]:
     title, total = _title(found.test), f"{len(found.test):,}"
     sentences = []
     if found.shared_files:
-        sentences.append(
-            f"{len(found.shared_files):,} of {total} {title} images are training images themselves."
-        )
+        sentences.append(f"{len(found.shared_files):,} of {total} {title} images are training images themselves.")
     if found.leaked:
         twins = {pair.second.name: pair.first.name for pair in reversed(found.across)}
         named = ", ".join(f"{name} ({twins[name]})" for name in found.leaked[:SHOWN])

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from utils.clip import CLIP
     from utils.datasets import CaptionDataset
-    from utils.images.batches import Reader
+    from utils.datasets.batches import Reader
 
 
 def embed_dataset(
@@ -34,7 +34,7 @@ def embed_dataset(
         dataset: The images.
         batch_size: Images encoded at once.
         workers: Threads that decode.
-        read: Decodes a picture, see `utils.images.eval_batches`; one `utils.images.keeping_pictures` for several
+        read: Decodes a picture, see `utils.datasets.eval_batches`; one `utils.datasets.keeping_pictures` for several
             models decodes it once.
         sharding: How to spread batches over the devices; by default they go to the first.
         progress: Whether to show a bar.
@@ -49,7 +49,7 @@ def embed_dataset(
     import jax
 
     from utils.clip import embed_images
-    from utils.images import eval_batches
+    from utils.datasets import eval_batches
 
     unreadable: dict[int, str] = {}
     batches = eval_batches(

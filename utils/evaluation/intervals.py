@@ -42,9 +42,7 @@ class Interval:
         return f"{value} ({low} to {high})"
 
 
-def bootstrap(
-    values: np.ndarray, weights: np.ndarray | None = None, *, draws: int = DRAWS, seed: int = 0
-) -> Interval:
+def bootstrap(values: np.ndarray, weights: np.ndarray | None = None, *, draws: int = DRAWS, seed: int = 0) -> Interval:
     """The interval of a mean over items.
 
     What is drawn together belongs into one item: an image with its five captions is one item whose value is the mean
@@ -67,12 +65,7 @@ def bootstrap(
 
 
 def paired_bootstrap(
-    before: np.ndarray,
-    after: np.ndarray,
-    weights: np.ndarray | None = None,
-    *,
-    draws: int = DRAWS,
-    seed: int = 0,
+    before: np.ndarray, after: np.ndarray, weights: np.ndarray | None = None, *, draws: int = DRAWS, seed: int = 0
 ) -> Interval:
     """The interval of the difference between two models on the same items: after minus before.
 
@@ -136,11 +129,7 @@ def bootstrap_runs(
 
 
 def resampled_means(
-    values: np.ndarray,
-    weights: np.ndarray | None = None,
-    *,
-    draws: int = DRAWS,
-    generator: np.random.Generator,
+    values: np.ndarray, weights: np.ndarray | None = None, *, draws: int = DRAWS, generator: np.random.Generator
 ) -> np.ndarray:
     """The means of bootstrap draws themselves, (draws,) float64; arguments as in `bootstrap`."""
     values, weights = _checked(values, weights)
@@ -161,9 +150,7 @@ def _checked(values: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray
         return values, None
     weights = np.asarray(weights, float).reshape(len(weights), -1)
     if weights.shape != values.shape or not (weights > 0).all():
-        raise ValueError(
-            f"Weights of {weights.shape} for values of {values.shape}: give one above 0 for each value."
-        )
+        raise ValueError(f"Weights of {weights.shape} for values of {values.shape}: give one above 0 for each value.")
     return values, weights
 
 

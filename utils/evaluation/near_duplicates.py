@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from utils.images import ImageError, read_image
+from utils.datasets import ImageError, read_image
 
 if TYPE_CHECKING:
     from utils.datasets import CaptionDataset, CaptionedImage
@@ -74,9 +74,7 @@ class DuplicatePair:
 
     def __str__(self) -> str:
         """Return both pictures with what was measured, for a line of a report."""
-        first, second = (
-            f"{item.source} {item.split or 'no split'} {item.name}" for item in (self.first, self.second)
-        )
+        first, second = (f"{item.source} {item.split or 'no split'} {item.name}" for item in (self.first, self.second))
         cosine = "" if self.embedding_similarity is None else f", cosine {self.embedding_similarity:.3f}"
         measured = f"{self.hash_distance} of 256 bits, detail {self.detail_correlation:.2f}"
         return f"{first} and {second} ({measured}{cosine})"
@@ -132,9 +130,7 @@ def find_near_duplicates(
     rows = [_by_pixels(prints)]
     if embeddings is not None:
         rows.append(_by_embeddings(prints, embeddings, min_embedding_similarity))
-    found = {
-        (int(i), int(j)): (int(distance), float(detail)) for i, j, distance, detail in np.concatenate(rows)
-    }
+    found = {(int(i), int(j)): (int(distance), float(detail)) for i, j, distance, detail in np.concatenate(rows)}
     pairs = (
         DuplicatePair(
             dataset[i],
@@ -149,9 +145,7 @@ def find_near_duplicates(
 
 
 def fingerprints(
-    pictures: Sequence[CaptionedImage | Path],
-    workers: int | None = None,
-    unreadable: dict[int, str] | None = None,
+    pictures: Sequence[CaptionedImage | Path], workers: int | None = None, unreadable: dict[int, str] | None = None
 ) -> Fingerprints:
     """Decodes pictures in parallel and keeps a perceptual hash and a small grey version of each.
 
@@ -264,9 +258,7 @@ def detail_correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
         (pairs,) the best correlation, from -1 to 1; 1 for equal pictures.
     """
     views = [_detail_views(pictures) for pictures in (first, second)]
-    correlations = [
-        np.einsum("nvd,nd->nv", some, other[:, 0]).max(axis=1) for some, other in (views, reversed(views))
-    ]
+    correlations = [np.einsum("nvd,nd->nv", some, other[:, 0]).max(axis=1) for some, other in (views, reversed(views))]
     equal = (first == second).all(axis=(1, 2))
     return np.where(equal, 1.0, np.maximum(*correlations))
 
@@ -331,9 +323,7 @@ def _centred(pictures: np.ndarray) -> np.ndarray:
 def _unit_rows(embeddings: np.ndarray, count: int) -> np.ndarray:
     embeddings = np.asarray(embeddings, np.float32)
     if embeddings.ndim != 2 or len(embeddings) != count:
-        raise ValueError(
-            f"Embeddings of shape {embeddings.shape} are not one row for each of {count} pictures."
-        )
+        raise ValueError(f"Embeddings of shape {embeddings.shape} are not one row for each of {count} pictures.")
     lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
     broken = np.flatnonzero(~(np.isfinite(lengths[:, 0]) & (lengths[:, 0] > 0)))
     if len(broken):

@@ -23,9 +23,7 @@ if TYPE_CHECKING:
 
 FILE = "predictions.json"
 # What notebook 05 records: 'finetuned_top3', 'baseline_split_names_top1', 'finetuned_mean_recall'.
-_METRIC = re.compile(
-    r"(?P<model>baseline|finetuned)_(?:(?P<split>split_names_)?top(?P<k>\d+)|(?P<recall>mean_recall))"
-)
+_METRIC = re.compile(r"(?P<model>baseline|finetuned)_(?:(?P<split>split_names_)?top(?P<k>\d+)|(?P<recall>mean_recall))")
 _MODELS = {"baseline": "baseline", "finetuned": "fine-tuned"}
 
 
@@ -70,8 +68,7 @@ def per_image_json(
             "images": [item.name for item in items if item.category is not None],
             "categories": [item.category for item in items if item.category is not None],
             "predicted": {
-                name: [result.class_names[number] for number in result.predictions]
-                for name, result in first.items()
+                name: [result.class_names[number] for number in result.predictions] for name, result in first.items()
             },
             "ranks": {
                 protocol: {name: result.ranks.tolist() for name, result in of.items()}

@@ -108,8 +108,6 @@ def _joined(rows: dict[str, tuple[str, list[str]]]) -> Predictions:
         files=tuple(rows),
         class_names=tuple(names),
         labels=np.array([position[label] for label, _ in rows.values()], int),
-        ranks=np.array(
-            [classes.index(label) if label in classes else depth for label, classes in rows.values()], int
-        ),
+        ranks=np.array([classes.index(label) if label in classes else depth for label, classes in rows.values()], int),
         depth=depth,
     )

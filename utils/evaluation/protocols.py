@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from utils.datasets.category_names import category_words
+from utils.category_names import category_words
 
 if TYPE_CHECKING:
     from utils.clip import CLIP
@@ -43,9 +43,7 @@ class Protocol:
             raise ValueError(f"The protocol {self.name!r} has no template; give at least one.")
         for template in self.templates:
             if template.count("{}") != 1:
-                raise ValueError(
-                    f"The template {template!r} needs exactly one '{{}}' where the class name goes."
-                )
+                raise ValueError(f"The template {template!r} needs exactly one '{{}}' where the class name goes.")
 
     def with_split_names(self) -> Protocol:
         """The same prompts with names split into words."""
@@ -165,9 +163,7 @@ def embed_classes(
 
     protocol = as_protocol(protocol)
     if not class_names or len(set(class_names)) < len(class_names):
-        raise ValueError(
-            f"A classifier needs class names that differ, at least one, not {list(class_names)}."
-        )
+        raise ValueError(f"A classifier needs class names that differ, at least one, not {list(class_names)}.")
     prompts = [protocol.prompts(name) for name in class_names]
     vectors = embed_texts(model, [text for texts in prompts for text in texts])
     if len(protocol.templates) == 1:

@@ -81,9 +81,7 @@ class Evaluation:
 
     def retrieval_gain(self, matching: str = "strict") -> Interval:
         """What the fine-tuned model has over the baseline in mean recall, on the same images."""
-        (before, weights), (after, _) = (
-            self.retrieval[matching][name].per_image for name in (BASELINE, FINETUNED)
-        )
+        (before, weights), (after, _) = (self.retrieval[matching][name].per_image for name in (BASELINE, FINETUNED))
         return paired_bootstrap(before, after, weights, seed=self.seed)
 
     def as_json(self) -> dict[str, Any]:
@@ -104,9 +102,7 @@ class Evaluation:
     def _zero_shot_json(self, protocol: str) -> dict[str, Any]:
         results = self.zero_shot[protocol]
         first = results[BASELINE]
-        gain = (
-            {"gain": {str(k): asdict(self.gain(protocol, k)) for k in PUBLISHED_KS}} if self.compares else {}
-        )
+        gain = {"gain": {str(k): asdict(self.gain(protocol, k)) for k in PUBLISHED_KS}} if self.compares else {}
         return {
             "description": as_protocol(protocol).description,
             "templates": list(as_protocol(protocol).templates),
@@ -131,9 +127,7 @@ class Evaluation:
                 name: {figure: asdict(result.interval(figure, self.seed)) for figure in result.recalls}
                 for name, result in results.items()
             },
-            "mean_recall": {
-                name: asdict(result.interval(seed=self.seed)) for name, result in results.items()
-            },
+            "mean_recall": {name: asdict(result.interval(seed=self.seed)) for name, result in results.items()},
             **gain,
             "ceilings": first.ceilings,
         }
@@ -152,10 +146,7 @@ class Evaluation:
             whose = "both models" if self.compares else "the baseline"
             parts += ["## Zero-shot, by protocol", f"![score@k of {whose} with intervals](scores.png)"]
         for protocol, results in self.zero_shot.items():
-            parts += [
-                f"**{protocol}.** {as_protocol(protocol).description}",
-                zero_shot_table(results, seed=self.seed),
-            ]
+            parts += [f"**{protocol}.** {as_protocol(protocol).description}", zero_shot_table(results, seed=self.seed)]
         if self.zero_shot:
             parts.append("## Category by category")
             if self.compares:
@@ -178,18 +169,13 @@ class Evaluation:
         results = self.zero_shot[self.prompt]
         before, after = results[BASELINE], results.get(FINETUNED, results[BASELINE])
         old, new = before.per_class(), after.per_class()
-        intervals = {
-            name: [result.interval(k, self.seed) for k in PUBLISHED_KS] for name, result in results.items()
-        }
+        intervals = {name: [result.interval(k, self.seed) for k in PUBLISHED_KS] for name, result in results.items()}
         figures = {
             "scores.png": plots.score_bars(
                 [f"k={k}" for k in PUBLISHED_KS],
                 {name: [interval.value for interval in row] for name, row in intervals.items()},
                 f"score@k, {len(before.labels):,} images",
-                {
-                    name: [(interval.low, interval.high) for interval in row]
-                    for name, row in intervals.items()
-                },
+                {name: [(interval.low, interval.high) for interval in row] for name, row in intervals.items()},
             ),
             "confusion.png": plots.matrix_picture(
                 after.confusion(), after.class_names, after.class_names, values="test images", width=8.5
@@ -320,8 +306,7 @@ def _retrieve(
     captions = [item.captions for item in scored.captioned()]
     texts = embed_texts(model, distinct_captions(captions))
     results = {
-        matching: score_retrieval(images[spoken], texts, captions, matching, whole.name)
-        for matching in MATCHINGS
+        matching: score_retrieval(images[spoken], texts, captions, matching, whole.name) for matching in MATCHINGS
     }
     left_out = sum(bool(item.spoken) for item in whole) - len(captions)
     return {matching: replace(result, left_out=left_out) for matching, result in results.items()}

@@ -264,9 +264,7 @@ def _check_inputs(images: np.ndarray, texts: np.ndarray, image_count: int, text_
         check_embeddings(embeddings, what)
         if len(embeddings) != wanted:
             kind = "images" if what == "image" else "distinct captions"
-            raise ValueError(
-                f"{len(embeddings):,} {what} embeddings do not fit {wanted:,} {kind}; give one for each."
-            )
+            raise ValueError(f"{len(embeddings):,} {what} embeddings do not fit {wanted:,} {kind}; give one for each.")
     check_same_size(images, "image", texts, "text")
 
 
@@ -290,12 +288,7 @@ def embed_pairs(
 
 
 def retrieval(
-    model: CLIP,
-    dataset: CaptionDataset,
-    matching: str = "strict",
-    *,
-    batch_size: int = 64,
-    progress: bool = False,
+    model: CLIP, dataset: CaptionDataset, matching: str = "strict", *, batch_size: int = 64, progress: bool = False
 ) -> RetrievalResult:
     """Scores how a model's images and captions find each other; for both rules embed once with `embed_pairs`.
 

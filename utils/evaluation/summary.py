@@ -77,9 +77,7 @@ def summary_table(content: Mapping[str, Any]) -> str:
     heads: list[str] = []
     rows: dict[str, list[str]] = {}
     prompt = prompt_of(content)
-    columns = [(prompt, k) for k in PUBLISHED_KS] + [
-        column for column in OTHER_COLUMNS if column[0] != prompt
-    ]
+    columns = [(prompt, k) for k in PUBLISHED_KS] + [column for column in OTHER_COLUMNS if column[0] != prompt]
     for protocol, k in columns if zero_shot else ():
         heads.append(f"k={k}" if protocol == prompt else f"{protocol.replace('_', ' ')}, k={k}")
         of = zero_shot[protocol]
@@ -114,9 +112,7 @@ def add_to_card(model_dir: str | Path, content: Mapping[str, Any]) -> None:
     """
     card = Path(model_dir) / "README.md"
     if not card.is_file():
-        raise FileNotFoundError(
-            f"{model_dir} has no README.md to add figures to; give the folder of a trained model."
-        )
+        raise FileNotFoundError(f"{model_dir} has no README.md to add figures to; give the folder of a trained model.")
     start, end = CARD_MARKS
     before, mark, rest = card.read_text(encoding="utf-8").partition(start)
     if mark and end not in rest:  # the rest of the card would go with the figures
@@ -148,11 +144,7 @@ def fill_page(page: str, root: Path) -> str:
 
 def main() -> None:
     """Fills a page from the command line."""
-    parser = argparse.ArgumentParser(
-        description="Put the measured figures into a page that marks their places."
-    )
-    parser.add_argument(
-        "page", type=Path, help="a Markdown file, in the folder that its marks are relative to"
-    )
+    parser = argparse.ArgumentParser(description="Put the measured figures into a page that marks their places.")
+    parser.add_argument("page", type=Path, help="a Markdown file, in the folder that its marks are relative to")
     page = parser.parse_args().page
     write_whole(page, fill_page(page.read_text(encoding="utf-8"), page.parent))

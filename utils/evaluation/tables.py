@@ -10,9 +10,7 @@ from utils.evaluation.retrieval import DIRECTIONS, RetrievalResult
 from utils.evaluation.zero_shot import ZeroShotResult
 
 
-def zero_shot_table(
-    results: Mapping[str, ZeroShotResult], ks: Sequence[int] = PUBLISHED_KS, seed: int = 0
-) -> str:
+def zero_shot_table(results: Mapping[str, ZeroShotResult], ks: Sequence[int] = PUBLISHED_KS, seed: int = 0) -> str:
     """A row for each model: protocol, split, images, classes, and score@k with its bootstrap interval.
 
     Args:
@@ -59,12 +57,7 @@ def retrieval_table(results: Mapping[str, RetrievalResult], seed: int = 0) -> st
     for name, result in results.items():
         counts = _images(len(result.image_to_text), result.left_out), f"{len(result.text_to_image):,}"
         setting = (result.matching.replace("_", "-"), result.dataset or "not named", *counts)
-        row = [
-            name,
-            *setting,
-            *_recall_cells(result.recalls),
-            f"{result.interval(seed=seed):.2%}".replace("%", ""),
-        ]
+        row = [name, *setting, *_recall_cells(result.recalls), f"{result.interval(seed=seed):.2%}".replace("%", "")]
         groups.setdefault(setting, []).append(row)
         ceilings[setting] = result.ceilings
     for setting, rows in groups.items():
@@ -82,8 +75,7 @@ def _images(count: int, left_out: int) -> str:
 def _recall_cells(recalls: Mapping[str, float]) -> list[str]:
     """The recalls of each direction in percent: '13.72/30.10/43.73'."""
     return [
-        "/".join(f"{100 * recalls[f'{direction}_recall_at_{k}']:.2f}" for k in RECALL_AT)
-        for direction in DIRECTIONS
+        "/".join(f"{100 * recalls[f'{direction}_recall_at_{k}']:.2f}" for k in RECALL_AT) for direction in DIRECTIONS
     ]
 
 

@@ -94,9 +94,7 @@ def classify(
         (prompt_embeddings, "prompt", class_names),
     ):
         if len(embeddings) != len(wanted):
-            raise ValueError(
-                f"{len(embeddings)} {what} embeddings do not fit {len(wanted)} names; give one for each."
-            )
+            raise ValueError(f"{len(embeddings)} {what} embeddings do not fit {len(wanted)} names; give one for each.")
     position = {name: number for number, name in enumerate(class_names)}
     return ZeroShotResult(
         class_names=tuple(class_names),
@@ -134,7 +132,7 @@ def zero_shot(
         class_names: What to choose from; by default the categories that occur. More names make it harder.
         batch_size: Images encoded at once; it does not change the scores.
         progress: Whether to show a bar.
-        read: Decodes a picture, see `utils.images.eval_batches`; one `utils.images.keeping_pictures` for several
+        read: Decodes a picture, see `utils.datasets.eval_batches`; one `utils.datasets.keeping_pictures` for several
             models decodes it once.
 
     Returns:

@@ -10,12 +10,7 @@ and `calibration` teaches it that, on the scenes of known content that `mosaics`
 show what was found.
 """
 
-from utils.finder.calibration import (
-    PresenceReport,
-    calibrate_presence,
-    evaluate_presence,
-    feature_name,
-)
+from utils.finder.calibration import PresenceReport, calibrate_presence, evaluate_presence, feature_name
 from utils.finder.finding import PROMPT, Finding, Tile, find
 from utils.finder.mosaics import Mosaic, draw_mosaics, make_mosaic
 from utils.finder.presence import PresenceModel

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from utils.datasets.category_names import category_words
+from utils.category_names import category_words
 from utils.finder.finding import PROMPT, fill, logit_scale, named_place
 from utils.finder.mosaics import Mosaic, lay_mosaics
 from utils.finder.presence import PresenceModel, scene_measures
@@ -123,17 +123,12 @@ def calibrate_presence(
 
     template = named_place(template)
     background = [fill(template, feature_name(name)) for name in validation_set.categories]
-    plain = PresenceModel(
-        template, (*background, *GENERIC_TEXTS), 1.0, 0.0, 0.0, TOO_CLOSE, fingerprint(model)
-    )
+    plain = PresenceModel(template, (*background, *GENERIC_TEXTS), 1.0, 0.0, 0.0, TOO_CLOSE, fingerprint(model))
     questions = _ask(model, plain, validation_set, seed)
     regression = LogisticRegression().fit(questions.measures, questions.labels)
     margin_weight, tiles_weight = map(float, regression.coef_[0])
     fitted = replace(
-        plain,
-        margin_weight=margin_weight,
-        tiles_weight=tiles_weight,
-        intercept=float(regression.intercept_[0]),
+        plain, margin_weight=margin_weight, tiles_weight=tiles_weight, intercept=float(regression.intercept_[0])
     )
     report = questions.report(fitted)
     return replace(
@@ -151,9 +146,7 @@ def calibrate_presence(
     )
 
 
-def evaluate_presence(
-    model: CLIP, presence: PresenceModel, dataset: CaptionDataset, seed: int = 0
-) -> PresenceReport:
+def evaluate_presence(model: CLIP, presence: PresenceModel, dataset: CaptionDataset, seed: int = 0) -> PresenceReport:
     """Asks scenes made of a data set for as many features that are there as for such that are not.
 
     Args:
@@ -205,14 +198,10 @@ def _ask(model: CLIP, presence: PresenceModel, dataset: CaptionDataset, seed: in
     return _Questions(columns[:, :2], labels, grids, len(scenes), len(named))
 
 
-def _draw_scenes(
-    named: CaptionDataset, cell: int, generator: np.random.Generator
-) -> list[tuple[int, Mosaic]]:
+def _draw_scenes(named: CaptionDataset, cell: int, generator: np.random.Generator) -> list[tuple[int, Mosaic]]:
     """For each size of `GRIDS` that the pictures fill, as many mosaics as they fill, each with its size."""
     return [
-        (grid, mosaic)
-        for grid in GRIDS
-        for mosaic in lay_mosaics(named, grid, len(named) // grid**2, cell, generator)
+        (grid, mosaic) for grid in GRIDS for mosaic in lay_mosaics(named, grid, len(named) // grid**2, cell, generator)
     ]
 
 

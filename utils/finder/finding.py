@@ -211,9 +211,7 @@ def fill(template: str, feature: str) -> str:
         ValueError: If either cannot work.
     """
     if not feature.strip():
-        raise ValueError(
-            "The feature to look for is empty; say in a few words what it is, such as 'stadium'."
-        )
+        raise ValueError("The feature to look for is empty; say in a few words what it is, such as 'stadium'.")
     named = named_place(template)
     if named.count("{feature}") != 1:
         raise ValueError(

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from utils.datasets import CaptionDataset, CaptionedImage
-from utils.images import read_image
+from utils.datasets import CaptionDataset, CaptionedImage, read_image
 
 
 @dataclass(frozen=True)
@@ -114,9 +113,7 @@ def draw_mosaics(
     """
     named = dataset.named().decodable()
     if not len(named):
-        raise ValueError(
-            f"{dataset.name or 'The data set'} has no picture with a category; mosaics are made of such."
-        )
+        raise ValueError(f"{dataset.name or 'The data set'} has no picture with a category; mosaics are made of such.")
     return lay_mosaics(named, grid, count, cell, generator)
 
 

@@ -127,9 +127,7 @@ def _around_pole(ring: np.ndarray, turns: int) -> np.ndarray:
     side = np.floor((path[:, 0] + 180) / 360)
     numbers = np.flatnonzero(np.diff(side))
     meridians = 360.0 * np.maximum(side[numbers], side[numbers + 1]) - 180
-    crossings = [
-        _crossing(path[number], path[number + 1], at) for number, at in zip(numbers, meridians, strict=True)
-    ]
+    crossings = [_crossing(path[number], path[number + 1], at) for number, at in zip(numbers, meridians, strict=True)]
     pole = 90.0 if ring[:, 1].mean() > 0 else -90.0
     # Of several the one next to the pole: from any other the way to the pole would meet the ring again.
     nearest = int(np.argmin([abs(pole - north) for _, north in crossings]))

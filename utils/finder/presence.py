@@ -76,9 +76,7 @@ class PresenceModel:
                 "the template out, or calibrate it anew with calibrate_presence."
             )
 
-    def margins(
-        self, embeddings: np.ndarray, feature: np.ndarray, background: np.ndarray, scale: float
-    ) -> np.ndarray:
+    def margins(self, embeddings: np.ndarray, feature: np.ndarray, background: np.ndarray, scale: float) -> np.ndarray:
         """The log-odds of the feature against the background for each tile.
 
         Args:

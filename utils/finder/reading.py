@@ -1,6 +1,6 @@
 """Pictures for cutting, of any size: small ones decoded whole, large and georeferenced ones read window by window.
 
-Files are opened by the course's one reader (`utils.images.reading`), so a picture looks here as it does in a data set
+Files are opened by the course's one reader, so a picture looks here as it does in a data set
 or an index. Windows are read where a file has a place on the Earth, more than `PIXELS_AT_ONCE` pixels, or what only
 rasterio reads; a scene's windows share the scene's stretch.
 """
@@ -17,10 +17,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageOps
 
-from utils.finder.place import NO_PLACE, place_of
-from utils.images import ImageError, ImageReading, image_of_array
-from utils.images.rasters import SAMPLE_SIDE, Raster, broken, open_dataset, reduced, zero_frame
-from utils.images.reading import (
+from utils.datasets import ImageError, ImageReading, image_of_array
+from utils.datasets.images.rasters import SAMPLE_SIDE, Raster, broken, open_dataset, reduced, zero_frame
+from utils.datasets.images.reading import (
     AS_STORED,
     open_raster,
     open_regular,
@@ -28,9 +27,10 @@ from utils.images.reading import (
     read_with_data,
     rgb_with_data,
 )
+from utils.finder.place import NO_PLACE, place_of
 
 if TYPE_CHECKING:
-    from utils.images.reading import Header
+    from utils.datasets.images.reading import Header
 
 PIXELS_AT_ONCE = 4096 * 4096
 

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from utils.datasets import ImageError
+from utils.datasets.images.reading import AS_STORED
 from utils.finder.place import NO_PLACE, Place
 from utils.finder.reading import Picture, open_picture
 from utils.finder.tiles import check_tiling, data_shares, default_tile_sizes, tile_boxes
-from utils.images import ImageError
-from utils.images.reading import AS_STORED
 
 if TYPE_CHECKING:
     from affine import Affine
     from PIL import Image
 
     from utils.clip import CLIP
-    from utils.images import ImageReading
+    from utils.datasets import ImageReading
 
 # A larger tile is first reduced to so many times the model's input: it never has to be decoded in full.
 READ_FACTOR = 4
@@ -190,7 +190,7 @@ class TileBatches:
             yield {"images": images.copy(), "mask": np.arange(self._batch_size) < count}
 
     def _tiles(self) -> Iterator[np.ndarray]:
-        from utils.images import eval_transform
+        from utils.datasets import eval_transform
 
         longest = READ_FACTOR * self._preprocessing.image_size
         for picture, boxes in self._pictures:

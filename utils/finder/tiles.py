@@ -99,8 +99,7 @@ def check_tiling(width: int, height: int, tile_sizes: Sequence[int], overlap: fl
                 f"a whole number from 1 to {side:,}."
             )
     count = sum(
-        _start_count(width, int(size), overlap) * _start_count(height, int(size), overlap)
-        for size in tile_sizes
+        _start_count(width, int(size), overlap) * _start_count(height, int(size), overlap) for size in tile_sizes
     )
     if count > MOST_TILES:
         raise ValueError(

@@ -9,22 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from utils.datasets import CaptionDataset
-from utils.images.reading import AS_STORED
+from utils.datasets.images.reading import AS_STORED
 from utils.search.collection import Collection, Embedded, Known, Skipped, known_from_pieces
 from utils.search.engines import ExactEngine, choose_engine, make_engine, widen
 from utils.search.errors import SearchError
 from utils.search.index import ImageIndex
 from utils.search.members import found_path, read_mark, stored_path
 from utils.search.pieces import PIECES, claim_pieces, drop_pieces, has_pieces
-from utils.search.storage import (
-    check_free,
-    holds,
-    leftovers,
-    owned,
-    read_index,
-    remove_leftovers,
-    write_index,
-)
+from utils.search.storage import check_free, holds, leftovers, owned, read_index, remove_leftovers, write_index
 from utils.search.tiles import SceneTile, Tiling, address
 
 if TYPE_CHECKING:
@@ -33,9 +25,7 @@ if TYPE_CHECKING:
 Embed = Callable[[Known, Path | None], Embedded]
 
 
-def build_index(
-    model: CLIP, collection: Collection, folder: Path | None, engine: str, embed: Embed
-) -> ImageIndex:
+def build_index(model: CLIP, collection: Collection, folder: Path | None, engine: str, embed: Embed) -> ImageIndex:
     """The index of a collection, kept in a folder or in none; see `ImageIndex.build`.
 
     Args:
@@ -60,9 +50,7 @@ def build_index(
         return _build_in(folder, model, mark, collection, engine, embed)
 
 
-def _build_in(
-    folder: Path, model: CLIP, mark: str, collection: Collection, engine: str, embed: Embed
-) -> ImageIndex:
+def _build_in(folder: Path, model: CLIP, mark: str, collection: Collection, engine: str, embed: Embed) -> ImageIndex:
     """Builds and writes what a folder, which is ``owned``, does not hold yet."""
     before, pieces = _saved_before(folder, model, mark), folder / PIECES
     index, is_saved = _taken_over(before, collection, engine)
@@ -164,9 +152,7 @@ def _saved_before(folder: Path, model: CLIP, mark: str) -> ImageIndex | None:
         return None
 
 
-def _taken_over(
-    saved: ImageIndex | None, collection: Collection, engine: str
-) -> tuple[ImageIndex | None, bool]:
+def _taken_over(saved: ImageIndex | None, collection: Collection, engine: str) -> tuple[ImageIndex | None, bool]:
     """A saved index with a collection's captions and another engine, and whether it is just what is saved.
 
     None and False if there is none, or the pictures are others.

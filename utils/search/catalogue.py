@@ -9,10 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from utils.datasets import CaptionDataset
+from utils.datasets import CaptionDataset, ImageReading
+from utils.datasets.images.reading import AS_STORED
 from utils.files import printable
-from utils.images import ImageReading
-from utils.images.reading import AS_STORED
 from utils.search.errors import SearchError
 
 
@@ -57,9 +56,7 @@ class Catalogue:
         for row, item in enumerate(dataset):
             for kind, found in groups.items():
                 found.setdefault(getattr(item, kind), []).append(row)
-        self._rows = {
-            kind: {name: np.array(rows) for name, rows in found.items()} for kind, found in groups.items()
-        }
+        self._rows = {kind: {name: np.array(rows) for name, rows in found.items()} for kind, found in groups.items()}
 
     def names(self, kind: str) -> tuple[str, ...]:
         """Sorted names of the ``category`` or ``source`` that pictures have."""

@@ -21,8 +21,7 @@ from utils.search.pieces import Mark, Picture, read_pieces, write_piece
 
 if TYPE_CHECKING:
     from utils.clip import CLIP
-    from utils.datasets import CaptionDataset, CaptionedImage
-    from utils.images import ImageReading
+    from utils.datasets import CaptionDataset, CaptionedImage, ImageReading
     from utils.search.index import ImageIndex
     from utils.search.tiles import SceneTile, Tiling
 
@@ -142,13 +141,7 @@ def known_from_pieces(folder: Path) -> dict[tuple[Path, Mark], np.ndarray | str]
 
 
 def embed_collection(
-    model: CLIP,
-    collection: Collection,
-    known: Known,
-    folder: Path | None,
-    *,
-    batch_size: int,
-    progress: bool,
+    model: CLIP, collection: Collection, known: Known, folder: Path | None, *, batch_size: int, progress: bool
 ) -> Embedded:
     """Embeds every picture that can be read and whose vector is not known.
 
@@ -202,9 +195,7 @@ def check_numbers(vectors: np.ndarray) -> np.ndarray:
         SearchError: If one is not.
     """
     if not np.isfinite(vectors).all():
-        raise SearchError(
-            "The model gives pictures vectors that are no numbers; load one that has not diverged."
-        )
+        raise SearchError("The model gives pictures vectors that are no numbers; load one that has not diverged.")
     return vectors
 
 
@@ -229,14 +220,11 @@ def _embed_part(
 ) -> tuple[np.ndarray, dict[int, str]]:
     """Embeddings (readable, dim) of some pictures, and by their place in the part why others have none."""
     from utils.clip import embed_images
-    from utils.datasets import CaptionDataset
-    from utils.images import eval_batches
+    from utils.datasets import CaptionDataset, eval_batches
 
     reasons: dict[int, str] = {}
     dataset = CaptionDataset([collection.dataset[number] for number in part])
-    batches = eval_batches(
-        dataset, model.preprocessing, batch_size=min(batch_size, len(part)), unreadable=reasons
-    )
+    batches = eval_batches(dataset, model.preprocessing, batch_size=min(batch_size, len(part)), unreadable=reasons)
     return embed_images(model, _counted(batches, len(part), advance)), reasons
 
 

@@ -79,9 +79,7 @@ class DistinctEngine:
         """The first k members of some groups, closest first."""
         similarities = self._vectors[self._distinct[groups]] @ query
         starts, ends = self._edges[groups], self._edges[groups + 1]
-        parts = [
-            self._members[slice(*edges)] for edges in zip(starts, np.minimum(ends, starts + k), strict=True)
-        ]
+        parts = [self._members[slice(*edges)] for edges in zip(starts, np.minimum(ends, starts + k), strict=True)]
         members = np.concatenate([np.zeros(0, np.int64), *parts])
         order = np.lexsort((members, -np.repeat(similarities, [len(part) for part in parts])))
         return members[order[:k]]

@@ -90,8 +90,7 @@ class ExactEngine:
         # Blocks of queries bound the memory that the similarities take to about 256 MB.
         block = max(1, (1 << 26) // len(self._vectors))
         parts = [
-            largest(queries[start : start + block] @ self._vectors.T, k)
-            for start in range(0, len(queries), block)
+            largest(queries[start : start + block] @ self._vectors.T, k) for start in range(0, len(queries), block)
         ]
         return np.concatenate([np.zeros((0, min(k, len(self._vectors))), np.int64), *parts])
 
@@ -279,11 +278,7 @@ def choose_engine(name: str, count: int) -> str:
 
 
 def make_engine(
-    name: str,
-    vectors: np.ndarray,
-    saved: Path | None = None,
-    width: int = WIDTHS[0],
-    once: bool = True,
+    name: str, vectors: np.ndarray, saved: Path | None = None, width: int = WIDTHS[0], once: bool = True
 ) -> Engine:
     """An engine over unit vectors (vectors, dim), built, or loaded from what `Engine.save` has written.
 
@@ -305,9 +300,7 @@ def make_engine(
     return DistinctEngine(vectors, firsts, lambda distinct: graph(distinct, saved, width))
 
 
-def widen(
-    engine: Engine, vectors: np.ndarray, wanted: float = RECALL_WANTED, counts: Sequence[int] = COUNTS
-) -> float:
+def widen(engine: Engine, vectors: np.ndarray, wanted: float = RECALL_WANTED, counts: Sequence[int] = COUNTS) -> float:
     """Chooses the width of an engine's search for each number of answers, so that its recall is as wanted.
 
     Measured on `strangers`, which are like pictures, and on `text_like` queries: both kinds must reach what is wanted.

@@ -64,9 +64,7 @@ def recall(found: np.ndarray, exact: np.ndarray) -> float:
     return float(np.sum(shared)) / exact.size
 
 
-def recall_by_similarity(
-    found: np.ndarray, exact: np.ndarray, queries: np.ndarray, vectors: np.ndarray
-) -> float:
+def recall_by_similarity(found: np.ndarray, exact: np.ndarray, queries: np.ndarray, vectors: np.ndarray) -> float:
     """The share of answers that are as similar to the query as its true k-th neighbor.
 
     Of vectors that are equal, as those of blank tiles are, any is right; `recall` takes all but those that exact

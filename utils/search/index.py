@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from utils.datasets import CaptionDataset
-from utils.images import ImageReading
-from utils.images.reading import AS_STORED
+from utils.datasets import CaptionDataset, ImageReading
+from utils.datasets.images.reading import AS_STORED
 from utils.search.catalogue import Catalogue, Hit
 from utils.search.collection import Collection, Skipped, embed_collection
 from utils.search.engines import EXACT_BELOW, Engine, ExactEngine, choose_engine, largest
@@ -313,9 +312,7 @@ class ImageIndex:
             source: Only pictures of this data set.
             exact: Compare with every picture.
         """
-        vector = mix(
-            embed_question(self.model, text), embed_picture(self.model, image, self.reading), text_weight
-        )
+        vector = mix(embed_question(self.model, text), embed_picture(self.model, image, self.reading), text_weight)
         return self._answer(vector, k, category, source, exact, self._members_at(image))
 
     @cached_property

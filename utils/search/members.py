@@ -8,10 +8,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from utils.datasets import CaptionedImage
+from utils.datasets import CaptionedImage, ImageReading
+from utils.datasets.images.reading import AS_STORED
 from utils.finder.place import Place
-from utils.images import ImageReading
-from utils.images.reading import AS_STORED
 from utils.search.pieces import Mark
 from utils.search.tiles import SceneTile
 

@@ -30,9 +30,7 @@ _NOTE, _UNFINISHED_NOTE = "note.json", ".note.json.partial"
 _EARLIER_NOTE = {"model", "pictures", "piece"}
 _PIECE_FILE = re.compile(r"\d{9}\.safetensors|\.\d{9}\.safetensors\.partial")
 
-Mark = (
-    tuple[int, int] | None
-)  # a picture's size in bytes and time of change in nanoseconds; None if it is not known
+Mark = tuple[int, int] | None  # a picture's size in bytes and time of change in nanoseconds; None if it is not known
 
 
 @dataclass(frozen=True)
@@ -72,9 +70,7 @@ def check_pieces(folder: Path) -> None:
     """
     if not folder.exists() and not folder.is_symlink():
         return
-    if folder.is_dir() and (
-        has_pieces(folder) or {path.name for path in folder.iterdir()} <= {_UNFINISHED_NOTE}
-    ):
+    if folder.is_dir() and (has_pieces(folder) or {path.name for path in folder.iterdir()} <= {_UNFINISHED_NOTE}):
         return
     raise SearchError(
         f"{folder} was not made by ImageIndex.build, which keeps unfinished work under that name; name another folder "
@@ -152,9 +148,7 @@ def _checked(file: safe_open) -> Piece | None:
         return None
     rows = json.loads(text)
     return Piece(
-        tuple(
-            Picture(path, None if mark is None else (mark[0], mark[1]), reason) for path, mark, reason in rows
-        ),
+        tuple(Picture(path, None if mark is None else (mark[0], mark[1]), reason) for path, mark, reason in rows),
         embeddings,
     )
 
@@ -167,9 +161,7 @@ def _digest(text: str, embeddings: np.ndarray) -> str:
 
 def _note(folder: Path) -> dict | None:
     try:
-        note = (
-            json.loads((folder / _NOTE).read_text(encoding="utf-8")) if (folder / _NOTE).is_file() else None
-        )
+        note = json.loads((folder / _NOTE).read_text(encoding="utf-8")) if (folder / _NOTE).is_file() else None
     except (OSError, ValueError):
         return None
     return note if isinstance(note, dict) else None

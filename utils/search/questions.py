@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from utils.images.reading import AS_STORED
+from utils.datasets.images.reading import AS_STORED
 from utils.search.errors import SearchError
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from utils.clip import CLIP
-    from utils.images import ImageReading
+    from utils.datasets import ImageReading
 
 
 def embed_question(model: CLIP, text: str | Sequence[str]) -> np.ndarray:
@@ -42,7 +42,7 @@ def embed_picture(
 
     Args:
         model: The CLIP model.
-        image: A path, the content of a file, a Pillow picture, or an array, see `utils.images.image_of_array`.
+        image: A path, the content of a file, a Pillow picture, or an array, see `utils.datasets.image_of_array`.
         reading: How the pictures were read that it is compared with.
 
     Returns:
@@ -52,7 +52,7 @@ def embed_picture(
         SearchError: If it cannot be decoded, or is larger than is safe to decode.
     """
     from utils.clip import embed_images
-    from utils.images import ImageError, eval_transform
+    from utils.datasets import ImageError, eval_transform
 
     try:
         pixels = eval_transform(_decode(image, reading), model.preprocessing)
@@ -68,9 +68,7 @@ def mix(text: np.ndarray, image: np.ndarray, text_weight: float) -> np.ndarray:
         SearchError: If the weight is not from 0 to 1.
     """
     if not 0 <= text_weight <= 1:
-        raise SearchError(
-            f"text_weight is {text_weight}; it goes from 0, the picture alone, to 1, the text alone."
-        )
+        raise SearchError(f"text_weight is {text_weight}; it goes from 0, the picture alone, to 1, the text alone.")
     return _unit(np.float32(text_weight) * text + np.float32(1 - text_weight) * image)
 
 
@@ -82,7 +80,7 @@ def _decode(image: str | Path | bytes | Image.Image | np.ndarray, reading: Image
     """An upright 8-bit RGB picture from whatever was given."""
     from PIL import Image, ImageOps
 
-    from utils.images import ImageError, image_of_array, read_image, to_rgb
+    from utils.datasets import ImageError, image_of_array, read_image, to_rgb
 
     if isinstance(image, str | Path | bytes):
         return read_image(image, reading)

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from utils.datasets import CaptionDataset, CaptionedImage
+from utils.datasets import CaptionDataset, CaptionedImage, ImageError, ImageReading
 from utils.finder.finding import write_file
 from utils.finder.place import Place
 from utils.finder.reading import Picture, open_picture
 from utils.finder.scene import TileBatches, cut, with_data
 from utils.finder.tiles import SMALLEST_SIDE, check_tiling, data_shares
-from utils.images import ImageError, ImageReading
 from utils.progress import progress_bar
 from utils.search import pieces
 from utils.search.collection import PIECE, Collection, Embedded, Known, Skipped, check_numbers
@@ -77,13 +76,7 @@ class SceneCollection(Collection):
 
 
 def embed_scenes(
-    model: CLIP,
-    scenes: SceneCollection,
-    known: Known,
-    folder: Path | None,
-    *,
-    batch_size: int,
-    progress: bool,
+    model: CLIP, scenes: SceneCollection, known: Known, folder: Path | None, *, batch_size: int, progress: bool
 ) -> Embedded:
     """Embeds every tile that has enough data and no known vector; scenes that cannot be read are left out.
 
@@ -170,9 +163,7 @@ class _Embedder:
         self.bar.total += len(new)
         for start in range(0, len(new), PIECE):
             part = new[start : start + PIECE]
-            rows = embed_images(
-                self.model, TileBatches(self.model, [(picture, boxes[part])], self.batch_size)
-            )
+            rows = embed_images(self.model, TileBatches(self.model, [(picture, boxes[part])], self.batch_size))
             for number, row in zip(part, rows, strict=True):
                 results[number] = row
             if self.folder is not None:
@@ -200,19 +191,12 @@ def save_geojson(hits: Sequence[TileHit], path: str | Path) -> Path:
     if not any(outlines):
         place = hits[0].tile.place if isinstance(hits[0], TileHit) else Place(reason="is no tile of a scene")
         reason = place.reason or "lies beyond the edge of the Earth on its map"
-        raise SearchError(
-            f"{hits[0].name} {reason}, so nobody knows where it lies; index georeferenced scenes."
-        )
+        raise SearchError(f"{hits[0].name} {reason}, so nobody knows where it lies; index georeferenced scenes.")
     features = [
         {
             "type": "Feature",
             "geometry": outline,
-            "properties": {
-                "rank": hit.rank,
-                "score": hit.score,
-                "scene": str(hit.path),
-                "window": list(hit.window),
-            },
+            "properties": {"rank": hit.rank, "score": hit.score, "scene": str(hit.path), "window": list(hit.window)},
         }
         for hit, outline in zip(hits, outlines, strict=True)
         if isinstance(hit, TileHit)

@@ -29,10 +29,8 @@ from typing import Any
 
 import numpy as np
 
-from utils.datasets import CaptionedImage
-from utils.files import disk_trouble_in_words, file_in_the_way, write_whole
-from utils.images import ImageReading
-from utils.locks import sole_owner
+from utils.datasets import CaptionedImage, ImageReading
+from utils.files import disk_trouble_in_words, file_in_the_way, sole_owner, write_whole
 from utils.search.distinct import DistinctEngine
 from utils.search.engines import ENGINES, Engine, make_engine
 from utils.search.errors import SearchError
@@ -50,17 +48,7 @@ _FILES = ("embeddings.npy", "images.jsonl", "graph")
 # What a killed process leaves: a generation without a stamp, as mkdtemp names it, or the draft of an earlier version.
 _UNSTAMPED = re.compile(rf"\.{_GENERATION}[a-z0-9_]{{8}}")
 _EARLIER_DRAFT = ".partial"
-_EXPECTED = (
-    "model",
-    "pictures",
-    "name",
-    "engine",
-    "width",
-    "recall",
-    "skipped",
-    "files",
-    "generation",
-)
+_EXPECTED = ("model", "pictures", "name", "engine", "width", "recall", "skipped", "files", "generation")
 
 
 @contextmanager
@@ -226,9 +214,7 @@ def read_note(folder: Path) -> dict[str, Any]:
         )
     absent = [name for name in _EXPECTED if name not in note]
     if absent:
-        raise _UnreadableIndexError(
-            f"{path} lacks {', '.join(absent)}; copy the index again, or build it anew."
-        )
+        raise _UnreadableIndexError(f"{path} lacks {', '.join(absent)}; copy the index again, or build it anew.")
     return note
 
 
@@ -315,18 +301,11 @@ def _read_generation(folder: Path, note: dict[str, Any]) -> SavedIndex:
         engine = make_engine(name, embeddings, graph, width, once=note["version"] > 1)
         # An index of an earlier version has one width for any number of answers.
         engine.widths = {int(count): int(width) for count, width in dict(note.get("widths", {})).items()}
-    except (
-        OSError,
-        KeyError,
-        TypeError,
-        ValueError,
-        RuntimeError,
-    ) as error:  # the last one is the engines' own
+    except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:  # the last one is the engines' own
         if isinstance(error, SearchError):
             raise
         raise SearchError(
-            f"{folder / NOTE} does not fit the files beside it ({type(error).__name__}: {error}); build the index "
-            "anew."
+            f"{folder / NOTE} does not fit the files beside it ({type(error).__name__}: {error}); build the index anew."
         ) from None
     return SavedIndex(note, embeddings, items, picture_marks, engine)
 

@@ -18,7 +18,7 @@ from utils.search.catalogue import Hit
 if TYPE_CHECKING:
     from PIL import Image
 
-    from utils.images import ImageReading
+    from utils.datasets import ImageReading
 
 # Left and top edge, width and height in pixels, as rasterio's Window has them.
 Window = tuple[int, int, int, int]
@@ -119,7 +119,4 @@ def cut_out(
         ImageError: If the scene cannot be read, or has become smaller.
     """
     with open_picture(scene, reading) as picture:
-        return [
-            picture.crop((left, top, left + width, top + height), longest)
-            for left, top, width, height in windows
-        ]
+        return [picture.crop((left, top, left + width, top + height), longest) for left, top, width, height in windows]

@@ -30,9 +30,7 @@ def caption_by_category(dataset: CaptionDataset) -> CaptionDataset:
             f"{dataset.name or 'this data set'}: no image has a category to make captions of; give a folder with a "
             "folder for each category, or captions"
         )
-    items = (
-        replace(item, captions=category_captions(item.category) if item.category else ()) for item in dataset
-    )
+    items = (replace(item, captions=category_captions(item.category) if item.category else ()) for item in dataset)
     return CaptionDataset(items, dataset.name, dataset.missing, dataset.splits, dataset.damaged)
 
 

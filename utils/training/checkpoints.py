@@ -25,9 +25,7 @@ UNFINISHED = "*.orbax-checkpoint-tmp*"
 UNSIGNED = {"iterator", "history", "best_step"}  # what checkpoints held before they had a mark and a checksum
 
 # TensorStore quotes the system deep in its own words.
-DISK_TROUBLE = [
-    os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
-]
+DISK_TROUBLE = [os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)]
 
 
 @contextmanager
@@ -84,9 +82,7 @@ def _sweep_to_the_last(folder: Path) -> None:
         time.sleep(0.05)
 
 
-def save_checkpoint(
-    manager: ocp.CheckpointManager, step: int, state: dict[str, Any], progress: dict[str, Any]
-) -> None:
+def save_checkpoint(manager: ocp.CheckpointManager, step: int, state: dict[str, Any], progress: dict[str, Any]) -> None:
     """Writes a checkpoint; Orbax makes its folder appear whole or not at all.
 
     Args:
@@ -147,9 +143,7 @@ def restore_checkpoint(
     Raises:
         ValueError: If it is not of this structure, damaged, or of another run.
     """
-    abstract = jax.tree.map(
-        lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=sharding), like
-    )
+    abstract = jax.tree.map(lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=sharding), like)
     items = ocp.args.Composite(state=ocp.args.StandardRestore(abstract), progress=ocp.args.JsonRestore())
     try:
         restored = manager.restore(step, args=items)

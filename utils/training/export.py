@@ -63,9 +63,7 @@ def check_model(model_dir: Path, mark: str | None) -> None:
     path = model_dir / NOTE
     if not path.is_file():
         return
-    way_out = (
-        f"delete {path} to take the model as it is, or start the training of this folder again, to its end"
-    )
+    way_out = f"delete {path} to take the model as it is, or start the training of this folder again, to its end"
     note = _read_note(path, way_out)
     if mark is not None and note["run"] != mark:
         raise ValueError(

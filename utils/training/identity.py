@@ -16,8 +16,9 @@ from flax import nnx
 from utils.clip import CLIP
 from utils.clip.identity import weights_digest
 from utils.datasets import CaptionDataset, data_fingerprint, reading_note, shown_reading
+from utils.datasets.hub import data_source
 from utils.files import write_whole
-from utils.provenance import PROVENANCE, data_source, devices, versions
+from utils.files.provenance import PROVENANCE, devices, versions
 from utils.training.category_captions import caption_by_category
 from utils.training.export import NOTE, note_model
 from utils.training.history import WANDB_NOTE
@@ -27,11 +28,7 @@ FORMAT = 2  # of checkpoints and of run.json
 
 
 def claim_folder(
-    output_dir: Path,
-    settings: TrainingSettings,
-    train_set: CaptionDataset,
-    validation_set: CaptionDataset,
-    start: CLIP,
+    output_dir: Path, settings: TrainingSettings, train_set: CaptionDataset, validation_set: CaptionDataset, start: CLIP
 ) -> str:
     """Notes in ``run.json`` what this run is, or refuses a folder that holds another one.
 
@@ -233,9 +230,7 @@ def _differences(theirs: dict[str, Any], ours: dict[str, Any]) -> list[str]:
 
 def _shown_data(note: dict[str, Any]) -> str:
     reading = f", read {shown_reading(note)}" if "reading" in note else ""
-    return (
-        f"{note['name'] or 'a data set'}, {note['images']:,} images{reading}, mark {note['fingerprint'][:6]}"
-    )
+    return f"{note['name'] or 'a data set'}, {note['images']:,} images{reading}, mark {note['fingerprint'][:6]}"
 
 
 def _parameters(start: dict[str, Any]) -> int:

@@ -26,10 +26,7 @@ def positive_pairs(caption_ids: jax.Array, caption_sets: jax.Array) -> jax.Array
 
 
 def contrastive_loss(
-    image_embeddings: jax.Array,
-    text_embeddings: jax.Array,
-    logit_scale: jax.Array,
-    positives: jax.Array | None = None,
+    image_embeddings: jax.Array, text_embeddings: jax.Array, logit_scale: jax.Array, positives: jax.Array | None = None
 ) -> jax.Array:
     """The symmetric contrastive loss of CLIP over the whole batch, in float32 (Radford et al. 2021, figure 3).
 

@@ -60,9 +60,7 @@ def load_or_train(
     short_dir = run_folder(output_dir.parent, f"{output_dir.name}-short", *of_the_run)
     if is_whole(short_dir / "model", mark_of_run(settings, train_set, validation_set, start)):
         print(f"No fine-tuned model in {output_dir}: taking the short one in {short_dir}.")
-        return CLIP.from_pretrained(
-            short_dir / "model", jnp.dtype(settings.compute_dtype or start.vision.dtype)
-        )
+        return CLIP.from_pretrained(short_dir / "model", jnp.dtype(settings.compute_dtype or start.vision.dtype))
     print(f"No fine-tuned model in {output_dir}: training a short one in {short_dir}.")
     return train(*of_the_run, short_dir).model
 

@@ -19,9 +19,8 @@ from flax import nnx
 from jax.sharding import NamedSharding, PartitionSpec
 
 from utils.clip import CLIP, count_cut, tokenize
-from utils.files import disk_trouble_in_words
-from utils.images import keeping_pictures, steps_per_epoch, train_batches
-from utils.locks import sole_owner
+from utils.datasets import keeping_pictures, steps_per_epoch, train_batches
+from utils.files import disk_trouble_in_words, sole_owner
 from utils.progress import progress_bar
 from utils.training.card import write_card
 from utils.training.checkpoints import open_checkpoints, restore_checkpoint, save_checkpoint, tidy
@@ -323,7 +322,5 @@ class Run:
         """Goes to the state whose model is exported, and gives its step."""
         if not self.settings.keep_best or self.best_step in (None, self.step):
             return self.step
-        self.state, _ = restore_checkpoint(
-            checkpoints, self.best_step, self.state, self.replicated, self.mark
-        )
+        self.state, _ = restore_checkpoint(checkpoints, self.best_step, self.state, self.replicated, self.mark)
         return self.best_step

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
-from utils.images import AUGMENTATIONS, CAPTION_CHOICES
+from utils.datasets import AUGMENTATIONS, CAPTION_CHOICES
 
 # The parts of a CLIP that can be kept as they are. A projection belongs to no tower.
 PARTS = ("image_tower", "text_tower", "image_projection", "text_projection", "logit_scale")
@@ -51,7 +51,7 @@ class TrainingSettings:
             calls them wrong, as published.
         captions: ``one`` drawn for each image and visit, or ``all``: an epoch holds an image once for each of
             its captions, as published.
-        augmentation: ``none``, ``published`` or ``aerial``, see `utils.images.train_transform`.
+        augmentation: ``none``, ``published`` or ``aerial``, see `utils.datasets.train_transform`.
         frozen_parts: Which of `PARTS` stay as they are.
         lora_rank: Trains so many directions of each attention matrix instead of the towers (Hu et al. 2021);
             None trains the towers themselves.

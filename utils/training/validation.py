@@ -9,8 +9,8 @@ import jax
 import numpy as np
 
 from utils.clip import CLIP, embed_texts
+from utils.datasets import caption_table
 from utils.evaluation import RECALL_AT, embed_dataset, resampled_means, retrieval_ranks
-from utils.images import caption_table
 from utils.training.loss import batch_positives, contrastive_loss
 from utils.training.settings import TrainingSettings
 
@@ -45,7 +45,7 @@ def validate(
             cannot be decoded is left out, as are captions without words, with a warning.
         settings: Batch size and loss of the run.
         sharding: How to spread image batches over the devices.
-        read: Decodes a picture, see `utils.images.eval_batches`.
+        read: Decodes a picture, see `utils.datasets.eval_batches`.
 
     Returns:
         ``validation_loss``: each image with its first caption. It depends on the number of negatives, so it is
@@ -91,11 +91,7 @@ def _batch_size(settings: TrainingSettings, sharding: jax.sharding.NamedSharding
 
 
 def _mean_loss(
-    images: np.ndarray,
-    texts: np.ndarray,
-    caption_sets: np.ndarray,
-    logit_scale: np.ndarray,
-    settings: TrainingSettings,
+    images: np.ndarray, texts: np.ndarray, caption_sets: np.ndarray, logit_scale: np.ndarray, settings: TrainingSettings
 ) -> float:
     size = min(settings.batch_size, len(images))
     losses = []

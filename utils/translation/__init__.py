@@ -4,12 +4,7 @@
 `AugmentedCaptions` is what comes out: a data set, and for each new caption where it came from.
 """
 
-from utils.translation.backtranslation import (
-    LANGUAGES,
-    AugmentedCaptions,
-    BackTranslation,
-    backtranslate,
-)
+from utils.translation.backtranslation import LANGUAGES, AugmentedCaptions, BackTranslation, backtranslate
 from utils.translation.cache import TranslationCache
 from utils.translation.handover import load_or_backtranslate
 from utils.translation.marian import GenerationSettings, MarianTranslator

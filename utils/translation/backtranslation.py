@@ -76,11 +76,7 @@ class AugmentedCaptions:
         """
         origins: list[list[dict[str, str] | None]] = [[None] * len(item.captions) for item in self.raw]
         for new in self.replacements:
-            origins[new.image][new.caption] = {
-                "language": new.language,
-                "original": new.original,
-                "pivot": new.pivot,
-            }
+            origins[new.image][new.caption] = {"language": new.language, "original": new.original, "pivot": new.pivot}
         root = self.raw.image_root
         records = (
             {
@@ -104,8 +100,7 @@ class AugmentedCaptions:
             folder: What stands before each file name.
         """
         records = (
-            {"filename": f"{folder}/{item.path.name}", "captions": item.captions}
-            for item in self.dataset.split(split)
+            {"filename": f"{folder}/{item.path.name}", "captions": item.captions} for item in self.dataset.split(split)
         )
         _write_lines(records, path)
 
@@ -212,8 +207,7 @@ def _check_captions(dataset: CaptionDataset, places: Iterable[tuple[int, int]]) 
             raise TranslationError(f"{where} is empty; remove it or leave out the image.")
         if words > _MOST_WORDS:
             raise TranslationError(
-                f"{where} has {words} words, and a caption may have {_MOST_WORDS}; shorten it or leave out the "
-                "image."
+                f"{where} has {words} words, and a caption may have {_MOST_WORDS}; shorten it or leave out the image."
             )
 
 

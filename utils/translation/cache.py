@@ -140,9 +140,7 @@ def translate_all(
     known = cache.find(translator.name, source, target, texts)
     unknown = sorted(set(texts) - known.keys(), key=lambda text: (len(text), text))
     shown = progress and len(unknown) > 0
-    with progress_bar(
-        total=len(unknown), desc=f"{source} to {target}", unit="text", disable=not shown
-    ) as bar:
+    with progress_bar(total=len(unknown), desc=f"{source} to {target}", unit="text", disable=not shown) as bar:
         for batch in _batches(unknown, batch_size):
             found = cache.find(translator.name, source, target, batch)
             wanted = [text for text in batch if text not in found]

@@ -46,9 +46,7 @@ def load_or_backtranslate(
                 "and run notebook 02 on all of them.",
                 stacklevel=2,
             )
-        items = (
-            replace(item, captions=new or item.captions) for item, new in zip(dataset, captions, strict=True)
-        )
+        items = (replace(item, captions=new or item.captions) for item, new in zip(dataset, captions, strict=True))
         return CaptionDataset(items, dataset.name, dataset.missing, dataset.splits)
     print(f"There is no {path}: translating the captions now.")
     with TranslationCache(path.with_name("translations.sqlite")) as cache:

@@ -60,9 +60,7 @@ class GenerationSettings:
             if value is not None and not value > bound:
                 raise ValueError(f"{name} is {value!r}; it must be above {bound}.")
         if self.temperature is None and (self.top_k, self.top_p, self.seed) != (50, 1.0, 0):
-            raise ValueError(
-                "top_k, top_p and seed say how to draw; give a temperature too, or leave them out."
-            )
+            raise ValueError("top_k, top_p and seed say how to draw; give a temperature too, or leave them out.")
         if self.temperature is not None and (self.num_beams or 1) > 1:
             raise ValueError(
                 f"num_beams is {self.num_beams} and temperature {self.temperature}; a translation is either "
@@ -127,9 +125,7 @@ class MarianTranslator:
 class _Direction:
     """One Marian model with its tokenizer and engine."""
 
-    def __init__(
-        self, name_or_path: str | Path, settings: GenerationSettings, engine: str, device: str
-    ) -> None:
+    def __init__(self, name_or_path: str | Path, settings: GenerationSettings, engine: str, device: str) -> None:
         folder = _find_marian(name_or_path)
         from transformers import GenerationConfig, MarianTokenizer
 
@@ -226,9 +222,7 @@ def _choose(engine: str, device: str, settings: GenerationSettings) -> tuple[str
         device = "cuda" if torch.cuda.is_available() else "cpu"
     draws = settings.temperature is not None
     if draws and engine.startswith("ctranslate2"):
-        raise ValueError(
-            f"the engine {engine!r} cannot draw by a seed; with a temperature take 'transformers'."
-        )
+        raise ValueError(f"the engine {engine!r} cannot draw by a seed; with a temperature take 'transformers'.")
     if engine == "auto":
         engine = "ctranslate2" if device == "cpu" and not draws else "transformers"
     return engine, device
@@ -273,11 +267,7 @@ def _resolve(settings: GenerationSettings, config: GenerationConfig) -> dict[str
     """Returns explicit values for everything that the search depends on."""
     given = asdict(settings)
     penalty = 1.0 if config.length_penalty is None else config.length_penalty  # zero is a setting too: none
-    own = {
-        "num_beams": config.num_beams or 1,
-        "length_penalty": penalty,
-        "max_length": config.max_length or 512,
-    }
+    own = {"num_beams": config.num_beams or 1, "length_penalty": penalty, "max_length": config.max_length or 512}
     search = {name: value if given[name] is None else given[name] for name, value in own.items()}
     if settings.temperature is not None:
         search |= {name: given[name] for name in ("temperature", "top_k", "top_p", "seed")}

@@ -1,0 +1,283 @@
+"""The miniature's phrase book in Portuguese, as Brazil writes it; `french` explains the notation."""
+
+import re
+
+from standins.phrasebook.language import Language
+
+NOUNS = {
+    "airport": "m aeroporto",
+    "airplane": "m avião",
+    "bare land": "m terreno vazio",
+    "bareland": "m terreno vazio",
+    "baseball diamond": "m diamante de beisebol",
+    "baseball field": "m campo de beisebol",
+    "basketball court": "f quadra de basquete",
+    "basketball field": "f quadra de basquete",
+    "beach": "f praia",
+    "bell tower": "m campanário",
+    "boat": "m barco",
+    "bridge": "f ponte",
+    "building": "m prédio",
+    "campus": "m câmpus",
+    "car": "m carro",
+    "center": "m centro",
+    "center building": "m prédio central",
+    "church": "f igreja",
+    "color": "f cor",
+    "commercial area": "f área comercial",
+    "commercial district": "m bairro comercial",
+    "crop": "f plantação",
+    "deep valley": "m vale profundo",
+    "dense residential area": "f área residencial densa",
+    "desert": "m deserto",
+    "dome": "f cúpula",
+    "dune": "f duna",
+    "empty parking space": "f vaga vazia",
+    "factory": "f fábrica",
+    "farmland": "f terra agrícola",
+    "football field": "m campo de futebol",
+    "forest": "f floresta",
+    "fountain": "f fonte",
+    "garden": "m jardim",
+    "glade": "f clareira",
+    "ground": "m solo",
+    "ground track field": "f pista de atletismo",
+    "harbor": "m porto",
+    "house": "f casa",
+    "industrial area": "f área industrial",
+    "infield": "m campo interno",
+    "lake": "m lago",
+    "land": "m terreno",
+    "lawn": "m gramado",
+    "long building": "m prédio longo",
+    "long roof": "m telhado longo",
+    "long shadow": "f sombra longa",
+    "loop": "f alça",
+    "meadow": "f campina",
+    "medium residential area": "f área residencial média",
+    "mountain": "f montanha",
+    "ocean": "m oceano",
+    "overpass": "f passagem elevada",
+    "park": "m parque",
+    "parking lot": "m estacionamento",
+    "path": "m caminho",
+    "pavilion": "m pavilhão",
+    "plane": "m avião",
+    "plant": "f planta",
+    "playground": "m campo de jogos",
+    "pond": "f lagoa",
+    "port": "m porto",
+    "railway station": "f estação ferroviária",
+    "railway track": "m trilho",
+    "resort": "m balneário",
+    "ridge": "f crista",
+    "ripple": "f ondulação",
+    "river": "m rio",
+    "road": "f estrada",
+    "row of waves": "f fileira de ondas",
+    "runway": "f pista de pouso",
+    "school": "f escola",
+    "sea": "m mar",
+    "ship": "m navio",
+    "snow": "f neve",
+    "sparse residential area": "f área residencial esparsa",
+    "sports ground": "m campo esportivo",
+    "square": "f praça",
+    "stadium": "m estádio",
+    "storage tank": "m tanque de armazenamento",
+    "swimming pool": "f piscina",
+    "tall building": "m prédio alto",
+    "terminal building": "m terminal",
+    "tower": "f torre",
+    "trail": "f trilha",
+    "train": "m trem",
+    "train station": "f estação de trem",
+    "tree": "f árvore",
+    "umbrella": "m guarda-sol/guarda-sóis",
+    "viaduct": "m viaduto",
+    "wave": "f onda",
+    "wide forecourt": "f esplanada ampla",
+}
+
+MEASURE = "m trecho de/trechos de"
+
+ADJECTIVES = {
+    "white": "branco/branca",
+    "gray": "cinza",
+    "blue": "azul/azul/azuis/azuis",
+    "green": "verde",
+    "red": "vermelho/vermelha",
+    "brown": "marrom",
+    "yellow": "amarelo/amarela",
+    "orange": "=laranja",
+    "curved": "sinuoso/sinuosa",
+    "rectangular": "retangular",
+    "irregular": "irregular",
+    "round": "redondo/redonda",
+    "oval": "oval",
+    "hexagonal": "hexagonal",
+    "ring-shaped": "=em forma de anel",
+}
+
+NUMBERS = {
+    "two": "[dois/duas/dois/duas]",
+    "three": "três",
+    "four": "quatro",
+    "five": "cinco",
+    "six": "seis",
+    "seven": "sete",
+    "eight": "oito",
+    "nine": "nove",
+}
+
+QUANTITIES = {
+    "several": "[vários/várias/vários/várias]",
+    "some": "[alguns/algumas/alguns/algumas]",
+    "many": "[muito/muita]",
+    "a lot of": "uma grande quantidade de",
+    "lots of": "um monte de",
+    "a large number of": "um grande número de",
+}
+
+VERBS = {
+    "is/are": "fica/ficam",
+    "is/are (state)": "está/estão",
+    "is/are (quality)": "é/são",
+    "connects/connect": "liga/ligam",
+    "crosses/cross": "se cruza/se cruzam",
+    "flows/flow": "corre/correm",
+    "forms/form": "forma/formam",
+    "grows/grow": "cresce/crescem",
+    "here is/here are": "aqui há/aqui há",
+    "is beating/are beating": "quebra/quebram",
+    "is winding/are winding": "serpenteia/serpenteiam",
+    "leads/lead": "conduz/conduzem",
+    "lies/lie": "encontra-se/encontram-se",
+    "stands/stand": "ergue-se/erguem-se",
+    "there is/there are": "há/há",
+    "throws/throw": "projeta/projetam",
+    "winds/wind": "serpenteia/serpenteiam",
+}
+
+PHRASES = {
+    "it is": "é",
+    "this is": "[este/esta] é",
+    "these are": "[estes/estas/estes/estas] são",
+    "close together": "bem [junto/junta]",
+    "orderly together": "[disposto/disposta] em ordem",
+    "parked": "[estacionado/estacionada]",
+    "planted": "[plantado/plantada]",
+    "surrounded by": "[cercado/cercada] por",
+    "together": "[junto/junta]",
+    "dry and bare": "[seco/seca] e [nu/nua]",
+    "steep and high": "[íngreme] e [alto/alta]",
+    "wide and flat": "[amplo/ampla] e [plano/plana]",
+    "along": "ao longo de",
+    "among": "em meio a",
+    "around": "em volta de",
+    "at the quay of": "no cais de",
+    "beside": "ao lado de",
+    "between": "entre",
+    "in": "em",
+    "in the middle of": "no meio de",
+    "in two sides of": "nos dois lados de",
+    "near": "perto de",
+    "next to": "ao lado de",
+    "on": "sobre",
+    "on both sides of": "em ambos os lados de",
+    "over": "acima de",
+    "through": "através de",
+    "around .": "em volta",
+    "here": "aqui",
+    "in it": "em seu interior",
+    "in orderly rows": "em fileiras ordenadas",
+    "in rows": "em fileiras",
+    "orderly in rows": "em fileiras ordenadas",
+    "over it": "que o atravessa",
+    "grass covers": "a grama cobre",
+    "many sands form": "muita areia forma",
+    "the two sides of": "as duas margens de",
+    "there is nothing but sand in": "não há nada além de areia em",
+    "we can see": "podemos ver",
+    "white snow covers part of": "a neve branca cobre parte de",
+    "wind has drawn": "o vento desenhou",
+    "and": "e",
+    "of": "de",
+    "with": "com",
+}
+
+ENGLISH = {
+    "terreno vazio": "bare land/bare land",
+    "campo de futebol": "football pitch/football pitches",
+    "pista de atletismo": "athletics track",
+    "prédio alto": "high building",
+    "vaga vazia": "empty space",
+    "trilho": "rail track",
+    "terminal": "terminal",
+    "trecho de/trechos de": "stretch of/stretches of",
+    "uma grande quantidade de": "a large quantity of",
+    "um monte de": "a lot of",
+    "um grande número de": "a great number of",
+    "fica/ficam": "is situated/are situated",
+    "ao lado de": "alongside",
+    "nos dois lados de": "on two sides of",
+    "em meio a": "amidst",
+    "no cais de": "at the pier of",
+    "em fileiras ordenadas": "in neat rows",
+    "em seu interior": "inside",
+    "[disposto/disposta] em ordem": "arranged in order",
+    "que o atravessa": "that crosses it",
+    "acima de": "above",
+    "muita areia forma": "much sand forms",
+    "as duas margens de": "the two banks of",
+    "o vento desenhou": "the wind drew",
+    "serpenteia/serpenteiam": "winds/wind",
+    "quebra/quebram": "breaks/break",
+    "liga/ligam": "links/link",
+    "encontra-se/encontram-se": "is found/are found",
+    "projeta/projetam": "casts/cast",
+}
+
+_CONTRACTIONS = {"de": "d", "em": "n", "por": "pel", "a": ""}
+
+
+def plural(word: str) -> str:
+    """Regular plural of one word."""
+    endings = {"ão": "ões", "al": "ais", "el": "éis", "ol": "óis", "m": "ns", "r": "res", "z": "zes", "s": "s"}
+    for ending, replacement in endings.items():
+        if word.endswith(ending):
+            return word[: -len(ending)] + replacement
+    return word + "s"
+
+
+def contract(text: str) -> str:
+    """Joins prepositions and definite articles: "de" and "o" make "do", "a" and "a" make "à"."""
+    return re.sub(r"\b(de|em|por|a) (os|as|o|a)\b", _joined, text)
+
+
+def _joined(match: re.Match) -> str:
+    """One preposition with its article."""
+    if match[1] == "a":
+        return {"o": "ao", "os": "aos", "a": "à", "as": "às"}[match[2]]
+    return _CONTRACTIONS[match[1]] + match[2]
+
+
+LANGUAGE = Language(
+    code="pt",
+    name="Portuguese",
+    nouns=NOUNS,
+    measure=MEASURE,
+    adjectives=ADJECTIVES,
+    numbers=NUMBERS,
+    quantities=QUANTITIES,
+    verbs=VERBS,
+    phrases=PHRASES,
+    definite="o/a/os/as",
+    indefinite="um/uma/uns/umas",
+    bare="",
+    english=ENGLISH,
+    capitalised=False,
+    color_first=False,
+    plural=plural,
+    contract=contract,
+)

@@ -1,0 +1,226 @@
+"""The version and the address that badges, first cells and the citation name: ``make release``, ``make address``.
+
+A notebook on Colab fetches its own release of the package from its own repository, so both stand written out in it.
+``pyproject.toml`` says what they are, every other place follows it, and the test of this module finds one that does
+not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import re
+import sys
+import tomllib
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from utils.course import CourseError, course_notebooks, find_root
+from utils.files import write_whole
+
+# The text around a value, which is the group; a file has each of its patterns at least once.
+_BADGE = {
+    "version": r"/blob/v([^/\s]+)/nbs/",
+    "address": r"colab\.research\.google\.com/github/([^/\s]+/[^/\s]+)/blob/",
+}
+_CLONE = {"version": r" --branch v(\S+) ", "address": r"https://github\.com/(\S+) /content/course "}
+_FILES = {
+    "pyproject.toml": {"version": r'^version = "(.+)"$', "address": r'^Repository = "https://github\.com/(.+)"$'},
+    "CITATION.cff": {
+        "version": r"^version: (.+)$",
+        "address": r'^repository-code: "https://github\.com/(.+)"$',
+        "date": r'^date-released: "(.+)"$',
+    },
+    # Its versions are headings that stay, see `_changelog`.
+    "CHANGELOG.md": {"address": r"^\[.+\]: https://github\.com/([^/\s]+/[^/\s]+)/"},
+    "README.md": _BADGE,
+}
+_RELEASES = re.compile(r"^## \[(\d.*?)\] - (.+)$", re.MULTILINE)  # of the change log: version and date
+
+_VERSION = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*)){2}", re.ASCII)
+_ADDRESS = re.compile(r"[a-z\d][a-z\d-]{0,38}/(?!\.\.?$)[\w.-]{1,100}(?<!\.git)", re.ASCII | re.IGNORECASE)
+
+
+def current(root: Path) -> dict[str, str]:
+    """The ``version`` and the ``address`` (owner/name on GitHub) that ``pyproject.toml`` gives."""
+    try:
+        project = tomllib.loads(_read(root / "pyproject.toml"))["project"]
+        address = project["urls"]["Repository"].removeprefix("https://github.com/")
+        return {"version": project["version"], "address": address}
+    except (KeyError, tomllib.TOMLDecodeError) as error:
+        raise CourseError(
+            f"pyproject.toml gives no version in [project] and Repository in [project.urls] ({error}); add them."
+        ) from error
+
+
+def places(root: Path, kind: str) -> list[tuple[Path, str]]:
+    """The files that name a version, an address or a date, each with a pattern whose group is the value.
+
+    Args:
+        root: Top of the checkout.
+        kind: ``version``, ``address`` or ``date``.
+    """
+    files = [(root / name, patterns) for name, patterns in _FILES.items()]
+    for lesson in (*course_notebooks(root), root / "nbs" / "template.ipynb"):
+        files += [(lesson, _BADGE), (lesson, _CLONE)]
+    files += [(solution, _CLONE) for solution in sorted((root / "nbs" / "solutions").glob("*.ipynb"))]
+    return [(path, patterns[kind]) for path, patterns in files if kind in patterns]
+
+
+def release(root: Path, version: str, day: str = "") -> list[Path]:
+    """Changes the version wherever it is named, and gives what is unreleased in the change log its heading.
+
+    The version before the current one takes that release back.
+
+    Args:
+        root: Top of the checkout.
+        version: Three numbers, such as ``0.2.0``.
+        day: Date of the release, by default today.
+
+    Returns:
+        The files changed; none if it is the version already.
+
+    Raises:
+        CourseError: If that is no version, or an older one, or a file names another one than ``pyproject.toml``.
+            Nothing is written then.
+    """
+    if not _VERSION.fullmatch(version):
+        raise CourseError(f"{version!r} is no version; give three numbers, as in VERSION=0.2.0.")
+    old = current(root)
+    dates = dict(_RELEASES.findall(_read(root / "CHANGELOG.md")))
+    latest, before, *_ = [*dates, "", ""]
+    if latest != old["version"]:
+        raise CourseError(
+            f"The newest release of CHANGELOG.md is {latest!r}, but pyproject.toml has version {old['version']}; "
+            "correct the one that is wrong."
+        )
+    if version != before and _numbers(version) < _numbers(latest):
+        raise CourseError(f"{version} is older than {latest}, the current version; give a newer one.")
+    dates.setdefault(version, day or datetime.date.today().isoformat())
+    texts = _Texts(root)
+    texts.replace("version", latest, version)
+    texts.replace("date", dates[latest], dates[version])
+    if version != latest:
+        texts.change(root / "CHANGELOG.md", lambda text: _changelog(text, latest, version, dates, old["address"]))
+    return texts.write()
+
+
+def move(root: Path, address: str) -> list[Path]:
+    """Changes the address of the repository wherever it is named.
+
+    Args:
+        root: Top of the checkout.
+        address: ``owner/name`` on GitHub.
+
+    Returns:
+        The files changed; none if it is the address already.
+
+    Raises:
+        CourseError: If that is no address, or a file names another one than ``pyproject.toml``. Nothing is written
+            then.
+    """
+    if not _ADDRESS.fullmatch(address):
+        raise CourseError(f"{address!r} is no repository of GitHub; give REPO=owner/name, and no more of it.")
+    texts = _Texts(root)
+    texts.replace("address", current(root)["address"], address)
+    return texts.write()
+
+
+class _Texts:
+    """Texts of files that change together: all of them in memory first, so that a refusal leaves every file alone."""
+
+    def __init__(self, root: Path):
+        self.root = root
+        self.before: dict[Path, str] = {}
+        self.texts: dict[Path, str] = {}
+
+    def change(self, path: Path, edit: Callable[[str], str]) -> None:
+        if path not in self.texts:
+            self.texts[path] = self.before[path] = _read(path)
+        self.texts[path] = edit(self.texts[path])
+
+    def replace(self, kind: str, old: str, new: str) -> None:
+        for path, pattern in places(self.root, kind):
+            what = f"the {kind} of {path.relative_to(self.root)}"
+            self.change(path, partial(_replaced, pattern=pattern, old=old, new=new, what=what))
+
+    def write(self) -> list[Path]:
+        changed = [path for path, text in self.texts.items() if text != self.before[path]]
+        for path in changed:
+            try:
+                write_whole(path, self.texts[path].encode())
+            except OSError as error:
+                raise CourseError(
+                    f"{path} could not be written ({error.strerror}), and others may have changed already; take them "
+                    "back with git restore, make room, and try again."
+                ) from error
+        return changed
+
+
+def _replaced(text: str, pattern: str, old: str, new: str, what: str) -> str:
+    """A text with a new value in every place of a pattern, all of which must have the old one."""
+    found = {match[1] for match in re.finditer(pattern, text, re.MULTILINE)}
+    if found != {old}:
+        named = ", ".join(sorted(found - {old})) or "nowhere to be found"
+        raise CourseError(f"Expected {old} as {what}, which is {named}; correct it there first.")
+
+    def with_new(match: re.Match) -> str:  # by its place, for what surrounds it may have the same letters
+        return match[0][: match.start(1) - match.start()] + new + match[0][match.end(1) - match.start() :]
+
+    return re.sub(pattern, with_new, text, flags=re.MULTILINE)
+
+
+def _changelog(text: str, old: str, new: str, dates: dict[str, str], address: str) -> str:
+    """The change log with a heading and a link for a newer version, or without those of the one taken back."""
+    newer, older = sorted((old, new), key=_numbers, reverse=True)
+    compare = f"https://github.com/{address}/compare"
+    heading = "## [Unreleased]\n"
+    before = (heading, f"[Unreleased]: {compare}/v{older}...HEAD\n")
+    after = (
+        f"{heading}\n## [{newer}] - {dates[newer]}\n",
+        f"[Unreleased]: {compare}/v{newer}...HEAD\n[{newer}]: {compare}/v{older}...v{newer}\n",
+    )
+    pairs = zip(before, after, strict=True) if new == newer else zip(after, before, strict=True)
+    for here, there in pairs:
+        if text.count(here) != 1:
+            raise CourseError(f"CHANGELOG.md should have {here!r} once; write it as for earlier releases.")
+        text = text.replace(here, there)
+    return text
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(number) for number in version.split(".")]
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_bytes().decode()  # line ends stay as they are
+    except (OSError, UnicodeDecodeError) as error:
+        raise CourseError(f"{path} could not be read ({error}); take it from git again.") from error
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Changes the version or the address from the command line; the exit status is 0 if every place has it."""
+    parser = argparse.ArgumentParser(prog="python -m utils.course.release", description=__doc__.splitlines()[0])
+    kind = parser.add_mutually_exclusive_group(required=True)
+    kind.add_argument("--version", help="three numbers, such as 0.2.0")
+    kind.add_argument("--address", help="owner/name on GitHub")
+    arguments = parser.parse_args(argv)
+    try:
+        root = find_root()
+        if arguments.version is None:
+            value, changed = arguments.address, move(root, arguments.address)
+        else:
+            value, changed = arguments.version, release(root, arguments.version)
+    except CourseError as error:
+        print(f"make {'address' if arguments.version is None else 'release'}: {error}", file=sys.stderr)
+        return 2
+    print(f"{value} now stands in {len(changed)} files." if changed else f"{value} stands everywhere already.")
+    if changed and arguments.version:
+        print(f"Look at them with git diff, run make test, commit them, and tag the commit: git tag v{value}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

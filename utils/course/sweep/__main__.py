@@ -1,0 +1,78 @@
+"""The command line of the sweep: ``python -m utils.course.sweep --rows baseline bs128x8-lr5e-6-adam --seeds 0 1 2``.
+
+``--grid mine.yaml`` runs rows of your own in place of the published ones, see `utils.course.sweep.grid`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+from utils.course import CourseError, find_root, parse_overrides
+from utils.course.sweep.rows import EVALUATION, check_rows, load_rows, load_scale, run_parameters
+from utils.course.sweep.runs import Run, run_sweep, shared_homes, sweep_folder
+from utils.course.sweep.table import as_markdown, make_table, write_table
+from utils.files import disk_trouble_in_words, sole_owner
+
+INTERRUPTED = 130  # the exit status of what Ctrl-C ends
+
+
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m utils.course.sweep",
+        description="Runs the published runs again, or rows of your own, over seeds.",
+    )
+    parser.add_argument(
+        "--profile", default="miniature", help="miniature or rsicd; with a grid any, or a .yaml of your own"
+    )
+    parser.add_argument("--grid", type=Path, help="a .yaml of rows of your own: their names, and settings of each")
+    parser.add_argument("--data-dir", default="", help="the folder that holds the data sets")
+    parser.add_argument("--model", default="", help="a CLIP checkpoint: a folder or a Hub name")
+    parser.add_argument("--rows", nargs="*", default=[], help="names of some of the rows; none runs all")
+    parser.add_argument("--seeds", nargs="*", default=["0", "1", "2"], help="one run of each row for each")
+    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="further parameters")
+    return parser.parse_args(argv)
+
+
+def _seeds(words: list[str]) -> list[int]:
+    if not words or not all(word.isdecimal() for word in words):
+        raise CourseError(f'SEEDS is {" ".join(words)!r}; write whole numbers, such as SEEDS="0 1 2".')
+    return list(dict.fromkeys(map(int, words)))
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the sweep; the exit status is 0 if every run worked, 1 if one failed, 2 if nothing could begin."""
+    arguments = _arguments(argv)
+    start = time.perf_counter()
+    try:
+        root, seeds = find_root(), _seeds(arguments.seeds)
+        overrides = parse_overrides(arguments.set, arguments.data_dir, arguments.model)
+        scale = load_scale(root, arguments.profile, overrides, arguments.grid)
+        rows, homes = load_rows(root, arguments.rows, scale.grid), shared_homes(root, scale)
+        folder = sweep_folder(root, scale)
+        check_rows(root, scale, rows, seeds[0], folder)
+        evaluation = run_parameters(root, scale, rows[0], seeds[0], folder)[EVALUATION]
+
+        def report(runs: dict[str, list[Run]]) -> None:
+            write_table(make_table(scale, evaluation, rows, runs, homes, folder), runs, folder)
+
+        print(f"{len(rows)} rows, seeds {' '.join(map(str, seeds))}, profile {scale.profile}.", flush=True)
+        with disk_trouble_in_words(folder), sole_owner(folder, "running the sweep"):
+            runs = run_sweep(root, scale, rows, seeds, report)
+    except (CourseError, OSError) as error:
+        print(f"make sweep: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nStopped. What has finished is kept; the same command goes on from there.", file=sys.stderr)
+        return INTERRUPTED
+    print("\n" + as_markdown(make_table(scale, evaluation, rows, runs, homes, folder)))
+    where = os.path.relpath(folder)
+    print(f"{time.perf_counter() - start:.0f} s. table.md, table.csv, table.json and every run: {where}")
+    return int(any(run.status == "failed" for row in runs.values() for run in row))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

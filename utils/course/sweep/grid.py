@@ -1,0 +1,125 @@
+"""A grid: rows of settings of your own, by name, in one YAML file; ``make sweep GRID=mine.yaml``.
+
+    low-rate:
+      LEARNING_RATE: 5.0e-4
+    low-rank:
+      SETTINGS: {lora_rank: 8}
+    untrained:
+      EPOCHS: 0
+
+A row is how its run differs, as parameters of the training notebook, from what the profile gives to all.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from utils.course import CourseError, read_yaml
+
+BACKTRANSLATED = "backtranslated.jsonl"
+CATEGORIES = "categories"  # as CAPTIONS_FILE: captions made of the names of categories
+# What the sweep sets itself, and what one table has one of.
+OF_THE_SWEEP = {"SEED": "with SEEDS=", "OUTPUT_DIR": "nowhere, the sweep does"}
+OF_THE_TABLE = ("DATASET", "DATA_DIR", "MODEL", "IMAGES_PER_SPLIT")
+# Parameters of the training notebook that are settings under another name.
+AS_SETTINGS = (
+    *("BATCH_SIZE", "EPOCHS", "LEARNING_RATE", "WARMUP_STEPS", "WEIGHT_DECAY", "VALIDATE_EVERY", "AUGMENTATION"),
+    *("COMPUTE_DTYPE", "SEED"),
+)
+CHECK = """
+import json, sys
+from dataclasses import fields
+from utils.training import TrainingSettings
+known = {field.name for field in fields(TrainingSettings)}
+for name, values in json.load(sys.stdin):
+    try:
+        if unknown := sorted(set(values) - known):
+            raise ValueError(f"SETTINGS has no {', '.join(unknown)}; there are {', '.join(sorted(known))}.")
+        TrainingSettings(**values)
+    except ValueError as error:
+        sys.exit(f"{name}: {error}")
+"""
+
+
+def read_grid(path: Path) -> dict[str, dict[str, Any]]:
+    """Reads the rows of a grid by name, in their order.
+
+    Raises:
+        CourseError: If the file is missing or is no grid, or a row has a name or parameters that it cannot have.
+    """
+    if not path.is_file():
+        raise CourseError(f"GRID is {str(path)!r}, and there is no such file; give the path of a .yaml of rows.")
+    content = read_yaml(path)
+    if not isinstance(content, dict) or not content:
+        raise CourseError(
+            f"{path} holds no rows; write the name of a row and a colon, and below it NAME: value, moved in by two "
+            "spaces."
+        )
+    rows = {}
+    for name, parameters in content.items():
+        if not isinstance(name, str) or not re.fullmatch(r"\w[\w.+-]*", name):
+            raise CourseError(
+                f"{path}: {name!r} cannot be the name of a row, which names a folder, too; write it in quotes with "
+                "letters, digits, '-' and '.' alone."
+            )
+        if not isinstance(parameters, dict | None):
+            raise CourseError(f"{path}: the row {name} is {parameters!r}; write NAME: value below its name.")
+        _check_row(f"{path}: the row {name}", parameters or {})
+        rows[name] = parameters or {}
+    return rows
+
+
+def _check_row(where: str, parameters: Mapping[str, Any]) -> None:
+    for name in parameters:
+        if name in OF_THE_SWEEP:
+            raise CourseError(f"{where} sets {name}; set it {OF_THE_SWEEP[name]}.")
+        if name in OF_THE_TABLE:
+            raise CourseError(
+                f"{where} sets {name}, of which a table has one for all rows; set it in the profile or with SET=."
+            )
+    if isinstance(rate := parameters.get("LEARNING_RATE"), str):
+        raise CourseError(f"{where}: LEARNING_RATE is the text {rate!r}; YAML wants 1.0e-4, with a point.")
+    settings = parameters.get("SETTINGS", {})
+    if not isinstance(settings, dict):
+        raise CourseError(f"{where} has SETTINGS {settings!r}; it must be a mapping, as {{patience: 2}}.")
+    if twice := [name for name in settings if str(name).upper() in AS_SETTINGS]:
+        raise CourseError(f"{where} has {twice[0]} in SETTINGS; write it as {twice[0].upper()} beside them.")
+    if parameters.get("CAPTIONS_FILE") not in (None, "", BACKTRANSLATED, CATEGORIES):
+        raise CourseError(
+            f"{where} sets CAPTIONS_FILE to {parameters['CAPTIONS_FILE']!r}; a row takes {BACKTRANSLATED}, "
+            f"{CATEGORIES} or nothing: name a file of your own with SET=."
+        )
+
+
+def check_settings(root: Path, rows: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
+    """Has the training's own code refuse what it would refuse, in a process of its own, for it imports JAX.
+
+    Args:
+        root: Top of the checkout.
+        rows: Name and parameters of the training notebook of each.
+
+    Raises:
+        CourseError: With the name of the row and the training's sentence.
+    """
+    asked = [
+        (name, {of.lower(): parameters[of] for of in AS_SETTINGS if of in parameters} | parameters.get("SETTINGS", {}))
+        for name, parameters in rows
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", CHECK],
+        cwd=root,
+        input=json.dumps(asked),
+        capture_output=True,
+        text=True,
+        env={**os.environ, "JAX_PLATFORMS": "cpu"},
+    )
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if line.strip()]
+        raise CourseError(f"The row {(lines or ['? could not be checked.'])[-1]}")

@@ -1,0 +1,283 @@
+"""What is run: the rows of the published table, and how each is brought to the scale of a profile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from utils.course import (
+    CourseError,
+    check_places,
+    check_values,
+    course_notebooks,
+    declared_values,
+    load_profile,
+    profile_name,
+    read_yaml,
+    resolve_parameters,
+    results_folder,
+)
+from utils.course.sweep.grid import CATEGORIES, check_settings, read_grid
+from utils.course.values import is_of_type
+
+TRANSLATION, TRAINING, EVALUATION = "02_backtranslate_captions", "04_finetune_clip", "05_evaluate_zero_shot"
+COMMON = "common"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the published table, or one of your own.
+
+    Attributes:
+        name: Its file name without the ending.
+        parameters: How it differs from what is common, as parameters of the training notebook.
+        checkpoint: Which checkpoint was published; empty if none was.
+        published: The published score@k by k; empty for a row of your own.
+    """
+
+    name: str
+    parameters: dict[str, Any]
+    checkpoint: str = ""
+    published: dict[int, float] = field(default_factory=dict)
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether there is anything to train: the baseline has no epochs."""
+        return self.parameters.get("EPOCHS") != 0
+
+    @property
+    def needs_captions(self) -> bool:
+        """Whether it trains on back-translated captions."""
+        return self.parameters.get("CAPTIONS_FILE") not in (None, "", CATEGORIES)
+
+    @property
+    def scored(self) -> str:
+        """Which of the two models of the evaluation notebook is its own, as metrics call it."""
+        return "finetuned" if self.is_trained else "baseline"
+
+    @property
+    def title(self) -> str:
+        """Its name as published, with the checkpoint."""
+        return f"{self.name}/{self.checkpoint}" if self.checkpoint else self.name
+
+
+def load_common(root: Path) -> dict[str, Any]:
+    """Reads what the rows share, the scales, and the published figures."""
+    return _read_yaml(_folder(root) / f"{COMMON}.yaml")
+
+
+def load_rows(root: Path, wanted: Iterable[str] = (), grid: Path | None = None) -> list[Row]:
+    """Reads the rows: those of a grid, or those of the published table in its order, then those of your own by name.
+
+    Args:
+        root: Top of the checkout.
+        wanted: Names of the rows to give; none gives all.
+        grid: A file of rows, in place of the published ones.
+
+    Raises:
+        CourseError: If a file cannot be read or a wanted row does not exist.
+    """
+    rows = {name: Row(name, of) for name, of in read_grid(grid).items()} if grid else _published_rows(root)
+    unknown = [name for name in wanted if name not in rows]
+    if unknown:
+        raise CourseError(f"There is no row {', '.join(unknown)}; choose of {', '.join(rows)}.")
+    chosen = set(wanted) or set(rows)
+    return [row for name, row in rows.items() if name in chosen]
+
+
+def _published_rows(root: Path) -> dict[str, Row]:
+    published = load_common(root)["published"]
+    files = {path.stem: path for path in sorted(_folder(root).glob("*.yaml")) if path.stem != COMMON}
+    order = [name for name in published if name in files]
+    rows = {}
+    for name in [*order, *(name for name in files if name not in published)]:
+        known = published.get(name, {})
+        rows[name] = Row(name, _read_yaml(files[name]), known.get("checkpoint", ""), dict(known.get("scores", {})))
+    return rows
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What a sweep is run with, whatever the row.
+
+    Attributes:
+        profile: Name of the profile.
+        sections: Parameters of the profile, by notebook, with the evaluation's of the sweep.
+        training: What rows share as parameters of the training notebook, the profile's scale included.
+        learning_rate_factor: Published learning rates are multiplied by it.
+        caveat: What a reader of the table must know.
+        overrides: Values from the command line, but for SETTINGS, which is merged, and CAPTIONS_FILE.
+        settings: SETTINGS from the command line.
+        captions_file: CAPTIONS_FILE from the command line, if it is a file; it goes to the rows that want one.
+        grid: The file of the rows, if they are not the published ones.
+    """
+
+    profile: str
+    sections: dict[str, dict[str, Any]]
+    training: dict[str, Any]
+    learning_rate_factor: float
+    caveat: str
+    overrides: dict[str, Any]
+    settings: dict[str, Any]
+    captions_file: str
+    grid: Path | None = None
+
+    @property
+    def name(self) -> str:
+        """What its folder is called: the profile, data or a model that are not the profile's, and the grid."""
+        name = Path(self.output_dir).name
+        return f"{name}-{self.grid.stem}" if self.grid else name
+
+    @property
+    def output_dir(self) -> str:
+        """Where the profile's own course leaves its files, from the top of the checkout."""
+        return self.sections["common"]["OUTPUT_DIR"]
+
+
+def load_scale(root: Path, profile: str, overrides: dict[str, Any], grid: Path | None = None) -> Scale:
+    """Reads what a profile and the command line say.
+
+    Args:
+        root: Top of the checkout.
+        profile: Name of a profile, or the path of one.
+        overrides: Parameters from the command line.
+        grid: A file of rows, in place of the published ones; they differ from the profile's own training.
+
+    Raises:
+        CourseError: If the sweep has no scale for the profile, or a value cannot be what it is.
+    """
+    common, name = load_common(root), profile_name(profile)
+    sections = {name: values or {} for name, values in load_profile(root, profile).items()}
+    if grid:
+        for_all = common.get("grid", {})
+        scale = {
+            "caveat": f"The rows are those of {grid.name}; what they leave out is as the profile {name} has it.",
+            "training": _training_of_profile(sections, overrides.get("CAPTIONS_FILE")),
+        }
+    else:
+        for_all, scale = common, common["scales"].get(name)
+    if scale is None:
+        raise CourseError(
+            f"The sweep has no scale for the profile {name!r}, at which to run the published rows; choose one of "
+            f"{', '.join(common['scales'])}, or give rows of your own with GRID=."
+        )
+    overrides = dict(overrides)
+    for parameter in ("OUTPUT_DIR", "SEED"):
+        if parameter in overrides:
+            raise CourseError(f"The sweep sets {parameter} itself; leave it out, and name seeds with SEEDS=.")
+    settings = overrides.pop("SETTINGS", {})
+    if not isinstance(settings, dict):
+        raise CourseError(f"SETTINGS is {settings!r}; it must be a mapping, as in SET=\"'SETTINGS={{patience: 2}}'\".")
+    captions_file = str(overrides.pop("CAPTIONS_FILE", ""))
+    given = sections.get("common", {})
+    output_dir = {"OUTPUT_DIR": results_folder(root, name, given, overrides)}
+    declared = declared_values(root / "nbs" / f"{EVALUATION}.ipynb")
+    of_the_table = {parameter: declared[parameter] for parameter in ("DATASET", "MODEL")}
+    sections["common"] = of_the_table | given | output_dir
+    sections[EVALUATION] = {**sections.get(EVALUATION, {}), **for_all.get("evaluation", {})}
+    return Scale(
+        name,
+        sections,
+        merge(for_all.get("training", {}), scale.get("training", {})),
+        float(scale.get("learning_rate_factor", 1)),
+        scale["caveat"],
+        overrides,
+        settings,
+        "" if grid and captions_file == CATEGORIES else captions_file,
+        grid,
+    )
+
+
+def _training_of_profile(sections: dict[str, dict[str, Any]], captions_file: str | None) -> dict[str, Any]:
+    """A profile's own training; captions made of categories are for all rows, paraphrases for those that say so."""
+    said = captions_file or {**sections.get("common", {}), **sections.get(TRAINING, {})}.get("CAPTIONS_FILE")
+    return sections.get(TRAINING, {}) | ({"CAPTIONS_FILE": CATEGORIES} if said == CATEGORIES else {})
+
+
+def merge(*layers: dict[str, Any]) -> dict[str, Any]:
+    """Lays parameters over each other; of SETTINGS each layer replaces only what it names."""
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        settings = {**merged.get("SETTINGS", {}), **layer.get("SETTINGS", {})}
+        merged |= layer
+        merged["SETTINGS"] = settings
+    if not merged.get("SETTINGS"):
+        merged.pop("SETTINGS", None)
+    return merged
+
+
+def training_parameters(scale: Scale, row: Row) -> dict[str, Any]:
+    """What the training notebook is given for a row, but for its seed and its folders.
+
+    The order is: what is common, the profile's scale, the row, the command line.
+    """
+    own = dict(row.parameters)
+    if is_of_type(own.get("LEARNING_RATE"), "float"):  # 120 x 5e-6 is 6e-4, without the dust of floating point
+        own["LEARNING_RATE"] = float(f"{own['LEARNING_RATE'] * scale.learning_rate_factor:.6g}")
+    merged = merge(scale.training, own, {"SETTINGS": scale.settings})
+    return {**merged, **{name: value for name, value in scale.overrides.items() if name in merged}}
+
+
+def run_parameters(
+    root: Path, scale: Scale, row: Row, seed: int, folder: Path, captions: str = ""
+) -> dict[str, dict[str, Any]]:
+    """What each notebook is given for one run.
+
+    Args:
+        root: Top of the checkout.
+        scale: As from `load_scale`.
+        row: The row.
+        seed: Governs the run.
+        folder: Receives what the run leaves.
+        captions: The file of back-translated captions, for a row that wants one.
+
+    Returns:
+        Parameters by notebook stem.
+
+    Raises:
+        CourseError: If no notebook has a parameter of the row or of the command line.
+    """
+    own = training_parameters(scale, row)
+    of_categories = own.get("CAPTIONS_FILE") == CATEGORIES
+    own["CAPTIONS_FILE"] = captions or (CATEGORIES if of_categories else "")
+    common = {**scale.sections["common"], "OUTPUT_DIR": folder.relative_to(root).as_posix(), "SEED": seed}
+    sections = {**scale.sections, "common": common, TRAINING: own}
+    return resolve_parameters(course_notebooks(root), sections, scale.overrides)
+
+
+def check_rows(root: Path, scale: Scale, rows: Iterable[Row], seed: int, folder: Path) -> None:
+    """Refuses rows whose parameters cannot work, before anything runs.
+
+    Raises:
+        CourseError: Naming the row, if it is one of a grid, and what cannot work.
+    """
+    trained = []
+    for row in rows:
+        try:
+            given = run_parameters(root, scale, row, seed, folder)
+            for stem in (TRAINING, EVALUATION) if row.is_trained else (EVALUATION,):
+                check_values(given.get(stem, {}))
+                check_places(root, given.get(stem, {}))
+        except CourseError as error:
+            raise CourseError(f"The row {row.name}: {error}" if scale.grid else str(error)) from None
+        if row.is_trained:
+            trained.append((row.name, given[TRAINING]))
+    if scale.grid:
+        check_settings(root, trained)
+
+
+def _folder(root: Path) -> Path:
+    return root / "nbs" / "profiles" / "sweep"
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    content = read_yaml(path)
+    if not isinstance(content, dict):
+        raise CourseError(f"{path} holds no parameters; write NAME: value, one a line.")
+    if isinstance(content.get("LEARNING_RATE", 0.0), str):
+        raise CourseError(
+            f"{path}: LEARNING_RATE is the text {content['LEARNING_RATE']!r}; YAML wants 1.0e-4, with a point."
+        )
+    return content

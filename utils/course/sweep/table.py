@@ -1,0 +1,285 @@
+"""The table: mean and spread over seeds beside the published figures, as Markdown, CSV and JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from utils.course.sweep.rows import Row, Scale
+from utils.course.sweep.runs import Run
+from utils.evaluation import PUBLISHED_KS, aligned, as_protocol, bootstrap_runs, read_predictions, values_of
+from utils.files import write_whole
+
+BOUNDS = ("low", "high")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row with its figures.
+
+    Attributes:
+        run: Name as published.
+        seeds: Those that gave figures.
+        images: Test images of each of these seeds.
+        mean: Mean score@k over the seeds, by k; empty if none gave figures.
+        deviation: Sample standard deviation of score@k, by k; empty with fewer than two seeds.
+        interval: What holds 95 % of bootstrap draws of seeds and test images together, by k; empty where the seeds
+            had other images.
+        split_names: Mean score@1 with names such as "storage tanks" split; None without figures.
+        published: The published score@k by k; empty for a row of your own.
+        status: ``ok``, ``failed``, or how many of the seeds failed.
+        note: The reason of the first failure, or which row is the same run.
+    """
+
+    run: str
+    seeds: list[int] = field(default_factory=list)
+    images: list[int] = field(default_factory=list)
+    mean: dict[int, float] = field(default_factory=dict)
+    deviation: dict[int, float] = field(default_factory=dict)
+    interval: dict[int, list[float]] = field(default_factory=dict)
+    split_names: float | None = None
+    published: dict[int, float] = field(default_factory=dict)
+    status: str = "ok"
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """The figures of a sweep, and how they were measured.
+
+    Attributes:
+        profile: Name of the profile.
+        data: Name of the data set.
+        model: The starting model.
+        protocol: How the score was measured, in a sentence.
+        caveat: What a reader must know.
+        lines: One a row.
+        grid: The file of the rows, if they are not the published ones.
+    """
+
+    profile: str
+    data: str
+    model: str
+    protocol: str
+    caveat: str
+    lines: list[Line]
+    grid: str = ""
+
+
+def make_table(
+    scale: Scale,
+    evaluation: dict[str, Any],
+    rows: Sequence[Row],
+    runs: dict[str, list[Run]],
+    homes: dict[str, str],
+    folder: Path,
+) -> Table:
+    """Puts the runs of a sweep together; published figures stand beside those on RSICD alone.
+
+    Args:
+        scale: As from `utils.course.sweep.rows.load_scale`.
+        evaluation: What the evaluation notebook was given, but for seed and folder.
+        rows: The rows; those without a run yet are left out.
+        runs: The runs of each row.
+        homes: For each row the first row that is the same run.
+        folder: Where the sweep leaves everything.
+    """
+    if evaluation["DATASET"] != "rsicd":
+        rows = [replace(row, published={}) for row in rows]
+    titles = {row.name: row.title for row in rows}
+    lines = [
+        make_line(row, runs[row.name], titles.get(homes[row.name], homes[row.name]), folder)
+        for row in rows
+        if runs.get(row.name)
+    ]
+    data, model = evaluation["DATASET"], evaluation["MODEL"]
+    caveat = " ".join([scale.caveat, *_set_by_hand(scale)])
+    grid = scale.grid.name if scale.grid else ""
+    return Table(scale.profile, data, model, describe_protocol(evaluation), caveat, lines, grid)
+
+
+def _set_by_hand(scale: Scale) -> list[str]:
+    """A sentence about the command line's values, as they may contradict the caveat; where files lie is no matter."""
+    values = {name: value for name, value in scale.overrides.items() if name not in ("DATA_DIR", "MODEL")}
+    values |= scale.settings
+    said = ", ".join(f"{name} {value}" for name, value in values.items())
+    return [f"Set by hand for every row: {said}."] if said else []
+
+
+def describe_protocol(evaluation: dict[str, Any]) -> str:
+    """Says in words how the evaluation notebook scores."""
+    (template,) = as_protocol(evaluation.get("PROMPT", "documents")).templates
+    protocol = (
+        "zero-shot score@k, the share of test images whose category is among the k best by the prompt "
+        f'"{template.replace("{}", "{category}")}", names unsplit; test images that have a category'
+    )
+    if images := evaluation.get("IMAGES_PER_SPLIT"):
+        protocol += f"; only {images} images of each split, drawn by the seed, so that the spread includes the draw"
+    return protocol
+
+
+def make_line(row: Row, runs: list[Run], same_run: str, folder: Path) -> Line:
+    """Mean and spread of a row's runs.
+
+    Args:
+        row: The row.
+        runs: Its runs, one a seed.
+        same_run: The row of which these runs are: its own title, or that of an earlier row with equal settings.
+        folder: Where the sweep leaves everything.
+    """
+    good = [run for run in runs if run.status != "failed"]
+    failed = [run for run in runs if run.status == "failed"]
+    model = row.scored
+    scores = {k: [run.metrics[f"{model}_top{k}"] for run in good] for k in PUBLISHED_KS}
+    split_names = [run.metrics[f"{model}_split_names_top1"] for run in good]
+    notes = [f"seed {run.seed}: {run.error}" for run in failed[:1]]
+    kept = [read_predictions(folder / run.folder / "evaluation") for run in good if run.folder]
+    intervals = {k: _joined_interval(kept, f"{model}_top{k}", scores[k]) for k in PUBLISHED_KS}
+    if kept and None in intervals.values():
+        notes.append("no joined interval, for the seeds had other test images or kept no predictions")
+    if same_run != row.title:
+        notes.append(f"its known settings are those of {same_run}, so it is the same run")
+    return Line(
+        run=row.title,
+        seeds=[run.seed for run in good],
+        images=[int(run.metrics["test_images"]) for run in good],
+        mean={k: statistics.mean(values) for k, values in scores.items() if values},
+        deviation={k: statistics.stdev(values) for k, values in scores.items() if len(values) > 1},
+        interval={k: bounds for k, bounds in intervals.items() if bounds},
+        split_names=statistics.mean(split_names) if split_names else None,
+        published=row.published,
+        status="ok" if not failed else f"{len(failed)} of {len(runs)} failed" if good else "failed",
+        note="; ".join(notes),
+    )
+
+
+def _joined_interval(kept: Sequence[dict[str, Any]], metric: str, scores: Sequence[float]) -> list[float] | None:
+    """Bounds of a mean score over seeds and images, see `bootstrap_runs`; None where the images are not the same.
+
+    Args:
+        kept: What each run has kept of its images.
+        metric: The name of the score.
+        scores: The score of each run, as its notebook recorded it.
+    """
+    values = [values_of(predictions, metric) for predictions in kept]
+    if not values or None in values or len(values) != len(scores):
+        return None
+    rows = aligned(values)
+    if rows is None or not np.allclose([of.metric for of in values], scores):
+        return None
+    interval = bootstrap_runs(np.stack(rows)[..., 0])
+    return [interval.low, interval.high]
+
+
+def write_table(table: Table, runs: dict[str, list[Run]], folder: Path) -> None:
+    """Writes table.md, table.csv and table.json; the last holds every run's metrics too."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(folder / "table.md", as_markdown(table))
+    write_whole(folder / "table.csv", as_csv(table))
+    every_run = {name: [asdict(run) for run in row] for name, row in runs.items()}
+    write_whole(folder / "table.json", json.dumps({**asdict(table), "runs": every_run}, indent=2) + "\n")
+
+
+def read_table(path: Path) -> Table:
+    """Reads a table.json back."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content.pop("runs")
+    lines = []
+    for line in content.pop("lines"):
+        for name in ("mean", "deviation", "interval", "published"):  # JSON's keys are text
+            line[name] = {int(k): value for k, value in line.get(name, {}).items()}
+        lines.append(Line(**line))
+    return Table(**content, lines=lines)
+
+
+def as_markdown(table: Table) -> str:
+    """The table with what it takes to read it."""
+    has_published = any(line.published for line in table.lines)
+    columns = ["run", "seeds", "images", *(f"k={k}" for k in PUBLISHED_KS), "k=1, names split"]
+    columns += [f"published k={k}" for k in PUBLISHED_KS if has_published] + ["status"]
+    what = f"The rows of {table.grid}" if table.grid else "The published runs, run again"
+    head = [
+        f"# {what}: profile {table.profile}",
+        "",
+        f"Data: {table.data}; start: {table.model}. Figures: {table.protocol}.",
+        "Mean and sample standard deviation over the seeds; no deviation for a single one.",
+    ]
+    if any(line.interval for line in table.lines):
+        head.append("In brackets: 95 % of 2,000 bootstrap draws of seeds and test images together.")
+    if has_published:
+        head.append("Published: one seed each, 1,027 test images of RSICD, ViT-B/32.")
+    head += [table.caveat, "", f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    return "\n".join(head + [_markdown_line(line, has_published) for line in table.lines]) + "\n"
+
+
+def _markdown_line(line: Line, has_published: bool) -> str:
+    def score(k: int) -> str:
+        if k not in line.mean:
+            return "-"
+        spread = f" ± {line.deviation[k]:.3f}" if k in line.deviation else ""
+        bounds = " ({:.3f} to {:.3f})".format(*line.interval[k]) if k in line.interval else ""
+        return f"{line.mean[k]:.3f}{spread}{bounds}"
+
+    split_names = "-" if line.split_names is None else f"{line.split_names:.3f}"
+    published = [f"{line.published[k]:.3f}" if k in line.published else "-" for k in PUBLISHED_KS]
+    status = f"{line.status}: {line.note}" if line.note else line.status
+    cells = [
+        line.run,
+        str(len(line.seeds)),
+        _range(line.images),
+        *(score(k) for k in PUBLISHED_KS),
+        split_names,
+        *(published if has_published else ()),
+        status.replace("|", "\\|"),
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _range(images: list[int]) -> str:
+    if not images:
+        return "-"
+    low, high = min(images), max(images)
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
+def as_csv(table: Table) -> str:
+    """One line a row, with data and protocol in each, so that lines of several sweeps can stand in one file."""
+    columns = ["run", "status", "seeds", "images"]
+    columns += [f"{kind}_top{k}" for kind in ("mean", "deviation", "published") for k in PUBLISHED_KS]
+    columns += [f"{bound}_top{k}" for bound in BOUNDS for k in PUBLISHED_KS]
+    columns += ["mean_split_names_top1", "note", "profile", "data", "model", "protocol"]
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, columns, lineterminator="\n")
+    writer.writeheader()
+    for line in table.lines:
+        figures = {
+            f"{kind}_top{k}": getattr(line, kind).get(k, "")
+            for kind in ("mean", "deviation", "published")
+            for k in PUBLISHED_KS
+        }
+        for number, bound in enumerate(BOUNDS):
+            figures |= {f"{bound}_top{k}": bounds[number] for k, bounds in line.interval.items()}
+        writer.writerow(
+            {
+                "run": line.run,
+                "status": line.status,
+                "seeds": " ".join(map(str, line.seeds)),
+                "images": " ".join(map(str, line.images)),
+                **figures,
+                "mean_split_names_top1": "" if line.split_names is None else line.split_names,
+                "note": line.note,
+                "profile": table.profile,
+                "data": table.data,
+                "model": table.model,
+                "protocol": table.protocol,
+            }
+        )
+    return buffer.getvalue()

@@ -1,0 +1,263 @@
+"""From a data set to batches: a deterministic Grain pipeline.
+
+A batch is a dictionary of NumPy arrays. Images are NHWC float32, normalised per channel. The order of the images, the
+crops, the flips and the captions drawn are functions of one seed and the position in the run: the number of worker
+threads changes the speed and nothing else.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from utils.datasets.augmentation import check_augmentation, train_transform
+from utils.datasets.images.errors import ImageError
+from utils.datasets.images.reading import AS_STORED, read_image
+from utils.datasets.transforms import ImagePreprocessing, eval_transform
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import grain
+    from PIL import Image
+
+    from utils.datasets import CaptionDataset, CaptionedImage
+    from utils.datasets.images.stretch import ImageReading
+
+    Reader = Callable[..., Image.Image]  # of a path, and where it is not the usual one an `ImageReading`
+
+CAPTION_CHOICES = ("one", "all")
+
+# Of decoded pictures, for the epochs after the first: all of the miniature, a seventh of RSICD.
+KEPT_BYTES = 256 << 20
+MOST_DAMAGED = 100  # in a row; more are no accident
+RECORDS_AHEAD = 8  # for each worker
+
+
+def caption_table(dataset: CaptionDataset) -> tuple[list[str], np.ndarray]:
+    """Numbers the distinct captions, so that equal texts, under whatever image, share a number.
+
+    Returns:
+        The distinct captions, and for each image the numbers of its distinct captions, (images, most captions)
+        int32 with -1 behind the last.
+    """
+    numbers: dict[str, int] = {}
+    rows = [[numbers.setdefault(caption, len(numbers)) for caption in dict.fromkeys(item.captions)] for item in dataset]
+    table = np.full((len(rows), max(map(len, rows), default=0)), -1, np.int32)
+    for row, values in zip(table, rows, strict=True):
+        row[: len(values)] = values
+    return list(numbers), table
+
+
+def train_batches(
+    dataset: CaptionDataset,
+    preprocessing: ImagePreprocessing,
+    tokenize: Callable[[Sequence[str]], np.ndarray],
+    *,
+    batch_size: int,
+    epochs: int,
+    seed: int,
+    augmentation: str = "aerial",
+    captions: str = "one",
+    workers: int = 2,
+    read: Reader | None = None,
+) -> grain.DatasetIterator:
+    """Builds the training stream: one caption drawn for each image at each visit, or each caption in turn.
+
+    Every epoch is a new permutation of the records, cut to whole batches. The iterator's ``get_state`` and
+    ``set_state`` make it resumable; its ``close`` ends its threads. A picture that turns out to be damaged is named in
+    a warning, and the next one takes its place.
+
+    Args:
+        dataset: Images, each with at least one caption.
+        preprocessing: Size, mean and deviation that the model expects.
+        tokenize: Turns texts into token ids, (texts, length) int32.
+        batch_size: Pairs in a batch.
+        epochs: Passes over the records.
+        seed: Governs the order, the augmentation and the captions drawn.
+        augmentation: One of `utils.datasets.AUGMENTATIONS`.
+        captions: ``one``: a record is an image, and one of its captions is drawn at each visit. ``all``: a
+            record is an image with one of its captions, so an image comes once for each caption in an epoch,
+            repeated captions included, as published.
+        workers: Threads that decode and transform.
+        read: Decodes a picture; by default it is `read_image`.
+
+    Returns:
+        An iterator of ``images`` (batch, size, size, 3) float32, ``tokens`` (batch, length) int32,
+        ``caption_ids`` (batch,) int32, equal for equal captions, ``caption_sets`` (batch, most captions) int32,
+        every caption of the image, padded with -1, and ``index`` (batch,) int64, the position in the data set.
+
+    Raises:
+        ValueError: If an argument cannot work; the sentence says which.
+        ImageError: If `MOST_DAMAGED` pictures in a row cannot be decoded.
+    """
+    grain = _import_grain()
+    _check_train_arguments(dataset, batch_size, epochs, augmentation, captions)
+    texts, caption_sets = caption_table(dataset)
+    position = {text: number for number, text in enumerate(texts)}
+    tokens = tokenize(texts)
+    # Every record knows its own caption: images may have different numbers of them.
+    pairs = [(index, caption) for index, item in enumerate(dataset) for caption in item.captions]
+    read, count = read or read_image, _records(dataset, captions)
+
+    def example(index: int, caption: str | None, generator: np.random.Generator) -> dict[str, Any]:
+        item = dataset[index]
+        caption_id = position[caption if caption is not None else generator.choice(item.captions)]
+        return {
+            "images": _pixels(read, item, train_transform, preprocessing, augmentation, generator),
+            "tokens": tokens[caption_id],
+            "caption_ids": np.int32(caption_id),
+            "caption_sets": caption_sets[index],
+            "index": np.int64(index),
+        }
+
+    def load(record: int, generator: np.random.Generator) -> dict[str, Any]:
+        tries = min(MOST_DAMAGED, count)
+        for number in range(tries):
+            place = (int(record) + number) % count
+            index, caption = pairs[place] if captions == "all" else (place, None)
+            try:
+                return example(index, caption, generator)
+            except ImageError as error:
+                found = error
+                # Once for each file: Python shows equal warnings once.
+                warnings.warn(f"{error} The next picture takes its place.", stacklevel=2)
+        raise ImageError(f"{tries:,} pictures in a row cannot be decoded, so none takes their place: {found}")
+
+    whole_batches = count // batch_size * batch_size
+    records = grain.MapDataset.range(count).seed(seed).shuffle()[:whole_batches]
+    return _in_batches(records.repeat(epochs).random_map(load), batch_size, workers)
+
+
+def steps_per_epoch(dataset: CaptionDataset, batch_size: int, captions: str = "one") -> int:
+    """Whole batches in one pass over the records of `train_batches`."""
+    return _records(dataset, captions) // batch_size
+
+
+def _records(dataset: CaptionDataset, captions: str) -> int:
+    return sum(len(item.captions) for item in dataset) if captions == "all" else len(dataset)
+
+
+def eval_batches(
+    dataset: CaptionDataset,
+    preprocessing: ImagePreprocessing,
+    *,
+    batch_size: int = 64,
+    workers: int = 2,
+    unreadable: dict[int, str] | None = None,
+    read: Reader | None = None,
+) -> Iterator[dict[str, np.ndarray]]:
+    """Yields every image once, in order, the last batch padded with repeats of its last image.
+
+    Args:
+        dataset: The images.
+        preprocessing: Size, mean and deviation that the model expects.
+        batch_size: Images in a batch.
+        workers: Threads that decode and transform.
+        unreadable: Receives the position and the reason of each image that cannot be decoded, before its batch
+            comes. Without it, such an image raises an `ImageError`.
+        read: Decodes a picture; by default it is `read_image`.
+
+    Yields:
+        ``images`` (batch, size, size, 3) float32, ``index`` (batch,) int64, ``mask`` (batch,) bool, False for
+        padding and for what is unreadable.
+    """
+    grain, read = _import_grain(), read or read_image
+    blank = np.zeros((preprocessing.image_size, preprocessing.image_size, 3), np.float32)
+
+    def load(index: int) -> dict[str, Any]:
+        try:
+            return {
+                "images": _pixels(read, dataset[int(index)], eval_transform, preprocessing),
+                "index": index,
+                "mask": True,
+            }
+        except ImageError as error:
+            if unreadable is None:
+                raise
+            unreadable[int(index)] = str(error)
+            return {"images": blank, "index": index, "mask": False}
+
+    records = grain.MapDataset.range(len(dataset)).map(load)
+    for batch in _in_batches(records, batch_size, workers):
+        count = len(batch["index"])
+        padding = batch_size - count
+        mask = np.pad(batch["mask"], (0, padding))
+        yield {
+            name: np.pad(array, [(0, padding)] + [(0, 0)] * (array.ndim - 1), "edge") for name, array in batch.items()
+        } | {"mask": mask}
+
+
+def keeping_pictures() -> Reader:
+    """`read_image` for those who come back: it keeps what it decoded in memory as far as `KEPT_BYTES` goes."""
+    kept: dict[tuple[Path, tuple[ImageReading, ...]], Image.Image] = {}
+    room = KEPT_BYTES
+
+    def read(path: Path, *reading: ImageReading) -> Image.Image:
+        nonlocal room
+        key = (path, reading)
+        if key in kept:
+            return kept[key]
+        image = read_image(path, *reading)
+        size = 4 * image.width * image.height  # as Pillow holds RGB
+        if size <= room:
+            kept[key], room = image, room - size
+        return image
+
+    return read
+
+
+def _pixels(read: Reader, item: CaptionedImage, transform: Callable[..., np.ndarray], *arguments: Any) -> np.ndarray:
+    """Decodes and transforms a picture; whatever is wrong with it, the message names its file."""
+    # A reader of one's own need not know of bands and depths where there are none.
+    image = read(item.path) if item.reading == AS_STORED else read(item.path, item.reading)
+    try:
+        return transform(image, *arguments)
+    except ImageError as error:
+        raise ImageError(f"{item.path}: {error}") from None
+
+
+def _import_grain() -> Any:
+    # Grain tells at its import what a jaxlib before 0.11 cannot profile.
+    logging.getLogger("absl").setLevel(logging.ERROR)
+    import grain
+
+    return grain
+
+
+def _in_batches(records: grain.MapDataset, batch_size: int, workers: int) -> grain.DatasetIterator:
+    """Batches, of which the next is made while one is used; `close` ends its threads.
+
+    Grain looks through the records that wait each time that it hands one out. Were they whole batches of 1,024, that
+    would take longer than all the rest; so few records wait, and one batch.
+    """
+    grain = _import_grain()
+    options = grain.ReadOptions(num_threads=workers, prefetch_buffer_size=RECORDS_AHEAD * max(workers, 1))
+    batches = records.to_iter_dataset(options).batch(batch_size)
+    return iter(grain.experimental.ThreadPrefetchIterDataset(batches, prefetch_buffer_size=1))
+
+
+def _check_train_arguments(
+    dataset: CaptionDataset, batch_size: int, epochs: int, augmentation: str, captions: str
+) -> None:
+    check_augmentation(augmentation)
+    if captions not in CAPTION_CHOICES:
+        raise ValueError(f"The choice of captions {captions!r} is none of {', '.join(CAPTION_CHOICES)}.")
+    bare = [item.name for item in dataset if not item.captions]
+    if bare:
+        raise ValueError(
+            f"{len(bare)} images have no caption to train on, the first is {bare[0]}; leave them out with "
+            "dataset.captioned()."
+        )
+    records, kind = _records(dataset, captions), "pairs" if captions == "all" else "images"
+    if not 1 <= batch_size <= records:
+        raise ValueError(
+            f"A batch of {batch_size} {kind} cannot be drawn from {records}; "
+            f"choose a batch size between 1 and the number of {kind}."
+        )
+    if epochs < 1:
+        raise ValueError(f"Training needs at least one epoch, not {epochs}.")

@@ -1,0 +1,1 @@
+"""The one reader of images of any kind, and what it stands on."""

@@ -1,0 +1,388 @@
+"""Rasters of any depth, size and number of bands, read window by window, upright and in 8 bits.
+
+rasterio decodes at full resolution; what is read smaller is averaged here, over the pixels that have data. GDAL's own
+reduced reads take the file's overviews, which most programs make by picking every other pixel, and mistake a fourth
+band for opacity.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from utils.datasets.images.averaging import averages
+from utils.datasets.images.bands import described_bands
+from utils.datasets.images.errors import ImageError
+from utils.datasets.images.stretch import (
+    ImageReading,
+    check_bands,
+    is_opacity,
+    three_channels,
+    to_eight_bits,
+    value_range,
+)
+
+SAMPLE_SIDE = 1024  # pixels of the longer side over which a raster's values are measured
+SETTINGS = {
+    "GDAL_CACHEMAX": 128 * 2**20,  # bytes that GDAL may keep of decoded blocks
+    "GDAL_ERROR_ON_LIBJPEG_WARNING": True,
+    "GDAL_DISABLE_READDIR_ON_OPEN": True,  # what stands beside a file is asked for by name: folders may be large
+}
+STRIP_VALUES = 8 * 2**20  # decoded at once where a window is read smaller than it is stored
+# These formats hold or compute their lower resolutions by smoothing, so that what is read of them is true.
+SMOOTH_OVERVIEWS = ("JP2OpenJPEG", "JPEG", "WEBP")
+# For each orientation of EXIF and TIFF, how upright pixels lie in the file: axes swapped, then mirrored in x, in y.
+ORIENTATIONS = {
+    1: (False, False, False),
+    2: (False, True, False),
+    3: (False, True, True),
+    4: (False, False, True),
+    5: (True, False, False),
+    6: (True, False, True),
+    7: (True, True, True),
+    8: (True, True, False),
+}
+
+Box = tuple[int, int, int, int]
+
+# rasterio says so of every plain picture. Once for all, since threads must not change the filters in turns.
+warnings.filterwarnings("ignore", message="Dataset has no geotransform")
+
+
+class Raster:
+    """A raster on the disk, of which only the windows asked for are decoded.
+
+    Args:
+        dataset: Open in rasterio.
+        name: For messages.
+        reading: Stretch and bands.
+        orientation: As EXIF numbers it; 1 is upright.
+        premultiplied: Whether its colours are multiplied by its opacity already, of which GDAL says nothing.
+
+    Attributes:
+        name: Of its file.
+        size: Width and height in pixels, upright.
+        orientation: How its pixels lie in the file, as EXIF numbers it.
+        limits: The range of values that becomes 0 to 255; None where 8 bits stay as they are.
+
+    Raises:
+        ImageError: If its numbers are no colours, or it lacks a band that the reading names.
+    """
+
+    def __init__(
+        self, dataset: Any, name: str, reading: ImageReading, orientation: int = 1, premultiplied: bool = False
+    ) -> None:
+        _check_colours(dataset, name)
+        self.dataset, self.name = dataset, name
+        self.orientation, self._premultiplied = orientation, premultiplied
+        self._turn = ORIENTATIONS.get(orientation, ORIENTATIONS[1])
+        self.size = dataset.shape if self._turn[0] else dataset.shape[::-1]
+        if reading.bands is not None:
+            check_bands(reading.bands, dataset.count, name)
+        self._bands = reading.bands or described_bands(dataset.descriptions, dataset.colorinterp)
+        self._palette = _palette(dataset) if self._bands == (1,) else None
+        self._scaling = _scaling(dataset, self._bands)
+        self._has_masks = _has_masks(dataset, self._bands)
+        self._alpha, self._opaque = self._opacity_band()
+        self.limits = self._chosen_range(reading)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether there is no more to it than colours of 8 bits, in this order."""
+        return self.limits is None and not self._has_masks and self._bands in ((1,), (1, 2, 3))
+
+    def read(self, box: Box, longest: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Decodes a box (left, top, right, bottom); a longer side than ``longest`` pixels is averaged down to it.
+
+        Returns:
+            (height, width, 3) uint8, black where there is no data; and (height, width) float32, the share of each
+            pixel that has data: 1 everywhere where the file says nothing of that.
+
+        Raises:
+            ImageError: If the file breaks off there.
+        """
+        left, top, right, bottom = self._stored(box)
+        width, height = reduced((right - left, bottom - top), longest)
+        parts = []
+        for start, stop in self._strips(right - left, bottom - top, height):
+            rows = [top + edge * (bottom - top) // height for edge in (start, stop)]
+            parts.append(self._averaged((left, rows[0], right, rows[1]), (width, stop - start)))
+        colours, data = (self._upright(np.concatenate(kind)) for kind in zip(*parts, strict=True))
+        return colours, data
+
+    def sample(self) -> np.ndarray:
+        """Values (values,) of the file's own type, of valid pixels spread over the whole picture."""
+        values, valid = self._sampled
+        # A frame of zeros around a picture that names no value for missing data is none of it either.
+        return values[valid & ~zero_frame(values)[..., None]]
+
+    def overview(self) -> tuple[np.ndarray, np.ndarray]:
+        """The whole as `read` gives it, at most `SAMPLE_SIDE` pixels wide and high; a frame of zeros is no data."""
+        colours, data = self.read((0, 0, *self.size), SAMPLE_SIDE)
+        if self.limits is None:
+            frame = zero_frame(colours)
+        else:
+            # What is below the range is black too, and is data.
+            frame = self._upright(zero_frame(self._sampled[0])[..., None])[..., 0]
+        return colours, np.where(frame, np.float32(0), data)
+
+    @cached_property
+    def _sampled(self) -> tuple[np.ndarray, np.ndarray]:
+        """(height, width, bands) at most `SAMPLE_SIDE` pixels wide and high, and which of them have data."""
+        size = reduced(self.dataset.shape[::-1], SAMPLE_SIDE)
+        whole = (0, 0, *self.dataset.shape[::-1])
+        values = self._values(whole, size)
+        valid = np.ones(values.shape, bool)
+        if self._has_masks:
+            valid &= self._decode(self._bands, whole, size, masks=True) > 0
+        if self._alpha is not None:
+            valid &= self._decode((self._alpha,), whole, size) > 0
+        return values, valid
+
+    def _chosen_range(self, reading: ImageReading) -> tuple[float, float] | None:
+        bits = self.dataset.tags(self._bands[0], ns="IMAGE_STRUCTURE").get("NBITS")
+        if self._palette is not None:
+            return None
+        if self.dataset.dtypes[self._bands[0] - 1] == "uint8":
+            return None if bits is None else (0.0, float(2 ** int(bits) - 1))
+        return value_range(self.sample()) if reading.stretch == "auto" else reading.stretch
+
+    def _opacity_band(self) -> tuple[int | None, float]:
+        """The band that says how opaque each pixel is, and the value that it has where a pixel is fully opaque."""
+        marked = [n for n, kind in enumerate(self.dataset.colorinterp, 1) if kind.name == "alpha"]
+        if not marked or marked[0] in self._bands:
+            return None, 1
+        band, most = marked[0], _full(self.dataset.dtypes[marked[0] - 1])
+        if self.dataset.driver == "PNG":  # where the format has no other fourth band
+            return band, most
+        size = reduced(self.dataset.shape[::-1], SAMPLE_SIDE)
+        values = self._decode((band,), (0, 0, *self.dataset.shape[::-1]), size)
+        # Many programs keep 255 or 1 in deeper bands too.
+        fulls = (most,) if values.dtype == np.uint8 else (most, 255, 1)
+        full = next((full for full in fulls if is_opacity(values, full)), None)
+        return (None, 1) if full is None else (band, full)
+
+    def _averaged(self, box: Box, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray | None]:
+        """A stored box in 8 bits at a size (width, height), and what share of each pixel has data."""
+        values, valid, opacity = self._window(box, self._nearest_resolution(box, size))
+        weights = None if valid.all() else valid.astype(np.float32)
+        means, data = averages(values, weights, size)
+        colours = to_eight_bits(means, self.limits)
+        if opacity is not None:
+            colours = (colours * averages(opacity, weights, size)[0] + 0.5).astype(np.uint8)
+        if data is not None:
+            colours = np.where(data[..., None] > 0, colours, np.uint8(0))
+        return three_channels(colours), np.ones(size[::-1], np.float32) if data is None else data
+
+    def _window(self, box: Box, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """A stored box, decoded at a size (width, height).
+
+        Returns:
+            Values (height, width, channels) of the file's own type, or the palette's colours; (height, width) bool,
+            which have data in any band; and (height, width, 1) float32, how opaque they are, None where all are.
+        """
+        values, opacity = self._values(box, size), None
+        known = np.ones(values.shape, bool)
+        if self._has_masks:
+            known = self._decode(self._bands, box, size, masks=True) > 0
+        if values.dtype.kind == "f":
+            known &= np.isfinite(values)
+        valid = known.any(axis=2)
+        if values.dtype != np.uint8 and self._palette is None and not known.all():
+            # A band that has no data where others have is black there, and so it counts in means.
+            values = np.where(known, values, _as_stored(self.limits[0], values.dtype))
+        if self._alpha is not None:
+            stored = self._decode((self._alpha,), box, size)
+            valid &= stored[..., 0] > 0
+            if not self._premultiplied:
+                opacity = np.minimum(stored / np.float32(self._opaque), 1)
+        if self._palette is not None:
+            seen = self._palette[values[..., 0]]
+            values = seen[..., :3]
+            valid &= seen[..., 3] > 0
+        return values, valid, opacity
+
+    def _nearest_resolution(self, box: Box, size: tuple[int, int]) -> tuple[int, int]:
+        """The size at which to decode a box: as stored, or where the format smooths, the next lower resolutions."""
+        left, top, right, bottom = box
+        factor = min((right - left) // size[0], (bottom - top) // size[1])
+        kept = self.dataset.overviews(1) if self.dataset.driver in SMOOTH_OVERVIEWS else []
+        step = max([one for one in kept if one <= factor], default=1)
+        return -(-(right - left) // step), -(-(bottom - top) // step)
+
+    def _values(self, box: Box, size: tuple[int, int]) -> np.ndarray:
+        """(height, width, bands) of the file's own type; on one scale in float64 where its bands have several."""
+        values = self._decode(self._bands, box, size)
+        return values if self._scaling is None else values * self._scaling[0] + self._scaling[1]
+
+    def _decode(self, bands: tuple[int, ...], box: Box, size: tuple[int, int], masks: bool = False) -> np.ndarray:
+        """(height, width, bands) of the file's own type, or their masks in uint8, as stored."""
+        from rasterio.windows import Window
+
+        left, top, right, bottom = box
+        read = self.dataset.read_masks if masks else self.dataset.read
+        try:
+            values = read(
+                list(bands), window=Window(left, top, right - left, bottom - top), out_shape=(len(bands), *size[::-1])
+            )
+        except Exception as error:  # rasterio's, and GDAL's own, which have no public name there
+            raise broken(self.name, error) from None
+        return values.transpose(1, 2, 0)
+
+    def _strips(self, width: int, height: int, rows: int) -> Iterator[tuple[int, int]]:
+        """Cuts the rows of a result so that what is decoded for each part is bounded."""
+        count = min(rows, -(-width * height * len(self._bands) // STRIP_VALUES))
+        edges = [number * rows // count for number in range(count + 1)]
+        return pairwise(edges)
+
+    def _stored(self, box: Box) -> Box:
+        """Where an upright box lies in the file."""
+        swapped, mirror_x, mirror_y = self._turn
+        left, top, right, bottom = map(int, box)
+        if swapped:
+            left, top, right, bottom = top, left, bottom, right
+        height, width = self.dataset.shape
+        if mirror_x:
+            left, right = width - right, width - left
+        if mirror_y:
+            top, bottom = height - bottom, height - top
+        return left, top, right, bottom
+
+    def _upright(self, values: np.ndarray) -> np.ndarray:
+        swapped, mirror_x, mirror_y = self._turn
+        values = values[:: -1 if mirror_y else 1, :: -1 if mirror_x else 1]
+        return np.ascontiguousarray(values.swapaxes(0, 1) if swapped else values)
+
+
+def reduced(size: tuple[int, int], longest: int | None) -> tuple[int, int]:
+    """A size in the same proportion whose longer side is at most so many pixels."""
+    if longest is None or max(size) <= longest:
+        return size
+    return tuple(max(1, round(length * longest / max(size))) for length in size)
+
+
+def zero_frame(values: np.ndarray) -> np.ndarray:
+    """Where a picture is zero in all bands from its border inward, as the surroundings of a turned scene are.
+
+    Args:
+        values: (height, width, bands).
+
+    Returns:
+        (height, width) bool.
+    """
+    zero = ~values.any(axis=2)
+    if not any(side.any() for side in (zero[0], zero[-1], zero[:, 0], zero[:, -1])):
+        return np.zeros_like(zero)
+    from scipy.ndimage import label
+
+    parts, _ = label(zero)
+    border = np.concatenate([parts[0], parts[-1], parts[:, 0], parts[:, -1]])
+    return np.isin(parts, border[border > 0])
+
+
+def broken(name: str, error: Exception) -> ImageError:
+    """What to say of a file that breaks off, from what GDAL says."""
+    reason = str(error.__cause__ or error).rstrip(".")
+    return ImageError(f"{name} cannot be decoded as a picture ({reason}); replace it.", reason)
+
+
+def _full(dtype: str) -> float:
+    """The value of full opacity in a band of such a type."""
+    return 1.0 if np.dtype(dtype).kind == "f" else float(np.iinfo(dtype).max)
+
+
+def _as_stored(value: float, dtype: np.dtype) -> np.ndarray:
+    """A value in such a type, rounded down; as it is where the type does not reach so far."""
+    if dtype.kind == "f":
+        return np.array(value, dtype)
+    reach = np.iinfo(dtype)
+    return np.array(np.floor(value), dtype) if reach.min <= value <= reach.max else np.array(value)
+
+
+def _scaling(dataset: Any, bands: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray] | None:
+    """Factors and offsets of deep bands that are stored on different scales, which can share no range as stored."""
+    chosen = np.array(bands) - 1
+    scales, offsets = np.array(dataset.scales)[chosen], np.array(dataset.offsets)[chosen]
+    if dataset.dtypes[bands[0] - 1] == "uint8" or (np.ptp(scales) == 0 and np.ptp(offsets) == 0):
+        return None
+    return scales, offsets
+
+
+def _check_colours(dataset: Any, name: str) -> None:
+    if any(kind.startswith("complex") for kind in dataset.dtypes):
+        raise ImageError(f"{name} holds complex numbers, which are no colours.")
+    if any(kind.name == "cyan" for kind in dataset.colorinterp):
+        raise ImageError(
+            f"{name} is stored in the inks of print (CMYK) and too deep or too large to be converted here; store "
+            "it in RGB."
+        )
+
+
+def _has_masks(dataset: Any, bands: tuple[int, ...]) -> bool:
+    """Whether the file says, other than by an opacity band, where it has no data."""
+    flags = [{flag.name for flag in dataset.mask_flag_enums[band - 1]} for band in bands]
+    return any("nodata" in found or ("per_dataset" in found and "alpha" not in found) for found in flags)
+
+
+def _palette(dataset: Any) -> np.ndarray | None:
+    """(numbers, 4) uint8, red, green, blue and opacity of a picture that stores the numbers of its colours."""
+    try:
+        colours = dataset.colormap(1)
+    except ValueError:
+        return None
+    table = np.zeros((np.iinfo(dataset.dtypes[0]).max + 1, 4), np.uint8)
+    for number, colour in colours.items():
+        table[number] = colour
+    return table
+
+
+def driver_of(head: bytes, path: Path | None) -> str | None:
+    """GDAL's driver for a file that begins so; not all that GDAL reads: a VRT may point to any address."""
+    if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return "GTiff"
+    if head[:12] == b"\0\0\0\x0cjP  \r\n\x87\n" or head[:4] == b"\xff\x4f\xff\x51":
+        return "JP2OpenJPEG"
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "WEBP"
+    for start, driver in _STARTS.items():
+        if head.startswith(start):
+            return driver
+    return "ENVI" if path is not None and _envi_header(path) else None
+
+
+_STARTS = {b"\xff\xd8\xff": "JPEG", b"\x89PNG": "PNG", b"EHFA_HEADER_TAG": "HFA", b"NITF0": "NITF"}
+
+
+def _envi_header(path: Path) -> bool:
+    """Whether a header of ENVI's stands beside a file of bare numbers."""
+    names = (path.with_suffix(".hdr"), path.with_name(path.name + ".hdr"))
+    return any(name.is_file() and name.read_bytes()[:4] == b"ENVI" for name in names)
+
+
+@contextmanager
+def open_dataset(source: Path | bytes, driver: str, name: str) -> Iterator[Any]:
+    """Opens a file, or its content, in rasterio.
+
+    Raises:
+        ImageError: If it is broken.
+    """
+    import rasterio
+
+    with ExitStack() as stack:
+        stack.enter_context(rasterio.Env(**SETTINGS))
+        try:
+            if isinstance(source, bytes):
+                opener = stack.enter_context(rasterio.MemoryFile(source)).open
+                dataset = stack.enter_context(opener(driver=driver))
+            else:
+                dataset = stack.enter_context(rasterio.open(source, driver=driver))
+        except Exception as error:  # rasterio's, and GDAL's own, which have no public name there
+            raise broken(name, error) from None
+        yield dataset

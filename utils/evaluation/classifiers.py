@@ -1,0 +1,310 @@
+"""Classifiers on embeddings that stand still: linear probe, nearest neighbours, few shots. They know no model.
+
+What has to be chosen is chosen on validation images; then training and validation images together make the
+classifier that is tried on test images, as CLIP's own probes were made (Radford et al. 2021, appendix A.3).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+# A grid in powers of ten. Unit embeddings of one model lie close together, so weak regularisation is often right.
+INVERSE_PENALTIES = (0.1, 1.0, 10.0, 100.0, 1_000.0, 10_000.0)
+NEIGHBOUR_COUNTS = (1, 3, 5, 10, 20, 50)
+SHOTS = (1, 2, 4, 8, 16)
+# The weight of a neighbour is exp(cosine / 0.07): Wu et al. 2018, Unsupervised Feature Learning via Non-Parametric
+# Instance Discrimination, section 3.4.
+NEIGHBOUR_TEMPERATURE = 0.07
+
+_BLOCK = 1024  # rows compared at once, so that memory is bounded
+_MAX_ITERATIONS = 2_000
+
+
+@dataclass(frozen=True)
+class Classification:
+    """What a classifier says of test images, and how it was chosen.
+
+    Attributes:
+        class_names: (classes,) sorted, as the training labels name them; columns refer to them.
+        probabilities: (images, classes) float, rows sum to 1.
+        chosen: The setting that did best on validation images, the smallest of equals.
+        validation: Validation accuracy by setting.
+    """
+
+    class_names: tuple
+    probabilities: np.ndarray
+    chosen: float
+    validation: dict[float, float]
+
+    @property
+    def predictions(self) -> np.ndarray:
+        """(images,) the likeliest class by its name."""
+        return np.asarray(self.class_names)[np.argmax(self.probabilities, axis=1)]
+
+    def accuracy(self, labels: Sequence) -> float:
+        """The share of images whose class was named, for (images,) true labels."""
+        if len(labels) != len(self.probabilities):
+            raise ValueError(f"{len(labels)} labels do not fit {len(self.probabilities)} classified images.")
+        return float(np.mean(self.predictions == np.asarray(labels)))
+
+
+@dataclass(frozen=True)
+class FewShotCurve:
+    """Accuracy by the number of labelled images of each class.
+
+    Attributes:
+        shots: (counts,) images of each class that were learned from.
+        accuracies: (counts, draws) on test images, one for each random draw of them.
+    """
+
+    shots: tuple[int, ...]
+    accuracies: np.ndarray
+
+    @property
+    def mean(self) -> np.ndarray:
+        """(counts,) mean accuracy over the draws."""
+        return self.accuracies.mean(axis=1)
+
+    @property
+    def spread(self) -> np.ndarray:
+        """(counts,) standard deviation over the draws (n - 1); 0 for a single draw."""
+        draws = self.accuracies.shape[1]
+        return self.accuracies.std(axis=1, ddof=1) if draws > 1 else np.zeros(len(self.shots))
+
+
+def linear_probe(
+    train_embeddings: np.ndarray,
+    train_labels: Sequence,
+    validation_embeddings: np.ndarray,
+    validation_labels: Sequence,
+    test_embeddings: np.ndarray,
+    inverse_penalties: Sequence[float] = INVERSE_PENALTIES,
+) -> Classification:
+    """Logistic regression with an L2 penalty on unit embeddings, its strength chosen on validation images.
+
+    Args:
+        train_embeddings: (images, dim), of any length but zero.
+        train_labels: (images,) class names or numbers.
+        validation_embeddings: (images, dim).
+        validation_labels: (images,) of the classes in training.
+        test_embeddings: (images, dim).
+        inverse_penalties: scikit-learn's C to choose from.
+
+    Returns:
+        Probabilities of the test images from the probe that was refitted on training and validation images.
+
+    Raises:
+        ValueError: If embeddings are zero, not finite or do not fit the labels, a class is unknown or alone, or
+            there is nothing to choose from.
+    """
+    return _choose_and_refit(
+        _logistic_regression,
+        (train_embeddings, train_labels),
+        (validation_embeddings, validation_labels),
+        test_embeddings,
+        inverse_penalties,
+    )
+
+
+def nearest_neighbours(
+    train_embeddings: np.ndarray,
+    train_labels: Sequence,
+    validation_embeddings: np.ndarray,
+    validation_labels: Sequence,
+    test_embeddings: np.ndarray,
+    neighbour_counts: Sequence[int] = NEIGHBOUR_COUNTS,
+) -> Classification:
+    """Lets the most similar labelled images vote, each with the weight exp(cosine / 0.07).
+
+    Args:
+        train_embeddings: (images, dim), of any length but zero.
+        train_labels: (images,) class names or numbers.
+        validation_embeddings: (images, dim).
+        validation_labels: (images,) of the classes in training.
+        test_embeddings: (images, dim).
+        neighbour_counts: How many may vote, to choose from; those above the number of training images are left
+            out.
+
+    Returns:
+        Shares of the votes for the test images, of training and validation images together.
+
+    Raises:
+        ValueError: As `linear_probe`; or if a number of neighbours is below 1, or all are above those images.
+    """
+    if any(count < 1 for count in neighbour_counts):
+        raise ValueError(f"At least 1 neighbour must vote, not {min(neighbour_counts)}.")
+    possible = [count for count in neighbour_counts if count <= len(train_embeddings)]
+    if len(neighbour_counts) and not possible:
+        raise ValueError(
+            f"{' and '.join(map(str, neighbour_counts))} neighbours cannot be had of {len(train_embeddings)} training "
+            "images; give a smaller number."
+        )
+    return _choose_and_refit(
+        _votes, (train_embeddings, train_labels), (validation_embeddings, validation_labels), test_embeddings, possible
+    )
+
+
+def few_shot_curve(
+    train_embeddings: np.ndarray,
+    train_labels: Sequence,
+    test_embeddings: np.ndarray,
+    test_labels: Sequence,
+    *,
+    inverse_penalty: float,
+    shots: Sequence[int] = SHOTS,
+    draws: int = 5,
+    seed: int = 0,
+) -> FewShotCurve:
+    """How much a few labelled images of each class give, by logistic regression on unit embeddings.
+
+    In one draw the smaller numbers of shots are parts of the larger ones, so that a curve rises by what was added
+    and not by luck.
+
+    Args:
+        train_embeddings: (images, dim) to draw from.
+        train_labels: (images,) class names or numbers.
+        test_embeddings: (images, dim).
+        test_labels: (images,) of the classes in training.
+        inverse_penalty: scikit-learn's C; few shots leave nothing to choose it on, so take it from elsewhere.
+        shots: Images of each class.
+        draws: How often to draw.
+        seed: Governs the draws.
+
+    Returns:
+        Test accuracies.
+
+    Raises:
+        ValueError: If a class has fewer images than shots, or as `linear_probe`.
+    """
+    train, test = unit_rows(train_embeddings, "training"), unit_rows(test_embeddings, "test")
+    _check_one_model(train, test)
+    names, (numbers, true) = _numbered((train, train_labels, "training"), (test, test_labels, "test"))
+    if draws < 1 or not len(shots) or min(shots) < 1:
+        raise ValueError(f"A curve needs at least one draw and one shot, not {draws} draws of {list(shots)}.")
+    counts = np.bincount(numbers)
+    if counts.min() < max(shots):
+        raise ValueError(
+            f"{max(shots)} images of each class cannot be drawn: {names[counts.argmin()]} has {counts.min()}; ask for "
+            "fewer shots."
+        )
+    accuracies = np.zeros((len(shots), draws))
+    for draw in range(draws):
+        order = np.random.default_rng([seed, draw]).permutation(len(train))
+        by_class = [order[numbers[order] == label] for label in range(len(names))]
+        for row, shot in enumerate(shots):
+            chosen = np.concatenate([members[:shot] for members in by_class])
+            probabilities = _logistic_regression(train[chosen], numbers[chosen], test, inverse_penalty)
+            accuracies[row, draw] = np.mean(np.argmax(probabilities, axis=1) == true)
+    return FewShotCurve(tuple(shots), accuracies)
+
+
+def unit_rows(embeddings: np.ndarray, which: str) -> np.ndarray:
+    """Scales embeddings (images, dim) to unit length, float32.
+
+    Args:
+        embeddings: The embeddings.
+        which: What they are of, for the message.
+
+    Raises:
+        ValueError: If they are no matrix, or some are zero or not finite.
+    """
+    embeddings = np.asarray(embeddings, np.float32)
+    if embeddings.ndim != 2 or not len(embeddings):
+        raise ValueError(
+            f"The {which} embeddings have the shape {embeddings.shape}; (images, dim) is needed, with an image."
+        )
+    lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
+    broken = np.flatnonzero(~(np.isfinite(lengths[:, 0]) & (lengths[:, 0] > 0)))
+    if len(broken):
+        raise ValueError(
+            f"{len(broken)} of the {which} embeddings are zero or not finite, the first in row {broken[0]}: the model "
+            "or its input is broken there."
+        )
+    return embeddings / lengths
+
+
+def _check_one_model(*parts: np.ndarray) -> None:
+    sizes = [rows.shape[1] for rows in parts]
+    if len(set(sizes)) > 1:
+        raise ValueError(
+            f"Embeddings that are learned from and classified must come from one model; their sizes differ: {sizes}."
+        )
+
+
+def _choose_and_refit(
+    classify: Callable[[np.ndarray, np.ndarray, np.ndarray, float], np.ndarray],
+    training: tuple[np.ndarray, Sequence],
+    validation: tuple[np.ndarray, Sequence],
+    test_embeddings: np.ndarray,
+    settings: Sequence[float],
+) -> Classification:
+    """Tries each setting on validation images and uses the best with all labelled images on the test images."""
+    train, held_out = unit_rows(training[0], "training"), unit_rows(validation[0], "validation")
+    test = unit_rows(test_embeddings, "test")
+    _check_one_model(train, held_out, test)
+    names, (numbers, true) = _numbered((train, training[1], "training"), (held_out, validation[1], "validation"))
+    if not len(settings):
+        raise ValueError("There is no setting to choose from; give at least one.")
+    curve = {
+        setting: float(np.mean(np.argmax(classify(train, numbers, held_out, setting), axis=1) == true))
+        for setting in sorted(settings)
+    }
+    chosen = max(curve, key=curve.__getitem__)
+    rows, labels = np.concatenate([train, held_out]), np.concatenate([numbers, true])
+    return Classification(tuple(names), classify(rows, labels, test, chosen), chosen, curve)
+
+
+def _numbered(*parts: tuple[np.ndarray, Sequence, str]) -> tuple[list, list[np.ndarray]]:
+    """The sorted class names of the first part, and the labels of every part as numbers of them."""
+    for embeddings, labels, which in parts:
+        if len(labels) != len(embeddings):
+            raise ValueError(f"{len(labels)} {which} labels do not fit {len(embeddings)} {which} embeddings.")
+    names = sorted(set(parts[0][1]))
+    if len(names) < 2:
+        raise ValueError(f"A classifier needs two classes or more; the training labels name {len(names)}.")
+    position = {name: number for number, name in enumerate(names)}
+    for _, labels, which in parts[1:]:
+        if unknown := sorted(set(labels) - set(names)):
+            raise ValueError(
+                f"The {which} labels name {', '.join(map(str, unknown))}, of which there are no training images."
+            )
+    return names, [np.array([position[label] for label in labels]) for _, labels, _ in parts]
+
+
+def _logistic_regression(
+    train: np.ndarray, labels: np.ndarray, queries: np.ndarray, inverse_penalty: float
+) -> np.ndarray:
+    """Probabilities (queries, classes) of a regression on unit embeddings and the numbers of their classes."""
+    from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
+
+    if not inverse_penalty > 0:
+        raise ValueError(f"The inverse penalty C is {inverse_penalty}; it must be above 0.")
+    # The intercept is not penalised, so taking off the mean changes no probability; but all embeddings of a model
+    # point about one way, and with that way left in the optimiser needs ten times the iterations. In float32 its
+    # line search gives up early where the penalty is weak. The matrices are small: more threads only wait.
+    centre = train.mean(axis=0, dtype=np.float64)
+    model = LogisticRegression(C=inverse_penalty, max_iter=_MAX_ITERATIONS)
+    with threadpool_limits(1), warnings.catch_warnings():
+        # With one shot every label is unique.
+        warnings.filterwarnings("ignore", "The number of unique classes")
+        return model.fit(train - centre, labels).predict_proba(queries - centre)
+
+
+def _votes(train: np.ndarray, labels: np.ndarray, queries: np.ndarray, neighbours: int) -> np.ndarray:
+    """Shares (queries, classes) of the votes of the most similar training images."""
+    classes = np.eye(labels.max() + 1)[labels]
+    shares = []
+    for start in range(0, len(queries), _BLOCK):
+        cosines = queries[start : start + _BLOCK] @ train.T
+        nearest = np.argpartition(-cosines, neighbours - 1, axis=1)[:, :neighbours]
+        # Less the highest, which changes no share and keeps the exponential small.
+        near = np.take_along_axis(cosines, nearest, axis=1).astype(np.float64)
+        weights = np.exp((near - near.max(axis=1, keepdims=True)) / NEIGHBOUR_TEMPERATURE)
+        votes = np.einsum("qn,qnc->qc", weights, classes[nearest])
+        shares.append(votes / votes.sum(axis=1, keepdims=True))
+    return np.concatenate(shares)

@@ -1,0 +1,32 @@
+"""Files and folders: found, written whole, locked, and the processes that write them."""
+
+from utils.files.drafts import publish, workshop
+from utils.files.hub import find_checkpoint
+from utils.files.locks import FolderInUseError, sole_owner
+from utils.files.workers import end_with_parent, worker_pool
+from utils.files.writing import (
+    DiskError,
+    disk_trouble_in_words,
+    file_in_the_way,
+    is_too_long,
+    printable,
+    refuse_file,
+    write_whole,
+)
+
+__all__ = [
+    "DiskError",
+    "FolderInUseError",
+    "disk_trouble_in_words",
+    "end_with_parent",
+    "file_in_the_way",
+    "find_checkpoint",
+    "is_too_long",
+    "printable",
+    "publish",
+    "refuse_file",
+    "sole_owner",
+    "worker_pool",
+    "workshop",
+    "write_whole",
+]

@@ -1,0 +1,71 @@
+"""Folders that appear whole: made in a hidden folder beside, then renamed; its maker is known to be alive or dead."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from utils.files.locks import LOCK, OWNER, FolderInUseError, sole_owner
+from utils.files.writing import refuse_file
+
+DRAFT, REPLACED = "draft", "replaced"
+_OURS = {DRAFT, REPLACED, LOCK, OWNER, f".{OWNER}.partial"}
+
+
+@contextmanager
+def workshop(folder: Path, doing: str) -> Iterator[Path]:
+    """Gives an empty folder to make ``folder`` in, on the same disk, so that one renaming publishes it.
+
+    It lies in a hidden folder beside ``folder``, which is gone at the end. What killed processes have left of such
+    folders goes first; those of living ones, which hold a lock, stay.
+
+    Args:
+        folder: What shall be made.
+        doing: What is done, for whoever looks into the hidden folder, such as ``drawing the miniature``.
+
+    Yields:
+        The empty folder, which `publish` moves.
+    """
+    refuse_file(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(folder)
+    with ExitStack() as stack:
+        draft = _own_place(folder, doing, stack) / DRAFT
+        draft.mkdir()
+        yield draft
+
+
+def publish(draft: Path, folder: Path) -> None:
+    """Moves the folder that a `workshop` gave into place; what is there already goes with the workshop."""
+    if folder.exists():
+        folder.rename(draft.parent / REPLACED)
+    draft.rename(folder)
+
+
+def _own_place(folder: Path, doing: str, stack: ExitStack) -> Path:
+    """A new hidden folder, locked, that is removed when the stack is unwound."""
+    while True:
+        place = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        stack.callback(shutil.rmtree, place, ignore_errors=True)  # after the lock has been given back
+        # Between the two lines another process may sweep it, since nobody holds it: then once more.
+        with suppress(FolderInUseError, FileNotFoundError):
+            stack.enter_context(sole_owner(place, doing))
+            return place
+
+
+def _sweep(folder: Path) -> None:
+    """Removes the workshops of this folder that nobody holds, and puts back what one of them has moved aside."""
+    name = re.compile(rf"\.{re.escape(folder.name)}-[a-z0-9_]{{8}}")  # as mkdtemp gives them
+    for place in [path for path in folder.parent.iterdir() if name.fullmatch(path.name)]:
+        with suppress(OSError):
+            if place.is_symlink() or not _OURS.issuperset(path.name for path in place.iterdir()):
+                continue  # somebody else's
+            with sole_owner(place, "removing what a killed process has left"):
+                if not folder.exists() and (place / REPLACED).is_dir():
+                    (place / REPLACED).rename(folder)
+                shutil.rmtree(place, ignore_errors=True)
+            place.rmdir()  # where an open lock cannot be removed, as on Windows

@@ -1,0 +1,56 @@
+"""What a result was made with: versions and devices.
+
+It is noted beside results, for whoever repeats them. It has no say in which run a folder holds, and tells nothing of
+the person or the machine: no path, no name of a host or a user.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import subprocess
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "transformers", "numpy")
+COURSE = "clip-earth-course"
+PROVENANCE = "provenance"  # what it is called in run.json, beside what the run is, and in metrics.json
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, of what computes, and of the course; in a git checkout its commit, '+changes' if changed."""
+    found = {"python": platform.python_version()}
+    for name in (*PACKAGES, COURSE):
+        with suppress(importlib.metadata.PackageNotFoundError):
+            found["course" if name == COURSE else name] = importlib.metadata.version(name)
+    commit = _commit(Path(__file__).resolve().parents[2])
+    return found | ({"commit": commit} if commit else {})
+
+
+def _commit(checkout: Path) -> str:
+    """The commit of a checkout; empty where there is none, or no git."""
+    if not (checkout / ".git").exists():  # it may lie in somebody else's
+        return ""
+    try:
+        commit, changes = (
+            subprocess.run(
+                ["git", "--no-optional-locks", "-C", checkout, *words],
+                capture_output=True,
+                text=True,
+                check=True,
+                timeout=20,
+            ).stdout.strip()
+            for words in (("rev-parse", "--short=12", "HEAD"), ("status", "--porcelain", "--untracked-files=no"))
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return commit + ("+changes" if changes else "")
+
+
+def devices() -> dict[str, Any]:
+    """What JAX computes on here."""
+    import jax
+
+    first = jax.devices()[0]
+    return {"platform": first.platform, "kind": first.device_kind, "count": jax.device_count()}

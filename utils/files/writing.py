@@ -1,0 +1,94 @@
+"""Files that appear whole, names that can be printed, and disks that take no more."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_NO_MORE_WRITING = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the quota is used up",
+    errno.EFBIG: "no room is left",
+    errno.EROFS: "it is read-only",
+}
+
+
+def printable(name: str | os.PathLike) -> str:
+    r"""A file name for people and for UTF-8: bytes that are no UTF-8, as other systems left them, as ``\udce9``.
+
+    Python holds such bytes as lone surrogates, which no UTF-8 file takes and many a console refuses.
+    """
+    return os.fspath(name).encode("utf-8", "backslashreplace").decode()
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    r"""Writes under a temporary name first, so that a reader never sees half a file; text in UTF-8.
+
+    Lone surrogates, which stand for file names that are no UTF-8, are written as ``\udce9``: in JSON, which knows
+    that very escape, the name comes back exactly.
+    """
+    temporary = path.with_name(f".{path.name}.partial")
+    try:
+        temporary.write_bytes(printable(content).encode() if isinstance(content, str) else content)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+class DiskError(OSError):
+    """A disk that takes no more, or a file where a folder should be; the message is a sentence."""
+
+    def __str__(self) -> str:
+        """The sentence alone."""
+        return self.strerror
+
+
+def file_in_the_way(folder: str | os.PathLike) -> Path | None:
+    """The file that stands where a folder, or one above it, should be; None if there is none."""
+    folder = Path(folder)
+    return next((place for place in (folder, *folder.parents) if place.exists() and not place.is_dir()), None)
+
+
+def is_too_long(path: str | os.PathLike) -> bool:
+    """Whether a path, or a name in it, is longer than this system takes; to ask whether it exists is an error then."""
+    try:
+        os.lstat(path)
+    except OSError as error:
+        return error.errno == errno.ENAMETOOLONG
+    except ValueError:  # of a null character, which Python's own questions answer
+        return False
+    return False
+
+
+def refuse_file(folder: str | os.PathLike) -> None:
+    """Refuses to make a folder where a file stands, with a `DiskError`."""
+    if blocked := file_in_the_way(folder):
+        raise DiskError(
+            errno.ENOTDIR,
+            f"{folder} should be a folder, but {blocked} is a file; name another folder, or move the file away.",
+        )
+
+
+@contextmanager
+def disk_trouble_in_words(folder: Path) -> Iterator[None]:
+    """Turns what the system says of a full or forbidden disk, or a file in the way, into a sentence about a folder.
+
+    Raises:
+        DiskError: With that sentence, and the number of the system's error.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.EEXIST, errno.ENOTDIR):
+            refuse_file(folder)
+        if error.errno not in _NO_MORE_WRITING and not isinstance(error, PermissionError):
+            raise
+        reason = _NO_MORE_WRITING.get(error.errno, "this user may not write there")
+        raise DiskError(
+            error.errno,
+            f"Files could not be written into {folder}, {reason}; what was written before is whole: make room, or "
+            "name another folder, and start the same run again.",
+        ) from None

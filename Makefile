@@ -82,9 +82,11 @@ bench: $(READY) ## Measure speed and memory on this machine, or one subject of i
 	@for file in tests/benchmarks/bench_$(BENCH).py; do \
 	  echo; echo "# $$file"; $(RUN) $$file || exit 1; done
 
-lint: $(READY) ## Check the style of code and notebooks
+lint: $(READY) ## Check the style of code and notebooks, spelling and types
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
+	$(VENV)/bin/codespell
+	$(RUN) -m mypy
 
 notebooks: $(READY) ## Execute the notebooks in place, as they are committed
 	@$(RUN) -m utils.course --refresh

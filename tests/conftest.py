@@ -14,7 +14,7 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
 @pytest.fixture(scope="module")
 def quick_compilation():
-    """Tiny programs of many kinds: what their optimisation costs, their running never earns."""
+    """Tiny programs of many kinds: what their optimization costs, their running never earns."""
     import jax
 
     jax.config.update("jax_disable_most_optimizations", True)

@@ -19,7 +19,7 @@ def encoded(picture: Image.Image, kind: str, **options) -> bytes:
 
 
 def deep_png(side: int, channels: int) -> bytes:
-    """A PNG of 16 bits a channel, all of one value, which Pillow itself writes in grey alone."""
+    """A PNG of 16 bits a channel, all of one value, which Pillow itself writes in gray alone."""
     color = {1: 0, 3: 2, 4: 6}[channels]
     row = b"\0" + struct.pack(">H", 40_000) * channels * side
     packer = zlib.compressobj(9)
@@ -41,7 +41,7 @@ def turned() -> Image.Exif:
 
 # Name of the file: what makes it with a side in pixels.
 HOSTILE: dict[str, Callable[[int], bytes]] = {
-    "deep-grey.png": lambda side: deep_png(side, 1),
+    "deep-gray.png": lambda side: deep_png(side, 1),
     "deep-colors.png": lambda side: deep_png(side, 4),
     "clear.png": lambda side: encoded(Image.new("RGBA", (side, side), (9, 9, 9, 9)), "png"),
     "palette.gif": lambda side: encoded(Image.new("P", (side, side)), "gif", transparency=0),
@@ -50,7 +50,7 @@ HOSTILE: dict[str, Callable[[int], bytes]] = {
     ),
     "print.jpg": lambda side: encoded(Image.new("CMYK", (side, side)), "jpeg", progressive=True),
     "floats.tif": lambda side: encoded(Image.new("F", (side, side)), "tiff", compression="tiff_deflate"),
-    "deep-grey.tif": lambda side: encoded(
+    "deep-gray.tif": lambda side: encoded(
         Image.fromarray(np.full((side, side), 40_000, np.uint16)), "tiff", compression="tiff_deflate"
     ),
     "strip.tif": lambda side: encoded(

@@ -1,4 +1,4 @@
-"""Probes and neighbours against scikit-learn's own, transduction against torch step by step."""
+"""Probes and neighbors against scikit-learn's own, transduction against torch step by step."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
 from utils.evaluation import classifiers
-from utils.evaluation.classifiers import Classification, few_shot_curve, linear_probe, nearest_neighbours, unit_rows
+from utils.evaluation.classifiers import Classification, few_shot_curve, linear_probe, nearest_neighbors, unit_rows
 from utils.evaluation.transduction import keep_what_helps, refine_class_embeddings
 
 # --- probes -----------------------------------------------------------------------------------------------
@@ -16,11 +16,11 @@ NAMES = ("beach", "forest", "port", "river")
 
 
 def embeddings(count: int, seed: int, spread: float = 1.0) -> tuple[np.ndarray, list[str]]:
-    """Four blurred groups around fixed centres, away from the origin as CLIP's embeddings are."""
-    centres = np.random.default_rng(99).normal(size=(4, 12)) + 1
+    """Four blurred groups around fixed centers, away from the origin as CLIP's embeddings are."""
+    centers = np.random.default_rng(99).normal(size=(4, 12)) + 1
     rng = np.random.default_rng(seed)
     numbers = np.arange(count) % 4
-    rows = centres[numbers] + spread * rng.normal(size=(count, 12))
+    rows = centers[numbers] + spread * rng.normal(size=(count, 12))
     return rows.astype(np.float32), [NAMES[number] for number in numbers]
 
 
@@ -48,32 +48,32 @@ def test_linear_probe_is_scikit_learns(grid=(0.01, 1.0, 100.0)):
     assert ours.accuracy(TEST_LABELS) == pytest.approx(refitted.score(unit(TEST), TEST_LABELS))
 
 
-def test_nearest_neighbours_are_scikit_learns(grid=(1, 3, 10, 1000)):
+def test_nearest_neighbors_are_scikit_learns(grid=(1, 3, 10, 1000)):
     train, labels, held_out, true = SETS
-    ours = nearest_neighbours(train, labels, held_out, true, TEST, grid)
+    ours = nearest_neighbors(train, labels, held_out, true, TEST, grid)
 
     def reference(count, rows, names):
         weights = lambda distances: np.exp((1 - distances) / 0.07)  # noqa: E731
         return KNeighborsClassifier(count, metric="cosine", weights=weights).fit(rows, names)
 
     curve = {k: reference(k, train, labels).score(held_out, true) for k in grid[:3]}
-    assert ours.validation == pytest.approx(curve), "more neighbours than images are no choice"
+    assert ours.validation == pytest.approx(curve), "more neighbors than images are no choice"
     assert ours.chosen == max(curve, key=curve.get)
     refitted = reference(ours.chosen, np.concatenate([train, held_out]), labels + true)
     np.testing.assert_allclose(ours.probabilities, refitted.predict_proba(TEST), atol=1e-5)
 
 
-def test_neighbours_in_blocks_are_those_at_once(monkeypatch):
-    whole = nearest_neighbours(*SETS, TEST, (3,))
+def test_neighbors_in_blocks_are_those_at_once(monkeypatch):
+    whole = nearest_neighbors(*SETS, TEST, (3,))
     monkeypatch.setattr(classifiers, "_BLOCK", 7)
-    blocks = nearest_neighbours(*SETS, TEST, (3,))
+    blocks = nearest_neighbors(*SETS, TEST, (3,))
     # On some processors a product of fewer rows adds in another order.
     np.testing.assert_allclose(blocks.probabilities, whole.probabilities, atol=1e-5)
 
 
 def test_two_classes_are_enough():
     rows, labels = np.eye(2), ["port", "river"]
-    found = nearest_neighbours(rows, labels, rows, labels, np.array([[3, 1], [1, 3]]), (1,))
+    found = nearest_neighbors(rows, labels, rows, labels, np.array([[3, 1], [1, 3]]), (1,))
     assert found.predictions.tolist() == ["port", "river"] and found.accuracy(["river", "river"]) == 0.5
 
 
@@ -121,7 +121,7 @@ def broken(rows: np.ndarray, value: float) -> np.ndarray:
     return rows
 
 
-@pytest.mark.parametrize("classify", [linear_probe, nearest_neighbours])
+@pytest.mark.parametrize("classify", [linear_probe, nearest_neighbors])
 def test_what_cannot_be_learned_is_said_in_a_sentence(classify):
     train, labels, held_out, true = SETS
     for value in (0, np.nan):
@@ -143,9 +143,9 @@ def test_what_cannot_be_learned_is_said_in_a_sentence(classify):
         classify(train, labels, held_out, true, TEST, (0,))
 
 
-def test_neighbours_that_are_all_too_many_are_named():
-    with pytest.raises(ValueError, match="100 and 200 neighbours cannot be had of 80 training images"):
-        nearest_neighbours(*SETS, TEST, (100, 200))
+def test_neighbors_that_are_all_too_many_are_named():
+    with pytest.raises(ValueError, match="100 and 200 neighbors cannot be had of 80 training images"):
+        nearest_neighbors(*SETS, TEST, (100, 200))
 
 
 def test_too_few_images_for_the_shots_are_named():
@@ -188,11 +188,11 @@ def test_refinement_is_what_torch_computes_step_by_step(temperature, blend, step
 
 
 def test_refinement_finds_the_groups_that_the_texts_miss():
-    centres = unit(np.eye(4, 12))
+    centers = unit(np.eye(4, 12))
     rng = np.random.default_rng(0)
     numbers = rng.integers(0, 4, 400)
-    images = unit(centres[numbers] + 0.12 * rng.normal(size=(400, 12)))
-    texts = unit(centres + 0.35 * rng.normal(size=(4, 12)))
+    images = unit(centers[numbers] + 0.12 * rng.normal(size=(400, 12)))
+    texts = unit(centers + 0.35 * rng.normal(size=(4, 12)))
     before = np.mean(np.argmax(images @ texts.T, axis=1) == numbers)
     refined = refine_class_embeddings(images, texts, blend=0.9)
     after = np.mean(np.argmax(images @ refined.T, axis=1) == numbers)

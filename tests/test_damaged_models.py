@@ -151,7 +151,7 @@ DAMAGED: dict[str, tuple[Change, str]] = {
     "sizes: oblong images": (configure("image_size", [32, 64], TOWERS[1]), "image_size of [32, 64]"),
     "sizes: no patch": (configure("patch_size", None, TOWERS[1]), "patch_size of None"),
     "sizes: a patch too large": (configure("patch_size", 64, TOWERS[1]), "and hold a patch"),
-    "sizes: grey images": (configure("num_channels", 1, TOWERS[1]), "must have 3 channels"),
+    "sizes: gray images": (configure("num_channels", 1, TOWERS[1]), "must have 3 channels"),
     "sizes: absurd tokens": (configure("vocab_size", 10**8, TOWERS[0]), "instead of (100000000, 32)"),
     "sizes: absurd positions": (configure("max_position_embeddings", 10**8, TOWERS[0]), "instead of (100000000, 32)"),
     "configuration: activation": (configure("hidden_act", "swish", TOWERS[1]), "the activation 'swish'"),

@@ -579,7 +579,7 @@ def test_the_summary_counts():
 
 def test_verify_accepts_every_kind_of_picture_and_names_the_broken(tmp_path):
     for number, (name, mode) in enumerate(
-        [("grey.png", "L"), ("palette.gif", "P"), ("alpha.png", "RGBA"), ("cmyk.jpg", "CMYK"), ("deep.png", "I;16")]
+        [("gray.png", "L"), ("palette.gif", "P"), ("alpha.png", "RGBA"), ("cmyk.jpg", "CMYK"), ("deep.png", "I;16")]
     ):
         if mode == "I;16":
             Image.fromarray(np.full((8, 8), 40_000, np.uint16)).save(tmp_path / name)

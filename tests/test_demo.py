@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from demo_world import ask, served, upload
 from PIL import Image
-from training_world import colours, tiny_model
+from training_world import colors, tiny_model
 
 from utils.clip import fingerprint
 from utils.course import CourseError
@@ -42,12 +42,12 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def index(model, tmp_path_factory) -> ImageIndex:
-    return ImageIndex.build(model, colours(tmp_path_factory.mktemp("colours")), batch_size=8, progress=False)
+    return ImageIndex.build(model, colors(tmp_path_factory.mktemp("colors")), batch_size=8, progress=False)
 
 
 @pytest.fixture(scope="module")
 def presence(model) -> PresenceModel:
-    made = {"name": "colours", "images": 8, "scenes": 20, "questions": 40}
+    made = {"name": "colors", "images": 8, "scenes": 20, "questions": 40}
     return PresenceModel(
         "An aerial image of {feature}", ("A photograph",), 1.0, 0.0, 0.0, 0.95,
         fingerprint(model), made, {"accuracy": 0.9},

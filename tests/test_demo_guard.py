@@ -18,7 +18,7 @@ import httpx
 import pytest
 from demo_world import ask, listen, served, upload
 from hostile_pictures import HOSTILE
-from training_world import colours
+from training_world import colors
 
 from utils.demo import connections, jobs, room
 from utils.demo.hosts import Hosts
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 @pytest.fixture(scope="module")
 def index(model, tmp_path_factory) -> ImageIndex:
-    return ImageIndex.build(model, colours(tmp_path_factory.mktemp("colours")), batch_size=8, progress=False)
+    return ImageIndex.build(model, colors(tmp_path_factory.mktemp("colors")), batch_size=8, progress=False)
 
 
 @pytest.fixture(scope="module")

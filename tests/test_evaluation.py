@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from training_world import colours
+from training_world import colors
 
 from utils.datasets import CaptionDataset, CaptionedImage, load_dataset
 from utils.datasets.loading import UCM_CATEGORIES
@@ -205,7 +205,7 @@ def test_an_ensemble_by_hand(monkeypatch):
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory) -> CaptionDataset:
-    return colours(tmp_path_factory.mktemp("colours"), 16)
+    return colors(tmp_path_factory.mktemp("colors"), 16)
 
 
 def test_a_classifier_of_one_template_is_its_prompts(model):
@@ -244,7 +244,7 @@ def test_zero_shot_is_classify_on_embeddings(model, pictures):
     stored = classify(images, vectors, truth, pictures.categories, prompts)
     assert found.similarities == pytest.approx(stored.similarities, abs=1e-6)
     assert found.scores() == stored.scores() and found.prompts == stored.prompts == tuple(prompts)
-    assert (found.protocol, found.dataset) == ("ensemble", "colours")
+    assert (found.protocol, found.dataset) == ("ensemble", "colors")
 
 
 def test_several_models_may_share_decoded_pictures(model, pictures, monkeypatch):
@@ -296,7 +296,7 @@ def test_pictures_without_a_category(model, pictures):
 def test_scores_do_not_depend_on_batches_or_order(model, pictures):
     one = zero_shot(model, pictures, batch_size=5)
     order = np.random.default_rng(0).permutation(16)
-    other = zero_shot(model, CaptionDataset([pictures[n] for n in order], "colours"), batch_size=16)
+    other = zero_shot(model, CaptionDataset([pictures[n] for n in order], "colors"), batch_size=16)
     assert other.similarities == pytest.approx(one.similarities[order], abs=1e-6)
     assert one.scores() == other.scores() and one.per_class(3) == other.per_class(3)
 
@@ -308,7 +308,7 @@ def test_scores_do_not_depend_on_the_lossless_encoding(model, pictures, tmp_path
         path = tmp_path / f"{Path(item.path).stem}.{ending}"
         Image.open(item.path).save(path, **options)
         items.append(replace(item, path=path))
-    again = zero_shot(model, CaptionDataset(items, "colours"))
+    again = zero_shot(model, CaptionDataset(items, "colors"))
     assert again.similarities == pytest.approx(zero_shot(model, pictures).similarities, abs=1e-6)
 
 
@@ -316,7 +316,7 @@ def test_table_says_how_it_was_taken(model, pictures):
     found = zero_shot(model, pictures)
     lines = zero_shot_table({"tiny": found, "made": BY_HAND}, ks=(1, 3)).splitlines()
     assert lines[0] == "| model | protocol | data | images | captions | classes | score@1 | score@3 |"
-    assert lines[2].startswith("| tiny | documents | colours | 16 | none | 8 | ")
+    assert lines[2].startswith("| tiny | documents | colors | 16 | none | 8 | ")
     assert lines[2].endswith(f"| {found.interval(1)} | {found.interval(3)} |")
     assert lines[3].startswith("| made | not named | not named | 4 | none | 3 | 0.500 (")
 

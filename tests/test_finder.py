@@ -47,7 +47,7 @@ def scene(model):
 
 
 def geotiff(path, values: np.ndarray, crs: str | None = "EPSG:32631", transform=None, **options):
-    """Writes (channels, height, width) with half a metre a pixel, upper left corner in Catalonia."""
+    """Writes (channels, height, width) with half a meter a pixel, upper left corner in Catalonia."""
     import rasterio
     from rasterio.transform import from_origin
 
@@ -76,7 +76,7 @@ def test_tiles_cover_every_pixel_and_are_square_and_inside(size, overlap):
         assert len({tuple(box) for box in boxes}) == len(boxes)
 
 
-def test_neighbours_share_what_the_overlap_says():
+def test_neighbors_share_what_the_overlap_says():
     lefts = np.unique(tile_boxes(1000, 100, 100, 0.25)[:, 0])
     np.testing.assert_array_equal(np.diff(lefts)[:-1], 75)
     assert lefts[-1] == 900
@@ -323,7 +323,7 @@ def test_heat_is_highest_in_the_best_tile(model, scene, width):
         left, top, right, bottom = finding.tiles[0].box
         assert left <= (column + 0.5) * 150 / width <= right
         assert top <= (row + 0.5) * 100 / heat.shape[0] <= bottom
-    if width == 333:  # smooth: neighbouring pixels differ by little
+    if width == 333:  # smooth: neighboring pixels differ by little
         assert max(np.abs(np.diff(heat, axis=axis)).max() for axis in (0, 1)) < 0.08
 
 

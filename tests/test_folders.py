@@ -6,7 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from training_world import SETTINGS, colours, tiny_model
+from training_world import SETTINGS, colors, tiny_model
 
 from utils.clip import CLIP
 from utils.course import CourseError, find_root
@@ -49,7 +49,7 @@ FILE_WANTED: dict[str, Callable[[SimpleNamespace, Path], object]] = {
 def world(tmp_path_factory) -> SimpleNamespace:
     top = tmp_path_factory.mktemp("world")
     (top / "a file").write_text("no folder")
-    data = colours(top / "data")
+    data = colors(top / "data")
     captions = top / "own.csv"
     captions.write_text(f"filename,caption\ndata/{data[0].name},red\n")
     return SimpleNamespace(top=top, model=tiny_model(top / "model"), data=data, captions=captions)

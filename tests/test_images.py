@@ -33,7 +33,7 @@ SMALL = ImagePreprocessing(image_size=32)
 
 
 def picture(seed: int, size: tuple[int, int] = (48, 40)) -> Image.Image:
-    """A smooth coloured picture, so that resampling differences stay small."""
+    """A smooth colored picture, so that resampling differences stay small."""
     coarse = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
     return Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
 
@@ -68,7 +68,7 @@ def test_eval_transform_is_what_transformers_does(size):
     theirs = np.asarray(processor(image, return_tensors="np")["pixel_values"])[0].transpose(1, 2, 0)
     ours = eval_transform(image, SMALL)
     assert ours.dtype == np.float32
-    # One level of 255 is 0.0146 after normalisation: rounding may differ by one level, no more.
+    # One level of 255 is 0.0146 after normalization: rounding may differ by one level, no more.
     np.testing.assert_allclose(ours, theirs, atol=0.016)
 
 
@@ -148,7 +148,7 @@ def test_published_draws_are_distributed_as_torchvisions():
     assert chi2_contingency(np.histogram2d(*flips.T, bins=2)[0]).pvalue > 0.01
 
 
-def test_defect_4_published_training_saw_58_percent_of_a_picture_and_colours_stayed():
+def test_defect_4_published_training_saw_58_percent_of_a_picture_and_colors_stayed():
     generator = np.random.default_rng(1)
     sides = np.array([draw_published(224, 224, generator).second_crop[2] for _ in range(2000)])
     assert np.mean((sides / 224) ** 2) == pytest.approx(0.58, abs=0.01)
@@ -157,7 +157,7 @@ def test_defect_4_published_training_saw_58_percent_of_a_picture_and_colours_sta
         name: {train_transform(flat, SMALL, name, np.random.default_rng(seed)).mean().round(3) for seed in range(6)}
         for name in ("published", "aerial")
     }
-    # ColorJitter() without arguments is dead; the course's own list does change colours.
+    # ColorJitter() without arguments is dead; the course's own list does change colors.
     assert len(levels["published"]) == 1 and len(levels["aerial"]) == 6
 
 
@@ -286,11 +286,11 @@ def test_every_mode_becomes_the_same_picture(tmp_path):
         assert np.abs(np.asarray(got).astype(int) - plain).max() <= 2, path.name
 
 
-def test_grey_palette_and_sixteen_bit(tmp_path):
-    grey = picture(4).convert("L")
-    levels = np.asarray(grey)
+def test_gray_palette_and_sixteen_bit(tmp_path):
+    gray = picture(4).convert("L")
+    levels = np.asarray(gray)
     sixteen = Image.fromarray(levels.astype(np.uint16) * 257)
-    for path in (save(tmp_path, grey, "grey.png"), save(tmp_path, sixteen, "sixteen.png")):
+    for path in (save(tmp_path, gray, "gray.png"), save(tmp_path, sixteen, "sixteen.png")):
         np.testing.assert_array_equal(np.asarray(read_image(path)), np.stack([levels] * 3, axis=-1))
     palette = read_image(save(tmp_path, picture(4).quantize(16), "palette.gif"))
     assert palette.mode == "RGB" and len(palette.getcolors()) <= 16

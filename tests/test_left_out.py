@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from training_world import SETTINGS, colours, tiny_model
+from training_world import SETTINGS, colors, tiny_model
 
 from utils.clip import CLIP
 from utils.datasets import CaptionDataset, CaptionedImage, DatasetError, ImageError, ImagePreprocessing, train_batches
@@ -28,7 +28,7 @@ from utils.training.validation import validate
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
-SAYS = r"colours: 2 of 14 images cannot be decoded and are left out: 0\.jpg, 1\.jpg"
+SAYS = r"colors: 2 of 14 images cannot be decoded and are left out: 0\.jpg, 1\.jpg"
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def model(tmp_path_factory) -> CLIP:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory) -> CaptionDataset:
-    return colours(tmp_path_factory.mktemp("colours"), 12)
+    return colors(tmp_path_factory.mktemp("colors"), 12)
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def broken(tmp_path_factory) -> list[CaptionedImage]:
 @pytest.fixture(scope="module")
 def mixed(whole, broken) -> CaptionDataset:
     """The broken ones first and in the middle, so that every row behind them would belong to another picture."""
-    return CaptionDataset([broken[0], *whole[:5], broken[1], *whole[5:]], "colours")
+    return CaptionDataset([broken[0], *whole[:5], broken[1], *whole[5:]], "colors")
 
 
 def test_rows_belong_to_what_is_left_and_nothing_else_changes(model, whole, mixed):
@@ -92,7 +92,7 @@ def test_validation_audits_and_presence_leave_them_out(model, whole, mixed):
     with pytest.warns(UserWarning, match=SAYS):
         pairs = find_near_duplicates(mixed, embeddings=rows)
     assert pairs == find_near_duplicates(whole, embeddings=np.delete(rows, [0, 6], axis=0))
-    with pytest.warns(UserWarning, match="colours and colours: 2 of 14 images cannot be decoded"):
+    with pytest.warns(UserWarning, match="colors and colors: 2 of 14 images cannot be decoded"):
         assert len(audit_overlap(mixed, whole).pairs) == len(audit_overlap(whole, whole).pairs)
     with pytest.warns(UserWarning, match=SAYS):
         presence = calibrate_presence(model, mixed)

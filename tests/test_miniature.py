@@ -157,7 +157,7 @@ def things_called(facts: SceneFacts, word: str) -> list[Thing]:
 
 
 def claims_of(caption: str) -> list[tuple[str | None, str | None, str]]:
-    """What a caption claims of its things: (number word, colour, noun)."""
+    """What a caption claims of its things: (number word, color, noun)."""
     nouns = sorted({form for entry in NOUNS.values() for noun in entry for form in (noun.one, noun.many)}, key=len)
     numbers = "|".join([*list(NUMBERS.values())[1:], "several", "many"])
     pattern = (
@@ -167,7 +167,7 @@ def claims_of(caption: str) -> list[tuple[str | None, str | None, str]]:
     return [match.groups() for match in re.finditer(pattern, caption)]
 
 
-def test_numbers_and_colours_in_captions_are_true(scenes):
+def test_numbers_and_colors_in_captions_are_true(scenes):
     words = {word: count for count, word in NUMBERS.items()}
     checked = Counter()
     for number, facts in enumerate(scenes):

@@ -11,7 +11,7 @@ import nbformat
 import numpy as np
 import pytest
 import rasterio
-from training_world import SETTINGS, colours
+from training_world import SETTINGS, colors
 
 from utils.category_names import category_words
 from utils.check import check_data
@@ -108,7 +108,7 @@ def test_every_notebook_reads_pictures_as_its_parameters_say(path):
 
 
 def test_nothing_is_noted_of_pictures_that_are_read_as_they_are(model, tmp_path):
-    plain = colours(tmp_path / "colours")
+    plain = colors(tmp_path / "colors")
     assert "reading" not in evaluate(model, model, plain).as_json()
     assert "reading" not in calibrate_presence(model, plain).calibrated_on
     assert shown_reading({}) == ""
@@ -148,7 +148,7 @@ def test_pictures_of_remote_sensing_programs_are_found_and_read(tmp_path, name, 
 
 def published_without_val(tmp_path):
     """Forty training images of two categories and ten test images, as RSITMD has no third split."""
-    colours(tmp_path, 8)
+    colors(tmp_path, 8)
     names = [path.name for path in sorted(tmp_path.glob("*.png"))]
     rows = ["filename,caption,split,category"]
     for number in range(50):
@@ -230,7 +230,7 @@ def without_captions(dataset):
 
 
 def test_where_nothing_can_be_trained_the_model_stands_alone(model, tmp_path, capsys):
-    bare = without_captions(colours(tmp_path / "colours"))
+    bare = without_captions(colors(tmp_path / "colors"))
     assert load_or_train(tmp_path / "run" / "finetuned", model, bare, bare, SHORT) is model
     assert "none can be trained without captions" in capsys.readouterr().out
     assert not (tmp_path / "run").exists()
@@ -242,19 +242,19 @@ def test_where_nothing_can_be_trained_the_model_stands_alone(model, tmp_path, ca
     folder = evaluation.write(tmp_path / "evaluation")
     assert sorted(path.name for path in folder.glob("*.png")) == ["confusion.png", "scores.png"]
     page = (folder / "README.md").read_text()
-    assert page.startswith("# Baseline: colours") and "no image has a caption" in page
+    assert page.startswith("# Baseline: colors") and "no image has a caption" in page
     assert "fine-tuned" not in page and "| gain" not in page and "nan" not in page
 
 
 def test_captions_made_of_categories_are_learned_and_the_card_says_so(model, tmp_path):
-    bare = without_captions(colours(tmp_path / "colours"))
+    bare = without_captions(colors(tmp_path / "colors"))
     captioned = caption_by_category(bare)
     assert captioned[0].captions[0] == "satellite imagery of red." and len(set(captioned[0].captions)) == 18
     train(model, captioned, captioned, SHORT, tmp_path / "run")
     card = (tmp_path / "run" / "model" / "README.md").read_text()
     assert "Nobody described these pictures: their captions are CLIP's 18 published aerial prompts" in card
     assert "names of 8 categories" in card
-    assert not is_captioned_by_category(colours(tmp_path / "colours"))
+    assert not is_captioned_by_category(colors(tmp_path / "colors"))
     nameless = CaptionDataset([CaptionedImage(bare[0].path, (), None, None, "x")], "x")
     with pytest.raises(DatasetError, match="x: no image has a category to make captions of"):
         caption_by_category(nameless)

@@ -69,8 +69,8 @@ def test_citation_and_licence_are_those_of_the_project(root):
     assert {"cff-version", "message", "title", "authors", "type"} <= citation.keys()
     assert citation["version"] == project["version"]
     assert citation["license"] == project["license"] == "Apache-2.0"
-    licence = (root / "LICENSE").read_text()
-    assert licence.split()[:4] == ["Apache", "License", "Version", "2.0,"] and "END OF TERMS" in licence
+    license = (root / "LICENSE").read_text()
+    assert license.split()[:4] == ["Apache", "License", "Version", "2.0,"] and "END OF TERMS" in license
 
 
 def test_the_words_are_in_order_and_none_is_both_said_and_not_said(root):

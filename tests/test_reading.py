@@ -94,7 +94,7 @@ DEEP = {
 def test_deep_pictures_are_stretched_alike_for_data_sets_and_the_finder(tmp_path, name, interleave):
     values = DEEP[name]
     path = raster(tmp_path / "deep.tif", values, interleave=interleave)
-    low, high = usual_range(values)  # one range for all bands: colours keep their hue
+    low, high = usual_range(values)  # one range for all bands: colors keep their hue
     expected = np.broadcast_to(stretched(values, low, high), (64, 64, 3))
     for seen in (pixels(path), pixels(path.read_bytes()), seen_by_the_finder(path)):
         assert np.abs(seen - expected).max() <= 1
@@ -166,7 +166,7 @@ def test_photographs_with_more_digits_stay_as_they_are(tmp_path):
         np.testing.assert_array_equal(np.asarray(image_of_array(array)[0]), expected)
 
 
-def test_a_picture_of_one_value_is_grey_and_not_black(tmp_path):
+def test_a_picture_of_one_value_is_gray_and_not_black(tmp_path):
     assert set(pixels(raster(tmp_path / "flat.tif", np.full((1, 9, 9), 700, np.uint16))).ravel()) == {128}
 
 
@@ -307,7 +307,7 @@ def test_opacity_is_opacity(tmp_path, dtype, ending):
 
 
 def holed(kind: str, tmp_path):
-    """A picture whose upper third has no data, said in one of the ways of the field, and the colours below."""
+    """A picture whose upper third has no data, said in one of the ways of the field, and the colors below."""
     values = reflectance()
     values[:, :20] = 0
     path = tmp_path / f"{kind}.tif"
@@ -366,7 +366,7 @@ def test_a_palette_with_a_number_for_no_data(tmp_path):
         assert [tuple(seen[row, 5]) for row in (5, 15, 25)] == [(0, 0, 0), (0, 200, 0), (10, 20, 30)]
     with open_picture(path) as opened:
         assert opened.overview().data[:10].max() == 0
-        half = np.asarray(opened.crop((0, 16, 32, 24), longest=8))  # colours are averaged, not their numbers
+        half = np.asarray(opened.crop((0, 16, 32, 24), longest=8))  # colors are averaged, not their numbers
     assert tuple(half[0, 0]) == (0, 200, 0) and tuple(half[1, 0]) == (10, 20, 30)
 
 

@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
-from training_world import colours
+from training_world import colors
 
 from utils.datasets import CaptionDataset, CaptionedImage, load_dataset
 from utils.evaluation import (
@@ -331,7 +331,7 @@ def test_table_says_how_it_was_taken_and_prints_the_ceiling_beside():
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory) -> CaptionDataset:
-    return colours(tmp_path_factory.mktemp("colours"), 12)
+    return colors(tmp_path_factory.mktemp("colors"), 12)
 
 
 def test_a_models_scores_do_not_depend_on_batches_or_order(model, pictures):
@@ -339,7 +339,7 @@ def test_a_models_scores_do_not_depend_on_batches_or_order(model, pictures):
     backwards = CaptionDataset(list(pictures)[::-1], pictures.name)
     for other in (retrieval(model, pictures, batch_size=12), retrieval(model, backwards, batch_size=5)):
         assert one.recalls == pytest.approx(other.recalls, abs=1e-9)
-    assert one.dataset == "colours" and len(one.text_to_image) == sum(len(item.captions) for item in pictures)
+    assert one.dataset == "colors" and len(one.text_to_image) == sum(len(item.captions) for item in pictures)
     images, texts, scored = embed_pairs(model, pictures)
     stored = score_retrieval(images, texts, [item.captions for item in scored])
     assert stored.recalls == pytest.approx(one.recalls, abs=1e-9)

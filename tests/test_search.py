@@ -18,10 +18,10 @@ pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
 def clusters(count: int, dim: int, seed: int) -> np.ndarray:
-    """Unit vectors around twenty centres, which are the same for every seed."""
-    centres = np.random.default_rng(99).normal(size=(20, dim))
+    """Unit vectors around twenty centers, which are the same for every seed."""
+    centers = np.random.default_rng(99).normal(size=(20, dim))
     generator = np.random.default_rng(seed)
-    vectors = centres[generator.integers(20, size=count)] + 0.7 * generator.normal(size=(count, dim))
+    vectors = centers[generator.integers(20, size=count)] + 0.7 * generator.normal(size=(count, dim))
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 
 

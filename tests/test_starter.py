@@ -43,7 +43,7 @@ def test_every_category_draws_in_every_look(look):
     for category in DRAWINGS:
         icon = render_icon(category, np.random.default_rng(1), size=48, look=look)
         assert icon.image.size == (48, 48)
-        assert np.asarray(icon.image).std() > 1, f"{category} as {look} is one flat colour"
+        assert np.asarray(icon.image).std() > 1, f"{category} as {look} is one flat color"
 
 
 def test_icons_are_a_function_of_the_generator():

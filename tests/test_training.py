@@ -9,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 from flax import nnx
-from training_world import SETTINGS, colours, parameters, same, tiny_model
+from training_world import SETTINGS, colors, parameters, same, tiny_model
 
 from utils.clip import CLIP
 from utils.datasets import CaptionDataset, eval_transform, read_image
@@ -41,7 +41,7 @@ def model(tmp_path) -> CLIP:
 
 @pytest.fixture
 def dataset(tmp_path) -> CaptionDataset:
-    return colours(tmp_path)
+    return colors(tmp_path)
 
 
 def unit(seed: int, shape: tuple[int, int]) -> np.ndarray:
@@ -503,9 +503,9 @@ def test_validation_comes_every_so_many_epochs_and_at_the_end(model, dataset, tm
 
 def test_defect_8_training_never_opens_a_test_image(model, tmp_path):
     splits = ["train"] * 8 + ["val"] * 2 + ["test"] * 2
-    items = [replace(item, split=split) for item, split in zip(colours(tmp_path, 12), splits, strict=True)]
+    items = [replace(item, split=split) for item, split in zip(colors(tmp_path, 12), splits, strict=True)]
     for item in items[10:]:
         item.path.unlink()
-    data = CaptionDataset(items, "colours")
+    data = CaptionDataset(items, "colors")
     settings = replace(SETTINGS, keep_best=True)
     assert train(model, data.split("train"), data.split("val"), settings, tmp_path / "run").exported_step

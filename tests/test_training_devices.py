@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from flax import nnx
-from training_world import SETTINGS, child, colours, compare_meshes, parameters
+from training_world import SETTINGS, child, colors, compare_meshes, parameters
 from transformers import CLIPModel
 
 from utils.clip import CLIP, normalize
@@ -28,7 +28,7 @@ FROZEN = replace(SETTINGS, frozen_parts=("image_tower", "logit_scale"), ema_deca
 
 @pytest.fixture(scope="module")
 def dataset(folder) -> CaptionDataset:
-    return colours(folder, 16)
+    return colors(folder, 16)
 
 
 def steps(model: CLIP, dataset: CaptionDataset, settings: TrainingSettings, count: int) -> Run:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from training_world import SETTINGS as PLAIN
-from training_world import colours, parameters, same
+from training_world import colors, parameters, same
 
 from utils.clip import CLIP
 from utils.clip.checkpoints import written_whole
@@ -29,7 +29,7 @@ OTHER = replace(SETTINGS, seed=2)
 
 @pytest.fixture(scope="module")
 def dataset(folder) -> CaptionDataset:
-    return colours(folder)
+    return colors(folder)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_the_mark_of_a_data_set_is_that_of_earlier_folders(tmp_path):
     (tmp_path / "red.png").write_bytes(b"123")
     paths = (tmp_path / "red.png", Path("not there.png"))
     items = [CaptionedImage(path, ("red", "a field"), "train", None, "test") for path in paths]
-    assert data_fingerprint(CaptionDataset(items, "colours")) == "26ad24bba83e3ede"
+    assert data_fingerprint(CaptionDataset(items, "colors")) == "26ad24bba83e3ede"
 
 
 # --- two trainings in one folder --------------------------------------------------------------------------

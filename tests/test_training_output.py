@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from huggingface_hub import ModelCard
 from PIL import Image
-from training_world import SETTINGS, colours, same, tiny_model
+from training_world import SETTINGS, colors, same, tiny_model
 
 from utils.clip import CLIP
 from utils.clip.identity import weights_digest
@@ -44,7 +44,7 @@ def model(folder) -> CLIP:
 
 @pytest.fixture(scope="module")
 def result(model, folder) -> TrainingResult:
-    dataset = colours(folder)
+    dataset = colors(folder)
     return train(model, dataset, dataset, SETTINGS, folder / "run")
 
 
@@ -88,7 +88,7 @@ def test_history_as_tensorboard_events(result):
 
 
 def test_events_of_a_run_that_was_stopped_are_those_of_one_run(model, folder, result, tmp_path, monkeypatch):
-    dataset, save = colours(folder), Run.save
+    dataset, save = colors(folder), Run.save
 
     def fail(run: Run, checkpoints: object) -> None:
         if run.step == 4:
@@ -109,7 +109,7 @@ def test_reporters_that_are_not_installed_are_named_before_anything_is_done(mode
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name: None if name in ("wandb", "tensorboardX") else find(name)
     )
-    dataset = colours(folder)
+    dataset = colors(folder)
     for settings, words in (
         (replace(SETTINGS, wandb_project="course"), "pip install wandb.*wandb_project to None"),
         (SETTINGS, "pip install tensorboardX.*tensorboard to False"),
@@ -136,7 +136,7 @@ def test_weights_and_biases_offline(model, folder, tmp_path, monkeypatch):
     pytest.importorskip("wandb", reason="wandb is not installed, and not a dependency")
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
-    dataset = colours(folder)
+    dataset = colors(folder)
     train(model, dataset, dataset, replace(SETTINGS, wandb_project="course"), tmp_path / "run")
     assert list((tmp_path / "run" / "wandb").glob("offline-run-*/*.wandb"))
 
@@ -166,7 +166,7 @@ def test_the_snippet_of_the_card_runs_and_is_the_model(result, tmp_path, monkeyp
 def test_the_card_says_what_was_done(result):
     card = (result.model_dir / "README.md").read_text()
     last = result.history[-1]
-    assert "colours" in card and "step 6 of 6" in card and f"{last['validation_recall']:.3f}" in card
+    assert "colors" in card and "step 6 of 6" in card and f"{last['validation_recall']:.3f}" in card
     for line in ("| learning_rate | 0.003 |", "| loss | multi_positive |", "| batch_size | 4 |", "seed 1"):
         assert line in card
     assert str(result.model_dir.parent) not in card and "87,601 parameters" in card
@@ -183,7 +183,7 @@ def test_a_run_notes_what_it_was_made_with_and_the_card_says_it(result, model, f
     assert entry["versions"]["jax"] == jax.__version__
     device = jax.devices()[0]
     assert entry["device"] == {"platform": device.platform, "kind": device.device_kind, "count": jax.device_count()}
-    assert entry["data"] == {"name": "colours", "fingerprint": data_fingerprint(colours(folder))}
+    assert entry["data"] == {"name": "colors", "fingerprint": data_fingerprint(colors(folder))}
     assert entry["model"] == {"name": folder.name, "weights": weights_digest(model)[:16]}
     for private in (str(folder), str(Path.home()), socket.gethostname()):
         assert f'"{private}' not in json.dumps(note)
@@ -193,7 +193,7 @@ def test_a_run_notes_what_it_was_made_with_and_the_card_says_it(result, model, f
 
 
 def test_provenance_is_no_part_of_which_run_it_is(result, model, folder, tmp_path, monkeypatch):
-    dataset, output = colours(folder), tmp_path / "run"
+    dataset, output = colors(folder), tmp_path / "run"
     shutil.copytree(result.model_dir.parent, output)
     note = json.loads((output / "run.json").read_text())
     entry = note.pop("provenance")[0]
@@ -223,7 +223,7 @@ def test_a_start_from_the_hub_is_the_base_model_of_the_card(result, model, folde
     start = CLIP.from_pretrained(snapshot)
     assert start.companions.source == {"name": "openai/clip", "revision": commit}
     assert start.computing_with("bfloat16").companions.source == start.companions.source
-    dataset = colours(folder)
+    dataset = colors(folder)
     tuned = train(start, dataset, dataset, replace(SETTINGS, epochs=1), tmp_path / "run")
     card = ModelCard.load(tuned.model_dir / "README.md")
     assert card.data.base_model == "openai/clip" and card.data.library_name == "transformers"
@@ -259,7 +259,7 @@ def test_a_run_that_stops_leaves_no_model(model, folder, tmp_path, monkeypatch):
         raise TrainingStopped("stopped")
 
     monkeypatch.setattr(Run, "advance", stop)
-    dataset = colours(folder)
+    dataset = colors(folder)
     with pytest.raises(TrainingStopped):
         train(model, dataset, dataset, SETTINGS, tmp_path / "run")
     assert not (tmp_path / "run" / "model").exists()

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from training_world import SETTINGS as PLAIN
-from training_world import child, colours, parameters, same, tiny_model, train_until_killed
+from training_world import child, colors, parameters, same, tiny_model, train_until_killed
 
 from utils.clip import CLIP
 from utils.datasets import CaptionDataset
@@ -27,7 +27,7 @@ SETTINGS = replace(PLAIN, ema_decay=0.9, checkpoint_every=1, keep_best=True)
 
 @pytest.fixture(scope="module")
 def dataset(folder) -> CaptionDataset:
-    return colours(folder)
+    return colors(folder)
 
 
 @pytest.fixture(scope="module")
@@ -170,7 +170,7 @@ def test_the_folder_of_another_run_is_refused(model, dataset, whole, tmp_path):
     sentence = refused(model, dataset, replace(SETTINGS, learning_rate=1e-4), output)
     assert "learning_rate 0.003, not 0.0001" in sentence and "another folder" in sentence
     sentence = refused(model, dataset[:7], SETTINGS, output)
-    assert "other data (colours, 8 images" in sentence and "7 images" in sentence
+    assert "other data (colors, 8 images" in sentence and "7 images" in sentence
     other = tiny_model(tmp_path / "other", text={"num_hidden_layers": 1})
     assert "another size (86,577 parameters, not" in refused(other, dataset, SETTINGS, output)
     twin = tiny_model(tmp_path / "twin")

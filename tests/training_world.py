@@ -1,4 +1,4 @@
-"""A tiny model, a few coloured pictures, and processes of their own for what a test cannot do to itself."""
+"""A tiny model, a few colored pictures, and processes of their own for what a test cannot do to itself."""
 
 import json
 import multiprocessing
@@ -34,8 +34,8 @@ def tiny_model(folder: Path, **changes: dict) -> CLIP:
     return CLIP.from_pretrained(folder)
 
 
-def colours(folder: Path, count: int = 8) -> CaptionDataset:
-    """Pictures of one colour with some noise; every colour is described by two captions, or one, or three."""
+def colors(folder: Path, count: int = 8) -> CaptionDataset:
+    """Pictures of one color with some noise; every color is described by two captions, or one, or three."""
     folder.mkdir(exist_ok=True)
     items = []
     for number in range(count):
@@ -46,7 +46,7 @@ def colours(folder: Path, count: int = 8) -> CaptionDataset:
         Image.fromarray(np.clip(pixels + noise, 0, 255).astype(np.uint8)).save(path)
         captions = (color, f"{color} field", "a field")[: (2, 1, 3)[number % 3]]
         items.append(CaptionedImage(path, captions, "train", color, "test"))
-    return CaptionDataset(items, "colours")
+    return CaptionDataset(items, "colors")
 
 
 def parameters(model: CLIP) -> list[np.ndarray]:
@@ -90,7 +90,7 @@ def child(function: Callable, *arguments: object, seconds: float = 120) -> int:
 def train_until_killed(folder: Path, output: Path, settings: TrainingSettings, moment: str) -> None:
     """Trains, and kills itself at a moment; ``never`` lets it end."""
     jax.config.update("jax_disable_most_optimizations", True)
-    model, dataset = CLIP.from_pretrained(folder), colours(folder)
+    model, dataset = CLIP.from_pretrained(folder), colors(folder)
     kind, _, number = moment.partition(" ")
     if kind == "step":
         _kill_after_step(int(number))
@@ -130,7 +130,7 @@ def compare_meshes(folder: Path, report: Path) -> None:
     from utils.training.step import data_mesh, make_loss_and_gradients
 
     settings = TrainingSettings(batch_size=16, epochs=20, learning_rate=1e-3, warmup_steps=2, max_gradient_norm=1e9)
-    model, dataset = CLIP.from_pretrained(folder), colours(folder, 16)
+    model, dataset = CLIP.from_pretrained(folder), colors(folder, 16)
     one, eight = (
         run.Run(model, dataset, dataset, settings, mesh=data_mesh(devices))
         for devices in (jax.devices()[:1], jax.devices())

@@ -43,7 +43,7 @@ def caption_tokens(batch: int) -> np.ndarray:
 
 
 def pictures(batch: int) -> np.ndarray:
-    """Normalised pixels, (batch, 224, 224, 3) float32."""
+    """Normalized pixels, (batch, 224, 224, 3) float32."""
     return np.random.default_rng(0).normal(size=(batch, 224, 224, 3)).astype(np.float32)
 
 

@@ -5,7 +5,7 @@
 
 The vectors are made to be like embeddings of pictures: unit vectors of `--dim` numbers from 200 clusters of uneven
 size; within a cluster they spread over 24 directions of its own, and a little noise goes into all. (Random vectors of
-512 numbers have no neighbours to find.) The queries are of two kinds, and none is in the index: "pictures" come from
+512 numbers have no neighbors to find.) The queries are of two kinds, and none is in the index: "pictures" come from
 the same clusters; "texts" lie off the pictures to one side, as CLIP's texts do (`utils.search.held_out.text_like`).
 Every graph is HNSW with 16 links, 200 candidates on building, and for each kind as few candidates on asking (the
 width) as give a recall@10 of 0.99. Queries come one by one, as people ask, in blocks that the engines take in turn; a
@@ -42,7 +42,7 @@ CLUSTERS, DIRECTIONS = 200, 24
 def draw_vectors(count: int, dim: int, seed: int) -> np.ndarray:
     """Unit vectors (count, dim) float32 of clusters that are the same whatever the seed."""
     world, generator = np.random.default_rng(0), np.random.default_rng(seed)
-    centres = world.normal(size=(CLUSTERS, dim)).astype(np.float32)
+    centers = world.normal(size=(CLUSTERS, dim)).astype(np.float32)
     shares = world.dirichlet(np.full(CLUSTERS, 2.0))
     belongs = generator.choice(CLUSTERS, size=count, p=shares)
     vectors = generator.standard_normal((count, dim), np.float32)
@@ -51,7 +51,7 @@ def draw_vectors(count: int, dim: int, seed: int) -> np.ndarray:
         rows = np.flatnonzero(belongs == cluster)
         directions = world.normal(size=(DIRECTIONS, dim)).astype(np.float32)
         places = 0.18 * generator.standard_normal((len(rows), DIRECTIONS), np.float32)
-        vectors[rows] += centres[cluster] + places @ directions
+        vectors[rows] += centers[cluster] + places @ directions
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     return vectors
 

@@ -42,7 +42,7 @@ from search_world import noisy_pictures
 from test_caption_layouts import COCO, NWPU, draw
 from test_damaged_models import DAMAGED
 from test_reading import PLACE, raster
-from training_world import PROCESSES, colours, started, tiny_model
+from training_world import PROCESSES, colors, started, tiny_model
 
 from utils.clip import CLIP
 from utils.course import (
@@ -177,7 +177,7 @@ def try_model(folder: Path, chance: random.Random) -> Answer:
     else:
         change_file(chance.choice(sorted(path for path in (folder / "model").iterdir() if path.is_file())), chance)
     model = CLIP.from_pretrained(folder / "model")
-    scores = zero_shot(model, colours(folder / "data", 4)).similarities
+    scores = zero_shot(model, colors(folder / "data", 4)).similarities
     check(bool(np.isfinite(scores).all()) and bool((np.abs(scores) < 1.001).all()), "similarities are none")
     return "harmless", "a model"
 

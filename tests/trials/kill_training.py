@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import jax
 import psutil
-from training_world import SETTINGS, colours, started, tiny_model
+from training_world import SETTINGS, colors, started, tiny_model
 
 from utils.clip import CLIP
 from utils.clip.identity import weights_digest
@@ -58,7 +58,7 @@ class Undisturbed:
 def train_and_report(world: Path, output: Path, seed: int, report: Path) -> None:
     """A training in a process of its own; notes its weights, or the sentence that it got."""
     jax.config.update("jax_disable_most_optimizations", True)
-    dataset = colours(world)
+    dataset = colors(world)
     try:
         model = train(CLIP.from_pretrained(world), dataset, dataset, replace(TRIED, seed=seed), output).model
         told = {"weights": weights_digest(model)}

@@ -37,7 +37,7 @@ from hostile_pictures import HOSTILE, SIDE  # noqa: E402
 MOST_REQUESTS = 400  # of one client
 PATIENCE = 120  # seconds for an answer
 AT_ONCE = 8  # hostile pictures
-SEARCH_HOSTILE, FIND_HOSTILE = "deep-colors.png", "deep-grey.png"
+SEARCH_HOSTILE, FIND_HOSTILE = "deep-colors.png", "deep-gray.png"
 
 
 @dataclass

@@ -73,10 +73,10 @@ class VisionTower(nnx.Module):
         """Encodes images.
 
         Args:
-            pixels: (batch, height, width, channels) float, normalised as the checkpoint's preprocessing says.
+            pixels: (batch, height, width, channels) float, normalized as the checkpoint's preprocessing says.
 
         Returns:
-            (batch, dim) float32, not normalised.
+            (batch, dim) float32, not normalized.
 
         Raises:
             ValueError: If the images are not of the model's size.
@@ -126,7 +126,7 @@ class TextTower(nnx.Module):
             token_ids: (batch, length) integers, length at most the model's number of positions.
 
         Returns:
-            (batch, dim) float32, not normalised.
+            (batch, dim) float32, not normalized.
 
         Raises:
             ValueError: If the texts are longer than the model's positions.

@@ -65,7 +65,7 @@ def linear(
 
 
 def layer_norm(config: TowerConfig, *, dtype: Any, rngs: nnx.Rngs) -> nnx.LayerNorm:
-    """A layer norm; the variance is that of centred values, since E[x^2] - E[x]^2 loses digits."""
+    """A layer norm; the variance is that of centered values, since E[x^2] - E[x]^2 loses digits."""
     return nnx.LayerNorm(
         config.hidden_size, epsilon=config.layer_norm_eps, use_fast_variance=False, dtype=dtype, rngs=rngs
     )

@@ -27,7 +27,7 @@ LISTS: dict[str, tuple[Callable[[list], bool], str]] = {
     ),
     "BANDS": (
         lambda bands: len(bands) in (1, 3) and all(is_of_type(band, "int") and band >= 1 for band in bands),
-        "empty, or three whole numbers, red, green and blue, or one for grey, counted from 1, such as [4, 3, 2]",
+        "empty, or three whole numbers, red, green and blue, or one for gray, counted from 1, such as [4, 3, 2]",
     ),
 }
 LARGEST_SHARES = {"VAL_FROM_TRAIN": 0.5}

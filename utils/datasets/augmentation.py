@@ -27,7 +27,7 @@ PUBLISHED_CROP, PUBLISHED_SIZE = 179, 224
 def train_transform(
     image: Image.Image, preprocessing: ImagePreprocessing, augmentation: str, generator: np.random.Generator
 ) -> np.ndarray:
-    """Applies one random draw of an augmentation, then normalises.
+    """Applies one random draw of an augmentation, then normalizes.
 
     ``none`` is the evaluation transform. ``published`` is CLIP-rsicd's, see `published_view`. ``aerial`` keeps
     what stays true from above: a crop of 80 to 100 % of the area, both flips, quarter turns (a picture taken
@@ -160,7 +160,7 @@ def published_view(pixels: torch.Tensor, draw: PublishedDraw, image_size: int) -
 
     The published list is RandomCrop(179), ColorJitter(), RandomHorizontalFlip(0.5), RandomVerticalFlip(0.5),
     RandomResizedCrop(179, scale=(0.8, 1.2), ratio=(1, 1)), Resize(224, bicubic), CenterCrop(224). Three parts of
-    it are dead: ColorJitter without arguments changes nothing, no scale above 1 can happen, and the centre crop
+    it are dead: ColorJitter without arguments changes nothing, no scale above 1 can happen, and the center crop
     finds a square of its own size. Together the crops show 58 % of an RSICD picture, never all of it.
 
     Args:

@@ -1,6 +1,6 @@
 """From a data set to batches: a deterministic Grain pipeline.
 
-A batch is a dictionary of NumPy arrays. Images are NHWC float32, normalised per channel. The order of the images, the
+A batch is a dictionary of NumPy arrays. Images are NHWC float32, normalized per channel. The order of the images, the
 crops, the flips and the captions drawn are functions of one seed and the position in the run: the number of worker
 threads changes the speed and nothing else.
 """

@@ -268,7 +268,7 @@ class CaptionDataset(Sequence[CaptionedImage]):
         Args:
             stretch: The values that become black and white, such as (0, 3000). "auto" measures them over a sample
                 of the pictures, if these are of one type, and so presumably of one sensor.
-            bands: The bands shown as red, green and blue, counted from 1, or the one shown as grey; None leaves it
+            bands: The bands shown as red, green and blue, counted from 1, or the one shown as gray; None leaves it
                 to the files' own descriptions.
 
         Raises:

@@ -22,7 +22,7 @@ class CaptionedImage:
         split: "train", "val", "test" or another name; None where there are no splits.
         category: Name of the category, or None where it is not known.
         source: Name of the data set that the picture comes from.
-        reading: How its file becomes 8-bit colours, where it is deeper or has other bands.
+        reading: How its file becomes 8-bit colors, where it is deeper or has other bands.
     """
 
     path: Path

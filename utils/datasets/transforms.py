@@ -1,4 +1,4 @@
-"""From decoded pictures to the pixels that a model takes: resizing, normalisation."""
+"""From decoded pictures to the pixels that a model takes: resizing, normalization."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ImagePreprocessing:
         image_size: Height and width in pixels.
         mean: Channel means (R, G, B), on the scale 0 to 1.
         std: Channel standard deviations (R, G, B), on the scale 0 to 1.
-        squash: Whether oblong pictures are pressed into the square; by default its centre is cut out of them.
+        squash: Whether oblong pictures are pressed into the square; by default its center is cut out of them.
     """
 
     image_size: int = 224
@@ -46,7 +46,7 @@ def image_to_tensor(image: Image.Image) -> torch.Tensor:
 
 
 def eval_transform(image: Image.Image, preprocessing: ImagePreprocessing) -> np.ndarray:
-    """Resizes the shorter side (bicubic, antialiased), crops the centre and normalises, as CLIP's own does.
+    """Resizes the shorter side (bicubic, antialiased), crops the center and normalizes, as CLIP's own does.
 
     Args:
         image: An RGB picture of any size.
@@ -56,14 +56,14 @@ def eval_transform(image: Image.Image, preprocessing: ImagePreprocessing) -> np.
         Pixels, (image_size, image_size, 3) float32.
 
     Raises:
-        ImageError: If the picture is a thread, of which the square in the centre would show nothing.
+        ImageError: If the picture is a thread, of which the square in the center would show nothing.
     """
     from torchvision.transforms import InterpolationMode
     from torchvision.transforms.v2 import functional
 
     if max(image.size) > LONGEST_SHAPE * min(image.size):
         raise ImageError(
-            f"The picture is {image.width:,} pixels wide and {image.height:,} high, a thread whose centre says "
+            f"The picture is {image.width:,} pixels wide and {image.height:,} high, a thread whose center says "
             "nothing of it; cut it into pieces."
         )
     size = preprocessing.image_size
@@ -79,7 +79,7 @@ def eval_transform(image: Image.Image, preprocessing: ImagePreprocessing) -> np.
 
 
 def normalize(pixels: torch.Tensor, preprocessing: ImagePreprocessing) -> np.ndarray:
-    """Turns uint8 (3, height, width) into normalised float32 (height, width, 3)."""
+    """Turns uint8 (3, height, width) into normalized float32 (height, width, 3)."""
     mean = np.array(preprocessing.mean, np.float32)[:, None, None]
     std = np.array(preprocessing.std, np.float32)[:, None, None]
     # A channel after the other, in memory too, is twice as fast as all three of a pixel at a time.

@@ -142,7 +142,7 @@ def _cut_out(answer: Finding, tile: Tile) -> Image.Image:
 
 @lru_cache(maxsize=1)
 def _color_scale() -> str:
-    """The heat map's colours as a CSS gradient, from 0 to 1."""
+    """The heat map's colors as a CSS gradient, from 0 to 1."""
     from matplotlib import colormaps
     from matplotlib.colors import to_hex
 

@@ -200,8 +200,8 @@ def _decode_raster(
             )
     with open_raster(file, path, "The picture", reading, header) as raster:
         factor = _factor(raster.size, most_pixels)
-        colours, _ = raster.read((0, 0, *raster.size), -(-max(raster.size) // factor))
-        return Image.fromarray(colours), factor, raster.size
+        colors, _ = raster.read((0, 0, *raster.size), -(-max(raster.size) // factor))
+        return Image.fromarray(colors), factor, raster.size
 
 
 def _factor(size: tuple[int, int], most_pixels: int) -> int:

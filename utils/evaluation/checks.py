@@ -2,7 +2,7 @@
 
 import numpy as np
 
-# Rounding to 16 bits moves a length by less than this; what is further off was never normalised.
+# Rounding to 16 bits moves a length by less than this; what is further off was never normalized.
 _LENGTH_TOLERANCE = 0.02
 
 

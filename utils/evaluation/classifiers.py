@@ -1,4 +1,4 @@
-"""Classifiers on embeddings that stand still: linear probe, nearest neighbours, few shots. They know no model.
+"""Classifiers on embeddings that stand still: linear probe, nearest neighbors, few shots. They know no model.
 
 What has to be chosen is chosen on validation images; then training and validation images together make the
 classifier that is tried on test images, as CLIP's own probes were made (Radford et al. 2021, appendix A.3).
@@ -12,13 +12,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# A grid in powers of ten. Unit embeddings of one model lie close together, so weak regularisation is often right.
+# A grid in powers of ten. Unit embeddings of one model lie close together, so weak regularization is often right.
 INVERSE_PENALTIES = (0.1, 1.0, 10.0, 100.0, 1_000.0, 10_000.0)
-NEIGHBOUR_COUNTS = (1, 3, 5, 10, 20, 50)
+NEIGHBOR_COUNTS = (1, 3, 5, 10, 20, 50)
 SHOTS = (1, 2, 4, 8, 16)
-# The weight of a neighbour is exp(cosine / 0.07): Wu et al. 2018, Unsupervised Feature Learning via Non-Parametric
+# The weight of a neighbor is exp(cosine / 0.07): Wu et al. 2018, Unsupervised Feature Learning via Non-Parametric
 # Instance Discrimination, section 3.4.
-NEIGHBOUR_TEMPERATURE = 0.07
+NEIGHBOR_TEMPERATURE = 0.07
 
 _BLOCK = 1024  # rows compared at once, so that memory is bounded
 _MAX_ITERATIONS = 2_000
@@ -54,7 +54,7 @@ class Classification:
 
 @dataclass(frozen=True)
 class FewShotCurve:
-    """Accuracy by the number of labelled images of each class.
+    """Accuracy by the number of labeled images of each class.
 
     Attributes:
         shots: (counts,) images of each class that were learned from.
@@ -110,15 +110,15 @@ def linear_probe(
     )
 
 
-def nearest_neighbours(
+def nearest_neighbors(
     train_embeddings: np.ndarray,
     train_labels: Sequence,
     validation_embeddings: np.ndarray,
     validation_labels: Sequence,
     test_embeddings: np.ndarray,
-    neighbour_counts: Sequence[int] = NEIGHBOUR_COUNTS,
+    neighbor_counts: Sequence[int] = NEIGHBOR_COUNTS,
 ) -> Classification:
-    """Lets the most similar labelled images vote, each with the weight exp(cosine / 0.07).
+    """Lets the most similar labeled images vote, each with the weight exp(cosine / 0.07).
 
     Args:
         train_embeddings: (images, dim), of any length but zero.
@@ -126,21 +126,21 @@ def nearest_neighbours(
         validation_embeddings: (images, dim).
         validation_labels: (images,) of the classes in training.
         test_embeddings: (images, dim).
-        neighbour_counts: How many may vote, to choose from; those above the number of training images are left
+        neighbor_counts: How many may vote, to choose from; those above the number of training images are left
             out.
 
     Returns:
         Shares of the votes for the test images, of training and validation images together.
 
     Raises:
-        ValueError: As `linear_probe`; or if a number of neighbours is below 1, or all are above those images.
+        ValueError: As `linear_probe`; or if a number of neighbors is below 1, or all are above those images.
     """
-    if any(count < 1 for count in neighbour_counts):
-        raise ValueError(f"At least 1 neighbour must vote, not {min(neighbour_counts)}.")
-    possible = [count for count in neighbour_counts if count <= len(train_embeddings)]
-    if len(neighbour_counts) and not possible:
+    if any(count < 1 for count in neighbor_counts):
+        raise ValueError(f"At least 1 neighbor must vote, not {min(neighbor_counts)}.")
+    possible = [count for count in neighbor_counts if count <= len(train_embeddings)]
+    if len(neighbor_counts) and not possible:
         raise ValueError(
-            f"{' and '.join(map(str, neighbour_counts))} neighbours cannot be had of {len(train_embeddings)} training "
+            f"{' and '.join(map(str, neighbor_counts))} neighbors cannot be had of {len(train_embeddings)} training "
             "images; give a smaller number."
         )
     return _choose_and_refit(
@@ -159,7 +159,7 @@ def few_shot_curve(
     draws: int = 5,
     seed: int = 0,
 ) -> FewShotCurve:
-    """How much a few labelled images of each class give, by logistic regression on unit embeddings.
+    """How much a few labeled images of each class give, by logistic regression on unit embeddings.
 
     In one draw the smaller numbers of shots are parts of the larger ones, so that a curve rises by what was added
     and not by luck.
@@ -242,7 +242,7 @@ def _choose_and_refit(
     test_embeddings: np.ndarray,
     settings: Sequence[float],
 ) -> Classification:
-    """Tries each setting on validation images and uses the best with all labelled images on the test images."""
+    """Tries each setting on validation images and uses the best with all labeled images on the test images."""
     train, held_out = unit_rows(training[0], "training"), unit_rows(validation[0], "validation")
     test = unit_rows(test_embeddings, "test")
     _check_one_model(train, held_out, test)
@@ -284,27 +284,27 @@ def _logistic_regression(
 
     if not inverse_penalty > 0:
         raise ValueError(f"The inverse penalty C is {inverse_penalty}; it must be above 0.")
-    # The intercept is not penalised, so taking off the mean changes no probability; but all embeddings of a model
-    # point about one way, and with that way left in the optimiser needs ten times the iterations. In float32 its
+    # The intercept is not penalized, so taking off the mean changes no probability; but all embeddings of a model
+    # point about one way, and with that way left in the optimizer needs ten times the iterations. In float32 its
     # line search gives up early where the penalty is weak. The matrices are small: more threads only wait.
-    centre = train.mean(axis=0, dtype=np.float64)
+    center = train.mean(axis=0, dtype=np.float64)
     model = LogisticRegression(C=inverse_penalty, max_iter=_MAX_ITERATIONS)
     with threadpool_limits(1), warnings.catch_warnings():
         # With one shot every label is unique.
         warnings.filterwarnings("ignore", "The number of unique classes")
-        return model.fit(train - centre, labels).predict_proba(queries - centre)
+        return model.fit(train - center, labels).predict_proba(queries - center)
 
 
-def _votes(train: np.ndarray, labels: np.ndarray, queries: np.ndarray, neighbours: int) -> np.ndarray:
+def _votes(train: np.ndarray, labels: np.ndarray, queries: np.ndarray, neighbors: int) -> np.ndarray:
     """Shares (queries, classes) of the votes of the most similar training images."""
     classes = np.eye(labels.max() + 1)[labels]
     shares = []
     for start in range(0, len(queries), _BLOCK):
         cosines = queries[start : start + _BLOCK] @ train.T
-        nearest = np.argpartition(-cosines, neighbours - 1, axis=1)[:, :neighbours]
+        nearest = np.argpartition(-cosines, neighbors - 1, axis=1)[:, :neighbors]
         # Less the highest, which changes no share and keeps the exponential small.
         near = np.take_along_axis(cosines, nearest, axis=1).astype(np.float64)
-        weights = np.exp((near - near.max(axis=1, keepdims=True)) / NEIGHBOUR_TEMPERATURE)
+        weights = np.exp((near - near.max(axis=1, keepdims=True)) / NEIGHBOR_TEMPERATURE)
         votes = np.einsum("qn,qnc->qc", weights, classes[nearest])
         shares.append(votes / votes.sum(axis=1, keepdims=True))
     return np.concatenate(shares)

@@ -86,7 +86,7 @@ class Fingerprints:
 
     Attributes:
         hashes: (images, 4) uint64, the bits of the perceptual hash.
-        small: (images, SMALL, SMALL) uint8, grey.
+        small: (images, SMALL, SMALL) uint8, gray.
     """
 
     hashes: np.ndarray
@@ -102,7 +102,7 @@ def find_near_duplicates(
 ) -> tuple[DuplicatePair, ...]:
     """Finds the pairs of pictures that show the same, within and between splits and data sets.
 
-    Copies are found that were resized, recompressed, recoloured, or cropped by up to a tenth. Mirrored and turned
+    Copies are found that were resized, recompressed, recolored, or cropped by up to a tenth. Mirrored and turned
     ones are not, unless by their embeddings. RSICD's 10,921 pictures take half a minute on two cores.
 
     Args:
@@ -147,7 +147,7 @@ def find_near_duplicates(
 def fingerprints(
     pictures: Sequence[CaptionedImage | Path], workers: int | None = None, unreadable: dict[int, str] | None = None
 ) -> Fingerprints:
-    """Decodes pictures in parallel and keeps a perceptual hash and a small grey version of each.
+    """Decodes pictures in parallel and keeps a perceptual hash and a small gray version of each.
 
     The hash is ImageHash's ``phash``: the signs of the lowest frequencies of a cosine transform.
 
@@ -179,14 +179,14 @@ def _fingerprint(picture: CaptionedImage | Path) -> tuple[np.ndarray, np.ndarray
     from PIL import Image
 
     image = read_image(picture) if isinstance(picture, Path) else read_image(picture.path, picture.reading)
-    grey = image.convert("L")
-    bits = np.packbits(imagehash.phash(grey, hash_size=HASH_SIDE).hash)
-    return bits.view(np.uint64), np.asarray(grey.resize((SMALL, SMALL), Image.Resampling.BOX))
+    gray = image.convert("L")
+    bits = np.packbits(imagehash.phash(gray, hash_size=HASH_SIDE).hash)
+    return bits.view(np.uint64), np.asarray(gray.resize((SMALL, SMALL), Image.Resampling.BOX))
 
 
 def _by_pixels(prints: Fingerprints) -> np.ndarray:
     """The pairs whose hash, coarse and detailed pictures agree: (pairs, 4), two indices, distance, correlation."""
-    coarse = _centred(_shrunk(prints.small, COARSE))
+    coarse = _centered(_shrunk(prints.small, COARSE))
     found = [np.zeros((0, 4))]
     for rows, columns in _tiles(len(prints.hashes)):
         distances = _hash_distances(prints.hashes[rows], prints.hashes[columns])
@@ -251,7 +251,7 @@ def detail_correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     side would agree.
 
     Args:
-        first: (pairs, SMALL, SMALL) uint8, grey.
+        first: (pairs, SMALL, SMALL) uint8, gray.
         second: The same.
 
     Returns:
@@ -267,7 +267,7 @@ def _detail_views(pictures: np.ndarray) -> np.ndarray:
     """The detail of each view, the whole first: (pictures, views, VIEW * VIEW) float32 of unit length."""
     down, across = _view_weights()
     views = down @ pictures[:, None].astype(np.float32) @ across
-    return _centred(views - _blur() @ views @ _blur().T)
+    return _centered(views - _blur() @ views @ _blur().T)
 
 
 @cache
@@ -312,11 +312,11 @@ def _shrunk(small: np.ndarray, side: int) -> np.ndarray:
     return weights @ small.astype(np.float32) @ weights.T
 
 
-def _centred(pictures: np.ndarray) -> np.ndarray:
+def _centered(pictures: np.ndarray) -> np.ndarray:
     """Pictures (..., side, side) as rows (..., side * side) of mean 0 and length 1; flat ones stay 0."""
     rows = pictures.reshape(*pictures.shape[:-2], pictures.shape[-2] * pictures.shape[-1])
     rows = rows - rows.mean(axis=-1, keepdims=True)
-    # One part in a thousand of a grey level is rounding, not a picture.
+    # One part in a thousand of a gray level is rounding, not a picture.
     return rows / np.maximum(np.linalg.norm(rows, axis=-1, keepdims=True), 1e-3 * rows.shape[-1] ** 0.5)
 
 

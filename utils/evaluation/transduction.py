@@ -42,7 +42,7 @@ def refine_class_embeddings(
 
     Each step first assigns every image x softly, p(c|x) proportional to exp(cos(x, w_c) / temperature), and then
     sets w_c to the direction of (1 - blend) t_c + blend m_c, t_c the text's embedding and m_c the direction of the
-    sum of p(c|x) x. This is expectation maximisation for a mixture of von Mises-Fisher distributions (Banerjee et
+    sum of p(c|x) x. This is expectation maximization for a mixture of von Mises-Fisher distributions (Banerjee et
     al. 2005, Clustering on the Unit Hypersphere, soft-moVMF with one concentration) held to the texts as in
     TransCLIP (Zanella et al. 2024, Boosting Vision-Language Models with Transduction).
 
@@ -97,7 +97,7 @@ def keep_what_helps(candidates: Mapping[str, np.ndarray], labels: Sequence[int])
     """
     labels = np.asarray(labels)
     if not candidates or not len(labels):
-        raise ValueError("There is nothing to choose: give at least one candidate and one labelled image.")
+        raise ValueError("There is nothing to choose: give at least one candidate and one labeled image.")
     hits = {}
     for name, scores in candidates.items():
         if (

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 if TYPE_CHECKING:
     from utils.finder.finding import Finding
 
-# How far a tile's bump reaches from its centre, in tile sides: neighbours half a tile off overlap.
+# How far a tile's bump reaches from its center, in tile sides: neighbors half a tile off overlap.
 REACH = 0.75
 COLORS = "inferno"
 OPACITY = 0.65  # of the hottest place
@@ -20,8 +20,8 @@ FRAME = "#00E5FF"
 def heat_map(finding: Finding, width: int) -> np.ndarray:
     """Sets a smooth bump upon each tile, as high as the tile's value, and takes the highest at each point.
 
-    A bump falls from 1 at the tile's centre as a squared cosine, 0.25 at the middle of its edges and 0 at
-    `REACH` tile sides. The highest, and not the mean, so that the maximum is the best tile's centre whatever the
+    A bump falls from 1 at the tile's center as a squared cosine, 0.25 at the middle of its edges and 0 at
+    `REACH` tile sides. The highest, and not the mean, so that the maximum is the best tile's center whatever the
     other scales say.
 
     Args:
@@ -59,13 +59,13 @@ def _values(finding: Finding) -> np.ndarray:
 def _bump(start: int, end: int, length: int, pixels: int) -> tuple[slice, np.ndarray]:
     """One tile's bump along one axis: where it is above zero on the map, and its values there.
 
-    The map's pixel nearest to the tile's centre has the value 1, so that a coarse map keeps the order of tiles.
+    The map's pixel nearest to the tile's center has the value 1, so that a coarse map keeps the order of tiles.
     """
     scale = pixels / length
-    centre = min(int((start + end) / 2 * scale), pixels - 1)
+    center = min(int((start + end) / 2 * scale), pixels - 1)
     reach = max(REACH * (end - start) * scale, 0.5)
-    first, last = max(0, int(np.ceil(centre - reach))), min(pixels - 1, int(centre + reach))
-    distance = np.arange(first, last + 1) - centre
+    first, last = max(0, int(np.ceil(center - reach))), min(pixels - 1, int(center + reach))
+    distance = np.arange(first, last + 1) - center
     return slice(first, last + 1), np.cos(np.pi / 2 * distance / reach) ** 2
 
 

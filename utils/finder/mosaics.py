@@ -51,7 +51,7 @@ def make_mosaic(items: Sequence[CaptionedImage], columns: int, cell: int, blend:
         items: The pictures, a whole number of rows.
         columns: In a row.
         cell: Height and width of each in pixels; pictures are resized, and cut to a square first.
-        blend: Over so many pixels on either side of an edge neighbours fade into each other.
+        blend: Over so many pixels on either side of an edge neighbors fade into each other.
 
     Raises:
         ValueError: If the last row would not be full.

@@ -138,7 +138,7 @@ def _around_pole(ring: np.ndarray, turns: int) -> np.ndarray:
 
 
 def _split_at_pole(ring: np.ndarray) -> tuple[np.ndarray, int | None]:
-    """Gives a point at a pole, which has any longitude, those of both its neighbours; and where it stands."""
+    """Gives a point at a pole, which has any longitude, those of both its neighbors; and where it stands."""
     found = np.flatnonzero(np.abs(ring[:, 1]) > AT_POLE)
     if not len(found):
         return ring, None

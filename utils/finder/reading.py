@@ -110,8 +110,8 @@ class WindowedPicture:
         Raises:
             ImageError: If the file is broken.
         """
-        colours, data = self._raster.overview()
-        return Overview(Image.fromarray(colours), data)
+        colors, data = self._raster.overview()
+        return Overview(Image.fromarray(colors), data)
 
 
 Picture = WholePicture | WindowedPicture

@@ -1,7 +1,7 @@
 """Every figure of the course, in one look. Functions take arrays and give a matplotlib Figure.
 
 Nothing here touches pyplot's global state: a figure is an object, `show` puts it into the notebook with its
-alternative text, and that is all. Series differ by marker or line as well as by colour.
+alternative text, and that is all. Series differ by marker or line as well as by color.
 """
 
 from utils.plots.counts import count_bars, cumulative, histogram, matrix_picture

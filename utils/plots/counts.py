@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from utils.plots.look import BLUE, GREEN, GREY, INK, ORANGE, new_figure, styled, told_apart
+from utils.plots.look import BLUE, GRAY, GREEN, INK, ORANGE, new_figure, styled, told_apart
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,7 +53,7 @@ def matrix_picture(
         matrix: (rows, columns).
         row_names: Beside the rows.
         column_names: Below the columns.
-        values: What the shade means, beside the colour bar.
+        values: What the shade means, beside the color bar.
         digits: Decimals to print in each cell; none prints nothing.
         width: In inches.
     """
@@ -81,7 +81,7 @@ def _print_cells(axis: Axes, matrix: np.ndarray, digits: int) -> None:
 def cumulative(series: dict[str, Sequence[float]], x_label: str, y_label: str, width: float = 6.5) -> Figure:
     """For each series the share of its values that lie at or below x: steep where many are alike."""
     figure, axis = new_figure(width, 2.8)
-    looks = (BLUE, ORANGE, GREEN, GREY), ("-", "--", "-.", ":")
+    looks = (BLUE, ORANGE, GREEN, GRAY), ("-", "--", "-.", ":")
     for name, values, color, style in told_apart(series, *looks):
         axis.ecdf(values, color=color, linestyle=style, linewidth=1.8, label=name)
     axis.set_xlabel(x_label)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from utils.plots.look import BLUE, GREEN, GREY, ORANGE, new_figure, styled, told_apart
+from utils.plots.look import BLUE, GRAY, GREEN, ORANGE, new_figure, styled, told_apart
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -45,7 +45,7 @@ def loss_curves(
     axis.plot(steps, training, color=BLUE, linewidth=1.2, label="training, each step")
     axis.plot(validation_steps, validation, color=ORANGE, marker="o", label="validation")
     if chance is not None:
-        axis.axhline(chance, color=GREY, linestyle=":", label="chance: log(batch size)")
+        axis.axhline(chance, color=GRAY, linestyle=":", label="chance: log(batch size)")
     axis.set_xlabel("step")
     axis.set_ylabel("contrastive loss (nats)")
     axis.set_ylim(bottom=0)
@@ -66,7 +66,7 @@ def compared_losses(
         width: In inches.
     """
     figure, axes = new_figure(width, 3.6, 1, 2, sharey=True)
-    looks = (GREY, BLUE, ORANGE, GREEN), (":", "--", "-", "-.")
+    looks = (GRAY, BLUE, ORANGE, GREEN), (":", "--", "-", "-.")
     for name, history, color, style in told_apart(histories, *looks):
         ends, *losses = _by_validation(history)
         for axis, values in zip(axes, losses, strict=True):
@@ -102,7 +102,7 @@ def pair_marks(positives: np.ndarray, width: float = 5.2) -> Figure:
     figure, axis = new_figure(width, width)
     own = np.eye(len(positives), dtype=bool)
     for marks, marker, size, color, label in (
-        (own, "s", 5, GREY, "the picture's own caption"),
+        (own, "s", 5, GRAY, "the picture's own caption"),
         (positives & ~own, "D", 18, ORANGE, "another picture's caption, true here too"),
     ):
         rows, columns = np.nonzero(marks)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Okabe and Ito's palette (2008), which stays distinct for readers with any kind of colour vision.
-BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#8A8F98"
+# Okabe and Ito's palette (2008), which stays distinct for readers with any kind of color vision.
+BLUE, ORANGE, GREEN, GRAY = "#0072B2", "#D55E00", "#009E73", "#8A8F98"
 INK = "#22313F"
 PALE_BLUE, PALE_GREY = "#9CCBE8", "#DCE1E6"  # behind text
 DPI = 84
@@ -53,7 +53,7 @@ def show(figure: Figure, alt: str, photographs: bool = False) -> None:
 
 
 def _encoded(figure: Figure, kind: str) -> bytes:
-    """The figure as a JPEG, or as a PNG of 256 colours, which is a third of the size and looks the same."""
+    """The figure as a JPEG, or as a PNG of 256 colors, which is a third of the size and looks the same."""
     from PIL import Image
 
     drawn, stored = io.BytesIO(), io.BytesIO()
@@ -84,7 +84,7 @@ def told_apart(series: Mapping[str, Any], *looks: Sequence[str]) -> list[tuple]:
 
     Args:
         series: By name.
-        looks: Colours, lines, markers and the like, equally many of each.
+        looks: Colors, lines, markers and the like, equally many of each.
 
     Returns:
         For each series its name, what it is, and one of each of the looks.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from utils.plots.look import BLUE, GREEN, GREY, INK, ORANGE, new_figure, styled, told_apart
+from utils.plots.look import BLUE, GRAY, GREEN, INK, ORANGE, new_figure, styled, told_apart
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,7 +31,7 @@ def score_bars(
     figure, axis = new_figure(8.0, 3.4)
     places = np.arange(len(groups))
     share = 0.8 / len(series)
-    looks = (GREY, BLUE, ORANGE, GREEN), ("", "//", "..", "xx")
+    looks = (GRAY, BLUE, ORANGE, GREEN), ("", "//", "..", "xx")
     for number, (name, scores, color, hatch) in enumerate(told_apart(series, *looks)):
         at = places + (number - (len(series) - 1) / 2) * share
         axis.bar(at, scores, share * 0.92, color=color, hatch=hatch, edgecolor="white", label=name)
@@ -119,7 +119,7 @@ def curves_with_spread(
         levels: By name, a height drawn as a line across.
     """
     figure, axis = new_figure(7.0, 3.6)
-    colors = (GREY, BLUE, ORANGE, GREEN)
+    colors = (GRAY, BLUE, ORANGE, GREEN)
     for name, (mean, spread), color, marker in told_apart(series, colors, "osD^"):
         mean, spread = np.asarray(mean), np.asarray(spread)
         axis.fill_between(x, mean - spread, mean + spread, color=color, alpha=0.18, linewidth=0)
@@ -143,7 +143,7 @@ def reliability(curves: dict[str, tuple[Sequence[float], Sequence[float]]], widt
         width: In inches.
     """
     figure, axis = new_figure(width, width * 0.85)
-    axis.plot([0, 1], [0, 1], color=GREY, linestyle=":", label="honest")
+    axis.plot([0, 1], [0, 1], color=GRAY, linestyle=":", label="honest")
     looks = ((BLUE, ORANGE, GREEN), "oDs", ("-", "--", "-."))
     for name, (said, true), color, marker, style in told_apart(curves, *looks):
         axis.plot(said, true, color=color, marker=marker, linestyle=style, label=name)

@@ -9,12 +9,12 @@
     save_geojson(index.query_text("a bridge over a river"), "bridges.geojson")
 
 `index` answers questions, which `questions` turns into vectors; `building` makes it or takes it over; `collection`
-embeds the pictures, in `pieces` that outlive the process, `catalogue` knows them by name, `storage` keeps an index in
+embeds the pictures, in `pieces` that outlive the process, `catalog` knows them by name, `storage` keeps an index in
 a folder with its `members`, and `engines` find the vectors closest to another, of equal ones by way of `distinct`.
 `scenes` and `tiles` make members of parts of rasters, which `utils.finder` cuts and reads.
 """
 
-from utils.search.catalogue import Hit
+from utils.search.catalog import Hit
 from utils.search.collection import Skipped
 from utils.search.engines import ENGINES, EXACT_BELOW
 from utils.search.errors import SearchError

@@ -13,7 +13,7 @@ import numpy as np
 
 from utils.datasets import CaptionDataset, ImageReading
 from utils.datasets.images.reading import AS_STORED
-from utils.search.catalogue import Catalogue, Hit
+from utils.search.catalog import Catalog, Hit
 from utils.search.collection import Collection, Skipped, embed_collection
 from utils.search.engines import EXACT_BELOW, Engine, ExactEngine, choose_engine, largest
 from utils.search.errors import SearchError
@@ -42,7 +42,7 @@ class ImageIndex:
         dataset: The pictures, in the order of the vectors.
         embeddings: (images, dim) float32, of unit length.
         engine: What finds the closest of them.
-        recall: Share of the ten true neighbours that the engine finds, measured on queries that are no members, of
+        recall: Share of the ten true neighbors that the engine finds, measured on queries that are no members, of
             those like pictures or those like texts, whichever have less of it; 1 for exact search.
         skipped: Pictures that could not be read, with the reason.
         pictures: Mark over the names, sizes and times of the pictures that it was built from.
@@ -236,12 +236,12 @@ class ImageIndex:
     @property
     def categories(self) -> tuple[str, ...]:
         """Sorted names that ``category`` may be."""
-        return self._catalogue.names("category")
+        return self._catalog.names("category")
 
     @property
     def sources(self) -> tuple[str, ...]:
         """Sorted names that ``source`` may be."""
-        return self._catalogue.names("source")
+        return self._catalog.names("source")
 
     def query_text(
         self,
@@ -339,7 +339,7 @@ class ImageIndex:
             source: Only pictures of this data set.
             exact: Compare with every picture.
         """
-        row = self._catalogue.find(file_name)
+        row = self._catalog.find(file_name)
         return self._answer(self.embeddings[row], k, category, source, exact, [row])
 
     # --- how it is done ----------------------------------------------------------------------------------------
@@ -356,7 +356,7 @@ class ImageIndex:
         """The k pictures closest to a unit vector (dim,), among those asked for."""
         if k < 1:
             raise SearchError(f"k is {k}; ask for at least one image.")
-        rows = self._catalogue.rows_of(category, source)
+        rows = self._catalog.rows_of(category, source)
         wanted = min(k + len(without), len(self) if rows is None else len(rows))
         numbers = self._nearest(vector, wanted, rows, exact)
         numbers = numbers[~np.isin(numbers, without)]
@@ -383,9 +383,9 @@ class ImageIndex:
         return TileHit(*facts, tile=item) if isinstance(item, SceneTile) else Hit(*facts)
 
     @cached_property
-    def _catalogue(self) -> Catalogue:
-        return Catalogue(self.dataset)
+    def _catalog(self) -> Catalog:
+        return Catalog(self.dataset)
 
     def _members_at(self, image: Picture) -> list[int]:
         """Rows of the members that a path leads to; none for anything but a path."""
-        return self._catalogue.rows_at(Path(image)) if isinstance(image, str | Path) else []
+        return self._catalog.rows_at(Path(image)) if isinstance(image, str | Path) else []

@@ -13,7 +13,7 @@ from utils.datasets import CaptionedImage
 from utils.finder.geojson import footprints
 from utils.finder.place import NO_PLACE, Place
 from utils.finder.reading import open_picture
-from utils.search.catalogue import Hit
+from utils.search.catalog import Hit
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -66,7 +66,7 @@ for label, probability in zip(labels, probabilities):
 |---|---|
 {figure_rows}
 
-Protocol: validation pictures are resized and cropped at the centre, without augmentation. The validation loss compares
+Protocol: validation pictures are resized and cropped at the center, without augmentation. The validation loss compares
 each picture with its first caption in batches of {loss_batch}; guessing costs {chance:.2f} nats. The recall is the mean
 of recall@1, @5 and @10 from picture to text and from text to picture, over all validation pictures and their distinct
 captions; any caption of the picture, word for word, counts as found. Its interval is a bootstrap over the queries;
@@ -91,7 +91,7 @@ what another seed of the training would change is not in it. One run, seed {seed
 ## Limits
 
 Measured on data like those it was trained on; how it does on other sensors, scales or regions has not been
-measured. The licences of the starting weights and of the data apply.
+measured. The licenses of the starting weights and of the data apply.
 """
 
 

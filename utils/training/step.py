@@ -1,4 +1,4 @@
-"""One optimisation step, over all devices, in one go or in pieces that fit a small memory."""
+"""One optimization step, over all devices, in one go or in pieces that fit a small memory."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def first_state(model: CLIP, settings: TrainingSettings, mesh: jax.sharding.Mesh
 
 
 def make_train_step(model: CLIP, settings: TrainingSettings, mesh: jax.sharding.Mesh) -> TrainStep:
-    """One optimisation step, compiled once for all runs of this process that it would serve.
+    """One optimization step, compiled once for all runs of this process that it would serve.
 
     Args:
         model: The model, of which only the structure counts.

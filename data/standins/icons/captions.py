@@ -72,8 +72,8 @@ def write_icon_captions(icon: Icon, rng: np.random.Generator) -> list[str]:
     name, opening = noun_phrase(icon.category), str(rng.choice(LOOK_PHRASES[icon.look]))
     detailed = f"{opening} {noun_phrase(icon.category, icon.count)}"
     if icon.beside:
-        relation, neighbour = str(rng.choice(RELATIONS)), str(rng.choice(icon.beside))
-        detailed += f" {relation} {neighbour}"
+        relation, neighbor = str(rng.choice(RELATIONS)), str(rng.choice(icon.beside))
+        detailed += f" {relation} {neighbor}"
     return [
         f"an aerial photograph of {icon.category}",
         f"an aerial photograph of {name}",

@@ -98,9 +98,9 @@ def draw_mountain(pen: MapPen, rng: np.random.Generator) -> Facts:
     pen.cover(str(rng.choice(["rock", "tree", "soil"])))
     if chance(rng, 0.5):
         for _ in range(int(rng.integers(2, 4))):
-            centre, reach = rng.uniform(-0.8, 0.8, 2), rng.uniform(0.4, 0.8)
+            center, reach = rng.uniform(-0.8, 0.8, 2), rng.uniform(0.4, 0.8)
             for level, role in ((1.0, "rock"), (0.75, "soil"), (0.5, "rock"), (0.25, "snow")):
-                pen.blob(tuple(centre), reach * level, role, 0.25)
+                pen.blob(tuple(center), reach * level, role, 0.25)
         return None, ("contour lines",)
     for y in np.arange(-1.4, 1.5, rng.uniform(0.5, 0.75)):
         ridge = shifted(winding_line(rng, 0.15, 3), y)
@@ -135,11 +135,11 @@ def draw_pond(pen: MapPen, rng: np.random.Generator) -> Facts:
     pen.cover(str(rng.choice(["grass", "ground", "soil"])))
     ponds = int(rng.choice([1, 1, 1, 2]))
     for index in range(ponds):
-        centre = (0, 0) if ponds == 1 else (-0.5 + index, -0.3 + 0.6 * index)
+        center = (0, 0) if ponds == 1 else (-0.5 + index, -0.3 + 0.6 * index)
         radius = rng.uniform(0.5, 0.8) if ponds == 1 else 0.42
-        pen.blob(centre, radius, "water", 0.22, rng.uniform(0.7, 1), rim="sand")
+        pen.blob(center, radius, "water", 0.22, rng.uniform(0.7, 1), rim="sand")
         for y, half in ((-0.06, 0.12), (0.06, 0.07)):
-            pen.stroke([(centre[0] - half, centre[1] + y), (centre[0] + half, centre[1] + y)], 1.0, "foam")
+            pen.stroke([(center[0] - half, center[1] + y), (center[0] + half, center[1] + y)], 1.0, "foam")
     if chance(rng, 0.7):
         draw_trees(pen, rng, int(rng.integers(4, 12)), 0.95)
         return ponds, ("trees",)

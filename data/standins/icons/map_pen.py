@@ -1,7 +1,7 @@
 """A pen that draws simple map-like shapes in one of several looks.
 
 A drawing is written once, in a frame of its own (x to the right, y down, roughly -1 to 1), and names what
-it paints by *role*: "water", "building", "road". The look decides what a role turns into: the colour of a map
+it paints by *role*: "water", "building", "road". The look decides what a role turns into: the color of a map
 tile, one of two inks, or nothing but an outline.
 """
 
@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 Point = tuple[float, float]
 
 SUPERSAMPLING = 3
 
-MAP_COLOURS: dict[str, Colour] = {
+MAP_COLORS: dict[str, Color] = {
     "ground": (242, 239, 230),
     "grass": (203, 232, 170),
     "tree": (128, 184, 112),
@@ -40,7 +40,7 @@ MAP_COLOURS: dict[str, Colour] = {
     "accent": (232, 92, 72),
     "shade": (110, 112, 120),
 }
-PAINTED_COLOURS: dict[str, Colour] = {
+PAINTED_COLORS: dict[str, Color] = {
     "ground": (150, 143, 122),
     "grass": (104, 128, 72),
     "tree": (52, 78, 44),
@@ -72,18 +72,18 @@ class Look:
 
     Attributes:
         name: One of `LOOKS`.
-        colours: The colour of each role.
-        ink: Colour of outlines and thin strokes.
-        filled: Whether shapes carry their role's colour; otherwise they are outlines on paper.
+        colors: The color of each role.
+        ink: Color of outlines and thin strokes.
+        filled: Whether shapes carry their role's color; otherwise they are outlines on paper.
         outlined: Whether filled shapes get an outline too.
         line_width: Width of thin strokes as a share of the picture's width.
-        grain: Standard deviation of pixel noise, in grey levels of 255.
+        grain: Standard deviation of pixel noise, in gray levels of 255.
         blur: Radius of a final blur, as a share of the picture's width.
     """
 
     name: str
-    colours: dict[str, Colour]
-    ink: Colour
+    colors: dict[str, Color]
+    ink: Color
     filled: bool = True
     outlined: bool = False
     line_width: float = 0.012
@@ -91,38 +91,38 @@ class Look:
     blur: float = 0.0
 
 
-def _jittered(colour: Colour, rng: np.random.Generator, hue: float, rest: float) -> Colour:
-    """Moves a colour by up to `hue` turns of the colour wheel and `rest` in saturation and value."""
-    h, s, v = colorsys.rgb_to_hsv(*(channel / 255 for channel in colour))
+def _jittered(color: Color, rng: np.random.Generator, hue: float, rest: float) -> Color:
+    """Moves a color by up to `hue` turns of the color wheel and `rest` in saturation and value."""
+    h, s, v = colorsys.rgb_to_hsv(*(channel / 255 for channel in color))
     h = (h + rng.uniform(-hue, hue)) % 1
     s = float(np.clip(s + rng.uniform(-rest, rest) * min(1.0, 0.3 + 2 * s), 0, 1))
     v = float(np.clip(v + rng.uniform(-rest, rest), 0, 1))
     return tuple(round(255 * channel) for channel in colorsys.hsv_to_rgb(h, s, v))
 
 
-def _random_colour(rng: np.random.Generator) -> Colour:
-    """Any colour, with the middle of the saturation range preferred."""
+def _random_color(rng: np.random.Generator) -> Color:
+    """Any color, with the middle of the saturation range preferred."""
     channels = colorsys.hsv_to_rgb(rng.random(), rng.beta(2, 2), rng.uniform(0.25, 1.0))
     return tuple(round(255 * channel) for channel in channels)
 
 
-def _mixed(first: Colour, second: Colour, share: float) -> Colour:
-    """The colour `share` of the way from the first to the second."""
+def _mixed(first: Color, second: Color, share: float) -> Color:
+    """The color `share` of the way from the first to the second."""
     return tuple(round(a + (b - a) * share) for a, b in zip(first, second, strict=True))
 
 
-def _luminance(colour: Colour) -> float:
+def _luminance(color: Color) -> float:
     """Brightness as the eye weighs it (Rec. 601), 0 to 1."""
-    return (0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2]) / 255
+    return (0.299 * color[0] + 0.587 * color[1] + 0.114 * color[2]) / 255
 
 
-def _ink_and_paper(name: str, rng: np.random.Generator) -> tuple[Colour, Colour]:
-    """Two colours that stand apart: blueprint blue, two random ones, or dark on light as a pencil leaves."""
+def _ink_and_paper(name: str, rng: np.random.Generator) -> tuple[Color, Color]:
+    """Two colors that stand apart: blueprint blue, two random ones, or dark on light as a pencil leaves."""
     if name == "blueprint":
         return _jittered((226, 238, 250), rng, 0.03, 0.05), _jittered((34, 78, 148), rng, 0.04, 0.12)
     light, dark = _jittered((246, 244, 236), rng, 0.5, 0.05), _jittered((44, 44, 52), rng, 0.5, 0.15)
     if name == "symbol":
-        dark = _random_colour(rng)
+        dark = _random_color(rng)
         if _luminance(dark) > 0.6:
             dark = _mixed(dark, (0, 0, 0), 0.5)
         return (light, dark) if rng.random() < 0.7 else (dark, light)
@@ -137,7 +137,7 @@ def draw_look(name: str, rng: np.random.Generator) -> Look:
         rng: Source of every choice.
 
     Returns:
-        The look, with a colour for every role.
+        The look, with a color for every role.
 
     Raises:
         ValueError: If there is no such look.
@@ -145,27 +145,27 @@ def draw_look(name: str, rng: np.random.Generator) -> Look:
     width = rng.uniform(0.008, 0.02)
     if name in ("drawing", "blueprint"):
         ink, paper = _ink_and_paper(name, rng)
-        colours = dict.fromkeys(MAP_COLOURS, paper) | {"shade": ink}
-        return Look(name, colours, ink, filled=False, line_width=1.3 * width, grain=rng.uniform(0, 6))
+        colors = dict.fromkeys(MAP_COLORS, paper) | {"shade": ink}
+        return Look(name, colors, ink, filled=False, line_width=1.3 * width, grain=rng.uniform(0, 6))
     if name == "symbol":
         ink, paper = _ink_and_paper(name, rng)
-        levels = {role: _luminance(MAP_COLOURS[role]) for role in MAP_COLOURS}
+        levels = {role: _luminance(MAP_COLORS[role]) for role in MAP_COLORS}
         order = sorted(levels, key=levels.__getitem__)
-        colours = {role: _mixed(ink, paper, order.index(role) / (len(order) - 1)) for role in order}
-        return Look(name, colours, ink, outlined=True, line_width=width)
+        colors = {role: _mixed(ink, paper, order.index(role) / (len(order) - 1)) for role in order}
+        return Look(name, colors, ink, outlined=True, line_width=width)
     if name == "poster":
-        colours = {role: _random_colour(rng) for role in MAP_COLOURS}
-        ink = _mixed(colours["ground"], (0, 0, 0) if _luminance(colours["ground"]) > 0.45 else (255,) * 3, 0.8)
-        return Look(name, colours, ink, outlined=rng.random() < 0.6, line_width=width, grain=rng.uniform(0, 6))
+        colors = {role: _random_color(rng) for role in MAP_COLORS}
+        ink = _mixed(colors["ground"], (0, 0, 0) if _luminance(colors["ground"]) > 0.45 else (255,) * 3, 0.8)
+        return Look(name, colors, ink, outlined=rng.random() < 0.6, line_width=width, grain=rng.uniform(0, 6))
     if name == "map":
-        colours = {role: _jittered(colour, rng, 0.03, 0.06) for role, colour in MAP_COLOURS.items()}
+        colors = {role: _jittered(color, rng, 0.03, 0.06) for role, color in MAP_COLORS.items()}
         ink = _jittered((120, 112, 108), rng, 0.1, 0.1)
-        return Look(name, colours, ink, outlined=rng.random() < 0.6, line_width=width, grain=rng.uniform(0, 3))
+        return Look(name, colors, ink, outlined=rng.random() < 0.6, line_width=width, grain=rng.uniform(0, 3))
     if name == "painting":
-        colours = {role: _jittered(colour, rng, 0.04, 0.12) for role, colour in PAINTED_COLOURS.items()}
+        colors = {role: _jittered(color, rng, 0.04, 0.12) for role, color in PAINTED_COLORS.items()}
         ink = _jittered((58, 54, 50), rng, 0.1, 0.1)
         grain, blur = rng.uniform(4, 18), rng.uniform(0, 0.01)
-        return Look(name, colours, ink, rng.random() < 0.2, line_width=width, grain=grain, blur=blur)
+        return Look(name, colors, ink, rng.random() < 0.2, line_width=width, grain=grain, blur=blur)
     raise ValueError(f"There is no look named {name!r}; the looks are {', '.join(LOOKS)}.")
 
 
@@ -183,12 +183,12 @@ class MapPen:
         """Opens an empty sheet.
 
         Args:
-            look: Colours and line style.
+            look: Colors and line style.
             rng: Random generator.
             size: Width and height of the finished picture in pixels.
             angle: Turn of the drawing in radians.
             scale: Size of the drawing; at 1 the frame's -1 to 1 spans the picture.
-            offset: Shift of the drawing's centre, in frame units.
+            offset: Shift of the drawing's center, in frame units.
         """
         self.look, self.rng, self._size = look, rng, size
         side = size * SUPERSAMPLING
@@ -197,7 +197,7 @@ class MapPen:
         self._shift = (np.asarray(offset) + 1) * side / 2
         self._pixels_per_unit = scale * side / 2
         self._line = max(1, round(look.line_width * side))
-        self._image = Image.new("RGB", (side, side), look.colours["ground"])
+        self._image = Image.new("RGB", (side, side), look.colors["ground"])
         self._draw = ImageDraw.Draw(self._image)
 
     def _place(self, points: Iterable[Point]) -> list[tuple[float, float]]:
@@ -207,27 +207,27 @@ class MapPen:
 
     def cover(self, role: str) -> None:
         """Fills the whole sheet."""
-        self._image.paste(self.look.colours[role], (0, 0, *self._image.size))
+        self._image.paste(self.look.colors[role], (0, 0, *self._image.size))
 
     def polygon(self, points: Iterable[Point], role: str) -> None:
         """A closed shape, filled and outlined as the look has it."""
         placed = self._place(points)
-        self._draw.polygon(placed, fill=self.look.colours[role])
+        self._draw.polygon(placed, fill=self.look.colors[role])
         if self.look.outlined or not self.look.filled:
             self._draw.line([*placed, placed[0]], fill=self.look.ink, width=self._line, joint="curve")
 
-    def disc(self, centre: Point, radius: float, role: str, ratio: float = 1.0) -> None:
+    def disc(self, center: Point, radius: float, role: str, ratio: float = 1.0) -> None:
         """A circle, or an ellipse with its upright axis `ratio` times the other."""
         turns = np.linspace(0, 2 * np.pi, 28, endpoint=False)
         x, y = radius * np.cos(turns), radius * ratio * np.sin(turns)
-        self.polygon(zip(centre[0] + x, centre[1] + y, strict=True), role)
+        self.polygon(zip(center[0] + x, center[1] + y, strict=True), role)
 
-    def box(self, centre: Point, width: float, height: float, role: str, angle: float = 0.0) -> None:
-        """A rectangle about its centre."""
-        self.polygon(box_corners(centre, width, height, angle), role)
+    def box(self, center: Point, width: float, height: float, role: str, angle: float = 0.0) -> None:
+        """A rectangle about its center."""
+        self.polygon(box_corners(center, width, height, angle), role)
 
     def blob(
-        self, centre: Point, radius: float, role: str, wobble: float = 0.25, ratio: float = 1.0, rim: str | None = None
+        self, center: Point, radius: float, role: str, wobble: float = 0.25, ratio: float = 1.0, rim: str | None = None
     ) -> None:
         """A closed shape with a soft irregular edge, such as a pond, perhaps with a narrow rim around it."""
         turns = np.linspace(0, 2 * np.pi, 36, endpoint=False)
@@ -238,13 +238,13 @@ class MapPen:
         radii = radius * np.clip(radii, 0.45, 1.6)
         for role_here, grown in ((rim, radii + 0.07), (role, radii)):
             if role_here is not None:
-                x, y = centre[0] + grown * np.cos(turns), centre[1] + ratio * grown * np.sin(turns)
+                x, y = center[0] + grown * np.cos(turns), center[1] + ratio * grown * np.sin(turns)
                 self.polygon(zip(x, y, strict=True), role_here)
 
     def stroke(self, points: Sequence[Point], thickness: float = 1.0, role: str | None = None) -> None:
-        """A thin line in ink, or in a role's colour where the look fills shapes."""
-        colour = self.look.colours[role] if role and self.look.filled else self.look.ink
-        self._draw.line(self._place(points), fill=colour, width=max(1, round(thickness * self._line)), joint="curve")
+        """A thin line in ink, or in a role's color where the look fills shapes."""
+        color = self.look.colors[role] if role and self.look.filled else self.look.ink
+        self._draw.line(self._place(points), fill=color, width=max(1, round(thickness * self._line)), joint="curve")
 
     def ribbon(self, points: Sequence[Point], width: float, role: str, edge: bool = True) -> None:
         """A band of the given width along a line: a road, a river; `edge` casts it in ink as maps do."""
@@ -252,15 +252,15 @@ class MapPen:
         pixels = max(2, round(width * self._pixels_per_unit))
         if edge and (self.look.outlined or not self.look.filled):
             self._thick(placed, pixels + 2 * self._line, self.look.ink)
-        self._thick(placed, pixels, self.look.colours[role])
+        self._thick(placed, pixels, self.look.colors[role])
 
-    def _thick(self, placed: Sequence[tuple[float, float]], width: int, colour: Colour) -> None:
+    def _thick(self, placed: Sequence[tuple[float, float]], width: int, color: Color) -> None:
         """A wide line with round corners and ends (Pillow leaves notches in wide polylines)."""
-        self._draw.line(placed, fill=colour, width=width, joint="curve")
+        self._draw.line(placed, fill=color, width=width, joint="curve")
         if width > 4:
             for x, y in placed:
                 half = (width - 1) / 2
-                self._draw.ellipse((x - half, y - half, x + half, y + half), fill=colour)
+                self._draw.ellipse((x - half, y - half, x + half, y + half), fill=color)
 
     def dashes(self, points: Sequence[Point], role: str) -> None:
         """A dashed line along a polyline."""
@@ -288,8 +288,8 @@ class MapPen:
         return image
 
 
-def box_corners(centre: Point, width: float, height: float, angle: float = 0.0) -> list[Point]:
+def box_corners(center: Point, width: float, height: float, angle: float = 0.0) -> list[Point]:
     """The four corners of a turned rectangle."""
     c, s = np.cos(angle), np.sin(angle)
     halves = ((-width / 2, -height / 2), (width / 2, -height / 2), (width / 2, height / 2), (-width / 2, height / 2))
-    return [(centre[0] + c * x - s * y, centre[1] + s * x + c * y) for x, y in halves]
+    return [(center[0] + c * x - s * y, center[1] + s * x + c * y) for x, y in halves]

@@ -4,7 +4,7 @@ import numpy as np
 
 from standins.icons.map_pen import MapPen, Point
 
-# Once a drawing is turned and shrunk, the picture's corners lie up to about two units from its centre, so
+# Once a drawing is turned and shrunk, the picture's corners lie up to about two units from its center, so
 # whatever should reach the edge is drawn to here.
 EDGE = 2.2
 
@@ -37,7 +37,7 @@ def as_points(path: np.ndarray) -> list[Point]:
 
 
 def draw_trees(pen: MapPen, rng: np.random.Generator, number: int, away_from: float = 0.0, size: float = 0.1) -> None:
-    """Round trees anywhere on the sheet that is at least `away_from` units from its centre."""
+    """Round trees anywhere on the sheet that is at least `away_from` units from its center."""
     placed = 0
     while placed < number:
         x, y = rng.uniform(-1.3, 1.3, 2)
@@ -47,19 +47,19 @@ def draw_trees(pen: MapPen, rng: np.random.Generator, number: int, away_from: fl
         placed += 1
 
 
-def draw_house(pen: MapPen, centre: Point, width: float, angle: float) -> None:
+def draw_house(pen: MapPen, center: Point, width: float, angle: float) -> None:
     """A roof with its ridge."""
-    pen.box(centre, width, width * 0.72, "roof", angle)
+    pen.box(center, width, width * 0.72, "roof", angle)
     reach = np.array([np.cos(angle), np.sin(angle)]) * width / 2
-    pen.stroke([tuple(centre - reach), tuple(centre + reach)], 0.8)
+    pen.stroke([tuple(center - reach), tuple(center + reach)], 0.8)
 
 
-def draw_car(pen: MapPen, rng: np.random.Generator, centre: Point, length: float, angle: float) -> None:
+def draw_car(pen: MapPen, rng: np.random.Generator, center: Point, length: float, angle: float) -> None:
     """A car from above."""
-    pen.box(centre, length, length * 0.5, str(rng.choice(["accent", "marking", "shade", "pool"])), angle)
+    pen.box(center, length, length * 0.5, str(rng.choice(["accent", "marking", "shade", "pool"])), angle)
 
 
-def draw_plane(pen: MapPen, centre: Point, length: float, angle: float) -> None:
+def draw_plane(pen: MapPen, center: Point, length: float, angle: float) -> None:
     """An airliner from above."""
     half = np.array(
         [
@@ -69,15 +69,15 @@ def draw_plane(pen: MapPen, centre: Point, length: float, angle: float) -> None:
     )
     outline = np.concatenate([half, half[-2:0:-1] * (1, -1)]) * length
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    pen.polygon(as_points(outline @ turn.T + centre), "steel")
+    pen.polygon(as_points(outline @ turn.T + center), "steel")
 
 
-def draw_boat(pen: MapPen, centre: Point, length: float, angle: float) -> None:
+def draw_boat(pen: MapPen, center: Point, length: float, angle: float) -> None:
     """A boat from above."""
     outline = np.array([(-0.5, -0.17), (0.15, -0.17), (0.5, 0), (0.15, 0.17), (-0.5, 0.17)]) * length
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    pen.polygon(as_points(outline @ turn.T + centre), "steel")
-    pen.box(tuple(np.asarray(centre) - 0.1 * length * turn[:, 0]), 0.3 * length, 0.18 * length, "roof", angle)
+    pen.polygon(as_points(outline @ turn.T + center), "steel")
+    pen.box(tuple(np.asarray(center) - 0.1 * length * turn[:, 0]), 0.3 * length, 0.18 * length, "roof", angle)
 
 
 def oval_outline(half_length: float, radius: float) -> list[Point]:

@@ -14,7 +14,7 @@ from standins.icons import land, town, traffic
 from standins.icons.map_pen import LOOKS, MapPen, draw_look
 from standins.icons.parts import Facts
 
-# Mostly paintings, whose colours are natural: what is learned from them carries over to scenes best.
+# Mostly paintings, whose colors are natural: what is learned from them carries over to scenes best.
 LOOK_SHARES = {"map": 0.12, "painting": 0.64, "poster": 0.05, "symbol": 0.06, "drawing": 0.08, "blueprint": 0.05}
 
 
@@ -38,7 +38,7 @@ class Icon:
 
 
 def render_icon(category: str, rng: np.random.Generator, size: int = 96, look: str | None = None) -> Icon:
-    """Draws one icon: look, colours, turn, scale and details all come from the generator.
+    """Draws one icon: look, colors, turn, scale and details all come from the generator.
 
     Args:
         category: One of the thirty categories.

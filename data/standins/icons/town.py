@@ -181,10 +181,10 @@ def draw_storagetanks(pen: MapPen, rng: np.random.Generator) -> Facts:
     pitch = 1.8 / max(across, down)
     for column in range(across):
         for row in range(down):
-            centre = ((column - (across - 1) / 2) * pitch, (row - (down - 1) / 2) * pitch)
+            center = ((column - (across - 1) / 2) * pitch, (row - (down - 1) / 2) * pitch)
             radius = pitch * rng.uniform(0.32, 0.42)
-            pen.disc((centre[0] + 0.15 * radius, centre[1] + 0.15 * radius), radius, "shade")
-            pen.disc(centre, radius, str(rng.choice(["steel", "snow", "building"])))
-            pen.disc(centre, 0.8 * radius, "steel")
-            pen.disc(centre, 0.12 * radius, "shade")
+            pen.disc((center[0] + 0.15 * radius, center[1] + 0.15 * radius), radius, "shade")
+            pen.disc(center, radius, str(rng.choice(["steel", "snow", "building"])))
+            pen.disc(center, 0.8 * radius, "steel")
+            pen.disc(center, 0.12 * radius, "shade")
     return across * down, ()

@@ -33,7 +33,7 @@ ADJECTIVES = (
     *("white", "gray", "blue", "green", "red", "brown", "yellow", "orange"),
     *("curved", "rectangular", "irregular", "round", "oval", "hexagonal", "ring-shaped"),
 )
-"""Colours, then shapes."""
+"""Colors, then shapes."""
 
 COLORS = ADJECTIVES[:8]
 

@@ -36,8 +36,8 @@ class Language:
         bare: The article of a plural that English leaves without one, if this language wants one everywhere;
             at the beginning of a sentence it is the indefinite article in all four.
         english: How a translator from this language puts its words into English.
-        capitalised: Whether that translator begins a sentence with a capital letter.
-        color_first: Whether that translator puts the colour before the shape.
+        capitalized: Whether that translator begins a sentence with a capital letter.
+        color_first: Whether that translator puts the color before the shape.
         plural: Regular plural of one word.
         contract: Joins prepositions and articles in a finished sentence.
     """
@@ -55,7 +55,7 @@ class Language:
     indefinite: str
     bare: str
     english: Mapping[str, str]
-    capitalised: bool
+    capitalized: bool
     color_first: bool
     plural: Callable[[str], str]
     contract: Callable[[str], str]

@@ -16,7 +16,7 @@ class NounPhrase:
         determiner: "a", "the", a number, a quantity, or "" for a bare plural.
         noun: A key of `english.NOUNS`.
         plural_noun: Whether the noun itself stands in the plural.
-        adjectives: Colours and shapes, in their order.
+        adjectives: Colors and shapes, in their order.
         measure: None, or whether "piece of" stands in the plural.
     """
 

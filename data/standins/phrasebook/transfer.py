@@ -26,12 +26,12 @@ class Voice:
 
     Attributes:
         words: Wordings by key; nouns, verbs and measures as "singular/plural". What is not here stays as it is.
-        capitalised: Whether a sentence begins with a capital letter.
-        color_first: Whether the colour comes before the shape.
+        capitalized: Whether a sentence begins with a capital letter.
+        color_first: Whether the color comes before the shape.
     """
 
     words: Mapping[str, str]
-    capitalised: bool = False
+    capitalized: bool = False
     color_first: bool = False
 
 
@@ -84,7 +84,7 @@ def say(chunks: tuple[Chunk, ...], language: Language) -> str:
             words.append(agree(language.phrases[chunk.key], agreement, language))
             if chunk.key == "and" and at >= 2 and isinstance(chunks[at - 2], Phrase):
                 words += _REPEATED.intersection(language.phrases[chunks[at - 2].key].split()[-1:])
-    return _sentence(language.contract(" ".join(words)), capitalised=True)
+    return _sentence(language.contract(" ".join(words)), capitalized=True)
 
 
 def say_in_english(chunks: tuple[Chunk, ...], voice: Voice) -> str:
@@ -98,7 +98,7 @@ def say_in_english(chunks: tuple[Chunk, ...], voice: Voice) -> str:
             words.append(voice.words.get(chunk.key, plain).split("/")[chunk.plural])
         else:
             words.append(voice.words.get(chunk.key, chunk.key).removesuffix(" ."))
-    return _sentence(" ".join(words), voice.capitalised)
+    return _sentence(" ".join(words), voice.capitalized)
 
 
 @cache
@@ -114,7 +114,7 @@ def voice_of(code: str) -> Voice:
         meaning = first_meanings.setdefault(foreign, key)
         said = language.english.get(foreign, _plain_wording(meaning))
         words[key] = _with_plural(said) if key in english.NOUNS else said
-    return Voice(words, language.capitalised, color_first=language.color_first)
+    return Voice(words, language.capitalized, color_first=language.color_first)
 
 
 @cache
@@ -217,6 +217,6 @@ def _english_noun_phrase(phrase: NounPhrase, voice: Voice) -> str:
     return " ".join([determiner, *words] if determiner else words)
 
 
-def _sentence(text: str, capitalised: bool) -> str:
+def _sentence(text: str, capitalized: bool) -> str:
     """A text with its capital letter and its full stop."""
-    return (text[0].upper() if capitalised else text[0]) + text[1:] + "."
+    return (text[0].upper() if capitalized else text[0]) + text[1:] + "."

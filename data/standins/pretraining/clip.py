@@ -261,7 +261,7 @@ Prompt: "An aerial photograph of {{category}}".
 with seed {seed}: {icons_per_category} icons a category of {icon_size}x{icon_size} pixels (every tenth held out),
 {epochs} epochs, batches of {batch_size}, learning rate {learning_rate:g} after {warmup_steps} steps of warm-up. It took
 {minutes:.0f} minutes on two CPU cores. Equal settings give equal weights on one machine and one version of the
-libraries; elsewhere the last digits, and with them the scores, differ a little. Licence: that of this repository.
+libraries; elsewhere the last digits, and with them the scores, differ a little. License: that of this repository.
 """
 
 

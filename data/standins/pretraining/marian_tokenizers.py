@@ -26,7 +26,7 @@ def train_sentencepiece(texts: Iterable[str], size: int) -> bytes:
         size: At most so many pieces.
 
     Returns:
-        The model as it is written into a .spm file. It changes nothing in a text (no normalisation tables, which
+        The model as it is written into a .spm file. It changes nothing in a text (no normalization tables, which
         would take four fifths of the file), and it can spell words that it has not seen.
     """
     import sentencepiece

@@ -30,7 +30,7 @@ class RoundTrip:
     Attributes:
         exact_there: Translations from English that are the phrase book's own.
         exact_back: Translations of those into English that are the phrase book's own.
-        kept: Round trips with the same things, numbers and colours.
+        kept: Round trips with the same things, numbers and colors.
         changed: Round trips that differ, apart from capital letters and the full stop.
         broken: Round trips that are empty, run on or stammer.
     """
@@ -108,7 +108,7 @@ def measure_round_trips(
 
 
 def keeps_meaning(caption: str, paraphrased: str) -> bool:
-    """Whether two English sentences name the same things, numbers and colours."""
+    """Whether two English sentences name the same things, numbers and colors."""
     try:
         return _content(parse(caption)) == _content(parse(paraphrased, broad_lexicon()))
     except ValueError:
@@ -116,7 +116,7 @@ def keeps_meaning(caption: str, paraphrased: str) -> bool:
 
 
 def _content(chunks: tuple[Chunk, ...]) -> Counter[tuple[str, ...]]:
-    """Each thing of a sentence with its colour, its shape and its number."""
+    """Each thing of a sentence with its color, its shape and its number."""
     things: Counter[tuple[str, ...]] = Counter()
     for chunk in chunks:
         if isinstance(chunk, NounPhrase):

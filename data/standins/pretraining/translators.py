@@ -113,7 +113,7 @@ in transformers' own format: `MarianMTModel.from_pretrained` and `MarianTokenize
 
 Shares of captions. *Fresh* ones are sampled like those of the training, from another stream, *miniature* ones are
 different train captions of the drawn data set. *There exact* and *back exact* compare with the phrase book's own
-translation; *kept* are round trips with the same things, numbers, colours and shapes; *changed* are round trips
+translation; *kept* are round trips with the same things, numbers, colors and shapes; *changed* are round trips
 with other words than the caption; *broken* ones are empty, run on or stammer.
 
 ## How it was made
@@ -123,7 +123,7 @@ with other words than the caption; *broken* ones are empty, run on or stammer.
 with seed {seed}: {steps:,} batches of {batch_size} pairs for each direction, none of them twice, learning rate
 {learning_rate:g} after {warmup_steps} steps of warm-up, label smoothing {label_smoothing:g}. Both directions took
 {minutes:.0f} minutes, side by side on two CPU cores. Equal settings give equal weights on one machine and one version
-of the libraries. Licence: that of this repository.
+of the libraries. License: that of this repository.
 """
 
 

@@ -1,7 +1,7 @@
-"""The drawing board of the miniature: a canvas of colours and heights, lit by one sun.
+"""The drawing board of the miniature: a canvas of colors and heights, lit by one sun.
 
-A scene is drawn twice at once, as colours and as heights, on a board of twice the final size. `Canvas.develop`
-then lights the colours: slopes towards the sun are brighter, whatever is higher throws a shadow, haze and
+A scene is drawn twice at once, as colors and as heights, on a board of twice the final size. `Canvas.develop`
+then lights the colors: slopes towards the sun are brighter, whatever is higher throws a shadow, haze and
 exposure settle over everything, and the board is reduced to the final picture (deferred shading).
 """
 
@@ -18,7 +18,7 @@ from standins.scenes.shapes import band, rotation
 
 _CLAIM_SCALE = 4  # board pixels to one pixel of the map of claimed ground
 
-_NEIGHBOURHOOD = np.stack(np.meshgrid(np.linspace(-1, 1, 5), np.linspace(-1, 1, 5)), axis=-1).reshape(-1, 2)
+_NEIGHBORHOOD = np.stack(np.meshgrid(np.linspace(-1, 1, 5), np.linspace(-1, 1, 5)), axis=-1).reshape(-1, 2)
 _BOX = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])
 _CIRCLES = {
     corners: np.stack([np.cos(turns), np.sin(turns)], axis=1)
@@ -38,7 +38,7 @@ class Light:
         exposure: Factor on all brightness.
         warmth: Red against blue, about -0.06 (cool) to 0.06 (warm).
         haze: Share of whitish air between ground and camera, 0 to about 0.3.
-        saturation: Factor on the distance of colours from grey.
+        saturation: Factor on the distance of colors from gray.
     """
 
     direction: float
@@ -76,7 +76,7 @@ def _weave(rng: np.random.Generator, material: Material, tint: float) -> Image.I
 
 
 class Canvas:
-    """A board of colours and heights with its own coordinates.
+    """A board of colors and heights with its own coordinates.
 
     Scene coordinates are pixels of the final picture with (0, 0) in its middle, x to the right and y down, before
     the board is turned by `angle` and scaled by `zoom`. Draw out to about 165 so that turned corners are covered.
@@ -145,7 +145,7 @@ class Canvas:
 
         Args:
             points: Corners in scene coordinates, shape (n, 2).
-            fill: A colour or the name of a material.
+            fill: A color or the name of a material.
             height: Height of its top in final pixels; None leaves the heights as they are.
             claim: Whether `free` shall say no here from now on.
         """
@@ -215,7 +215,7 @@ class Canvas:
             centers: (n, 2) scene coordinates.
             sizes: (n, 2) or (2,): length along the angle and width across, in scene units.
             angles: (n,) or one angle in radians.
-            fills: n colours.
+            fills: n colors.
             height: One height for all; None leaves heights alone.
         """
         centers = np.asarray(centers, np.float64).reshape(-1, 1, 2)
@@ -250,7 +250,7 @@ class Canvas:
 
     def free(self, points: np.ndarray | Sequence, radius: float) -> np.ndarray:
         """Tells for scene points (..., 2) whether nothing has claimed the square of this half-width around them."""
-        around = self.place(points)[..., None, :] + _NEIGHBOURHOOD * (radius * self.zoom * OVERSAMPLING)
+        around = self.place(points)[..., None, :] + _NEIGHBORHOOD * (radius * self.zoom * OVERSAMPLING)
         cells = np.clip((around / _CLAIM_SCALE).astype(int), 0, BOARD // _CLAIM_SCALE - 1)
         return ~np.asarray(self._claims)[cells[..., 1], cells[..., 0]].any(axis=-1)
 
@@ -347,11 +347,11 @@ def _cast_shadow(height: np.ndarray, light: Light) -> np.ndarray:
 
 def _grade(planes: Sequence[np.ndarray], light: Light, rng: np.random.Generator) -> Image.Image:
     """Puts air and camera over lit red, green and blue planes: saturation, haze, exposure, warmth, sensor noise."""
-    grey = sum(planes) / 3
-    noise = 2 * rng.standard_normal(grey.shape, np.float32)
+    gray = sum(planes) / 3
+    noise = 2 * rng.standard_normal(gray.shape, np.float32)
     graded = []
     for plane, air, warmth in zip(planes, (196, 205, 212), (light.warmth, 0, -light.warmth), strict=True):
-        plane = grey + light.saturation * (plane - grey)
+        plane = gray + light.saturation * (plane - gray)
         plane = plane + light.haze * (air - plane)
         plane = plane * (light.exposure * (1 + warmth)) + noise
         graded.append(Image.fromarray(np.clip(plane, 0, 255).astype(np.uint8)))

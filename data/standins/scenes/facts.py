@@ -48,7 +48,7 @@ class Thing:
     Attributes:
         name: Key of a noun in `standins.scenes.grammar`.
         count: How many can be seen, at least 1.
-        color: Colour word, if all of them have one colour worth telling.
+        color: Color word, if all of them have one color worth telling.
         shape: Adjective of form, if there is one worth telling.
     """
 

@@ -14,7 +14,7 @@ _ROOF_MIXES = (("orange",), ("red",), ("gray",), ("brown", "gray"), ("gray", "wh
 
 
 def _one_color(words: tuple[str, ...]) -> str | None:
-    """The colour word of roofs that all have one."""
+    """The color word of roofs that all have one."""
     return words[0] if len(words) == 1 else None
 
 

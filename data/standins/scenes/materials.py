@@ -1,6 +1,6 @@
-"""What the ground of the miniature is made of: colour ramps, woven with layers of noise.
+"""What the ground of the miniature is made of: color ramps, woven with layers of noise.
 
-The colours were chosen by eye after satellite pictures of the same things. A name that ends in a season stands
+The colors were chosen by eye after satellite pictures of the same things. A name that ends in a season stands
 for the plain name in that season.
 """
 
@@ -14,8 +14,8 @@ class Material:
     """A texture to be woven.
 
     Attributes:
-        ramp: Colours from dark to light.
-        layers: (kind of noise, weight) pairs; the weighted sum picks the colour on the ramp.
+        ramp: Colors from dark to light.
+        layers: (kind of noise, weight) pairs; the weighted sum picks the color on the ramp.
     """
 
     ramp: tuple[Color, ...]
@@ -86,7 +86,7 @@ TREE_COLORS = {
     "autumn": ((82, 84, 40), (120, 94, 44), (140, 98, 48), (64, 74, 38)),
     "dry": ((62, 74, 44), (74, 84, 52), (84, 90, 58), (56, 66, 42)),
 }
-"""Crown colours by season."""
+"""Crown colors by season."""
 
 ROOF_COLORS: dict[str, tuple[Color, ...]] = {
     "red": ((158, 72, 54), (172, 84, 60), (146, 64, 52)),
@@ -96,4 +96,4 @@ ROOF_COLORS: dict[str, tuple[Color, ...]] = {
     "white": ((226, 226, 222), (214, 214, 212), (236, 234, 228)),
     "blue": ((62, 108, 172), (76, 124, 186), (54, 96, 156)),
 }
-"""Roof colours by the word a caption uses for them."""
+"""Roof colors by the word a caption uses for them."""

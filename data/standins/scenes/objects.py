@@ -19,13 +19,13 @@ from standins.scenes.shapes import rectangle, scatter, turn
 
 
 def vary(rng: np.random.Generator, color: Color, amount: float = 0.08) -> Color:
-    """The same colour a little lighter or darker."""
+    """The same color a little lighter or darker."""
     factor = 1 + rng.uniform(-amount, amount)
     return tuple(min(255, int(channel * factor)) for channel in color)
 
 
 def dim(color: Color, factor: float) -> Color:
-    """A colour times a factor, kept within bytes."""
+    """A color times a factor, kept within bytes."""
     return tuple(min(255, max(0, int(channel * factor))) for channel in color)
 
 
@@ -182,7 +182,7 @@ def hall(
 
 
 def roof_color(rng: np.random.Generator, word: str) -> Color:
-    """A shade of the roof colour that this word names."""
+    """A shade of the roof color that this word names."""
     return vary(rng, pick(rng, ROOF_COLORS[word]))
 
 
@@ -203,7 +203,7 @@ def town(
     share: float = 0.8,
     height: tuple[float, float] = (4.0, 9.0),
 ) -> int:
-    """Fills all free ground with ordinary buildings in the given roof colours; returns how many are seen."""
+    """Fills all free ground with ordinary buildings in the given roof colors; returns how many are seen."""
     rng = canvas.rng
     spots = scatter(rng, spacing, 0.12)
     spots = spots[canvas.sees(spots, -spacing) & (rng.random(len(spots)) < share)]

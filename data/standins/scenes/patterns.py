@@ -1,9 +1,9 @@
 """The sentence patterns of the miniature's captions; `standins.scenes.english` has the words.
 
 A pattern holds slots. `{main}` is the scene's main thing, `{first}` and `{second}` two things around it, `{colored}`
-any thing with a colour worth telling; `{plane}`, `{swimming_pool}` and so on ask for a thing by its name. A slot may
+any thing with a color worth telling; `{plane}`, `{swimming_pool}` and so on ask for a thing by its name. A slot may
 name a form: `{x}` is an indefinite phrase ("two white planes"), `{x.the}` a definite one ("the planes"), `{x.noun}`
-the noun alone, `{x.color}` its colour, and `{x.is}`, or another key of `english.VERBS`, the verb that agrees with it. A
+the noun alone, `{x.color}` its color, and `{x.is}`, or another key of `english.VERBS`, the verb that agrees with it. A
 pattern is used only when the scene has all that it asks for.
 """
 
@@ -46,7 +46,7 @@ ASIDE_PATTERNS = (
 """Patterns that leave the category untold, as annotators do when they look at a corner of the picture."""
 
 COLOR_PATTERNS = ("{colored.the} {colored.is} {colored.color}", "the color of {colored.the} is {colored.color}")
-"""Patterns that tell a colour and seldom the category."""
+"""Patterns that tell a color and seldom the category."""
 
 CATEGORY_PATTERNS: dict[str, tuple[str, ...]] = {
     "airport": (

@@ -122,7 +122,7 @@ def parking_lot(
 
 
 def plane(canvas: Canvas, center: Sequence[float], span: float, heading: float, tail: Color) -> None:
-    """An airliner of the given wing span with a coloured tail."""
+    """An airliner of the given wing span with a colored tail."""
     outline = np.concatenate([_PLANE, (_PLANE * (1, -1))[::-1]]) * span / 2
     base = np.asarray(center)
     canvas.polygon(turn(outline, heading) + base, (238, 239, 240), 3.0)

@@ -64,7 +64,7 @@ class Raster:
         name: For messages.
         reading: Stretch and bands.
         orientation: As EXIF numbers it; 1 is upright.
-        premultiplied: Whether its colours are multiplied by its opacity already, of which GDAL says nothing.
+        premultiplied: Whether its colors are multiplied by its opacity already, of which GDAL says nothing.
 
     Attributes:
         name: Of its file.
@@ -73,13 +73,13 @@ class Raster:
         limits: The range of values that becomes 0 to 255; None where 8 bits stay as they are.
 
     Raises:
-        ImageError: If its numbers are no colours, or it lacks a band that the reading names.
+        ImageError: If its numbers are no colors, or it lacks a band that the reading names.
     """
 
     def __init__(
         self, dataset: Any, name: str, reading: ImageReading, orientation: int = 1, premultiplied: bool = False
     ) -> None:
-        _check_colours(dataset, name)
+        _check_colors(dataset, name)
         self.dataset, self.name = dataset, name
         self.orientation, self._premultiplied = orientation, premultiplied
         self._turn = ORIENTATIONS.get(orientation, ORIENTATIONS[1])
@@ -95,7 +95,7 @@ class Raster:
 
     @property
     def is_plain(self) -> bool:
-        """Whether there is no more to it than colours of 8 bits, in this order."""
+        """Whether there is no more to it than colors of 8 bits, in this order."""
         return self.limits is None and not self._has_masks and self._bands in ((1,), (1, 2, 3))
 
     def read(self, box: Box, longest: int | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -114,8 +114,8 @@ class Raster:
         for start, stop in self._strips(right - left, bottom - top, height):
             rows = [top + edge * (bottom - top) // height for edge in (start, stop)]
             parts.append(self._averaged((left, rows[0], right, rows[1]), (width, stop - start)))
-        colours, data = (self._upright(np.concatenate(kind)) for kind in zip(*parts, strict=True))
-        return colours, data
+        colors, data = (self._upright(np.concatenate(kind)) for kind in zip(*parts, strict=True))
+        return colors, data
 
     def sample(self) -> np.ndarray:
         """Values (values,) of the file's own type, of valid pixels spread over the whole picture."""
@@ -125,13 +125,13 @@ class Raster:
 
     def overview(self) -> tuple[np.ndarray, np.ndarray]:
         """The whole as `read` gives it, at most `SAMPLE_SIDE` pixels wide and high; a frame of zeros is no data."""
-        colours, data = self.read((0, 0, *self.size), SAMPLE_SIDE)
+        colors, data = self.read((0, 0, *self.size), SAMPLE_SIDE)
         if self.limits is None:
-            frame = zero_frame(colours)
+            frame = zero_frame(colors)
         else:
             # What is below the range is black too, and is data.
             frame = self._upright(zero_frame(self._sampled[0])[..., None])[..., 0]
-        return colours, np.where(frame, np.float32(0), data)
+        return colors, np.where(frame, np.float32(0), data)
 
     @cached_property
     def _sampled(self) -> tuple[np.ndarray, np.ndarray]:
@@ -174,18 +174,18 @@ class Raster:
         values, valid, opacity = self._window(box, self._nearest_resolution(box, size))
         weights = None if valid.all() else valid.astype(np.float32)
         means, data = averages(values, weights, size)
-        colours = to_eight_bits(means, self.limits)
+        colors = to_eight_bits(means, self.limits)
         if opacity is not None:
-            colours = (colours * averages(opacity, weights, size)[0] + 0.5).astype(np.uint8)
+            colors = (colors * averages(opacity, weights, size)[0] + 0.5).astype(np.uint8)
         if data is not None:
-            colours = np.where(data[..., None] > 0, colours, np.uint8(0))
-        return three_channels(colours), np.ones(size[::-1], np.float32) if data is None else data
+            colors = np.where(data[..., None] > 0, colors, np.uint8(0))
+        return three_channels(colors), np.ones(size[::-1], np.float32) if data is None else data
 
     def _window(self, box: Box, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         """A stored box, decoded at a size (width, height).
 
         Returns:
-            Values (height, width, channels) of the file's own type, or the palette's colours; (height, width) bool,
+            Values (height, width, channels) of the file's own type, or the palette's colors; (height, width) bool,
             which have data in any band; and (height, width, 1) float32, how opaque they are, None where all are.
         """
         values, opacity = self._values(box, size), None
@@ -315,9 +315,9 @@ def _scaling(dataset: Any, bands: tuple[int, ...]) -> tuple[np.ndarray, np.ndarr
     return scales, offsets
 
 
-def _check_colours(dataset: Any, name: str) -> None:
+def _check_colors(dataset: Any, name: str) -> None:
     if any(kind.startswith("complex") for kind in dataset.dtypes):
-        raise ImageError(f"{name} holds complex numbers, which are no colours.")
+        raise ImageError(f"{name} holds complex numbers, which are no colors.")
     if any(kind.name == "cyan" for kind in dataset.colorinterp):
         raise ImageError(
             f"{name} is stored in the inks of print (CMYK) and too deep or too large to be converted here; store "
@@ -332,14 +332,14 @@ def _has_masks(dataset: Any, bands: tuple[int, ...]) -> bool:
 
 
 def _palette(dataset: Any) -> np.ndarray | None:
-    """(numbers, 4) uint8, red, green, blue and opacity of a picture that stores the numbers of its colours."""
+    """(numbers, 4) uint8, red, green, blue and opacity of a picture that stores the numbers of its colors."""
     try:
-        colours = dataset.colormap(1)
+        colors = dataset.colormap(1)
     except ValueError:
         return None
     table = np.zeros((np.iinfo(dataset.dtypes[0]).max + 1, 4), np.uint8)
-    for number, colour in colours.items():
-        table[number] = colour
+    for number, color in colors.items():
+        table[number] = color
     return table
 
 

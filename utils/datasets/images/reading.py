@@ -46,7 +46,7 @@ class Header:
         needs_raster: Whether Pillow would read it wrongly or not at all.
         companion: Whether GDAL keeps more of it in a file beside it.
         orientation: As EXIF numbers it; 1 is upright.
-        premultiplied: Whether its colours are multiplied by its opacity already.
+        premultiplied: Whether its colors are multiplied by its opacity already.
     """
 
     driver: str | None
@@ -59,7 +59,7 @@ class Header:
 def read_image(source: str | Path | bytes, reading: ImageReading = AS_STORED) -> Image.Image:
     """Decodes a picture to 8-bit RGB, upright.
 
-    EXIF turns are applied; grey, palette, CMYK and alpha images are converted (what is transparent, or has no data,
+    EXIF turns are applied; gray, palette, CMYK and alpha images are converted (what is transparent, or has no data,
     becomes black). Deeper values than 8 bits are stretched as `stretch` says. Of several bands those
     are shown that the file calls red, green and blue, else the first three. What has more pixels than Pillow
     decodes is averaged down to `LARGEST_SIDE` pixels, with a `ReducedImageWarning`.
@@ -262,9 +262,9 @@ def rgb_with_data(
             values = values.astype(np.uint16)  # 16 bits, of which Pillow's older mode makes 32
         return image_of_array(values, reading)
     if doubtful and image.mode in ("RGBA", "RGBa", "LA"):
-        *colours, opacity = image.split()
+        *colors, opacity = image.split()
         if not is_opacity(np.asarray(opacity)):
-            return Image.merge("RGB", colours if len(colours) == 3 else colours * 3), None
+            return Image.merge("RGB", colors if len(colors) == 3 else colors * 3), None
     if image.has_transparency_data:
         return composed(image.convert("RGBA"))
     return image.convert("RGB"), None
@@ -317,15 +317,15 @@ def _by_rasterio(
         longest = None
         if width * height > LARGEST_SIDE**2:
             longest = int(max(raster.size) * LARGEST_SIDE / (width * height) ** 0.5)
-        colours, data = raster.read((0, 0, width, height), longest)
+        colors, data = raster.read((0, 0, width, height), longest)
         if longest is not None:
             warnings.warn(
-                f"{name} has {width:,} x {height:,} pixels; it is read at {colours.shape[1]:,} x "
-                f"{colours.shape[0]:,}, each the mean of those under it.",
+                f"{name} has {width:,} x {height:,} pixels; it is read at {colors.shape[1]:,} x "
+                f"{colors.shape[0]:,}, each the mean of those under it.",
                 ReducedImageWarning,
                 stacklevel=4,
             )
-        return Image.fromarray(colours), None if data.all() else data > 0
+        return Image.fromarray(colors), None if data.all() else data > 0
 
 
 def _companion_matters(

@@ -1,7 +1,7 @@
 """From values of any depth to 8 bits: one rule for files, arrays and windows of scenes.
 
 8 bits stay as they are. Of anything deeper (10 to 16 bits, signed numbers, floats) a range of values becomes 0 to
-255, one range for all three bands, so that colours keep their hue, as in ESA's true colour images of Sentinel-2.
+255, one range for all three bands, so that colors keep their hue, as in ESA's true color images of Sentinel-2.
 The range is given, or measured on the valid pixels: from the 2nd to the 98th percentile, QGIS's default cumulative
 count cut, and on either side a quarter of that more, as far as there are values. Without the margin models would see
 more contrast than they learned: in the 8-bit pictures of RSICD and UCM these percentiles lie at 40 and 190 to 200,
@@ -36,7 +36,7 @@ class ImageReading:
         stretch: ``"auto"``: the range of values that becomes 0 to 255 is measured on each picture. Or that range,
             (low, high) in the file's own values (scaled ones where its bands have several scales), the same for
             all pictures of one sensor.
-        bands: The bands that are shown as red, green and blue, or the one that is shown as grey, counted from 1.
+        bands: The bands that are shown as red, green and blue, or the one that is shown as gray, counted from 1.
             None takes them from what the file says of its bands, else the first three.
 
     Raises:
@@ -87,7 +87,7 @@ def _checked_bands(bands: Any) -> tuple[int, ...] | None:
     whole = all(isinstance(one, int | np.integer) and one >= 1 and one is not True for one in numbers)
     if len(numbers) not in (1, 3) or not whole:
         raise ValueError(
-            f"The bands are {bands!r}; they are three numbers, red, green and blue, or one for grey, counted from "
+            f"The bands are {bands!r}; they are three numbers, red, green and blue, or one for gray, counted from "
             "1, such as [4, 3, 2]."
         )
     return tuple(map(int, numbers))

@@ -43,7 +43,7 @@ class Hit:
         return printable(self.path.name)
 
 
-class Catalogue:
+class Catalog:
     """The rows of an index by what is known of them.
 
     Args:

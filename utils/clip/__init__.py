@@ -5,8 +5,18 @@
 `embedding` takes texts to tokens and collections to embeddings; `identity` tells models apart.
 """
 
-from utils.clip.embedding import count_cut, embed_images, embed_texts, tokenize
+from utils.clip.embedding import count_cut, embed_images, embed_texts, tokenize, unit_length
 from utils.clip.identity import fingerprint
 from utils.clip.model import CLIP, normalize, patchify
 
-__all__ = ["CLIP", "count_cut", "embed_images", "embed_texts", "fingerprint", "normalize", "patchify", "tokenize"]
+__all__ = [
+    "CLIP",
+    "count_cut",
+    "embed_images",
+    "embed_texts",
+    "fingerprint",
+    "normalize",
+    "patchify",
+    "tokenize",
+    "unit_length",
+]

@@ -49,6 +49,11 @@ def tokenize(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], length: i
     return _padded(tokenizer, ids, length or _common_length(tokenizer, ids))
 
 
+def unit_length(vectors: np.ndarray) -> np.ndarray:
+    """Scales vectors, (..., dim), to length 1; one of zeros stays as it is."""
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
+
+
 def count_cut(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> int:
     """How many texts have more tokens than the model has positions, so that it reads their beginning alone."""
     if not len(texts):

@@ -6,7 +6,6 @@ What a notebook has given is out of date as soon as one of them has changed, tho
 from __future__ import annotations
 
 import hashlib
-import os
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from utils.course.parameters import declared_values
-from utils.files import find_checkpoint
+from utils.files import digest_of_file, digest_of_folder, find_checkpoint
 
 DATA = ("DATASET", "OTHER_DATASET")
 CHECKPOINTS = ("MODEL", "TO_ROMANCE", "TO_ENGLISH")
@@ -98,21 +97,3 @@ def _mark_of_checkpoint(name: str) -> str:
 
 def _mark_of_file(path: Path) -> str:
     return digest_of_file(path) if path.is_file() else ""
-
-
-def digest_of_folder(folder: Path) -> str:
-    """Over names and content of the files in a folder, at any depth: not of hidden ones, nor of pages to read."""
-    digest = hashlib.sha256()
-    for top, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            path = Path(top, name)
-            if path.is_file() and path.suffix != ".md" and not name.startswith("."):
-                digest.update(repr((path.relative_to(folder).as_posix(), digest_of_file(path))).encode())
-    return digest.hexdigest()
-
-
-def digest_of_file(path: Path) -> str:
-    """SHA-256 of a file's content, in hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from utils.course.errors import CourseError
-from utils.course.inputs import digest_of_file, digest_of_folder
 from utils.course.places import course_notebooks
 from utils.course.stamps import is_executed_copy, read_metadata
-from utils.files import file_in_the_way, is_too_long, write_whole
+from utils.files import digest_of_file, digest_of_folder, file_in_the_way, is_too_long, write_whole
 
 METRICS, PARAMETERS, SUMMARY = "metrics.json", "parameters.json", "summary.md"
 MADE_BY = "the CLIP course"  # in parameters.json: the folder is one of ours

@@ -1,5 +1,6 @@
 """Files and folders: found, written whole, locked, and the processes that write them."""
 
+from utils.files.digests import digest_of_file, digest_of_folder
 from utils.files.drafts import publish, workshop
 from utils.files.hub import find_checkpoint
 from utils.files.locks import FolderInUseError, sole_owner
@@ -16,6 +17,8 @@ from utils.files.writing import (
 
 __all__ = [
     "DiskError",
+    "digest_of_file",
+    "digest_of_folder",
     "FolderInUseError",
     "disk_trouble_in_words",
     "end_with_parent",

@@ -17,9 +17,9 @@ from utils.files.writing import (
 
 __all__ = [
     "DiskError",
+    "FolderInUseError",
     "digest_of_file",
     "digest_of_folder",
-    "FolderInUseError",
     "disk_trouble_in_words",
     "end_with_parent",
     "file_in_the_way",

@@ -25,7 +25,6 @@ from utils.datasets import (
     data_fingerprint,
     eval_batches,
     image_of_array,
-    keeping_pictures,
     load_dataset,
     read_image,
     train_batches,
@@ -194,9 +193,11 @@ def test_all_pictures_of_a_sensor_share_one_range(tmp_path):
     for item, seen in zip(dataset, batch["images"], strict=True):
         values = dark if item.name in ("0.tif", "2.tif") else bright
         assert np.abs(seen * 255 - stretched(values, low, high)).max() <= 1
-    kept = keeping_pictures()
-    np.testing.assert_array_equal(np.asarray(kept(dataset[0].path, how)), pixels(dataset[0].path, how))
-    assert (np.asarray(kept(dataset[0].path)) != np.asarray(kept(dataset[0].path, how))).any()
+    kept = dataset.with_cache()
+    for _ in range(2):
+        np.testing.assert_array_equal(np.asarray(kept.open(0)), pixels(dataset[0].path, how))
+    other = kept.with_reading((low, 2 * high))
+    assert (np.asarray(other.open(0)) != np.asarray(kept.open(0))).any()
     plain = CaptionDataset([CaptionedImage(i.path, (), i.split, i.category, i.source) for i in dataset])
     assert data_fingerprint(plain) != data_fingerprint(dataset)
 

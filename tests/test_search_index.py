@@ -70,7 +70,9 @@ def test_what_cannot_be_read_is_left_out_and_named(model, dataset, index, tmp_pa
     for name in ("pictures", "index"):
         (tmp_path / name).rename(tmp_path / "elsewhere" / name)
     monkeypatch.chdir(tmp_path / "elsewhere")
-    monkeypatch.setattr("utils.datasets.batches.read_image", lambda path: pytest.fail("embedded once more"))
+    monkeypatch.setattr(
+        "utils.datasets.captioned_image.read_image", lambda path, how: pytest.fail("embedded once more")
+    )
     stamp = Path("index/index.json").stat().st_mtime_ns
     again = ImageIndex.build(model, "pictures", "index", batch_size=8, progress=False)
     assert [skipped.path.name for skipped in again.skipped] == ["picture_2.png", "picture_9.png"]

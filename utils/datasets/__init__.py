@@ -6,14 +6,7 @@ file is opened by the one reader in `images/`; `transforms` makes a model's pixe
 """
 
 from utils.datasets.augmentation import AUGMENTATIONS, PublishedDraw, draw_published, published_view, train_transform
-from utils.datasets.batches import (
-    CAPTION_CHOICES,
-    caption_table,
-    eval_batches,
-    keeping_pictures,
-    steps_per_epoch,
-    train_batches,
-)
+from utils.datasets.batches import CAPTION_CHOICES, caption_table, eval_batches, steps_per_epoch, train_batches
 from utils.datasets.caption_dataset import CaptionDataset
 from utils.datasets.captioned_image import CaptionedImage
 from utils.datasets.checks import VerificationReport
@@ -54,7 +47,6 @@ __all__ = [
     "find_dataset",
     "image_of_array",
     "image_to_tensor",
-    "keeping_pictures",
     "load_dataset",
     "measured",
     "normalize",

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import overload
 
 import numpy as np
+from PIL import Image
 
-from utils.datasets.captioned_image import CaptionedImage
+from utils.datasets.captioned_image import CaptionedImage, ImageCache
 from utils.datasets.checks import VerificationReport, name_a_few, reasons_against, verify_images
 from utils.datasets.formats import SPLITS, DatasetError, split_name
 from utils.datasets.images.reading import measured
@@ -30,6 +31,7 @@ class CaptionDataset(Sequence[CaptionedImage]):
             and `missing` are added.
         damaged: Pictures whose files cannot be decoded, with the reason. As the missing ones, they are counted and
             named, and are not part of the row.
+        cache: Where decoded images are kept, see `with_cache`; every data set that is made of this one shares it.
     """
 
     def __init__(
@@ -39,11 +41,13 @@ class CaptionDataset(Sequence[CaptionedImage]):
         missing: Iterable[CaptionedImage] = (),
         splits: Iterable[str] = (),
         damaged: Iterable[tuple[CaptionedImage, str]] = (),
+        cache: ImageCache | None = None,
     ) -> None:
         self._items = tuple(items)
         self.name = name
         self.missing = tuple(missing)
         self.damaged = tuple(damaged)
+        self.cache = cache
         known = self._items + self.missing + tuple(item for item, _ in self.damaged)
         seen = dict.fromkeys([*splits, *(item.split for item in known)])
         present = [split for split in seen if split is not None]
@@ -80,11 +84,31 @@ class CaptionDataset(Sequence[CaptionedImage]):
             missing=self.missing + other.missing,
             splits=self.splits + other.splits,
             damaged=self.damaged + other.damaged,
+            cache=self.cache or other.cache,
         )
 
     def __repr__(self) -> str:
         """Return the summary, so that a notebook cell shows it."""
         return self.summary()
+
+    def open(self, index: int) -> Image.Image:
+        """Decodes one image to 8-bit RGB, as its reading says, or takes it from the cache.
+
+        Raises:
+            ImageError: It cannot be decoded; the message names its file.
+        """
+        item = self._items[index]
+        return item.open() if self.cache is None else self.cache.open(item)
+
+    def with_cache(self, cache: ImageCache | None = None) -> "CaptionDataset":
+        """Returns the same data set, which keeps the images that it decodes in memory, up to 256 MiB in all.
+
+        So does every split and subset that is made of it, in the same cache.
+
+        Args:
+            cache: That of another data set, to be shared with it; by default a new one, or the one that is there.
+        """
+        return self._with(self._items, cache=cache or self.cache or ImageCache())
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -136,7 +160,7 @@ class CaptionDataset(Sequence[CaptionedImage]):
         items = (item for item in self._items if item.split == wanted)
         missing = (item for item in self.missing if item.split == wanted)
         damaged = (pair for pair in self.damaged if pair[0].split == wanted)
-        return CaptionDataset(items, f"{self.name} {wanted}".strip(), missing, [wanted], damaged)
+        return CaptionDataset(items, f"{self.name} {wanted}".strip(), missing, [wanted], damaged, self.cache)
 
     def named(self) -> "CaptionDataset":
         """Return the pictures whose category is known."""
@@ -250,7 +274,7 @@ class CaptionDataset(Sequence[CaptionedImage]):
             items[index] = replace(items[index], split=names[chosen])
         missing = (replace(item, split=None) for item in self.missing)
         damaged = ((replace(item, split=None), reason) for item, reason in self.damaged)
-        return CaptionDataset(items, self.name, missing, names, damaged)
+        return CaptionDataset(items, self.name, missing, names, damaged, self.cache)
 
     @property
     def readings(self) -> tuple[ImageReading, ...]:
@@ -277,7 +301,7 @@ class CaptionDataset(Sequence[CaptionedImage]):
         reading = measured([item.path for item in self._items], ImageReading(stretch, bands))
         items = (replace(item, reading=reading) for item in self._items)
         damaged = ((replace(item, reading=reading), reason) for item, reason in self.damaged)
-        return CaptionDataset(items, self.name, self.missing, self.splits, damaged)
+        return self._with(items, damaged=damaged)
 
     def without_damaged(self) -> "CaptionDataset":
         """Return the pictures whose files are whole; the others stand in `damaged`, with the reason.
@@ -338,11 +362,20 @@ class CaptionDataset(Sequence[CaptionedImage]):
             return self
         items = (item for number, item in enumerate(self._items) if number not in reasons)
         damaged = ((self._items[number], reasons[number]) for number in sorted(reasons))
-        return CaptionDataset(items, self.name, self.missing, self.splits, (*self.damaged, *damaged))
+        return self._with(items, damaged=(*self.damaged, *damaged))
 
     def _with_items(self, items: Iterable[CaptionedImage]) -> "CaptionDataset":
         """Return a choice of the pictures under the same name, with the same known splits."""
-        return CaptionDataset(items, self.name, splits=self.splits)
+        return CaptionDataset(items, self.name, splits=self.splits, cache=self.cache)
+
+    def _with(
+        self,
+        items: Iterable[CaptionedImage],
+        damaged: Iterable[tuple[CaptionedImage, str]] | None = None,
+        cache: ImageCache | None = None,
+    ) -> "CaptionDataset":
+        damaged = self.damaged if damaged is None else damaged
+        return CaptionDataset(items, self.name, self.missing, self.splits, damaged, cache or self.cache)
 
     def _known_categories(self, names: Iterable[str]) -> set[str]:
         """Return the names as a set.

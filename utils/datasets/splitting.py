@@ -39,4 +39,4 @@ def draw_validation(dataset: CaptionDataset, share: float, seed: int = 0) -> Cap
         )
     drawn = {item.path for item in train.subset(max(1, round(share * len(train))), seed)}
     items = (replace(item, split="val") if item.split == "train" and item.path in drawn else item for item in dataset)
-    return CaptionDataset(items, dataset.name, dataset.missing, dataset.splits, dataset.damaged)
+    return CaptionDataset(items, dataset.name, dataset.missing, dataset.splits, dataset.damaged, dataset.cache)

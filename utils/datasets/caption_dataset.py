@@ -174,8 +174,8 @@ class CaptionDataset(Sequence[CaptionedImage]):
         Raises:
             DatasetError: There are pictures, and none of them has a caption.
         """
-        kept = [item for item in self._items if item.spoken]
-        if len(kept) == len(self) and all(item.spoken == item.captions for item in kept):
+        kept = [item for item in self._items if item.captions_with_words]
+        if len(kept) == len(self) and all(item.captions_with_words == item.captions for item in kept):
             return self
         title = self.name or "this data set"
         if not kept:
@@ -183,19 +183,19 @@ class CaptionDataset(Sequence[CaptionedImage]):
                 f"{title}: none of its {len(self):,} images has a caption; give a .csv with the columns filename and "
                 "caption, or another captions file"
             )
-        if bare := [item.name for item in self._items if not item.spoken]:
+        if bare := [item.name for item in self._items if not item.captions_with_words]:
             warnings.warn(
                 f"{title}: {len(bare):,} of {len(self):,} images have no caption and are left out: {name_a_few(bare)}",
                 stacklevel=2,
             )
         captions = sum(len(item.captions) for item in kept)
-        if wordless := [item.name for item in kept for _ in range(len(item.captions) - len(item.spoken))]:
+        if wordless := [item.name for item in kept for _ in range(len(item.captions) - len(item.captions_with_words))]:
             warnings.warn(
                 f"{title}: {len(wordless):,} of {captions:,} captions have no words and are left out, under "
                 f"{name_a_few(wordless)}",
                 stacklevel=2,
             )
-        return self._with_items(replace(item, captions=item.spoken) for item in kept)
+        return self._with_items(replace(item, captions=item.captions_with_words) for item in kept)
 
     def with_categories(self, names: Iterable[str]) -> "CaptionDataset":
         """Return the pictures of some categories.

@@ -42,7 +42,7 @@ class CaptionedImage:
         return printable(self.path.name)
 
     @property
-    def spoken(self) -> tuple[str, ...]:
+    def captions_with_words(self) -> tuple[str, ...]:
         """The captions that have words."""
         return tuple(filter(has_words, self.captions))
 

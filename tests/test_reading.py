@@ -30,8 +30,7 @@ from utils.datasets import (
     train_batches,
 )
 from utils.datasets.images import reading
-from utils.datasets.images.reading import AS_STORED
-from utils.datasets.images.wholeness import damage
+from utils.datasets.images.reading import AS_STORED, damage
 from utils.finder import embed_scene, find
 from utils.finder.reading import open_picture
 
@@ -572,7 +571,7 @@ def test_damage_is_seen_and_wholeness_too(tmp_path, ending):
     path.write_bytes(content[: len(content) // 2])
     assert damage(path)
     path.write_bytes(b"<html>not found</html>")
-    assert damage(path) == "not a picture"
+    assert damage(path) == "not an image"
     path.write_bytes(b"")
     assert damage(path)
     if ending == "jpg":
@@ -608,7 +607,7 @@ def test_training_goes_on_past_a_picture_that_breaks_later(tmp_path):
         items.append(CaptionedImage(tmp_path / f"{number}.png", (f"picture {number}",), "train", None, "test"))
     (tmp_path / "2.png").write_bytes(b"broken")
     settings = {"batch_size": 5, "epochs": 1, "seed": 0, "workers": 0}
-    with pytest.warns(UserWarning, match=r"2\.png .* next picture takes its place"):
+    with pytest.warns(UserWarning, match=r"2\.png .* next image takes its place"):
         (batch,) = train_batches(
             CaptionDataset(items), ImagePreprocessing(32), lambda texts: np.arange(len(texts))[:, None], **settings
         )

@@ -14,14 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from utils.datasets.augmentation import check_augmentation, train_transform
-from utils.datasets.images.errors import ImageError
-from utils.datasets.transforms import ImagePreprocessing, eval_transform
+from utils.datasets.caption_dataset import CaptionDataset
+from utils.datasets.images.colors import ImageError
+from utils.datasets.transforms import ImagePreprocessing, check_augmentation, eval_transform, train_transform
 
 if TYPE_CHECKING:
     import grain
-
-    from utils.datasets import CaptionDataset
 
 CAPTION_CHOICES = ("one", "all")
 
@@ -59,7 +57,7 @@ def train_batches(
     """Builds the training stream: one caption drawn for each image at each visit, or each caption in turn.
 
     Every epoch is a new permutation of the records, cut to whole batches. The iterator's ``get_state`` and
-    ``set_state`` make it resumable; its ``close`` ends its threads. A picture that turns out to be damaged is named in
+    ``set_state`` make it resumable; its ``close`` ends its threads. An image that turns out to be damaged is named in
     a warning, and the next one takes its place.
 
     Args:
@@ -82,7 +80,7 @@ def train_batches(
 
     Raises:
         ValueError: If an argument cannot work; the sentence says which.
-        ImageError: If `MOST_DAMAGED` pictures in a row cannot be decoded.
+        ImageError: If `MOST_DAMAGED` images in a row cannot be decoded.
     """
     grain = _import_grain()
     _check_train_arguments(dataset, batch_size, epochs, augmentation, captions)
@@ -114,8 +112,8 @@ def train_batches(
             except ImageError as error:
                 found = error
                 # Once for each file: Python shows equal warnings once.
-                warnings.warn(f"{error} The next picture takes its place.", stacklevel=2)
-        raise ImageError(f"{tries:,} pictures in a row cannot be decoded, so none takes their place: {found}")
+                warnings.warn(f"{error} The next image takes its place.", stacklevel=2)
+        raise ImageError(f"{tries:,} images in a row cannot be decoded, so none takes their place: {found}")
 
     whole_batches = count // batch_size * batch_size
     records = grain.MapDataset.range(count).seed(seed).shuffle()[:whole_batches]

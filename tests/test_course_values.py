@@ -9,7 +9,8 @@ import yaml
 
 from utils import course
 from utils.course.values import AT_LEAST, CHOICES, LARGEST_SHARES, LISTS, PROMPTS, check_places
-from utils.datasets.splitting import LARGEST_SHARE
+from utils.datasets import AUGMENTATIONS
+from utils.datasets.caption_dataset import LARGEST_VALIDATION_SHARE
 from utils.evaluation import PROMPT_TEMPLATES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -22,7 +23,8 @@ every_notebook = pytest.mark.parametrize("path", [*COURSE, TEMPLATE], ids=lambda
 def test_what_is_refused_early_is_what_would_be_refused_later():
     """The runner does without the packages that know: these say again what stands there."""
     assert set(PROMPTS) == set(PROMPT_TEMPLATES)
-    assert LARGEST_SHARES["VAL_FROM_TRAIN"] == LARGEST_SHARE
+    assert LARGEST_SHARES["VAL_FROM_TRAIN"] == LARGEST_VALIDATION_SHARE
+    assert set(CHOICES["AUGMENTATION"]) == set(AUGMENTATIONS)
 
 
 @pytest.fixture

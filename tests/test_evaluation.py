@@ -252,11 +252,12 @@ def test_several_models_may_share_decoded_pictures(model, pictures, monkeypatch)
 
     decoded = []
     monkeypatch.setattr(
-        "utils.datasets.batches.read_image", lambda path: decoded.append(path) or datasets.read_image(path)
+        "utils.datasets.captioned_image.read_image",
+        lambda path, how: decoded.append(path) or datasets.read_image(path, how),
     )
-    read, alone = datasets.keeping_pictures(), zero_shot(model, pictures)
+    kept, alone = pictures.with_cache(), zero_shot(model, pictures)
     decoded.clear()
-    first, second = (zero_shot(model, pictures, read=read) for _ in range(2))
+    first, second = (zero_shot(model, kept) for _ in range(2))
     assert len(decoded) == len(pictures)
     for found in (first, second):
         np.testing.assert_array_equal(found.similarities, alone.similarities)

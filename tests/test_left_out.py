@@ -10,8 +10,8 @@ from training_world import SETTINGS, colors, tiny_model
 
 from utils.clip import CLIP
 from utils.datasets import CaptionDataset, CaptionedImage, DatasetError, ImageError, ImagePreprocessing, train_batches
-from utils.datasets.augmentation import train_transform
-from utils.datasets.images.wholeness import damage
+from utils.datasets.images.reading import damage
+from utils.datasets.transforms import train_transform
 from utils.evaluation import (
     audit_overlap,
     embed_dataset,
@@ -121,7 +121,7 @@ def test_where_nothing_is_left_one_sentence_says_so(model, broken):
     batches = train_batches(
         data, model.preprocessing, lambda texts: np.zeros((len(texts), 4), np.int32), batch_size=1, epochs=1, seed=0
     )
-    with warnings.catch_warnings(), pytest.raises(ImageError, match="2 pictures in a row cannot be decoded"):
+    with warnings.catch_warnings(), pytest.raises(ImageError, match="2 images in a row cannot be decoded"):
         warnings.simplefilter("ignore")
         next(batches)
 

@@ -78,7 +78,7 @@ def per_image_json(
     if retrieval:
         per_image = {name: result.per_image for name, result in retrieval.items()}
         content["retrieval"] = {
-            "images": [item.name for item in items if item.spoken],
+            "images": [item.name for item in items if item.captions_with_words],
             "weights": next(iter(per_image.values()))[1].tolist(),
             "recalls": {name: values.tolist() for name, (values, _) in per_image.items()},
         }

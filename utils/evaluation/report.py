@@ -247,7 +247,7 @@ def evaluate(
             f"The protocol {prompt!r} counts other images than the figures do; choose one of "
             f"{', '.join(NAMED_PROTOCOLS)} as the prompt, or give one with '{{}}'."
         )
-    if not any(item.category or item.spoken for item in test_set):
+    if not any(item.category or item.captions_with_words for item in test_set):
         raise ValueError(
             f"No image of {test_set.name or 'the data set'} has a category to be classified into, or a caption."
         )
@@ -265,7 +265,7 @@ def evaluate(
                 zero_shot.setdefault(protocol, {})[name] = _classify(model, images, whole, scored, protocol)
         for matching, result in _retrieve(model, images, test_set, scored).items():
             retrieval.setdefault(matching, {})[name] = result
-    captions = sum(len(item.spoken) for item in scored)
+    captions = sum(len(item.captions_with_words) for item in scored)
     return Evaluation(
         test_set.name,
         len(scored),
@@ -300,7 +300,7 @@ def _retrieve(
 ) -> dict[str, RetrievalResult]:
     from utils.clip import embed_texts
 
-    spoken = [bool(item.spoken) for item in scored]
+    spoken = [bool(item.captions_with_words) for item in scored]
     if not any(spoken):
         return {}
     captions = [item.captions for item in scored.captioned()]
@@ -308,5 +308,5 @@ def _retrieve(
     results = {
         matching: score_retrieval(images[spoken], texts, captions, matching, whole.name) for matching in MATCHINGS
     }
-    left_out = sum(bool(item.spoken) for item in whole) - len(captions)
+    left_out = sum(bool(item.captions_with_words) for item in whole) - len(captions)
     return {matching: replace(result, left_out=left_out) for matching, result in results.items()}

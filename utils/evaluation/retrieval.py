@@ -302,8 +302,8 @@ def retrieval(
     Raises:
         ValueError: If no image has a caption, not one can be decoded, or there is no such matching.
     """
-    if not any(item.spoken for item in dataset):
+    if not any(item.captions_with_words for item in dataset):
         raise ValueError(f"No image of {dataset.name or 'the data set'} has a caption to be found by.")
     images, texts, scored = embed_pairs(model, dataset, batch_size=batch_size, progress=progress)
     result = score_retrieval(images, texts, [item.captions for item in scored], matching, dataset.name)
-    return replace(result, left_out=sum(bool(item.spoken) for item in dataset) - len(scored))
+    return replace(result, left_out=sum(bool(item.captions_with_words) for item in dataset) - len(scored))

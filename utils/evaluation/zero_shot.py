@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -14,10 +14,6 @@ from utils.evaluation.protocols import Protocol, as_protocol, embed_classes
 from utils.evaluation.rank_scores import RankScores
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from PIL import Image
-
     from utils.clip import CLIP
     from utils.datasets import CaptionDataset
 
@@ -118,7 +114,6 @@ def zero_shot(
     class_names: Sequence[str] | None = None,
     batch_size: int = 64,
     progress: bool = False,
-    read: Callable[[Path], Image.Image] | None = None,
 ) -> ZeroShotResult:
     """Classifies a data set's images by the prompts of a protocol.
 
@@ -127,13 +122,12 @@ def zero_shot(
 
     Args:
         model: The CLIP model.
-        dataset: Images, of which those with a category count, and which can be decoded.
+        dataset: Images, of which those with a category count, and which can be decoded. With a cache
+            (`CaptionDataset.with_cache`) several models share what was decoded.
         protocol: A `Protocol`, the name of one of `PROTOCOLS`, or a prompt with ``{}`` for the class name.
         class_names: What to choose from; by default the categories that occur. More names make it harder.
         batch_size: Images encoded at once; it does not change the scores.
         progress: Whether to show a bar.
-        read: Decodes a picture, see `utils.datasets.eval_batches`; one `utils.datasets.keeping_pictures` for several
-            models decodes it once.
 
     Returns:
         Similarities and labels, ready to be scored.
@@ -147,7 +141,7 @@ def zero_shot(
     names = named.categories if class_names is None else tuple(class_names)
     _check_categories(named.categories, names)  # before minutes are spent on embedding
     vectors, prompts = embed_classes(model, names, protocol)
-    images, scored = embed_dataset(model, named, batch_size=batch_size, progress=progress, read=read)
+    images, scored = embed_dataset(model, named, batch_size=batch_size, progress=progress)
     result = classify(images, vectors, [item.category for item in scored], names, prompts)
     left_out = len(named) - len(scored)
     return replace(result, protocol=protocol.name, dataset=dataset.name, left_out=left_out)

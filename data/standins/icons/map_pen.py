@@ -97,18 +97,20 @@ def _jittered(color: Color, rng: np.random.Generator, hue: float, rest: float) -
     h = (h + rng.uniform(-hue, hue)) % 1
     s = float(np.clip(s + rng.uniform(-rest, rest) * min(1.0, 0.3 + 2 * s), 0, 1))
     v = float(np.clip(v + rng.uniform(-rest, rest), 0, 1))
-    return tuple(round(255 * channel) for channel in colorsys.hsv_to_rgb(h, s, v))
+    red, green, blue = colorsys.hsv_to_rgb(h, s, v)
+    return round(255 * red), round(255 * green), round(255 * blue)
 
 
 def _random_color(rng: np.random.Generator) -> Color:
     """Any color, with the middle of the saturation range preferred."""
-    channels = colorsys.hsv_to_rgb(rng.random(), rng.beta(2, 2), rng.uniform(0.25, 1.0))
-    return tuple(round(255 * channel) for channel in channels)
+    red, green, blue = colorsys.hsv_to_rgb(rng.random(), rng.beta(2, 2), rng.uniform(0.25, 1.0))
+    return round(255 * red), round(255 * green), round(255 * blue)
 
 
 def _mixed(first: Color, second: Color, share: float) -> Color:
     """The color `share` of the way from the first to the second."""
-    return tuple(round(a + (b - a) * share) for a, b in zip(first, second, strict=True))
+    red, green, blue = (round(a + (b - a) * share) for a, b in zip(first, second, strict=True))
+    return red, green, blue
 
 
 def _luminance(color: Color) -> float:
@@ -283,8 +285,8 @@ class MapPen:
             image = image.filter(ImageFilter.GaussianBlur(self.look.blur * self._size))
         if self.look.grain:
             pixels = np.asarray(image, dtype=np.float32)
-            pixels = pixels + self.rng.normal(0, self.look.grain, pixels.shape[:2])[..., None]
-            image = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
+            grained = pixels + self.rng.normal(0, self.look.grain, pixels.shape[:2])[..., None]
+            image = Image.fromarray(np.clip(grained, 0, 255).astype(np.uint8))
         return image
 
 

@@ -137,5 +137,5 @@ def _fill(slot: re.Match, things: dict[str, Thing], phrases: dict[str, tuple[str
     if form == "noun":
         return phrases[name][1].removeprefix("the ")
     if form == "color":
-        return things[name].color
+        return things[name].color or ""
     return VERBS[form][things[name].count > 1]

@@ -76,9 +76,9 @@ class Look:
         ink: Color of outlines and thin strokes.
         filled: Whether shapes carry their role's color; otherwise they are outlines on paper.
         outlined: Whether filled shapes get an outline too.
-        line_width: Width of thin strokes as a share of the picture's width.
+        line_width: Width of thin strokes as a share of the image's width.
         grain: Standard deviation of pixel noise, in gray levels of 255.
-        blur: Radius of a final blur, as a share of the picture's width.
+        blur: Radius of a final blur, as a share of the image's width.
     """
 
     name: str
@@ -172,7 +172,7 @@ def draw_look(name: str, rng: np.random.Generator) -> Look:
 
 
 class MapPen:
-    """Draws shapes of the unit frame into a picture, turned and scaled, in one look.
+    """Draws shapes of the unit frame into an image, turned and scaled, in one look.
 
     Attributes:
         look: The look in use.
@@ -187,9 +187,9 @@ class MapPen:
         Args:
             look: Colors and line style.
             rng: Random generator.
-            size: Width and height of the finished picture in pixels.
+            size: Width and height of the finished image in pixels.
             angle: Turn of the drawing in radians.
-            scale: Size of the drawing; at 1 the frame's -1 to 1 spans the picture.
+            scale: Size of the drawing; at 1 the frame's -1 to 1 spans the image.
             offset: Shift of the drawing's center, in frame units.
         """
         self.look, self.rng, self._size = look, rng, size
@@ -279,7 +279,7 @@ class MapPen:
                 self.stroke([tuple(point) for point in dash], 0.8)
 
     def finish(self) -> Image.Image:
-        """The finished picture: reduced to its size, then blurred and grained as the look asks."""
+        """The finished image: reduced to its size, then blurred and grained as the look asks."""
         image = self._image.reduce(SUPERSAMPLING)
         if self.look.blur:
             image = image.filter(ImageFilter.GaussianBlur(self.look.blur * self._size))

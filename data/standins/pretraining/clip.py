@@ -34,7 +34,7 @@ CHECKPOINT_FOLDER = Path(__file__).resolve().parents[2] / "checkpoints" / "clip-
 MAX_TOKENS = 64
 START_OF_TEXT, END_OF_TEXT = "<|startoftext|>", "<|endoftext|>"
 
-# The tokenizer learns these too: plain words for views from above, so that captions of real pictures come in few
+# The tokenizer learns these too: plain words for views from above, so that captions of real images come in few
 # tokens. The model itself never sees them.
 AERIAL_ENGLISH = (
     "many buildings and some green trees are in two sides of a wide road .",
@@ -244,7 +244,7 @@ def _readme(
 README = """# clip-miniature: a small CLIP that knows icons
 
 The starting point of the miniature profile, in the place that OpenAI's weights have in the real one. A CLIP of
-{millions:.2f} million parameters for pictures of 64x64 pixels, stored as float16 in transformers' own format:
+{millions:.2f} million parameters for images of 64x64 pixels, stored as float16 in transformers' own format:
 `CLIPModel.from_pretrained` and `CLIPProcessor.from_pretrained` load it. Its tokenizer has CLIP's form with
 {vocabulary:,} entries.
 

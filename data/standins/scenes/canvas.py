@@ -2,7 +2,7 @@
 
 A scene is drawn twice at once, as colors and as heights, on a board of twice the final size. `Canvas.develop`
 then lights the colors: slopes towards the sun are brighter, whatever is higher throws a shadow, haze and
-exposure settle over everything, and the board is reduced to the final picture (deferred shading).
+exposure settle over everything, and the board is reduced to the final image (deferred shading).
 """
 
 import math
@@ -32,7 +32,7 @@ class Light:
     """How the sun and the air are.
 
     Attributes:
-        direction: Where shadows fall, in radians, clockwise from the right edge of the picture.
+        direction: Where shadows fall, in radians, clockwise from the right edge of the image.
         slope: Tangent of the sun's elevation: a shadow is height / slope long.
         shade: Brightness of the shadows, 0 (black) to 1 (no shadow).
         exposure: Factor on all brightness.
@@ -78,7 +78,7 @@ def _weave(rng: np.random.Generator, material: Material, tint: float) -> Image.I
 class Canvas:
     """A board of colors and heights with its own coordinates.
 
-    Scene coordinates are pixels of the final picture with (0, 0) in its middle, x to the right and y down, before
+    Scene coordinates are pixels of the final image with (0, 0) in its middle, x to the right and y down, before
     the board is turned by `angle` and scaled by `zoom`. Draw out to about 165 so that turned corners are covered.
 
     Args:
@@ -115,7 +115,7 @@ class Canvas:
         return np.asarray(points, np.float64) @ self._to_board + BOARD / 2
 
     def sees(self, points: Points, margin: float = 0.0) -> np.ndarray:
-        """Tells which scene points, shape (..., 2), lie at least `margin` final pixels inside the picture."""
+        """Tells which scene points, shape (..., 2), lie at least `margin` final pixels inside the image."""
         board = self.place(points)
         inset = margin * OVERSAMPLING
         return np.all((board >= inset) & (board < BOARD - inset), axis=-1)
@@ -278,7 +278,7 @@ class Canvas:
     # ---- light -------------------------------------------------------------------------------------------
 
     def develop(self) -> Image.Image:
-        """Lights the board and reduces it to the finished RGB picture of SIZE x SIZE."""
+        """Lights the board and reduces it to the finished RGB image of SIZE x SIZE."""
         height = np.asarray(self._height).astype(np.float32)
         if self._relief is not None:
             height += self._relief
@@ -307,7 +307,7 @@ def _halve(field: np.ndarray) -> np.ndarray:
 
 
 def _slope_light(height: np.ndarray, light: Light) -> np.ndarray:
-    """Brightness factor (BOARD, BOARD) from how far each slope faces the sun (Lambert, linearised)."""
+    """Brightness factor (BOARD, BOARD) from how far each slope faces the sun (Lambert, linearized)."""
     rise = np.zeros_like(height)
     rise[:, 1:] += math.cos(light.direction) * (height[:, 1:] - height[:, :-1])
     rise[1:] += math.sin(light.direction) * (height[1:] - height[:-1])

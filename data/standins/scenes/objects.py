@@ -1,7 +1,7 @@
 """Trees, buildings and pools: the things that many scenes of the miniature are put together from.
 
 Positions are scene coordinates of a `Canvas`. Functions that draw several things return how many of them can be
-seen in the picture, because captions state counts.
+seen in the image, because captions state counts.
 """
 
 import functools

@@ -13,13 +13,13 @@ EDGE = 165.0
 
 
 def rotation(angle: float) -> np.ndarray:
-    """The (2, 2) matrix that turns row vectors by this angle, clockwise as seen on the picture."""
+    """The (2, 2) matrix that turns row vectors by this angle, clockwise as seen on the image."""
     cosine, sine = math.cos(angle), math.sin(angle)
     return np.array([[cosine, sine], [-sine, cosine]])
 
 
 def turn(points: Points, angle: float) -> np.ndarray:
-    """Rotates points (..., 2) about the origin, clockwise as seen on the picture."""
+    """Rotates points (..., 2) about the origin, clockwise as seen on the image."""
     return np.asarray(points, np.float64) @ rotation(angle)
 
 
@@ -40,7 +40,7 @@ def smooth(points: Points, closed: bool = False, rounds: int = 3) -> np.ndarray:
 
 
 def band(points: np.ndarray, width: float) -> np.ndarray:
-    """Quadrilaterals (n - 1, 4, 2) that make up a band of this width along a polyline (n, 2), corners mitred."""
+    """Quadrilaterals (n - 1, 4, 2) that make up a band of this width along a polyline (n, 2), corners mitered."""
     steps = np.diff(points, axis=0)
     lengths = np.maximum(np.hypot(steps[:, 0], steps[:, 1]), 1e-9)[:, None]
     normals = np.stack([-steps[:, 1], steps[:, 0]], axis=1) / lengths

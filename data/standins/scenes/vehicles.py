@@ -1,6 +1,6 @@
 """Roads, parking lots, cars, planes and boats of the miniature.
 
-Functions that draw several things return how many of them can be seen in the picture, because captions state counts.
+Functions that draw several things return how many of them can be seen in the image, because captions state counts.
 """
 
 import math

@@ -26,9 +26,9 @@ def line(x: Sequence[float], y: Sequence[float], x_label: str, y_label: str) -> 
 
 @styled
 def loss_curves(
-    steps: Sequence[int],
+    steps: Sequence[float],
     training: Sequence[float],
-    validation_steps: Sequence[int],
+    validation_steps: Sequence[float],
     validation: Sequence[float],
     chance: float | None = None,
 ) -> Figure:

@@ -219,7 +219,7 @@ BORNE_OUT = (
     ("02", "631 of the 4,069 differ", "02", "after: 4,069, as CLIP reads: 3,438"),
     ("02", "they drop 760 of 3,239 journeys", "02", "unchanged       760"),
     ("02", "they drop 760 of 3,239 journeys", "02", "3,239 captions replaced"),
-    ("03", "one picture of 300 apart", "03", "split into words     k=1: 0.407"),
+    ("03", "one image of 300 apart", "03", "split into words     k=1: 0.407"),
     ("03", "in two rows of eight the own caption is highest", "03", "25% of the pictures are nearest"),
     ("04", "worse than guessing", "04", "at a logit scale of 15.5: 3.92 nats\nguessing would cost log 8 = 2.08"),
     ("04", "cost a little less than guessing", "04", "at a logit scale of  3.0: 2.03 nats"),

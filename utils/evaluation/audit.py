@@ -209,7 +209,7 @@ def pair_pictures(pairs: tuple[DuplicatePair, ...], columns: int = 3) -> Figure:
         raise ValueError("There is no pair to be drawn: the audit has found none.")
     items = [item for pair in pairs for item in (pair.first, pair.second)]
     titles = [f"{item.source} {item.split or ''}".strip() + f"\n{item.name}" for item in items]
-    return plots.picture_grid([read_image(item.path, item.reading) for item in items], titles, columns=2 * columns)
+    return plots.image_grid([read_image(item.path, item.reading) for item in items], titles, columns=2 * columns)
 
 
 def _known(trained: set[str], tested: set[str]) -> list[str]:

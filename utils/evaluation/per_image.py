@@ -42,7 +42,7 @@ class ImageValues:
     weights: np.ndarray
 
     @property
-    def metric(self) -> float:
+    def mean(self) -> float:
         """The metric itself."""
         return float(np.mean(np.average(self.values, axis=0, weights=self.weights)))
 
@@ -139,9 +139,7 @@ def aligned(several: Sequence[ImageValues]) -> list[np.ndarray] | None:
     rows = []
     for run in several:
         its_order = np.argsort(run.images, kind="stable")
-        if len(run.images) != len(order) or any(
-            run.images[theirs] != first.images[ours] for theirs, ours in zip(its_order, order, strict=True)
-        ):
+        if not np.array_equal(np.array(run.images)[its_order], np.array(first.images)[order]):
             return None
         if not np.array_equal(run.weights[its_order], first.weights[order]):  # other captions
             return None

@@ -4,40 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from utils.evaluation.rank_scores import PUBLISHED_KS
 from utils.evaluation.ranking import RECALL_AT
 from utils.evaluation.retrieval import DIRECTIONS, RetrievalResult
-from utils.evaluation.zero_shot import ZeroShotResult
+from utils.evaluation.zero_shot import PUBLISHED_KS, ZeroShotResult
 
 
-def zero_shot_table(results: Mapping[str, ZeroShotResult], ks: Sequence[int] = PUBLISHED_KS, seed: int = 0) -> str:
+def score_table(results: Mapping[str, ZeroShotResult], seed: int = 0) -> str:
     """A row for each model: protocol, split, images, classes, and score@k with its bootstrap interval.
 
     Args:
         results: Results by name of the model.
-        ks: The k to show.
         seed: Governs the intervals.
 
     Returns:
         Markdown, without a newline at the end.
     """
-    header = ["model", "protocol", "data", "images", "captions", "classes", *(f"score@{k}" for k in ks)]
+    header = ["model", "protocol", "data", "images", "captions", "classes", *(f"score@{k}" for k in PUBLISHED_KS)]
     rows = [
         [
             name,
             result.protocol or "not named",
             result.dataset or "not named",
             _images(len(result.labels), result.left_out),
-            "none",  # classes are told by prompts
+            "none",  # prompts stand for the classes
             str(len(result.class_names)),
-            *(str(result.interval(k, seed)) for k in ks),
+            *(str(result.interval(k, seed)) for k in PUBLISHED_KS),
         ]
         for name, result in results.items()
     ]
     return _markdown(header, rows)
 
 
-def retrieval_table(results: Mapping[str, RetrievalResult], seed: int = 0) -> str:
+def recall_table(results: Mapping[str, RetrievalResult], seed: int = 0) -> str:
     """A row for each model in percent: matching, split, images, captions, six recalls, and mR with its interval.
 
     Below the rows of each matching and data set stands the ceiling that shared captions impose there.

@@ -8,12 +8,12 @@ import pytest
 from PIL import Image
 from training_world import colors
 
+from utils.category_names import SPLIT_NAMES
 from utils.datasets import CaptionDataset, CaptionedImage, load_dataset
 from utils.datasets.loading import UCM_CATEGORIES
 from utils.evaluation import (
     PROMPT_TEMPLATES,
     PROTOCOLS,
-    SPLIT_NAMES,
     Protocol,
     ZeroShotResult,
     as_protocol,

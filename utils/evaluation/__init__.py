@@ -6,16 +6,15 @@ down with how it was taken. `audit` comes before all of them, and `report` after
 baseline.
 """
 
-from utils.category_names import SPLIT_NAMES
-from utils.evaluation.audit import Audit, audit_overlap, draw_pairs, overlap_warning
+from utils.evaluation.audit import audit_overlap, draw_pairs, overlap_warning
 from utils.evaluation.embedding import embed_dataset
 from utils.evaluation.intervals import Interval, bootstrap, bootstrap_runs, paired_bootstrap, resampled_means
-from utils.evaluation.near_duplicates import DuplicatePair, find_near_duplicates
-from utils.evaluation.per_image import ImageValues, aligned, read_predictions, values_of
+from utils.evaluation.near_duplicates import find_near_duplicates
+from utils.evaluation.per_image import aligned, read_predictions, values_of
 from utils.evaluation.protocols import PROMPT_TEMPLATES, PROTOCOLS, Protocol, as_protocol, class_prompts, embed_classes
 from utils.evaluation.ranking import RECALL_AT, retrieval_ranks
 from utils.evaluation.report import Evaluation, evaluate
-from utils.evaluation.retrieval import RetrievalResult, distinct_captions, retrieval_ceiling, score_retrieval
+from utils.evaluation.retrieval import distinct_captions, retrieval_ceiling, score_retrieval
 from utils.evaluation.summary import add_to_card, summary_text
 from utils.evaluation.tables import recall_table, score_table
 from utils.evaluation.zero_shot import PUBLISHED_KS, ZeroShotResult, classify, zero_shot
@@ -25,14 +24,9 @@ __all__ = [
     "PROTOCOLS",
     "PUBLISHED_KS",
     "RECALL_AT",
-    "SPLIT_NAMES",
-    "Audit",
-    "DuplicatePair",
     "Evaluation",
-    "ImageValues",
     "Interval",
     "Protocol",
-    "RetrievalResult",
     "ZeroShotResult",
     "add_to_card",
     "aligned",

@@ -15,14 +15,9 @@ MEASURED = re.compile(r"(<!-- measured: (?P<folder>[^ ]+) -->\n).*?(<!-- end -->
 
 
 def fill_page(page: str, root: Path) -> str:
-    """Fills every marked place of a page from the `evaluation.json` of the folder that the mark names.
+    """Fills every marked place of a Markdown page from the `evaluation.json` of the folder that the mark names.
 
-    Args:
-        page: Markdown with marks.
-        root: What the folders are relative to.
-
-    Returns:
-        The page; a place whose folder has no `evaluation.json` stays as it is.
+    Folders are relative to ``root``. A place whose folder has no `evaluation.json` stays as it is.
     """
 
     def fill(match: re.Match[str]) -> str:

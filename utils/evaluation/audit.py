@@ -125,15 +125,12 @@ def caption_overlap(train: CaptionDataset, test: CaptionDataset) -> CaptionOverl
 
 
 def overlap_warning(train: CaptionDataset | str, test: CaptionDataset | str, found: Audit | None = None) -> str | None:
-    """Says what a score of one data set by a model that learned from another must carry.
+    """Says what must stand beside a score of one data set by a model that learned from another, or None.
 
     Args:
         train: What the model learned from, or its name.
         test: What it is judged by, or its name; a folder called AID gives the name "AID".
         found: What an audit of the two has found; without it only what is known of the names is told.
-
-    Returns:
-        A text to stand beside the score, or None.
     """
     trained, tested = _sources(train), _sources(test)
     sentences = [

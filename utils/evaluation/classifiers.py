@@ -30,7 +30,7 @@ Setting = TypeVar("Setting", int, float)
 
 
 @dataclass(frozen=True)
-class Classification:
+class ProbeResult:
     """What a classifier says of test images, and how it was chosen.
 
     Attributes:
@@ -45,16 +45,12 @@ class Classification:
     chosen: float
     validation_accuracies: dict[float, float]
 
-    @property
-    def predictions(self) -> np.ndarray:
-        """(images,) the likeliest class by its name."""
-        return np.asarray(self.class_names)[np.argmax(self.probabilities, axis=1)]
-
     def accuracy(self, labels: Sequence) -> float:
-        """The share of images whose class was named, for (images,) true labels."""
+        """The share of images whose likeliest class is the true one, for (images,) true labels."""
         if len(labels) != len(self.probabilities):
             raise ValueError(f"{len(labels)} labels do not fit {len(self.probabilities)} classified images.")
-        return float(np.mean(self.predictions == np.asarray(labels)))
+        likeliest = np.asarray(self.class_names)[np.argmax(self.probabilities, axis=1)]
+        return float(np.mean(likeliest == np.asarray(labels)))
 
 
 @dataclass(frozen=True)
@@ -88,7 +84,7 @@ def linear_probe(
     validation_labels: Sequence,
     test_embeddings: np.ndarray,
     inverse_penalties: Sequence[float] = INVERSE_PENALTIES,
-) -> Classification:
+) -> ProbeResult:
     """Logistic regression with an L2 penalty on unit embeddings, its strength chosen on validation images.
 
     Args:
@@ -122,22 +118,14 @@ def nearest_neighbors(
     validation_labels: Sequence,
     test_embeddings: np.ndarray,
     neighbor_counts: Sequence[int] = NEIGHBOR_COUNTS,
-) -> Classification:
+) -> ProbeResult:
     """Lets the most similar labeled images vote, each with the weight exp(cosine / 0.07).
 
-    Args:
-        train_embeddings: (images, dim), of any length but zero.
-        train_labels: (images,) class names or numbers.
-        validation_embeddings: (images, dim).
-        validation_labels: (images,) of the classes in training.
-        test_embeddings: (images, dim).
-        neighbor_counts: How many may vote, to choose from; those above the number of training images are left out.
+    Arguments and errors are those of `linear_probe`, but for the numbers of neighbors to choose from, at least 1; those
+    above the number of training images are left out.
 
     Returns:
         Shares of the votes for the test images, of training and validation images together.
-
-    Raises:
-        ValueError: As `linear_probe`; or if a number of neighbors is below 1, or all are above those images.
     """
     if any(count < 1 for count in neighbor_counts):
         raise ValueError(f"At least 1 neighbor must vote, not {min(neighbor_counts)}.")
@@ -169,17 +157,14 @@ def few_shot_curve(
     and not by luck.
 
     Args:
-        train_embeddings: (images, dim) to draw from.
+        train_embeddings: (images, dim) to draw from; labels and embeddings are those of `linear_probe`.
         train_labels: (images,) class names or numbers.
         test_embeddings: (images, dim).
         test_labels: (images,) of the classes in training.
         inverse_penalty: scikit-learn's C; few shots leave nothing to choose it on, so take it from elsewhere.
         shots: Images of each class.
         draws: How often to draw.
-        seed: Governs the draws.
-
-    Returns:
-        Test accuracies.
+        seed: Of the draws.
 
     Raises:
         ValueError: If a class has fewer images than shots, or as `linear_probe`.
@@ -212,7 +197,7 @@ def _choose_and_refit(
     validation: tuple[np.ndarray, Sequence],
     test_embeddings: np.ndarray,
     settings: Sequence[Setting],
-) -> Classification:
+) -> ProbeResult:
     """Tries each setting on validation images and uses the best with all labeled images on the test images."""
     train, held_out = unit_rows(training[0], "training"), unit_rows(validation[0], "validation")
     test = unit_rows(test_embeddings, "test")
@@ -226,7 +211,7 @@ def _choose_and_refit(
     }
     chosen = max(curve, key=curve.__getitem__)
     rows, labels = np.concatenate([train, held_out]), np.concatenate([numbers, true])
-    return Classification(tuple(names), classify(rows, labels, test, chosen), chosen, curve)
+    return ProbeResult(tuple(names), classify(rows, labels, test, chosen), chosen, curve)
 
 
 def _numbered(*parts: tuple[np.ndarray, Sequence, str]) -> tuple[list, list[np.ndarray]]:

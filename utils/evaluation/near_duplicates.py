@@ -76,17 +76,11 @@ class HashedImages:
 
 
 def find_near_duplicates(dataset: CaptionDataset) -> tuple[DuplicatePair, ...]:
-    """Finds the pairs of images that show the same, within and between splits and data sets.
+    """Finds the pairs of images that show the same, within and between splits, those with the most equal detail first.
 
     Copies are found that were resized, recompressed, recolored, or cropped by up to a tenth; mirrored and turned ones
-    are not. RSICD's 10,921 images take half a minute on two cores.
-
-    Args:
-        dataset: The images; ``one + other`` compares two data sets. What cannot be decoded is left out, with a
-            warning.
-
-    Returns:
-        The pairs, those with the most equal detail first.
+    are not. RSICD's 10,921 images take half a minute on two cores. What cannot be decoded is left out, with a warning;
+    ``one + other`` compares two data sets.
 
     Raises:
         DatasetError: If there are images and not one can be decoded.
@@ -102,36 +96,31 @@ def find_near_duplicates(dataset: CaptionDataset) -> tuple[DuplicatePair, ...]:
 
 
 def hash_images(items: Sequence[CaptionedImage]) -> tuple[HashedImages, dict[int, str]]:
-    """Decodes images in parallel and keeps a perceptual hash and a small gray version of each.
+    """Decodes images in parallel; returns a row for each that decodes, and position and reason of each that does not.
 
     The hash is ImageHash's ``phash``: the signs of the lowest frequencies of a cosine transform.
-
-    Returns:
-        A row for each image that can be decoded, and the position and the reason of each that cannot.
     """
+    import imagehash
+    from PIL import Image
+
     hashes = np.zeros((len(items), HASH_SIDE**2 // 64), np.uint64)
     small = np.zeros((len(items), SMALL, SMALL), np.uint8)
     unreadable: dict[int, str] = {}
 
     def take(number: int) -> None:
+        item = items[number]
         try:
-            hashes[number], small[number] = _hash_image(items[number])
+            gray = read_image(item.path, item.reading).convert("L")
         except ImageError as error:
             unreadable[number] = str(error)
+            return
+        hashes[number] = np.packbits(imagehash.phash(gray, hash_size=HASH_SIDE).hash).view(np.uint64)
+        small[number] = np.asarray(gray.resize((SMALL, SMALL), Image.Resampling.BOX))
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(take, range(len(items))))
     kept = [number for number in range(len(items)) if number not in unreadable]
     return HashedImages(hashes[kept], small[kept]), unreadable
-
-
-def _hash_image(item: CaptionedImage) -> tuple[np.ndarray, np.ndarray]:
-    import imagehash
-    from PIL import Image
-
-    gray = read_image(item.path, item.reading).convert("L")
-    bits = np.packbits(imagehash.phash(gray, hash_size=HASH_SIDE).hash)
-    return bits.view(np.uint64), np.asarray(gray.resize((SMALL, SMALL), Image.Resampling.BOX))
 
 
 def _measured_pairs(hashed: HashedImages) -> Iterator[np.ndarray]:
@@ -171,18 +160,11 @@ def _hash_distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def detail_correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """How well the detail of two images agrees, where one may be a crop of the other.
+    """How well the detail of two images agrees, where one may be a crop of the other: (pairs,), 1 for equal images.
 
-    Each image is compared with 37 views of the other: crops of 90 to 100 % of its height and width in nine
-    places. Detail is what is left when a Gaussian blur is taken off; without that two beaches with the sea on one
-    side would agree.
-
-    Args:
-        first: (pairs, SMALL, SMALL) uint8, gray.
-        second: The same.
-
-    Returns:
-        (pairs,) the best correlation, from -1 to 1; 1 for equal images.
+    Each of two images (pairs, SMALL, SMALL), gray uint8, is compared with 37 views of the other: crops of 90 to 100 %
+    of its height and width in nine places; the best correlation counts. Detail is what is left when a Gaussian blur is
+    taken off; without that two beaches with the sea on one side would agree.
     """
     views = [_detail_views(images) for images in (first, second)]
     correlations = [np.einsum("nvd,nd->nv", some, other[:, 0]).max(axis=1) for some, other in (views, reversed(views))]
@@ -212,12 +194,9 @@ def _view_weights() -> tuple[np.ndarray, np.ndarray]:
 
 
 def _area_weights(share: float, start: float, size: int) -> np.ndarray:
-    """The weights (size, SMALL) that average the pixels under each of ``size`` equal parts of a stretch.
+    """The weights (size, SMALL) that average the pixels under each of ``size`` equal parts of a stretch of the side.
 
-    Args:
-        share: Length of the stretch, of the whole side.
-        start: Where it begins, from 0 to 1.
-        size: Into how many parts it is divided.
+    The stretch begins at ``start`` and is ``share`` long, both of the whole side, from 0 to 1.
     """
     edges = start + share * np.arange(size + 1) / size
     borders = np.arange(SMALL + 1) / SMALL

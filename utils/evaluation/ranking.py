@@ -61,9 +61,7 @@ def find_places(
     rows: np.ndarray | None = None,
     copies: np.ndarray | None = None,
 ) -> Places:
-    """Finds the best right candidate of each query and counts what stands before and beside it.
-
-    Similarities of at most ``SIMILARITIES_AT_ONCE`` pairs are held at once.
+    """Finds the best right candidate of each query and counts what stands before and beside it, copies included.
 
     Args:
         queries: (vectors, dim) float32, of unit length.
@@ -71,9 +69,6 @@ def find_places(
         pairs: What is right, by number of the query.
         rows: (queries,) int, the vector of each query, where several queries share one; one each by default.
         copies: (candidates,) int, how often each candidate stands there; once by default.
-
-    Returns:
-        Counts of candidates, copies included.
     """
     rows = np.arange(len(queries)) if rows is None else rows
     counts = np.zeros((3, len(rows)), int)

@@ -186,13 +186,7 @@ class Evaluation:
         return figures
 
     def write(self, folder: str | Path) -> Path:
-        """Writes `evaluation.json`, `predictions.json`, `README.md` (the page) and its figures.
-
-        Args:
-            folder: Made if it is not there.
-
-        Returns:
-            The folder.
+        """Writes `evaluation.json`, `predictions.json`, `README.md` (the page) and its figures into a folder.
 
         Raises:
             OSError: If the disk is full.

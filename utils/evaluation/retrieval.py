@@ -81,14 +81,10 @@ class RetrievalResult:
         return values, np.hstack([np.ones_like(sums), np.repeat(counts[:, None], len(RECALL_AT), axis=1)])
 
     def interval(self, name: str = "mean_recall", seed: int = 0) -> Interval:
-        """A recall, or their mean, with the bounds that hold 95 % of bootstrap draws.
+        """A recall, a key of `recalls`, or their mean, with the bounds that hold 95 % of bootstrap draws.
 
-        Images are drawn, and an image's captions go with it (cluster bootstrap): five captions of one image are
-        not five independent observations. The candidates stay what they are.
-
-        Args:
-            name: ``mean_recall`` or a key of `recalls`.
-            seed: Governs the draws.
+        Images are drawn, and an image's captions go with it (cluster bootstrap): five captions of one image are not
+        five independent observations. The candidates stay what they are.
 
         Raises:
             ValueError: If there is no such figure.
@@ -163,9 +159,7 @@ def score_retrieval(
     matching: str = "strict",
     dataset: str = "",
 ) -> RetrievalResult:
-    """Scores retrieval from stored embeddings.
-
-    Similarities are computed in blocks; memory is bounded by the embeddings and a number a caption.
+    """Scores retrieval from stored embeddings, in blocks: memory is bounded by them and a number a caption.
 
     Args:
         image_embeddings: (images, dim) of any floating type, of unit length; compared in float32.

@@ -21,13 +21,10 @@ class Kept:
     Attributes:
         name: Of the candidate that is kept.
         validation_accuracies: Of each candidate.
-        p_value: How often two equally good ways differ as much as this one and the first do (McNemar's exact test,
-            1947); 1 where the first is kept. Near 1 the choice means nothing. Many candidates make it look smaller.
     """
 
     name: str
     validation_accuracies: dict[str, float]
-    p_value: float
 
 
 def refine_class_embeddings(
@@ -81,21 +78,15 @@ def refine_class_embeddings(
 
 
 def keep_what_helps(candidates: Mapping[str, np.ndarray], labels: Sequence[int] | np.ndarray) -> Kept:
-    """Chooses among ways to classify by their accuracy on validation images.
+    """Chooses among ways to classify by their accuracy on validation images, the first of equals.
 
     Args:
-        candidates: By name the scores (images, classes) that each gives to validation images; the first is the
-            plain way, which is kept unless another is better.
+        candidates: By name the scores (images, classes) that each gives to validation images.
         labels: (images,) int, the column of the true class.
-
-    Returns:
-        The choice, the first of equals.
 
     Raises:
         ValueError: If there is no candidate, or scores and labels do not fit or are not finite.
     """
-    from scipy.stats import binomtest
-
     true = np.asarray(labels)
     if not candidates or not len(true):
         raise ValueError("There is nothing to choose: give at least one candidate and one labeled image.")
@@ -110,9 +101,4 @@ def keep_what_helps(candidates: Mapping[str, np.ndarray], labels: Sequence[int] 
             raise ValueError(f"Some scores of {name!r} are not finite numbers.")
         hits[name] = np.argmax(scores, axis=1) == true
     accuracies = {name: float(np.mean(hit)) for name, hit in hits.items()}
-    best = max(accuracies, key=accuracies.__getitem__)
-    first, kept = next(iter(hits.values())), hits[best]
-    # Of the images that only one of the two gets right, equally good ways get half each.
-    differing = int(np.sum(first != kept))
-    p_value = float(binomtest(int(np.sum(kept & ~first)), differing).pvalue) if differing else 1.0
-    return Kept(best, accuracies, p_value)
+    return Kept(max(accuracies, key=accuracies.__getitem__), accuracies)

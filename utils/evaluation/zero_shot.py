@@ -106,8 +106,8 @@ def classify(
     """Compares stored image embeddings with class prompts.
 
     Args:
-        image_embeddings: (images, dim) float32, of unit length.
-        prompt_embeddings: (classes, dim) float32, of unit length.
+        image_embeddings: (images, dim) of any floating type, of unit length.
+        prompt_embeddings: (classes, dim) of unit length.
         categories: (images,) the true class name of each image.
         class_names: (classes,) the names that the prompts stand for.
         prompts: (classes,) the texts of each class, kept for the report.
@@ -130,8 +130,7 @@ def classify(
 
 
 def _check_categories(categories: Iterable[str], class_names: Sequence[str]) -> None:
-    unknown = sorted(set(categories) - set(class_names))
-    if unknown:
+    if unknown := sorted(set(categories) - set(class_names)):
         raise ValueError(f"The classifier has no name for the categories {', '.join(map(str, unknown))}.")
 
 

@@ -89,7 +89,7 @@ def test_what_is_made_of_pictures_says_how_they_were_read(counts, model, tmp_pat
     assert "Mind: the model" in (said := capsys.readouterr().out) and "now read from 0 to 500" in said
 
     content = evaluate(model, tuned, ours).as_json()
-    assert content["reading"] == noted and "(pictures read from 0 to 3000, bands" in summary_text(content)
+    assert content["reading"] == noted and "(images read from 0 to 3000, bands" in summary_text(content)
     presence = calibrate_presence(tuned, ours)
     assert PresenceModel.load(presence.save(run / "presence.json")) == presence
     assert presence.calibrated_on["reading"] == noted

@@ -119,7 +119,7 @@ def _difference(before: RunMetrics, after: RunMetrics, stem: str, name: str) -> 
         reason = "one figure a run"
     elif None in kept:
         reason = "predictions not kept"
-    elif not np.allclose([of.metric for of in kept], [old, new]):
+    elif not np.allclose([of.mean for of in kept], [old, new]):
         reason = "predictions of another run"
     elif (rows := aligned(kept)) is None:
         reason = "other images"

@@ -44,7 +44,7 @@ def validate(
         category often stand together: such negatives are harder than the shuffled ones of training, and the loss is
         higher than theirs (2.21 beside 1.14 for one model of the miniature). Compare it with itself alone.
         ``validation_recall``: the mean of recall@1, 5 and 10 in both
-        directions, as `utils.evaluation.retrieval_recall` counts them, with the bounds of `recall_interval`.
+        directions, as `utils.evaluation.retrieval_ranks` counts them, with the bounds of `recall_interval`.
 
     Raises:
         FloatingPointError: If an embedding is not finite.

@@ -173,7 +173,7 @@ def _joined_interval(kept: Sequence[dict[str, Any]], metric: str, scores: Sequen
     if not values or None in values or len(values) != len(scores):
         return None
     rows = aligned(values)
-    if rows is None or not np.allclose([of.metric for of in values], scores):
+    if rows is None or not np.allclose([of.mean for of in values], scores):
         return None
     interval = bootstrap_runs(np.stack(rows)[..., 0])
     return [interval.low, interval.high]

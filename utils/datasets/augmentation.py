@@ -12,13 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from utils.choices import AUGMENTATIONS
 from utils.datasets.transforms import ImagePreprocessing, eval_transform, image_to_tensor, normalize
 
 if TYPE_CHECKING:
     import torch
-
-
-AUGMENTATIONS = ("none", "published", "aerial")
 
 # The published training cut this many pixels out of RSICD's 224.
 PUBLISHED_CROP, PUBLISHED_SIZE = 179, 224

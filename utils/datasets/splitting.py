@@ -2,10 +2,9 @@
 
 from dataclasses import replace
 
+from utils.choices import LARGEST_VAL_SHARE
 from utils.datasets.caption_dataset import CaptionDataset
 from utils.datasets.formats import DatasetError
-
-LARGEST_SHARE = 0.5
 
 
 def draw_validation(dataset: CaptionDataset, share: float, seed: int = 0) -> CaptionDataset:
@@ -16,17 +15,17 @@ def draw_validation(dataset: CaptionDataset, share: float, seed: int = 0) -> Cap
 
     Args:
         dataset: With a train split and without a val split.
-        share: Above 0, at most `LARGEST_SHARE`.
+        share: Above 0, at most `LARGEST_VAL_SHARE`.
         seed: The same seed draws the same images on every machine.
 
     Raises:
         DatasetError: The share is out of its bounds, there is a val split, or train has fewer than two images.
     """
     name = dataset.name or "this data set"
-    if not 0 < share <= LARGEST_SHARE:
+    if not 0 < share <= LARGEST_VAL_SHARE:
         raise DatasetError(
-            f"val_from_train is {share!r}; it must be a share of train above 0 and at most {LARGEST_SHARE}, or 0 to "
-            "draw nothing"
+            f"val_from_train is {share!r}; it must be a share of train above 0 and at most {LARGEST_VAL_SHARE}, or 0 "
+            "to draw nothing"
         )
     if not dataset.splits:
         raise DatasetError(f"{name} has no splits, so all three are drawn: leave val_from_train out")

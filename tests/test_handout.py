@@ -8,8 +8,9 @@ import nbformat
 import pytest
 import yaml
 
-from utils.course import CourseError, course_notebooks, notebook_parameters
+from utils.course import CourseError, course_notebooks
 from utils.course.handout import LEFT_OUT, with_values, write_handout
+from utils.course.parameters import notebook_parameters
 
 
 @pytest.fixture(scope="module")

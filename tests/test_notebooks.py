@@ -9,7 +9,9 @@ import nbformat
 import numpy as np
 import pytest
 
-from utils.course import course_notebooks, load_profile, read_metrics, resolve_parameters
+from utils.course import course_notebooks
+from utils.course.metrics import read_metrics
+from utils.course.parameters import load_profile, resolve_parameters
 from utils.course.release import current
 
 ROOT = Path(__file__).resolve().parents[1]

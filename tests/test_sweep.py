@@ -15,7 +15,10 @@ import pytest
 import yaml
 from PIL import Image
 
-from utils.course import CourseError, Ledger, Outcome, parse_overrides
+from utils.course import CourseError
+from utils.course.execution import Outcome
+from utils.course.ledger import Ledger
+from utils.course.parameters import parse_overrides
 from utils.course.sweep import rows as rows_module
 from utils.course.sweep import runs as runs_module
 from utils.course.sweep.__main__ import main

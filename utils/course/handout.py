@@ -14,7 +14,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from utils.course import CourseError, course_notebooks, find_root, plan_course
+from utils.course import CourseError, course_notebooks, find_root
+from utils.course.run import plan_course
 from utils.files import disk_trouble_in_words, publish, workshop
 
 LEFT_OUT = "not-in-handout"

@@ -11,7 +11,8 @@ import sys
 import time
 from pathlib import Path
 
-from utils.course import CourseError, find_root, parse_overrides
+from utils.course import CourseError, find_root
+from utils.course.parameters import parse_overrides
 from utils.course.sweep.rows import EVALUATION, check_rows, load_rows, load_scale, run_parameters
 from utils.course.sweep.runs import Run, run_sweep, shared_homes, sweep_folder
 from utils.course.sweep.table import as_markdown, make_table, write_table

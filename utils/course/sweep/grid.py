@@ -21,7 +21,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from utils.course import CourseError, read_yaml
+from utils.course import CourseError
+from utils.course.parameters import read_yaml
 
 BACKTRANSLATED = "backtranslated.jsonl"
 CATEGORIES = "categories"  # as CAPTIONS_FILE: captions made of the names of categories

@@ -7,20 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from utils.course import (
-    CourseError,
-    check_places,
-    check_values,
-    course_notebooks,
-    declared_values,
-    load_profile,
-    profile_name,
-    read_yaml,
-    resolve_parameters,
-    results_folder,
-)
+from utils.course import CourseError, check_values, course_notebooks
+from utils.course.parameters import declared_values, load_profile, profile_name, read_yaml, resolve_parameters
+from utils.course.run import results_folder
 from utils.course.sweep.grid import CATEGORIES, check_settings, read_grid
-from utils.course.values import is_of_type
+from utils.course.values import check_places, is_of_type
 
 TRANSLATION, TRAINING, EVALUATION = "02_backtranslate_captions", "04_finetune_clip", "05_evaluate_zero_shot"
 COMMON = "common"

@@ -11,7 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from utils.course import CourseError, Ledger, Outcome, course_notebooks, read_metrics, resolve_parameters, run_in_order
+from utils.course import CourseError, course_notebooks
+from utils.course.execution import Outcome, run_in_order
+from utils.course.ledger import Ledger
+from utils.course.metrics import read_metrics
+from utils.course.parameters import resolve_parameters
 from utils.course.sweep.rows import (
     EVALUATION,
     TRAINING,

@@ -200,7 +200,7 @@ def test_a_comparison_replaces_comparisons_alone(tmp_path):
     write_comparison(rows, tmp_path / "comparison.md")
     for name in ("README.md", "sheet.csv"):
         (tmp_path / name).write_text("mine")
-        with pytest.raises(CourseError, match="is no comparison"):
+        with pytest.raises(CourseError, match="is not a comparison"):
             write_comparison(rows, tmp_path / name)
         assert (tmp_path / name).read_text() == "mine"
 

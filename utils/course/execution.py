@@ -188,10 +188,15 @@ def refresh_notebooks(root: Path) -> None:
     for path in [*course_notebooks(root), *extra]:
         start = time.perf_counter()
         notebook = nbformat.read(path, as_version=4)
-        place = {"metadata": {"path": str(path.parent)}}
-        options = {"kernel_name": "python3", "record_timing": False, "extra_arguments": QUIET_KERNEL}
+        client = NotebookClient(
+            notebook,
+            kernel_name="python3",
+            resources={"metadata": {"path": str(path.parent)}},
+            record_timing=False,
+            extra_arguments=QUIET_KERNEL,
+        )
         try:
-            NotebookClient(notebook, resources=place, **options).execute()
+            client.execute()
         except CellExecutionError as failure:
             raise CourseError(f"{path.name}: {failure.ename}: {failure.evalue}") from None
         drop_widgets(notebook)

@@ -81,7 +81,7 @@ def exchange_weights(root):
     (root / "model" / "model.safetensors").write_bytes(b"WEIGHTS")
 
 
-def test_changed_inputs_and_lost_results_are_made_anew_and_nothing_else(passing_on):
+def test_changed_inputs_and_lost_results_are_made_again_and_nothing_else(passing_on):
     folder = passing_on / "runs" / "small"
     assert statuses(passing_on) == ["ok", "ok"]
     assert statuses(passing_on) == ["kept", "kept"]

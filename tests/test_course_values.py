@@ -105,7 +105,7 @@ def test_a_lone_tilde_is_a_path():
     assert parse_overrides(["OUTPUT_DIR=~"]) == {"OUTPUT_DIR": "~"}
 
 
-def test_a_prompt_of_ones_own_is_given_to_every_notebook_that_asks():
+def test_your_own_prompt_is_given_to_every_notebook_that_asks():
     plan = plan_course(ROOT, "miniature", parse_overrides(["PROMPT=a photo of {}"]))
     asking = [stem[:2] for stem, of in plan.parameters.items() if of.get("PROMPT") == "a photo of {}"]
     assert asking == ["03", "05", "06", "07", "08"]
@@ -189,7 +189,7 @@ def test_other_data_and_models_have_a_folder_of_their_own(overrides, folder):
     assert results_folder(ROOT, "small", common, overrides) == folder
 
 
-def test_a_profile_of_ones_own_names_its_folder(profile):
+def test_your_own_profile_names_its_folder(profile):
     plan = plan_course(ROOT, profile("common:\n  DATASET: miniature\n"), {})
     assert plan.profile == "mine" and plan.output_dir == ROOT / "runs" / "mine"
     assert plan.parameters["04_finetune_clip"]["OUTPUT_DIR"] == "runs/mine"

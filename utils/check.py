@@ -173,13 +173,7 @@ def check_memory_and_disk(output_dir: str | Path = "runs/miniature") -> list[Che
 
 
 def check_data(dataset: str = "miniature", data_dir: str = "", **how: Any) -> list[Check]:
-    """Which data sets are on the disk; the miniature draws itself.
-
-    Args:
-        dataset: What the notebooks will read: a name, or the path of your own captions, which are read.
-        data_dir: Where the real data sets are; empty: data/ in the course.
-        how: Further arguments of `load_dataset` for your own.
-    """
+    """Which data sets are on the disk, in a folder or in data/; your own captions are read as `load_dataset` does."""
     from utils.datasets import find_dataset
 
     checks = [] if dataset in DATASETS else [_check_captions(dataset, data_dir, how)]
@@ -210,11 +204,7 @@ def _short(path: Path) -> str:
 
 
 def check_models(model: str = "data/checkpoints/clip-miniature") -> list[Check]:
-    """The small models that come with the course, the one to start from, and those that the Hub keeps for it.
-
-    Args:
-        model: A CLIP folder, or a name on the Hub.
-    """
+    """The small models that come with the course, the folder or Hub name to start from, and those on the Hub."""
     small = find_root() / "data" / "checkpoints"
     names = [path.parent.name for path in sorted(small.glob("*/model.safetensors"))]
     advice = "" if len(names) == 3 else "three come with the course: git checkout data/checkpoints"

@@ -25,15 +25,10 @@ def write_handout(root: Path, folder: Path, profile: str = "workshop") -> list[P
     """Writes the numbered notebooks and the glossary as a class gets them, and returns the notebooks.
 
     The copies run where they are as long as that is somewhere inside the course, for their first cell looks for
-    its top. The folder appears only when it is whole.
-
-    Args:
-        root: Top of the checkout.
-        folder: Must not exist yet, for students may have worked in it.
-        profile: Name of a profile, or the path of one; its values replace those of the parameters cells.
+    its top. Values of the profile replace those of the parameters cells. The folder appears only when it is whole.
 
     Raises:
-        CourseError: If the folder is there, or the profile cannot work.
+        CourseError: If the folder is there, for students may have worked in it, or the profile cannot work.
         OSError: If the disk takes no more; then nothing is left there.
     """
     import nbformat

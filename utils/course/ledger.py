@@ -29,7 +29,7 @@ class Ledger:
         root: Top of the checkout.
         output_dir: Holds the executed copies, and what notebooks leave.
         parameters: What each notebook is given, by its stem.
-        results_may_go: A notebook stays current although what it has left was deleted.
+        results_may_go: Whether a notebook stays current although what it has left was deleted.
     """
 
     def __init__(

@@ -13,11 +13,7 @@ from utils.course.values import is_of_type
 
 
 def load_profile(root: Path, profile: str) -> dict[str, dict[str, Any]]:
-    """Reads a profile: a section ``common`` and one for each notebook that wants more.
-
-    Args:
-        root: Top of the checkout.
-        profile: A name in nbs/profiles/, or the path of your own YAML file.
+    """Reads a profile, by its name or its path: a section ``common`` and one for each notebook that wants more.
 
     Raises:
         CourseError: If there is no such profile, or it cannot be read.
@@ -144,12 +140,7 @@ def _check_type(stem: str, name: str, value: Any, wanted: str) -> None:
 
 
 def parse_overrides(assignments: Iterable[str], data_dir: str = "", model: str = "") -> dict[str, Any]:
-    """Reads the parameters that a command line sets.
-
-    Args:
-        assignments: NAME=VALUE each, the value as YAML.
-        data_dir: For the parameter DATA_DIR, if not empty.
-        model: For the parameter MODEL, if not empty.
+    """Reads the parameters that a command line sets: NAME=VALUE each, the value as YAML, and DATA_DIR and MODEL.
 
     Raises:
         CourseError: If an assignment lacks its value, or the value is no YAML.

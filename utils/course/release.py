@@ -53,12 +53,7 @@ def current(root: Path) -> dict[str, str]:
 
 
 def places(root: Path, kind: str) -> list[tuple[Path, str]]:
-    """The files that name a version, an address or a date, each with a pattern whose group is the value.
-
-    Args:
-        root: Top of the checkout.
-        kind: ``version``, ``address`` or ``date``.
-    """
+    """The files that name a ``version``, an ``address`` or a ``date``, each with a pattern whose group is the value."""
     files = [(root / name, patterns) for name, patterns in _FILES.items()]
     for lesson in (*course_notebooks(root), root / "nbs" / "template.ipynb"):
         files += [(lesson, _BADGE), (lesson, _CLONE)]
@@ -69,12 +64,7 @@ def places(root: Path, kind: str) -> list[tuple[Path, str]]:
 def release(root: Path, version: str, day: str = "") -> list[Path]:
     """Changes the version wherever it is named, and gives what is unreleased in the change log its heading.
 
-    The version before the current one takes that release back.
-
-    Args:
-        root: Top of the checkout.
-        version: Three numbers, such as ``0.2.0``.
-        day: Date of the release, by default today.
+    The version before the current one takes that release back. The day is that of the release, by default today.
 
     Returns:
         The files changed; none if it is the version already.
@@ -105,11 +95,7 @@ def release(root: Path, version: str, day: str = "") -> list[Path]:
 
 
 def move(root: Path, address: str) -> list[Path]:
-    """Changes the address of the repository wherever it is named.
-
-    Args:
-        root: Top of the checkout.
-        address: ``owner/name`` on GitHub.
+    """Changes the address of the repository, ``owner/name`` on GitHub, wherever it is named.
 
     Returns:
         The files changed; none if it is the address already.

@@ -30,11 +30,7 @@ OF_EVERYBODY = ("home", "media", "mnt", "opt", "srv", "tmp", "Users", "var")  # 
 
 
 def check_results_folder(root: Path, folder: Path) -> None:
-    """Refuses a folder where results would lie among other things, or in their place.
-
-    Args:
-        root: Top of the checkout.
-        folder: Where results are to go; it need not be there.
+    """Refuses a folder, there or not, where results would lie among other things, or in their place.
 
     Raises:
         CourseError: Saying what it holds, and what to name instead.
@@ -118,12 +114,7 @@ def check_deletable(root: Path, folder: Path) -> None:
 
 
 def delete_results(root: Path, folder: Path) -> list[str]:
-    """Deletes what runs of the course have left in a folder, and nothing else; returns the names of what is gone.
-
-    Args:
-        root: Top of the checkout.
-        folder: As `check_deletable` has allowed it.
-    """
+    """Deletes what runs of the course have left in a folder, and nothing else; returns the names of what is gone."""
     copies = [folder / path.name for path in course_notebooks(root)]
     left = [*results_in(folder), *copies, *(copy.with_suffix(".html") for copy in copies)]
     left = [path for path in left if path.exists()]

@@ -34,12 +34,7 @@ class Plan:
 
 
 def plan_course(root: Path, profile: str, overrides: dict[str, Any]) -> Plan:
-    """Decides parameters and folder of a run, and refuses what cannot work.
-
-    Args:
-        root: Top of the checkout.
-        profile: Name of a profile, or the path of one.
-        overrides: Parameters that replace the profile's.
+    """Decides parameters and folder of a run; overrides replace the profile's parameters.
 
     Raises:
         CourseError: If profile or parameters cannot work.
@@ -60,11 +55,13 @@ def plan_course(root: Path, profile: str, overrides: dict[str, Any]) -> Plan:
 def results_folder(root: Path, name: str, common: Mapping[str, Any], overrides: Mapping[str, Any]) -> str:
     """Where a run leaves everything: data or a model that are not the profile's get a folder of their own.
 
+    An OUTPUT_DIR from the command line is taken as it is, ``~`` the home folder.
+
     Args:
         root: Top of the checkout.
         name: Of the profile.
         common: What the profile gives to all notebooks.
-        overrides: Parameters from the command line; its OUTPUT_DIR is taken as it is, ``~`` the home folder.
+        overrides: Parameters from the command line.
 
     Returns:
         A path from the top of the checkout, or an absolute one.

@@ -87,10 +87,7 @@ RULES: dict[str, Rule] = {
 
 
 def check_values(values: Mapping[str, Any]) -> None:
-    """Refuses numbers and words that cannot work.
-
-    Args:
-        values: Values by name, such as the ``globals()`` of a notebook; names without a rule are passed by.
+    """Refuses numbers and words that cannot work, in values by name such as the ``globals()`` of a notebook.
 
     Raises:
         CourseError: Naming the parameter, its value and what it may be.
@@ -115,11 +112,8 @@ def few_steps_warning(steps: float, epochs: int) -> str:
 def check_places(root: Path, values: Mapping[str, Any]) -> None:
     """Refuses data and a model that are not where the parameters say, as far as a look at the disk can tell.
 
-    Names of published data sets and of models on the Hub are left to those who fetch them.
-
-    Args:
-        root: Top of the checkout, where relative paths begin.
-        values: DATA_DIR, DATASET and MODEL, as far as they are given.
+    Names of published data sets and of models on the Hub are left to those who fetch them. Relative paths begin at
+    the top of the checkout.
 
     Raises:
         CourseError: Naming the parameter and the place.

@@ -98,11 +98,7 @@ def _check_row(where: str, parameters: Mapping[str, Any]) -> None:
 
 
 def check_settings(root: Path, rows: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
-    """Has the training's own code refuse what it would refuse, in a process of its own, for it imports JAX.
-
-    Args:
-        root: Top of the checkout.
-        rows: Name and parameters of the training notebook of each.
+    """Has the training's own code refuse what it would refuse in rows, each a name and the training's parameters.
 
     Raises:
         CourseError: With the name of the row and the training's sentence.

@@ -98,12 +98,7 @@ def load_common(root: Path) -> dict[str, Any]:
 
 
 def load_rows(root: Path, wanted: Iterable[str] = (), grid: Path | None = None) -> list[Row]:
-    """Reads the rows: those of a grid, or those of the published table in its order, then your own by name.
-
-    Args:
-        root: Top of the checkout.
-        wanted: Names of the rows to read; none reads all.
-        grid: A file of rows, in place of the published ones.
+    """Reads all rows or those wanted: of a grid, or of the published table in its order, then your own by name.
 
     Raises:
         CourseError: If a file cannot be read or a wanted row does not exist.
@@ -124,13 +119,7 @@ def load_rows(root: Path, wanted: Iterable[str] = (), grid: Path | None = None) 
 
 
 def load_scale(root: Path, profile: str, overrides: dict[str, Any], grid: Path | None = None) -> Scale:
-    """Reads what a profile and the command line say.
-
-    Args:
-        root: Top of the checkout.
-        profile: Name of a profile, or the path of one.
-        overrides: Parameters from the command line.
-        grid: A file of rows, in place of the published ones; they differ from the profile's own training.
+    """Reads what a profile and the command line say; the rows of a grid differ from the profile's own training.
 
     Raises:
         CourseError: If the sweep has no scale for the profile, or a value cannot be what it is.
@@ -202,15 +191,7 @@ def training_parameters(scale: Scale, row: Row) -> dict[str, Any]:
 def run_parameters(
     root: Path, scale: Scale, row: Row, seed: int, folder: Path, captions: str = ""
 ) -> dict[str, dict[str, Any]]:
-    """What each notebook is given for one run, by its stem.
-
-    Args:
-        root: Top of the checkout.
-        scale: As from `load_scale`.
-        row: The row.
-        seed: Governs the run.
-        folder: Receives what the run leaves.
-        captions: The file of back-translated captions, for a row that wants one.
+    """What each notebook is given for one run, by its stem; captions are the file for a row that wants one.
 
     Raises:
         CourseError: If no notebook has a parameter of the row or of the command line.

@@ -62,13 +62,13 @@ def sweep_folder(root: Path, scale: Scale) -> Path:
 def run_sweep(
     root: Path, scale: Scale, rows: Iterable[Row], seeds: list[int], report: Callable[[dict[str, list[RowRun]]], Any]
 ) -> dict[str, list[RowRun]]:
-    """Runs rows over seeds; a run that fails leaves the others alone.
+    """Runs rows over seeds, one that is not trained over the first alone; a failure leaves the others alone.
 
     Args:
         root: Top of the checkout.
         scale: As from `load_scale`.
-        rows: What to run, as `utils.course.sweep.rows.check_rows` lets it pass.
-        seeds: One run each; a row that is not trained takes the first alone.
+        rows: What to run, as `check_rows` lets it pass.
+        seeds: One run each.
         report: Called after every run with all runs so far, so that a sweep that is stopped has a table too.
 
     Returns:

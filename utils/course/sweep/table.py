@@ -84,11 +84,11 @@ def make_table(
     """Puts the runs of a sweep together; published figures stand beside those on RSICD alone.
 
     Args:
-        scale: As from `utils.course.sweep.rows.load_scale`.
+        scale: As from `load_scale`.
         evaluation: What the evaluation notebook was given, but for seed and folder.
         rows: The rows; those without a run yet are left out.
         runs: The runs of each row.
-        first_equal: As from `utils.course.sweep.runs.first_equal_rows`.
+        first_equal: As from `first_equal_rows`.
         folder: Where the sweep leaves everything.
     """
     if evaluation["DATASET"] != "rsicd":
@@ -122,13 +122,9 @@ def describe_protocol(evaluation: dict[str, Any]) -> str:
 
 
 def make_line(row: Row, runs: list[RowRun], first_equal: str, folder: Path) -> Line:
-    """Mean and spread of a row's runs.
+    """Mean and spread of a row's runs, one a seed, in the folder of a sweep.
 
-    Args:
-        row: The row.
-        runs: Its runs, one a seed.
-        first_equal: Title of the first row with equal settings, which has the same runs: its own or another.
-        folder: Where the sweep leaves everything.
+    The first row with equal settings, its own title or another, has the same runs.
     """
     good = [run for run in runs if run.status != "failed"]
     failed = [run for run in runs if run.status == "failed"]
@@ -159,10 +155,7 @@ def make_line(row: Row, runs: list[RowRun], first_equal: str, folder: Path) -> L
 def _joined_interval(kept: Sequence[dict[str, Any]], metric: str, scores: Sequence[float]) -> list[float] | None:
     """Bounds of a mean score over seeds and images, see `bootstrap_runs`; None where the images are not the same.
 
-    Args:
-        kept: What each run has kept of its images.
-        metric: The name of the score.
-        scores: The score of each run, as its notebook recorded it.
+    Scores are what the notebooks recorded: what runs have kept of their images must give the same.
     """
     values = [of for predictions in kept if (of := values_of(predictions, metric))]
     if not values or len(values) != len(scores) or not np.allclose([of.metric for of in values], scores):

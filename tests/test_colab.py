@@ -33,7 +33,8 @@ def run_twice(root, tmp_path):
     cell = cell.replace("/content/", f"{tmp_path}/content/")
     script = tmp_path / "bootstrap.ipy"
     script.write_text(
-        f"{cell}\nos.chdir({str(root / 'nbs')!r})\n{cell}\nprint('data' in map(os.path.basename, sys.path), 'at', os.getcwd())\n"
+        f"{cell}\nos.chdir({str(root / 'nbs')!r})\n{cell}\n"
+        "print('data' in map(os.path.basename, sys.path), 'at', os.getcwd())\n"
     )
 
     def run(**environment: str) -> tuple[list[str], str]:

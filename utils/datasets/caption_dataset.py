@@ -10,13 +10,12 @@ from typing import Any, overload
 import numpy as np
 from PIL import Image
 
+from utils.choices import LARGEST_VAL_SHARE
 from utils.datasets.captioned_image import CaptionedImage, ImageCache
 from utils.datasets.captions import SPLITS, DatasetError, split_name
 from utils.datasets.images.colors import ImageReading
 from utils.datasets.images.reading import damage, measure_reading
 from utils.datasets.reports import VerificationReport, name_a_few, reasons_against, summary_table, verify_images
-
-LARGEST_VALIDATION_SHARE = 0.5  # of train
 
 
 class CaptionDataset(Sequence[CaptionedImage]):
@@ -303,16 +302,16 @@ class CaptionDataset(Sequence[CaptionedImage]):
         Images are drawn with all their captions, as `subset` draws; the test images stay as they are.
 
         Args:
-            share: Above 0, at most `LARGEST_VALIDATION_SHARE`.
+            share: Above 0, at most `LARGEST_VAL_SHARE`.
             seed: The same seed draws the same images on every machine.
 
         Raises:
             DatasetError: The share is out of its bounds, there is a val split, or train has fewer than two images.
         """
-        if not 0 < share <= LARGEST_VALIDATION_SHARE:
+        if not 0 < share <= LARGEST_VAL_SHARE:
             raise DatasetError(
                 f"val_from_train is {share!r}; it must be a share of train above 0 and at most "
-                f"{LARGEST_VALIDATION_SHARE}, or 0 to draw nothing"
+                f"{LARGEST_VAL_SHARE}, or 0 to draw nothing"
             )
         if not self.splits:
             raise DatasetError(f"{self._title} has no splits, so all three are drawn: leave val_from_train out")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from utils.choices import AUGMENTATIONS
 from utils.datasets.images.colors import ImageError
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
-AUGMENTATIONS = ("none", "published", "aerial")
 
 # The shorter side is resized to the model's size: an image of 1 x 1,000,000 would grow beyond any memory.
 LARGEST_ASPECT_RATIO = 100

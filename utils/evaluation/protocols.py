@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from utils.category_names import category_words
+from utils.choices import PROMPTS
 
 if TYPE_CHECKING:
     from utils.clip import CLIP
@@ -96,7 +97,7 @@ PROTOCOLS = {
 }
 """Every protocol by its name."""
 
-PROMPT_TEMPLATES = {name: PROTOCOLS[name].templates[0] for name in ("documents", "script", "notebook")}
+PROMPT_TEMPLATES = {name: PROTOCOLS[name].templates[0] for name in PROMPTS}
 """The three prompts in use around CLIP-rsicd."""
 
 

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from utils.choices import TRANSLATION_ENGINES
 from utils.files import find_checkpoint
 from utils.translation.cache import TranslationError
 
 if TYPE_CHECKING:
     from transformers import GenerationConfig, MarianTokenizer
 
-ENGINES = ("auto", "ctranslate2", "ctranslate2-int8", "transformers")
 # transformers searches on while a longer hypothesis may still win, CTranslate2 until so many hypotheses a beam are
 # finished.
 PATIENCE = 1.25
@@ -212,8 +212,8 @@ def _choose(engine: str, device: str, settings: GenerationSettings) -> tuple[str
     """
     import torch
 
-    if engine not in ENGINES:
-        raise ValueError(f"the engine {engine!r} is none of {', '.join(ENGINES)}.")
+    if engine not in TRANSLATION_ENGINES:
+        raise ValueError(f"the engine {engine!r} is none of {', '.join(TRANSLATION_ENGINES)}.")
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     draws = settings.temperature is not None

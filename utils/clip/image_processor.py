@@ -1,7 +1,7 @@
 """``preprocessor_config.json``: what a checkpoint's image processor does, read and written in transformers' words.
 
 Only what `ImagePreprocessing` does to the letter is read; every other setting is refused, since a model that sees
-other pixels than it was trained on gives other embeddings without a word.
+other pixels than it was trained on silently gives other embeddings.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from PIL.Image import Resampling
+
 from utils.clip.json_files import read_json
 from utils.datasets import CLIP_MEAN, CLIP_STD, ImagePreprocessing
 
-BICUBIC = 3  # Pillow's number, which ``preprocessor_config.json`` speaks in
-_RESAMPLING = {0: "nearest", 1: "lanczos", 2: "bilinear", 4: "box", 5: "hamming"}
+BICUBIC = Resampling.BICUBIC.value  # ``preprocessor_config.json`` has Pillow's number
 _CLIP_PROCESSORS = ("CLIPImageProcessor", "CLIPImageProcessorFast", "CLIPImageProcessorPil", "CLIPFeatureExtractor")
+Channels = tuple[float, float, float]  # red, green, blue
 _DEFAULT_SIDE = 224  # of transformers' CLIPImageProcessor, for a size or a crop_size that is not given
 
 
@@ -63,7 +65,23 @@ def _read(settings: Mapping[str, Any], image_size: int, path: Path) -> ImagePrep
             f"{path} gives images of {side} pixels, the model's configuration asks for {image_size}; take both from "
             "one checkpoint."
         )
-    mean, deviation = _mean_and_deviation(settings, path)
+    mean: Channels = (0.0, 0.0, 0.0)
+    deviation: Channels = (1.0, 1.0, 1.0)
+    if _flag(settings, "do_normalize", path):
+        mean = _channels(settings, "image_mean", CLIP_MEAN, path)
+        deviation = _channels(settings, "image_std", CLIP_STD, path)
+    if not all(deviation):
+        raise ValueError(f"{path} asks for image_std {settings['image_std']}, by which nothing can be divided.")
+    factor = settings.get("rescale_factor")
+    factor = 1 / 255 if factor is None else factor
+    if not _flag(settings, "do_rescale", path):
+        factor = 1
+    if not _is_number(factor) or factor <= 0:
+        raise ValueError(f"{path} asks for rescale_factor {factor!r}; it must be a positive number, as 1 / 255.")
+    if not math.isclose(255 * factor, 1, rel_tol=1e-6):
+        mean, deviation = (
+            (r / (255 * factor), g / (255 * factor), b / (255 * factor)) for r, g, b in (mean, deviation)
+        )
     return ImagePreprocessing(side, mean, deviation, squash)
 
 
@@ -73,24 +91,24 @@ def _refuse_other_processing(settings: Mapping[str, Any], path: Path) -> None:
         raise ValueError(
             f"{path} is of a {kind!r}, whose steps are not CLIP's; only those of a CLIPImageProcessor are supported."
         )
-    resample = settings.get("resample")
     others = [
         f"{name} {settings[name]!r}"
         for name, ours in (("do_resize", True), ("do_pad", False))
         if settings.get(name) not in (None, ours)
     ]
+    resample = settings.get("resample")
     if resample not in (None, BICUBIC):
-        known = _RESAMPLING.get(resample) if isinstance(resample, int) else None
-        others.append(f"resample {resample!r}" + (f" ({known})" if known else ""))
+        known = isinstance(resample, int) and resample in list(Resampling)
+        others.append(f"resample {resample!r}" + (f" ({Resampling(resample).name.lower()})" if known else ""))
     if others:
         raise ValueError(
-            f"{path} asks for {', '.join(others)}; only pictures that are resized with resample {BICUBIC} (bicubic), "
+            f"{path} asks for {', '.join(others)}; only images that are resized with resample {BICUBIC} (bicubic), "
             "and not padded, are supported."
         )
 
 
 def _side_and_squash(settings: Mapping[str, Any], image_size: int, path: Path) -> tuple[int, bool]:
-    """Height and width of the model's input, and whether pictures are squashed into it."""
+    """Height and width of the model's input, and whether images are squashed into it."""
     cropping = _flag(settings, "do_center_crop", path)
     size, crop_size = settings.get("size"), settings.get("crop_size")
     if _flag(settings, "use_square_size", path, default=False):
@@ -103,7 +121,7 @@ def _side_and_squash(settings: Mapping[str, Any], image_size: int, path: Path) -
         squash = True
     if not cropping and not squash:
         raise ValueError(
-            f"{path} asks for size {size} without a crop, so pictures stay oblong; the model takes squares: set "
+            f"{path} asks for size {size} without a crop, so images stay oblong; the model takes squares: set "
             "do_center_crop to true, or size to a height and a width."
         )
     if cropping and (cropped := _side(crop_size or _DEFAULT_SIDE, "crop_size", path)[0]) != side:
@@ -135,35 +153,15 @@ def _side(size: Any, name: str, path: Path) -> tuple[int, bool]:
     return sides[0], both
 
 
-def _mean_and_deviation(settings: Mapping[str, Any], path: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """What to subtract from values of 0 to 1 and to divide them by, for the pixels that the processor gives."""
-    if _flag(settings, "do_normalize", path):
-        mean = _channels(settings, "image_mean", CLIP_MEAN, path)
-        deviation = _channels(settings, "image_std", CLIP_STD, path)
-    else:
-        mean, deviation = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
-    if not all(deviation):
-        raise ValueError(f"{path} asks for image_std {settings['image_std']}, by which nothing can be divided.")
-    factor = settings.get("rescale_factor")
-    factor = 1 / 255 if factor is None else factor
-    if not _flag(settings, "do_rescale", path):
-        factor = 1
-    if not _is_number(factor) or factor <= 0:
-        raise ValueError(f"{path} asks for rescale_factor {factor!r}; it must be a positive number, as 1 / 255.")
-    if math.isclose(255 * factor, 1, rel_tol=1e-6):
-        return mean, deviation
-    scaled = (tuple(value / (255 * factor) for value in values) for values in (mean, deviation))
-    return next(scaled), next(scaled)
-
-
-def _channels(settings: Mapping[str, Any], name: str, default: tuple[float, ...], path: Path) -> tuple[float, ...]:
+def _channels(settings: Mapping[str, Any], name: str, default: Channels, path: Path) -> Channels:
     values = settings.get(name)
     if values is None:
         return default
     channels = [values] * 3 if _is_number(values) else values
     if not isinstance(channels, list) or len(channels) != 3 or not all(map(_is_number, channels)):
         raise ValueError(f"{path} asks for {name} {values!r}; it must be a number, or three for red, green and blue.")
-    return tuple(channels)
+    red, green, blue = channels
+    return red, green, blue
 
 
 def _is_number(value: Any) -> bool:

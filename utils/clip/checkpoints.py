@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from transformers import CLIPConfig, PreTrainedTokenizerBase
 
 DISK_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
-CONFIGURATIONS = ("config.json", "open_clip_config.json")  # by which a folder is known to hold a model
+CONFIGURATION = "config.json"  # by which a folder is known to hold a model
 
 
 def read_tokenizer(folder: Path, text: TextConfig) -> PreTrainedTokenizerBase | None:
@@ -153,8 +153,9 @@ def _replace_files(new: Path, folder: Path) -> None:
         for file in sorted(new.iterdir())
         if not ((folder / file.name).is_file() and filecmp.cmp(file, folder / file.name, shallow=False))
     ]
-    last = [new / name for name in CONFIGURATIONS if changed and (new / name).is_file()]
-    for file in last:
-        (folder / file.name).unlink(missing_ok=True)
-    for file in [*(file for file in changed if file not in last), *last]:
+    configuration = new / CONFIGURATION
+    if changed and configuration.is_file():
+        (folder / CONFIGURATION).unlink(missing_ok=True)
+        changed = [*(file for file in changed if file != configuration), configuration]
+    for file in changed:
         file.replace(folder / file.name)

@@ -18,13 +18,8 @@ ALPHAS = tuple(number / 10 for number in range(11))
 def interpolate(baseline: CLIP, finetuned: CLIP, alpha: float) -> CLIP:
     """The model whose every parameter is (1 - alpha) * baseline + alpha * finetuned, logit scale included.
 
-    Args:
-        baseline: The model before fine-tuning.
-        finetuned: The model after it; tokenizer and preprocessing are taken from this one.
-        alpha: From 0, the baseline exactly, to 1, the fine-tuned model exactly.
-
-    Returns:
-        A new model with float32 parameters that computes as `finetuned` does.
+    From 0, the baseline exactly, to 1, the fine-tuned model exactly. The new model has float32 parameters, and
+    computes, tokenizes and preprocesses as ``finetuned`` does.
 
     Raises:
         ValueError: If alpha is not from 0 to 1, or the models differ in shape.
@@ -52,11 +47,7 @@ def choose_alpha(
 ) -> tuple[float, dict[float, float]]:
     """Scores a model for each alpha and says which is best.
 
-    Args:
-        baseline: The model before fine-tuning.
-        finetuned: The model after it.
-        score: What is to be high, on validation images: never on those that the result is reported on.
-        alphas: Where to look.
+    The score is to be high, and is measured on validation images: never on those that the result is reported on.
 
     Returns:
         The alpha with the highest score, of equals the one nearest to the baseline, and the score of each.

@@ -57,13 +57,7 @@ class VisionTower(nnx.Module):
         self.projection = _projection(width, architecture, rngs)
 
     def __call__(self, pixels: jax.Array) -> jax.Array:
-        """Encodes images.
-
-        Args:
-            pixels: (batch, height, width, channels) float, normalized as the checkpoint's preprocessing says.
-
-        Returns:
-            (batch, dim) float32, not normalized.
+        """Encodes images (batch, height, width, channels), float, to (batch, dim) float32, not of unit length.
 
         Raises:
             ValueError: If the images are not of the model's size.
@@ -99,13 +93,9 @@ class TextTower(nnx.Module):
         self.projection = _projection(config.hidden_size, architecture, rngs)
 
     def __call__(self, token_ids: jax.Array) -> jax.Array:
-        """Encodes texts; what stands behind the end-of-text token has no influence, whatever it is.
+        """Encodes token ids (batch, length) to (batch, dim) float32, not of unit length.
 
-        Args:
-            token_ids: (batch, length) integers, length at most the model's number of positions.
-
-        Returns:
-            (batch, dim) float32, not normalized.
+        What follows the end-of-text token has no influence.
 
         Raises:
             ValueError: If the texts are longer than the model's positions.
@@ -134,12 +124,8 @@ def patchify(pixels: jax.Array, patch_size: int) -> jax.Array:
 
     A linear layer on these is the convolution with stride ``patch_size`` of the paper, as one matrix product.
 
-    Args:
-        pixels: (batch, height, width, channels).
-        patch_size: Height and width of a patch, in pixels.
-
     Returns:
-        (batch, patches, patch_size * patch_size * channels).
+        (batch, patches, patch_size * patch_size * channels), of pixels (batch, height, width, channels).
     """
     batch, height, width, channels = pixels.shape
     rows, columns = height // patch_size, width // patch_size
@@ -154,12 +140,8 @@ def end_of_text_positions(token_ids: jax.Array, end_of_text: int) -> jax.Array:
     Configurations written before transformers 4.31 name token 2, which is wrong for every published CLIP; they
     mean the token with the highest id, as OpenAI's code does.
 
-    Args:
-        token_ids: (batch, length) integers.
-        end_of_text: ``eos_token_id`` of the text configuration.
-
     Returns:
-        (batch,) integers.
+        (batch,) integers, of token ids (batch, length).
     """
     return jnp.argmax(token_ids if end_of_text == 2 else token_ids == end_of_text, axis=-1)
 
@@ -249,15 +231,7 @@ class CLIP(nnx.Module):
         return _scaled(self.text(token_ids), normalize)
 
     def logits(self, pixels: jax.Array, token_ids: jax.Array) -> jax.Array:
-        """Cosine similarities times the logit scale; a softmax over the second axis compares the texts.
-
-        Args:
-            pixels: (images, height, width, channels) float.
-            token_ids: (texts, length) integers.
-
-        Returns:
-            (images, texts) float32.
-        """
+        """Cosine similarities times the logit scale, (images, texts); a softmax over the texts compares them."""
         images, texts = self.encode_images(pixels), self.encode_texts(token_ids)
         return jnp.exp(self.logit_scale[...]) * jnp.matmul(images, texts.T, precision="highest")
 
@@ -317,9 +291,8 @@ class CLIP(nnx.Module):
     def save_pretrained(self, folder: str | os.PathLike, weights_dtype: Any = np.float32) -> Path:
         """Writes a checkpoint that transformers' ``CLIPModel`` and ``CLIPProcessor`` load, and returns its folder.
 
-        Args:
-            folder: Where to write; files of an earlier checkpoint are replaced, others stay.
-            weights_dtype: The type of the stored weights; float16 halves the file, float32 is exact.
+        Files of an earlier checkpoint are replaced, others stay. Weights stored in float16 halve the file, in float32
+        they are exact.
         """
         return checkpoints.write_folder(
             folder, self.config, self.transformers_weights(), self.tokenizer, self.preprocessing, weights_dtype

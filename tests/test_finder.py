@@ -333,9 +333,8 @@ def test_files_of_a_finding(model, scene, tmp_path):
     assert stored["feature"] == "port" and stored["presence"] is None
     assert stored["picture"]["width"] == 150 and len(stored["tiles"]) == len(scene.boxes)
     assert tuple(stored["tiles"][0]["box"]) == finding.tiles[0].box
-    with Image.open(finding.save_png(tmp_path / "port.png", width=300)) as drawn:
-        assert drawn.size == (300, 200)
-    assert sorted(path.name for path in tmp_path.rglob("*.*")) == ["port.json", "port.png"]
+    assert finding.overlay(width=300).size == (300, 200)
+    assert sorted(path.name for path in tmp_path.rglob("*.*")) == ["port.json"]
     with pytest.raises(ValueError, match="no coordinate reference system"):
         finding.save_geojson(tmp_path / "port.geojson")
 

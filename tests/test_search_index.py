@@ -260,7 +260,7 @@ def test_another_model_is_refused_and_the_same_one_is_known_by_its_weights(kept,
     same = CLIP.from_pretrained(tmp_path / "copy")
     assert len(ImageIndex.load(kept / "index", same)) == 24
     preprocessing = replace(same.preprocessing, mean=(0.5, 0.5, 0.5))
-    same.companions = replace(same.companions, preprocessing=preprocessing)
+    same.metadata = replace(same.metadata, preprocessing=preprocessing)
     with pytest.raises(SearchError, match="built with another model"):
         ImageIndex.load(kept / "index", same)
 

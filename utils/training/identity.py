@@ -75,7 +75,7 @@ def note_provenance(output_dir: Path, train_set: CaptionDataset, start: CLIP, st
         "versions": versions(),
         "device": devices(),
         "data": data,
-        "model": {**start.companions.source, "weights": note["start"]["fingerprint"]},
+        "model": {**start.metadata.source, "weights": note["start"]["fingerprint"]},
     }
     earlier = note.get(PROVENANCE, [])
     if not earlier or {**earlier[-1], "from_step": None} != {**ours, "from_step": None}:

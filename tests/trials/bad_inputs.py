@@ -56,7 +56,7 @@ from utils.course import (
     run,
 )
 from utils.datasets import load_dataset, read_image
-from utils.demo.uploads import read_upload
+from utils.demo.decoding import read_upload
 from utils.evaluation import zero_shot
 from utils.finder.reading import open_picture
 from utils.search import ImageIndex

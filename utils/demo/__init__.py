@@ -14,15 +14,14 @@ is added with ``--allow-host demo.example.org`` or ``serve(page, allow_hosts=["d
 and of a Space are known.
 
 A Gradio Space runs `app.py` at its top and shows what listens on port 7860. With this package, the folders of a
-model and an index (with its pictures) beside it, and `gradio` in `requirements.txt`, these lines are enough:
+model and an index (with its images) beside it, and `gradio` in `requirements.txt`, these lines are enough:
 
     from utils.demo.__main__ import main
     main(["--model", "model", "--index", "index", "--presence", "presence.json", "--host", "0.0.0.0"])
 
-`answers` asks the index and the finder, `uploads` opens what visitors send, `cards` and `look` write HTML, and
-`downloads` files; `page` puts it together. Before the server stands `guard`, with a file for each thing that it
-looks at: `hosts`, `questions`, `jobs`, `room`, and `refusals` for what it says; `connections` and `endings` end what
-would not end, `memory` gives back, and `server` starts it all.
+What a visitor sees: `page` (Gradio's components and their look), `answers` (the index and the finder asked),
+`render` (answers as HTML), `decoding` (visitors' images). What protects the page: `server` (connections), `guard`
+(each request), `hosts` (whose), `questions` (what is asked), `limits` (how much), `files` (what lies on the disk).
 """
 
 from utils.demo.page import demo_blocks

@@ -18,10 +18,9 @@ from typing import TYPE_CHECKING
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before Gradio is imported
 
 from utils.course import CourseError, find_root
+from utils.demo import demo_blocks, serve
 from utils.demo.decoding import return_freed_memory
 from utils.demo.files import temporary_cache
-from utils.demo.page import demo_blocks
-from utils.demo.server import serve
 
 if TYPE_CHECKING:
     from utils.finder import PresenceModel

@@ -32,39 +32,7 @@ element.addEventListener('click', event => {
   if (button) trigger('click', {member: button.dataset.member});
 });
 """
-# Gradio puts these under the component's own id, so nothing else on the page is touched.
-CARD_STYLE = """
-p, ol, ul, h3, figure { margin: 0; padding: 0; }
-.said { padding: 0.2rem 0 0.8rem; font-size: 1.05rem; font-weight: 600; }
-.said.failed { padding: 0.7rem 0.9rem; border-left: 4px solid #D55E00; background: rgba(213, 94, 0, 0.1); }
-.basis { padding-bottom: 0.8rem; font-size: 0.85rem; line-height: 1.4; color: var(--body-text-color-subdued); }
-.cards, .choices { list-style: none; display: grid; gap: 0.9rem; }
-.cards { grid-template-columns: repeat(auto-fill, minmax(min(160px, 44%), 1fr)); }
-.choices { grid-template-columns: repeat(auto-fill, minmax(84px, 1fr)); gap: 0.5rem; }
-.cards > li, .choices > li { min-width: 0; }
-.cards > li { border: 1px solid var(--border-color-primary); border-radius: 10px; overflow: hidden;
-  padding-bottom: 0.6rem; background: var(--block-background-fill); }
-button { display: block; width: 100%; padding: 0; border: 0; background: none; cursor: pointer; }
-.choices button { border-radius: 8px; overflow: hidden; }
-button:focus-visible { outline: 3px solid #0072B2; outline-offset: -3px; }
-button:hover img { filter: brightness(1.08); }
-.cards img, .choices img { display: block; width: 100%; aspect-ratio: 1; object-fit: cover; }
-.cards li > :not(button, img) { margin: 0 0.7rem; }
-.place { display: flex; flex-wrap: wrap; gap: 0 0.5rem; align-items: baseline; padding-top: 0.5rem; }
-.place b { font-size: 1.05rem; color: #0072B2; }
-.place .score { margin-left: auto; font-size: 0.8rem; font-variant-numeric: tabular-nums;
-  color: var(--body-text-color-subdued); }
-.caption { padding-top: 0.15rem; font-size: 0.86rem; line-height: 1.35; overflow-wrap: anywhere; }
-details { padding-top: 0.25rem; font-size: 0.82rem; color: var(--body-text-color-subdued); }
-summary { cursor: pointer; }
-details ul { padding-left: 1.1rem; list-style: disc; }
-.heat { padding-bottom: 1rem; }
-.heat > img { display: block; width: 100%; border-radius: 10px; }
-.heat figcaption { display: flex; flex-wrap: wrap; align-items: center; gap: 0.2rem 0.5rem; padding-top: 0.5rem;
-  font-size: 0.84rem; color: var(--body-text-color-subdued); }
-.heat .scale { flex: 0 0 150px; height: 12px; border-radius: 6px; }
-h3 { padding: 0.2rem 0 0.6rem; font-size: 1rem; font-weight: 600; }
-"""
+CARD_STYLE = Path(__file__).with_name("cards.css").read_text("utf-8")
 
 
 def status(text: str, failed: bool = False) -> str:

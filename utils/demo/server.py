@@ -12,8 +12,8 @@ import errno
 import os
 import socket
 import threading
+import time
 from collections.abc import Sequence
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,6 @@ from utils.demo.files import SECONDS_BETWEEN_SWEEPS, sweep
 from utils.demo.guard import Guard
 from utils.demo.hosts import Hosts
 from utils.demo.limits import QuestionLimits, client_of
-from utils.demo.page import PAGE_STYLE, page_theme
 from utils.demo.questions import Questions
 
 if TYPE_CHECKING:
@@ -118,6 +117,8 @@ def _application(blocks: gr.Blocks, host: str, port: int) -> Any:
     import gradio as gr
     from fastapi import FastAPI
 
+    from utils.demo.page import page_theme
+
     blocks.state_session_capacity = SESSIONS_KEPT
     outer = gr.mount_gradio_app(
         FastAPI(openapi_url=None),
@@ -134,7 +135,7 @@ def _application(blocks: gr.Blocks, host: str, port: int) -> Any:
         pwa=False,
         mcp_server=False,
         theme=page_theme(),
-        css=PAGE_STYLE,
+        css_paths=Path(__file__).with_name("page.css"),
     )
     blocks.app = blocks.server_app = outer.routes[-1].app
     blocks.has_launched = True
@@ -178,8 +179,7 @@ class Server(uvicorn.Server):
             )
         )
         self._listening = listening
-        self._ready = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="page", daemon=True)
+        self._thread = threading.Thread(target=self.run, args=([listening],), name="page", daemon=True)
 
     def start(self) -> None:
         """Returns when the server answers.
@@ -188,9 +188,12 @@ class Server(uvicorn.Server):
             OSError: If it does not.
         """
         self._thread.start()
-        if not self._ready.wait(SECONDS_TO_START) or not self.started:
-            self.close()
-            raise OSError("The page's server did not start; the lines above say why.")
+        deadline = time.monotonic() + SECONDS_TO_START
+        while not self.started:
+            if not self._thread.is_alive() or time.monotonic() > deadline:
+                self.close()
+                raise OSError("The page's server did not start; the lines above say why.")
+            time.sleep(0.01)
 
     def close(self) -> None:
         """Ends the server, whatever is under way."""
@@ -198,23 +201,11 @@ class Server(uvicorn.Server):
         self._thread.join(SECONDS_TO_STOP)
         self._listening.close()
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Tells `start` when it is done."""
-        await super().startup(sockets)
-        self._ready.set()
-
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Hangs up: the page keeps a connection open for as long as it is looked at."""
         for connection in list(self.server_state.connections):
             connection.transport.abort()
         await super().shutdown(sockets)
-
-    def _run(self) -> None:
-        try:
-            with suppress(SystemExit):  # so uvicorn ends where its application does not start
-                self.run(sockets=[self._listening])
-        finally:
-            self._ready.set()
 
 
 class Connection(H11Protocol):

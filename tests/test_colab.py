@@ -107,6 +107,6 @@ def test_a_bare_place_is_seen():
 def test_the_page_says_which_gradio_it_needs(monkeypatch, installed, said):
     from utils.demo import demo_blocks
 
-    monkeypatch.setattr("utils.demo.page.version", Mock(**installed))
+    monkeypatch.setattr("utils.demo.version", Mock(**installed))
     with pytest.raises(ImportError, match=rf"needs Gradio 6, and {said}: pip install 'gradio>=6,<7'"):
         demo_blocks(index=None)

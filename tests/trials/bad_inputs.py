@@ -49,7 +49,7 @@ from utils.course import CourseError, course_notebooks, find_root, parameters, r
 from utils.course.parameters import notebook_parameters, parse_overrides
 from utils.course.run import plan_course
 from utils.datasets import load_dataset, read_image
-from utils.demo.uploads import read_upload
+from utils.demo.decoding import read_upload
 from utils.evaluation import zero_shot
 from utils.finder.reading import open_picture
 from utils.search import ImageIndex

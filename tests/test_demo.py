@@ -29,7 +29,6 @@ from utils.demo.answers import MAX_LETTERS, Answers, FeatureAnswer, SearchAnswer
 from utils.demo.decoding import MAX_BYTES, read_upload
 from utils.demo.files import Downloads, temporary_cache
 from utils.demo.guard import Guard, check_path
-from utils.demo.questions import parse
 from utils.finder import Finding, PresenceModel, embed_scene, find
 from utils.search import ImageIndex
 
@@ -312,12 +311,10 @@ def test_files_of_the_server_are_not_handed_out(page, root):
 def test_what_is_too_long_or_no_json_is_refused(page):
     assert page.post("gradio_api/upload", files={"files": b"x" * (MAX_BYTES + 2**16)}).status_code == 413
     assert page.post("gradio_api/queue/join", content=b"[" * 100_000).status_code == 413
-    for body in (b"[" * 60_000, b"\xff", b"{"):
+    for body in (b"[" * 60_000, b"\xff", b"{", b"{'path'}"):
         assert page.post("gradio_api/queue/join", content=body).status_code == 400
     unsized = page.post("gradio_api/queue/join", content=iter([b"{}"]))
     assert unsized.status_code == 411
-    with pytest.raises(HTTPException, match="not JSON"):
-        parse(b"{'path'}")
 
 
 @pytest.mark.parametrize("path", ["/gradio_api/queue/join", "/gradio_api/upload"])
@@ -353,7 +350,7 @@ def test_hostile_pictures_are_answered_and_the_server_goes_on(page):
         assert "3 images like yours" in ask(page, "search_by_image", upload(page, name, content), 3), name
     assert "probability" in ask(page, "find_feature", upload(page, "a.png", FRIENDLY["deep.png"]), "red", "large")
     assert "few words" in ask(page, "search_by_text", "", 3)
-    assert "from 1" in ask(page, "search_by_text", "red", {"a": 1})
+    assert "from 1" in ask(page, "search_by_text", "red", ["a"])
 
 
 def test_uploads_and_downloads_are_bounded(page, monkeypatch, model, tmp_path):

@@ -187,7 +187,7 @@ class Reply:
         await self._send(message)
 
 
-def check_path(path: str, method: str = "GET") -> None:
+def check_path(path: str, method: str) -> None:
     """Refuses what the page never asks for.
 
     Raises:

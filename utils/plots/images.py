@@ -31,10 +31,11 @@ def image_grid(
     figure, panels = new_panels(width, rows * (width / columns + 0.18 * lines), rows, columns)
     for axis in panels.flat:
         axis.set_axis_off()
-    for axis, image in zip(panels.flat, images, strict=False):
-        axis.imshow(np.asarray(image))
-    for axis, title in zip(panels.flat, titles, strict=False):
-        axis.set_title(title, fontsize=9 if columns < 9 else 8, fontweight="normal", loc="center")
+    for number, image in enumerate(images):
+        panels.flat[number].imshow(np.asarray(image))
+        if titles:
+            size = 9 if columns < 9 else 8
+            panels.flat[number].set_title(titles[number], fontsize=size, fontweight="normal", loc="center")
     return figure
 
 

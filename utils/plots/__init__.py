@@ -8,11 +8,11 @@ from utils.plots.charts import (
     compared_losses,
     count_bars,
     cumulative,
-    heat_map,
     histogram,
     line,
     loss_curves,
     pair_marks,
+    shaded_matrix,
 )
 from utils.plots.images import captioned_images, image_grid, image_with_patches, scored_images
 from utils.plots.look import show
@@ -25,7 +25,6 @@ __all__ = [
     "count_bars",
     "cumulative",
     "curves_with_spread",
-    "heat_map",
     "histogram",
     "image_grid",
     "image_with_patches",
@@ -35,6 +34,7 @@ __all__ = [
     "reliability",
     "score_bars",
     "scored_images",
+    "shaded_matrix",
     "show",
     "trade_off",
 ]

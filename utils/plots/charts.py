@@ -1,4 +1,4 @@
-"""Bars, histograms, heat maps and curves: how many, how they are distributed, and what happens in training."""
+"""Bars, histograms, matrices and curves: how many, how they are distributed, and what happens in training."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def histogram(values: Sequence[float], label: str, counted: str) -> Figure:
 
 
 @styled
-def heat_map(
+def shaded_matrix(
     matrix: np.ndarray,
     row_names: Sequence[str],
     column_names: Sequence[str],

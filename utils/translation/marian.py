@@ -213,7 +213,7 @@ def _choose(engine: str, device: str, settings: GenerationSettings) -> tuple[str
     import torch
 
     if engine not in ENGINES:
-        raise ValueError(f"the engine {engine!r} is none of {', '.join(ENGINES)}.")
+        raise ValueError(f"the engine {engine!r} is not one of {', '.join(ENGINES)}.")
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     draws = settings.temperature is not None

@@ -175,7 +175,7 @@ class Evaluation:
                 f"score@k, {len(before.labels):,} images",
                 {name: [(interval.low, interval.high) for interval in row] for name, row in intervals.items()},
             ),
-            "confusion.png": plots.heat_map(
+            "confusion.png": plots.shaded_matrix(
                 after.confusion(), after.class_names, after.class_names, values="test images", width=8.5
             ),
         }

@@ -2,11 +2,12 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from utils.datasets import CaptionDataset, load_dataset
+from utils.datasets import CaptionDataset, CaptionedImage, load_dataset
 from utils.evaluation import (
     PROTOCOLS,
     PUBLISHED_KS,
@@ -68,7 +69,9 @@ def by_hand() -> Evaluation:
     captions, texts = [["one"], ["two"], ["three"]], np.eye(3, dtype=np.float32)
     recalls = {"baseline": score_retrieval(texts[[1, 0, 2]], texts, captions)}
     recalls["fine-tuned"] = score_retrieval(texts, texts, captions)
-    return Evaluation("made test", 5, 3, 7, zero_shot, {"strict": recalls}, "Seen.")
+    items = [CaptionedImage(Path("image.png"), tuple(own), "test", None, "made") for own in (*captions, (), ())]
+    test_set = CaptionDataset(items, "made test")
+    return Evaluation(test_set, test_set, zero_shot, {"strict": recalls}, 7, "Seen.")
 
 
 def test_every_figure_is_where_a_reader_of_the_json_looks_for_it():

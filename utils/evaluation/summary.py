@@ -18,7 +18,7 @@ CARD_MARKS = ("<!-- evaluation -->", "<!-- end of evaluation -->")
 def summary_text(content: Mapping[str, Any]) -> str:
     """What an `evaluation.json`, read, says was measured: Markdown, two sentences and a table of both models."""
     warning = f"**Warning:** {content['warning']}\n\n" if content["warning"] else ""
-    reading = f" (images read {shown_reading(content)})" if "reading" in content else ""
+    reading = f" (images read {shown_reading(dict(content))})" if "reading" in content else ""
     left_out = f" ({content['left_out']:,} images that cannot be decoded are left out)" if "left_out" in content else ""
     return (
         f"{warning}{content['data']}{reading}: {_zero_shot_words(content)}{_retrieval_words(content)}{left_out}. "

@@ -264,7 +264,7 @@ def test_what_each_image_did_is_kept_and_gives_the_scores_again(models, test_set
     assert aligned([recalls, values_of(fewer, "finetuned_mean_recall")]) is None
 
 
-def test_pictures_without_captions_have_no_retrieval(models, test_set):
+def test_images_without_captions_have_no_retrieval(models, test_set):
     bare = CaptionDataset([replace(item, captions=()) for item in test_set.named()[:6]], "bare")
     evaluation = evaluate(*models, bare)
     assert evaluation.retrieval == {} and "mean recall" not in summary_text(evaluation.as_json()).splitlines()[2]
@@ -275,7 +275,7 @@ def test_pictures_without_captions_have_no_retrieval(models, test_set):
         evaluate(*models, nothing)
 
 
-def test_pictures_without_categories_have_retrieval_and_no_zero_shot(models, test_set, tmp_path):
+def test_images_without_categories_have_retrieval_and_no_zero_shot(models, test_set, tmp_path):
     from dataclasses import replace
 
     nameless = CaptionDataset([replace(item, category=None) for item in test_set[:6]], "nameless")

@@ -12,7 +12,7 @@ rules say what is right:
 Ties. Equal captions give equal similarities, so the order of equal candidates is chance; topk leaves it to the
 machine, and a score would change with the order of a file. Here a hit counts as the chance that a right candidate is
 among the k best if ties fall at random: the figure is the expectation of the field's, and the same in any order. A
-model that gives one answer to all gets what guessing gets. So that equal captions are equal to the last bit, each
+model that ranks all alike scores as guessing does. So that equal captions are equal to the last bit, each
 distinct text is embedded and compared once, and counts as often as it occurs.
 """
 
@@ -173,7 +173,7 @@ def score_retrieval(
     right = owned if strict else replace(owned, weights=copies[owned.candidates])
     image_to_text = _hit_chances(find_places(images, texts, right, copies=copies))
     once, number = np.ones(len(owned.queries), int), np.arange(len(owned.queries))
-    if strict:  # the same text asks once for each of its images
+    if strict:  # the same text is a query once for each of its images
         places = find_places(texts, images, RightPairs(number, owned.queries, once), rows=owned.candidates)
         text_to_image = _hit_chances(places)
     else:

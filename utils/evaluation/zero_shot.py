@@ -178,7 +178,7 @@ def zero_shot(
 
 
 def _images_that_count(dataset: CaptionDataset, protocol: Protocol) -> CaptionDataset:
-    """Those with a category, which a protocol of class lists asks of all."""
+    """Those with a category, which every image must have for a protocol of class lists."""
     named = dataset.named()
     title = dataset.name or "the data set"
     if not len(named):

@@ -491,7 +491,7 @@ def test_few_pictures_fill_no_large_mosaic_and_teach_all_the_same(start, icons):
     assert draw_mosaics(few, 3, 0, 64, np.random.default_rng(0)) == []
     assert calibrate_presence(start, few).calibrated_on["scenes"] == 5 + 1
     nameless = CaptionDataset([replace(item, category=None) for item in few], "nameless")
-    with pytest.raises(ValueError, match="nameless has no picture with a category"):
+    with pytest.raises(ValueError, match="nameless has no image with a category"):
         draw_mosaics(nameless, 1, 1, 64, np.random.default_rng(0))
 
 

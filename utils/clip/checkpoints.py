@@ -1,4 +1,4 @@
-"""Checkpoint folders in transformers' format: reading their tokenizer, and writing them, with NumPy arrays only.
+"""Checkpoint folders in transformers' format: their tokenizers, and how a folder is written whole.
 
 A checkpoint folder holds ``config.json`` (`utils.clip.configuration`), the weights (`weight_files`), a tokenizer and
 ``preprocessor_config.json`` (`image_processor`). The weights carry transformers' names and torch's layouts;
@@ -12,21 +12,17 @@ import filecmp
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from utils.clip.configuration import TextConfig
-from utils.clip.image_processor import processor_settings
 from utils.clip.json_files import read_json, write_json
-from utils.datasets import ImagePreprocessing
 from utils.files import refuse_file
 
 if TYPE_CHECKING:
-    from transformers import CLIPConfig, PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase
 
 DISK_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
 CONFIGURATION = "config.json"  # by which a folder is known to hold a model
@@ -74,30 +70,6 @@ def read_tokenizer(folder: Path, text: TextConfig) -> PreTrainedTokenizerBase | 
             "trained with."
         )
     return tokenizer
-
-
-def write_folder(
-    folder: str | os.PathLike,
-    config: CLIPConfig,
-    weights: Mapping[str, np.ndarray],
-    tokenizer: PreTrainedTokenizerBase | None,
-    preprocessing: ImagePreprocessing,
-    weights_dtype: Any = np.float32,
-) -> Path:
-    """Writes what `CLIP.save_pretrained` promises, from weights by transformers' names."""
-    from safetensors.numpy import save_file
-
-    dtype = np.dtype(weights_dtype)
-    folder = Path(folder).expanduser()
-    with written_whole(folder) as temporary:
-        settings = config.to_dict() | {"architectures": ["CLIPModel"], "dtype": dtype.name}
-        write_json(temporary / "config.json", settings)
-        stored = {name: array.astype(dtype) for name, array in weights.items()}
-        save_file(stored, temporary / "model.safetensors", metadata={"format": "pt"})
-        if tokenizer is not None:
-            write_tokenizer(tokenizer, temporary)
-        write_json(temporary / "preprocessor_config.json", processor_settings(preprocessing))
-    return folder
 
 
 # What a tokenizer remembers of its loading and of its last call, and writes into its settings.

@@ -72,56 +72,45 @@ def architecture_of(config: CLIPConfig, source: str | Path = "The configuration"
     """
     vision = VisionConfig(**_checked(config.vision_config, VisionConfig, "vision_config.", source))
     text = TextConfig(**_checked(config.text_config, TextConfig, "text_config.", source))
+    towers: tuple[tuple[str, TowerConfig], ...] = (("vision_config", vision), ("text_config", text))
+    for name, tower in towers:
+        if tower.hidden_size % tower.num_attention_heads:
+            raise ValueError(
+                f"{source} asks for a {name}.hidden_size of {tower.hidden_size}, which its {tower.num_attention_heads} "
+                "heads do not divide; download it again."
+            )
+        if tower.hidden_act not in ACTIVATION_NAMES:
+            known = " and ".join(ACTIVATION_NAMES)
+            raise ValueError(f"{source} asks for the activation {tower.hidden_act!r}; there are {known}.")
     if vision.num_channels != 3 or vision.patch_size > vision.image_size:
         raise ValueError(
             f"{source} asks for images of {vision.num_channels} channels and {vision.image_size} pixels in patches of "
             f"{vision.patch_size}; they must have 3 channels and hold a patch."
         )
-    factor, scale = config.initializer_factor, config.logit_scale_init_value
-    return Architecture(
-        vision,
-        text,
-        _checked_size(config.projection_dim, "projection_dim", source),
-        _checked_number(factor, "initializer_factor", source),
-        _checked_number(scale, "logit_scale_init_value", source, lowest=-math.inf),
-    )
+    return Architecture(vision, text, **_checked(config, Architecture, "", source))
 
 
-def _checked(settings: object, kind: type[TowerConfig], tower: str, source: str | Path) -> dict[str, Any]:
-    values = {field.name: getattr(settings, field.name) for field in fields(kind)}
+def _checked(settings: object, kind: type, prefix: str, source: str | Path) -> dict[str, Any]:
+    """The settings that a dataclass names, all numbers in their range."""
+    values = {
+        field.name: getattr(settings, field.name) for field in fields(kind) if field.name not in ("vision", "text")
+    }
     for field in fields(kind):
+        value: Any = values.get(field.name)
+        right = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf
         if field.type == "int":
-            _checked_size(values[field.name], tower + field.name, source)
+            lowest = 0 if field.name.endswith("_id") else 1
+            right = right and isinstance(value, int) and lowest <= value <= _LARGEST_SIZE
+            wanted = f"a whole number from {lowest} to {_LARGEST_SIZE:,}"
         elif field.type == "float":
-            _checked_number(values[field.name], tower + field.name, source)
-    width, heads, activation = (values[name] for name in ("hidden_size", "num_attention_heads", "hidden_act"))
-    if width % heads:
-        raise ValueError(
-            f"{source} asks for a {tower}hidden_size of {width}, which its {heads} heads do not divide; download it "
-            "again."
-        )
-    if activation not in ACTIVATION_NAMES:
-        raise ValueError(
-            f"{source} asks for the activation {activation!r}; there are {' and '.join(ACTIVATION_NAMES)}."
-        )
+            right = right and (value >= 0 or field.name == "logit_scale_init_value")
+            wanted = "a positive number"
+        else:
+            continue
+        if not right:
+            shown = str(value)[:40]
+            raise ValueError(f"{source} has a {prefix}{field.name} of {shown}; it must be {wanted}; download it again.")
     return values
-
-
-def _checked_size(value: Any, name: str, source: str | Path) -> int:
-    lowest = 0 if name.endswith("_id") else 1
-    if not isinstance(value, int) or isinstance(value, bool) or not lowest <= value <= _LARGEST_SIZE:
-        raise ValueError(
-            f"{source} has a {name} of {str(value)[:40]}; it must be a whole number from {lowest} to "
-            f"{_LARGEST_SIZE:,}; download it again."
-        )
-    return value
-
-
-def _checked_number(value: Any, name: str, source: str | Path, lowest: float = 0) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not (value >= lowest and math.isfinite(value)):
-        kind = "positive" if lowest == 0 else "finite"
-        raise ValueError(f"{source} has a {name} of {str(value)[:40]}; it must be a {kind} number; download it again.")
-    return value
 
 
 def read_config(folder: Path) -> tuple[CLIPConfig, Architecture]:

@@ -20,7 +20,7 @@ Channels = tuple[float, float, float]  # red, green, blue
 BICUBIC = Resampling.BICUBIC.value  # ``preprocessor_config.json`` has Pillow's number
 _CLIP_PROCESSORS = ("CLIPImageProcessor", "CLIPImageProcessorFast", "CLIPImageProcessorPil", "CLIPFeatureExtractor")
 _DEFAULT_SIDE = 224  # of transformers' CLIPImageProcessor, for a size or a crop_size that is not given
-_DEFAULTS = {
+_DEFAULTS: dict[str, Any] = {
     "do_resize": True,
     "do_pad": False,
     "do_center_crop": True,

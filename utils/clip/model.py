@@ -22,9 +22,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx, traverse_util
 
-from utils.clip import checkpoints
+from utils.clip.checkpoints import read_tokenizer, write_tokenizer, written_whole
 from utils.clip.configuration import Architecture, architecture_of, read_config
-from utils.clip.image_processor import read_preprocessing
+from utils.clip.image_processor import processor_settings, read_preprocessing
+from utils.clip.json_files import write_json
 from utils.clip.transformer import Transformer, layer_norm, linear, normal
 from utils.clip.weight_files import check_values, open_weights
 from utils.clip.weight_names import ParameterPath, check_shapes, export_parameters, import_parameters
@@ -264,7 +265,7 @@ class CLIP(nnx.Module):
         folder = find_checkpoint(name_or_path)
         config, architecture = read_config(folder)
         preprocessing = read_preprocessing(folder, architecture.vision.image_size)
-        tokenizer = checkpoints.read_tokenizer(folder, architecture.text)
+        tokenizer = read_tokenizer(folder, architecture.text)
         weights = open_weights(folder)
         check_shapes(weights.shapes, architecture)  # before anything takes memory for what may not be there
         model = nnx.eval_shape(
@@ -294,9 +295,18 @@ class CLIP(nnx.Module):
         Files of an earlier checkpoint are replaced, others stay. Weights stored in float16 halve the file, in float32
         they are exact.
         """
-        return checkpoints.write_folder(
-            folder, self.config, self.transformers_weights(), self.tokenizer, self.preprocessing, weights_dtype
-        )
+        from safetensors.numpy import save_file
+
+        folder, dtype = Path(folder).expanduser(), np.dtype(weights_dtype)
+        with written_whole(folder) as temporary:
+            settings = self.config.to_dict() | {"architectures": ["CLIPModel"], "dtype": dtype.name}
+            write_json(temporary / "config.json", settings)
+            stored = {name: array.astype(dtype) for name, array in self.transformers_weights().items()}
+            save_file(stored, temporary / "model.safetensors", metadata={"format": "pt"})
+            if self.tokenizer is not None:
+                write_tokenizer(self.tokenizer, temporary)
+            write_json(temporary / "preprocessor_config.json", processor_settings(self.preprocessing))
+        return folder
 
     def transformers_weights(self) -> dict[str, np.ndarray]:
         """Copies the parameters to float32 arrays under transformers' names, in torch's layouts."""

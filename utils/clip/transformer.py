@@ -194,9 +194,8 @@ def last_block_at_positions(block: Block, hidden: jax.Array, positions: jax.Arra
     Returns:
         (batch, asked, width).
     """
-    normed = block.attention_norm(hidden)
+    asked, normed = at_positions(hidden, positions), block.attention_norm(hidden)
     visible = jnp.tri(hidden.shape[1], dtype=bool)[positions][:, None] if block.attention.causal else None
-    asked = at_positions(hidden, positions)
     asked = asked + block.attention.attend(at_positions(normed, positions), normed, visible)
     return asked + block.mlp(block.mlp_norm(asked))
 

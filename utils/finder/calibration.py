@@ -158,7 +158,7 @@ def _ask(model: CLIP, presence_model: PresenceModel, dataset: CaptionDataset, se
     categories = dataset.categories
     if len(categories) < 2:
         raise ValueError(
-            f"{dataset.name or 'The data set'} has pictures of {len(categories)} categories; presence is learned "
+            f"{dataset.name or 'The data set'} has images of {len(categories)} categories; presence is learned "
             "and tested on at least two, so that one can be absent."
         )
     generator = np.random.default_rng(seed)

@@ -44,7 +44,7 @@ class Tile:
     score: float
     probability: float
     presence: float | None
-    data_share: float = 1.0
+    data_share: float
 
     @property
     def partly_empty(self) -> bool:
@@ -186,7 +186,6 @@ def find(
     if presence_model is not None:
         margins = presence_model.margins(scene.embeddings, text_embeddings[0], text_embeddings[1:], scale)
         tile_presences = presence_model.tile_probabilities(margins).tolist()
-    data_shares = np.ones(len(scores)) if scene.data_shares is None else scene.data_shares
     boxes = scene.boxes.tolist()
     tiles = tuple(
         Tile(
@@ -195,7 +194,7 @@ def find(
             score=float(scores[number]),
             probability=float(shares[number]),
             presence=None if tile_presences is None else tile_presences[number],
-            data_share=float(data_shares[number]),
+            data_share=float(scene.data_shares[number]),
         )
         for rank, number in enumerate(np.argsort(-scores, kind="stable").tolist(), 1)
     )

@@ -27,8 +27,8 @@ def as_geojson(boxes: np.ndarray, place: Place, name: str, properties: Sequence[
     """
     if place.crs is None:
         raise ValueError(
-            f"{name or 'The picture'} {place.reason}, so nobody knows where its tiles lie on the Earth; "
-            "save the finding as JSON, which is in pixels, or give a georeferenced picture."
+            f"{name or 'The image'} {place.reason}, so nobody knows where its tiles lie on the Earth; "
+            "save the finding as JSON, which is in pixels, or give a georeferenced image."
         )
     features = [
         {"type": "Feature", "geometry": geometry, "properties": known}

@@ -53,7 +53,7 @@ def make_mosaic(items: Sequence[CaptionedImage], columns: int, cell: int, blend:
         ValueError: If the last row would not be full.
     """
     if not items or len(items) % columns:
-        raise ValueError(f"{len(items)} pictures do not fill rows of {columns}; give a multiple of it.")
+        raise ValueError(f"{len(items)} images do not fill rows of {columns}; give a multiple of it.")
     rows, side = len(items) // columns, cell + 2 * blend
     # Each image sticks out of its cell by `blend` pixels, weighted ever less toward its rim.
     ramp = np.minimum(np.arange(1, side + 1) / (2 * blend + 1), 1)
@@ -93,7 +93,7 @@ def draw_mosaics(
     """
     named = dataset.named().decodable()
     if not len(named):
-        raise ValueError(f"{dataset.name or 'The data set'} has no picture with a category; mosaics are made of such.")
+        raise ValueError(f"{dataset.name or 'The data set'} has no image with a category; mosaics need them.")
     return lay_mosaics(named, grid, count, cell, generator)
 
 

@@ -119,7 +119,7 @@ def open_picture(
         try:
             image, valid = rgb_with_data(ImageOps.exif_transpose(picture), reading)
         except (OSError, SyntaxError, ValueError) as error:
-            raise ImageError(f"The picture cannot be decoded ({error}); give another one.") from None
+            raise ImageError(f"The image cannot be decoded ({error}); give another one.") from None
         yield WholePicture(image, Path(getattr(picture, "filename", "") or "").name, valid)
     else:
         with _open_file(Path(picture), reading) as opened:

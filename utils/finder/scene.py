@@ -11,7 +11,7 @@ import numpy as np
 
 from utils.datasets import ImageError
 from utils.datasets.images.reading import AS_STORED
-from utils.finder.place import NO_PLACE, Place
+from utils.finder.place import Place
 from utils.finder.reading import Picture, open_picture
 from utils.finder.tiles import check_tiling, data_shares, default_tile_sizes, tile_boxes
 
@@ -40,7 +40,7 @@ class SceneEmbeddings:
         model_fingerprint: Of the model that embedded the tiles.
         name: Of its file, or empty.
         place: Where it lies on the Earth, or why nobody knows.
-        data_shares: (tiles,) float32, the share of each tile that has data; None where all have data everywhere.
+        data_shares: (tiles,) float32, the share of each tile that has data.
         left_out: How many tiles were left out for want of data.
     """
 
@@ -50,10 +50,10 @@ class SceneEmbeddings:
     tile_sizes: tuple[int, ...]
     thumbnail: Image.Image
     model_fingerprint: str
-    name: str = ""
-    place: Place = NO_PLACE
-    data_shares: np.ndarray | None = None
-    left_out: int = 0
+    name: str
+    place: Place
+    data_shares: np.ndarray
+    left_out: int
 
 
 def embed_scene(
@@ -114,7 +114,7 @@ def with_data(shares: np.ndarray, name: str) -> np.ndarray:
     kept = shares >= LEAST_DATA
     if kept.any():
         return kept
-    name = name or "The picture"
+    name = name or "The image"
     if not shares.any():
         raise ImageError(
             f"{name} has no data: all its pixels are marked as such, transparent, or zero; check the file and its "

@@ -69,7 +69,7 @@ def check_tiling(width: int, height: int, tile_sizes: Sequence[int], overlap: fl
     side = min(width, height)
     if side < SMALLEST_SIDE:
         raise ValueError(
-            f"The picture has {width:,} x {height:,} pixels; to hold a feature it needs at least "
+            f"The image has {width:,} x {height:,} pixels; to hold a feature it needs at least "
             f"{SMALLEST_SIDE} in each direction."
         )
     if not 0 <= overlap < 1:
@@ -79,7 +79,7 @@ def check_tiling(width: int, height: int, tile_sizes: Sequence[int], overlap: fl
     for size in tile_sizes:
         if not 1 <= size <= side or size != int(size):
             raise ValueError(
-                f"A tile size of {size} pixels does not fit the picture of {width:,} x {height:,}; it must be "
+                f"A tile size of {size} pixels does not fit the image of {width:,} x {height:,}; it must be "
                 f"a whole number from 1 to {side:,}."
             )
     count = sum(_count(width, int(size), overlap) * _count(height, int(size), overlap) for size in tile_sizes)

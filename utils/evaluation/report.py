@@ -80,7 +80,7 @@ class Evaluation:
         return {
             "data": self.test_set.name,
             "images": len(self.scored),
-            "captions": sum(len(item.spoken) for item in self.scored),
+            "captions": sum(len(item.captions_with_words) for item in self.scored),
             **({"left_out": left_out} if left_out else {}),
             "warning": self.warning,
             **reading_note(self.test_set),

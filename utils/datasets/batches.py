@@ -91,29 +91,24 @@ def train_batches(
     pairs = [(index, caption) for index, item in enumerate(dataset) for caption in item.captions]
     count = _records(dataset, captions)
 
-    def example(index: int, caption: str | None, generator: np.random.Generator) -> dict[str, Any]:
-        item = dataset[index]
-        caption_id = position[caption if caption is not None else generator.choice(item.captions)]
-        return {
-            "images": _pixels(dataset, index, train_transform, preprocessing, augmentation, generator),
-            "tokens": tokens[caption_id],
-            "caption_ids": np.int32(caption_id),
-            "caption_sets": caption_sets[index],
-            "index": np.int64(index),
-        }
-
     def load(record: int, generator: np.random.Generator) -> dict[str, Any]:
-        tries = min(MOST_DAMAGED, count)
-        for number in range(tries):
-            place = (int(record) + number) % count
+        tries, reason = min(MOST_DAMAGED, count), ""
+        for place in ((int(record) + number) % count for number in range(tries)):
             index, caption = pairs[place] if captions == "all" else (place, None)
+            caption_id = position[generator.choice(dataset[index].captions) if caption is None else caption]
             try:
-                return example(index, caption, generator)
+                return {
+                    "images": _pixels(dataset, index, train_transform, preprocessing, augmentation, generator),
+                    "tokens": tokens[caption_id],
+                    "caption_ids": np.int32(caption_id),
+                    "caption_sets": caption_sets[index],
+                    "index": np.int64(index),
+                }
             except ImageError as error:
-                found = error
+                reason = str(error)
                 # Once for each file: Python shows equal warnings once.
-                warnings.warn(f"{error} The next image takes its place.", stacklevel=2)
-        raise ImageError(f"{tries:,} images in a row cannot be decoded, so none takes their place: {found}")
+                warnings.warn(f"{reason} The next image takes its place.", stacklevel=2)
+        raise ImageError(f"{tries:,} images in a row cannot be decoded, so none takes their place: {reason}")
 
     whole_batches = count // batch_size * batch_size
     records = grain.MapDataset.range(count).seed(seed).shuffle()[:whole_batches]
@@ -165,12 +160,12 @@ def eval_batches(
 
     records = grain.MapDataset.range(len(dataset)).map(load)
     for batch in _in_batches(records, batch_size, workers):
-        count = len(batch["index"])
-        padding = batch_size - count
-        mask = np.pad(batch["mask"], (0, padding))
+        padding = batch_size - len(batch["index"])
         yield {
-            name: np.pad(array, [(0, padding)] + [(0, 0)] * (array.ndim - 1), "edge") for name, array in batch.items()
-        } | {"mask": mask}
+            "images": np.pad(batch["images"], ((0, padding), (0, 0), (0, 0), (0, 0)), "edge"),
+            "index": np.pad(batch["index"], (0, padding), "edge"),
+            "mask": np.pad(batch["mask"], (0, padding)),
+        }
 
 
 def _pixels(dataset: CaptionDataset, index: int, transform: Callable[..., np.ndarray], *arguments: Any) -> np.ndarray:

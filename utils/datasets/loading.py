@@ -53,22 +53,13 @@ def _category_of_ucm_number(filename: str) -> str | None:
 
 @dataclass(frozen=True)
 class _Published:
-    """Where a published data set has its parts, and how a file name tells the category.
-
-    Attributes:
-        name: What `load_dataset` calls it.
-        title: What the `dataset` field of its JSON calls it.
-        folder: Its usual folder in the data folder.
-        annotations: File name of its JSON.
-        images: Name of its image folder.
-        category: Returns the category of a file name, or None.
-    """
+    """Where a published data set has its parts, and how a file name tells the category."""
 
     name: str
-    title: str
-    folder: str
-    annotations: str
-    images: str
+    title: str  # in the `dataset` field of its JSON
+    folder: str  # in the data folder
+    annotations: str  # its JSON
+    images: str  # its image folder
     category: Callable[[str], str | None]
 
 

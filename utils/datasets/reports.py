@@ -78,21 +78,18 @@ def _equal_names(paths: Iterable[Path]) -> str:
     return " = ".join(printable(path.name) for path in paths)
 
 
-def verify_images(
-    items: Sequence[CaptionedImage], missing: Iterable[str], workers: int | None = None
-) -> VerificationReport:
-    """Reads and decodes every image, in parallel, and gathers what is wrong; nothing raises because of an image.
+def verify_images(items: Sequence[CaptionedImage], missing: Iterable[str]) -> VerificationReport:
+    """Reads and decodes every image, and gathers what is wrong; nothing raises because of an image.
 
     Args:
         items: The images.
         missing: Names that are listed but not on the disk, to be reported.
-        workers: Threads; Pillow decodes outside Python's lock. None takes one a core.
     """
     splits: dict[Path, set[str | None]] = {}
     for item in items:
         splits.setdefault(item.path, set()).add(item.split)
     by_path = {item.path: item for item in items}
-    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow decodes outside Python's lock
         inspected = dict(zip(by_path, pool.map(_inspect_file, by_path.values()), strict=True))
     by_content: dict[str, list[Path]] = {}
     for path, (digest, _) in inspected.items():
@@ -114,9 +111,9 @@ def verify_images(
     )
 
 
-def reasons_against(items: Sequence[CaptionedImage], workers: int | None = None) -> dict[int, str]:
-    """Decodes every image, and says of each that does not decode, by its position, why; see `verify_images`."""
-    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
+def reasons_against(items: Sequence[CaptionedImage]) -> dict[int, str]:
+    """Decodes every image, and says of each that does not decode, by its position, why."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
         return {number: reason for number, reason in enumerate(pool.map(_reason_against, items)) if reason}
 
 

@@ -62,7 +62,7 @@ def train_batches(
 
     Args:
         dataset: Images, each with at least one caption.
-        preprocessing: Size, mean and deviation that the model expects.
+        preprocessing: Of the model.
         tokenize: Turns texts into token ids, (texts, length) int32.
         batch_size: Pairs in a batch.
         epochs: Passes over the records.
@@ -136,7 +136,7 @@ def eval_batches(
 
     Args:
         dataset: The images.
-        preprocessing: Size, mean and deviation that the model expects.
+        preprocessing: Of the model.
         batch_size: Images in a batch.
         workers: Threads that decode and transform.
         unreadable: Receives the position and the reason of each image that cannot be decoded, before its batch
@@ -203,8 +203,7 @@ def _check_train_arguments(
     check_augmentation(augmentation)
     if captions not in CAPTION_CHOICES:
         raise ValueError(f"The choice of captions {captions!r} is none of {', '.join(CAPTION_CHOICES)}.")
-    bare = [item.name for item in dataset if not item.captions]
-    if bare:
+    if bare := [item.name for item in dataset if not item.captions]:
         raise ValueError(
             f"{len(bare)} images have no caption to train on, the first is {bare[0]}; leave them out with "
             "dataset.captioned()."
@@ -212,8 +211,8 @@ def _check_train_arguments(
     records, kind = _records(dataset, captions), "pairs" if captions == "all" else "images"
     if not 1 <= batch_size <= records:
         raise ValueError(
-            f"A batch of {batch_size} {kind} cannot be drawn from {records}; "
-            f"choose a batch size between 1 and the number of {kind}."
+            f"A batch of {batch_size} {kind} cannot be drawn from {records}; choose a batch size between 1 and the "
+            f"number of {kind}."
         )
     if epochs < 1:
         raise ValueError(f"Training needs at least one epoch, not {epochs}.")

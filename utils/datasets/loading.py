@@ -141,19 +141,11 @@ def load_dataset(
     if split is None and (unused := _in_no_usual_split(whole)):
         warnings.warn(unused, stacklevel=2)
     dataset = dataset.without_damaged() if check_files else dataset
-    if dataset.missing:
-        absent = [item.name for item in dataset.missing]
-        warnings.warn(
-            f"{dataset.name}: {len(absent):,} of {len(dataset) + len(absent):,} listed images are not on the "
-            f"disk as regular files and are left out: {name_a_few(absent)}",
-            stacklevel=2,
-        )
-    if dataset.damaged:
-        warnings.warn(
-            f"{dataset.name}: {len(dataset.damaged):,} images are damaged and are left out: "
-            f"{name_a_few([item.name for item, _ in dataset.damaged])}",
-            stacklevel=2,
-        )
+    missing, damaged = [item.name for item in dataset.missing], [item.name for item, _ in dataset.damaged]
+    of = f"{len(missing):,} of {len(dataset) + len(missing):,} listed images are not on the disk as regular files"
+    for names, which in ((missing, of), (damaged, f"{len(damaged):,} images are damaged")):
+        if names:
+            warnings.warn(f"{dataset.name}: {which} and are left out: {name_a_few(names)}", stacklevel=2)
     return dataset
 
 

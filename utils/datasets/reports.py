@@ -59,23 +59,23 @@ class VerificationReport:
 
     def __str__(self) -> str:
         """Returns a line for every kind of finding, with the first few names."""
-        findings: list[tuple[str, Sequence[str]]] = [
-            ("listed but not on the disk", self.missing),
-            ("unreadable", [f"{printable(path.name)} ({reason})" for path, reason in self.unreadable]),
-            ("without captions", [printable(path.name) for path in self.without_captions]),
-            ("captions without a word", [printable(path.name) for path, _ in self.without_words]),
-            ("listed more than once", [printable(path) for path in self.repeated_paths]),
-            ("file names in several folders", [printable(name) for name in self.shared_names]),
-            ("the same file twice", [_equal_names(group) for group in self.equal_content]),
-            ("the same file in several splits", [_equal_names(group) for group in self.equal_across_splits]),
-        ]
-        width = max(len(label) for label, _ in findings)
+
+        def equal(groups: Iterable[Iterable[Path]]) -> list[str]:
+            return [" = ".join(printable(path.name) for path in group) for group in groups]
+
+        findings: dict[str, Sequence[str]] = {
+            "listed but not on the disk": self.missing,
+            "unreadable": [f"{printable(path.name)} ({reason})" for path, reason in self.unreadable],
+            "without captions": [printable(path.name) for path in self.without_captions],
+            "captions without a word": [printable(path.name) for path, _ in self.without_words],
+            "listed more than once": [printable(path) for path in self.repeated_paths],
+            "file names in several folders": [printable(name) for name in self.shared_names],
+            "the same file twice": equal(self.equal_content),
+            "the same file in several splits": equal(self.equal_across_splits),
+        }
+        width = max(map(len, findings))
         lines = [f"{self.image_count:,} images read: {'all is well' if self.ok else 'something needs a look'}"]
-        return "\n".join(lines + [f"  {label:<{width}}  {count_and_name(found)}" for label, found in findings])
-
-
-def _equal_names(paths: Iterable[Path]) -> str:
-    return " = ".join(printable(path.name) for path in paths)
+        return "\n".join(lines + [f"  {label:<{width}}  {count_and_name(found)}" for label, found in findings.items()])
 
 
 def verify_images(items: Sequence[CaptionedImage], missing: Iterable[str]) -> VerificationReport:

@@ -96,22 +96,22 @@ def _by_pillow(
             rgb, valid = rgb_with_data(image, reading, doubtful=header.driver == "GTiff")
     except ImageError:
         raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning, UnidentifiedImageError) as error:
         if header.driver is not None:
             return None
+        if isinstance(error, UnidentifiedImageError):
+            raise _unknown_format(name) from None
         raise ImageError(f"{name} holds more pixels than is safe to decode at once ({error}).") from None
-    except UnidentifiedImageError:
-        if header.driver is not None:
-            return None
-        raise ImageError(
-            f"{name} is in no format that can be decoded as an image; replace or remove it.", "not an image"
-        ) from None
     except Exception as error:  # Pillow's plug-ins raise many kinds: OSError, SyntaxError, struct.error, ...
         raise ImageError(f"{name} cannot be decoded as an image ({error}); replace or remove it.", str(error)) from None
     if reading.bands is not None:  # red, green and blue are 1, 2 and 3
         check_bands(reading.bands, 3, name)
         rgb = _merged([rgb.getchannel(band - 1) for band in reading.bands])
     return rgb, valid
+
+
+def _unknown_format(name: str) -> ImageError:
+    return ImageError(f"{name} is in no format that can be decoded as an image; replace or remove it.", "not an image")
 
 
 def _merged(channels: Sequence[Image.Image]) -> Image.Image:
@@ -150,7 +150,7 @@ def open_raster(
 ) -> Iterator[Raster]:
     """Opens an image for reading windows of it, upright; an `ImageError` if rasterio cannot."""
     if header.driver is None:  # GDAL would try all that it knows, and a VRT may point to any address
-        raise ImageError(f"{name} is in no format that can be decoded as an image; replace or remove it.")
+        raise _unknown_format(name)
     with open_dataset(source, header.driver, name) as dataset:
         # A place on the Earth is that of the pixels as they are stored, however the camera was held.
         try:

@@ -111,10 +111,8 @@ class CaptionDataset(Sequence[CaptionedImage]):
     def with_cache(self, cache: ImageCache | None = None) -> CaptionDataset:
         """Returns the same data set, which keeps the images that it decodes in memory, up to 256 MiB in all.
 
-        So does every split and subset that is made of it, in the same cache.
-
-        Args:
-            cache: That of another data set, to be shared with it; by default a new one, or the one that is there.
+        So does every split and subset that is made of it, in the same cache. Another data set's cache may be given, to
+        be shared with it; by default it is a new one, or the one that is there.
         """
         return self._with(self._items, cache=cache or self.cache or ImageCache())
 
@@ -346,11 +344,8 @@ class CaptionDataset(Sequence[CaptionedImage]):
     def without_unreadable(self, reasons: Mapping[int, str]) -> CaptionDataset:
         """Returns the images except those that turned out not to decode, with a warning that counts and names them.
 
-        Args:
-            reasons: Why images do not decode, by their positions here, as `utils.datasets.eval_batches` tells it.
-
-        Raises:
-            DatasetError: Not one image is left.
+        The reasons are by their positions here, as `utils.datasets.eval_batches` tells them. If not one image is left,
+        a `DatasetError` says so.
         """
         if not reasons:
             return self

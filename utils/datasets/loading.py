@@ -162,14 +162,9 @@ def _in_no_usual_split(dataset: CaptionDataset) -> str | None:
 
 
 def find_dataset(name: str, data_dir: str | Path | None = None) -> Path | None:
-    """Says where a published data set, or the miniature, lies; nothing is made or fetched.
+    """Returns the folder of a published data set or the miniature, None if it is not there; makes or fetches nothing.
 
-    Args:
-        name: "rsicd", "ucm", "sydney" or "miniature".
-        data_dir: As for `load_dataset`.
-
-    Returns:
-        The folder with its captions file, or None if it is not there.
+    By default, and with ``data_dir``, it looks where `load_dataset` does.
     """
     published = _PUBLISHED[name]
     top = DATA_FOLDER if data_dir is None else Path(data_dir)

@@ -594,7 +594,7 @@ def test_verify_accepts_every_kind_of_picture_and_names_the_broken(tmp_path):
     (tmp_path / "truncated.jpg").write_bytes(buffer.getvalue()[:-500])
     (tmp_path / "empty.jpg").write_bytes(b"")
     (tmp_path / "page.jpg").write_bytes(b"<html>not found</html>")
-    report = load_dataset(tmp_path).verify(workers=2)
+    report = load_dataset(tmp_path).verify()
     assert report.image_count == 9 and not report.ok
     assert {path.name for path, _ in report.unreadable} == {"truncated.jpg", "empty.jpg", "page.jpg"}
     assert "page.jpg (not an image)" in str(report)

@@ -147,7 +147,7 @@ def test_published_draws_are_distributed_as_torchvisions():
     assert chi2_contingency(np.histogram2d(*flips.T, bins=2)[0]).pvalue > 0.01
 
 
-def test_defect_4_published_training_saw_58_percent_of_a_picture_and_colors_stayed():
+def test_published_training_saw_58_percent_of_a_picture_and_colors_stayed():
     generator = np.random.default_rng(1)
     sides = np.array([draw_published(224, 224, generator).second_crop[2] for _ in range(2000)])
     assert np.mean((sides / 224) ** 2) == pytest.approx(0.58, abs=0.01)
@@ -167,7 +167,7 @@ def test_published_view_fits_any_picture_and_model(size):
     assert all(view.shape == (32, 32, 3) for view in views) and len({view.tobytes() for view in views}) == 6
 
 
-def test_defect_5_every_caption_stays_with_its_image_however_many_it_has(dataset):
+def test_every_caption_stays_with_its_image_however_many_it_has(dataset):
     uneven = CaptionDataset(
         [
             CaptionedImage(item.path, (*item.captions, item.captions[0])[: 1 + number % 4], "train", None, "test")

@@ -62,7 +62,7 @@ def train_batches(
 
     Args:
         dataset: Images, each with at least one caption.
-        preprocessing: Size, mean and deviation that the model expects.
+        preprocessing: Of the model.
         tokenize: Turns texts into token ids, (texts, length) int32.
         batch_size: Pairs in a batch.
         epochs: Passes over the records.
@@ -91,29 +91,24 @@ def train_batches(
     pairs = [(index, caption) for index, item in enumerate(dataset) for caption in item.captions]
     count = _records(dataset, captions)
 
-    def example(index: int, caption: str | None, generator: np.random.Generator) -> dict[str, Any]:
-        item = dataset[index]
-        caption_id = position[caption if caption is not None else generator.choice(item.captions)]
-        return {
-            "images": _pixels(dataset, index, train_transform, preprocessing, augmentation, generator),
-            "tokens": tokens[caption_id],
-            "caption_ids": np.int32(caption_id),
-            "caption_sets": caption_sets[index],
-            "index": np.int64(index),
-        }
-
     def load(record: int, generator: np.random.Generator) -> dict[str, Any]:
-        tries = min(MOST_DAMAGED, count)
-        for number in range(tries):
-            place = (int(record) + number) % count
+        tries, reason = min(MOST_DAMAGED, count), ""
+        for place in ((int(record) + number) % count for number in range(tries)):
             index, caption = pairs[place] if captions == "all" else (place, None)
+            caption_id = position[generator.choice(dataset[index].captions) if caption is None else caption]
             try:
-                return example(index, caption, generator)
+                return {
+                    "images": _pixels(dataset, index, train_transform, preprocessing, augmentation, generator),
+                    "tokens": tokens[caption_id],
+                    "caption_ids": np.int32(caption_id),
+                    "caption_sets": caption_sets[index],
+                    "index": np.int64(index),
+                }
             except ImageError as error:
-                found = error
+                reason = str(error)
                 # Once for each file: Python shows equal warnings once.
-                warnings.warn(f"{error} The next image takes its place.", stacklevel=2)
-        raise ImageError(f"{tries:,} images in a row cannot be decoded, so none takes their place: {found}")
+                warnings.warn(f"{reason} The next image takes its place.", stacklevel=2)
+        raise ImageError(f"{tries:,} images in a row cannot be decoded, so none takes their place: {reason}")
 
     whole_batches = count // batch_size * batch_size
     records = grain.MapDataset.range(count).seed(seed).shuffle()[:whole_batches]
@@ -141,7 +136,7 @@ def eval_batches(
 
     Args:
         dataset: The images.
-        preprocessing: Size, mean and deviation that the model expects.
+        preprocessing: Of the model.
         batch_size: Images in a batch.
         workers: Threads that decode and transform.
         unreadable: Receives the position and the reason of each image that cannot be decoded, before its batch
@@ -165,12 +160,12 @@ def eval_batches(
 
     records = grain.MapDataset.range(len(dataset)).map(load)
     for batch in _in_batches(records, batch_size, workers):
-        count = len(batch["index"])
-        padding = batch_size - count
-        mask = np.pad(batch["mask"], (0, padding))
+        padding = batch_size - len(batch["index"])
         yield {
-            name: np.pad(array, [(0, padding)] + [(0, 0)] * (array.ndim - 1), "edge") for name, array in batch.items()
-        } | {"mask": mask}
+            "images": np.pad(batch["images"], ((0, padding), (0, 0), (0, 0), (0, 0)), "edge"),
+            "index": np.pad(batch["index"], (0, padding), "edge"),
+            "mask": np.pad(batch["mask"], (0, padding)),
+        }
 
 
 def _pixels(dataset: CaptionDataset, index: int, transform: Callable[..., np.ndarray], *arguments: Any) -> np.ndarray:
@@ -208,8 +203,7 @@ def _check_train_arguments(
     check_augmentation(augmentation)
     if captions not in CAPTION_CHOICES:
         raise ValueError(f"The choice of captions {captions!r} is none of {', '.join(CAPTION_CHOICES)}.")
-    bare = [item.name for item in dataset if not item.captions]
-    if bare:
+    if bare := [item.name for item in dataset if not item.captions]:
         raise ValueError(
             f"{len(bare)} images have no caption to train on, the first is {bare[0]}; leave them out with "
             "dataset.captioned()."
@@ -217,8 +211,8 @@ def _check_train_arguments(
     records, kind = _records(dataset, captions), "pairs" if captions == "all" else "images"
     if not 1 <= batch_size <= records:
         raise ValueError(
-            f"A batch of {batch_size} {kind} cannot be drawn from {records}; "
-            f"choose a batch size between 1 and the number of {kind}."
+            f"A batch of {batch_size} {kind} cannot be drawn from {records}; choose a batch size between 1 and the "
+            f"number of {kind}."
         )
     if epochs < 1:
         raise ValueError(f"Training needs at least one epoch, not {epochs}.")

@@ -1,5 +1,7 @@
 """The data set itself: an unchangeable row of images, each with its captions, split and category."""
 
+from __future__ import annotations
+
 import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -52,12 +54,12 @@ class CaptionDataset(Sequence[CaptionedImage]):
         usual = [split for split in SPLITS if split in present]
         self._splits = (*usual, *(split for split in present if split not in SPLITS))
 
-    def _with(self, items: Iterable[CaptionedImage], **changes: Any) -> "CaptionDataset":
+    def _with(self, items: Iterable[CaptionedImage], **changes: Any) -> CaptionDataset:
         """Returns a data set of other images that is like this one, but for what is given."""
         kept = {name: getattr(self, name) for name in ("name", "missing", "splits", "damaged", "cache")}
         return CaptionDataset(items, **kept | changes)
 
-    def _choice(self, items: Iterable[CaptionedImage]) -> "CaptionDataset":
+    def _choice(self, items: Iterable[CaptionedImage]) -> CaptionDataset:
         """Returns some of the images under the same name, with the same known splits."""
         return self._with(items, missing=(), damaged=())
 
@@ -77,13 +79,13 @@ class CaptionDataset(Sequence[CaptionedImage]):
     def __getitem__(self, index: int) -> CaptionedImage: ...
 
     @overload
-    def __getitem__(self, index: slice) -> "CaptionDataset": ...
+    def __getitem__(self, index: slice) -> CaptionDataset: ...
 
     def __getitem__(self, index):
         """Returns one image, or the data set of a slice."""
         return self._choice(self._items[index]) if isinstance(index, slice) else self._items[index]
 
-    def __add__(self, other: "CaptionDataset") -> "CaptionDataset":
+    def __add__(self, other: CaptionDataset) -> CaptionDataset:
         """Puts another data set behind this one; images of one file name stay apart by path and source."""
         if not isinstance(other, CaptionDataset):
             return NotImplemented
@@ -97,25 +99,19 @@ class CaptionDataset(Sequence[CaptionedImage]):
         )
 
     def __repr__(self) -> str:
-        """Returns the summary, so that a notebook cell shows it."""
+        """Returns the summary: a notebook cell shows it."""
         return self.summary()
 
     def open(self, index: int) -> Image.Image:
-        """Decodes one image to 8-bit RGB, as its reading says, or takes it from the cache.
-
-        Raises:
-            ImageError: It cannot be decoded; the message names its file.
-        """
+        """Decodes one image to 8-bit RGB, or takes it from the cache; an `ImageError` names its file."""
         item = self._items[index]
         return item.open() if self.cache is None else self.cache.open(item)
 
-    def with_cache(self, cache: ImageCache | None = None) -> "CaptionDataset":
+    def with_cache(self, cache: ImageCache | None = None) -> CaptionDataset:
         """Returns the same data set, which keeps the images that it decodes in memory, up to 256 MiB in all.
 
-        So does every split and subset that is made of it, in the same cache.
-
-        Args:
-            cache: That of another data set, to be shared with it; by default a new one, or the one that is there.
+        So does every split and subset that is made of it, in the same cache. Another data set's cache may be given, to
+        be shared with it; by default it is a new one, or the one that is there.
         """
         return self._with(self._items, cache=cache or self.cache or ImageCache())
 
@@ -136,21 +132,14 @@ class CaptionDataset(Sequence[CaptionedImage]):
 
     @property
     def image_root(self) -> Path:
-        """The deepest folder that holds every image.
-
-        Raises:
-            DatasetError: There is no image, or no folder holds all (on two drives of Windows).
-        """
+        """The deepest folder that holds every image; a `DatasetError` if there is none, as on two drives of Windows."""
         try:
             return Path(os.path.commonpath([item.path.parent.absolute() for item in self._items]))
         except ValueError as error:
             raise DatasetError(f"{self._title}: no folder holds all its images ({error})") from error
 
-    def split(self, name: str) -> "CaptionDataset":
-        """Returns the images of one split; a split that is known but empty gives an empty data set.
-
-        Args:
-            name: Name of the split; "valid" and "validation" mean "val".
+    def split(self, name: str) -> CaptionDataset:
+        """Returns the images of one split, empty if it is known but has none; "valid" means "val".
 
         Raises:
             DatasetError: The data set has no such split; the message lists those it has.
@@ -176,11 +165,11 @@ class CaptionDataset(Sequence[CaptionedImage]):
             damaged=(pair for pair in self.damaged if pair[0].split == wanted),
         )
 
-    def named(self) -> "CaptionDataset":
+    def named(self) -> CaptionDataset:
         """Returns the images whose category is known."""
         return self._choice(item for item in self._items if item.category is not None)
 
-    def captioned(self) -> "CaptionDataset":
+    def captioned(self) -> CaptionDataset:
         """Returns what can be learned from: the images that have captions with words, and these captions.
 
         What has none is left out, with a warning that counts and names it; so are captions such as " .".
@@ -211,23 +200,16 @@ class CaptionDataset(Sequence[CaptionedImage]):
             )
         return self._choice(replace(item, captions=item.captions_with_words) for item in kept)
 
-    def with_categories(self, names: Iterable[str]) -> "CaptionDataset":
-        """Returns the images of some categories.
-
-        Raises:
-            DatasetError: A name is not a category of any image here.
-        """
+    def with_categories(self, names: Iterable[str]) -> CaptionDataset:
+        """Returns the images of some categories; a `DatasetError` names those that no image here has."""
         wanted = self._known_categories(names)
         return self._choice(item for item in self._items if item.category in wanted)
 
-    def without_categories(self, names: Iterable[str]) -> "CaptionDataset":
+    def without_categories(self, names: Iterable[str]) -> CaptionDataset:
         """Returns the images that are not of some categories; those of unknown category stay.
 
         RSICD's file names leave a tenth of its images without one: `named` first, or `load_dataset` with
-        class lists, if nothing of the categories may be left.
-
-        Raises:
-            DatasetError: A name is not a category of any image here.
+        class lists, if nothing of the categories may be left. A `DatasetError` names those that no image here has.
         """
         unwanted = self._known_categories(names)
         return self._choice(item for item in self._items if item.category not in unwanted)
@@ -243,7 +225,7 @@ class CaptionDataset(Sequence[CaptionedImage]):
             )
         return chosen
 
-    def subset(self, n: int, seed: int = 0) -> "CaptionDataset":
+    def subset(self, n: int, seed: int = 0) -> CaptionDataset:
         """Draws n images at random, in the order in which they stand here; all, if there are no more than that.
 
         The draw is stratified: every category gives its share to within one image. Images of unknown
@@ -268,7 +250,7 @@ class CaptionDataset(Sequence[CaptionedImage]):
         order = rng.permutation(len(self))
         return np.array(sorted(order, key=lambda index: self._items[index].category or ""), dtype=np.int64)
 
-    def with_random_splits(self, fractions: Mapping[str, float] | None = None, seed: int = 0) -> "CaptionDataset":
+    def with_random_splits(self, fractions: Mapping[str, float] | None = None, seed: int = 0) -> CaptionDataset:
         """Returns the same images with splits drawn at random, in place of any that they have.
 
         Every category is divided in the same proportion, as far as whole images allow.
@@ -296,7 +278,7 @@ class CaptionDataset(Sequence[CaptionedImage]):
         damaged = ((replace(item, split=None), reason) for item, reason in self.damaged)
         return self._with(items, missing=missing, splits=names, damaged=damaged)
 
-    def with_validation(self, share: float, seed: int = 0) -> "CaptionDataset":
+    def with_validation(self, share: float, seed: int = 0) -> CaptionDataset:
         """Moves a share of the train images into a new val split, where none was published, as of RSITMD.
 
         Images are drawn with all their captions, as `subset` draws; the test images stay as they are.
@@ -328,7 +310,7 @@ class CaptionDataset(Sequence[CaptionedImage]):
 
     def with_reading(
         self, stretch: str | Sequence[float] = "auto", bands: Sequence[int] | None = None
-    ) -> "CaptionDataset":
+    ) -> CaptionDataset:
         """Returns the same images, read with one range of values and with these bands.
 
         It matters to images of more than 8 bits or three bands alone. Give it before the data set is divided, so
@@ -349,7 +331,7 @@ class CaptionDataset(Sequence[CaptionedImage]):
             damaged=((replace(item, reading=reading), reason) for item, reason in self.damaged),
         )
 
-    def without_damaged(self) -> "CaptionDataset":
+    def without_damaged(self) -> CaptionDataset:
         """Returns the images whose files are whole; the others stand in `damaged`, with the reason.
 
         Files are looked at from both ends, and decoded where that leaves a doubt: enough for downloads that broke
@@ -358,14 +340,11 @@ class CaptionDataset(Sequence[CaptionedImage]):
         reasons = {number: damage(item.path) for number, item in enumerate(self._items)}
         return self._without({number: reason for number, reason in reasons.items() if reason})
 
-    def without_unreadable(self, reasons: Mapping[int, str]) -> "CaptionDataset":
+    def without_unreadable(self, reasons: Mapping[int, str]) -> CaptionDataset:
         """Returns the images except those that turned out not to decode, with a warning that counts and names them.
 
-        Args:
-            reasons: Why images do not decode, by their positions here, as `utils.datasets.eval_batches` tells it.
-
-        Raises:
-            DatasetError: Not one image is left.
+        The reasons are by their positions here, as `utils.datasets.eval_batches` tells them. If not one image is left,
+        a `DatasetError` says so.
         """
         if not reasons:
             return self
@@ -380,15 +359,11 @@ class CaptionDataset(Sequence[CaptionedImage]):
         )
         return self._without(reasons)
 
-    def decodable(self, workers: int | None = None) -> "CaptionDataset":
-        """Returns the images that decode to their end; each is decoded, see `without_unreadable`.
+    def decodable(self) -> CaptionDataset:
+        """Returns the images that decode to their end; each is decoded, see `without_unreadable`."""
+        return self.without_unreadable(reasons_against(self._items))
 
-        Args:
-            workers: Threads; None takes one a core.
-        """
-        return self.without_unreadable(reasons_against(self._items, workers))
-
-    def _without(self, reasons: Mapping[int, str]) -> "CaptionDataset":
+    def _without(self, reasons: Mapping[int, str]) -> CaptionDataset:
         """Moves images, by their positions, to `damaged` with the reason."""
         if not reasons:
             return self
@@ -401,11 +376,7 @@ class CaptionDataset(Sequence[CaptionedImage]):
         damaged = [item for item, _ in self.damaged]
         return summary_table(self.name, self.splits, self._items, self.missing, damaged)
 
-    def verify(self, workers: int | None = None) -> VerificationReport:
-        """Reads and decodes every image in parallel and reports what is missing, broken or there twice.
-
-        Args:
-            workers: Threads; None takes one a core.
-        """
+    def verify(self) -> VerificationReport:
+        """Reads and decodes every image, by a thread a core, and reports what is missing, damaged or there twice."""
         items = (*self._items, *(item for item, _ in self.damaged))
-        return verify_images(items, [item.name for item in self.missing], workers)
+        return verify_images(items, [item.name for item in self.missing])

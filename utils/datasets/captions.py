@@ -49,29 +49,17 @@ class NoCaptionsError(DatasetError):
 
 @dataclass(frozen=True)
 class Annotation:
-    """What a captions file says of one image.
+    """What a captions file says of one image; None where it says nothing."""
 
-    Attributes:
-        filename: Path of the image as listed, relative to the image folder, with forward slashes.
-        captions: Zero, one or more captions, verbatim.
-        split: Name of the split, or None where the file gives none.
-        category: Name of the category, likewise.
-        source: Name of the data set that the image comes from, likewise.
-    """
-
-    filename: str
+    filename: str  # relative to the image folder, with forward slashes
     captions: tuple[str, ...] = ()
     split: str | None = None
     category: str | None = None
-    source: str | None = None
+    source: str | None = None  # the data set that the image comes from
 
 
 def annotation_of(entry: Mapping, captions: tuple[str, ...], where: str) -> Annotation:
-    """Makes an annotation of a row or a JSON object, whose captions have been taken out.
-
-    Raises:
-        DatasetError: The name of the image is missing, or leads out of the image folder.
-    """
+    """Makes an annotation of a row or a JSON object, whose name of an image has to lie in the image folder."""
     filename = next((entry[field] for field in FILE_FIELDS if entry.get(field)), "")
     if entry.get("filepath") and filename == entry.get("filename"):  # Karpathy's folder
         filename = f"{entry['filepath']}/{filename}"
@@ -87,9 +75,6 @@ def annotation_of(entry: Mapping, captions: tuple[str, ...], where: str) -> Anno
 
 def merge_repeated_names(annotations: Iterable[Annotation], path: Path) -> list[Annotation]:
     """Joins the entries of one file name: their captions in order, the split and category that they agree on.
-
-    Returns:
-        One annotation a file name, in the order of first mention.
 
     Raises:
         DatasetError: Two entries of a name put it into different splits or categories, or nothing was read.

@@ -22,11 +22,8 @@ def match_images(filenames: Sequence[str], folder: Path) -> dict[str, Path]:
     a pipe, a socket or a dangling link of a listed name is no file: to open a pipe would wait for its writer.
 
     Args:
-        filenames: Distinct names relative to `folder`, with forward slashes.
+        filenames: Distinct names relative to the image folder, with forward slashes.
         folder: The image folder.
-
-    Returns:
-        The path of each name that was found; the others are absent.
     """
     by_parent: dict[str, list[str]] = {}
     for name in filenames:

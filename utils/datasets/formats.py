@@ -1,6 +1,8 @@
 """The file formats that captions come in: Karpathy's, COCO's and NWPU's JSON, JSON lines, tables, folders of classes.
 
-Every reader returns plain `Annotation` records and opens no image; `utils.datasets.files` finds the files.
+Every reader returns plain `Annotation` records in the order of the file and opens no image; `utils.datasets.files`
+finds the files. A file that is missing or broken, or lacks what it needs, raises a `DatasetError` that names the place
+in it; one that holds something else than captions, a `NoCaptionsError`.
 """
 
 import csv
@@ -36,11 +38,7 @@ def read_karpathy_json(path: Path) -> tuple[list[Annotation], str]:
     folder, as in COCO's files) and `category` are read where they are given. A sentence without `raw` is put
     together from its `tokens`.
 
-    Returns:
-        The annotations in the order of the file, and the name in its `dataset` field ("" where it has none).
-
-    Raises:
-        DatasetError: The file is missing, is not JSON, or an entry lacks what it needs.
+    The name in its `dataset` field comes with them ("" where it has none).
     """
     return _of_karpathy(_json_of(path), path)
 
@@ -57,10 +55,6 @@ def read_json(path: Path) -> list[Annotation]:
     Karpathy's (RSICD, UCM, Sydney), COCO's (`images` and `annotations` with a `caption` each), that of NWPU-Captions
     (a list for each class, captions in `raw`, `raw_1` and so on), a list of objects as of JSON lines, and JSON lines
     that are called .json.
-
-    Raises:
-        NoCaptionsError: It is JSON of something else.
-        DatasetError: The file is missing, is not JSON, or an entry lacks what it needs.
     """
     try:
         content = _json_of(path)
@@ -119,11 +113,7 @@ def _is_class_of_nwpu(rows: object) -> bool:
 
 
 def read_jsonl(path: Path) -> list[Annotation]:
-    """Reads one JSON object a line: `filename`, `captions` (a list), and `split`, `category`, `source` if known.
-
-    Raises:
-        DatasetError: The file is missing, or a line is broken; the message gives the number of the line.
-    """
+    """Reads one JSON object a line: `filename`, `captions` (a list), and `split`, `category`, `source` if known."""
 
     def records() -> Iterator[Annotation]:
         for number, line in enumerate(read_text(path).split("\n"), start=1):
@@ -177,10 +167,6 @@ def read_csv(path: Path) -> list[Annotation]:
     `caption_2`); an empty caption is none. Commas, semicolons (as spreadsheets write them in much of Europe) and tabs
     are understood, and what Excel adds: a first line ``sep=;``, empty rows, UTF-16. Of other names for the columns,
     `FILE_FIELDS`, `CAPTION_FIELDS` and `SPLIT_FIELDS` are known.
-
-    Raises:
-        NoCaptionsError: It is a table of something else: no column holds captions.
-        DatasetError: The file is missing, lacks a column or has one twice, or a row does not fit the header.
     """
     text, delimiter, skipped = _without_preamble(read_text(path))
     if "\0" in text:
@@ -258,13 +244,8 @@ def read_category_folders(folder: Path) -> list[Annotation]:
     """Lists images that lie in a folder per category, with train, val and test above them or not.
 
     `airport/1.jpg` has the category airport and no split; `train/airport/1.jpg` has both; `train/1.jpg` has a
-    split alone. Deeper folders belong to their category. Hidden files and folders are passed over.
-
-    Returns:
-        Annotations without captions, sorted by path.
-
-    Raises:
-        DatasetError: No images are there, or split folders stand beside other folders.
+    split alone. Deeper folders belong to their category. Hidden files and folders are passed over. Split folders may
+    not stand beside others. The annotations have no captions and are sorted by path.
     """
     paths = [path.relative_to(folder) for path in walk_images(folder)]
     if not paths:
@@ -292,9 +273,6 @@ def read_class_lists(folder: Path) -> dict[str, str]:
     Returns:
         The class of each image, keyed by its file name without the ending. Classes are called what their
         list is called, with spaces: "storage tanks".
-
-    Raises:
-        DatasetError: The folder or its lists are missing, or an image stands in two lists.
     """
     lists = sorted(folder.glob("*.txt"))
     if not lists:

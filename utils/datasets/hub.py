@@ -101,7 +101,7 @@ def _convert_row(row: dict, split: str | None, image_folder: Path, image_id: int
 
 
 def data_source(dataset: CaptionDataset) -> dict[str, str]:
-    """The repository and the revision that a data set was fetched from; empty if nothing is noted of it."""
+    """Returns the repository and the revision that a data set was fetched from; empty if nothing is noted of it."""
     for folder in dataset[0].path.parents[:2] if len(dataset) else ():
         with suppress(OSError, ValueError, KeyError, TypeError):
             noted = json.loads((folder / FETCHED_FROM).read_text(encoding="utf-8"))

@@ -53,22 +53,13 @@ def _category_of_ucm_number(filename: str) -> str | None:
 
 @dataclass(frozen=True)
 class _Published:
-    """Where a published data set has its parts, and how a file name tells the category.
-
-    Attributes:
-        name: What `load_dataset` calls it.
-        title: What the `dataset` field of its JSON calls it.
-        folder: Its usual folder in the data folder.
-        annotations: File name of its JSON.
-        images: Name of its image folder.
-        category: Returns the category of a file name, or None.
-    """
+    """Where a published data set has its parts, and how a file name tells the category."""
 
     name: str
-    title: str
-    folder: str
-    annotations: str
-    images: str
+    title: str  # in the `dataset` field of its JSON
+    folder: str  # in the data folder
+    annotations: str  # its JSON
+    images: str  # its image folder
     category: Callable[[str], str | None]
 
 
@@ -150,19 +141,11 @@ def load_dataset(
     if split is None and (unused := _in_no_usual_split(whole)):
         warnings.warn(unused, stacklevel=2)
     dataset = dataset.without_damaged() if check_files else dataset
-    if dataset.missing:
-        absent = [item.name for item in dataset.missing]
-        warnings.warn(
-            f"{dataset.name}: {len(absent):,} of {len(dataset) + len(absent):,} listed images are not on the "
-            f"disk as regular files and are left out: {name_a_few(absent)}",
-            stacklevel=2,
-        )
-    if dataset.damaged:
-        warnings.warn(
-            f"{dataset.name}: {len(dataset.damaged):,} images are damaged and are left out: "
-            f"{name_a_few([item.name for item, _ in dataset.damaged])}",
-            stacklevel=2,
-        )
+    missing, damaged = [item.name for item in dataset.missing], [item.name for item, _ in dataset.damaged]
+    of = f"{len(missing):,} of {len(dataset) + len(missing):,} listed images are not on the disk as regular files"
+    for names, which in ((missing, of), (damaged, f"{len(damaged):,} images are damaged")):
+        if names:
+            warnings.warn(f"{dataset.name}: {which} and are left out: {name_a_few(names)}", stacklevel=2)
     return dataset
 
 
@@ -179,14 +162,9 @@ def _in_no_usual_split(dataset: CaptionDataset) -> str | None:
 
 
 def find_dataset(name: str, data_dir: str | Path | None = None) -> Path | None:
-    """Says where a published data set, or the miniature, lies; nothing is made or fetched.
+    """Returns the folder of a published data set or the miniature, None if it is not there; makes or fetches nothing.
 
-    Args:
-        name: "rsicd", "ucm", "sydney" or "miniature".
-        data_dir: As for `load_dataset`.
-
-    Returns:
-        The folder with its captions file, or None if it is not there.
+    By default, and with ``data_dir``, it looks where `load_dataset` does.
     """
     published = _PUBLISHED[name]
     top = DATA_FOLDER if data_dir is None else Path(data_dir)

@@ -59,40 +59,37 @@ class VerificationReport:
 
     def __str__(self) -> str:
         """Returns a line for every kind of finding, with the first few names."""
-        findings: list[tuple[str, Sequence[str]]] = [
-            ("listed but not on the disk", self.missing),
-            ("unreadable", [f"{printable(path.name)} ({reason})" for path, reason in self.unreadable]),
-            ("without captions", [printable(path.name) for path in self.without_captions]),
-            ("captions without a word", [printable(path.name) for path, _ in self.without_words]),
-            ("listed more than once", [printable(path) for path in self.repeated_paths]),
-            ("file names in several folders", [printable(name) for name in self.shared_names]),
-            ("the same file twice", [_equal_names(group) for group in self.equal_content]),
-            ("the same file in several splits", [_equal_names(group) for group in self.equal_across_splits]),
-        ]
-        width = max(len(label) for label, _ in findings)
+
+        def equal(groups: Iterable[Iterable[Path]]) -> list[str]:
+            return [" = ".join(printable(path.name) for path in group) for group in groups]
+
+        findings: dict[str, Sequence[str]] = {
+            "listed but not on the disk": self.missing,
+            "unreadable": [f"{printable(path.name)} ({reason})" for path, reason in self.unreadable],
+            "without captions": [printable(path.name) for path in self.without_captions],
+            "captions without a word": [printable(path.name) for path, _ in self.without_words],
+            "listed more than once": [printable(path) for path in self.repeated_paths],
+            "file names in several folders": [printable(name) for name in self.shared_names],
+            "the same file twice": equal(self.equal_content),
+            "the same file in several splits": equal(self.equal_across_splits),
+        }
+        width = max(map(len, findings))
         lines = [f"{self.image_count:,} images read: {'all is well' if self.ok else 'something needs a look'}"]
-        return "\n".join(lines + [f"  {label:<{width}}  {count_and_name(found)}" for label, found in findings])
+        return "\n".join(lines + [f"  {label:<{width}}  {count_and_name(found)}" for label, found in findings.items()])
 
 
-def _equal_names(paths: Iterable[Path]) -> str:
-    return " = ".join(printable(path.name) for path in paths)
-
-
-def verify_images(
-    items: Sequence[CaptionedImage], missing: Iterable[str], workers: int | None = None
-) -> VerificationReport:
-    """Reads and decodes every image, in parallel, and gathers what is wrong; nothing raises because of an image.
+def verify_images(items: Sequence[CaptionedImage], missing: Iterable[str]) -> VerificationReport:
+    """Reads and decodes every image, and gathers what is wrong; nothing raises because of an image.
 
     Args:
         items: The images.
         missing: Names that are listed but not on the disk, to be reported.
-        workers: Threads; Pillow decodes outside Python's lock. None takes one a core.
     """
     splits: dict[Path, set[str | None]] = {}
     for item in items:
         splits.setdefault(item.path, set()).add(item.split)
     by_path = {item.path: item for item in items}
-    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow decodes outside Python's lock
         inspected = dict(zip(by_path, pool.map(_inspect_file, by_path.values()), strict=True))
     by_content: dict[str, list[Path]] = {}
     for path, (digest, _) in inspected.items():
@@ -114,9 +111,9 @@ def verify_images(
     )
 
 
-def reasons_against(items: Sequence[CaptionedImage], workers: int | None = None) -> dict[int, str]:
-    """Decodes every image, and says of each that does not decode, by its position, why; see `verify_images`."""
-    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
+def reasons_against(items: Sequence[CaptionedImage]) -> dict[int, str]:
+    """Decodes every image, and says of each that does not decode, by its position, why."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
         return {number: reason for number, reason in enumerate(pool.map(_reason_against, items)) if reason}
 
 

@@ -7,7 +7,7 @@ is drawn here from the record's own generator and applied with ``torchvision.tra
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -56,12 +56,8 @@ def image_to_tensor(image: Image.Image) -> torch.Tensor:
 def eval_transform(image: Image.Image, preprocessing: ImagePreprocessing) -> np.ndarray:
     """Resizes the shorter side (bicubic, antialiased), crops the center and normalizes, as CLIP's own does.
 
-    Args:
-        image: An RGB image of any size.
-        preprocessing: Size, mean and deviation that the model expects.
-
     Returns:
-        Pixels, (image_size, image_size, 3) float32.
+        Pixels of an RGB image of any size, (image_size, image_size, 3) float32.
 
     Raises:
         ImageError: If the aspect ratio is extreme: the square in the center would show nothing of the image.
@@ -105,17 +101,11 @@ def train_transform(
     from above has no up), and a jitter of brightness, contrast and saturation by up to 20 %. Where the model
     squashes oblong images, each augmentation squashes them too, and crops are parts of the squashed image.
 
-    Args:
-        image: An RGB image of any size.
-        preprocessing: Size, mean and deviation that the model expects.
-        augmentation: One of `AUGMENTATIONS`.
-        generator: The source of every random number used here.
-
     Returns:
-        Pixels, (image_size, image_size, 3) float32.
+        Pixels of an RGB image of any size, (image_size, image_size, 3) float32; all chance is the generator's.
 
     Raises:
-        ValueError: If there is no such augmentation.
+        ValueError: If the augmentation is none of `AUGMENTATIONS`.
         ImageError: Under ``none``, as `eval_transform`.
     """
     check_augmentation(augmentation)
@@ -181,19 +171,12 @@ def _random_crop_box(height: int, width: int, generator: np.random.Generator, sq
     return top, left, box_height, box_width
 
 
-@dataclass(frozen=True)
-class PublishedDraw:
-    """One draw of the published augmentation's parameters.
-
-    Attributes:
-        first_crop: Top, left, height, width in pixels of the image.
-        flips: Whether to mirror left and right, and top and bottom.
-        second_crop: Top, left, height, width in pixels of the first crop.
-    """
+class PublishedDraw(NamedTuple):
+    """One draw of the published augmentation's parameters."""
 
     first_crop: Box
-    flips: tuple[bool, bool]
-    second_crop: Box
+    flips: tuple[bool, bool]  # left and right, top and bottom
+    second_crop: Box  # of the first
 
 
 def draw_published(height: int, width: int, generator: np.random.Generator) -> PublishedDraw:
@@ -231,10 +214,7 @@ def published_view(pixels: torch.Tensor, draw: PublishedDraw, image_size: int) -
     Args:
         pixels: (3, height, width) uint8.
         draw: The parameters.
-        image_size: Height and width that the model expects, 224 where the list was written.
-
-    Returns:
-        (3, image_size, image_size) uint8.
+        image_size: Height and width that the model expects, 224 where the list was written, and of what is returned.
     """
     from torchvision.transforms.v2 import functional
 

@@ -73,7 +73,7 @@ class ImageReading:
         return cls(_checked_stretch(stretch), _checked_bands(bands))
 
     def __str__(self) -> str:
-        """Returns it for a line of a summary."""
+        """Returns it in words, for a summary."""
         each = isinstance(self.stretch, str)
         values = "each by its own values" if each else "from {:g} to {:g}".format(*self.stretch)
         return values if self.bands is None else f"{values}, bands {', '.join(map(str, self.bands))}"
@@ -118,13 +118,10 @@ AS_STORED = ImageReading()
 
 
 def value_range(values: np.ndarray) -> tuple[float, float]:
-    """Measures what becomes black and what white.
+    """Measures what becomes black and what white; they are equal where there is but one value, or none.
 
     Args:
         values: Of the valid pixels, of any shape and one type; what is not finite does not count.
-
-    Returns:
-        The lowest and the highest value of the range. They are equal where there is but one value, or none.
     """
     values = np.asarray(values).ravel()
     scale = 1.0 if values.dtype.kind == "f" else 65535.0 if values.dtype == np.uint16 else None
@@ -144,11 +141,9 @@ def value_range(values: np.ndarray) -> tuple[float, float]:
 
 
 def to_eight_bits(values: np.ndarray, limits: tuple[float, float] | None) -> np.ndarray:
-    """Stretches values of any shape to uint8; what is not finite becomes 0.
+    """Stretches numbers of any shape to uint8: the limits become 0 and 255, what is not finite 0.
 
-    Args:
-        values: Numbers.
-        limits: What becomes 0 and what 255; None for values that are on that scale.
+    Without limits the values are on that scale.
     """
     if limits is None:
         return values if values.dtype == np.uint8 else np.clip(values + 0.5, 0, 255).astype(np.uint8)
@@ -199,21 +194,13 @@ def image_of_array(values: np.ndarray, reading: ImageReading = AS_STORED) -> tup
 def is_opacity(values: np.ndarray, full: float = 255) -> bool:
     """Whether a band that is marked as alpha, as GDAL marks any fourth one, is opacity and not infrared.
 
-    Opacity is nothing or full in most pixels, infrared in few.
-
-    Args:
-        values: The band, or a sample of it.
-        full: The value of what is quite opaque.
+    Opacity is nothing or full in most pixels of a band, or of a sample of it, infrared in few.
     """
     return bool(np.mean((values == 0) | (values == full)) >= OPACITY_EXTREMES)
 
 
 def check_bands(bands: tuple[int, ...], count: int, name: str) -> None:
-    """Refuses bands that an image does not have.
-
-    Raises:
-        ImageError: It names the image and says how many there are.
-    """
+    """Refuses bands that an image does not have, with an `ImageError` that says how many there are."""
     if max(bands) > count:
         raise ImageError(
             f"{name} has {count} band{'s' * (count > 1)} and none of number {max(bands)}; choose bands from 1 to "
@@ -222,11 +209,7 @@ def check_bands(bands: tuple[int, ...], count: int, name: str) -> None:
 
 
 def composed(image: Image.Image) -> tuple[Image.Image, np.ndarray | None]:
-    """Lays an image of mode RGBA on black, as pixels without data are drawn in maps.
-
-    Returns:
-        It in RGB, and (height, width) bool, False where it is fully transparent; None where it is so nowhere.
-    """
+    """Lays an RGBA image on black, as pixels without data are drawn in maps, and says where it has data."""
     valid = np.asarray(image.getchannel("A")) > 0
     rgb = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image).convert("RGB")
     return rgb, None if valid.all() else valid
@@ -240,12 +223,12 @@ def three_channels(values: np.ndarray) -> np.ndarray:
 def averages(
     values: np.ndarray, weights: np.ndarray | None, size: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Averages the pixels under each pixel of a smaller image.
+    """Averages what lies under each pixel of a smaller image of a size (width, height).
 
     Args:
         values: (height, width, channels), finite.
         weights: (height, width) float32, 0 or 1; None for 1 everywhere.
-        size: Width and height of the result, at most those of the values.
+        size: At most that of the values.
 
     Returns:
         The means of what has a weight, and the share that has, (height, width) float32, None where all have.
@@ -282,12 +265,8 @@ _SIXTH = re.compile(rf"(?<!st_){_NUMBER[6].pattern}(?!_vcid)")
 def described_bands(descriptions: Sequence[str | None], interpretations: Sequence[Any]) -> tuple[int, ...]:
     """Chooses the bands to show as red, green and blue, counted from 1, or one for gray.
 
-    Names go before GDAL's color interpretation, which calls the first three bands of many files red, green and
-    blue unasked.
-
-    Args:
-        descriptions: A name for each band, or None.
-        interpretations: Of each band, rasterio's ``colorinterp``.
+    The names that describe bands go before GDAL's color interpretation (rasterio's ``colorinterp``), which calls the
+    first three bands of many files red, green and blue unasked.
     """
     names = [(name or "").lower() for name in descriptions]
 

@@ -38,17 +38,8 @@ SETTINGS = {
 STRIP_VALUES = 8 * 2**20  # decoded at once where a window is read smaller than it is stored
 # These formats hold or compute their lower resolutions by smoothing, so that what is read of them is true.
 SMOOTH_OVERVIEWS = ("JP2OpenJPEG", "JPEG", "WEBP")
-# For each orientation of EXIF and TIFF, how upright pixels lie in the file: axes swapped, then mirrored in x, in y.
-ORIENTATIONS = {
-    1: (False, False, False),
-    2: (False, True, False),
-    3: (False, True, True),
-    4: (False, False, True),
-    5: (True, False, False),
-    6: (True, False, True),
-    7: (True, True, True),
-    8: (True, True, False),
-}
+# The orientations of EXIF and TIFF under which pixels lie in the file with axes swapped, then mirrored in x, in y.
+SWAPPED, MIRRORED_X, MIRRORED_Y = (5, 6, 7, 8), (2, 3, 7, 8), (3, 4, 6, 7)
 
 Box = tuple[int, int, int, int]
 
@@ -57,10 +48,10 @@ warnings.filterwarnings("ignore", message="Dataset has no geotransform")
 
 
 class Raster:
-    """A raster on the disk, of which only the windows asked for are decoded.
+    """A raster on the disk, open in rasterio, of which only the windows asked for are decoded.
 
     Args:
-        dataset: Open in rasterio.
+        dataset: Of rasterio.
         name: For messages.
         reading: Stretch and bands.
         orientation: As EXIF numbers it; 1 is upright.
@@ -80,7 +71,7 @@ class Raster:
         _check_colors(dataset, name)
         self.dataset, self.name = dataset, name
         self.orientation, self._premultiplied = orientation, premultiplied
-        self._turn = ORIENTATIONS.get(orientation, ORIENTATIONS[1])
+        self._turn = tuple(orientation in kind for kind in (SWAPPED, MIRRORED_X, MIRRORED_Y))
         self._stored_size = dataset.shape[::-1]
         self._whole = (0, 0, *self._stored_size)
         self.size: tuple[int, int] = dataset.shape if self._turn[0] else self._stored_size
@@ -192,12 +183,12 @@ class Raster:
             which have data in any band; and (height, width, 1) float32, how opaque they are, None where all are.
         """
         values, opacity = self._values(box, size), None
-        known: np.ndarray = np.ones(values.shape, bool)
+        known = np.ones(values.shape, bool)
         if self._has_masks:
             known = self._decode(self._bands, box, size, masks=True) > 0
         if values.dtype.kind == "f":
             known &= np.isfinite(values)
-        valid: np.ndarray = known.any(axis=2)
+        valid = np.any(known, axis=2)
         if self.limits is not None and values.dtype != np.uint8 and not known.all():
             # A band that has no data where others have is black there, and so it counts in means.
             values = np.where(known, values, _as_stored(self.limits[0], values.dtype))
@@ -271,7 +262,7 @@ def zero_frame(values: np.ndarray) -> np.ndarray:
 
     So are the surroundings of a turned scene.
     """
-    zero: np.ndarray = ~values.any(axis=2)
+    zero = ~np.any(values, axis=2)
     if not any(side.any() for side in (zero[0], zero[-1], zero[:, 0], zero[:, -1])):
         return np.zeros_like(zero)
     from scipy.ndimage import label
@@ -328,11 +319,7 @@ def _palette(dataset: Any) -> np.ndarray | None:
 
 @contextmanager
 def open_dataset(source: Path | bytes, driver: str, name: str) -> Iterator[Any]:
-    """Opens a file, or its content, in rasterio.
-
-    Raises:
-        ImageError: If it is broken.
-    """
+    """Opens a file, or its content, in rasterio; an `ImageError` if it is broken."""
     import rasterio
 
     with ExitStack() as stack:

@@ -46,9 +46,9 @@ def read_image(source: str | Path | bytes, reading: ImageReading = AS_STORED) ->
     """Decodes an image to 8-bit RGB, upright.
 
     EXIF turns are applied; gray, palette, CMYK and alpha images are converted (what is transparent, or has no data,
-    becomes black). Deeper values than 8 bits are stretched as `colors` says. Of several bands those
-    are shown that the file calls red, green and blue, else the first three. What has more pixels than Pillow
-    decodes is averaged down to `LARGEST_SIDE` pixels, with a `ReducedImageWarning`.
+    becomes black). Deeper values than 8 bits are stretched as `colors` says. Of several bands those are shown that
+    the file calls red, green and blue, else the first three. What has more pixels than Pillow decodes is averaged
+    down to `LARGEST_SIDE` pixels, with a `ReducedImageWarning`.
 
     Args:
         source: The image file, or its content.
@@ -96,22 +96,22 @@ def _by_pillow(
             rgb, valid = rgb_with_data(image, reading, doubtful=header.driver == "GTiff")
     except ImageError:
         raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning, UnidentifiedImageError) as error:
         if header.driver is not None:
             return None
+        if isinstance(error, UnidentifiedImageError):
+            raise _unknown_format(name) from None
         raise ImageError(f"{name} holds more pixels than is safe to decode at once ({error}).") from None
-    except UnidentifiedImageError:
-        if header.driver is not None:
-            return None
-        raise ImageError(
-            f"{name} is in no format that can be decoded as an image; replace or remove it.", "not an image"
-        ) from None
     except Exception as error:  # Pillow's plug-ins raise many kinds: OSError, SyntaxError, struct.error, ...
         raise ImageError(f"{name} cannot be decoded as an image ({error}); replace or remove it.", str(error)) from None
     if reading.bands is not None:  # red, green and blue are 1, 2 and 3
         check_bands(reading.bands, 3, name)
         rgb = _merged([rgb.getchannel(band - 1) for band in reading.bands])
     return rgb, valid
+
+
+def _unknown_format(name: str) -> ImageError:
+    return ImageError(f"{name} is in no format that can be decoded as an image; replace or remove it.", "not an image")
 
 
 def _merged(channels: Sequence[Image.Image]) -> Image.Image:
@@ -121,12 +121,9 @@ def _merged(channels: Sequence[Image.Image]) -> Image.Image:
 def rgb_with_data(
     image: Image.Image, reading: ImageReading = AS_STORED, doubtful: bool = False
 ) -> tuple[Image.Image, np.ndarray | None]:
-    """Converts an image of any Pillow mode to 8-bit RGB, and says where it has data, see `read_with_data`.
+    """Converts an upright image of any Pillow mode to 8-bit RGB, and says where it has data, see `read_with_data`.
 
-    Args:
-        image: The image, upright.
-        reading: For what is deeper than 8 bits.
-        doubtful: Whether its alpha may be another band, as in TIFFs that GDAL writes, and its values decide.
+    Its alpha is doubtful where it may be another band, as in TIFFs that GDAL writes: then its values decide.
     """
     if image.mode.startswith("I") or image.mode == "F":
         values = np.asarray(image)
@@ -151,13 +148,9 @@ def to_rgb(image: Image.Image, reading: ImageReading = AS_STORED) -> Image.Image
 def open_raster(
     file: io.BufferedReader, source: Path | bytes, name: str, reading: ImageReading, header: Header
 ) -> Iterator[Raster]:
-    """Opens an image for reading windows of it, upright.
-
-    Raises:
-        ImageError: If rasterio cannot open it.
-    """
+    """Opens an image for reading windows of it, upright; an `ImageError` if rasterio cannot."""
     if header.driver is None:  # GDAL would try all that it knows, and a VRT may point to any address
-        raise ImageError(f"{name} is in no format that can be decoded as an image; replace or remove it.")
+        raise _unknown_format(name)
     with open_dataset(source, header.driver, name) as dataset:
         # A place on the Earth is that of the pixels as they are stored, however the camera was held.
         try:
@@ -202,12 +195,10 @@ def _by_rasterio(
 def measure_reading(sources: Sequence[str | Path], reading: ImageReading = AS_STORED) -> ImageReading:
     """Measures one range of values for images of one sensor, so that bright and dark ones stay so.
 
-    Args:
-        sources: The image files, of which some that are evenly spread are looked at.
-        reading: The bands; a stretch that is given stays.
+    Some files that are evenly spread are looked at.
 
     Returns:
-        The reading with the range of values; as it was, if the images have 8 bits, or not all one type.
+        The reading with the range of values; as it was, if it has one, or the images have 8 bits, or not all one type.
     """
 
     def samples(count: int) -> Iterator[np.ndarray | None]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from utils.course.drawing import COMMANDS, DRAWING, draw, floors, room_imports
+from utils.course.import_chart import COMMANDS, DRAWING, draw, floors, room_imports
 from utils.course.imports import imported_modules, module_imports, used_modules
 
 

@@ -9,8 +9,8 @@ from utils.datasets.batches import CAPTION_CHOICES, caption_table, eval_batches,
 from utils.datasets.caption_dataset import CaptionDataset
 from utils.datasets.captioned_image import CaptionedImage
 from utils.datasets.captions import DatasetError
-from utils.datasets.images.colors import AS_STORED, ImageError, ImageReading, ReducedImageWarning, image_of_array
 from utils.datasets.images.reading import measure_reading, read_image, read_with_data, to_rgb
+from utils.datasets.images.stretch import AS_STORED, ImageError, ImageReading, ReducedImageWarning, image_of_array
 from utils.datasets.loading import find_dataset, load_dataset
 from utils.datasets.reports import VerificationReport, data_fingerprint, reading_note, shown_reading
 from utils.datasets.transforms import (

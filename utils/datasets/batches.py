@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from utils.datasets.caption_dataset import CaptionDataset
-from utils.datasets.images.colors import ImageError
+from utils.datasets.images.stretch import ImageError
 from utils.datasets.transforms import ImagePreprocessing, check_augmentation, eval_transform, train_transform
 
 if TYPE_CHECKING:

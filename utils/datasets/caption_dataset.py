@@ -15,8 +15,8 @@ from PIL import Image
 from utils.choices import LARGEST_VAL_SHARE
 from utils.datasets.captioned_image import CaptionedImage, ImageCache
 from utils.datasets.captions import SPLITS, DatasetError, split_name
-from utils.datasets.images.colors import ImageReading
 from utils.datasets.images.reading import damage, measure_reading
+from utils.datasets.images.stretch import ImageReading
 from utils.datasets.reports import VerificationReport, name_a_few, reasons_against, summary_table, verify_images
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from PIL import Image
 
 from utils.datasets.captions import has_words
-from utils.datasets.images.colors import AS_STORED, ImageReading
 from utils.datasets.images.reading import read_image
+from utils.datasets.images.stretch import AS_STORED, ImageReading
 from utils.files import printable
 
 KEPT_BYTES = 256 << 20  # of decoded images: all of the miniature, a seventh of RSICD

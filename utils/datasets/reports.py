@@ -16,7 +16,7 @@ from typing import Any
 
 from utils.datasets.captioned_image import CaptionedImage
 from utils.datasets.captions import has_words
-from utils.datasets.images.colors import AS_STORED, ImageError, ImageReading
+from utils.datasets.images.stretch import AS_STORED, ImageError, ImageReading
 from utils.files import printable
 
 NAMES_SHOWN = 3

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from utils.choices import AUGMENTATIONS
-from utils.datasets.images.colors import ImageError
+from utils.datasets.images.stretch import ImageError
 
 if TYPE_CHECKING:
     import torch

@@ -19,7 +19,7 @@ from utils.datasets import reading_note
 from utils.evaluation.embedding import embed_dataset
 from utils.evaluation.intervals import DRAWS, Interval, paired_bootstrap
 from utils.evaluation.per_image import FILE, per_image_json
-from utils.evaluation.protocols import PROTOCOLS, as_protocol, embed_classes
+from utils.evaluation.prompts import PROTOCOLS, as_protocol, embed_classes
 from utils.evaluation.retrieval import MATCHINGS, RetrievalResult, distinct_captions, score_retrieval
 from utils.evaluation.summary import summary_text
 from utils.evaluation.tables import recall_table, score_table

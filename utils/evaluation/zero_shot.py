@@ -1,4 +1,4 @@
-"""Zero-shot classification: prompts encoded once, score@k, per class, confusion; see `protocols` for the ways."""
+"""Zero-shot classification: prompts encoded once, score@k, per class, confusion; see `prompts` for the ways."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from utils.evaluation.checks import check_embeddings, check_same_size
 from utils.evaluation.embedding import embed_dataset
 from utils.evaluation.intervals import Interval, bootstrap
-from utils.evaluation.protocols import Protocol, as_protocol, embed_classes
+from utils.evaluation.prompts import Protocol, as_protocol, embed_classes
 
 if TYPE_CHECKING:
     from utils.clip import CLIP

@@ -13,7 +13,7 @@ from utils.datasets import ImageError
 from utils.datasets.images.reading import AS_STORED
 from utils.finder.place import Place
 from utils.finder.reading import Picture, open_picture
-from utils.finder.tiles import check_tiling, data_shares, default_tile_sizes, tile_boxes
+from utils.finder.tiles import LEAST_DATA, OVERLAP, check_tiling, data_shares, default_tile_sizes, tile_boxes
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from utils.datasets import ImageReading
 
 READ_FACTOR = 4  # a tile larger than so many times the model's input is reduced to it when read
-# A tile with less data is left out: it would be embedded as the black that stands for no data, and black is found.
-LEAST_DATA = 0.25
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +58,7 @@ def embed_scene(
     model: CLIP,
     picture: str | Path | Image.Image | np.ndarray,
     tile_sizes: Sequence[int] | None = None,
-    overlap: float = 0.5,
+    overlap: float = OVERLAP,
     batch_size: int = 64,
     progress: bool = False,
     reading: ImageReading = AS_STORED,
@@ -127,7 +125,7 @@ def with_data(shares: np.ndarray, name: str) -> np.ndarray:
 
 
 def cut(
-    model: CLIP, picture: Picture, tile_sizes: Sequence[int] | None = None, overlap: float = 0.5
+    model: CLIP, picture: Picture, tile_sizes: Sequence[int] | None = None, overlap: float = OVERLAP
 ) -> tuple[np.ndarray, tuple[int, ...]]:
     """The boxes of a scene's tiles, (tiles, 4) int64, and the sizes of its scales; see `embed_scene`."""
     width, height = picture.size

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 SCALES = (1, 2, 4)  # the default tiles are the shorter side divided by these
+OVERLAP = 0.5  # the share of a tile that the next one sees too
+# A tile with less data is left out: it would be embedded as the black that stands for no data, and black is found.
+LEAST_DATA = 0.25
 SMALLEST_SIDE = 8  # pixels; a narrower image shows nothing to find
 MOST_TILES = 200_000  # with their embeddings less than half a gigabyte
 
@@ -20,7 +23,7 @@ def default_tile_sizes(width: int, height: int, image_size: int) -> tuple[int, .
     return tuple(sorted({max(side // scale, min(side, image_size)) for scale in SCALES}, reverse=True))
 
 
-def tile_boxes(width: int, height: int, tile_size: int, overlap: float = 0.5) -> np.ndarray:
+def tile_boxes(width: int, height: int, tile_size: int, overlap: float = OVERLAP) -> np.ndarray:
     """Cuts one scale, row by row; the last tile of a row or column is moved inward, so that nothing is lost.
 
     All in pixels, but the overlap: the share of a tile that the next one sees too, 0 to less than 1.

@@ -15,7 +15,7 @@ from typing import Any
 from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from utils.datasets.images.colors import ImageError
+from utils.datasets.images.stretch import ImageError
 
 HEAD = 26  # bytes, as far as a PNG's depth
 JPEG_END = b"\xff\xd9"

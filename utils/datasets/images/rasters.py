@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from utils.datasets.images.colors import (
+from utils.datasets.images.stretch import (
     ImageError,
     ImageReading,
     averages,

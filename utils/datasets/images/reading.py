@@ -21,7 +21,9 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from utils.datasets.images.colors import (
+from utils.datasets.images.headers import Header, ends_well, open_regular, read_header, too_many_pixels
+from utils.datasets.images.rasters import Raster, broken, open_dataset
+from utils.datasets.images.stretch import (
     AS_STORED,
     ImageError,
     ImageReading,
@@ -32,8 +34,6 @@ from utils.datasets.images.colors import (
     is_opacity,
     value_range,
 )
-from utils.datasets.images.headers import Header, ends_well, open_regular, read_header, too_many_pixels
-from utils.datasets.images.rasters import Raster, broken, open_dataset
 
 LARGEST_SIDE = 4096  # pixels of what is read of a raster as a whole; models see a few hundred
 SAMPLED_IMAGES = 64  # over which a data set's range of values is measured
@@ -46,7 +46,7 @@ def read_image(source: str | Path | bytes, reading: ImageReading = AS_STORED) ->
     """Decodes an image to 8-bit RGB, upright.
 
     EXIF turns are applied; gray, palette, CMYK and alpha images are converted (what is transparent, or has no data,
-    becomes black). Deeper values than 8 bits are stretched as `colors` says. Of several bands those are shown that
+    becomes black). Deeper values than 8 bits are stretched as `stretch` says. Of several bands those are shown that
     the file calls red, green and blue, else the first three. What has more pixels than Pillow decodes is averaged
     down to `LARGEST_SIDE` pixels, with a `ReducedImageWarning`.
 

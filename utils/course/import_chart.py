@@ -51,7 +51,7 @@ def draw(rooms: Mapping[str, Set[str]]) -> str:
     reached: dict[str, set[str]] = {}  # all rooms that each stands on
     for number, floor in enumerate(floors(rooms), start=1):
         names = "; ".join(f"{room}[{room.removeprefix('utils.')}]" for room in floor)
-        lines.insert(2, f"  subgraph floor{number} [floor {number}]; direction LR; {names}; end")
+        lines.insert(2, f"  subgraph floor{number} [floor {number}]; {names}; end")
         for room in floor:
             reached[room] = set(rooms[room]).union(*(reached[other] for other in rooms[room]))
     for room, imported in sorted(rooms.items()):

@@ -15,7 +15,8 @@ from utils.demo.answers import Answers
 from utils.demo.page import _chosen
 from utils.finder import embed_scene
 from utils.finder.place import Place
-from utils.search import ImageIndex, SearchError, TileHit, Tiling, save_geojson, scenes
+from utils.search import ImageIndex, SearchError, TileHit, Tiling, collection, save_geojson
+from utils.search.tiles import address
 
 pytestmark = [
     pytest.mark.usefixtures("quick_compilation"),
@@ -50,9 +51,9 @@ def rasters(tmp_path) -> Path:
 
 def opened(monkeypatch) -> list[str]:
     """The scenes that are opened for embedding from now on."""
-    names, original = [], scenes.open_picture
+    names, original = [], collection.open_picture
     monkeypatch.setattr(
-        scenes, "open_picture", lambda path, *rest: names.append(Path(path).name) or original(path, *rest)
+        collection, "open_picture", lambda path, *rest: names.append(Path(path).name) or original(path, *rest)
     )
     return names
 
@@ -120,8 +121,8 @@ def test_only_a_new_or_changed_scene_is_opened(rasters, model, tmp_path, monkeyp
 
 def test_a_killed_build_goes_on_within_a_scene(rasters, model, tmp_path, monkeypatch):
     expected = ImageIndex.build_scenes(model, rasters, **OPTIONS)
-    monkeypatch.setattr(scenes, "PIECE", 4)
-    counts, original = [], scenes.TileBatches
+    monkeypatch.setattr(collection, "PIECE", 4)
+    counts, original = [], collection.TileBatches
 
     def killed(model, pictures, size):
         if len(counts) == 2:
@@ -129,10 +130,12 @@ def test_a_killed_build_goes_on_within_a_scene(rasters, model, tmp_path, monkeyp
         counts.append(len(pictures[0][1]))
         return original(model, pictures, size)
 
-    monkeypatch.setattr(scenes, "TileBatches", killed)
+    monkeypatch.setattr(collection, "TileBatches", killed)
     with pytest.raises(KeyboardInterrupt):
         ImageIndex.build_scenes(model, rasters, tmp_path / "index", **OPTIONS)
-    monkeypatch.setattr(scenes, "TileBatches", lambda *given: counts.append(len(given[1][0][1])) or original(*given))
+    monkeypatch.setattr(
+        collection, "TileBatches", lambda *given: counts.append(len(given[1][0][1])) or original(*given)
+    )
     index = ImageIndex.build_scenes(model, rasters, tmp_path / "index", **OPTIONS)
     assert sum(counts) == len(index) == len(expected)  # each tile once
     np.testing.assert_array_equal(index.embeddings, expected.embeddings)
@@ -176,7 +179,7 @@ def test_the_page_shows_the_tile(rasters, model: CLIP, monkeypatch):
     html = cards.pictures(found, answers.rows)
     assert html.count("data:image/jpeg") == 12 and len(opened_scenes) == len(set(opened_scenes))
     assert cards.data_address(found.hits[0].picture()) in html
-    row = str(answers.rows[scenes.address(found.hits[0])])
+    row = str(answers.rows[address(found.hits[0])])
     member = answers.member(row)
     assert member.picture().size == (40, 40) and index.reading == ImageReading((0, 4000))
     assert _chosen(answers, row, failed=False).size == (40, 40)

@@ -33,7 +33,7 @@ lab: export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/runs/compiled
 lab: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.1
 
 .DEFAULT_GOAL := help
-.PHONY: help check course sweep test demo lab student compare results bench lint notebooks imports release address
+.PHONY: help check course sweep test quick demo lab student compare results bench lint notebooks imports release address
 
 help: ## List the targets
 	@echo "make TARGET, where TARGET is one of"
@@ -60,6 +60,9 @@ test: $(READY) ## Run the tests and check the committed outputs of the notebooks
 	@$(RUN) -m standins.scenes
 	$(RUN) -m pytest $(LONGEST) tests $(filter-out $(LONGEST),$(wildcard nbs/*.ipynb)) nbs/solutions -n 2 --dist loadscope --no-loadscope-reorder --nbval-lax --nbval-current-env \
 	  $(if $(REPORTS),--junitxml "$(REPORTS)/tests.xml")
+
+quick: $(READY) ## Run the tests that neither train, translate, run notebooks nor open the page: about a minute
+	$(RUN) -m pytest tests -n 2 --dist loadscope -m "not (trains or notebooks or translates or page or processes or real_data)"
 
 demo: $(READY) ## Serve the page to search by text and by picture, and to find features; after the course
 	@$(RUN) -m utils.demo --run "runs/$(PROFILE)" --index "$(INDEX)" --model "$(MODEL)" --host "$(ADDRESS)" --port "$(PORT)" \

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# One would guess: a pair of flax and jax that pip resolves, and of which `pip check` says that nothing is broken, can
-#   be imported.
+# One would guess: a pair of flax and jax that pip resolves, and that `pip check` finds nothing broken in, can be
+#   imported.
 # What happens: flax 0.12.8 asks for jax>=0.10.0, with no upper bound, and jax 0.11.1 took MutableHiType from its
 #   experimental hijax. `import flax` and flax.linen still pass; `from flax import nnx` raises an AttributeError. flax
 #   0.12.9 is right with jax 0.11.1; with 0.11.2 it fails likewise, on HiPrimitive. flax 0.12.12 is right with 0.12.0.

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# One would guess: an HNSW index of which one half is the same vector over and over (the blank tiles of a survey, say)
-#   answers with more equals where one asks for them, and is as good as ever for all that lie elsewhere.
+# One would guess: an HNSW index half of which is the same vector over and over (the blank tiles of a survey, say)
+#   gives more equals where one asks for them, and is as good as ever for all that lie elsewhere.
 # What happens: it loses the others. With 2,000 distinct vectors and 2,000 equal ones, only seven or eight in ten of
 #   the true ten nearest of a query beside a distinct vector are found at width 200, in NMSLib and in hnswlib, though
 #   the equal vector is not among the ten; each value indexed once, it is ten in ten.

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # One would guess: an entry of JAX's compilation cache on the disk that was cut short, as a killed process or a
-#   full disk leaves it, is noticed once, compiled anew and replaced.
-# What happens: it is noticed at every start. JAX warns, compiles anew, and leaves the half entry where it is, for
+#   full disk leaves it, is noticed once, compiled again and replaced.
+# What happens: it is noticed at every start. JAX warns, compiles again, and leaves the half entry where it is, for
 #   an entry is only ever written where there is none; so that program is compiled at each start from then on.
 # Seen with: jax and jaxlib 0.10.2 on a CPU, Python 3.11, Linux. Source: LRUCache.put in jax/_src/lru_cache.py
 #   returns as soon as the file exists, and writes it in place, not under another name first.

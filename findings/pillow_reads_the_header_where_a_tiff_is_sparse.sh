@@ -6,7 +6,7 @@
 #   error, no warning; tiles and strips alike. With deflate it raises an OSError, "decoder error -2".
 # Seen with: Pillow 12.3.0 and rasterio 1.4.4 (its wheel's GDAL 3.10.3), Python 3.11, Linux. Source: the run below;
 #   "Sparse files" in the documentation of GDAL's GTiff driver; the tiles that PIL/TiffImagePlugin.py makes of tags 273
-#   and 324, of which it does not look at the lengths.
+#   and 324, whose lengths it does not look at.
 set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

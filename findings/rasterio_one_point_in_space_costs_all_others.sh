@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# One would guess: rasterio.warp.transform of many points of a geostationary picture gives inf for one that lies in
+# One would guess: rasterio.warp.transform of many points of a geostationary image gives inf for one that lies in
 #   space, beside the Earth's disk, as pyproj does, and the places of the others.
 # What happens: it raises for all. The error does not tell which point it was, and its class, CPLE_AppDefinedError, is
 #   in the private module rasterio._err alone; rasterio.errors.RasterioError does not catch it.

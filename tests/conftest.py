@@ -11,6 +11,48 @@ ROOT = Path(__file__).resolve().parents[1]
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".pytest_cache" / "jax"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
+# What `make quick` leaves out: a marker, why it is slow, and the test files, or single tests, that have it.
+SLOW = {
+    "trains": (
+        "trains a model",
+        *("test_training", "test_training_devices", "test_training_folder", "test_training_output"),
+        *("test_training_survival", "test_own_data", "test_interpolation::test_alpha_is_chosen_by_the_score"),
+    ),
+    "notebooks": (
+        "runs notebooks in kernels",
+        *("test_course", "test_course_results", "test_course_values", "test_handout", "test_lab", "test_sweep"),
+    ),
+    "translates": ("runs translators word by word", "test_marian", "test_translation"),
+    "page": (
+        "serves the page, and opens it in a browser",
+        "test_demo_browser",
+        "test_demo_guard",
+        "test_demo_pictures",
+    ),
+    "processes": (
+        "starts processes, to kill some of them or to measure their memory",
+        *("test_setup", "test_standins_scenes", "test_finder::test_a_large", "test_search_index::test_a_killed"),
+        *("test_checkpoints::test_the_model_card", "test_colab", "test_progress", "test_special_files"),
+    ),
+    "real_data": ("reads the folder of real data, or a model of full size", "test_report"),
+}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Registers the markers of slow tests."""
+    for marker, (reason, *_) in SLOW.items():
+        config.addinivalue_line("markers", f"{marker}: {reason}; make quick leaves it out")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks the slow tests."""
+    for item in items:
+        name = f"{item.path.stem}::{item.name}"
+        for marker, (_, *slow) in SLOW.items():
+            whole = marker == "real_data" and "shared" in getattr(item, "fixturenames", ())
+            if whole or any(name.startswith(test if "::" in test else f"{test}::") for test in slow):
+                item.add_marker(marker)
+
 
 @pytest.fixture(scope="module")
 def quick_compilation():

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from utils.demo import demo_blocks, serve
-from utils.demo.server import temporary_cache
+from utils.demo.files import temporary_cache
 from utils.finder import PresenceModel
 from utils.search import ImageIndex
 

@@ -33,6 +33,7 @@ def count_embedded(monkeypatch) -> list[str]:
     """The pictures that are read from now on."""
     read = []
     monkeypatch.setattr(
-        "utils.datasets.batches.read_image", lambda path: read.append(Path(path).name) or read_image(path)
+        "utils.datasets.captioned_image.read_image",
+        lambda path, how: read.append(Path(path).name) or read_image(path, how),
     )
     return read

@@ -159,7 +159,7 @@ def test_what_pandas_writes_for_nothing_is_nothing(folder):
     )
     assert [image.name for image in load_dataset(folder / "captions.jsonl")] == ["0.png", "port_0.png"]
     (folder / "captions.jsonl").write_text('{"filename": NaN, "captions": ["a road"]}')
-    with pytest.raises(DatasetError, match=r"line 1: the name of a picture \('filename'\) is missing"):
+    with pytest.raises(DatasetError, match=r"line 1: the name of an image \('filename'\) is missing"):
         load_dataset(folder / "captions.jsonl")
 
 

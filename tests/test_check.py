@@ -8,13 +8,13 @@ import pytest
 
 from utils import check
 from utils.check import (
-    Finding,
+    Check,
     as_text,
     check_data,
     check_devices,
+    check_memory_and_disk,
     check_models,
     check_network,
-    check_room,
     check_versions,
     verdict,
 )
@@ -25,12 +25,12 @@ def at_the_top(root, monkeypatch):
     monkeypatch.chdir(root)
 
 
-def lacking(findings):
-    return [finding.subject for finding in findings if finding.needed and finding.advice]
+def missing(checks):
+    return [check.subject for check in checks if check.is_missing]
 
 
 def test_this_environment_has_what_the_course_needs():
-    assert lacking([*check_versions(), *check_data(), *check_models()]) == []
+    assert missing([*check_versions(), *check_data(), *check_models()]) == []
 
 
 def test_a_package_out_of_range_or_absent_is_named_with_the_way_out(monkeypatch):
@@ -42,11 +42,11 @@ def test_a_package_out_of_range_or_absent_is_named_with_the_way_out(monkeypatch)
         return "0.4.1" if name == "jax" else real(name)
 
     monkeypatch.setattr(importlib.metadata, "version", version)
-    findings = {finding.subject: finding for finding in check_versions()}
-    assert lacking(findings.values()) == ["jax", "nmslib"]
-    assert "0.4.1" in str(findings["jax"]) and "jax<0.13,>=0.7" in findings["jax"].advice
-    assert "not installed" in str(findings["nmslib"])
-    assert verdict(findings.values()) == "The course cannot run yet: see jax, nmslib above."
+    checks = {check.subject: check for check in check_versions()}
+    assert missing(checks.values()) == ["jax", "nmslib"]
+    assert "0.4.1" in str(checks["jax"]) and "jax<0.13,>=0.7" in checks["jax"].advice
+    assert "not installed" in str(checks["nmslib"])
+    assert verdict(checks.values()) == "The course cannot run yet: see jax, nmslib above."
 
 
 @pytest.mark.parametrize(("jaxlib", "needed"), [("0.10.1", False), ("0.11.0", True), ("0.9.2", True)])
@@ -54,7 +54,7 @@ def test_a_jaxlib_of_another_release_is_told(monkeypatch, jaxlib, needed):
     pair = {"jax": "0.10.2", "jaxlib": jaxlib}
     monkeypatch.setattr(importlib.metadata, "version", lambda name: pair.get(name, "1"))
     monkeypatch.setattr(importlib.metadata, "requires", lambda name: ["jaxlib<=0.10.2,>=0.10.1", "numpy>=2.0"])
-    found = {finding.subject: finding for finding in check_versions()}["jaxlib"]
+    found = {check.subject: check for check in check_versions()}["jaxlib"]
     assert found.needed == needed and found.found == f"{jaxlib}, beside jax 0.10.2"
     assert "pip install jax==0.10.2 jaxlib==0.10.2" in found.advice
 
@@ -85,15 +85,15 @@ def test_the_readme_names_the_same_jax_for_gpus(root):
 
 def test_no_network_is_no_obstacle(monkeypatch):
     monkeypatch.setattr(check, "HUB", "http://127.0.0.1:9")
-    (finding,) = check_network()
-    assert "does not answer" in finding.found and finding.advice and not finding.needed
-    assert verdict([finding]).startswith("The course can run")
+    (network,) = check_network()
+    assert "does not answer" in network.found and network.advice and not network.needed
+    assert verdict([network]).startswith("The course can run")
 
 
 def test_little_memory_and_a_folder_that_takes_nothing(monkeypatch, tmp_path):
     monkeypatch.setattr(check, "NEEDED_MEMORY", 2**60)
     monkeypatch.setattr(check.tempfile, "TemporaryFile", refuse)
-    assert lacking(check_room(str(tmp_path / "runs"))) == ["memory", "disk"]
+    assert missing(check_memory_and_disk(str(tmp_path / "runs"))) == ["memory", "disk"]
     assert not (tmp_path / "runs").exists()  # it only looks
 
 
@@ -114,15 +114,15 @@ def test_own_captions_are_read_and_a_wrong_path_is_told(tmp_path):
 
 @pytest.mark.parametrize("name", ["no/such/folder/here", "/nowhere at all"])
 def test_a_model_that_is_neither_folder_nor_hub_name(name):
-    assert lacking(check_models(name)) == [f"model: {name.rpartition('/')[2]}"]
+    assert missing(check_models(name)) == [f"model: {name.rpartition('/')[2]}"]
 
 
 def test_an_empty_model_folder_is_told(tmp_path):
-    assert lacking(check_models(str(tmp_path))) == [f"model: {tmp_path.name}"]
+    assert missing(check_models(str(tmp_path))) == [f"model: {tmp_path.name}"]
 
 
-def test_a_finding_reads_as_a_line_with_its_advice_below():
-    text = as_text([Finding("disk", "full", "make room", needed=True), Finding("jax", "0.10", is_version=True)])
+def test_a_check_reads_as_a_line_with_its_advice_below():
+    text = as_text([Check("disk", "full", "make room", needed=True), Check("jax", "0.10", is_version=True)])
     assert text.splitlines() == [
         "MISSING  disk                         full",
         "         -> make room",

@@ -99,7 +99,7 @@ def assert_same_gradients(model: CLIP, twin: CLIPModel, pixels: np.ndarray, toke
     images, texts = torch.tensor(pixels).permute(0, 3, 1, 2), torch.tensor(token_ids).long()
     twin(input_ids=texts, pixel_values=images, return_loss=True).loss.backward()
     state = our_gradients(model, pixels, token_ids)
-    ours = export_parameters(flatten(state), model.config.vision_config.patch_size)
+    ours = export_parameters(flatten(state), model.architecture)
     expected = {name: parameter.grad.numpy() for name, parameter in twin.named_parameters()}
     assert ours.keys() == expected.keys()
     total = np.sqrt(sum(np.square(gradient).sum() for gradient in expected.values()))

@@ -7,8 +7,11 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from utils import course
+from utils.course import CourseError, course_notebooks, output_folder
 from utils.course.compare import read_run
+from utils.course.parameters import load_profile, resolve_parameters
+from utils.course.reports import zero_shot_table
+from utils.course.run import run_course
 
 
 def write_notebook(path, code: str, parameters: str = "TIMES: int = 2  # how often") -> None:
@@ -38,9 +41,9 @@ def metrics(root):
 
 
 def test_profile_and_overrides_reach_the_notebooks_that_declare_them(small_course):
-    notebooks = course.course_notebooks(small_course)
-    profile = course.load_profile(small_course, "small")
-    assert course.resolve_parameters(notebooks, profile, {"TIMES": 4}) == {
+    notebooks = course_notebooks(small_course)
+    profile = load_profile(small_course, "small")
+    assert resolve_parameters(notebooks, profile, {"TIMES": 4}) == {
         "01_count": {"TIMES": 4},
         "02_count_again": {"TIMES": 4, "WORD": "b"},
     }
@@ -56,30 +59,50 @@ def test_profile_and_overrides_reach_the_notebooks_that_declare_them(small_cours
     ],
 )
 def test_unknown_names_are_refused(small_course, profile, overrides, sentence):
-    with pytest.raises(course.CourseError, match=sentence):
-        course.resolve_parameters(course.course_notebooks(small_course), profile, overrides)
+    with pytest.raises(CourseError, match=sentence):
+        resolve_parameters(course_notebooks(small_course), profile, overrides)
 
 
 def test_a_run_leaves_notebooks_pages_metrics_and_summary_and_is_kept(small_course):
-    first = course.run_course(small_course, "small", {})
+    first = run_course(small_course, "small", {})
     assert [outcome.status for outcome in first] == ["ok", "ok"]
     assert metrics(small_course) == {"01_count": {"baseline_top1": 0.75}, "02_count_again": {"baseline_top1": 0.75}}
     folder = small_course / "runs" / "small"
     assert "baseline_top1 = 0.75" in (folder / "01_count.html").read_text()
     assert "02_count_again" in (folder / "summary.md").read_text()
 
-    assert [outcome.status for outcome in course.run_course(small_course, "small", {})] == ["kept", "kept"]
-    changed = course.run_course(small_course, "small", {"WORD": "c"})
+    assert [outcome.status for outcome in run_course(small_course, "small", {})] == ["kept", "kept"]
+    changed = run_course(small_course, "small", {"WORD": "c"})
     assert [outcome.status for outcome in changed] == ["kept", "ok"]
-    assert [o.status for o in course.run_course(small_course, "small", {}, only="01")] == ["ok"]
+    assert [o.status for o in run_course(small_course, "small", {}, only="01")] == ["ok"]
     # It has left nothing new to those after it.
-    assert [o.status for o in course.run_course(small_course, "small", {})] == ["kept", "ok"]
+    assert [o.status for o in run_course(small_course, "small", {})] == ["kept", "ok"]
     assert metrics(small_course)["02_count_again"] == {"baseline_top1": 0.75}
+
+
+def test_only_a_change_of_what_a_notebook_stands_on_makes_its_copy_stale(small_course):
+    modules = {
+        "utils/__init__.py": "",
+        "utils/course.py": "def record():\n    from utils import below\n",
+        "utils/below.py": "import standins",
+        "utils/beside.py": "import utils.course",
+        "data/standins/__init__.py": "",
+    }
+    for name, source in modules.items():
+        (small_course / name).parent.mkdir(parents=True, exist_ok=True)
+        (small_course / name).write_text(source)
+    write_notebook(small_course / "nbs" / "01_count.ipynb", "1")  # it imports nothing
+    run_course(small_course, "small", {})
+    for name in modules:
+        (small_course / name).write_text(f"{modules[name]}\n# changed")
+        statuses = [outcome.status for outcome in run_course(small_course, "small", {})]
+        stands_on_it = name.startswith("utils/") and "beside" not in name
+        assert statuses == ["kept", "ok" if stands_on_it else "kept"], name
 
 
 def test_the_first_failure_ends_the_run_and_is_kept_to_look_at(small_course, capsys):
     write_notebook(small_course / "nbs" / "01_count.ipynb", "print('so far')\nraise ValueError('broken here')")
-    outcomes = course.run_course(small_course, "small", {})
+    outcomes = run_course(small_course, "small", {})
     assert [outcome.status for outcome in outcomes] == ["failed"]
     assert "cell" in outcomes[0].error and "broken here" in outcomes[0].error
     said = capsys.readouterr().out
@@ -87,7 +110,7 @@ def test_the_first_failure_ends_the_run_and_is_kept_to_look_at(small_course, cap
     kept = (small_course / "runs" / "small" / "01_count.ipynb").read_text()
     assert "so far" in kept
     write_notebook(small_course / "nbs" / "01_count.ipynb", RECORD)
-    assert [o.status for o in course.run_course(small_course, "small", {})] == ["ok", "ok"]
+    assert [o.status for o in run_course(small_course, "small", {})] == ["ok", "ok"]
 
 
 def test_a_kernel_that_does_not_answer_is_one_sentence(small_course, monkeypatch):
@@ -97,25 +120,25 @@ def test_a_kernel_that_does_not_answer_is_one_sentence(small_course, monkeypatch
         raise RuntimeError("Kernel didn't respond in 300 seconds")
 
     monkeypatch.setattr(papermill, "execute_notebook", silent)
-    with pytest.raises(course.CourseError, match=r"01_count\.ipynb: its kernel did not answer in 300 seconds"):
-        course.run_course(small_course, "small", {})
+    with pytest.raises(CourseError, match=r"01_count\.ipynb: its kernel did not answer in 300 seconds"):
+        run_course(small_course, "small", {})
 
 
 def test_fresh_forgets_what_earlier_runs_left(small_course):
-    course.run_course(small_course, "small", {})
+    run_course(small_course, "small", {})
     model = small_course / "runs" / "small" / "finetuned"
     model.mkdir()
-    outcomes = course.run_course(small_course, "small", {}, fresh=True)
+    outcomes = run_course(small_course, "small", {}, fresh=True)
     assert [outcome.status for outcome in outcomes] == ["ok", "ok"] and not model.exists()
-    with pytest.raises(course.CourseError, match="give one of them"):
-        course.run_course(small_course, "small", {}, only="01", fresh=True)
+    with pytest.raises(CourseError, match="give one of them"):
+        run_course(small_course, "small", {}, only="01", fresh=True)
 
 
 def test_an_unknown_profile_or_notebook_is_one_sentence(small_course):
-    with pytest.raises(course.CourseError, match="choose one of small"):
-        course.load_profile(small_course, "large")
-    with pytest.raises(course.CourseError, match="No notebook begins with '09'"):
-        course.run_course(small_course, "small", {}, only="09")
+    with pytest.raises(CourseError, match="choose one of small"):
+        load_profile(small_course, "large")
+    with pytest.raises(CourseError, match="No notebook begins with '09'"):
+        run_course(small_course, "small", {}, only="09")
 
 
 def test_command_line_says_what_is_wrong_without_a_traceback(root):
@@ -127,10 +150,10 @@ def test_command_line_says_what_is_wrong_without_a_traceback(root):
 
 def test_zero_shot_table_has_both_models():
     scores = {f"{model}_top{k}": k / 20 for model in ("baseline", "finetuned") for k in (1, 3, 5, 10)}
-    table = course.zero_shot_table({"05_evaluate_zero_shot": scores})
+    table = zero_shot_table({"05_evaluate_zero_shot": scores})
     assert "| baseline | 0.050 | 0.150 | 0.250 | 0.500 |" in table
     assert "| fine-tuned | 0.050 |" in table
-    assert course.zero_shot_table({}) == ""
+    assert zero_shot_table({}) == ""
 
 
 def test_zero_shot_table_has_prompt_and_intervals_of_the_same_evaluation():
@@ -140,16 +163,16 @@ def test_zero_shot_table_has_prompt_and_intervals_of_the_same_evaluation():
     of = {"templates": ["A {}"], "scores": {"baseline": figures, "fine-tuned": figures}}
     evaluation = {"intervals": "bootstrap", "zero_shot": {"documents": of}}  # as before there was a choice
     for prompt in ({}, {"prompt": "A {}", "zero_shot": {"A {}": of}}):
-        table = course.zero_shot_table(metrics, evaluation | prompt)
+        table = zero_shot_table(metrics, evaluation | prompt)
         assert table.count("| 0.500 (0.400 to 0.625) ") == 8
         assert table.endswith('\n\nPrompt "A {}"; in brackets: bootstrap.')
     scores["baseline_top1"] = 0.51  # another evaluation's
-    assert course.zero_shot_table(metrics, evaluation) == course.zero_shot_table(metrics)
+    assert zero_shot_table(metrics, evaluation) == zero_shot_table(metrics)
 
 
 def test_results_go_to_the_drive_only_on_colab_with_a_drive(monkeypatch):
     monkeypatch.setattr("pathlib.Path.is_dir", lambda path: str(path) == "/content/drive/MyDrive")
-    assert course.output_folder("runs/miniature") == Path("runs/miniature")
+    assert output_folder("runs/miniature") == Path("runs/miniature")
     monkeypatch.setenv("COLAB_RELEASE_TAG", "release")
-    assert course.output_folder("runs/x") == Path("/content/drive/MyDrive/clip-earth-course/runs/x")
-    assert course.output_folder("/elsewhere") == Path("/elsewhere")
+    assert output_folder("runs/x") == Path("/content/drive/MyDrive/clip-earth-course/runs/x")
+    assert output_folder("/elsewhere") == Path("/elsewhere")

@@ -14,11 +14,11 @@ import pytest
 from PIL import Image
 from test_course import write_notebook
 
-from utils import course
-from utils.course import execution, results
+from utils.course import CourseError, course_notebooks, execution, results
 from utils.course.compare import read_run
-from utils.course.reports import _told_of_steps
-from utils.course.stamps import finished_stamp
+from utils.course.ledger import finished_stamp
+from utils.course.reports import warning_of_run
+from utils.course.run import run_course
 from utils.files import sole_owner
 from utils.files.locks import LOCK, OWNER
 from utils.files.provenance import versions
@@ -62,7 +62,7 @@ def passing_on(tmp_path, monkeypatch):
 
 
 def statuses(root, overrides=None, **options) -> list[str]:
-    return [outcome.status for outcome in course.run_course(root, "small", overrides or {}, **options)]
+    return [outcome.status for outcome in run_course(root, "small", overrides or {}, **options)]
 
 
 def rewrite_caption(root):
@@ -81,7 +81,7 @@ def exchange_weights(root):
     (root / "model" / "model.safetensors").write_bytes(b"WEIGHTS")
 
 
-def test_changed_inputs_and_lost_results_are_made_anew_and_nothing_else(passing_on):
+def test_changed_inputs_and_lost_results_are_made_again_and_nothing_else(passing_on):
     folder = passing_on / "runs" / "small"
     assert statuses(passing_on) == ["ok", "ok"]
     assert statuses(passing_on) == ["kept", "kept"]
@@ -124,9 +124,9 @@ def test_metrics_say_what_they_were_made_with(passing_on):
 
 def test_a_summary_tells_of_few_steps_also_where_the_epochs_are_those_of_the_notebook(root):
     metrics = {"04_finetune_clip": {"steps": 20.0}}
-    assert "EPOCHS: 50 would" in _told_of_steps(root / "nbs", metrics, {})
-    assert "EPOCHS: 15 would" in _told_of_steps(root / "nbs", metrics, {"04_finetune_clip": {"EPOCHS": 3}})
-    assert not _told_of_steps(root / "nbs", {}, {})
+    assert "EPOCHS: 50 would" in warning_of_run(root / "nbs", metrics, {})
+    assert "EPOCHS: 15 would" in warning_of_run(root / "nbs", metrics, {"04_finetune_clip": {"EPOCHS": 3}})
+    assert not warning_of_run(root / "nbs", {}, {})
 
 
 # --- nothing of the user's is deleted --------------------------------------------------------------------------
@@ -165,8 +165,8 @@ def test_a_folder_that_holds_other_things_is_refused_and_untouched(passing_on, p
     shutil.copy(passing_on / "nbs" / "01_make.ipynb", passing_on / "runs" / "student")
     (passing_on / "album" / "scene.jpg").write_bytes(b"mine")
     before = every_file(passing_on)
-    with pytest.raises(course.CourseError, match=reason):
-        course.run_course(passing_on, "small", {"OUTPUT_DIR": place}, **options)
+    with pytest.raises(CourseError, match=reason):
+        run_course(passing_on, "small", {"OUTPUT_DIR": place}, **options)
     assert every_file(passing_on) == before
 
 
@@ -181,7 +181,7 @@ def test_fresh_deletes_what_the_course_has_left_names_it_and_nothing_else(passin
     folder = tmp_path / "elsewhere" / "results"
     folder.mkdir(parents=True)
     (folder / "notes.txt").write_text("mine")
-    with pytest.raises(course.CourseError, match="none has left its stamp"):
+    with pytest.raises(CourseError, match="none has left its stamp"):
         statuses(passing_on, {"OUTPUT_DIR": str(folder)}, fresh=True)
     statuses(passing_on, {"OUTPUT_DIR": str(folder)})
     (folder / "my_own.ipynb").write_text((folder / "02_use.ipynb").read_text())
@@ -200,7 +200,7 @@ def test_a_comparison_replaces_comparisons_alone(tmp_path):
     write_comparison(rows, tmp_path / "comparison.md")
     for name in ("README.md", "sheet.csv"):
         (tmp_path / name).write_text("mine")
-        with pytest.raises(course.CourseError, match="is no comparison"):
+        with pytest.raises(CourseError, match="is not a comparison"):
             write_comparison(rows, tmp_path / name)
         assert (tmp_path / name).read_text() == "mine"
 
@@ -210,9 +210,9 @@ def test_every_name_that_the_notebooks_leave_is_known(root):
     folder = root / "runs" / "miniature"
     if "CI" not in os.environ or not (folder / "summary.md").is_file():
         pytest.skip("the course has not just run here; who works in runs/miniature may keep more in it")
-    copies = {path.name for path in course.course_notebooks(root)}
+    copies = {path.name for path in course_notebooks(root)}
     copies |= {Path(name).with_suffix(".html").name for name in copies}
-    known = copies | {LOCK, OWNER} | {path.name for path in results._results_in(folder)}
+    known = copies | {LOCK, OWNER} | {path.name for path in results.results_in(folder)}
     assert {path.name for path in folder.iterdir()} <= known
 
 
@@ -222,7 +222,7 @@ def test_every_name_that_the_notebooks_leave_is_known(root):
 def test_a_second_run_in_a_folder_is_told_of_the_first(passing_on):
     with (
         sole_owner(passing_on / "runs" / "small", "running the course"),
-        pytest.raises(course.CourseError, match=f"in use by process {os.getpid()} .*, running the course"),
+        pytest.raises(CourseError, match=f"in use by process {os.getpid()} .*, running the course"),
     ):
         statuses(passing_on)
 
@@ -276,8 +276,8 @@ def test_a_disk_that_takes_no_more_is_one_sentence_and_the_run_goes_on_later(pas
 RUN = """
 import sys
 from pathlib import Path
-from utils import course
-course.run_course(Path(sys.argv[1]), "small", {})
+from utils.course.run import run_course
+run_course(Path(sys.argv[1]), "small", {})
 """
 
 

@@ -413,9 +413,9 @@ BROKEN = {
     "cut.json": ('{"images": [\n{"filename": "a.jpg"', r"cut\.json, line 2: .*not valid JSON"),
     "form.json": ("[1]", r"form\.json: expected Karpathy's form"),
     "entry.json": ('{"images": [{"filename": "a.jpg"}]}', r"entry 1 of 'images': 'captions'"),
-    "nameless.json": ('{"images": [{"filename": "", "sentences": []}]}', r"entry 1 .*name of a picture"),
+    "nameless.json": ('{"images": [{"filename": "", "sentences": []}]}', r"entry 1 .*name of an image"),
     "number.json": ('{"images": [{"filename": 7, "sentences": []}]}', r"'filename' must be text, found 7"),
-    "empty.json": ('{"images": []}', r"no pictures are listed"),
+    "empty.json": ('{"images": []}', r"no images are listed"),
     "cut.jsonl": ('{"filename": "a.jpg", "captions": []}\n\n{"filename"\n', r"cut\.jsonl, line 3: .*not valid"),
     "list.jsonl": ("[]\n", r"line 1: expected an object"),
     "caption.jsonl": ('{"filename": "a.jpg", "captions": [3]}', r"line 1: a caption must be text, found 3"),
@@ -449,7 +449,7 @@ def test_what_is_broken_is_said_in_a_sentence(tmp_path, file):
 def test_what_is_not_there_is_said_in_a_sentence(tmp_path):
     with pytest.raises(DatasetError, match=r"no data set 'rsdic': give one of rsicd, ucm, sydney, miniature"):
         load_dataset("rsdic")
-    with pytest.raises(DatasetError, match="no pictures are in this folder"):
+    with pytest.raises(DatasetError, match="no images are in this folder"):
         load_dataset(tmp_path)
     (tmp_path / "latin.csv").write_bytes("filename,caption\na.jpg,caf\xe9\n".encode("latin-1"))
     with pytest.raises(DatasetError, match="not UTF-8"):
@@ -597,7 +597,7 @@ def test_verify_accepts_every_kind_of_picture_and_names_the_broken(tmp_path):
     report = load_dataset(tmp_path).verify(workers=2)
     assert report.image_count == 9 and not report.ok
     assert {path.name for path, _ in report.unreadable} == {"truncated.jpg", "empty.jpg", "page.jpg"}
-    assert "page.jpg (not a picture)" in str(report)
+    assert "page.jpg (not an image)" in str(report)
     assert "truncated" in {path.name: reason for path, reason in report.unreadable}["truncated.jpg"]
 
 
@@ -640,7 +640,7 @@ def test_categories_are_chosen_and_held_out():
 
 def test_unknown_categories_are_named():
     data = made_up(4, categories=("pond", "port"))
-    with pytest.raises(DatasetError, match="x has no pictures of desert, river; it has pond, port"):
+    with pytest.raises(DatasetError, match="x has no images of desert, river; it has pond, port"):
         data.with_categories(["river", "pond", "desert"])
     with pytest.raises(DatasetError, match="desert"):
         data.without_categories(["desert"])

@@ -17,20 +17,19 @@ import numpy as np
 import pytest
 from demo_world import ask, served, upload
 from PIL import Image
+from starlette.exceptions import HTTPException
 from training_world import colors, tiny_model
 
 from utils.clip import fingerprint
 from utils.course import CourseError
 from utils.datasets import ImageError
-from utils.demo import cards, demo_blocks, serve
-from utils.demo.__main__ import load_parts, main
-from utils.demo.answers import MOST_LETTERS, Answers, Found, Pictures, verdict
-from utils.demo.downloads import Downloads
+from utils.demo import demo_blocks, render, serve
+from utils.demo.__main__ import load_index_and_presence, main
+from utils.demo.answers import MAX_LETTERS, Answers, FeatureAnswer, SearchAnswer, verdict
+from utils.demo.decoding import MAX_BYTES, read_upload
+from utils.demo.files import Downloads, temporary_cache
 from utils.demo.guard import Guard, check_path
 from utils.demo.questions import parse
-from utils.demo.refusals import Refusal
-from utils.demo.server import temporary_cache
-from utils.demo.uploads import MAX_BYTES, read_upload
 from utils.finder import Finding, PresenceModel, embed_scene, find
 from utils.search import ImageIndex
 
@@ -80,7 +79,7 @@ HOSTILE = {
     "empty.png": (b"", "not a JPEG"),
     "page.png": (b"%PDF-1.7", "not a JPEG"),
     "script.eps": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a JPEG"),
-    "truncated.jpg": (encoded(PLAIN, "jpeg")[:600], "broken"),
+    "truncated.jpg": (encoded(PLAIN, "jpeg")[:600], "damaged"),
     "point.png": (encoded(PLAIN.resize((1, 1)), "png"), "at least 8"),
     "ribbon.png": (encoded(Image.new("1", (50_000, 20)), "png"), "50,000 x 20"),
     "bomb.png": (png_header(12_000, 12_000), "12,000 x 12,000"),
@@ -102,8 +101,8 @@ FRIENDLY = {
 def test_a_hostile_picture_is_answered_by_a_sentence_and_never_decoded(name, tmp_path, monkeypatch):
     content, expected = HOSTILE[name]
     (tmp_path / name).write_bytes(content)
-    if expected != "broken":
-        monkeypatch.setattr("utils.demo.uploads.to_rgb", lambda image: pytest.fail("it was decoded"))
+    if expected != "damaged":
+        monkeypatch.setattr("utils.demo.decoding.to_rgb", lambda image: pytest.fail("it was decoded"))
     with pytest.raises(ImageError, match=expected) as caught:
         read_upload(tmp_path / name)
     assert str(tmp_path) not in str(caught.value)
@@ -112,8 +111,8 @@ def test_a_hostile_picture_is_answered_by_a_sentence_and_never_decoded(name, tmp
 @pytest.mark.parametrize("name", FRIENDLY)
 def test_a_rare_picture_is_read(name, tmp_path):
     (tmp_path / name).write_bytes(FRIENDLY[name])
-    picture = read_upload(tmp_path / name).picture
-    assert (picture.mode, picture.size) == ("RGB", (60, 40))
+    image = read_upload(tmp_path / name).image
+    assert (image.mode, image.size) == ("RGB", (60, 40))
 
 
 def test_a_turned_picture_is_set_upright(tmp_path):
@@ -121,12 +120,12 @@ def test_a_turned_picture_is_set_upright(tmp_path):
     exif[274] = 6
     (tmp_path / "turned.jpg").write_bytes(encoded(PLAIN, "jpeg", exif=exif.tobytes()))
     upload = read_upload(tmp_path / "turned.jpg")
-    assert upload.picture.size == upload.size == (40, 60)
+    assert upload.image.size == upload.size == (40, 60)
 
 
 def test_answers_are_those_of_the_index(index):
     found = Answers(index).by_text("  something\n red ", 3)
-    assert list(found.hits) == index.query_text("something red", 3) and not found.failed
+    assert found.hits == index.query_text("something red", 3)
     like = Answers(index).by_member("2", 7)
     assert index.dataset[2].path not in [hit.path for hit in like.hits] and len(like.hits) == 7
 
@@ -136,7 +135,7 @@ def test_answers_are_those_of_the_index(index):
     [
         (" \n", 3, "few words"),
         (None, 3, "few words"),
-        ("x" * (MOST_LETTERS + 1), 3, "shorten"),
+        ("x" * (MAX_LETTERS + 1), 3, "shorten"),
         ("red", 0, "from 1"),
         ("red", 10**9, "from 1"),
         ("red", float("nan"), "from 1"),
@@ -145,14 +144,14 @@ def test_answers_are_those_of_the_index(index):
     ],
 )
 def test_a_question_that_cannot_be_answered_gets_a_sentence(index, text, k, expected):
-    found = Answers(index).by_text(text, k)
-    assert found.failed and not found.hits and expected in found.sentence
+    with pytest.raises(ValueError, match=expected):
+        Answers(index).by_text(text, k)
 
 
 @pytest.mark.parametrize("row", ["8", "-1", "1e3", "٣" * 12, "../../etc/passwd", "", None, 3, ["0"], {"a": 1}])
 def test_only_members_are_opened_by_name(index, row):
-    found = Answers(index).by_member(row, 3)
-    assert found.failed and "shown" in found.sentence
+    with pytest.raises(ValueError, match="shown"):
+        Answers(index).by_member(row, 3)
 
 
 def test_suggestions_and_examples_come_from_the_collection(index):
@@ -177,17 +176,19 @@ def test_presence_is_said_in_words_with_the_number():
 def test_what_was_found_is_escaped_and_described(index, model):
     nasty = "<script>alert(1)</script>${1}{{2}}\" onload='x'"
     hit = index.query_text("red", 1)[0]
-    html = cards.pictures(Pictures(nasty, (type(hit)(1, 0.5, hit.path, (nasty, nasty), nasty, "x"),)), {hit.path: 0})
+    html = render.search_answer(
+        SearchAnswer(nasty, [type(hit)(1, 0.5, hit.path, (nasty, nasty), nasty, "x")]), {hit.path: 0}
+    )
     assert "<script" not in html and "onload='" not in html
     assert html.count("alt=") == 1 and 'role="status"' in html
     assert "more caption" not in html  # the same caption twice is one
     scene = embed_scene(model, PLAIN)
     answer = find(model, scene, nasty)
-    html = cards.finding(Found("said", "why", answer), answer.overlay())
+    html = render.feature_answer(FeatureAnswer("said", "why", answer), answer.overlay())
     assert "<script" not in html and html.count("<img") == html.count('alt="') == min(7, 1 + len(scene.boxes))
     assert "softmax" in html and "times the probability" not in html
     judged = replace(answer, presence=0.25)
-    assert "times the probability 0.25" in cards.finding(Found("said", "why", judged), judged.overlay())
+    assert "times the probability 0.25" in render.feature_answer(FeatureAnswer("said", "why", judged), judged.overlay())
 
 
 def test_the_same_picture_is_embedded_once(index, presence, tmp_path, monkeypatch):
@@ -199,13 +200,15 @@ def test_the_same_picture_is_embedded_once(index, presence, tmp_path, monkeypatc
     PLAIN.save(tmp_path / "scene.png")
     asked = Answers(index, presence)
     for text in ("red", "blue"):
-        assert asked.find_feature(tmp_path / "scene.png", text, "all sizes").finding is not None
+        assert asked.find_feature(tmp_path / "scene.png", text, "all sizes").finding.tiles
     assert len(calls) == 1
     unjudged = Answers(index).find_feature(tmp_path / "scene.png", "red", "large")
     assert "nothing more is claimed" in unjudged.details and unjudged.finding.presence is None
-    assert asked.find_feature(tmp_path / "scene.png", "red", "tiny").finding is None
+    with pytest.raises(ValueError, match="size of the tiles"):
+        asked.find_feature(tmp_path / "scene.png", "red", "tiny")
     Image.new("RGB", (16_000, 8)).save(tmp_path / "ribbon.png")
-    assert "so long" in asked.find_feature(tmp_path / "ribbon.png", "red", "all sizes").sentence
+    with pytest.raises(ValueError, match="so long"):
+        asked.find_feature(tmp_path / "ribbon.png", "red", "all sizes")
 
 
 @pytest.mark.parametrize(
@@ -224,7 +227,7 @@ def test_the_same_picture_is_embedded_once(index, presence, tmp_path, monkeypatc
     ],
 )
 def test_what_the_page_does_not_use_is_not_served(path):
-    with pytest.raises(Refusal):
+    with pytest.raises(HTTPException):
         check_path(path)
 
 
@@ -284,15 +287,16 @@ def test_no_file_or_address_of_a_visitor_is_opened(page, listener):
             )
             assert response.status_code == 403, (name, endpoint, response.text)
     assert not calls
-    assert "4 pictures like yours" in ask(page, "search_by_image", sent, 4)
+    assert "4 images like yours" in ask(page, "search_by_image", sent, 4)
 
 
 def test_the_answers_behind_the_guard_refuse_the_same(index, listener):
     address, calls = listener
     with temporary_cache():
         for payload in hostile_questions(address).values():
-            found = Answers(index).by_upload(payload, 3)
-            assert found.failed and "/etc/passwd" not in found.sentence
+            with pytest.raises(ImageError) as refused:
+                Answers(index).by_upload(payload, 3)
+            assert "/etc/passwd" not in str(refused.value)
     assert not calls
 
 
@@ -312,7 +316,7 @@ def test_what_is_too_long_or_no_json_is_refused(page):
         assert page.post("gradio_api/queue/join", content=body).status_code == 400
     unsized = page.post("gradio_api/queue/join", content=iter([b"{}"]))
     assert unsized.status_code == 411
-    with pytest.raises(Refusal, match="no JSON"):
+    with pytest.raises(HTTPException, match="not JSON"):
         parse(b"{'path'}")
 
 
@@ -346,7 +350,7 @@ def test_hostile_pictures_are_answered_and_the_server_goes_on(page):
         assert expected in ask(page, "search_by_image", sent, 3), name
         assert expected in ask(page, "find_feature", sent, "red", "all sizes"), name
     for name, content in FRIENDLY.items():
-        assert "3 pictures like yours" in ask(page, "search_by_image", upload(page, name, content), 3), name
+        assert "3 images like yours" in ask(page, "search_by_image", upload(page, name, content), 3), name
     assert "probability" in ask(page, "find_feature", upload(page, "a.png", FRIENDLY["deep.png"]), "red", "large")
     assert "few words" in ask(page, "search_by_text", "", 3)
     assert "from 1" in ask(page, "search_by_text", "red", {"a": 1})
@@ -354,7 +358,7 @@ def test_hostile_pictures_are_answered_and_the_server_goes_on(page):
 
 def test_uploads_and_downloads_are_bounded(page, monkeypatch, model, tmp_path):
     answer = find(model, embed_scene(model, PLAIN), "red")
-    monkeypatch.setattr("utils.demo.downloads.KEPT", 2)
+    monkeypatch.setattr("utils.demo.files.FINDINGS_KEPT", 2)
     downloads = Downloads(tmp_path)
     files = [downloads.save(answer, answer.overlay()) for _ in range(4)]
     assert [Path(file).exists() for pair in files for file in pair] == [False] * 4 + [True] * 4
@@ -365,7 +369,7 @@ def test_uploads_and_downloads_are_bounded(page, monkeypatch, model, tmp_path):
         with pytest.raises(OSError, match="space"):
             downloads.save(answer, answer.overlay())
     assert len(list(tmp_path.iterdir())) == 2
-    monkeypatch.setattr("utils.demo.room.MOST_KEPT", 0)
+    monkeypatch.setattr("utils.demo.limits.MAX_STORED", 0)
     upload_again = page.post("gradio_api/upload", files={"files": b"x"})
     assert upload_again.status_code == 507 and "try again" in upload_again.text
 
@@ -401,17 +405,21 @@ def test_a_port_that_is_taken_is_named(index, page):
         serve(demo_blocks(index), port=port)
 
 
-def test_parts_must_fit_each_other(index, presence, folder, tmp_path):
+def test_index_model_and_presence_model_must_fit_each_other(index, presence, folder, tmp_path):
     index.save(tmp_path / "index")
-    loaded, judge = load_parts(tmp_path / "run", str(tmp_path / "index"), str(folder), "")
+    loaded, judge = load_index_and_presence(tmp_path / "run", str(tmp_path / "index"), str(folder), "")
     assert len(loaded) == len(index) and judge is None
     presence.save(tmp_path / "presence.json")
     assert (
-        load_parts(tmp_path / "run", str(tmp_path / "index"), str(folder), str(tmp_path / "presence.json"))[1]
+        load_index_and_presence(
+            tmp_path / "run", str(tmp_path / "index"), str(folder), str(tmp_path / "presence.json")
+        )[1]
         == presence
     )
     with pytest.raises(CourseError, match="no presence model"):
-        load_parts(tmp_path / "run", str(tmp_path / "index"), str(folder), str(tmp_path / "index" / "index.json"))
+        load_index_and_presence(
+            tmp_path / "run", str(tmp_path / "index"), str(folder), str(tmp_path / "index" / "index.json")
+        )
     tiny_model(tmp_path / "other", text={"hidden_size": 16})
     with pytest.raises(CourseError, match="another model"):
-        load_parts(tmp_path / "run", str(tmp_path / "index"), str(tmp_path / "other"), "")
+        load_index_and_presence(tmp_path / "run", str(tmp_path / "index"), str(tmp_path / "other"), "")

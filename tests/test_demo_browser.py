@@ -99,7 +99,7 @@ def said(page, place: str, words: str) -> None:
 
 def test_words_find_pictures(open_page, pictures):
     page = open_page()
-    said(page, "#text-results", "12 pictures for “a stadium”")  # somebody who types nothing sees an answer
+    said(page, "#text-results", "12 images for “a stadium”")  # somebody who types nothing sees an answer
     page.get_by_label("What to look for, in words").fill("boats in a harbor")
     page.get_by_role("button", name="Search").click()
     said(page, "#text-results", "boats in a harbor")
@@ -121,15 +121,15 @@ def test_words_find_pictures(open_page, pictures):
 def test_a_result_and_an_upload_find_pictures_like_them(open_page, pictures, tmp_path):
     page = open_page()
     page.locator("#text-results button[data-member]").first.click()
-    said(page, "#image-results", r"12 pictures like \S+\.jpg")
-    page.locator("#example-picture img").wait_for()
+    said(page, "#image-results", r"12 images like \S+\.jpg")
+    page.locator("#example-image img").wait_for()
     page.locator("#choices button").nth(1).click()
     said(page, "#image-results", f"like {pictures.categories[0]}_")  # the second suggestion is the airport
     page.locator("#image-results button[data-member]").nth(2).click()
-    page.get_by_role("button", name="Find similar pictures").click()
+    page.get_by_role("button", name="Find similar images").click()
     said(page, "#image-results", "like yours")
     page.get_by_role("button", name="Remove Image").first.click()
-    page.locator("#example-picture input[type=file]").set_input_files(pictures[5].path)
+    page.locator("#example-image input[type=file]").set_input_files(pictures[5].path)
     said(page, "#image-results", "like yours")
     first = page.locator("#image-results li").first
     assert "score 1.000" in first.inner_text()  # a stranger with the same pixels as a member
@@ -147,7 +147,7 @@ def test_a_picture_is_pasted(open_page, pictures):
           await navigator.clipboard.write([new ClipboardItem({'image/png': blob})]);
         }"""
     )
-    page.locator("#example-picture").get_by_label("clipboard").click()
+    page.locator("#example-image").get_by_label("clipboard").click()
     said(page, "#image-results", "like yours")
 
 
@@ -155,15 +155,15 @@ def test_a_wrong_file_gets_a_sentence_and_the_page_goes_on(open_page, pictures, 
     page = open_page()
     page.get_by_role("tab", name="Image to image").click()
     (tmp_path / "notes.jpg").write_text("not a picture")
-    page.locator("#example-picture input[type=file]").set_input_files(tmp_path / "notes.jpg")
+    page.locator("#example-image input[type=file]").set_input_files(tmp_path / "notes.jpg")
     said(page, "#image-results", "not a JPEG")
     page.get_by_role("button", name="Remove Image").first.click()
     Image.new("1", (50_000, 9)).save(tmp_path / "ribbon.png")
-    page.locator("#example-picture input[type=file]").set_input_files(tmp_path / "ribbon.png")
+    page.locator("#example-image input[type=file]").set_input_files(tmp_path / "ribbon.png")
     said(page, "#image-results", "50,000 x 9")
     page.get_by_role("tab", name="Text to image").click()
     page.get_by_role("button", name="Search").click()
-    said(page, "#text-results", "12 pictures")
+    said(page, "#text-results", "12 images")
 
 
 def test_a_feature_is_found_judged_and_taken_home(open_page, pictures):
@@ -197,7 +197,7 @@ def test_the_keyboard_alone_reaches_the_results(open_page):
         if page.evaluate("document.activeElement.matches('#text-results button[data-member]')"):
             break
     page.keyboard.press("Enter")
-    said(page, "#image-results", "12 pictures like")
+    said(page, "#image-results", "12 images like")
     assert page.get_by_role("tab", name="Image to image").get_attribute("aria-selected") == "true"
 
 

@@ -11,8 +11,8 @@ from PIL import Image, ImageOps
 
 from utils.datasets import ImageError, ImageReading, read_image, to_rgb
 from utils.datasets.images.reading import AS_STORED
+from utils.demo.decoding import MAX_SCANS, check_decoder, read_upload
 from utils.demo.page import OVERLAY_PIXELS, overlay_width
-from utils.demo.uploads import MOST_SCANS, check_decoder, read_upload
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -20,15 +20,15 @@ def test_a_large_picture_is_made_smaller_before_it_is_converted(name, tmp_path, 
     side = 1_200
     (tmp_path / name).write_bytes(HOSTILE[name](side))
     converted = []
-    monkeypatch.setattr("utils.demo.uploads.to_rgb", lambda image: converted.append(image.size) or to_rgb(image))
-    monkeypatch.setattr("utils.demo.uploads.STRIP_PIXELS", 100_000)
+    monkeypatch.setattr("utils.demo.decoding.to_rgb", lambda image: converted.append(image.size) or to_rgb(image))
+    monkeypatch.setattr("utils.demo.decoding.STRIP_PIXELS", 100_000)
     upload = read_upload(tmp_path / name, 100_000)
-    assert upload.size == (side, side) and upload.factor == 4 and upload.picture.size == (300, 300)
+    assert upload.size == (side, side) and upload.factor == 4 and upload.image.size == (300, 300)
     assert all(width * height <= 100_000 for width, height in converted)  # those of 8 bits
     monkeypatch.undo()
     with Image.open(tmp_path / name) as image:
         expected = to_rgb(ImageOps.exif_transpose(image)).reduce(4)
-    difference = np.asarray(upload.picture, np.int16) - np.asarray(expected, np.int16)
+    difference = np.asarray(upload.image, np.int16) - np.asarray(expected, np.int16)
     assert np.abs(difference).max() <= 2
 
 
@@ -38,12 +38,12 @@ def test_a_turned_picture_that_was_made_smaller_is_upright_and_measured_so(tmp_p
     for name in ("turned.png", "turned.tif", "turned.jpg"):
         Image.fromarray(pixels).save(tmp_path / name, exif=turned())
         upload = read_upload(tmp_path / name, 200_000)
-        assert upload.size == (600, 1_001) and upload.picture.size == (300, 501)
-        assert upload.picture.getpixel((280, 200)) == (255, 255, 255)  # the upper half lies on the right now
+        assert upload.size == (600, 1_001) and upload.image.size == (300, 501)
+        assert upload.image.getpixel((280, 200)) == (255, 255, 255)  # the upper half lies on the right now
 
 
 def test_a_picture_is_refused_for_what_its_decoder_would_take(tmp_path, monkeypatch):
-    monkeypatch.setattr("utils.demo.uploads.MAX_DECODED", 10_000_000)
+    monkeypatch.setattr("utils.demo.decoding.MAX_DECODED", 10_000_000)
     for name, opened in (("palette.gif", True), ("canvas.webp", False), ("strip.tif", False)):
         (tmp_path / name).write_bytes(HOSTILE[name](1_000))
         with Image.open(tmp_path / name) as image:
@@ -57,7 +57,7 @@ def test_a_picture_is_refused_for_what_its_decoder_would_take(tmp_path, monkeypa
 def test_a_picture_in_very_many_scans_is_refused(tmp_path):
     content = HOSTILE["turned.jpg"](64)
     start = content.index(b"\xff\xda")
-    (tmp_path / "scans.jpg").write_bytes(content[:start] + content[start:-2] * (MOST_SCANS + 1) + content[-2:])
+    (tmp_path / "scans.jpg").write_bytes(content[:start] + content[start:-2] * (MAX_SCANS + 1) + content[-2:])
     with pytest.raises(ImageError, match="scans"):
         read_upload(tmp_path / "scans.jpg")
 
@@ -71,18 +71,19 @@ def test_a_long_picture_is_drawn_narrow():
 DECODE = """
 import sys, threading
 from pathlib import Path
-from utils.demo.memory import give_memory_back
-from utils.demo.uploads import Reader
+from types import SimpleNamespace
+from utils.demo.decoding import return_freed_memory
+return_freed_memory()
+from utils.demo.answers import Answers
 from utils.datasets.images.reading import AS_STORED
-give_memory_back()
 def most():
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
-reader = Reader()
-reader.read(Path(sys.argv[1]), 10_000, AS_STORED)  # what decoders load is not the picture's
+answers = Answers(SimpleNamespace(reading=AS_STORED))
+answers.decode(Path(sys.argv[1]), 10_000)  # what decoders load is not the picture's
 Path("/proc/self/clear_refs").write_text("5")
 before = most()
-threads = [threading.Thread(target=reader.read, args=(Path(name), 2_000_000, AS_STORED)) for name in sys.argv[1:]]
+threads = [threading.Thread(target=answers.decode, args=(Path(name), 2_000_000)) for name in sys.argv[1:]]
 for thread in threads: thread.start()
 for thread in threads: thread.join()
 print((most() - before) * 1024)
@@ -122,16 +123,16 @@ def test_a_raster_is_shown_as_the_rest_of_the_course_reads_it(tmp_path, bands, k
     options = {"height": 64, "width": 48, "count": bands, "dtype": kind}
     with rasterio.open(tmp_path / "raster.tif", "w", driver="GTiff", crs="EPSG:32631", **options) as file:
         file.write(values)
-    assert np.array_equal(read_upload(tmp_path / "raster.tif").picture, read_image(tmp_path / "raster.tif"))
+    assert np.array_equal(read_upload(tmp_path / "raster.tif").image, read_image(tmp_path / "raster.tif"))
     narrow = ImageReading((0, 1000))
-    stretched = read_upload(tmp_path / "raster.tif", reading=narrow).picture
+    stretched = read_upload(tmp_path / "raster.tif", reading=narrow).image
     assert np.array_equal(stretched, read_image(tmp_path / "raster.tif", narrow))
 
 
 def test_a_raster_is_refused_for_what_all_its_bands_would_take(tmp_path, monkeypatch):
     import rasterio
 
-    monkeypatch.setattr("utils.demo.uploads.MAX_DECODED", 64 * 64 * 13 * 2 - 1)
+    monkeypatch.setattr("utils.demo.decoding.MAX_DECODED", 64 * 64 * 13 * 2 - 1)
     options = {"height": 64, "width": 64, "count": 13, "dtype": "uint16"}
     with rasterio.open(tmp_path / "raster.tif", "w", driver="GTiff", **options):
         pass

@@ -1,4 +1,4 @@
-"""Zero-shot scores: matrices made by hand, torch's topk, a tiny model under every protocol, published predictions."""
+"""Zero-shot scores: matrices made by hand, torch's topk, a tiny model under every protocol, tables."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -8,12 +8,12 @@ import pytest
 from PIL import Image
 from training_world import colors
 
+from utils.category_names import SPLIT_NAMES
 from utils.datasets import CaptionDataset, CaptionedImage, load_dataset
 from utils.datasets.loading import UCM_CATEGORIES
 from utils.evaluation import (
     PROMPT_TEMPLATES,
     PROTOCOLS,
-    SPLIT_NAMES,
     Protocol,
     ZeroShotResult,
     as_protocol,
@@ -21,9 +21,8 @@ from utils.evaluation import (
     class_prompts,
     classify,
     embed_classes,
-    scores_from_predictions,
+    score_table,
     zero_shot,
-    zero_shot_table,
 )
 
 NAMES = ("beach", "forest", "port")
@@ -102,7 +101,7 @@ def test_what_cannot_be_scored_is_said_in_a_sentence():
     images, prompts = np.eye(3, dtype=np.float32), np.eye(3, dtype=np.float32)
     with pytest.raises(ValueError, match="no name for the categories desert, lake"):
         classify(images, prompts, ["lake", "port", "desert"], NAMES)
-    with pytest.raises(ValueError, match=r"2 dimensions and the prompt embeddings 3.*same model"):
+    with pytest.raises(ValueError, match=r"2 \(image\) and 3 \(prompt\) dimensions.*same model"):
         classify(np.eye(2, dtype=np.float32)[[0, 1, 1]], prompts, ["beach"] * 3, NAMES)
     with pytest.raises(ValueError, match="2 image embeddings do not fit 3 names"):
         classify(images[:2], prompts, ["beach"] * 3, NAMES)
@@ -130,8 +129,8 @@ def test_prompts_as_published_and_split():
     }
     unsplit = class_prompts(["storagetanks", "beach"], PROMPT_TEMPLATES["documents"])
     assert unsplit == ["An aerial photograph of storagetanks", "An aerial photograph of beach"]
-    split = class_prompts(["storagetanks", "beach"], PROMPT_TEMPLATES["notebook"], split_names=True)
-    assert split == ["An arial photograph of a storage tanks", "An arial photograph of a beach"]
+    split = PROTOCOLS["notebook"].with_split_names()
+    assert split.prompts("storagetanks") == ("An arial photograph of a storage tanks",)
     assert PROTOCOLS["split_names"].prompts("parkinglot") == ("An aerial photograph of parking lot",)
     assert PROTOCOLS["vt_rsbs"].prompts("storage tanks") == ("a remote sensing image of a storage tanks",)
     assert PROTOCOLS["script"].with_split_names().prompts("bareland") == ("Aerial photograph of bare land",)
@@ -174,7 +173,7 @@ def test_a_protocol_needs_a_place_for_the_name():
 def test_a_protocol_may_be_named_given_or_written_down():
     script = PROTOCOLS["script"]
     assert as_protocol("script") is as_protocol(script) is script
-    assert as_protocol("seen: {}") == Protocol("seen: {}", ("seen: {}",), "A prompt of one's own.")
+    assert as_protocol("seen: {}") == Protocol("seen: {}", ("seen: {}",), "A custom prompt.")
     with pytest.raises(ValueError, match="no protocol 'scripts'; choose one of documents, script"):
         as_protocol("scripts")
     split = Protocol("mine", ("{}",), "All.", class_lists=True).with_split_names()
@@ -252,11 +251,12 @@ def test_several_models_may_share_decoded_pictures(model, pictures, monkeypatch)
 
     decoded = []
     monkeypatch.setattr(
-        "utils.datasets.batches.read_image", lambda path: decoded.append(path) or datasets.read_image(path)
+        "utils.datasets.captioned_image.read_image",
+        lambda path, how: decoded.append(path) or datasets.read_image(path, how),
     )
-    read, alone = datasets.keeping_pictures(), zero_shot(model, pictures)
+    kept, alone = pictures.with_cache(), zero_shot(model, pictures)
     decoded.clear()
-    first, second = (zero_shot(model, pictures, read=read) for _ in range(2))
+    first, second = (zero_shot(model, kept) for _ in range(2))
     assert len(decoded) == len(pictures)
     for found in (first, second):
         np.testing.assert_array_equal(found.similarities, alone.similarities)
@@ -314,10 +314,15 @@ def test_scores_do_not_depend_on_the_lossless_encoding(model, pictures, tmp_path
 
 def test_table_says_how_it_was_taken(model, pictures):
     found = zero_shot(model, pictures)
-    lines = zero_shot_table({"tiny": found, "made": BY_HAND}, ks=(1, 3)).splitlines()
-    assert lines[0] == "| model | protocol | data | images | captions | classes | score@1 | score@3 |"
+    lines = score_table({"tiny": found, "made": BY_HAND}).splitlines()
+    assert (
+        lines[0]
+        == "| model | protocol | data | images | captions | classes | "
+        + " | ".join(f"score@{k}" for k in (1, 3, 5, 10))
+        + " |"
+    )
     assert lines[2].startswith("| tiny | documents | colors | 16 | none | 8 | ")
-    assert lines[2].endswith(f"| {found.interval(1)} | {found.interval(3)} |")
+    assert lines[2].endswith("| 8 | " + " | ".join(str(found.interval(k)) for k in (1, 3, 5, 10)) + " |")
     assert lines[3].startswith("| made | not named | not named | 4 | none | 3 | 0.500 (")
 
 
@@ -326,89 +331,3 @@ def test_protocols_meet_the_published_test_split(shared):
     assert (len(rsicd), len(rsicd.named()), len(rsicd.named().categories)) == (1093, 1027, 30)
     listed = load_dataset("rsicd", shared / "data", split="test", class_lists=True)
     assert (len(listed.named()), len(listed.categories)) == (1093, 31)
-
-
-# --- predictions ------------------------------------------------------------------------------------------
-
-
-def line(file: str, label: str, classes: str) -> str:
-    """A line of ten made-up predictions; the names of the classes are letters."""
-    pairs = [f"{name}\t{0.4 / 2**place:.5f}" for place, name in enumerate(classes)]
-    return "\t".join([file, label, *pairs]) + "\n"
-
-
-def test_scores_out_of_published_predictions(tmp_path):
-    path = tmp_path / "model.tsv"
-    path.write_text(
-        line("a_1.jpg", "a", "abcdefghij")
-        + line("a_2.jpg", "a", "bcadefghij")
-        + line("k_1.jpg", "k", "abcdefghik")
-        + line("z_1.jpg", "z", "abcdefghij")
-    )
-    found = scores_from_predictions(path)
-    assert found.scores() == {1: 0.25, 3: 0.5, 5: 0.5, 10: 0.75}
-    assert found.per_class(1) == {"a": 0.5, "k": 0.0, "z": 0.0}
-    assert found.per_class(10) == {"a": 1.0, "k": 1.0, "z": 0.0}
-    assert found.files == ("a_1.jpg", "a_2.jpg", "k_1.jpg", "z_1.jpg")
-    assert found.interval(3) == bootstrap([1, 1, 0, 0])
-    assert found.score() == 0.25 and found.hits().tolist() == [True, False, False, False]
-    assert found.class_names == tuple("abcdefghijkz")
-    with pytest.raises(ValueError, match="list 10 classes an image, too few for score@11"):
-        found.score(11)
-
-
-def test_predictions_score_as_the_result_that_they_were_written_from(tmp_path):
-    generator = np.random.default_rng(0)
-    names = tuple("abcdefghijklmnopqrst")
-    made = ZeroShotResult(names, generator.integers(0, 20, 300), generator.normal(size=(300, 20)))
-    rows = []
-    for number, (label, row) in enumerate(zip(made.labels, made.similarities, strict=True)):
-        best = "".join(names[place] for place in np.argsort(-row)[:10])
-        rows.append(line(f"{number}.jpg", names[label], best))
-    (tmp_path / "model.tsv").write_text("".join(rows))
-    found = scores_from_predictions(tmp_path / "model.tsv")
-    assert found.scores() == made.scores() and found.per_class(5) == made.per_class(5)
-
-
-def test_rounded_probabilities_may_be_sure_nothing_or_equal(tmp_path):
-    (tmp_path / "sure.tsv").write_text("a.jpg\tport\tport\t1\tbeach\t0\triver\t0\n   \n")
-    assert scores_from_predictions(tmp_path / "sure.tsv").score() == 1
-
-
-GOOD = line("a_1.jpg", "a", "abcdefghij")
-
-
-@pytest.mark.parametrize(
-    ("bad", "message"),
-    [
-        ("a_2.jpg\n", "1 tab-separated columns"),
-        ("a_2.jpg\ta\n", "2 tab-separated columns"),
-        ("a_2.jpg\ta\tb\n", "3 tab-separated columns"),
-        (line("", "a", "abcdefghij"), "must be a file, a label"),
-        ("a_2.jpg\ta\t\t0.5\n", "a class is empty"),
-        (line("a_2.jpg", "", "abcdefghij"), "must be a file, a label"),
-        (line("a_2.jpg", "a", "abcdefghi"), "9 classes are listed, 10 in the lines before"),
-        (line("a_2.jpg", "a", "abcdefghia"), "listed twice"),
-        (line("a_2.jpg", "a", "abcdefghij").replace("0.40000", "much"), "not a number"),
-        (line("a_2.jpg", "a", "abcdefghij").replace("0.40000", "nan"), "from 0 to 1"),
-        (line("a_2.jpg", "a", "abcdefghij").replace("0.40000", "1.5"), "from 0 to 1"),
-        (line("a_2.jpg", "a", "abcdefghij").replace("0.00078", "-0.1"), "from 0 to 1"),
-        (line("a_2.jpg", "a", "abcdefghij").replace("0.40000", "0.00001"), "fall from the best"),
-        (GOOD, "earlier line"),
-    ],
-)
-def test_a_malformed_line_is_named(tmp_path, bad, message):
-    path = tmp_path / "model.tsv"
-    path.write_text(GOOD + "\n" + bad)
-    with pytest.raises(ValueError, match=rf"model\.tsv, line 3: .*{message}"):
-        scores_from_predictions(path)
-
-
-def test_files_that_hold_no_predictions(tmp_path):
-    path = tmp_path / "model.tsv"
-    path.write_text("\n")
-    with pytest.raises(ValueError, match="no predictions"):
-        scores_from_predictions(path)
-    path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ValueError, match="UTF-8"):
-        scores_from_predictions(path)

@@ -215,7 +215,7 @@ def test_no_picture_at_all(tmp_path, model):
     with pytest.raises(ImageError, match="no image file"):
         embed_scene(model, tmp_path / "gone.tif")
     for shape in ((0, 40, 3), (40, 0), (40,), (2, 2, 2, 2)):
-        with pytest.raises(ImageError, match="no picture"):
+        with pytest.raises(ImageError, match="is not an image"):
             embed_scene(model, np.zeros(shape, np.uint8))
 
 
@@ -333,9 +333,8 @@ def test_files_of_a_finding(model, scene, tmp_path):
     assert stored["feature"] == "port" and stored["presence"] is None
     assert stored["picture"]["width"] == 150 and len(stored["tiles"]) == len(scene.boxes)
     assert tuple(stored["tiles"][0]["box"]) == finding.tiles[0].box
-    with Image.open(finding.save_png(tmp_path / "port.png", width=300)) as drawn:
-        assert drawn.size == (300, 200)
-    assert sorted(path.name for path in tmp_path.rglob("*.*")) == ["port.json", "port.png"]
+    assert finding.overlay(width=300).size == (300, 200)
+    assert sorted(path.name for path in tmp_path.rglob("*.*")) == ["port.json"]
     with pytest.raises(ValueError, match="no coordinate reference system"):
         finding.save_geojson(tmp_path / "port.geojson")
 

@@ -32,7 +32,7 @@ FOLDER_WANTED: dict[str, Callable[[SimpleNamespace, Path], object]] = {
     "page of scores": lambda world, place: Evaluation("a test", 0, 0, 0, {}, {}).write(place),
     "presence model": lambda world, place: PRESENCE.save(place / "presence.json"),
     "data set by name": lambda world, place: load_dataset("miniature", place),
-    "data set of one's own": lambda world, place: load_dataset(world.captions, place),
+    "your own data set": lambda world, place: load_dataset(world.captions, place),
     "copies for a class": lambda world, place: write_handout(find_root(), place),
     "DATA_DIR": lambda world, place: check_places(find_root(), {"DATA_DIR": str(place)}),
     "MODEL": lambda world, place: check_places(find_root(), {"MODEL": str(place)}),
@@ -70,9 +70,9 @@ def test_a_file_where_a_folder_is_wanted_is_one_sentence(world, what, where):
     assert (world.top / "a file").read_text() == "no folder"
 
 
-@pytest.mark.parametrize("what", ["model, read", "data set of one's own", "DATA_DIR", "MODEL", "OUTPUT_DIR"])
+@pytest.mark.parametrize("what", ["model, read", "your own data set", "DATA_DIR", "MODEL", "OUTPUT_DIR"])
 def test_a_path_that_is_longer_than_the_system_takes_is_one_sentence(world, what):
-    tried = FOLDER_WANTED[what] if what != "data set of one's own" else lambda world, place: load_dataset(place)
+    tried = FOLDER_WANTED[what] if what != "your own data set" else lambda world, place: load_dataset(place)
     with pytest.raises((OSError, ValueError, CourseError), match="longer path than this system takes") as caught:
         tried(world, world.top / ("a" * 5_000))
     check_sentence(caught.value)

@@ -8,8 +8,9 @@ import nbformat
 import pytest
 import yaml
 
-from utils.course import CourseError, course_notebooks, notebook_parameters
-from utils.course.handout import with_values, write_handout
+from utils.course import CourseError, course_notebooks
+from utils.course.handout import LEFT_OUT, with_values, write_handout
+from utils.course.parameters import notebook_parameters
 
 
 @pytest.fixture(scope="module")
@@ -30,15 +31,14 @@ def test_every_notebook_is_there_without_outputs_and_solutions(root, handout):
         assert not any("solutions/" in cell.source for cell in notebook.cells)
 
 
-def test_with_the_defaults_only_outputs_and_pointers_are_gone(root, tmp_path):
+def test_with_the_defaults_only_outputs_and_tagged_cells_are_gone(root, tmp_path):
     for path in write_handout(root, tmp_path / "class", "miniature"):
         before = nbformat.read(root / "nbs" / path.name, as_version=4).cells
-        after = {cell.id: cell.source for cell in nbformat.read(path, as_version=4).cells}
-        assert all(after[cell.id] == cell.source for cell in before if cell.cell_type == "code")
-        lost = [cell for cell in before if after.get(cell.id) != cell.source.strip()]
-        assert all("](solutions/" in cell.source for cell in lost if cell.cell_type == "markdown")
-        kept = sum(len(after.get(cell.id, "").split()) for cell in before)
-        assert kept > sum(len(cell.source.split()) for cell in before) - 20, path.name
+        left_out = [cell for cell in before if LEFT_OUT in cell.metadata.get("tags", [])]
+        kept = [(cell.id, cell.source) for cell in before if cell not in left_out]
+        assert [(cell.id, cell.source) for cell in nbformat.read(path, as_version=4).cells] == kept
+        assert [cell.cell_type for cell in left_out] == ["markdown"], path.name
+        assert "](solutions/" in left_out[0].source and len(left_out[0].source.split()) < 12
 
 
 def test_a_class_trains_shortly_and_beside_the_course(root, handout):

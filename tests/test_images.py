@@ -21,7 +21,6 @@ from utils.datasets import (
     eval_batches,
     eval_transform,
     image_to_tensor,
-    keeping_pictures,
     published_view,
     read_image,
     steps_per_epoch,
@@ -199,12 +198,22 @@ def test_workers_do_not_change_a_pixel(dataset):
 def test_later_epochs_read_only_what_was_not_kept(kept, read, dataset, monkeypatch):
     paths = []
     every_epoch = run(dataset, batch_size=5, workers=0)
-    monkeypatch.setattr("utils.datasets.batches.KEPT_BYTES", kept * 48 * 40 * 4 + 1)
-    monkeypatch.setattr("utils.datasets.batches.read_image", lambda path: paths.append(path) or read_image(path))
-    again = run(dataset, batch_size=5, workers=0, read=keeping_pictures())
+    monkeypatch.setattr("utils.datasets.captioned_image.KEPT_BYTES", kept * 48 * 40 * 4 + 1)
+    monkeypatch.setattr(
+        "utils.datasets.captioned_image.read_image", lambda path, how: paths.append(path) or read_image(path, how)
+    )
+    again = run(dataset.with_cache(), batch_size=5, workers=0)
     assert len(paths) == read  # of three epochs of ten pictures
     for first, second in zip(every_epoch, again, strict=True):
         np.testing.assert_array_equal(first["images"], second["images"])
+
+
+def test_parts_of_a_data_set_share_its_cache(dataset):
+    kept = dataset.with_cache()
+    parts = kept[:3], kept.subset(4), kept + dataset, kept.captioned(), kept.with_random_splits().split("test")
+    assert all(part.cache is kept.cache for part in (*parts, kept.with_cache(), dataset.with_cache(kept.cache)))
+    assert dataset.cache is None and kept.open(1) is parts[0].open(1)
+    np.testing.assert_array_equal(np.asarray(kept.open(1)), np.asarray(dataset.open(1)))
 
 
 def test_seed_governs_order_and_pixels(dataset):

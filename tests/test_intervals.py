@@ -109,14 +109,6 @@ def test_one_run_or_equal_runs_are_the_plain_bootstrap():
         assert (joined.low, joined.high) == pytest.approx((plain.low, plain.high), abs=0.004)
 
 
-def test_gain_over_a_baseline_takes_the_same_items_for_both():
-    values = hits(0.5, 300).astype(float)
-    same = bootstrap_runs(np.stack([values] * 4), values[None])
-    assert (same.value, same.low, same.high) == pytest.approx((0, 0, 0), abs=1e-12)
-    better = bootstrap_runs(np.stack([values] * 4) + 0.1, values[None])
-    assert (better.value, better.low, better.high) == pytest.approx((0.1, 0.1, 0.1))
-
-
 def test_same_seed_same_interval_in_pieces_too(monkeypatch):
     values, runs = np.random.default_rng(4).random(300), np.stack([hits(0.7, 300, seed) for seed in range(3)])
     whole = bootstrap(values), bootstrap_runs(runs)
@@ -154,10 +146,8 @@ def test_what_has_no_interval_is_said_in_a_sentence(values, weights, message):
 
 def test_runs_of_different_items_are_refused():
     with pytest.raises(ValueError, match="all of the same items"):
-        bootstrap_runs(np.ones((2, 5)), np.ones((2, 4)))
-    with pytest.raises(ValueError, match="all of the same items"):
         bootstrap_runs(np.ones(5))
     with pytest.raises(ValueError, match="at least one item"):
         bootstrap_runs(np.ones((2, 0)))
     with pytest.raises(ValueError, match="not finite"):
-        bootstrap_runs(np.ones((2, 3)), np.full((1, 3), np.nan))
+        bootstrap_runs(np.full((2, 3), np.nan))

@@ -172,7 +172,7 @@ def test_a_folder_of_another_model_is_refused(tmp_path):
         ({"num_beams": 0}, "num_beams is 0; it must be above 0"),
         ({"max_length": 2}, "max_length is 2; it must be above 2"),
         ({"temperature": -1.0}, r"temperature is -1\.0"),
-        ({"top_k": 5}, "give a temperature too"),
+        ({"seed": 5}, "give a temperature too"),
         ({"num_beams": 4, "temperature": 1.0}, "either searched for or drawn"),
     ],
 )

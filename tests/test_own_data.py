@@ -25,10 +25,9 @@ from utils.datasets import (
     read_image,
     shown_reading,
 )
-from utils.demo import cards
-from utils.demo.__main__ import load_parts
+from utils.demo import render
+from utils.demo.__main__ import load_index_and_presence
 from utils.demo.answers import Answers
-from utils.demo.page import _chosen
 from utils.evaluation import evaluate, summary_text
 from utils.finder import PresenceModel, calibrate_presence
 from utils.search import ImageIndex
@@ -89,14 +88,14 @@ def test_what_is_made_of_pictures_says_how_they_were_read(counts, model, tmp_pat
     assert "Mind: the model" in (said := capsys.readouterr().out) and "now read from 0 to 500" in said
 
     content = evaluate(model, tuned, ours).as_json()
-    assert content["reading"] == noted and "(pictures read from 0 to 3000, bands" in summary_text(content)
+    assert content["reading"] == noted and "(images read from 0 to 3000, bands" in summary_text(content)
     presence = calibrate_presence(tuned, ours)
     assert PresenceModel.load(presence.save(run / "presence.json")) == presence
     assert presence.calibrated_on["reading"] == noted
     # The page asks a presence model of the run only if it was calibrated on pictures read as visitors' will be.
     for dataset, fits in ((ours, True), (others, False)):
         ImageIndex.build(tuned, dataset, run / "index", progress=False)
-        assert (load_parts(run, "", "", "")[1] is not None) == fits
+        assert (load_index_and_presence(run)[1] is not None) == fits
 
 
 @pytest.mark.parametrize("path", course_notebooks(Path(__file__).parents[1]), ids=lambda path: path.stem)
@@ -124,11 +123,11 @@ def test_the_page_shows_pictures_as_the_model_saw_them(model, counts):
     index = ImageIndex.build(model, load_dataset(counts, bands=[4, 3, 2]), progress=False)
     answers = Answers(index)
     found = answers.by_text("a kind", 3)
-    html = cards.pictures(found, answers.rows)
+    html = render.search_answer(found, answers.rows)
     for hit in found.hits:
         seen = read_image(hit.path, index.reading)
-        assert hit.reading == index.reading and cards.data_address(seen) in html
-        chosen = _chosen(answers, str(answers.rows[hit.path]), failed=False)
+        assert hit.reading == index.reading and render.data_address(seen) in html
+        chosen = answers.member_image(str(answers.rows[hit.path]))
         np.testing.assert_array_equal(chosen, seen)
 
 

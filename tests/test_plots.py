@@ -7,14 +7,14 @@ from matplotlib.figure import Figure
 
 from utils import plots
 
-PICTURE = np.zeros((8, 8, 3), np.uint8)
+IMAGE = np.zeros((8, 8, 3), np.uint8)
 HISTORY = {"step": 2, "loss": 1.0, "validation_loss": 1.5}
 
 DRAWINGS = {
-    "picture_grid": lambda: plots.picture_grid([PICTURE] * 7, [f"a\n{n}" for n in range(7)], columns=3),
+    "image_grid": lambda: plots.image_grid([IMAGE] * 7, [f"a\n{n}" for n in range(7)], columns=3),
     "count_bars": lambda: plots.count_bars(["beach", "port"], [3, 4], "images"),
     "histogram": lambda: plots.histogram([1, 2, 2, 5], "words", "captions"),
-    "matrix_picture": lambda: plots.matrix_picture(np.eye(2), ["a", "b"], ["c", "d"], digits=1),
+    "heat_map": lambda: plots.heat_map(np.eye(2), ["a", "b"], ["c", "d"], digits=1),
     "loss_curves": lambda: plots.loss_curves([1, 2], [3.0, 2.0], [2], [2.5], chance=3.2),
     "compared_losses": lambda: plots.compared_losses({"none": [{"step": 1, "loss": 2.0}, HISTORY]}, ("a", "b")),
     "trade_off": lambda: plots.trade_off([1, 2], [3, 4], ["a", "b"], 1, "x", "y"),
@@ -25,10 +25,10 @@ DRAWINGS = {
     "cumulative": lambda: plots.cumulative({"fr": [1.0, 2.0], "es": [3.0]}, "chrF", "share below"),
     "score_bars": lambda: plots.score_bars(["k=1"], {"baseline": [0.5], "fine-tuned": [0.9]}, "score"),
     "before_and_after": lambda: plots.before_and_after(["a", "b"], [0, 0.5], [1, 0.4], ("x", "y"), "score"),
-    "captioned_pictures": lambda: plots.captioned_pictures([PICTURE] * 2, [["a port"], ["a beach", "sand"]]),
-    "scored_pictures": lambda: plots.scored_pictures([PICTURE], ["port"], [["port", "pond"]], [[0.9, 0.1]], "share"),
+    "captioned_images": lambda: plots.captioned_images([IMAGE] * 2, [["a port"], ["a beach", "sand"]]),
+    "scored_images": lambda: plots.scored_images([IMAGE], ["port"], [["port", "pond"]], [[0.9, 0.1]], "share"),
     "pair_marks": lambda: plots.pair_marks(np.eye(3, dtype=bool)),
-    "picture_with_patches": lambda: plots.picture_with_patches(PICTURE, 4),
+    "image_with_patches": lambda: plots.image_with_patches(IMAGE, 4),
     "reliability": lambda: plots.reliability({"test": ([0.1, 0.9], [0.2, 0.8])}),
 }
 
@@ -42,14 +42,14 @@ def test_draws_a_figure_and_leaves_the_settings_alone(name):
     assert dict(matplotlib.rcParams) == before
 
 
-def test_where_no_pictures_are_left_the_figure_says_so():
-    for figure in (plots.picture_grid([]), plots.captioned_pictures([], [])):
+def test_where_no_images_are_left_the_figure_says_so():
+    for figure in (plots.image_grid([]), plots.captioned_images([], [])):
         figure.canvas.draw()
-        assert [text.get_text() for text in figure.axes[0].texts] == ["no pictures"]
+        assert [text.get_text() for text in figure.axes[0].texts] == ["no images"]
 
 
 def test_every_figure_is_drawn_here():
-    assert set(DRAWINGS) == set(plots.__all__) - {"new_figure", "show", "styled"}
+    assert set(DRAWINGS) == set(plots.__all__) - {"show"}
 
 
 FEW = {f"run {number}": number for number in range(6)}
@@ -61,7 +61,7 @@ FEW = {f"run {number}": number for number in range(6)}
         lambda: plots.cumulative({key: [1.0] for key in FEW}, "x", "y"),
         lambda: plots.score_bars(["k=1"], {key: [0.5] for key in FEW}, "score"),
         lambda: plots.compared_losses({key: [HISTORY] for key in FEW}, ("a", "b")),
-        lambda: plots.curves_with_spread([1], dict.fromkeys(FEW, ([0.5], [0.1])), "x", "y"),
+        lambda: plots.curves_with_spread([1], dict.fromkeys(FEW, ([0.5], [0.1])), "x", "y", {}),
         lambda: plots.curves_with_spread([1], {"a": ([0.5], [0.1])}, "x", "y", levels=FEW),
         lambda: plots.reliability(dict.fromkeys(FEW, ([0.1], [0.2]))),
     ],

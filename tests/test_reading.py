@@ -25,14 +25,12 @@ from utils.datasets import (
     data_fingerprint,
     eval_batches,
     image_of_array,
-    keeping_pictures,
     load_dataset,
     read_image,
     train_batches,
 )
 from utils.datasets.images import reading
-from utils.datasets.images.reading import AS_STORED
-from utils.datasets.images.wholeness import damage
+from utils.datasets.images.reading import AS_STORED, damage
 from utils.finder import embed_scene, find
 from utils.finder.reading import open_picture
 
@@ -194,9 +192,11 @@ def test_all_pictures_of_a_sensor_share_one_range(tmp_path):
     for item, seen in zip(dataset, batch["images"], strict=True):
         values = dark if item.name in ("0.tif", "2.tif") else bright
         assert np.abs(seen * 255 - stretched(values, low, high)).max() <= 1
-    kept = keeping_pictures()
-    np.testing.assert_array_equal(np.asarray(kept(dataset[0].path, how)), pixels(dataset[0].path, how))
-    assert (np.asarray(kept(dataset[0].path)) != np.asarray(kept(dataset[0].path, how))).any()
+    kept = dataset.with_cache()
+    for _ in range(2):
+        np.testing.assert_array_equal(np.asarray(kept.open(0)), pixels(dataset[0].path, how))
+    other = kept.with_reading((low, 2 * high))
+    assert (np.asarray(other.open(0)) != np.asarray(kept.open(0))).any()
     plain = CaptionDataset([CaptionedImage(i.path, (), i.split, i.category, i.source) for i in dataset])
     assert data_fingerprint(plain) != data_fingerprint(dataset)
 
@@ -571,7 +571,7 @@ def test_damage_is_seen_and_wholeness_too(tmp_path, ending):
     path.write_bytes(content[: len(content) // 2])
     assert damage(path)
     path.write_bytes(b"<html>not found</html>")
-    assert damage(path) == "not a picture"
+    assert damage(path) == "not an image"
     path.write_bytes(b"")
     assert damage(path)
     if ending == "jpg":
@@ -607,7 +607,7 @@ def test_training_goes_on_past_a_picture_that_breaks_later(tmp_path):
         items.append(CaptionedImage(tmp_path / f"{number}.png", (f"picture {number}",), "train", None, "test"))
     (tmp_path / "2.png").write_bytes(b"broken")
     settings = {"batch_size": 5, "epochs": 1, "seed": 0, "workers": 0}
-    with pytest.warns(UserWarning, match=r"2\.png .* next picture takes its place"):
+    with pytest.warns(UserWarning, match=r"2\.png .* next image takes its place"):
         (batch,) = train_batches(
             CaptionDataset(items), ImagePreprocessing(32), lambda texts: np.arange(len(texts))[:, None], **settings
         )

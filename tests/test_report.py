@@ -15,18 +15,20 @@ from utils.evaluation import (
     ZeroShotResult,
     add_to_card,
     aligned,
+    distinct_captions,
+    embed_dataset,
     evaluate,
     paired_bootstrap,
     read_predictions,
-    retrieval,
-    retrieval_table,
+    recall_table,
     score_retrieval,
+    score_table,
     summary_text,
     values_of,
     zero_shot,
-    zero_shot_table,
 )
-from utils.evaluation.summary import fill_page, main, summary_table
+from utils.evaluation.__main__ import fill_page, main
+from utils.evaluation.summary import summary_table
 
 
 @pytest.fixture(scope="module")
@@ -94,11 +96,11 @@ def test_every_figure_is_where_a_reader_of_the_json_looks_for_it():
 def test_the_page_holds_every_table_with_the_seed_of_the_report():
     made = by_hand()
     page = made.markdown()
-    assert page.startswith("# Fine-tuned against baseline: made test\n\n**Mind:** Seen.\n") and page[-1] == "\n"
+    assert page.startswith("# Fine-tuned against baseline: made test\n\n**Warning:** Seen.\n") and page[-1] == "\n"
     for protocol, results in made.zero_shot.items():
         description = PROTOCOLS[protocol].description
-        assert f"**{protocol}.** {description}\n\n{zero_shot_table(results, seed=7)}\n\n" in page
-    assert page.endswith(f"## Retrieval, in percent\n\n{retrieval_table(made.retrieval['strict'], 7)}\n")
+        assert f"**{protocol}.** {description}\n\n{score_table(results, 7)}\n\n" in page
+    assert page.endswith(f"## Retrieval, in percent\n\n{recall_table(made.retrieval['strict'], 7)}\n")
     assert "Retrieval, in percent" not in replace(made, retrieval={}).markdown()
 
 
@@ -116,8 +118,8 @@ def test_intervals_of_retrieval_follow_the_seed():
         assert Interval(**strict["mean_recall"][name]) == result.interval(seed=7) != result.interval(seed=0)
     gain = Interval(**strict["mean_recall_gain"])
     assert gain == made.retrieval_gain() != replace(made, seed=0).retrieval_gain()
-    assert retrieval_table(results, 7) in made.markdown()
-    assert retrieval_table(results, 7) not in replace(made, seed=0).markdown()
+    assert recall_table(results, 7) in made.markdown()
+    assert recall_table(results, 7) not in replace(made, seed=0).markdown()
 
 
 @pytest.mark.parametrize("protocol", ["documents", "ensemble"])
@@ -128,10 +130,16 @@ def test_scores_are_those_of_zero_shot(evaluation, models, test_set, protocol):
         assert result.scores() == alone.scores() and result.class_names == alone.class_names
 
 
-def test_recalls_are_those_of_retrieval(evaluation, models, test_set):
-    for matching, results in evaluation.retrieval.items():
-        for model, result in zip(models, results.values(), strict=True):
-            assert result.recalls == retrieval(model, test_set, matching).recalls
+def test_recalls_are_those_of_stored_embeddings(evaluation, models, test_set):
+    from utils.clip import embed_texts
+
+    captioned = test_set.captioned()
+    captions = [item.captions for item in captioned]
+    for number, model in enumerate(models):
+        images, texts = embed_dataset(model, captioned)[0], embed_texts(model, distinct_captions(captions))
+        for matching, results in evaluation.retrieval.items():
+            alone = score_retrieval(images, texts, captions, matching)
+            assert list(results.values())[number].recalls == pytest.approx(alone.recalls, abs=1e-12)
 
 
 def test_the_gain_is_paired(evaluation):
@@ -169,7 +177,7 @@ def test_what_is_written_can_be_read_and_is_what_was_measured(evaluation, tmp_pa
 
 def test_a_warning_stands_before_the_figures(models, test_set):
     text = summary_text(evaluate(*models, test_set[:12], warning="Seen in training.").as_json())
-    assert text.startswith("**Mind:** Seen in training.")
+    assert text.startswith("**Warning:** Seen in training.")
 
 
 def test_the_summary_of_figures_made_by_hand():
@@ -211,7 +219,7 @@ def test_the_summary_of_figures_made_by_hand():
     )
     assert empty == "" and rest == table
     warned = summary_text(content | {"warning": "Seen."}).splitlines()
-    assert warned == ["**Mind:** Seen.", "", first, "", *table]
+    assert warned == ["**Warning:** Seen.", "", first, "", *table]
     heads = summary_table(content | {"prompt": "ensemble"}).splitlines()[0]
     assert heads == "| | k=1 | k=3 | k=5 | k=10 | split names, k=1 | mean recall |"
     bare = summary_table(content | {"retrieval": {}}).splitlines()
@@ -220,7 +228,7 @@ def test_the_summary_of_figures_made_by_hand():
     ]
 
 
-def test_a_prompt_of_ones_own_is_scored_beside_the_protocols_and_leads_the_report(models, test_set, tmp_path):
+def test_a_custom_prompt_is_scored_beside_the_protocols_and_leads_the_report(models, test_set, tmp_path):
     evaluation = evaluate(*models, test_set[:12], prompt="seen: {}")
     assert list(evaluation.zero_shot)[-1] == "seen: {}" and "documents" in evaluation.zero_shot
     content = evaluation.as_json()
@@ -228,7 +236,7 @@ def test_a_prompt_of_ones_own_is_scored_beside_the_protocols_and_leads_the_repor
     shown = f"{content['zero_shot']['seen: {}']['scores']['baseline']['3']['value']:.3f}"
     assert 'prompt "seen: {}" (split names' in summary_text(content)
     assert summary_table(content).splitlines()[2].split(" | ")[2].startswith(shown)
-    assert "**seen: {}.** A prompt of one's own." in (evaluation.write(tmp_path) / "README.md").read_text()
+    assert "**seen: {}.** A custom prompt." in (evaluation.write(tmp_path) / "README.md").read_text()
 
 
 def test_what_each_image_did_is_kept_and_gives_the_scores_again(models, test_set, tmp_path):
@@ -236,11 +244,11 @@ def test_what_each_image_did_is_kept_and_gives_the_scores_again(models, test_set
     content = read_predictions(evaluation.write(tmp_path / "one"))
     result = evaluation.zero_shot["script"]["fine-tuned"]
     for k in PUBLISHED_KS:
-        assert values_of(content, f"finetuned_top{k}").metric == pytest.approx(result.score(k))
+        assert values_of(content, f"finetuned_top{k}").mean == pytest.approx(result.score(k))
     split = evaluation.zero_shot["split_names"]["baseline"]
-    assert values_of(content, "baseline_split_names_top1").metric == pytest.approx(split.score())
+    assert values_of(content, "baseline_split_names_top1").mean == pytest.approx(split.score())
     recalls = values_of(content, "finetuned_mean_recall")
-    assert recalls.metric == pytest.approx(evaluation.retrieval["strict"]["fine-tuned"].mean_recall)
+    assert recalls.mean == pytest.approx(evaluation.retrieval["strict"]["fine-tuned"].mean_recall)
     assert content["zero_shot"]["predicted"]["fine-tuned"][0] == result.class_names[result.predictions[0]]
     assert values_of(content, "test_images") is None and values_of({}, "finetuned_top1") is None
     assert read_predictions(tmp_path) == {}

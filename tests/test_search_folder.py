@@ -286,7 +286,7 @@ def test_a_name_that_is_not_utf_8_comes_back_exactly(model, pictures, latin, tmp
 def test_captions_of_such_a_name_are_written_and_read_back(latin, tmp_path):
     from utils.datasets import load_dataset
     from utils.translation.backtranslation import AugmentedCaptions
-    from utils.translation.handover import load_or_backtranslate
+    from utils.translation.loading import load_or_backtranslate
 
     (latin.parent / os.fsdecode(b"caf\xe9s")).mkdir()
     inner = latin.parent / os.fsdecode(b"caf\xe9s") / "red.png"

@@ -61,7 +61,7 @@ def test_what_cannot_be_read_is_left_out_and_named(model, dataset, index, tmp_pa
     Image.new("L", (1, 5000)).save(pictures / "picture_9.png")
     built = ImageIndex.build(model, pictures, tmp_path / "index", batch_size=8)
     assert [skipped.path.name for skipped in built.skipped] == ["picture_2.png", "picture_9.png"]
-    assert "cannot be decoded" in built.skipped[0].reason and "thread" in built.skipped[1].reason
+    assert "cannot be decoded" in built.skipped[0].reason and "aspect ratio" in built.skipped[1].reason
     assert "22 images" in capsys.readouterr().out
     expected = {item.name: row for item, row in zip(dataset, index.embeddings, strict=True)}
     for item, row in zip(built.dataset, built.embeddings, strict=True):
@@ -70,7 +70,9 @@ def test_what_cannot_be_read_is_left_out_and_named(model, dataset, index, tmp_pa
     for name in ("pictures", "index"):
         (tmp_path / name).rename(tmp_path / "elsewhere" / name)
     monkeypatch.chdir(tmp_path / "elsewhere")
-    monkeypatch.setattr("utils.datasets.batches.read_image", lambda path: pytest.fail("embedded once more"))
+    monkeypatch.setattr(
+        "utils.datasets.captioned_image.read_image", lambda path, how: pytest.fail("embedded once more")
+    )
     stamp = Path("index/index.json").stat().st_mtime_ns
     again = ImageIndex.build(model, "pictures", "index", batch_size=8, progress=False)
     assert [skipped.path.name for skipped in again.skipped] == ["picture_2.png", "picture_9.png"]
@@ -258,7 +260,7 @@ def test_another_model_is_refused_and_the_same_one_is_known_by_its_weights(kept,
     same = CLIP.from_pretrained(tmp_path / "copy")
     assert len(ImageIndex.load(kept / "index", same)) == 24
     preprocessing = replace(same.preprocessing, mean=(0.5, 0.5, 0.5))
-    same.companions = replace(same.companions, preprocessing=preprocessing)
+    same.metadata = replace(same.metadata, preprocessing=preprocessing)
     with pytest.raises(SearchError, match="built with another model"):
         ImageIndex.load(kept / "index", same)
 

@@ -10,9 +10,8 @@ from affine import Affine
 
 from utils.clip import CLIP
 from utils.datasets import ImageReading
-from utils.demo import cards
+from utils.demo import render
 from utils.demo.answers import Answers
-from utils.demo.page import _chosen
 from utils.finder import embed_scene
 from utils.finder.place import Place
 from utils.search import ImageIndex, SearchError, TileHit, Tiling, collection, save_geojson
@@ -174,15 +173,15 @@ def test_the_page_shows_the_tile(rasters, model: CLIP, monkeypatch):
     index = ImageIndex.build_scenes(model, rasters, stretch=(0, 4000), **OPTIONS)
     answers = Answers(index)
     found = answers.by_text("port", 12)
-    opened_scenes, original = [], cards.cut_out
-    monkeypatch.setattr(cards, "cut_out", lambda *given: opened_scenes.append(given[0]) or original(*given))
-    html = cards.pictures(found, answers.rows)
+    opened_scenes, original = [], render.cut_out
+    monkeypatch.setattr(render, "cut_out", lambda *given: opened_scenes.append(given[0]) or original(*given))
+    html = render.search_answer(found, answers.rows)
     assert html.count("data:image/jpeg") == 12 and len(opened_scenes) == len(set(opened_scenes))
-    assert cards.data_address(found.hits[0].picture()) in html
+    assert render.data_address(found.hits[0].picture()) in html
     row = str(answers.rows[address(found.hits[0])])
     member = answers.member(row)
     assert member.picture().size == (40, 40) and index.reading == ImageReading((0, 4000))
-    assert _chosen(answers, row, failed=False).size == (40, 40)
+    assert answers.member_image(row).size == (40, 40)
     alike = answers.by_member(row, 3)
-    assert not alike.failed and member.name not in [hit.name for hit in alike.hits]
-    assert member.name in alike.sentence and cards.choices(answers.examples(), answers.rows).count("<img") == 6
+    assert member.name not in [hit.name for hit in alike.hits]
+    assert member.name in alike.sentence and render.choices(answers.examples(), answers.rows).count("<img") == 6

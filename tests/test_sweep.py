@@ -15,13 +15,24 @@ import pytest
 import yaml
 from PIL import Image
 
-from utils.course import CourseError, Ledger, Outcome, parse_overrides
+from utils.course import CourseError
+from utils.course.execution import Outcome
+from utils.course.ledger import Ledger
+from utils.course.parameters import parse_overrides
 from utils.course.sweep import rows as rows_module
 from utils.course.sweep import runs as runs_module
 from utils.course.sweep.__main__ import main
-from utils.course.sweep.rows import Row, load_common, load_rows, load_scale, run_parameters, training_parameters
-from utils.course.sweep.runs import Run, find_captions, run_sweep, shared_homes
-from utils.course.sweep.table import as_csv, as_markdown, make_line, make_table, read_table, write_table
+from utils.course.sweep.rows import (
+    Row,
+    check_rows,
+    load_common,
+    load_rows,
+    load_scale,
+    run_parameters,
+    training_parameters,
+)
+from utils.course.sweep.runs import RowRun, find_captions, first_equal_rows, run_sweep
+from utils.course.sweep.table import as_csv, as_markdown, make_line, make_table, write_table
 from utils.evaluation import PUBLISHED_KS, bootstrap_runs
 
 V1, V2 = "bs128x8-lr1e-4-imgaugs-textaugs", "bs128x8-lr5e-6-adam"
@@ -78,11 +89,11 @@ def test_rows_carry_what_is_documented(root):
 
 
 def test_rows_with_equal_settings_are_one_run(root):
-    homes = shared_homes(root, load_scale(root, "rsicd", {}))
+    first = first_equal_rows(root, load_scale(root, "rsicd", {}))
     textaugs = "bs128x8-lr5e-5-imgaugs-textaugs"
-    assert homes[f"{textaugs}-2"] == homes[f"{textaugs}-3"] == textaugs
-    assert homes["bs128x8-lr1e-4-imgaugs"] == "bs128x8-lr1e-4-augs"
-    assert len(set(homes.values())) == 7
+    assert first[f"{textaugs}-2"] == first[f"{textaugs}-3"] == textaugs
+    assert first["bs128x8-lr1e-4-imgaugs"] == "bs128x8-lr1e-4-augs"
+    assert len(set(first.values())) == 7
 
 
 def test_the_command_line_replaces_only_the_settings_that_it_names(root):
@@ -110,10 +121,10 @@ def test_what_cannot_work_is_one_sentence_before_anything_runs(words, sentence, 
     assert error.startswith("make sweep: ") and sentence in error and error.count("\n") == 1
 
 
-def test_a_rate_that_yaml_reads_as_text_is_refused(small_sweep):
-    (small_sweep / "nbs" / "profiles" / "sweep" / "mine.yaml").write_text("LEARNING_RATE: 1e-4\n")
+def test_a_rate_that_yaml_reads_as_text_is_refused(root):
+    row = Row("mine", {"LEARNING_RATE": "1e-4"})
     with pytest.raises(CourseError, match=r"1\.0e-4, with a point"):
-        load_rows(small_sweep)
+        check_rows(root, load_scale(root, "miniature", {}), [row], 0, root / "runs" / "sweep")
 
 
 # --- the table -----------------------------------------------------------------------------------------------
@@ -124,7 +135,7 @@ def scores(base: float, model: str = "finetuned", images: int = 300) -> dict[str
     return {**figures, f"{model}_split_names_top1": base, "test_images": images}
 
 
-def made_up() -> tuple[list[Row], dict[str, list[Run]]]:
+def made_up() -> tuple[list[Row], dict[str, list[RowRun]]]:
     rows = [
         Row("baseline", {"EPOCHS": 0}, "", {1: 0.572, 3: 0.745, 5: 0.837, 10: 0.939}),
         Row("good", {}, "ckpt-2", {1: 0.8, 3: 0.9, 5: 0.95, 10: 0.99}),
@@ -132,10 +143,10 @@ def made_up() -> tuple[list[Row], dict[str, list[Run]]]:
         Row("bad", {}),
     ]
     return rows, {
-        "baseline": [Run(0, "ok", metrics=scores(0.4, "baseline"))],
-        "good": [Run(seed, "ok", metrics=scores(0.1 * (seed + 1))) for seed in range(3)],
-        "mine": [Run(0, "ok", metrics=scores(0.5, images=290)), Run(1, "failed", error="broke | here")],
-        "bad": [Run(0, "failed", error="cell 3: ValueError: no")],
+        "baseline": [RowRun(0, "ok", metrics=scores(0.4, "baseline"))],
+        "good": [RowRun(seed, "ok", metrics=scores(0.1 * (seed + 1))) for seed in range(3)],
+        "mine": [RowRun(0, "ok", metrics=scores(0.5, images=290)), RowRun(1, "failed", error="broke | here")],
+        "bad": [RowRun(0, "failed", error="cell 3: ValueError: no")],
     }
 
 
@@ -150,16 +161,17 @@ def test_mean_and_sample_deviation_are_over_the_seeds_that_worked():
     assert "that of" not in good.note and "first" in make_line(rows[1], runs["good"], "first", Path()).note
 
 
-def test_a_table_says_how_it_was_measured_and_comes_back_as_it_was(root, tmp_path):
+def test_a_table_says_how_it_was_measured(root, tmp_path):
     rows, runs = made_up()
     evaluation = {"PROMPT": "script", "DATASET": "rsicd", "MODEL": "a/model", "IMAGES_PER_SPLIT": 48}
-    homes = {row.name: row.name for row in rows}
+    first_equal = {row.name: row.name for row in rows}
     scale = load_scale(root, "rsicd", {"EPOCHS": 3, "DATA_DIR": "somewhere", "SETTINGS": {"patience": 2}})
-    table = make_table(scale, evaluation, rows, runs, homes, tmp_path)
+    table = make_table(scale, evaluation, rows, runs, first_equal, tmp_path)
     assert table.caveat.endswith("Set by hand for every row: EPOCHS 3, patience 2.")
     write_table(table, runs, tmp_path)
-    assert read_table(tmp_path / "table.json") == table
-    assert json.loads((tmp_path / "table.json").read_text())["runs"]["good"][2]["seed"] == 2
+    kept = json.loads((tmp_path / "table.json").read_text())
+    assert kept["runs"]["good"][2]["seed"] == 2 and kept["caveat"] == table.caveat
+    assert [line["mean"] for line in kept["lines"]] == [{str(k): v for k, v in of.mean.items()} for of in table.lines]
 
     text = (tmp_path / "table.md").read_text()
     assert text == as_markdown(table)
@@ -169,7 +181,7 @@ def test_a_table_says_how_it_was_measured_and_comes_back_as_it_was(root, tmp_pat
     widths = {len(re.findall(r"(?<!\\)\|", line)) for line in text.splitlines() if line.startswith("|")}
     assert widths == {14}
 
-    other = make_table(scale, evaluation | {"DATASET": "mine.csv"}, rows, runs, homes, tmp_path)
+    other = make_table(scale, evaluation | {"DATASET": "mine.csv"}, rows, runs, first_equal, tmp_path)
     assert "ublished k=1" not in as_markdown(other) and "0.572" not in as_markdown(other)
     assert {line.count("|") for line in as_markdown(other).replace("\\|", "").splitlines() if "|" in line} == {10}
 
@@ -201,17 +213,19 @@ def test_seeds_on_the_same_images_have_a_joined_interval(tmp_path):
             ranks, images = ranks[::-1], images[::-1]
         score = keep_ranks(tmp_path / f"row/seed-{seed}", ranks, images)
         metrics = scores(0.5) | {"finetuned_top1": score}
-        runs.append(Run(seed, "ok", metrics=metrics, folder=f"row/seed-{seed}"))
+        runs.append(RowRun(seed, "ok", metrics=metrics, folder=f"row/seed-{seed}"))
     line = make_line(Row("row", {}), runs, "row", tmp_path)
     expected = bootstrap_runs(np.array(everything) < 1)
     assert line.interval[1] == [expected.low, expected.high] and line.mean[1] == pytest.approx(7 / 12)
     assert 3 not in line.interval, "the scores are not those of what was kept"
     keep_ranks(tmp_path / "row/seed-2", [0] * 6, "abcdeg")
-    others = make_line(Row("row", {}), [*runs, Run(2, "ok", metrics=scores(1), folder="row/seed-2")], "row", tmp_path)
+    others = make_line(
+        Row("row", {}), [*runs, RowRun(2, "ok", metrics=scores(1), folder="row/seed-2")], "row", tmp_path
+    )
     assert others.interval == {} and "other test images" in others.note
 
 
-# --- a grid of one's own -----------------------------------------------------------------------------------------
+# --- your own grid -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -229,7 +243,7 @@ def test_seeds_on_the_same_images_have_a_joined_interval(tmp_path):
         ("low: {EPOCHS: -2}", "The row low: EPOCHS is -2"),
         ("low: {LEARNING_RATE: 1e-4}", "1.0e-4, with a point"),
         ("low: {SEED: 3}", "sets SEED; set it with SEEDS="),
-        ("low: {DATASET: x}", "sets DATASET, of which a table has one"),
+        ("low: {DATASET: x}", "sets DATASET; a table has one for all rows"),
         ("low: {SETTINGS: 3}", "it must be a mapping"),
         ("low: {SETTINGS: {epochs: 3}}", "write it as EPOCHS beside them"),
         ("low: {CAPTIONS_FILE: mine.jsonl}", "a row takes backtranslated.jsonl, categories or"),
@@ -269,7 +283,7 @@ def test_rows_of_a_grid_differ_from_the_profile_and_nothing_of_the_published_is_
     assert training_parameters(scale, plain)["SETTINGS"]["patience"] == 2
     assert scale.name == "mine-rates" and scale.output_dir == "runs/mine"
     assert load_scale(root, "miniature", {"DATASET": "pictures/captions.csv"}).name == "miniature-pictures"
-    with pytest.raises(CourseError, match="or give rows of your own with GRID="):
+    with pytest.raises(CourseError, match="or give your own rows with GRID="):
         load_scale(root, str(profile), {})
 
 
@@ -301,8 +315,8 @@ def test_a_grid_runs_into_a_folder_of_its_own(small_sweep, capsys, monkeypatch):
     assert main(["--grid", "mine.yaml", "--seeds", "0", "1"]) == 0
     out = capsys.readouterr().out
     assert "# The rows of mine.yaml: profile miniature" in out and "| slow | 2 | 7 |" in out
-    table = read_table(small_sweep / "runs" / "sweep" / "miniature-mine" / "table.json")
-    assert [line.run for line in table.lines] == ["slow", "untrained"] and table.grid == "mine.yaml"
+    table = json.loads((small_sweep / "runs" / "sweep" / "miniature-mine" / "table.json").read_text())
+    assert [line["run"] for line in table["lines"]] == ["slow", "untrained"] and table["grid"] == "mine.yaml"
 
 
 # --- running, on notebooks that train nothing ----------------------------------------------------------------
@@ -377,24 +391,24 @@ def small_sweep(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-def sweep(root: Path, names: list[str], seeds: list[int], **overrides) -> dict[str, list[Run]]:
+def sweep(root: Path, names: list[str], seeds: list[int], **overrides) -> dict[str, list[RowRun]]:
     return run_sweep(root, load_scale(root, "miniature", overrides), load_rows(root, names), seeds, len)
 
 
-def statuses(runs: dict[str, list[Run]]) -> dict[str, list[str]]:
+def statuses(runs: dict[str, list[RowRun]]) -> dict[str, list[str]]:
     return {name: [run.status for run in of_row] for name, of_row in runs.items()}
 
 
 def test_a_sweep_goes_past_a_failure_and_keeps_what_is_finished(small_sweep, capsys):
     words = ["--rows", "first", "broken", "baseline", "twin", "--seeds", "0", "1"]
     assert main(words) == 1
-    table = read_table(small_sweep / "runs" / "sweep" / "miniature" / "table.json")
-    baseline, first, broken, twin = table.lines  # in the order of the table: published rows, then one's own
-    assert (baseline.run, baseline.seeds, baseline.mean[1]) == ("baseline", [0], 0.125)
-    assert first.run == "first/ckpt-1" and first.mean[1] == pytest.approx(0.255)
-    assert first.deviation[1] == pytest.approx(0.01 / 2**0.5)
-    assert broken.status == "failed" and "AssertionError: too fast" in broken.note and "\n" not in broken.note
-    assert twin.mean == first.mean and "first/ckpt-1" in twin.note
+    table = json.loads((small_sweep / "runs" / "sweep" / "miniature" / "table.json").read_text())
+    baseline, first, broken, twin = table["lines"]  # in the order of the table: published rows, then your own
+    assert (baseline["run"], baseline["seeds"], baseline["mean"]["1"]) == ("baseline", [0], 0.125)
+    assert first["run"] == "first/ckpt-1" and first["mean"]["1"] == pytest.approx(0.255)
+    assert first["deviation"]["1"] == pytest.approx(0.01 / 2**0.5)
+    assert broken["status"] == "failed" and "AssertionError: too fast" in broken["note"]
+    assert "\n" not in broken["note"] and twin["mean"] == first["mean"] and "first/ckpt-1" in twin["note"]
     assert "| broken | 0 | - |" in capsys.readouterr().out
 
     again = sweep(small_sweep, ["first", "twin", "baseline"], [0, 1])
@@ -451,7 +465,7 @@ def test_what_the_notebooks_leave_out_is_a_failure_with_its_reason(small_sweep, 
 def test_an_interrupted_notebook_ends_the_sweep_and_is_no_failure(small_sweep, monkeypatch, capsys, kind):
     fake_outcomes(monkeypatch, Outcome("04_finetune_clip", "failed", error=f"cell 9: {kind}: stopped"))
     assert main(["--rows", "first"]) == 130
-    assert "the same command goes on from there" in capsys.readouterr().err
+    assert "the same command resumes it" in capsys.readouterr().err
 
 
 def test_a_training_whose_model_is_gone_is_run_again(small_sweep, monkeypatch):

@@ -371,7 +371,9 @@ def test_training_learns(model, dataset):
 
 def test_a_run_decodes_each_picture_once(model, dataset, monkeypatch):
     paths = []
-    monkeypatch.setattr("utils.datasets.batches.read_image", lambda path: paths.append(path) or read_image(path))
+    monkeypatch.setattr(
+        "utils.datasets.captioned_image.read_image", lambda path, how: paths.append(path) or read_image(path, how)
+    )
     run = Run(model, dataset[:4], dataset[4:], replace(SETTINGS, epochs=2, workers=1))
     while not run.finished:
         run.advance()

@@ -221,8 +221,8 @@ def test_a_start_from_the_hub_is_the_base_model_of_the_card(result, model, folde
     snapshot = tmp_path / "models--openai--clip" / "snapshots" / commit
     shutil.copytree(result.model_dir, snapshot)
     start = CLIP.from_pretrained(snapshot)
-    assert start.companions.source == {"name": "openai/clip", "revision": commit}
-    assert start.computing_with("bfloat16").companions.source == start.companions.source
+    assert start.metadata.source == {"name": "openai/clip", "revision": commit}
+    assert start.copy("bfloat16").metadata.source == start.metadata.source
     dataset = colors(folder)
     tuned = train(start, dataset, dataset, replace(SETTINGS, epochs=1), tmp_path / "run")
     card = ModelCard.load(tuned.model_dir / "README.md")

@@ -281,7 +281,7 @@ def test_a_loss_that_is_not_finite_names_step_and_files_and_leaves_the_last_chec
 def test_embeddings_that_are_not_finite_stop_the_validation(model, dataset):
     from utils.training import validate
 
-    copy = model.computing_with()
+    copy = model.copy()
     copy.vision.class_embedding[...] = jnp.full_like(copy.vision.class_embedding[...], np.nan)
     with pytest.raises(FloatingPointError, match="not finite"):
         validate(copy, dataset, SETTINGS)

@@ -18,7 +18,6 @@ from utils.translation import (
     BackTranslation,
     TranslationCache,
     TranslationError,
-    are_at_home,
     backtranslate,
     distances,
     find_failures,
@@ -60,7 +59,7 @@ class Recorded:
 
 def make_dataset(*rows: tuple[str, ...], split: str = "train") -> CaptionDataset:
     items = [
-        CaptionedImage(Path(f"/pictures/{number}.jpg"), captions, split, None, "own")
+        CaptionedImage(Path(f"/images/{number}.jpg"), captions, split, None, "own")
         for number, captions in enumerate(rows)
     ]
     return CaptionDataset(items, "own")
@@ -86,18 +85,17 @@ def test_the_last_copy_stays_and_each_repeated_caption_starts_at_french(captions
     assert plan_replacements(captions) == plan
 
 
-def test_replaying_the_recorded_translations_gives_the_published_captions(shared, tmp_path):
+def test_replaying_the_recorded_translations_gives_the_published_captions(shared):
     folder = shared / "data" / "backtranslation"
     translator = Recorded(folder / "recorded_marian_train.tsv")
     raw = load_dataset("rsicd", data_dir=shared / "data")
     augmented = backtranslate(raw, translator, progress=False)
-    augmented.write_published(tmp_path / "train.jsonl")
+    train = augmented.dataset.split("train")
 
-    ours = [json.loads(line) for line in (tmp_path / "train.jsonl").read_text().splitlines()]
+    ours = [{"filename": f"rsicd_images/{item.name}", "captions": list(item.captions)} for item in train]
     published = (folder / "textaug_train_rsicd.jsonl").read_text().splitlines()
     assert ours == [json.loads(line) for line in published]
     assert len(ours) == 8_734
-    train = augmented.dataset.split("train")
     assert sum(len(item.captions) for item in train) == 43_670
     assert len({caption for item in raw.split("train") for caption in item.captions}) == 12_973
     assert len({caption for item in train for caption in item.captions}) == 25_874
@@ -114,7 +112,7 @@ def test_each_distinct_caption_is_translated_once_for_each_language():
     assert sorted(there) == [("es", "a"), ("es", "b"), ("fr", "a"), ("fr", "b")]
 
 
-def test_only_the_train_split_is_touched_unless_asked():
+def test_only_the_train_split_is_changed_unless_asked():
     dataset = make_dataset(("a", "a")) + make_dataset(("a", "a"), split="test")
     assert {new.image for new in backtranslate(dataset, Echo(), progress=False).replacements} == {0}
     everything = backtranslate(dataset, Echo(), splits=None, progress=False)
@@ -159,19 +157,19 @@ def test_the_file_says_where_every_caption_came_from(root, tmp_path):
 
 def test_a_written_file_gives_its_captions_to_the_same_images_only(tmp_path):
     joined = make_dataset(("a", "a"), ("b", "b"))
-    items = [replace(item, path=Path("/pictures/own") / item.name) for item in joined]
-    raw = CaptionDataset([*items, replace(items[0], path=Path("/pictures/other/0.jpg"), source="other")], "own")
+    items = [replace(item, path=Path("/images/own") / item.name) for item in joined]
+    raw = CaptionDataset([*items, replace(items[0], path=Path("/images/other/0.jpg"), source="other")], "own")
     backtranslate(raw, Echo(), progress=False).write(tmp_path / "new.jsonl")
     again = load_or_backtranslate(raw[1:2], tmp_path / "new.jsonl", "no model", "no model")
     assert [item.captions for item in again] == [("b [en-fr] [fr-en]", "b")]
-    stranger = CaptionDataset([replace(items[1], source="stranger", captions=("c",))])
+    unknown = CaptionDataset([replace(items[1], source="elsewhere", captions=("c",))])
     with pytest.warns(UserWarning, match="no captions for 1 of 1 images"):
-        assert load_or_backtranslate(stranger, tmp_path / "new.jsonl", "", "")[0].captions == ("c",)
+        assert load_or_backtranslate(unknown, tmp_path / "new.jsonl", "", "")[0].captions == ("c",)
 
 
-def test_a_picture_in_a_folder_is_not_taken_for_its_namesake_above(tmp_path):
+def test_an_image_in_a_folder_is_not_taken_for_its_namesake_above(tmp_path):
     items = [
-        CaptionedImage(Path(f"/pictures/{name}"), (caption,) * 2, "train", None, "own")
+        CaptionedImage(Path(f"/images/{name}"), (caption,) * 2, "train", None, "own")
         for name, caption in (("0.jpg", "above"), ("deep/0.jpg", "below"))
     ]
     raw = CaptionDataset(items, "own")
@@ -181,10 +179,10 @@ def test_a_picture_in_a_folder_is_not_taken_for_its_namesake_above(tmp_path):
     assert list(again) == list(augmented.dataset)
 
 
-def test_pictures_named_from_the_working_folder_are_written_and_read_back(tmp_path, monkeypatch):
+def test_images_named_from_the_working_folder_are_written_and_read_back(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     raw = CaptionDataset(
-        [CaptionedImage(Path(f"pictures/{name}.jpg"), (name, name), "train", None, "own") for name in "ab"], "own"
+        [CaptionedImage(Path(f"images/{name}.jpg"), (name, name), "train", None, "own") for name in "ab"], "own"
     )
     backtranslate(raw, Echo(), progress=False).write("new.jsonl")
     assert [json.loads(line)["filename"] for line in Path("new.jsonl").read_text().splitlines()] == ["a.jpg", "b.jpg"]
@@ -264,7 +262,7 @@ def wait_for_lines(path: Path, lines: int, process: subprocess.Popen) -> None:
         time.sleep(0.01)
 
 
-def test_a_killed_run_goes_on_without_repeating_finished_work(root, tmp_path):
+def test_a_killed_run_resumes_without_repeating_finished_work(root, tmp_path):
     cache, log = tmp_path / "cache.sqlite", tmp_path / "log.txt"
     process = start_run(root, cache, log)
     wait_for_lines(log, 300, process)
@@ -297,10 +295,10 @@ def test_a_full_disk_keeps_what_was_there(tmp_path):
         assert cache.find("echo", "en", "fr", ["kept", "caption 1"]) == {"kept": "gardé"}
 
 
-def test_a_file_that_is_no_cache_is_left_alone(tmp_path):
+def test_a_file_that_is_not_a_cache_is_left_alone(tmp_path):
     path = tmp_path / "notes.txt"
     path.write_text("These are notes. " * 100)
-    with pytest.raises(TranslationError, match="no cache of translations"):
+    with pytest.raises(TranslationError, match="not a cache of translations"):
         TranslationCache(path)
     assert path.read_text() == "These are notes. " * 100
 
@@ -313,8 +311,8 @@ def test_a_file_that_is_no_cache_is_left_alone(tmp_path):
     [
         ([("a", "a")], {"languages": ("fr", "xx")}, "knows no language 'xx'; .* es, fr, it, pt"),
         ([("a", "a")], {"languages": ("fr", "fr")}, "a language stands twice"),
-        ([("a", "a"), (" ", " ")], {}, r"caption 1 of /pictures/1\.jpg is empty"),
-        ([("tree " * 300,) * 2], {}, r"caption 1 of /pictures/0\.jpg has 300 words"),
+        ([("a", "a"), (" ", " ")], {}, r"caption 1 of /images/1\.jpg is empty"),
+        ([("tree " * 300,) * 2], {}, r"caption 1 of /images/0\.jpg has 300 words"),
     ],
 )
 def test_bad_input_is_refused_before_anything_is_translated(rows, options, message):
@@ -371,15 +369,15 @@ def test_distances_of_known_pairs():
     assert measured.token_overlap.tolist() == pytest.approx([1, 0, 2 / 6])
 
 
-def test_helsinkis_translators_are_at_home_in_rsicd_and_parrots_of_noise_are_not(shared):
+def test_captions_that_come_back_as_others_are_told_from_helsinkis_translations(shared):
     path = shared / "data" / "backtranslation" / "recorded_marian_train.tsv"
     with path.open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))[::100]
     real = [BackTranslation(0, 0, "fr", row["caption"], "", row["backtranslation"]) for row in rows]
-    assert are_at_home(distances(real))
+    assert distances(real).are_small
     shifted = zip(real, real[len(real) // 2 :] + real[: len(real) // 2], strict=True)
-    assert not are_at_home(distances([replace(ours, text=theirs.text) for ours, theirs in shifted]))
-    assert not are_at_home(distances([]))
+    assert not distances([replace(ours, text=theirs.text) for ours, theirs in shifted]).are_small
+    assert not distances([]).are_small
 
 
 def test_the_published_captions_hold_what_the_rule_finds(shared):

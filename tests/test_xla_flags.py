@@ -1,4 +1,4 @@
-"""XLA's flags: those that the installed jaxlib knows, before one's own, whichever way the course is started."""
+"""XLA's flags: those that the installed jaxlib knows, before your own, whichever way the course is started."""
 
 import os
 import subprocess
@@ -31,7 +31,7 @@ def test_a_jaxlib_is_given_what_it_knows(jaxlib, flags):
     assert with_flags("", jaxlib) == " ".join(flags)
 
 
-def test_flags_of_ones_own_stay_and_win(tmp_path):
+def test_your_own_flags_stay_and_win(tmp_path):
     other, same = "--xla_cpu_enable_fast_math=false", "--xla_cpu_experimental_ynn_fusion_type=+reduce"
     assert with_flags(other, "0.10.2") == f"{EMITTERS} {SUMS} {other}"
     assert with_flags(f"{same} {other}", "0.10.2") == f"{EMITTERS} {same} {other}"

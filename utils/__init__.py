@@ -33,14 +33,9 @@ def set_flags() -> None:
 
 
 def with_flags(own: str, jaxlib: str) -> str:
-    """Flags of one's own with those of the course that a jaxlib knows; a flag that has a value keeps it.
+    """Your own flags, or those of the file that they name, after those of the course that a release of jaxlib knows.
 
-    Args:
-        own: What ``XLA_FLAGS`` holds: flags, or the path of a file with flags.
-        jaxlib: Its version, such as ``0.10.2``.
-
-    Returns:
-        Flags with a space between them.
+    A flag that you have given a value keeps it.
     """
     if own and not own.startswith("-") and Path(own).is_file():
         own = Path(own).read_text()

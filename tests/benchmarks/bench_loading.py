@@ -17,14 +17,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from utils.datasets import (
-    ImagePreprocessing,
-    keeping_pictures,
-    load_dataset,
-    read_image,
-    train_batches,
-    train_transform,
-)
+from utils.datasets import ImagePreprocessing, load_dataset, read_image, train_batches, train_transform
 
 PREPROCESSING = ImagePreprocessing(64)
 ENDLESS = 10_000  # epochs
@@ -33,14 +26,13 @@ ENDLESS = 10_000  # epochs
 def course(dataset, batch_size: int, workers: int) -> Iterator:
     """`train_batches` as training uses it; its texts are a token each."""
     return train_batches(
-        dataset,
+        dataset.with_cache(),
         PREPROCESSING,
         lambda texts: np.zeros((len(texts), 1), np.int32),
         batch_size=batch_size,
         epochs=ENDLESS,
         seed=0,
         workers=workers,
-        read=keeping_pictures(),
     )
 
 
@@ -48,10 +40,10 @@ def records(dataset, batch_size: int, workers: int) -> Iterator:
     """Grain with two batches of records waiting."""
     import grain
 
-    read = keeping_pictures()
+    dataset = dataset.with_cache()
 
     def load(index: int, generator: np.random.Generator) -> np.ndarray:
-        return train_transform(read(dataset[int(index)].path), PREPROCESSING, "aerial", generator)
+        return train_transform(dataset.open(int(index)), PREPROCESSING, "aerial", generator)
 
     whole = len(dataset) // batch_size * batch_size
     stream = grain.MapDataset.range(len(dataset)).seed(0).shuffle()[:whole].repeat(ENDLESS).random_map(load)

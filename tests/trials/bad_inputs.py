@@ -45,18 +45,11 @@ from test_reading import PLACE, raster
 from training_world import PROCESSES, colors, started, tiny_model
 
 from utils.clip import CLIP
-from utils.course import (
-    CourseError,
-    course_notebooks,
-    find_root,
-    notebook_parameters,
-    parameters,
-    parse_overrides,
-    plan_course,
-    run,
-)
+from utils.course import CourseError, course_notebooks, find_root, parameters, run
+from utils.course.parameters import notebook_parameters, parse_overrides
+from utils.course.run import plan_course
 from utils.datasets import load_dataset, read_image
-from utils.demo.uploads import read_upload
+from utils.demo.decoding import read_upload
 from utils.evaluation import zero_shot
 from utils.finder.reading import open_picture
 from utils.search import ImageIndex

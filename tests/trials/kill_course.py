@@ -16,15 +16,15 @@ from pathlib import Path
 
 import nbformat
 
-from utils.course.stamps import finished_stamp, results_left
+from utils.course.ledger import finished_stamp, results_left
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = 3
 RUN = """
 import sys
 from pathlib import Path
-from utils import course
-course.run_course(Path(sys.argv[1]), "small", {})
+from utils.course.run import run_course
+run_course(Path(sys.argv[1]), "small", {})
 """
 CODE = """
 import os

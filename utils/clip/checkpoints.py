@@ -12,31 +12,28 @@ import filecmp
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from utils.clip.configuration import TextConfig
 from utils.clip.image_processor import processor_settings
 from utils.clip.json_files import read_json, write_json
 from utils.datasets import ImagePreprocessing
 from utils.files import refuse_file
 
 if TYPE_CHECKING:
-    from transformers import CLIPConfig, CLIPTextConfig, PreTrainedTokenizerBase
+    from transformers import CLIPConfig, PreTrainedTokenizerBase
 
 DISK_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
-CONFIGURATIONS = ("config.json", "open_clip_config.json")  # by which a folder is known to hold a model
+CONFIGURATION = "config.json"  # by which a folder is known to hold a model
 
 
-def read_tokenizer(folder: Path, text: CLIPTextConfig) -> PreTrainedTokenizerBase | None:
-    """Reads the tokenizer of a checkpoint, or gives None if it has none.
-
-    Args:
-        folder: A checkpoint folder.
-        text: The configuration of the text model: the tokenizer will truncate at its number of positions.
+def read_tokenizer(folder: Path, text: TextConfig) -> PreTrainedTokenizerBase | None:
+    """Reads the tokenizer of a checkpoint folder, which truncates at the positions of the model; None if it has none.
 
     Raises:
         ValueError: If the tokenizer is damaged, or is not the one of the model.
@@ -51,32 +48,19 @@ def read_tokenizer(folder: Path, text: CLIPTextConfig) -> PreTrainedTokenizerBas
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         sample = tokenizer("a b")["input_ids"]
-        vocabulary = tokenizer.get_vocab()
+        largest = max([*tokenizer.get_vocab().values(), *sample])
         tokenizer.model_max_length = min(tokenizer.model_max_length, text.max_position_embeddings)
     except BaseException as error:  # a panic of tokenizers, written in Rust, is no Exception
         if isinstance(error, KeyboardInterrupt | SystemExit | MemoryError):
             raise
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise ValueError(f"The tokenizer in {folder} cannot be read ({reason}); download it again.") from error
-    _check_tokens(folder, tokenizer, vocabulary, sample, text)
-    return tokenizer
-
-
-def _check_tokens(
-    folder: Path,
-    tokenizer: PreTrainedTokenizerBase,
-    vocabulary: Mapping[str, int],
-    sample: Sequence[int],
-    text: CLIPTextConfig,
-) -> None:
-    """Refuses a tokenizer whose texts the model could not tell apart or has no rows for."""
-    padding = tokenizer.pad_token_id
-    if padding is None or tokenizer.model_max_length < 2:
+    if tokenizer.pad_token_id is None or tokenizer.model_max_length < 2:
         raise ValueError(
             f"The tokenizer in {folder} has the padding token {tokenizer.pad_token!r} and the greatest length "
             f"{tokenizer.model_max_length}; it must have a padding token, and a length of 2 or more."
         )
-    largest = max([*vocabulary.values(), *sample, padding])
+    largest = max(largest, tokenizer.pad_token_id)
     if largest >= text.vocab_size:
         raise ValueError(
             f"The tokenizer in {folder} gives token ids up to {largest}, but the model has embeddings for "
@@ -89,6 +73,7 @@ def _check_tokens(
             "names as the end (eos_token_id) and at which the model reads them; take the tokenizer that the model was "
             "trained with."
         )
+    return tokenizer
 
 
 def write_folder(
@@ -99,22 +84,7 @@ def write_folder(
     preprocessing: ImagePreprocessing,
     weights_dtype: Any = np.float32,
 ) -> Path:
-    """Writes a checkpoint folder for transformers' ``CLIPModel`` and ``CLIPProcessor``.
-
-    Everything is written beside the folder first, so that a crash leaves no half of a checkpoint. Other files
-    of an existing folder stay.
-
-    Args:
-        folder: Where to write.
-        config: The model's configuration.
-        weights: Arrays by transformers' names.
-        tokenizer: The tokenizer, or None to write none.
-        preprocessing: What the model expects of its images.
-        weights_dtype: The type in which weights are stored; float16 halves the file.
-
-    Returns:
-        The folder.
-    """
+    """Writes what `CLIP.save_pretrained` promises, from weights by transformers' names."""
     from safetensors.numpy import save_file
 
     dtype = np.dtype(weights_dtype)
@@ -149,6 +119,8 @@ def write_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
 def written_whole(folder: Path) -> Iterator[Path]:
     """Gives an empty folder to write to, whose files become those of ``folder`` once all are written.
 
+    Other files of an existing folder stay.
+
     Raises:
         OSError: If the disk takes no more, or a file stands where the folder should; the folder is as it was.
     """
@@ -176,13 +148,14 @@ def _replace_files(new: Path, folder: Path) -> None:
 
     Files that are equal stay untouched, so that whoever reads them meanwhile is not disturbed.
     """
-    changed = [file for file in sorted(new.iterdir()) if not _equal(file, folder / file.name)]
-    last = [new / name for name in CONFIGURATIONS if changed and (new / name).is_file()]
-    for file in last:
-        (folder / file.name).unlink(missing_ok=True)
-    for file in [*(file for file in changed if file not in last), *last]:
+    changed = [
+        file
+        for file in sorted(new.iterdir())
+        if not ((folder / file.name).is_file() and filecmp.cmp(file, folder / file.name, shallow=False))
+    ]
+    configuration = new / CONFIGURATION
+    if changed and configuration.is_file():
+        (folder / CONFIGURATION).unlink(missing_ok=True)
+        changed = [*(file for file in changed if file != configuration), configuration]
+    for file in changed:
         file.replace(folder / file.name)
-
-
-def _equal(one: Path, other: Path) -> bool:
-    return other.is_file() and filecmp.cmp(one, other, shallow=False)

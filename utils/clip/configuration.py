@@ -1,31 +1,135 @@
-"""``config.json`` of a checkpoint, and whether its sizes are those of the weights beside it."""
+"""``config.json`` of a checkpoint: read, checked, and handed on as an `Architecture` whose sizes are whole numbers."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from utils.clip.json_files import read_json
-from utils.clip.transformer import ACTIVATIONS
 
 if TYPE_CHECKING:
-    from transformers import CLIPConfig, CLIPTextConfig, CLIPVisionConfig
+    from transformers import CLIPConfig
 
-_SIZES = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
-_VISION_SIZES = (*_SIZES, "image_size", "patch_size", "num_channels")
-_TEXT_SIZES = (*_SIZES, "vocab_size", "max_position_embeddings", "eos_token_id")
+ACTIVATION_NAMES = ("quick_gelu", "gelu")
 _LARGEST_SIZE = 10**9
-_PARTS = ("logit_scale", "text_", "vision_model.", "visual_projection.")  # how transformers' names begin
 
 
-def read_config(folder: Path) -> CLIPConfig:
-    """Reads ``config.json``.
+@dataclass(frozen=True)
+class TowerConfig:
+    """What both towers have, under transformers' names."""
+
+    hidden_size: int
+    intermediate_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    hidden_act: str
+    layer_norm_eps: float
+    initializer_factor: float
+    initializer_range: float
+
+
+@dataclass(frozen=True)
+class VisionConfig(TowerConfig):
+    """The vision tower; sizes of images and patches are in pixels."""
+
+    image_size: int
+    patch_size: int
+    num_channels: int
+
+
+@dataclass(frozen=True)
+class TextConfig(TowerConfig):
+    """The text tower."""
+
+    vocab_size: int
+    max_position_embeddings: int
+    eos_token_id: int
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What transformers' configuration says of a CLIP, where every setting may also be something else or None."""
+
+    vision: VisionConfig
+    text: TextConfig
+    projection_dim: int
+    initializer_factor: float
+    logit_scale_init_value: float
+
+
+def architecture_of(config: CLIPConfig, source: str | Path = "The configuration") -> Architecture:
+    """Checks transformers' configuration and gives it types.
+
+    Args:
+        config: The configuration.
+        source: What error messages begin with: its file.
+
+    Raises:
+        ValueError: If no model can be built of it; it names the setting.
+    """
+    vision = VisionConfig(**_checked(config.vision_config, VisionConfig, "vision_config.", source))
+    text = TextConfig(**_checked(config.text_config, TextConfig, "text_config.", source))
+    if vision.num_channels != 3 or vision.patch_size > vision.image_size:
+        raise ValueError(
+            f"{source} asks for images of {vision.num_channels} channels and {vision.image_size} pixels in patches of "
+            f"{vision.patch_size}; they must have 3 channels and hold a patch."
+        )
+    factor, scale = config.initializer_factor, config.logit_scale_init_value
+    return Architecture(
+        vision,
+        text,
+        _checked_size(config.projection_dim, "projection_dim", source),
+        _checked_number(factor, "initializer_factor", source),
+        _checked_number(scale, "logit_scale_init_value", source, lowest=-math.inf),
+    )
+
+
+def _checked(settings: object, kind: type[TowerConfig], tower: str, source: str | Path) -> dict[str, Any]:
+    values = {field.name: getattr(settings, field.name) for field in fields(kind)}
+    for field in fields(kind):
+        if field.type == "int":
+            _checked_size(values[field.name], tower + field.name, source)
+        elif field.type == "float":
+            _checked_number(values[field.name], tower + field.name, source)
+    width, heads, activation = (values[name] for name in ("hidden_size", "num_attention_heads", "hidden_act"))
+    if width % heads:
+        raise ValueError(
+            f"{source} asks for a {tower}hidden_size of {width}, which its {heads} heads do not divide; download it "
+            "again."
+        )
+    if activation not in ACTIVATION_NAMES:
+        raise ValueError(
+            f"{source} asks for the activation {activation!r}; there are {' and '.join(ACTIVATION_NAMES)}."
+        )
+    return values
+
+
+def _checked_size(value: Any, name: str, source: str | Path) -> int:
+    lowest = 0 if name.endswith("_id") else 1
+    if not isinstance(value, int) or isinstance(value, bool) or not lowest <= value <= _LARGEST_SIZE:
+        raise ValueError(
+            f"{source} has a {name} of {str(value)[:40]}; it must be a whole number from {lowest} to "
+            f"{_LARGEST_SIZE:,}; download it again."
+        )
+    return value
+
+
+def _checked_number(value: Any, name: str, source: str | Path, lowest: float = 0) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not (value >= lowest and math.isfinite(value)):
+        kind = "positive" if lowest == 0 else "finite"
+        raise ValueError(f"{source} has a {name} of {str(value)[:40]}; it must be a {kind} number; download it again.")
+    return value
+
+
+def read_config(folder: Path) -> tuple[CLIPConfig, Architecture]:
+    """Reads ``config.json``, as transformers knows it and with types.
 
     Raises:
         FileNotFoundError: If there is none.
-        ValueError: If it describes something else than a CLIP, or one that cannot be.
+        ValueError: If it does not describe a CLIP, or one that cannot be built.
     """
     path = folder / "config.json"
     if not path.is_file():
@@ -44,8 +148,7 @@ def read_config(folder: Path) -> CLIPConfig:
     except Exception as error:  # each setting of a wrong type has an error of its own there
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise ValueError(f"{path} is no configuration of a CLIP ({reason}); download it again.") from error
-    _check_settings(config, path)
-    return config
+    return config, architecture_of(config, path)
 
 
 def _what_it_is_instead(folder: Path) -> str:
@@ -63,95 +166,3 @@ def _what_it_is_instead(folder: Path) -> str:
     if inner := sorted(path.parent.name for path in folder.glob("*/config.json"))[:1]:
         return f"its folder {inner[0]!r} has one: give that"
     return "give the folder of a CLIP checkpoint"
-
-
-def _check_settings(config: CLIPConfig, path: Path) -> None:
-    """Refuses settings that no model can be built of, by their names."""
-    vision, text = config.vision_config, config.text_config
-    for tower, part, names in (("vision", vision, _VISION_SIZES), ("text", text, _TEXT_SIZES)):
-        for name in names:
-            _check_size(getattr(part, name), f"{tower}_config.{name}", path)
-        if part.hidden_size % part.num_attention_heads:
-            raise ValueError(
-                f"{path} asks for a {tower}_config.hidden_size of {part.hidden_size}, which its "
-                f"{part.num_attention_heads} heads do not divide; download it again."
-            )
-        if part.hidden_act not in ACTIVATIONS:
-            raise ValueError(
-                f"{path} asks for the activation {part.hidden_act!r}; there are {' and '.join(ACTIVATIONS)}."
-            )
-        _check_number(part.layer_norm_eps, f"{tower}_config.layer_norm_eps", path)
-        _check_number(part.initializer_factor, f"{tower}_config.initializer_factor", path)
-        _check_number(part.initializer_range, f"{tower}_config.initializer_range", path)
-    _check_size(config.projection_dim, "projection_dim", path)
-    _check_number(config.initializer_factor, "initializer_factor", path)
-    scale = config.logit_scale_init_value
-    _check_number(scale and abs(scale), "logit_scale_init_value", path)
-    if vision.num_channels != 3 or vision.patch_size > vision.image_size:
-        raise ValueError(
-            f"{path} asks for images of {vision.num_channels} channels and {vision.image_size} pixels in patches of "
-            f"{vision.patch_size}; they must have 3 channels and hold a patch."
-        )
-
-
-def _check_size(value: Any, name: str, path: Path) -> None:
-    lowest = 0 if name.endswith("_id") else 1
-    if not isinstance(value, int) or isinstance(value, bool) or not lowest <= value <= _LARGEST_SIZE:
-        raise ValueError(
-            f"{path} has a {name} of {str(value)[:40]}; it must be a whole number from {lowest} to "
-            f"{_LARGEST_SIZE:,}; download it again."
-        )
-
-
-def _check_number(value: Any, name: str, path: Path) -> None:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < math.inf:
-        raise ValueError(f"{path} has a {name} of {str(value)[:40]}; it must be a positive number; download it again.")
-
-
-def check_sizes(config: CLIPConfig, shapes: Mapping[str, tuple[int, ...]]) -> None:
-    """Refuses a configuration whose sizes are not those of the weights, before a model of these sizes is built.
-
-    Args:
-        config: The configuration.
-        shapes: The shapes of the stored weights by transformers' names.
-
-    Raises:
-        ValueError: If a size is another one; it says which, and what the weights have.
-    """
-    expected = _expected_shapes(config)
-    if absent := [name for name in expected if name not in shapes]:
-        others = [name for name in shapes if not name.startswith(_PARTS)][:1]
-        raise ValueError(
-            f"The checkpoint lacks weights ({absent[0]}"
-            + (f" and {len(absent) - 1} more" if len(absent) > 1 else "")
-            + (f"; it has others, as {others[0]!r}" if others else "")
-            + "); take one whose weights belong to its configuration."
-        )
-    for name, shape in expected.items():
-        if shapes[name] != shape:
-            raise ValueError(
-                f"The checkpoint has wrongly shaped weights ({name} {shapes[name]} instead of {shape}); take one whose "
-                "weights belong to its configuration."
-            )
-
-
-def _expected_shapes(config: CLIPConfig) -> dict[str, tuple[int, ...]]:
-    """Of those weights that every size of the configuration shows in, the last layer among them."""
-    vision, text = config.vision_config, config.text_config
-    patches = (vision.image_size // vision.patch_size) ** 2
-    patch = (vision.patch_size, vision.patch_size)
-    return {
-        "logit_scale": (),
-        "vision_model.embeddings.patch_embedding.weight": (vision.hidden_size, vision.num_channels, *patch),
-        "vision_model.embeddings.position_embedding.weight": (patches + 1, vision.hidden_size),
-        "text_model.embeddings.token_embedding.weight": (text.vocab_size, text.hidden_size),
-        "text_model.embeddings.position_embedding.weight": (text.max_position_embeddings, text.hidden_size),
-        _last_layer("vision", vision): (vision.intermediate_size, vision.hidden_size),
-        _last_layer("text", text): (text.intermediate_size, text.hidden_size),
-        "visual_projection.weight": (config.projection_dim, vision.hidden_size),
-        "text_projection.weight": (config.projection_dim, text.hidden_size),
-    }
-
-
-def _last_layer(tower: str, part: CLIPVisionConfig | CLIPTextConfig) -> str:
-    return f"{tower}_model.encoder.layers.{part.num_hidden_layers - 1}.mlp.fc1.weight"

@@ -1,4 +1,4 @@
-"""Texts to tokens, and whole collections of pictures and texts to embeddings."""
+"""Texts to tokens, and whole collections of images and texts to embeddings."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ def tokenize(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], length: i
     The causal mask makes padding harmless: a text gets the same embedding at any length that holds it.
 
     Texts are repaired first as OpenAI's and open_clip's tokenizers do it, and as CLIP's training texts were: curly
-    quotes become straight ones, mistaken encodings and HTML's ``&amp;`` the characters that they stand for. The
-    tokenizer of transformers, which a saved checkpoint holds, cannot do that: who calls it alone, without this
-    function, gets other tokens for such texts.
+    quotes become straight ones, wrong encodings and HTML's ``&amp;`` the characters that they stand for. The
+    tokenizer of transformers, which a saved checkpoint holds, cannot do that: called alone, it gives other tokens
+    for such texts.
 
     Args:
         tokenizer: The tokenizer of the checkpoint.
         texts: The texts.
-        length: Tokens per text; by default the longest text decides, rounded up to a multiple of 16, up to
-            the number of positions of the model.
+        length: Tokens per text, at most the positions of the model; by default the longest text decides, rounded up
+            to a multiple of 16.
 
     Returns:
         (texts, length) int32.
@@ -45,8 +45,7 @@ def tokenize(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], length: i
     limit = tokenizer.model_max_length
     if length is not None and not 2 <= length <= limit:
         raise ValueError(f"The length is {length}; it must be from 2 to {limit}, the positions of the model.")
-    ids = _token_ids(tokenizer, texts, length or limit)
-    return _padded(tokenizer, ids, length or _common_length(tokenizer, ids))
+    return _padded(tokenizer, _token_ids(tokenizer, texts, length or limit), length)
 
 
 def unit_length(vectors: np.ndarray) -> np.ndarray:
@@ -83,12 +82,10 @@ def _repaired(text: str) -> str:
     return " ".join(html.unescape(html.unescape(ftfy.fix_text(text))).split())
 
 
-def _common_length(tokenizer: PreTrainedTokenizerBase, ids: Sequence[Sequence[int]]) -> int:
-    longest = max((len(row) for row in ids), default=1)
-    return min(-(-longest // LENGTH_MULTIPLE) * LENGTH_MULTIPLE, tokenizer.model_max_length)
-
-
-def _padded(tokenizer: PreTrainedTokenizerBase, ids: Sequence[Sequence[int]], length: int) -> np.ndarray:
+def _padded(tokenizer: PreTrainedTokenizerBase, ids: Sequence[Sequence[int]], length: int | None = None) -> np.ndarray:
+    if length is None:
+        longest = max((len(row) for row in ids), default=1)
+        length = min(-(-longest // LENGTH_MULTIPLE) * LENGTH_MULTIPLE, tokenizer.model_max_length)
     padded = np.full((len(ids), length), tokenizer.pad_token_id, np.int32)
     for row, tokens in zip(padded, ids, strict=True):
         row[: len(tokens)] = tokens
@@ -114,7 +111,7 @@ def embed_images(model: CLIP, batches: Iterable[Mapping[str, np.ndarray]], progr
         (images, dim) float32 of unit length, without the padding.
     """
     definition, parameters = nnx.split(model.vision)
-    rows = [np.zeros((0, model.config.projection_dim), np.float32)]
+    rows = [np.zeros((0, model.architecture.projection_dim), np.float32)]
     for batch in progress_bar(batches, desc="Images", unit="batch", disable=not progress):
         embeddings = np.asarray(_embed(definition, parameters, batch["images"]))
         rows.append(embeddings[batch["mask"]] if "mask" in batch else embeddings)
@@ -123,12 +120,6 @@ def embed_images(model: CLIP, batches: Iterable[Mapping[str, np.ndarray]], progr
 
 def embed_texts(model: CLIP, texts: Sequence[str], batch_size: int = 256, progress: bool = False) -> np.ndarray:
     """Embeds texts, short ones together, so that one long text does not pad all others.
-
-    Args:
-        model: The model; it must have a tokenizer.
-        texts: Any number of texts.
-        batch_size: Texts encoded at once.
-        progress: Whether to show a bar.
 
     Returns:
         (texts, dim) float32 of unit length, in the order of the texts.
@@ -143,11 +134,11 @@ def embed_texts(model: CLIP, texts: Sequence[str], batch_size: int = 256, progre
     order = np.argsort([len(row) for row in ids], kind="stable")
     # A power of two, so that a few texts are not padded to a whole batch and few shapes are compiled.
     rows = min(batch_size, 1 << max(len(ids) - 1, 0).bit_length())
-    embeddings = np.zeros((len(ids), model.config.projection_dim), np.float32)
+    embeddings = np.zeros((len(ids), model.architecture.projection_dim), np.float32)
     for start in progress_bar(range(0, len(ids), rows), desc="Texts", unit="batch", disable=not progress):
         chosen = order[start : start + rows]
         batch = [ids[number] for number in chosen]
         batch += batch[-1:] * (rows - len(batch))
-        tokens = _padded(model.tokenizer, batch, _common_length(model.tokenizer, batch))
+        tokens = _padded(model.tokenizer, batch)
         embeddings[chosen] = np.asarray(_embed(definition, parameters, tokens))[: len(chosen)]
     return embeddings

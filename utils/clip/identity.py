@@ -1,11 +1,11 @@
-"""Which model it is: a mark over everything that decides its embeddings."""
+"""Which model it is: a fingerprint of everything that decides its embeddings."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
@@ -13,10 +13,8 @@ from flax import nnx
 
 if TYPE_CHECKING:
     from utils.clip.model import CLIP
-    from utils.datasets import ImagePreprocessing
 
-# What computes otherwise with the same weights.
-_DECISIVE = ("hidden_act", "num_attention_heads", "layer_norm_eps")
+_COMPUTES_OTHERWISE = ("hidden_act", "num_attention_heads", "layer_norm_eps")  # with the same weights
 
 
 def weights_digest(model: CLIP) -> str:
@@ -28,26 +26,16 @@ def weights_digest(model: CLIP) -> str:
 
 
 def fingerprint(model: CLIP) -> str:
-    """A mark that two models share if they give one picture, and one text, the same embedding.
+    """16 hexadecimal digits that two models share if they give one image, and one text, the same embedding.
 
-    It covers the weights, what the configuration makes of them, and the preprocessing of the pictures; not the
+    It covers the weights, what the configuration makes of them, and the preprocessing of the images; not the
     type that the transformers compute in, which moves embeddings by rounding alone.
-
-    Returns:
-        16 hexadecimal digits.
     """
-    config = model.config
+    towers = (model.architecture.vision, model.architecture.text)
     note = {
         "weights": weights_digest(model),
-        "preprocessing": _preprocessing(model.preprocessing),
-        "towers": [
-            {name: getattr(part, name, None) for name in _DECISIVE}
-            for part in (config.vision_config, config.text_config)
-        ],
+        # A field that came later and is False is left out, so that fingerprints of before stay what they were.
+        "preprocessing": {name: value for name, value in asdict(model.preprocessing).items() if value is not False},
+        "towers": [{name: getattr(tower, name) for name in _COMPUTES_OTHERWISE} for tower in towers],
     }
     return hashlib.sha256(json.dumps(note, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _preprocessing(preprocessing: ImagePreprocessing) -> dict[str, Any]:
-    """Its fields; one that came later and is False is left out, so that marks of before stay what they were."""
-    return {name: value for name, value in asdict(preprocessing).items() if value is not False}

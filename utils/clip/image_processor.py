@@ -1,7 +1,7 @@
 """``preprocessor_config.json``: what a checkpoint's image processor does, read and written in transformers' words.
 
 Only what `ImagePreprocessing` does to the letter is read; every other setting is refused, since a model that sees
-other pixels than it was trained on gives other embeddings without a word.
+other pixels than it was trained on silently gives other embeddings.
 """
 
 from __future__ import annotations
@@ -11,13 +11,28 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from PIL.Image import Resampling
+
 from utils.clip.json_files import read_json
 from utils.datasets import CLIP_MEAN, CLIP_STD, ImagePreprocessing
 
-BICUBIC = 3  # Pillow's number, which ``preprocessor_config.json`` speaks in
-_RESAMPLING = {0: "nearest", 1: "lanczos", 2: "bilinear", 4: "box", 5: "hamming"}
+Channels = tuple[float, float, float]  # red, green, blue
+BICUBIC = Resampling.BICUBIC.value  # ``preprocessor_config.json`` has Pillow's number
 _CLIP_PROCESSORS = ("CLIPImageProcessor", "CLIPImageProcessorFast", "CLIPImageProcessorPil", "CLIPFeatureExtractor")
 _DEFAULT_SIDE = 224  # of transformers' CLIPImageProcessor, for a size or a crop_size that is not given
+_DEFAULTS = {
+    "do_resize": True,
+    "do_pad": False,
+    "do_center_crop": True,
+    "do_rescale": True,
+    "do_normalize": True,
+    "use_square_size": False,
+    "default_to_square": False,
+    "resample": BICUBIC,
+    "rescale_factor": 1 / 255,
+    "image_mean": list(CLIP_MEAN),
+    "image_std": list(CLIP_STD),
+}
 
 
 def read_preprocessing(folder: Path, image_size: int) -> ImagePreprocessing:
@@ -56,57 +71,52 @@ def _settings(folder: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:
 
 
 def _read(settings: Mapping[str, Any], image_size: int, path: Path) -> ImagePreprocessing:
-    _refuse_other_processing(settings, path)
-    side, squash = _side_and_squash(settings, image_size, path)
-    if side != image_size:
-        raise ValueError(
-            f"{path} gives images of {side} pixels, the model's configuration asks for {image_size}; take both from "
-            "one checkpoint."
-        )
-    mean, deviation = _mean_and_deviation(settings, path)
-    return ImagePreprocessing(side, mean, deviation, squash)
-
-
-def _refuse_other_processing(settings: Mapping[str, Any], path: Path) -> None:
     kind = settings.get("image_processor_type") or settings.get("feature_extractor_type")
     if kind is not None and kind not in _CLIP_PROCESSORS:
         raise ValueError(
             f"{path} is of a {kind!r}, whose steps are not CLIP's; only those of a CLIPImageProcessor are supported."
         )
-    resample = settings.get("resample")
-    others = [
-        f"{name} {settings[name]!r}"
-        for name, ours in (("do_resize", True), ("do_pad", False))
-        if settings.get(name) not in (None, ours)
-    ]
-    if resample not in (None, BICUBIC):
-        known = _RESAMPLING.get(resample) if isinstance(resample, int) else None
-        others.append(f"resample {resample!r}" + (f" ({known})" if known else ""))
+    asked = _DEFAULTS | {name: value for name, value in settings.items() if value is not None}
+    for name, default in _DEFAULTS.items():
+        if isinstance(default, bool) and asked[name] not in (True, False):
+            raise ValueError(f"{path} asks for {name} {asked[name]!r}; it must be true or false.")
+    resample = asked["resample"]
+    others = [f"{name} {asked[name]!r}" for name in ("do_resize", "do_pad") if asked[name] != _DEFAULTS[name]]
+    if resample != BICUBIC:
+        known = isinstance(resample, int) and resample in list(Resampling)
+        others.append(f"resample {resample!r}" + (f" ({Resampling(resample).name.lower()})" if known else ""))
     if others:
         raise ValueError(
-            f"{path} asks for {', '.join(others)}; only pictures that are resized with resample {BICUBIC} (bicubic), "
+            f"{path} asks for {', '.join(others)}; only images that are resized with resample {BICUBIC} (bicubic), "
             "and not padded, are supported."
         )
+    side, squash = _side_and_squash(asked, image_size, path)
+    if side != image_size:
+        raise ValueError(
+            f"{path} gives images of {side} pixels, the model's configuration asks for {image_size}; take both from "
+            "one checkpoint."
+        )
+    return ImagePreprocessing(side, *_mean_and_deviation(asked, path), squash)
 
 
-def _side_and_squash(settings: Mapping[str, Any], image_size: int, path: Path) -> tuple[int, bool]:
-    """Height and width of the model's input, and whether pictures are squashed into it."""
-    cropping = _flag(settings, "do_center_crop", path)
-    size, crop_size = settings.get("size"), settings.get("crop_size")
-    if _flag(settings, "use_square_size", path, default=False):
+def _side_and_squash(asked: Mapping[str, Any], image_size: int, path: Path) -> tuple[int, bool]:
+    """Height and width of the model's input, and whether images are squashed into it."""
+    size, crop_size = asked.get("size"), asked.get("crop_size")
+    to_square = isinstance(size, int) and asked["default_to_square"]
+    if asked["use_square_size"]:
         size = {"height": _DEFAULT_SIDE, "width": _DEFAULT_SIDE}  # whatever size says, in transformers too
     elif size is None:
         size = image_size if crop_size is None else _DEFAULT_SIDE
         crop_size = crop_size or size
-    side, squash = _side(size, "size", path)
-    if isinstance(settings.get("size"), int) and _flag(settings, "default_to_square", path, default=False):
-        squash = True
-    if not cropping and not squash:
-        raise ValueError(
-            f"{path} asks for size {size} without a crop, so pictures stay oblong; the model takes squares: set "
-            "do_center_crop to true, or size to a height and a width."
-        )
-    if cropping and (cropped := _side(crop_size or _DEFAULT_SIDE, "crop_size", path)[0]) != side:
+    side, both = _side(size, "size", path)
+    squash = bool(both or to_square)
+    if not asked["do_center_crop"]:
+        if not squash:
+            raise ValueError(
+                f"{path} asks for size {size} without a crop, so images stay oblong; the model takes squares: set "
+                "do_center_crop to true, or size to a height and a width."
+            )
+    elif (cropped := _side(crop_size or _DEFAULT_SIDE, "crop_size", path)[0]) != side:
         raise ValueError(
             f"{path} asks for size {side} and crop_size {cropped} ({_DEFAULT_SIDE} where one is not given); only a "
             "crop as large as the resized side is supported."
@@ -135,46 +145,33 @@ def _side(size: Any, name: str, path: Path) -> tuple[int, bool]:
     return sides[0], both
 
 
-def _mean_and_deviation(settings: Mapping[str, Any], path: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _mean_and_deviation(asked: Mapping[str, Any], path: Path) -> tuple[Channels, Channels]:
     """What to subtract from values of 0 to 1 and to divide them by, for the pixels that the processor gives."""
-    if _flag(settings, "do_normalize", path):
-        mean = _channels(settings, "image_mean", CLIP_MEAN, path)
-        deviation = _channels(settings, "image_std", CLIP_STD, path)
-    else:
-        mean, deviation = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+    mean, deviation = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+    if asked["do_normalize"]:
+        mean, deviation = (_channels(asked[name], name, path) for name in ("image_mean", "image_std"))
     if not all(deviation):
-        raise ValueError(f"{path} asks for image_std {settings['image_std']}, by which nothing can be divided.")
-    factor = settings.get("rescale_factor")
-    factor = 1 / 255 if factor is None else factor
-    if not _flag(settings, "do_rescale", path):
-        factor = 1
+        raise ValueError(f"{path} asks for image_std {asked['image_std']}, by which nothing can be divided.")
+    factor = asked["rescale_factor"] if asked["do_rescale"] else 1
     if not _is_number(factor) or factor <= 0:
         raise ValueError(f"{path} asks for rescale_factor {factor!r}; it must be a positive number, as 1 / 255.")
-    if math.isclose(255 * factor, 1, rel_tol=1e-6):
+    scale = 255 * factor
+    if math.isclose(scale, 1, rel_tol=1e-6):
         return mean, deviation
-    scaled = (tuple(value / (255 * factor) for value in values) for values in (mean, deviation))
-    return next(scaled), next(scaled)
+    mean, deviation = ((red / scale, green / scale, blue / scale) for red, green, blue in (mean, deviation))
+    return mean, deviation
 
 
-def _channels(settings: Mapping[str, Any], name: str, default: tuple[float, ...], path: Path) -> tuple[float, ...]:
-    values = settings.get(name)
-    if values is None:
-        return default
+def _channels(values: Any, name: str, path: Path) -> Channels:
     channels = [values] * 3 if _is_number(values) else values
     if not isinstance(channels, list) or len(channels) != 3 or not all(map(_is_number, channels)):
         raise ValueError(f"{path} asks for {name} {values!r}; it must be a number, or three for red, green and blue.")
-    return tuple(channels)
+    red, green, blue = channels
+    return red, green, blue
 
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _flag(settings: Mapping[str, Any], name: str, path: Path, default: bool = True) -> bool:
-    value = settings.get(name)
-    if value not in (None, True, False):
-        raise ValueError(f"{path} asks for {name} {value!r}; it must be true or false.")
-    return default if value is None else bool(value)
 
 
 def processor_settings(preprocessing: ImagePreprocessing) -> dict[str, Any]:

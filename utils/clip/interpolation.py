@@ -18,13 +18,8 @@ ALPHAS = tuple(number / 10 for number in range(11))
 def interpolate(baseline: CLIP, finetuned: CLIP, alpha: float) -> CLIP:
     """The model whose every parameter is (1 - alpha) * baseline + alpha * finetuned, logit scale included.
 
-    Args:
-        baseline: The model before fine-tuning.
-        finetuned: The model after it; tokenizer and preprocessing are taken from this one.
-        alpha: From 0, the baseline exactly, to 1, the fine-tuned model exactly.
-
-    Returns:
-        A new model with float32 parameters that computes as `finetuned` does.
+    From 0, the baseline exactly, to 1, the fine-tuned model exactly. The new model has float32 parameters, and
+    computes, tokenizes and preprocesses as ``finetuned`` does.
 
     Raises:
         ValueError: If alpha is not from 0 to 1, or the models differ in shape.
@@ -32,10 +27,17 @@ def interpolate(baseline: CLIP, finetuned: CLIP, alpha: float) -> CLIP:
     if not 0 <= alpha <= 1:
         raise ValueError(f"alpha is {alpha}; it must be from 0, the baseline, to 1, the fine-tuned model.")
     before, after = baseline.transformers_weights(), finetuned.transformers_weights()
-    _check_shapes(before, after)
+    shapes = [{name: array.shape for name, array in weights.items()} for weights in (before, after)]
+    if differing := sorted(set(shapes[0].items()) ^ set(shapes[1].items())):
+        name = differing[0][0]
+        here, there = (kind.get(name, "absent") for kind in shapes)
+        raise ValueError(
+            f"Only models of one shape can be interpolated: {name} is {here} in the baseline and {there} in the "
+            "fine-tuned model."
+        )
     # Of this form both ends come out exactly, where baseline + alpha * (finetuned - baseline) would round.
     weights = {name: np.float32(1 - alpha) * before[name] + np.float32(alpha) * array for name, array in after.items()}
-    model = finetuned.computing_with()
+    model = finetuned.copy()
     model.load_transformers_weights(weights)
     return model
 
@@ -45,11 +47,7 @@ def choose_alpha(
 ) -> tuple[float, dict[float, float]]:
     """Scores a model for each alpha and says which is best.
 
-    Args:
-        baseline: The model before fine-tuning.
-        finetuned: The model after it.
-        score: What is to be high, on validation images: never on those that the result is reported on.
-        alphas: Where to look.
+    The score is to be high, and is measured on validation images: never on those that the result is reported on.
 
     Returns:
         The alpha with the highest score, of equals the one nearest to the baseline, and the score of each.
@@ -61,14 +59,3 @@ def choose_alpha(
         raise ValueError("There is no alpha to choose from; give at least one from 0 to 1.")
     curve = {alpha: float(score(interpolate(baseline, finetuned, alpha))) for alpha in sorted(alphas)}
     return max(curve, key=curve.__getitem__), curve
-
-
-def _check_shapes(before: dict[str, np.ndarray], after: dict[str, np.ndarray]) -> None:
-    shapes = [{name: array.shape for name, array in weights.items()} for weights in (before, after)]
-    if differing := sorted(set(shapes[0].items()) ^ set(shapes[1].items())):
-        name = differing[0][0]
-        here, there = (kind.get(name, "absent") for kind in shapes)
-        raise ValueError(
-            f"Only models of one shape can be interpolated: {name} is {here} in the baseline and {there} in the "
-            "fine-tuned model."
-        )

@@ -8,18 +8,14 @@ from typing import Any
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Reads a file that holds one JSON object.
-
-    Raises:
-        ValueError: If it is no JSON, or something else than an object.
-    """
-    content = path.read_bytes()
-    if content.lstrip()[:1] == b"<":
+    """Reads a file that holds one JSON object; any other content is a ValueError."""
+    raw = path.read_bytes()
+    if raw.lstrip()[:1] == b"<":
         raise ValueError(
-            f"{path} is a web page and no JSON, as a login or an error leaves one; download it again, signed in."
+            f"{path} is a web page and not JSON, as a login or an error leaves one; download it again, signed in."
         )
     try:
-        content = json.loads(content)
+        content = json.loads(raw)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not valid JSON ({error}); download it again.") from error
     if not isinstance(content, dict):

@@ -23,7 +23,7 @@ import numpy as np
 from flax import nnx, traverse_util
 
 from utils.clip import checkpoints
-from utils.clip.configuration import check_sizes, read_config
+from utils.clip.configuration import Architecture, architecture_of, read_config
 from utils.clip.image_processor import read_preprocessing
 from utils.clip.transformer import Transformer, layer_norm, linear, normal
 from utils.clip.weight_files import check_values, open_weights
@@ -33,50 +33,31 @@ from utils.files import find_checkpoint
 from utils.files.hub import checkpoint_source
 
 if TYPE_CHECKING:
-    from transformers import CLIPConfig, CLIPTextConfig, CLIPVisionConfig, PreTrainedTokenizerBase
+    from transformers import CLIPConfig, PreTrainedTokenizerBase
 
 
 class VisionTower(nnx.Module):
-    """The vision transformer: patches and a class token, of which the last is projected."""
+    """The vision transformer over patches and a class token; of the result the class token is projected."""
 
-    def __init__(
-        self,
-        config: CLIPVisionConfig,
-        projection_dim: int,
-        deviation: float,
-        *,
-        dtype: Any,
-        rematerialize: bool = False,
-        rngs: nnx.Rngs,
-    ) -> None:
+    def __init__(self, architecture: Architecture, *, dtype: Any, rematerialize: bool, rngs: nnx.Rngs) -> None:
+        config = architecture.vision
         width, factor = config.hidden_size, config.initializer_factor
         self.image_size, self.patch_size = config.image_size, config.patch_size
         self.channels, self.dtype = config.num_channels, dtype
-        positions = (self.image_size // self.patch_size) ** 2 + 1
-        start = normal(factor * config.initializer_range)
+        deviation = factor * config.initializer_range
         self.class_embedding = nnx.Param(factor * width**-0.5 * jax.random.normal(rngs.params(), (width,)))
         self.patch_embedding = linear(
-            self.patch_size**2 * self.channels,
-            width,
-            factor * config.initializer_range,
-            dtype=dtype,
-            rngs=rngs,
-            use_bias=False,
+            self.patch_size**2 * self.channels, width, deviation, dtype=dtype, rngs=rngs, use_bias=False
         )
-        self.position_embedding = nnx.Param(start(rngs.params(), (positions, width), jnp.float32))
+        positions = ((self.image_size // self.patch_size) ** 2 + 1, width)
+        self.position_embedding = nnx.Param(normal(deviation)(rngs.params(), positions, jnp.float32))
         self.first_norm = layer_norm(config, dtype=dtype, rngs=rngs)
         self.transformer = Transformer(config, causal=False, dtype=dtype, rematerialize=rematerialize, rngs=rngs)
         self.last_norm = layer_norm(config, dtype=jnp.float32, rngs=rngs)
-        self.projection = _projection(width, projection_dim, deviation, rngs)
+        self.projection = _projection(width, architecture, rngs)
 
     def __call__(self, pixels: jax.Array) -> jax.Array:
-        """Encodes images.
-
-        Args:
-            pixels: (batch, height, width, channels) float, normalized as the checkpoint's preprocessing says.
-
-        Returns:
-            (batch, dim) float32, not normalized.
+        """Encodes images (batch, height, width, channels), float, to (batch, dim) float32, not of unit length.
 
         Raises:
             ValueError: If the images are not of the model's size.
@@ -98,16 +79,8 @@ class VisionTower(nnx.Module):
 class TextTower(nnx.Module):
     """The text transformer, causal, of which the end-of-text token is projected."""
 
-    def __init__(
-        self,
-        config: CLIPTextConfig,
-        projection_dim: int,
-        deviation: float,
-        *,
-        dtype: Any,
-        rematerialize: bool = False,
-        rngs: nnx.Rngs,
-    ) -> None:
+    def __init__(self, architecture: Architecture, *, dtype: Any, rematerialize: bool, rngs: nnx.Rngs) -> None:
+        config = architecture.text
         self.end_of_text, self.dtype = config.eos_token_id, dtype
         start = normal(0.02 * config.initializer_factor)
         self.token_embedding = nnx.Embed(
@@ -117,16 +90,12 @@ class TextTower(nnx.Module):
         self.position_embedding = nnx.Param(start(rngs.params(), positions, jnp.float32))
         self.transformer = Transformer(config, causal=True, dtype=dtype, rematerialize=rematerialize, rngs=rngs)
         self.last_norm = layer_norm(config, dtype=jnp.float32, rngs=rngs)
-        self.projection = _projection(config.hidden_size, projection_dim, deviation, rngs)
+        self.projection = _projection(config.hidden_size, architecture, rngs)
 
     def __call__(self, token_ids: jax.Array) -> jax.Array:
-        """Encodes texts; what stands behind the end-of-text token has no influence, whatever it is.
+        """Encodes token ids (batch, length) to (batch, dim) float32, not of unit length.
 
-        Args:
-            token_ids: (batch, length) integers, length at most the model's number of positions.
-
-        Returns:
-            (batch, dim) float32, not normalized.
+        What follows the end-of-text token has no influence.
 
         Raises:
             ValueError: If the texts are longer than the model's positions.
@@ -143,11 +112,11 @@ class TextTower(nnx.Module):
         return self.projection(self.last_norm(pooled))
 
 
-def _projection(width: int, dim: int, deviation: float, rngs: nnx.Rngs) -> nnx.Linear:
+def _projection(width: int, architecture: Architecture, rngs: nnx.Rngs) -> nnx.Linear:
     """The step into the common space, always in full float32: it is small, and what follows scales it by 100."""
-    return nnx.Linear(
-        width, dim, use_bias=False, kernel_init=normal(deviation), dtype=jnp.float32, precision="highest", rngs=rngs
-    )
+    start = normal(architecture.initializer_factor * width**-0.5)
+    dim = architecture.projection_dim
+    return nnx.Linear(width, dim, use_bias=False, kernel_init=start, dtype=jnp.float32, precision="highest", rngs=rngs)
 
 
 def patchify(pixels: jax.Array, patch_size: int) -> jax.Array:
@@ -155,12 +124,8 @@ def patchify(pixels: jax.Array, patch_size: int) -> jax.Array:
 
     A linear layer on these is the convolution with stride ``patch_size`` of the paper, as one matrix product.
 
-    Args:
-        pixels: (batch, height, width, channels).
-        patch_size: Height and width of a patch, in pixels.
-
     Returns:
-        (batch, patches, patch_size * patch_size * channels).
+        (batch, patches, patch_size * patch_size * channels), of pixels (batch, height, width, channels).
     """
     batch, height, width, channels = pixels.shape
     rows, columns = height // patch_size, width // patch_size
@@ -175,12 +140,8 @@ def end_of_text_positions(token_ids: jax.Array, end_of_text: int) -> jax.Array:
     Configurations written before transformers 4.31 name token 2, which is wrong for every published CLIP; they
     mean the token with the highest id, as OpenAI's code does.
 
-    Args:
-        token_ids: (batch, length) integers.
-        end_of_text: ``eos_token_id`` of the text configuration.
-
     Returns:
-        (batch,) integers.
+        (batch,) integers, of token ids (batch, length).
     """
     return jnp.argmax(token_ids if end_of_text == 2 else token_ids == end_of_text, axis=-1)
 
@@ -191,19 +152,21 @@ def normalize(embeddings: jax.Array) -> jax.Array:
 
 
 @dataclass(frozen=True, eq=False)
-class Companions:
-    """What belongs to a model besides its parameters.
+class CheckpointMetadata:
+    """What a checkpoint holds besides the parameters.
 
-    Hashed by identity: a compiled function is reused as long as a model keeps its companions.
+    Hashed by identity: a compiled function is reused as long as a model keeps its metadata.
 
     Attributes:
         config: transformers' configuration.
+        architecture: The same, checked and typed.
         tokenizer: From texts to token ids; None if the checkpoint had none.
         preprocessing: What the model expects of its images.
         source: What its checkpoint is called, see `utils.files.hub.checkpoint_source`; empty if it had none.
     """
 
     config: CLIPConfig
+    architecture: Architecture
     tokenizer: PreTrainedTokenizerBase | None
     preprocessing: ImagePreprocessing
     source: Mapping[str, str] = field(default_factory=dict)
@@ -217,7 +180,7 @@ class CLIP(nnx.Module):
             CLIP, is not applied.
         rngs: The source of the random weights, drawn as transformers draws them.
         dtype: What the transformers compute in, float32 or bfloat16.
-        rematerialize: Whether gradients compute activations anew instead of keeping them.
+        rematerialize: Whether gradients compute activations again instead of keeping them.
         tokenizer: The tokenizer that belongs to the text model.
         preprocessing: What the images are prepared by; CLIP's own at the model's image size by default.
     """
@@ -232,36 +195,32 @@ class CLIP(nnx.Module):
         tokenizer: PreTrainedTokenizerBase | None = None,
         preprocessing: ImagePreprocessing | None = None,
     ) -> None:
-        image_size = config.vision_config.image_size
-        self.companions = Companions(config, tokenizer, preprocessing or ImagePreprocessing(image_size))
-        towers = ((VisionTower, config.vision_config), (TextTower, config.text_config))
-        self.vision, self.text = (
-            tower(
-                part,
-                config.projection_dim,
-                config.initializer_factor * part.hidden_size**-0.5,
-                dtype=dtype,
-                rematerialize=rematerialize,
-                rngs=rngs,
-            )
-            for tower, part in towers
-        )
-        self.logit_scale = nnx.Param(jnp.asarray(config.logit_scale_init_value, jnp.float32))
+        architecture = architecture_of(config)
+        preprocessing = preprocessing or ImagePreprocessing(architecture.vision.image_size)
+        self.metadata = CheckpointMetadata(config, architecture, tokenizer, preprocessing)
+        self.vision = VisionTower(architecture, dtype=dtype, rematerialize=rematerialize, rngs=rngs)
+        self.text = TextTower(architecture, dtype=dtype, rematerialize=rematerialize, rngs=rngs)
+        self.logit_scale = nnx.Param(jnp.asarray(architecture.logit_scale_init_value, jnp.float32))
 
     @property
     def config(self) -> CLIPConfig:
         """The configuration, as transformers knows it."""
-        return self.companions.config
+        return self.metadata.config
+
+    @property
+    def architecture(self) -> Architecture:
+        """The configuration, checked and typed."""
+        return self.metadata.architecture
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerBase | None:
         """The tokenizer of the checkpoint, or None."""
-        return self.companions.tokenizer
+        return self.metadata.tokenizer
 
     @property
     def preprocessing(self) -> ImagePreprocessing:
         """What the model expects of its images."""
-        return self.companions.preprocessing
+        return self.metadata.preprocessing
 
     def encode_images(self, pixels: jax.Array, normalize: bool = True) -> jax.Array:
         """Encodes images (batch, height, width, channels) to (batch, dim) float32, of unit length by default."""
@@ -272,28 +231,20 @@ class CLIP(nnx.Module):
         return _scaled(self.text(token_ids), normalize)
 
     def logits(self, pixels: jax.Array, token_ids: jax.Array) -> jax.Array:
-        """Cosine similarities times the logit scale; a softmax over the second axis compares the texts.
-
-        Args:
-            pixels: (images, height, width, channels) float.
-            token_ids: (texts, length) integers.
-
-        Returns:
-            (images, texts) float32.
-        """
+        """Cosine similarities times the logit scale, (images, texts); a softmax over the texts compares them."""
         images, texts = self.encode_images(pixels), self.encode_texts(token_ids)
         return jnp.exp(self.logit_scale[...]) * jnp.matmul(images, texts.T, precision="highest")
 
-    def computing_with(self, dtype: Any = None, rematerialize: bool = False) -> CLIP:
-        """A model with the same parameters, shared until either is changed, that computes otherwise.
+    def copy(self, dtype: Any = None, rematerialize: bool = False) -> CLIP:
+        """A model with the same parameters, shared until either is changed, that may compute otherwise.
 
         Args:
             dtype: What the transformers compute in, float32 or bfloat16; None leaves it as it is.
-            rematerialize: Whether gradients compute activations anew instead of keeping them.
+            rematerialize: Whether gradients compute activations again instead of keeping them.
         """
         dtype = jnp.dtype(dtype or self.vision.dtype)
         copy = nnx.eval_shape(lambda: CLIP(self.config, rngs=nnx.Rngs(0), dtype=dtype, rematerialize=rematerialize))
-        copy.companions = self.companions
+        copy.metadata = self.metadata
         nnx.update(copy, nnx.state(self, nnx.Param))
         return copy
 
@@ -311,50 +262,37 @@ class CLIP(nnx.Module):
                 configuration do not belong together.
         """
         folder = find_checkpoint(name_or_path)
-        config = read_config(folder)
-        preprocessing = read_preprocessing(folder, config.vision_config.image_size)
-        tokenizer = checkpoints.read_tokenizer(folder, config.text_config)
+        config, architecture = read_config(folder)
+        preprocessing = read_preprocessing(folder, architecture.vision.image_size)
+        tokenizer = checkpoints.read_tokenizer(folder, architecture.text)
         weights = open_weights(folder)
-        check_sizes(config, weights.shapes)  # before anything takes memory for what may not be there
+        check_shapes(weights.shapes, architecture)  # before anything takes memory for what may not be there
         model = nnx.eval_shape(
             lambda: cls(config, rngs=nnx.Rngs(0), dtype=dtype, tokenizer=tokenizer, preprocessing=preprocessing)
         )
-        check_shapes(weights.shapes, *model._parameter_shapes())
         arrays = weights.read()
         check_values(arrays)
-        model.companions = replace(model.companions, source=checkpoint_source(folder))
+        model.metadata = replace(model.metadata, source=checkpoint_source(folder))
         model.load_transformers_weights(arrays)
         return model
 
     def load_transformers_weights(self, weights: Mapping[str, np.ndarray]) -> None:
-        """Replaces all parameters.
-
-        Args:
-            weights: Arrays of any float type under transformers' names, in torch's layouts.
+        """Replaces all parameters by arrays of any float type under transformers' names, in torch's layouts.
 
         Raises:
             ValueError: If weights are missing, unknown or of the wrong shape.
         """
         state = nnx.state(self, nnx.Param)
-        parameters = import_parameters(weights, *self._parameter_shapes())
-        tree = traverse_util.unflatten_dict({path: jnp.asarray(a) for path, a in parameters.items()})
+        parameters = import_parameters(weights, self.architecture)
+        tree = traverse_util.unflatten_dict({path: jnp.asarray(array) for path, array in parameters.items()})
         nnx.replace_by_pure_dict(state, tree)
         nnx.update(self, state)
 
-    def _parameter_shapes(self) -> tuple[dict[ParameterPath, tuple[int, ...]], int]:
-        """The shape of every parameter, and the size of a patch in pixels."""
-        shapes = {path: leaf.shape for path, leaf in flatten(nnx.state(self, nnx.Param)).items()}
-        return shapes, self.config.vision_config.patch_size
-
     def save_pretrained(self, folder: str | os.PathLike, weights_dtype: Any = np.float32) -> Path:
-        """Writes a checkpoint that transformers' ``CLIPModel`` and ``CLIPProcessor`` load.
+        """Writes a checkpoint that transformers' ``CLIPModel`` and ``CLIPProcessor`` load, and returns its folder.
 
-        Args:
-            folder: Where to write; files of an earlier checkpoint are replaced, others stay.
-            weights_dtype: The type of the stored weights; float16 halves the file, float32 is exact.
-
-        Returns:
-            The folder.
+        Files of an earlier checkpoint are replaced, others stay. Weights stored in float16 halve the file, in float32
+        they are exact.
         """
         return checkpoints.write_folder(
             folder, self.config, self.transformers_weights(), self.tokenizer, self.preprocessing, weights_dtype
@@ -362,8 +300,7 @@ class CLIP(nnx.Module):
 
     def transformers_weights(self) -> dict[str, np.ndarray]:
         """Copies the parameters to float32 arrays under transformers' names, in torch's layouts."""
-        parameters = {path: np.asarray(leaf) for path, leaf in flatten(nnx.state(self, nnx.Param)).items()}
-        return export_parameters(parameters, self.config.vision_config.patch_size)
+        return export_parameters(flatten(nnx.state(self, nnx.Param)), self.architecture)
 
 
 def flatten(state: nnx.State) -> dict[ParameterPath, Any]:

@@ -1,7 +1,8 @@
-"""The transformer that both towers of CLIP are made of, in Flax NNX: pre-norm blocks, stacked and scanned.
+"""The transformer that both towers of CLIP are made of, in Flax NNX.
 
-The vision tower runs it over patches, the text tower over tokens with a causal mask. Sizes come from the vision
-or text part of transformers' CLIP configuration.
+First a block as the papers draw it, then what makes many blocks fast: layers stacked and scanned, gradients that
+compute again what is cheap, and a last block for one token only. The vision tower runs it over patches, the text
+tower over tokens with a causal mask.
 """
 
 from __future__ import annotations
@@ -9,71 +10,28 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache, partial
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-if TYPE_CHECKING:
-    from transformers import CLIPTextConfig, CLIPVisionConfig
-
-    TowerConfig = CLIPTextConfig | CLIPVisionConfig
+from utils.clip.configuration import TowerConfig
 
 
-def quick_gelu(x: jax.Array) -> jax.Array:
-    """The approximation x * sigmoid(1.702 x) that OpenAI's CLIP was trained with (Hendrycks & Gimpel 2016)."""
-    return x * jax.nn.sigmoid(1.702 * x)
+class Block(nnx.Module):
+    """One transformer layer: attention and MLP, each behind a layer norm and added to its input (pre-LN)."""
 
+    def __init__(self, config: TowerConfig, *, causal: bool, dtype: Any, rngs: nnx.Rngs) -> None:
+        self.attention_norm = layer_norm(config, dtype=dtype, rngs=rngs)
+        self.attention = Attention(config, causal=causal, dtype=dtype, rngs=rngs)
+        self.mlp_norm = layer_norm(config, dtype=dtype, rngs=rngs)
+        self.mlp = Mlp(config, dtype=dtype, rngs=rngs)
 
-ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
-    "quick_gelu": quick_gelu,
-    "gelu": partial(jax.nn.gelu, approximate=False),
-}
-
-
-@cache
-def normal(deviation: float) -> nnx.initializers.Initializer:
-    """Normal random weights; one function for one deviation, so that equal models have equal definitions."""
-    return nnx.initializers.normal(deviation)
-
-
-def row_products(inputs: jax.Array, kernel: jax.Array, _: Any, **options: Any) -> jax.Array:
-    """`jax.lax.dot_general` for a linear layer, from (..., inputs) to (..., outputs), all rows in one matrix.
-
-    The gradient of the kernel is a product of two matrices then, for which XLA need not turn the activations round
-    in memory first: on a CPU a training step takes a tenth less time.
-    """
-    rows = inputs.reshape(-1, inputs.shape[-1])
-    products = jax.lax.dot_general(rows, kernel, (((1,), (0,)), ((), ())), **options)
-    return products.reshape(*inputs.shape[:-1], kernel.shape[1])
-
-
-def linear(
-    inputs: int, outputs: int, deviation: float, *, dtype: Any, rngs: nnx.Rngs, use_bias: bool = True
-) -> nnx.Linear:
-    """A linear layer whose weights start normal with a given standard deviation."""
-    return nnx.Linear(
-        inputs,
-        outputs,
-        use_bias=use_bias,
-        kernel_init=normal(deviation),
-        dtype=dtype,
-        dot_general=row_products,
-        rngs=rngs,
-    )
-
-
-def layer_norm(config: TowerConfig, *, dtype: Any, rngs: nnx.Rngs) -> nnx.LayerNorm:
-    """A layer norm; the variance is that of centered values, since E[x^2] - E[x]^2 loses digits."""
-    return nnx.LayerNorm(
-        config.hidden_size, epsilon=config.layer_norm_eps, use_fast_variance=False, dtype=dtype, rngs=rngs
-    )
-
-
-def at_positions(hidden: jax.Array, positions: jax.Array) -> jax.Array:
-    """Picks tokens: from (batch, tokens, width) those at (batch, asked) int32, as (batch, asked, width)."""
-    return jnp.take_along_axis(hidden, positions[:, :, None], axis=1)
+    def __call__(self, hidden: jax.Array) -> jax.Array:
+        """Maps (batch, tokens, width) to the same shape."""
+        hidden = hidden + self.attention(self.attention_norm(hidden))
+        return hidden + self.mlp(self.mlp_norm(hidden))
 
 
 class Attention(nnx.Module):
@@ -91,28 +49,30 @@ class Attention(nnx.Module):
         self.value = linear(width, width, inner, dtype=dtype, rngs=rngs)
         self.output = linear(width, width, factor * width**-0.5, dtype=dtype, rngs=rngs)
 
-    def __call__(self, hidden: jax.Array, positions: jax.Array | None = None) -> jax.Array:
-        """Mixes tokens; a causal one sees itself and those before it.
+    def __call__(self, hidden: jax.Array) -> jax.Array:
+        """Maps (batch, tokens, width) to the same shape; with a causal mask a token sees itself and those before."""
+        visible = jnp.tri(hidden.shape[1], dtype=bool) if self.causal else None
+        return self.attend(hidden, hidden, visible)
+
+    def attend(self, asking: jax.Array, hidden: jax.Array, visible: jax.Array | None) -> jax.Array:
+        """Lets some tokens look at all tokens.
 
         Args:
-            hidden: (batch, tokens, width).
-            positions: (batch, asked) int32, the tokens whose output is asked for; None asks for all.
+            asking: (batch, asking, width), the tokens that look.
+            hidden: (batch, tokens, width), those that are looked at.
+            visible: Booleans that broadcast to (batch, heads, asking, tokens); None where every token is seen.
 
         Returns:
-            (batch, asked, width).
+            (batch, asking, width).
         """
-        batch, tokens, width = hidden.shape
-        asking = hidden if positions is None else at_positions(hidden, positions)
         query, key, value = (
-            layer(inputs).reshape(batch, -1, self.heads, width // self.heads).swapaxes(1, 2)
+            layer(inputs).reshape(len(hidden), -1, self.heads, hidden.shape[-1] // self.heads).swapaxes(1, 2)
             for layer, inputs in ((self.query, asking), (self.key, hidden), (self.value, hidden))
         )
         scores = jnp.matmul(query, key.swapaxes(2, 3), preferred_element_type=jnp.float32)
         scores = scores * query.shape[-1] ** -0.5
-        if self.causal:
-            seen = jnp.tri(tokens, dtype=bool)
-            seen = seen if positions is None else seen[positions][:, None]
-            scores = jnp.where(seen, scores, -jnp.inf)
+        if visible is not None:
+            scores = jnp.where(visible, scores, -jnp.inf)
         mixed = jnp.matmul(jax.nn.softmax(scores, axis=-1).astype(value.dtype), value)
         return self.output(mixed.swapaxes(1, 2).reshape(asking.shape))
 
@@ -132,43 +92,62 @@ class Mlp(nnx.Module):
         return self.contract(ACTIVATIONS[self.activation](self.expand(hidden)))
 
 
-class Block(nnx.Module):
-    """One transformer layer: attention and MLP, each behind a layer norm and added to its input (pre-LN)."""
+def quick_gelu(x: jax.Array) -> jax.Array:
+    """The approximation x * sigmoid(1.702 x) that OpenAI's CLIP was trained with (Hendrycks & Gimpel 2016)."""
+    return x * jax.nn.sigmoid(1.702 * x)
 
-    def __init__(self, config: TowerConfig, *, causal: bool, dtype: Any, rngs: nnx.Rngs) -> None:
-        self.attention_norm = layer_norm(config, dtype=dtype, rngs=rngs)
-        self.attention = Attention(config, causal=causal, dtype=dtype, rngs=rngs)
-        self.mlp_norm = layer_norm(config, dtype=dtype, rngs=rngs)
-        self.mlp = Mlp(config, dtype=dtype, rngs=rngs)
 
-    def __call__(self, hidden: jax.Array, positions: jax.Array | None = None) -> jax.Array:
-        """Maps (batch, tokens, width) to the same shape, or to (batch, asked, width): see `Attention`."""
-        asking = hidden if positions is None else at_positions(hidden, positions)
-        asking = asking + self.attention(self.attention_norm(hidden), positions)
-        return asking + self.mlp(self.mlp_norm(asking))
+ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
+    "quick_gelu": quick_gelu,
+    "gelu": partial(jax.nn.gelu, approximate=False),
+}
+
+
+def layer_norm(config: TowerConfig, *, dtype: Any, rngs: nnx.Rngs) -> nnx.LayerNorm:
+    """A layer norm; the variance is that of centered values, since E[x^2] - E[x]^2 loses digits."""
+    return nnx.LayerNorm(
+        config.hidden_size, epsilon=config.layer_norm_eps, use_fast_variance=False, dtype=dtype, rngs=rngs
+    )
+
+
+def linear(
+    inputs: int, outputs: int, deviation: float, *, dtype: Any, rngs: nnx.Rngs, use_bias: bool = True
+) -> nnx.Linear:
+    """A linear layer whose weights start normal with a given standard deviation."""
+    return nnx.Linear(
+        inputs,
+        outputs,
+        use_bias=use_bias,
+        kernel_init=normal(deviation),
+        dtype=dtype,
+        dot_general=product_of_all_rows,
+        rngs=rngs,
+    )
+
+
+@cache
+def normal(deviation: float) -> nnx.initializers.Initializer:
+    """Normal random weights; one function for one deviation, so that equal models have equal definitions."""
+    return nnx.initializers.normal(deviation)
+
+
+# --- what makes it fast, with the same numbers ------------------------------------------------------------------
 
 
 class Transformer(nnx.Module):
-    """Equal blocks in a row, of which the last is asked for one token alone.
+    """Equal blocks in a row: the early ones stacked and scanned, the last one asked for one token alone.
 
-    CLIP looks at one token of what comes out: the last block needs keys and values of all tokens, and the rest
-    of its work for that one. So it stands by itself.
-
-    The parameters of the blocks before it are stacked along a first axis. A scan over that axis compiles one
-    block instead of all of them. A gradient keeps the matrix products of each block and computes what lies
-    between them anew: on a CPU, where memory is slow, that takes a fifth less time than keeping everything. With
-    ``rematerialize`` it keeps only the input of each block (Chen et al. 2016): slower, smaller.
+    CLIP looks at one token of what comes out, so the last block stands by itself: see `last_block_at_positions`. The
+    parameters of the blocks before it are stacked along a first axis; a scan over that axis compiles one block instead
+    of all of them. A gradient keeps the matrix products of each block and computes what lies between them again: on a
+    CPU, where memory is slow, that takes a fifth less time than keeping everything. With ``rematerialize`` it keeps
+    only the input of each block (Chen et al. 2016): slower, smaller.
     """
 
     def __init__(
         self, config: TowerConfig, *, causal: bool, dtype: Any, rematerialize: bool = False, rngs: nnx.Rngs
     ) -> None:
         self.rematerialize = rematerialize
-        if config.hidden_act not in ACTIVATIONS:
-            raise ValueError(
-                f"The configuration asks for the activation {config.hidden_act!r}; there are "
-                f"{' and '.join(ACTIVATIONS)}."
-            )
 
         @nnx.split_rngs(splits=config.num_hidden_layers)
         @nnx.vmap(in_axes=0, out_axes=0)
@@ -184,17 +163,55 @@ class Transformer(nnx.Module):
     def __call__(self, hidden: jax.Array, positions: jax.Array) -> jax.Array:
         """Maps (batch, tokens, width) to (batch, width): the output at one position of each row, (batch,) int32."""
         if self.early_blocks is not None:
-            hidden = self._scan_early_blocks(hidden)
-        return self.last_block(hidden, positions[:, None])[:, 0]
+            hidden = scan_stacked_blocks(self.early_blocks, hidden, self.rematerialize)
+        return last_block_at_positions(self.last_block, hidden, positions[:, None])[:, 0]
 
-    def _scan_early_blocks(self, hidden: jax.Array) -> jax.Array:
-        definition, parameters = nnx.split(self.early_blocks)
 
-        def apply_block(hidden: jax.Array, layer: nnx.State) -> tuple[jax.Array, None]:
-            return nnx.merge(definition, layer)(hidden), None
+def scan_stacked_blocks(blocks: Block, hidden: jax.Array, rematerialize: bool) -> jax.Array:
+    """Runs (batch, tokens, width) through blocks whose parameters are stacked along a first axis, one by one."""
+    definition, parameters = nnx.split(blocks)
 
-        policies = jax.checkpoint_policies
-        policy = policies.nothing_saveable if self.rematerialize else policies.dots_saveable
-        # Inside a scan nothing is there to be shared with, so the costly guard against it can go.
-        step = jax.checkpoint(apply_block, prevent_cse=False, policy=policy)
-        return jax.lax.scan(step, hidden, parameters)[0]
+    def apply_block(hidden: jax.Array, layer: nnx.State) -> tuple[jax.Array, None]:
+        return nnx.merge(definition, layer)(hidden), None
+
+    policies = jax.checkpoint_policies
+    policy = policies.nothing_saveable if rematerialize else policies.dots_saveable
+    # Inside a scan nothing is there to be shared with, so the costly guard against it can go.
+    step = jax.checkpoint(apply_block, prevent_cse=False, policy=policy)
+    return jax.lax.scan(step, hidden, parameters)[0]
+
+
+def last_block_at_positions(block: Block, hidden: jax.Array, positions: jax.Array) -> jax.Array:
+    """What ``block(hidden)`` gives at some positions, without computing it at the others.
+
+    Only keys and values are needed of all tokens.
+
+    Args:
+        block: The block.
+        hidden: (batch, tokens, width).
+        positions: (batch, asked) int32.
+
+    Returns:
+        (batch, asked, width).
+    """
+    normed = block.attention_norm(hidden)
+    visible = jnp.tri(hidden.shape[1], dtype=bool)[positions][:, None] if block.attention.causal else None
+    asked = at_positions(hidden, positions)
+    asked = asked + block.attention.attend(at_positions(normed, positions), normed, visible)
+    return asked + block.mlp(block.mlp_norm(asked))
+
+
+def at_positions(hidden: jax.Array, positions: jax.Array) -> jax.Array:
+    """Picks tokens: from (batch, tokens, width) those at (batch, asked) int32, as (batch, asked, width)."""
+    return jnp.take_along_axis(hidden, positions[:, :, None], axis=1)
+
+
+def product_of_all_rows(inputs: jax.Array, kernel: jax.Array, _: Any, **options: Any) -> jax.Array:
+    """`jax.lax.dot_general` for a linear layer, from (..., inputs) to (..., outputs), all rows in one matrix.
+
+    The gradient of the kernel is a product of two matrices then, for which XLA need not turn the activations round
+    in memory first: on a CPU a training step takes a tenth less time.
+    """
+    rows = inputs.reshape(-1, inputs.shape[-1])
+    products = jax.lax.dot_general(rows, kernel, (((1,), (0,)), ((), ())), **options)
+    return products.reshape(*inputs.shape[:-1], kernel.shape[1])

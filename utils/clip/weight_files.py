@@ -6,7 +6,8 @@ configuration is refused before its weights take memory.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -18,9 +19,10 @@ from utils.clip.json_files import read_json
 if TYPE_CHECKING:
     import torch
 
-# In the order of preference of transformers itself.
-WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json")
-WEIGHT_FILES += ("pytorch_model.bin", "pytorch_model.bin.index.json")
+# In the order of preference of transformers itself; an index names shards.
+WEIGHT_FILES = tuple(
+    name + index for name in ("model.safetensors", "pytorch_model.bin") for index in ("", ".index.json")
+)
 # What training programs wrap weights into, and what wrappers put before every name.
 WRAPPERS = ("state_dict", "model_state_dict", "model", "module")
 PREFIXES = ("module.", "_orig_mod.", "model.")
@@ -40,39 +42,33 @@ class StoredWeights:
 
 
 def open_weights(folder: Path) -> StoredWeights:
-    """Opens all weights of a checkpoint folder.
-
-    Pickles are loaded with ``weights_only=True``, so that they cannot run code.
+    """Opens all weights of a checkpoint folder; pickles with ``weights_only=True``, so that they cannot run code.
 
     Raises:
         FileNotFoundError: If the folder holds no weights, or lacks a file that its index names.
         ValueError: If a file is damaged.
     """
-    parts = [
-        _open_safetensors(file) if file.suffix == ".safetensors" else _open_pickle(file)
-        for file in _weight_files(folder)
-    ]
-    prefix = _prefix([name for part in parts for name in part.shapes])
+    files = _weight_files(folder)
+    shards = [_open_safetensors(file) if file.suffix == ".safetensors" else _open_pickle(file) for file in files]
+    shapes = {name: shape for shard in shards for name, shape in shard.shapes.items()}
+    prefix = ""
+    while more := next((p for p in PREFIXES if shapes and all(n.startswith(prefix + p) for n in shapes)), ""):
+        prefix += more
 
     def read() -> dict[str, np.ndarray]:
-        return {name.removeprefix(prefix): array for part in parts for name, array in part.read().items()}
+        return {name.removeprefix(prefix): array for shard in shards for name, array in shard.read().items()}
 
-    return StoredWeights(
-        {name.removeprefix(prefix): shape for part in parts for name, shape in part.shapes.items()}, read
-    )
+    return StoredWeights({name.removeprefix(prefix): shape for name, shape in shapes.items()}, read)
 
 
 def _weight_files(folder: Path) -> list[Path]:
     main = next((folder / name for name in WEIGHT_FILES if (folder / name).is_file()), None)
     if main is None:
         flax = any(folder.glob("*.msgpack"))
+        way_out = "; Flax's .msgpack is not read: convert it with transformers 4, from_flax=True" if flax else ""
         raise FileNotFoundError(
             f"{folder} holds no weights; it must have model.safetensors or pytorch_model.bin (or their shards and "
-            + (
-                "index), and its .msgpack of Flax is none: convert it with transformers 4, from_flax=True."
-                if flax
-                else "index)."
-            )
+            f"index){way_out}."
         )
     if main.suffix != ".json":
         return [main]
@@ -89,28 +85,12 @@ def _weight_files(folder: Path) -> list[Path]:
     return files
 
 
-def _prefix(names: Iterable[str]) -> str:
-    """What wrappers put before every name, such as ``module.``; empty if there is none."""
-    names, prefix = list(names), ""
-    while names and (found := next((p for p in PREFIXES if all(n.startswith(prefix + p) for n in names)), "")):
-        prefix += found
-    return prefix
-
-
 def _open_safetensors(file: Path) -> StoredWeights:
     from safetensors import safe_open
 
-    try:
-        with safe_open(file, "np") as stored:
-            slices = {name: stored.get_slice(name) for name in stored.keys()}  # noqa: SIM118
-            shapes = {name: tuple(part.get_shape()) for name, part in slices.items()}
-    except Exception as error:
-        raise ValueError(_no_safetensors(file, error)) from error
+    with _damage_in_words(file, "safetensors", "download it again"), safe_open(file, "np") as stored:
+        shapes = {name: tuple(stored.get_slice(name).get_shape()) for name in stored.keys()}  # noqa: SIM118
     return StoredWeights(shapes, lambda: _read_safetensors(file))
-
-
-def _no_safetensors(file: Path, error: Exception) -> str:
-    return f"{file} cannot be read as safetensors ({_first_line(error)}); download it again."
 
 
 def _read_safetensors(file: Path) -> dict[str, np.ndarray]:
@@ -120,10 +100,8 @@ def _read_safetensors(file: Path) -> dict[str, np.ndarray]:
     # safetensors' own reader for NumPy does not know bfloat16.
     dtypes = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": ml_dtypes.bfloat16}
     dtypes |= {"I64": np.int64, "I32": np.int32}
-    try:
+    with _damage_in_words(file, "safetensors", "download it again"):
         entries = deserialize(file.read_bytes())
-    except Exception as error:
-        raise ValueError(_no_safetensors(file, error)) from error
     for name, entry in entries:
         if entry["dtype"] not in dtypes:
             raise ValueError(
@@ -135,19 +113,24 @@ def _read_safetensors(file: Path) -> dict[str, np.ndarray]:
     }
 
 
+@contextmanager
+def _damage_in_words(file: Path, kind: str, way_out: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        raise ValueError(f"{file} cannot be read as {kind} ({reason}); {way_out}.") from error
+
+
 def _open_pickle(file: Path) -> StoredWeights:
     import torch
 
-    try:
+    with _damage_in_words(file, "torch weights", "download it again, or as safetensors"):
         content = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise ValueError(
-            f"{file} cannot be read as torch weights ({_first_line(error)}); download it again, or as safetensors."
-        ) from error
     tensors = _unwrapped(content, file)
 
     def read() -> dict[str, np.ndarray]:
-        return {name: _to_numpy(tensor) for name, tensor in tensors.items()}
+        return {n: (t.float() if t.is_floating_point() else t).numpy() for n, t in tensors.items()}
 
     return StoredWeights({name: tuple(tensor.shape) for name, tensor in tensors.items()}, read)
 
@@ -156,34 +139,29 @@ def _unwrapped(content: Any, file: Path) -> Mapping[str, torch.Tensor]:
     """The weights themselves, by name, out of what a training program put beside and around them."""
     import torch
 
-    wrapped = content
-    while isinstance(wrapped, Mapping):
-        inner = next((wrapped[name] for name in WRAPPERS if isinstance(wrapped.get(name), Mapping)), None)
-        if inner is None:
-            break
-        wrapped = inner
-    plain = torch.strided
-    if isinstance(wrapped, Mapping) and wrapped:
+    def inner(content: Any) -> Any:
+        names = WRAPPERS if isinstance(content, Mapping) else ()
+        return next((content[name] for name in names if isinstance(content.get(name), Mapping)), None)
+
+    while (within := inner(content)) is not None:
+        content = within
+    if isinstance(content, Mapping) and content:
         if all(
-            isinstance(name, str) and isinstance(tensor, torch.Tensor) and tensor.layout == plain
-            for name, tensor in wrapped.items()
+            isinstance(name, str) and isinstance(tensor, torch.Tensor) and tensor.layout == torch.strided
+            for name, tensor in content.items()
         ):
-            return wrapped
-        shown = ", ".join(map(repr, list(wrapped)[:3])) + (" and more" if len(wrapped) > 3 else "")
+            return content
+        shown = ", ".join(map(repr, list(content)[:3])) + (" and more" if len(content) > 3 else "")
     else:
-        shown = f"a {type(wrapped).__name__}" + (" without content" if wrapped == {} else "")
+        shown = f"a {type(content).__name__}" + (" without content" if content == {} else "")
     raise ValueError(
         f"{file} holds {shown} and not weights alone; save the model's state_dict() there, by itself or under "
         "'state_dict'."
     )
 
 
-def _to_numpy(tensor: torch.Tensor) -> np.ndarray:
-    return (tensor.float() if tensor.is_floating_point() else tensor).numpy()
-
-
 def check_values(weights: Mapping[str, np.ndarray]) -> None:
-    """Refuses weights of which no embedding can come.
+    """Refuses weights that give no embedding.
 
     Raises:
         ValueError: If one is no real number or not finite in float32, or all matrices of a tower are zero.
@@ -211,7 +189,3 @@ def check_values(weights: Mapping[str, np.ndarray]) -> None:
                 f"The checkpoint's weights of {part[:-1]} are all zero, so every embedding would be the same; download "
                 "it again."
             )
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__

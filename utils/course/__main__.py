@@ -23,27 +23,24 @@ EXPECTED_TIME = {
 }
 
 
-def _arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m utils.course", description="Runs every notebook with one profile's parameters."
-    )
-    parser.add_argument(
-        "--profile",
-        default="miniature",
-        help="a file of nbs/profiles/, without its ending, or the path of a .yaml file of your own",
-    )
+def add_shared_arguments(parser: argparse.ArgumentParser, profile: str) -> None:
+    """Adds what a course and a sweep are both given, with the help for their profile."""
+    parser.add_argument("--profile", default="miniature", help=profile)
     parser.add_argument("--data-dir", default="", help="the folder that holds the data sets")
     parser.add_argument("--model", default="", help="a CLIP checkpoint: a folder or a Hub name")
-    parser.add_argument("--notebook", default="", help="run only notebooks whose name begins so, e.g. 04")
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="further parameters")
-    parser.add_argument("--fresh", action="store_true", help="delete earlier runs of the profile first")
-    parser.add_argument("--refresh", action="store_true", help="execute the committed notebooks in place instead")
-    return parser.parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the course from the command line; the exit status is 0 if every notebook ran."""
-    arguments = _arguments(argv)
+    parser = argparse.ArgumentParser(
+        prog="python -m utils.course", description="Runs every notebook with one profile's parameters."
+    )
+    add_shared_arguments(parser, "a file of nbs/profiles/, without its ending, or the path of your own .yaml file")
+    parser.add_argument("--notebook", default="", help="run only notebooks whose name begins so, e.g. 04")
+    parser.add_argument("--fresh", action="store_true", help="delete earlier runs of the profile first")
+    parser.add_argument("--refresh", action="store_true", help="execute the committed notebooks in place instead")
+    arguments = parser.parse_args(argv)
     try:
         root = find_root()
         if arguments.refresh:

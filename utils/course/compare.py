@@ -54,10 +54,7 @@ class RunMetrics:
 
 
 def read_run(folder: Path) -> RunMetrics:
-    """Reads the metrics of a run.
-
-    Args:
-        folder: Where `make course` has left them.
+    """Reads the metrics that `make course` has left in a folder.
 
     Raises:
         CourseError: If there are none, or they cannot be read.
@@ -73,25 +70,21 @@ def read_run(folder: Path) -> RunMetrics:
         ) from None
     except (OSError, ValueError, AttributeError, TypeError) as error:
         raise CourseError(f"{path} cannot be read ({error}); run the course again in {folder}.") from error
-    made_with, predictions = (_made_with(read_json(folder / PARAMETERS)), read_predictions(folder / "evaluation"))
-    return RunMetrics(_name(folder), made_with, metrics, predictions)
-
-
-def _name(folder: Path) -> str:
     parts = folder.resolve().parts
-    below = parts[len(parts) - parts[::-1].index("runs") :] if "runs" in parts else parts[-1:]
-    return "/".join(below) or parts[-1]
+    below = parts[len(parts) - parts[::-1].index("runs") :] if "runs" in parts else ()
+    made_with, predictions = _made_with(read_json(folder / PARAMETERS)), read_predictions(folder / "evaluation")
+    return RunMetrics("/".join(below) or parts[-1], made_with, metrics, predictions)
 
 
 def _made_with(noted: dict[str, Any]) -> dict[str, Any]:
-    """The profile, and of each described parameter what the training notebook had, or else any other one."""
+    """The profile, and of each described parameter what the training notebook had, or else the first that has it."""
     sections = noted.get("parameters", {})
-    training = {stem: of for stem, of in sections.items() if stem.startswith("04_")}
     given: dict[str, Any] = {}
-    for of in [*training.values(), *sections.values()]:
-        given = {**of, **given}
-    found = {name: given[name] for name in DESCRIBED if name in given}
-    return ({"profile": noted["profile"]} if "profile" in noted else {}) | found
+    for stem in sorted(sections, key=lambda stem: not stem.startswith("04_")):
+        given = {**sections[stem], **given}
+    if "profile" in noted:
+        given["profile"] = noted["profile"]
+    return {name: given[name] for name in ("profile", *DESCRIBED) if name in given}
 
 
 def table_of(runs: Iterable[RunMetrics]) -> list[list[str]]:
@@ -110,21 +103,21 @@ def table_of(runs: Iterable[RunMetrics]) -> list[list[str]]:
 
 
 def _difference(before: RunMetrics, after: RunMetrics, stem: str, name: str) -> str:
-    """How much more a run has of a metric, with its interval, or a word why there is none."""
+    """How much more a run has of a metric, with its interval, or why there is none."""
     old, new = (run.metrics.get(stem, {}).get(name) for run in (before, after))
     if old is None or new is None:
         return ""
-    kept = [values_of(run.predictions, name) for run in (before, after) if stem.startswith("05_")]
-    if not is_mean_over_images(name) or not kept:
+    kept = [of for run in (before, after) if (of := values_of(run.predictions, name))]
+    if not is_mean_over_images(name) or not stem.startswith("05_"):
         reason = "one figure a run"
-    elif None in kept:
+    elif len(kept) < 2:
         reason = "predictions not kept"
-    elif not np.allclose([of.metric for of in kept], [old, new]):
+    elif not np.allclose([of.mean for of in kept], [old, new]):
         reason = "predictions of another run"
     elif (rows := aligned(kept)) is None:
         reason = "other images"
     else:
-        return f"{paired_bootstrap(*rows, kept[0].weights):+.4f}"
+        return f"{paired_bootstrap(rows[0], rows[1], kept[0].weights):+.4f}"
     return f"{new - old:+.6g} (no interval: {reason})"
 
 
@@ -143,14 +136,7 @@ def _cell(text: str) -> str:
 
 
 def write_comparison(rows: list[list[str]], path: Path) -> tuple[Path, Path]:
-    """Writes the table as Markdown, and as CSV beside it.
-
-    Args:
-        rows: As from `table_of`.
-        path: The Markdown file; the CSV has its name with another ending.
-
-    Returns:
-        Both files.
+    """Writes a table as from `table_of` as Markdown, and as CSV beside it; returns both files.
 
     Raises:
         CourseError: If one of them is there and is something else.
@@ -159,19 +145,14 @@ def write_comparison(rows: list[list[str]], path: Path) -> tuple[Path, Path]:
     page, sheet = path.with_suffix(".md"), path.with_suffix(".csv")
     lines = io.StringIO()
     csv.writer(lines, lineterminator="\n").writerows(rows)
-    _check_replaceable(page, TITLE)
-    _check_replaceable(sheet, ",".join(HEADER))
+    for file, beginning in ((page, TITLE), (sheet, ",".join(HEADER))):
+        if file.exists() and not file.read_bytes().startswith(beginning.encode()):
+            raise CourseError(f"{file} is not a comparison of runs, so it is not replaced; name another with TO=.")
     with disk_trouble_in_words(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(page, f"{TITLE}\n\n{as_markdown(rows)}\n{LEGEND}\n")
         write_whole(sheet, lines.getvalue())
     return page, sheet
-
-
-def _check_replaceable(path: Path, beginning: str) -> None:
-    """Refuses a file that no comparison has left."""
-    if path.exists() and not path.read_bytes().startswith(beginning.encode()):
-        raise CourseError(f"{path} is no comparison of runs, so it is not replaced; name another file with TO=.")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -6,4 +6,4 @@ class CourseError(Exception):
 
 
 class LeftOut(Exception):  # noqa: N818  not an error: data without categories are fine, too
-    """Raised in a notebook whose data give it nothing to work on; a run of the course goes on with the next one."""
+    """Raised in a notebook whose data give it nothing to work on; the course continues with the next one."""

@@ -10,17 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from utils.course.errors import CourseError, LeftOut
-from utils.course.ledger import Ledger
+from utils.course.ledger import LEFT, SOURCE, STAMP, Ledger
 from utils.course.places import course_notebooks
-from utils.course.stamps import LEFT, SOURCE, STAMP
 from utils.files import write_whole
 
 WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
 # A local kernel need not warn of its unencrypted port, nor trace how it was stopped; errors of cells come as ever.
 QUIET_KERNEL = ["--IPKernelApp.log_level=CRITICAL"]
-
 START_TIMEOUT = 300  # seconds that a kernel may take to answer: slow disks and virus scanners exist
-
 LEFT_OUT = "left out"
 
 
@@ -50,9 +47,9 @@ def run_in_order(
     only: str = "",
     results_may_go: bool = False,
 ) -> list[Outcome]:
-    """Executes notebooks of which each may use what those before it left; says how each of them ended.
+    """Executes notebooks of which each may use what those before it left.
 
-    A finished one is kept whose source, package, parameters, data, models and earlier results are what they were,
+    A finished one is kept whose source, modules, parameters, data, models and earlier results are what they were,
     and what it has left is still there.
 
     Args:
@@ -106,18 +103,14 @@ def outdated_notebooks(
 def run_notebook(path: Path, parameters: dict[str, Any], ledger: Ledger) -> Outcome:
     """Executes one notebook in a kernel of its own; the executed copy is kept whatever happens.
 
-    While it runs, its copy has a hidden name; the copy of an earlier run is replaced at the end.
-
-    Raises:
-        CourseError: If no kernel answers.
-        OSError: If the disk takes no more.
+    While it runs, its copy has a hidden name; the copy of an earlier run is replaced at the end. It raises what
+    `run_in_order` raises.
     """
     import nbformat
 
     output = ledger.output_dir / path.name
     running = _hidden(output)
-    before = ledger.states()
-    stamp = ledger.stamp(path)
+    before, stamp = ledger.states(), ledger.stamp(path)
     start = time.perf_counter()
     try:
         status, error = _execute(path, running, parameters)
@@ -131,7 +124,7 @@ def run_notebook(path: Path, parameters: dict[str, Any], ledger: Ledger) -> Outc
     if status != "failed":
         notebook.metadata[STAMP] = stamp
     # A notebook with a stamp has its page: a kill between the two leaves the page alone new.
-    _write_html(notebook, output.with_suffix(".html"))
+    write_whole(output.with_suffix(".html"), _page(notebook, path.stem))
     write_whole(output, nbformat.writes(notebook) + "\n")
     return Outcome(path.stem, status, seconds, error)
 
@@ -142,7 +135,7 @@ def _hidden(output: Path) -> Path:
 
 
 def _execute(path: Path, output: Path, parameters: dict[str, Any]) -> tuple[str, str]:
-    """Runs a notebook under papermill; gives its status, and the error of one that failed."""
+    """Runs a notebook under papermill; returns its status, and the error of one that failed."""
     import papermill
     from nbclient.exceptions import DeadKernelError
 
@@ -160,7 +153,7 @@ def _execute(path: Path, output: Path, parameters: dict[str, Any]) -> tuple[str,
     except papermill.PapermillExecutionError as failure:
         return _describe_failure(failure)
     except DeadKernelError:
-        return ("failed", "its kernel died: most often there is not enough memory; a smaller BATCH_SIZE needs less.")
+        return "failed", "its kernel died: most often there is not enough memory; a smaller BATCH_SIZE needs less."
     except RuntimeError as failure:
         if "respond" not in str(failure):
             raise
@@ -169,6 +162,16 @@ def _execute(path: Path, output: Path, parameters: dict[str, Any]) -> tuple[str,
             "this machine from talking to each other on 127.0.0.1 (a firewall, a network without loopback)."
         ) from None
     return "ok", ""
+
+
+def _describe_failure(failure: Any) -> tuple[str, str]:
+    if failure.ename == LeftOut.__name__:
+        return LEFT_OUT, failure.evalue
+    from nbconvert.filters import strip_ansi  # colors are noise in a log
+
+    traceback = [line for line in strip_ansi("\n".join(failure.traceback)).splitlines() if line.strip()]
+    where = f"cell {failure.cell_index + 1}: {failure.ename}: {failure.evalue}\n"
+    return "failed", where + "\n".join(traceback[-12:])
 
 
 def refresh_notebooks(root: Path) -> None:
@@ -207,25 +210,13 @@ def drop_widgets(notebook: Any) -> None:
     notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            cell.outputs = [o for o in cell.outputs if WIDGET_MIME not in o.get("data", {})]
+            cell.outputs = [output for output in cell.outputs if WIDGET_MIME not in output.get("data", {})]
 
 
-def _describe_failure(failure: Any) -> tuple[str, str]:
-    """How a notebook ended that did not run to its end, and why."""
-    if failure.ename == LeftOut.__name__:
-        return LEFT_OUT, failure.evalue
-    from nbconvert.filters import strip_ansi  # colors are noise in a log
-
-    traceback = [line for line in strip_ansi("\n".join(failure.traceback)).splitlines() if line.strip()]
-    where = f"cell {failure.cell_index + 1}: {failure.ename}: {failure.evalue}\n"
-    return "failed", where + "\n".join(traceback[-12:])
-
-
-def _write_html(notebook: Any, path: Path) -> None:
+def _page(notebook: Any, name: str) -> str:
     from nbconvert import HTMLExporter
 
-    page, _ = HTMLExporter().from_notebook_node(notebook, resources={"metadata": {"name": path.stem}})
-    write_whole(path, page)
+    return HTMLExporter().from_notebook_node(notebook, resources={"metadata": {"name": name}})[0]
 
 
 def _print_outcome(outcome: Outcome) -> None:

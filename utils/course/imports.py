@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -17,22 +17,16 @@ PACKAGES = {"utils": Path("utils"), "standins": Path("data") / "standins"}
 _MAGIC = re.compile(r"^([ \t]*)[%!].*$", re.MULTILINE)
 
 
-@cache
 def modules(root: Path) -> dict[str, Path]:
-    """Files of the two packages by dotted name, a package's own under the name of its folder.
-
-    Args:
-        root: Top of the checkout.
-    """
-    found = {}
-    for package, folder in PACKAGES.items():
-        for path in sorted((root / folder).rglob("*.py")):
-            parts = path.relative_to(root / folder).with_suffix("").parts
-            found[".".join((package, *(part for part in parts if part != "__init__")))] = path
-    return found
+    """Files of the two packages by dotted name, a folder's ``__init__`` under the name of the folder."""
+    return {
+        ".".join((package, *path.relative_to(root / folder).with_suffix("").parts)).removesuffix(".__init__"): path
+        for package, folder in PACKAGES.items()
+        for path in sorted((root / folder).rglob("*.py"))
+    }
 
 
-def imported_modules(source: str, known: Iterable[str]) -> set[str]:
+def imported_modules(source: str, known: Collection[str]) -> set[str]:
     """Those of the known modules that a source imports, wherever in it."""
     named: set[str] = set()
     for node in ast.walk(ast.parse(source)):
@@ -40,23 +34,18 @@ def imported_modules(source: str, known: Iterable[str]) -> set[str]:
             named |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             named |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return named & set(known)
+    return named.intersection(known)
 
 
 @cache
 def module_imports(root: Path) -> dict[str, frozenset[str]]:
-    """The modules that each module imports directly; one in a folder has imported the folder's ``__init__`` too."""
+    """The modules that each module of a checkout imports; one in a folder imports the folder's ``__init__`` too."""
     files = modules(root)
     return {
-        name: frozenset(imported_modules(path.read_text(encoding="utf-8"), files) | _packages_above(name, files))
-        - {name}
+        name: frozenset(imported_modules(path.read_text(encoding="utf-8"), files) | {name.rpartition(".")[0]})
+        & files.keys() - {name}
         for name, path in files.items()
     }
-
-
-def _packages_above(name: str, known: Mapping[str, Path]) -> set[str]:
-    parts = name.split(".")
-    return {above for length in range(1, len(parts)) if (above := ".".join(parts[:length])) in known}
 
 
 def used_modules(root: Path, cells: Iterable[str]) -> list[Path]:
@@ -64,20 +53,19 @@ def used_modules(root: Path, cells: Iterable[str]) -> list[Path]:
 
     Args:
         root: Top of the checkout.
-        cells: Sources of its code cells; one that is no Python counts for nothing, for it will not run.
+        cells: Sources of its code cells; one that is not Python counts for nothing, for it will not run.
 
     Returns:
         Sorted paths.
     """
     imports = module_imports(root)
-    used: set[str] = set()
-    waiting: list[str] = []
+    waiting: set[str] = set()
     for cell in cells:
         with suppress(SyntaxError):
-            waiting.extend(imported_modules(_MAGIC.sub(r"\1pass", cell), imports))
-    while waiting:
-        name = waiting.pop()
-        if name not in used and name.partition(".")[0] == "utils":
-            used.add(name)
-            waiting.extend(imports[name] - used)
-    return sorted(modules(root)[name] for name in used)
+            waiting |= imported_modules(_MAGIC.sub(r"\1pass", cell), imports)
+    used: set[str] = set()
+    while waiting := {name for name in waiting - used if name.partition(".")[0] == "utils"}:
+        used |= waiting
+        waiting = {other for name in waiting for other in imports[name]}
+    files = modules(root)
+    return sorted(files[name] for name in used)

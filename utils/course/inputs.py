@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +19,19 @@ CHECKPOINTS = ("MODEL", "TO_ROMANCE", "TO_ENGLISH")
 FILES = ("CAPTIONS_FILE", "SCENE")
 
 
-@dataclass
 class InputMarks:
     """Marks over inputs, each made once in a run of the course.
 
-    Attributes:
+    Args:
         root: Top of the checkout, where relative paths begin.
-        known: The marks made so far.
     """
 
-    root: Path
-    known: dict[tuple, str] = field(default_factory=dict)
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._known: dict[tuple, str] = {}
 
     def of(self, notebook: Path, parameters: Mapping[str, Any]) -> dict[str, str]:
-        """Marks over all that a notebook reads from outside the folder for results, by its parameters.
+        """Marks over all that a notebook reads from outside the folder for results, by parameter.
 
         Data and models that are not on this machine yet are fetched, as the notebook would fetch them. What
         cannot be had has an empty mark: the notebook says so in its own words.
@@ -42,41 +40,36 @@ class InputMarks:
             notebook: Its file; the defaults of its parameters hold where nothing else is given.
             parameters: What it is given.
         """
-        values = {**declared_values(notebook), **parameters}
-        data_dir = self._place(values["DATA_DIR"]) if values.get("DATA_DIR") else None
+        values = {name: value for name, value in (declared_values(notebook) | dict(parameters)).items() if value}
+        data_dir = self._place(values["DATA_DIR"]) if "DATA_DIR" in values else None
         marks = {}
-        for name in DATA:
-            if values.get(name):
-                marks[name] = self._once(_mark_of_data, self._named(values[name], data_dir), data_dir)
-        for name in CHECKPOINTS:
-            if values.get(name):
-                marks[name] = self._once(_mark_of_checkpoint, self._named(values[name]))
-        for name in FILES:
-            if "/" in str(values.get(name, "")):  # a bare name lies in the folder for results
-                marks[name] = self._once(_mark_of_file, self._place(values[name]))
+        for name in values.keys() & {*DATA, *CHECKPOINTS, *FILES}:
+            place = self._place(values[name])
+            if name in FILES:
+                if "/" in values[name]:  # a bare name lies in the folder for results
+                    marks[name] = self._once(_mark_of_file, place)
+            elif name in CHECKPOINTS:
+                marks[name] = self._once(_mark_of_checkpoint, str(place) if place.exists() else values[name])
+            else:
+                is_path = place.exists() and not (data_dir and (data_dir / values[name]).exists())
+                marks[name] = self._once(_mark_of_data, str(place) if is_path else values[name], data_dir)
         return marks
 
     def _place(self, path: str) -> Path:
-        return self.root / Path(path).expanduser()
-
-    def _named(self, name: str, data_dir: Path | None = None) -> str:
-        """A path from the top of the checkout where there is one, else the name of something published."""
-        place = self._place(name)
-        is_path = place.exists() and not (data_dir and (data_dir / name).exists())
-        return str(place) if is_path else name
+        return self._root / Path(path).expanduser()
 
     def _once(self, mark_of: Callable[..., str], *what: Any) -> str:
-        key = (mark_of.__name__, *what)
-        if key not in self.known:
+        key = (mark_of, *what)
+        if key not in self._known:
             try:
-                self.known[key] = mark_of(*what)
+                self._known[key] = mark_of(*what)
             except (OSError, ValueError):  # what the notebook will say, too
-                self.known[key] = ""
-        return self.known[key]
+                self._known[key] = ""
+        return self._known[key]
 
 
 def _mark_of_data(name: str, data_dir: Path | None) -> str:
-    """Over names, captions, splits and categories, and over the size and time of change of each picture."""
+    """Over names, captions, splits and categories, and over the size and time of change of each image."""
     from utils.datasets import load_dataset
 
     digest = hashlib.sha256()

@@ -1,14 +1,25 @@
-"""The ledger of a run: which executed notebooks are current, and what each has left for those after it."""
+"""The ledger of a run: which executed notebooks are current, and what each has left for those after it.
+
+An executed copy notes both in its metadata: a stamp over all that it was made from, and digests of what it has left.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from utils.course.imports import used_modules
 from utils.course.inputs import InputMarks
-from utils.course.results import PASSED_ON, ResultDigests
-from utils.course.stamps import finished_stamp, results_left, stamp_of
+from utils.files import digest_of_file, digest_of_folder
+
+STAMP = "course_stamp"  # in the metadata of a notebook that ran to its end
+LEFT = "course_results"  # what it left in the folder for results, with a digest each
+SOURCE = "course_source"  # in the metadata of every executed copy: the notebook that it is of
+# What notebooks leave that others and the page read.
+PASSED_ON = ("backtranslated.jsonl", "finetuned/model", "evaluation", "index", "presence.json", "scene.jpg")
 
 
 class Ledger:
@@ -18,7 +29,7 @@ class Ledger:
         root: Top of the checkout.
         output_dir: Holds the executed copies, and what notebooks leave.
         parameters: What each notebook is given, by its stem.
-        results_may_go: A notebook stays current although what it has left was deleted.
+        results_may_go: Whether a notebook stays current although what it has left was deleted.
     """
 
     def __init__(
@@ -26,20 +37,34 @@ class Ledger:
     ) -> None:
         self.output_dir = output_dir
         self._root, self._parameters, self._results_may_go = root, parameters, results_may_go
-        self._inputs, self._results = InputMarks(root), ResultDigests(output_dir)
+        self._inputs = InputMarks(root)
         self._left: dict[str, str] = {}
+        self._digests: dict[tuple, str] = {}
 
     def stamp(self, path: Path) -> str:
-        """The stamp that a notebook has if it runs now, behind those passed so far."""
+        """Over all that a notebook depends on if it runs now, behind those passed so far.
+
+        That is its source, the modules that it stands on, its parameters, and marks over what it reads.
+        """
+        import nbformat
+
         given = self._parameters[path.stem]
-        return stamp_of(self._root, path, given, {**self._inputs.of(path, given), **self._left})
+        inputs = self._inputs.of(path, given) | self._left
+        digest = hashlib.sha256(json.dumps([given, inputs], sort_keys=True).encode())
+        cells = nbformat.read(path, as_version=4).cells
+        for cell in cells:
+            digest.update(cell.source.encode())
+        for module in used_modules(self._root, (cell.source for cell in cells if cell.cell_type == "code")):
+            digest.update(module.read_bytes())
+        return digest.hexdigest()[:16]
 
     def is_current(self, path: Path) -> bool:
         """Whether the executed copy is what a run would give now, and all that it has left is there."""
         output = self.output_dir / path.name
         if finished_stamp(output) != self.stamp(path):
             return False
-        return self._results_may_go or self._results.hold(results_left(output))
+        left = results_left(output)
+        return self._results_may_go or self._digests_of(left) == left
 
     def pass_on(self, path: Path) -> None:
         """Notes what a notebook has left, for the stamps of those after it."""
@@ -47,7 +72,7 @@ class Ledger:
 
     def states(self) -> dict[str, tuple]:
         """When each result was written, to tell later what a notebook has left."""
-        return {name: self._results.state(name) for name in PASSED_ON}
+        return {name: self._state(name) for name in PASSED_ON}
 
     def left_since(self, before: Mapping[str, tuple], output: Path) -> dict[str, str]:
         """Digests of the results written since, and of those that an earlier run of the same notebook had left.
@@ -56,7 +81,49 @@ class Ledger:
             before: As from `states`.
             output: The executed copy of the earlier run.
         """
-        earlier = results_left(output)
-        return self._results.of(
-            name for name in PASSED_ON if name in earlier or self._results.state(name) != before[name]
-        )
+        earlier, now = results_left(output), self.states()
+        return self._digests_of(name for name in PASSED_ON if name in earlier or now[name] != before[name])
+
+    def _state(self, name: str) -> tuple:
+        """When and how large each file of a result was written; empty where there is none."""
+        path = self.output_dir / name
+        files = [file for file in (sorted(path.rglob("*")) if path.is_dir() else [path]) if file.is_file()]
+        return tuple((file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files)
+
+    def _digests_of(self, names: Iterable[str]) -> dict[str, str]:
+        """Digests of those results that are there; a file is read again only when it was written again."""
+        found = {}
+        for name in names:
+            if state := self._state(name):
+                path = self.output_dir / name
+                if (name, state) not in self._digests:
+                    self._digests[name, state] = digest_of_folder(path) if path.is_dir() else digest_of_file(path)
+                found[name] = self._digests[name, state]
+        return found
+
+
+def finished_stamp(output: Path) -> str | None:
+    """The stamp of an executed notebook; None if it or its page is not there, is damaged, or did not finish."""
+    return read_metadata(output).get(STAMP) if output.with_suffix(".html").is_file() else None
+
+
+def results_left(output: Path) -> dict[str, str]:
+    """What an executed notebook has left in the folder for results, with digests; empty if nothing is known."""
+    return dict(read_metadata(output).get(LEFT, {}))
+
+
+def is_executed_copy(path: Path) -> bool:
+    """Whether a notebook was written by a run of the course, finished or not."""
+    metadata = read_metadata(path)
+    source = Path(str(metadata.get("papermill", {}).get("input_path", "")))
+    # Copies from before copies were marked are known by what papermill notes of their source.
+    return bool({SOURCE, STAMP} & metadata.keys()) or source.parts[-2:] == ("nbs", path.name)
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """The metadata of a notebook; empty if none can be read."""
+    try:
+        metadata = json.loads(path.read_text(encoding="utf-8"))["metadata"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return metadata if isinstance(metadata, dict) else {}

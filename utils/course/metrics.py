@@ -8,11 +8,7 @@ METRIC_MIME = "application/vnd.clip-course.metric+json"
 
 
 def record(**metrics: float) -> None:
-    """Notes metrics in the output of the notebook cell, where the runner and the tests find them.
-
-    Args:
-        metrics: Names and numbers; a name stands once in a notebook.
-    """
+    """Notes metrics in the output of the notebook cell; a name stands once in a notebook."""
     from IPython.display import display
 
     values = {name: float(value) for name, value in metrics.items()}

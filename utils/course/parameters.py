@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,7 @@ from utils.course.values import is_of_type
 
 
 def load_profile(root: Path, profile: str) -> dict[str, dict[str, Any]]:
-    """Reads a profile: a section ``common`` and one for each notebook that wants more.
-
-    Args:
-        root: Top of the checkout.
-        profile: A name in nbs/profiles/, or the path of a YAML file of your own.
+    """Reads a profile, by its name or its path: a section ``common`` and one for each notebook that wants more.
 
     Raises:
         CourseError: If there is no such profile, or it cannot be read.
@@ -26,12 +23,12 @@ def load_profile(root: Path, profile: str) -> dict[str, dict[str, Any]]:
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in folder.glob("*.yaml")))
         raise CourseError(
-            f"There is no profile {profile!r}; choose one of {known}, or give the path of a .yaml file of your own."
+            f"There is no profile {profile!r}; choose one of {known}, or give the path of your own .yaml file."
         )
     sections = read_yaml(path)
     if not isinstance(sections, dict) or not all(isinstance(of, dict | None) for of in sections.values()):
         raise CourseError(
-            f"{path} is no profile: write a section common: with lines NAME: value below it, moved in by two spaces."
+            f"{path} is not a profile: write a section common: with lines NAME: value below it, moved in by two spaces."
         )
     return {str(name): values or {} for name, values in sections.items()}
 
@@ -77,22 +74,19 @@ def _is_file_name(profile: str) -> bool:
 
 
 def notebook_parameters(path: Path) -> dict[str, Any]:
-    """The parameters that a notebook declares, by papermill's own reading of its parameters cell."""
+    """The parameters that a notebook declares, as papermill reads its parameters cell."""
     from papermill import inspect_notebook
 
     return inspect_notebook(str(path))
 
 
 def declared_values(path: Path) -> dict[str, Any]:
-    """The values that a notebook declares, which it has where none are given; None for what is no literal."""
-    return {name: _literal(of["default"]) for name, of in notebook_parameters(path).items()}
-
-
-def _literal(source: str) -> Any:
-    try:
-        return ast.literal_eval(source)
-    except (ValueError, SyntaxError):
-        return None
+    """The values that a notebook declares, which it has where none are given; without those that are no literals."""
+    values = {}
+    for name, parameter in notebook_parameters(path).items():
+        with suppress(ValueError, SyntaxError):
+            values[name] = ast.literal_eval(parameter["default"])
+    return values
 
 
 def resolve_parameters(
@@ -115,8 +109,8 @@ def resolve_parameters(
             value is not of the type that a notebook declares.
     """
     declared = {path.stem: notebook_parameters(path) for path in notebooks}
-    everywhere = set().union(*declared.values())
-    sections = {name: values or {} for name, values in profile.items()}
+    everywhere = {name for known in declared.values() for name in known}
+    sections = dict(profile)
     common = sections.pop("common", {})
     unknown = [f"{name} (common)" for name in common if name not in everywhere]
     unknown += [f"{name} (command line)" for name in overrides if name not in everywhere]
@@ -130,20 +124,13 @@ def resolve_parameters(
     for stem, known in declared.items():
         given = {**common, **sections.get(stem, {}), **overrides}
         resolved[stem] = {name: value for name, value in given.items() if name in known}
-        _check_types(stem, resolved[stem], known)
+        for name, value in resolved[stem].items():
+            _check_type(stem, name, value, known[name]["inferred_type_name"])
     return resolved
 
 
-def _check_types(stem: str, values: dict[str, Any], known: dict[str, Any]) -> None:
-    """Refuses what is not of the type that a notebook's annotation declares.
-
-    Raises:
-        CourseError: Naming the parameter, its value, the type and the notebook.
-    """
-    for name, value in values.items():
-        wanted = known[name]["inferred_type_name"]
-        if is_of_type(value, wanted):
-            continue
+def _check_type(stem: str, name: str, value: Any, wanted: str) -> None:
+    if not is_of_type(value, wanted):
         hint = ""
         if isinstance(value, str) and wanted == "float":
             hint = "; YAML wants numbers as 1.0e-4, with a point"
@@ -153,15 +140,10 @@ def _check_types(stem: str, values: dict[str, Any], known: dict[str, Any]) -> No
 
 
 def parse_overrides(assignments: Iterable[str], data_dir: str = "", model: str = "") -> dict[str, Any]:
-    """Reads the parameters that a command line sets.
-
-    Args:
-        assignments: NAME=VALUE each, the value as YAML.
-        data_dir: For the parameter DATA_DIR; empty sets none.
-        model: For the parameter MODEL; empty sets none.
+    """Reads the parameters that a command line sets: NAME=VALUE each, the value as YAML, and DATA_DIR and MODEL.
 
     Raises:
-        CourseError: If an assignment is none, or its value is no YAML.
+        CourseError: If an assignment lacks its value, or the value is no YAML.
     """
     import yaml
 

@@ -29,10 +29,8 @@ def course_notebooks(root: Path) -> list[Path]:
 def output_folder(path: str) -> Path:
     """Where results go: as the parameter says, and on Colab with Drive mounted, into the Drive.
 
-    What lies there outlives the machine, so a training goes on after a disconnect.
-
-    Args:
-        path: The parameter OUTPUT_DIR, or a file below it; an absolute path, or one from ``~``, is taken as it is.
+    What lies there outlives the machine, so a training resumes after a disconnect. An absolute path, or one from
+    ``~``, is taken as it is.
     """
     drive = Path("/content/drive/MyDrive")
     if "COLAB_RELEASE_TAG" in os.environ and drive.is_dir():

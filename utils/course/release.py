@@ -12,8 +12,6 @@ import datetime
 import re
 import sys
 import tomllib
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 from utils.course import CourseError, course_notebooks, find_root
@@ -55,12 +53,7 @@ def current(root: Path) -> dict[str, str]:
 
 
 def places(root: Path, kind: str) -> list[tuple[Path, str]]:
-    """The files that name a version, an address or a date, each with a pattern whose group is the value.
-
-    Args:
-        root: Top of the checkout.
-        kind: ``version``, ``address`` or ``date``.
-    """
+    """The files that name a ``version``, an ``address`` or a ``date``, each with a pattern whose group is the value."""
     files = [(root / name, patterns) for name, patterns in _FILES.items()]
     for lesson in (*course_notebooks(root), root / "nbs" / "template.ipynb"):
         files += [(lesson, _BADGE), (lesson, _CLONE)]
@@ -71,24 +64,19 @@ def places(root: Path, kind: str) -> list[tuple[Path, str]]:
 def release(root: Path, version: str, day: str = "") -> list[Path]:
     """Changes the version wherever it is named, and gives what is unreleased in the change log its heading.
 
-    The version before the current one takes that release back.
-
-    Args:
-        root: Top of the checkout.
-        version: Three numbers, such as ``0.2.0``.
-        day: Date of the release, by default today.
+    The version before the current one takes that release back. The day is that of the release, by default today.
 
     Returns:
         The files changed; none if it is the version already.
 
     Raises:
-        CourseError: If that is no version, or an older one, or a file names another one than ``pyproject.toml``.
+        CourseError: If that is not a version, or an older one, or a file names another one than ``pyproject.toml``.
             Nothing is written then.
     """
     if not _VERSION.fullmatch(version):
-        raise CourseError(f"{version!r} is no version; give three numbers, as in VERSION=0.2.0.")
-    old = current(root)
-    dates = dict(_RELEASES.findall(_read(root / "CHANGELOG.md")))
+        raise CourseError(f"{version!r} is not a version; give three numbers, as in VERSION=0.2.0.")
+    old, log = current(root), root / "CHANGELOG.md"
+    dates = dict(_RELEASES.findall(_read(log)))
     latest, before, *_ = [*dates, "", ""]
     if latest != old["version"]:
         raise CourseError(
@@ -98,77 +86,61 @@ def release(root: Path, version: str, day: str = "") -> list[Path]:
     if version != before and _numbers(version) < _numbers(latest):
         raise CourseError(f"{version} is older than {latest}, the current version; give a newer one.")
     dates.setdefault(version, day or datetime.date.today().isoformat())
-    texts = _Texts(root)
-    texts.replace("version", latest, version)
-    texts.replace("date", dates[latest], dates[version])
+    texts: dict[Path, str] = {}
+    _replace(root, texts, "version", latest, version)
+    _replace(root, texts, "date", dates[latest], dates[version])
     if version != latest:
-        texts.change(root / "CHANGELOG.md", lambda text: _changelog(text, latest, version, dates, old["address"]))
-    return texts.write()
+        texts[log] = _changelog(_read(log), latest, version, dates, old["address"])
+    return _write(texts)
 
 
 def move(root: Path, address: str) -> list[Path]:
-    """Changes the address of the repository wherever it is named.
-
-    Args:
-        root: Top of the checkout.
-        address: ``owner/name`` on GitHub.
+    """Changes the address of the repository, ``owner/name`` on GitHub, wherever it is named.
 
     Returns:
         The files changed; none if it is the address already.
 
     Raises:
-        CourseError: If that is no address, or a file names another one than ``pyproject.toml``. Nothing is written
-            then.
+        CourseError: If that is not an address, or a file names another one than ``pyproject.toml``. Nothing is
+            written then.
     """
     if not _ADDRESS.fullmatch(address):
-        raise CourseError(f"{address!r} is no repository of GitHub; give REPO=owner/name, and no more of it.")
-    texts = _Texts(root)
-    texts.replace("address", current(root)["address"], address)
-    return texts.write()
+        raise CourseError(f"{address!r} is not a repository of GitHub; give REPO=owner/name, and no more of it.")
+    texts: dict[Path, str] = {}
+    _replace(root, texts, "address", current(root)["address"], address)
+    return _write(texts)
 
 
-class _Texts:
-    """Texts of files that change together: all of them in memory first, so that a refusal leaves every file alone."""
+def _replace(root: Path, texts: dict[Path, str], kind: str, old: str, new: str) -> None:
+    """Puts a new value into every place of a kind, all of which must have the old one; changes the texts given.
 
-    def __init__(self, root: Path):
-        self.root = root
-        self.before: dict[Path, str] = {}
-        self.texts: dict[Path, str] = {}
-
-    def change(self, path: Path, edit: Callable[[str], str]) -> None:
-        if path not in self.texts:
-            self.texts[path] = self.before[path] = _read(path)
-        self.texts[path] = edit(self.texts[path])
-
-    def replace(self, kind: str, old: str, new: str) -> None:
-        for path, pattern in places(self.root, kind):
-            what = f"the {kind} of {path.relative_to(self.root)}"
-            self.change(path, partial(_replaced, pattern=pattern, old=old, new=new, what=what))
-
-    def write(self) -> list[Path]:
-        changed = [path for path, text in self.texts.items() if text != self.before[path]]
-        for path in changed:
-            try:
-                write_whole(path, self.texts[path].encode())
-            except OSError as error:
-                raise CourseError(
-                    f"{path} could not be written ({error.strerror}), and others may have changed already; take them "
-                    "back with git restore, make room, and try again."
-                ) from error
-        return changed
-
-
-def _replaced(text: str, pattern: str, old: str, new: str, what: str) -> str:
-    """A text with a new value in every place of a pattern, all of which must have the old one."""
-    found = {match[1] for match in re.finditer(pattern, text, re.MULTILINE)}
-    if found != {old}:
-        named = ", ".join(sorted(found - {old})) or "nowhere to be found"
-        raise CourseError(f"Expected {old} as {what}, which is {named}; correct it there first.")
+    All texts are changed in memory first, so that a refusal leaves every file alone.
+    """
 
     def with_new(match: re.Match) -> str:  # by its place, for what surrounds it may have the same letters
         return match[0][: match.start(1) - match.start()] + new + match[0][match.end(1) - match.start() :]
 
-    return re.sub(pattern, with_new, text, flags=re.MULTILINE)
+    for path, pattern in places(root, kind):
+        text = texts.get(path) or _read(path)
+        found = {match[1] for match in re.finditer(pattern, text, re.MULTILINE)}
+        if found != {old}:
+            named = ", ".join(sorted(found - {old})) or "nowhere to be found"
+            where = path.relative_to(root)
+            raise CourseError(f"Expected {old} as the {kind} of {where}, which is {named}; correct it there first.")
+        texts[path] = re.sub(pattern, with_new, text, flags=re.MULTILINE)
+
+
+def _write(texts: dict[Path, str]) -> list[Path]:
+    changed = [path for path, text in texts.items() if text != _read(path)]
+    for path in changed:
+        try:
+            write_whole(path, texts[path].encode())
+        except OSError as error:
+            raise CourseError(
+                f"{path} could not be written ({error.strerror}), and others may have changed already; take them "
+                "back with git restore, make room, and try again."
+            ) from error
+    return changed
 
 
 def _changelog(text: str, old: str, new: str, dates: dict[str, str], address: str) -> str:
@@ -202,22 +174,19 @@ def _read(path: Path) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Changes the version or the address from the command line; the exit status is 0 if every place has it."""
-    parser = argparse.ArgumentParser(prog="python -m utils.course.release", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m utils.course.release", description="Changes version or address.")
     kind = parser.add_mutually_exclusive_group(required=True)
     kind.add_argument("--version", help="three numbers, such as 0.2.0")
     kind.add_argument("--address", help="owner/name on GitHub")
     arguments = parser.parse_args(argv)
+    target, value = ("address", arguments.address) if arguments.version is None else ("release", arguments.version)
     try:
-        root = find_root()
-        if arguments.version is None:
-            value, changed = arguments.address, move(root, arguments.address)
-        else:
-            value, changed = arguments.version, release(root, arguments.version)
+        changed = (move if target == "address" else release)(find_root(), value)
     except CourseError as error:
-        print(f"make {'address' if arguments.version is None else 'release'}: {error}", file=sys.stderr)
+        print(f"make {target}: {error}", file=sys.stderr)
         return 2
     print(f"{value} now stands in {len(changed)} files." if changed else f"{value} stands everywhere already.")
-    if changed and arguments.version:
+    if changed and target == "release":
         print(f"Look at them with git diff, run make test, commit them, and tag the commit: git tag v{value}")
     return 0
 

@@ -31,14 +31,14 @@ def write_reports(
         profile: Name of the profile.
         outcomes: How each notebook of this run ended.
         parameters: What each notebook is given, by its stem; those of notebooks that were not run are not noted.
-        outdated: Stems of executed notebooks that no longer are what a run would give; nothing is said of theirs.
+        outdated: Stems of executed notebooks that no longer are what a run would give; their metrics are left out.
     """
     metrics = {
         path.stem: values
         for path in sorted(output_dir.glob("[0-9][0-9]_*.ipynb"))
         if path.stem not in outdated and (values := read_metrics(path))
     }
-    content = metrics | {PROVENANCE: _provenance(output_dir)}
+    content: dict[str, Any] = metrics | {PROVENANCE: _provenance(output_dir)}
     write_whole(output_dir / METRICS, json.dumps(content, indent=2) + "\n")
     noted = read_json(output_dir / PARAMETERS).get("parameters", {})
     noted |= {outcome.stem: parameters[outcome.stem] for outcome in outcomes}
@@ -47,8 +47,8 @@ def write_reports(
     lines = [f"# The course, profile {profile}", "", "| notebook | status | seconds |", "|---|---|---|"]
     lines += [f"| [{o.stem}]({o.stem}.html) | {o.status} | {o.seconds:.0f} |" for o in outcomes]
     lines += [f"\n{o.stem} was left out: {o.error}" for o in outcomes if o.status == LEFT_OUT]
-    if told := _told_of_steps(output_dir, metrics, noted):
-        lines += [f"\n{told}"]
+    if warning := warning_of_run(output_dir, metrics, noted):
+        lines += [f"\n{warning}"]
     if outdated:
         lines += [f"\nNot in here, for they are of an earlier run: {', '.join(outdated)}; `make course` mends that."]
     if table := zero_shot_table(metrics, read_json(output_dir / EVALUATION)):
@@ -65,13 +65,11 @@ def _provenance(output_dir: Path) -> dict[str, Any]:
     return {"versions": versions(), **of_training}
 
 
-def _told_of_steps(output_dir: Path, metrics: Mapping[str, Any], parameters: Mapping[str, Any]) -> str:
+def warning_of_run(output_dir: Path, metrics: Mapping[str, Any], parameters: Mapping[str, Any]) -> str:
     """A warning if the training was of few steps; empty if not, or if there was none."""
-    steps = metrics.get(TRAINING, {}).get("steps")
-    if not steps:
-        return ""
-    values = declared_values(output_dir / f"{TRAINING}.ipynb") | parameters.get(TRAINING, {})
-    return few_steps_warning(steps, values["EPOCHS"])
+    steps = metrics.get(TRAINING, {}).get("steps", 0)
+    values = declared_values(output_dir / f"{TRAINING}.ipynb") | parameters.get(TRAINING, {}) if steps else {}
+    return few_steps_warning(steps, values.get("EPOCHS", 1))
 
 
 def zero_shot_table(metrics: dict[str, dict[str, float]], evaluation: Mapping[str, Any] | None = None) -> str:
@@ -84,30 +82,24 @@ def zero_shot_table(metrics: dict[str, dict[str, float]], evaluation: Mapping[st
     scores = metrics.get("05_evaluate_zero_shot", {})
     if "baseline_top1" not in scores:
         return ""
-    of = _same_scores(scores, evaluation or {})
+    values = {
+        name: [scores[f"{prefix}_top{k}"] for k in KS] for name, prefix in MODELS.items() if f"{prefix}_top1" in scores
+    }
+    evaluation = evaluation or {}
+    of = evaluation.get("zero_shot", {}).get(evaluation.get("prompt", "documents"), {"scores": {}})
+    figures = {name: [by_k[str(k)] for k in KS] for name, by_k in of["scores"].items()}
+    same = figures.keys() == values.keys() and all(
+        abs(figure["value"] - value) < 1e-6
+        for name in values
+        for figure, value in zip(figures[name], values[name], strict=True)
+    )
     rows = ["| model | k=1 | k=3 | k=5 | k=10 |", "|---|---|---|---|---|"]
-    for name, prefix in MODELS.items():
-        if f"{prefix}_top1" not in scores:
-            continue
-        cells = [f"{scores[f'{prefix}_top{k}']:.3f}" for k in KS]
-        if of:
-            figures = [of["scores"][name][str(k)] for k in KS]
-            bounds = [f"({figure['low']:.3f} to {figure['high']:.3f})" for figure in figures]
-            cells = list(map(" ".join, zip(cells, bounds, strict=True)))
+    for name in values:
+        cells = [f"{value:.3f}" for value in values[name]]
+        if same:
+            bounds = [f" ({figure['low']:.3f} to {figure['high']:.3f})" for figure in figures[name]]
+            cells = [cell + bound for cell, bound in zip(cells, bounds, strict=True)]
         rows.append(f"| {name} | {' | '.join(cells)} |")
-    if of:
+    if same:
         rows += ["", f'Prompt "{of["templates"][0]}"; in brackets: {evaluation["intervals"]}.']
     return "\n".join(rows)
-
-
-def _same_scores(scores: Mapping[str, float], evaluation: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What an evaluation says of its prompt, if its scores are those of the notebook; else nothing."""
-    of = evaluation.get("zero_shot", {}).get(evaluation.get("prompt", "documents"), {})
-    scored = {name: prefix for name, prefix in MODELS.items() if f"{prefix}_top1" in scores}
-    same = of and scored.keys() == of["scores"].keys()
-    same = same and all(
-        abs(of["scores"][name][str(k)]["value"] - scores[f"{prefix}_top{k}"]) < 1e-6
-        for name, prefix in scored.items()
-        for k in KS
-    )
-    return of if same else {}

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,12 +34,7 @@ class Plan:
 
 
 def plan_course(root: Path, profile: str, overrides: dict[str, Any]) -> Plan:
-    """Decides parameters and folder of a run, and refuses what cannot work.
-
-    Args:
-        root: Top of the checkout.
-        profile: Name of a profile, or the path of one.
-        overrides: Parameters that replace the profile's.
+    """Decides parameters and folder of a run; overrides replace the profile's parameters.
 
     Raises:
         CourseError: If profile or parameters cannot work.
@@ -61,11 +55,13 @@ def plan_course(root: Path, profile: str, overrides: dict[str, Any]) -> Plan:
 def results_folder(root: Path, name: str, common: Mapping[str, Any], overrides: Mapping[str, Any]) -> str:
     """Where a run leaves everything: data or a model that are not the profile's get a folder of their own.
 
+    An OUTPUT_DIR from the command line is taken as it is, ``~`` the home folder.
+
     Args:
         root: Top of the checkout.
         name: Of the profile.
         common: What the profile gives to all notebooks.
-        overrides: Parameters from the command line; its OUTPUT_DIR is taken as it is, ``~`` the home folder.
+        overrides: Parameters from the command line.
 
     Returns:
         A path from the top of the checkout, or an absolute one.
@@ -76,15 +72,10 @@ def results_folder(root: Path, name: str, common: Mapping[str, Any], overrides: 
     for parameter in ("DATASET", "MODEL"):
         ours, theirs = (str(values.get(parameter, "")) for values in (overrides, common))
         if ours and root / ours != root / theirs:
-            folder += f"-{_short_name(ours)}"
+            path = Path(ours)  # pictures/captions.csv is called pictures
+            short = (path.parent.name or path.stem) if path.suffix else path.name
+            folder += "-" + re.sub(r"[^\w.-]+", "-", short)
     return folder
-
-
-def _short_name(place: str) -> str:
-    """What a data set or a model is called in the name of a folder: pictures/captions.csv is 'pictures'."""
-    path = Path(place)
-    name = path.parent.name or path.stem if path.suffix else path.name
-    return re.sub(r"[^\w.-]+", "-", name)
 
 
 def run_course(
@@ -97,7 +88,7 @@ def run_course(
         profile: Name of a profile, or the path of one.
         overrides: Parameters that replace the profile's.
         only: Run only notebooks whose name begins so ('04').
-        fresh: Delete what earlier runs have left in the folder, trained models included, and begin anew.
+        fresh: Delete what earlier runs have left in the folder, trained models included, and begin again.
 
     Returns:
         One outcome a notebook; the first failure is the last.
@@ -108,36 +99,22 @@ def run_course(
         OSError: If the disk takes no more; what was written before is whole.
     """
     plan = plan_course(root, profile, overrides)
-    notebooks = course_notebooks(root)
-    chosen = [path for path in notebooks if path.name.startswith(only)]
-    if not chosen:
+    notebooks, folder = course_notebooks(root), plan.output_dir
+    if not any(path.name.startswith(only) for path in notebooks):
         raise CourseError(f"No notebook begins with {only!r}; there are {', '.join(p.stem for p in notebooks)}.")
     if fresh and only:
-        raise CourseError("FRESH=1 begins the whole run anew and NB= runs one notebook of it; give one of them.")
+        raise CourseError("FRESH=1 begins the whole run again and NB= runs one notebook of it; give one of them.")
     if fresh:
-        check_deletable(root, plan.output_dir)
-    with _alone_in(plan.output_dir):
-        if fresh and (gone := delete_results(root, plan.output_dir)):
-            print(f"Deleted, to begin anew, from {plan.output_dir}: {', '.join(gone)}.", flush=True)
-        claim_folder(plan.output_dir)
-        outcomes = run_in_order(root, notebooks, plan.parameters, plan.output_dir, only)
-        outdated = outdated_notebooks(root, notebooks, plan.parameters, plan.output_dir)
-        ran = {outcome.stem for outcome in outcomes}
-        outdated = [stem for stem in outdated if stem not in ran]
-        write_reports(plan.output_dir, plan.profile, outcomes, plan.parameters, outdated)
-    return outcomes
-
-
-@contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Keeps a second run of the course out of a folder.
-
-    Raises:
-        CourseError: If another one is at work there.
-        OSError: If the folder cannot be written to.
-    """
+        check_deletable(root, folder)
     try:
         with disk_trouble_in_words(folder), sole_owner(folder, "running the course"):
-            yield
+            if fresh and (gone := delete_results(root, folder)):
+                print(f"Deleted, to begin again, from {folder}: {', '.join(gone)}.", flush=True)
+            claim_folder(folder)
+            outcomes = run_in_order(root, notebooks, plan.parameters, folder, only)
+            ran = {outcome.stem for outcome in outcomes}
+            outdated = [s for s in outdated_notebooks(root, notebooks, plan.parameters, folder) if s not in ran]
+            write_reports(folder, plan.profile, outcomes, plan.parameters, outdated)
     except FolderInUseError as error:
         raise CourseError(str(error)) from None
+    return outcomes

@@ -8,38 +8,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from utils.choices import AUGMENTATIONS, COMPUTE_DTYPES, LARGEST_VAL_SHARE, PROMPTS, TRANSLATION_ENGINES
 from utils.course.errors import CourseError
 from utils.files import file_in_the_way, is_too_long
 
-# Parameters that mean the same in every notebook, with the least that each may be.
-AT_LEAST: dict[str, int] = {
-    **dict.fromkeys(("BATCH_SIZE", "EPOCHS", "VALIDATE_EVERY", "TRAINING_IMAGES", "TRAINING_BATCH"), 1),
-    **dict.fromkeys(("HELD_OUT", "K"), 1),
-    **dict.fromkeys(("IMAGES_PER_SPLIT", "COMPARED_IMAGES", "WARMUP_STEPS", "NUM_BEAMS", "SEED"), 0),
-}
-ABOVE_ZERO = ("LEARNING_RATE",)
-ZERO_OR_MORE = ("WEIGHT_DECAY",)
-# Lists that may be empty: whether another one can work, and what it must be.
-LISTS: dict[str, tuple[Callable[[list], bool], str]] = {
-    "STRETCH": (
-        lambda ends: len(ends) == 2 and all(map(_is_number, ends)) and ends[0] < ends[1],
-        "empty, or two numbers, the lower first: the values that become black and white, such as [0, 3000]",
-    ),
-    "BANDS": (
-        lambda bands: len(bands) in (1, 3) and all(is_of_type(band, "int") and band >= 1 for band in bands),
-        "empty, or three whole numbers, red, green and blue, or one for gray, counted from 1, such as [4, 3, 2]",
-    ),
-}
-LARGEST_SHARES = {"VAL_FROM_TRAIN": 0.5}
-# Steps below which a training has hardly left its start.
-FEW_STEPS = 100
-# The published prompts by name; any other is a text of one's own.
-PROMPTS = ("documents", "script", "notebook")
-CHOICES: dict[str, tuple[str, ...]] = {
-    "ENGINE": ("auto", "ctranslate2", "ctranslate2-int8", "transformers"),
-    "AUGMENTATION": ("aerial", "published", "none"),
-    "COMPUTE_DTYPE": ("float32", "bfloat16"),
-}
+FEW_STEPS = 100  # below them a training has hardly left its start
 # What papermill calls the annotation of a parameter, and what its value may then be.
 TYPES: dict[str, tuple[type, ...]] = {
     "str": (str,),
@@ -50,9 +23,11 @@ TYPES: dict[str, tuple[type, ...]] = {
     "list": (list,),
 }
 
+Rule = tuple[Callable[[Any], bool], str]  # whether a value can work, and what it must be
+
 
 def is_of_type(value: Any, declared: str) -> bool:
-    """Whether a value fits an annotation; true for annotations that are none of `TYPES`."""
+    """Whether a value fits an annotation; true for annotations other than `TYPES`."""
     if isinstance(value, bool) and declared in ("int", "float"):
         return False
     return declared not in TYPES or isinstance(value, TYPES[declared])
@@ -62,97 +37,105 @@ def _is_number(value: Any) -> bool:
     return is_of_type(value, "float") and math.isfinite(value)
 
 
-def check_values(values: Mapping[str, Any]) -> None:
-    """Refuses numbers and words that cannot work.
-
-    Args:
-        values: Values by name, such as the ``globals()`` of a notebook; names that are no parameters are passed by.
-
-    Raises:
-        CourseError: Naming the parameter, its value and what it may be.
-    """
-    for name, value in values.items():
-        if name in AT_LEAST:
-            allowed = is_of_type(value, "int") and value >= AT_LEAST[name]
-            wanted = f"a whole number, {AT_LEAST[name]} or more"
-        elif name in ABOVE_ZERO:
-            allowed, wanted = (
-                is_of_type(value, "float") and 0 < value < math.inf,
-                "a number above zero, such as 1.0e-4",
-            )
-        elif name in ZERO_OR_MORE:
-            allowed, wanted = is_of_type(value, "float") and 0 <= value < math.inf, "a number, zero or more"
-        elif name in LARGEST_SHARES:
-            allowed = _is_number(value) and 0 <= value <= LARGEST_SHARES[name]
-            wanted = f"a number from 0 to {LARGEST_SHARES[name]}, such as 0.1"
-        elif name in LISTS:
-            can_work, wanted = LISTS[name]
-            allowed = isinstance(value, list) and (not value or can_work(value))
-        elif name == "PROMPT":
-            allowed = value in PROMPTS or _is_prompt(value)
-            wanted = f"{', '.join(PROMPTS)}, or a text with one {{}} for the name and no other brace: 'a photo of {{}}'"
-        elif name in CHOICES:
-            allowed, wanted = value in CHOICES[name], f"one of {', '.join(CHOICES[name])}"
-        else:
-            continue
-        if not allowed:
-            raise CourseError(f"{name} is {value!r}; it must be {wanted}.")
-
-
-def few_steps_warning(steps: float, epochs: int) -> str:
-    """What to say of a training too short to learn from; empty if it has `FEW_STEPS` steps.
-
-    Args:
-        steps: Steps of the optimizer, in all.
-        epochs: Passes over the data that they are.
-    """
-    if not 0 < steps < FEW_STEPS:
-        return ""
-    enough = math.ceil(FEW_STEPS * epochs / steps)
-    return (
-        f"Mind: {steps:.0f} steps of the optimizer are too few to learn much; EPOCHS: {enough} would give about "
-        f"{FEW_STEPS}."
-    )
-
-
 def _is_prompt(value: Any) -> bool:
     """Whether a text has one place for a name, and no other brace, which would be a place written wrongly."""
     parts = value.split("{}") if isinstance(value, str) else []
     return len(parts) == 2 and not any(brace in part for part in parts for brace in "{}")
 
 
+def _whole_number(least: int) -> Rule:
+    return lambda value: is_of_type(value, "int") and value >= least, f"a whole number, {least} or more"
+
+
+def _number(fits: Callable[[float], bool], wanted: str) -> Rule:
+    return lambda value: _is_number(value) and fits(value), f"a number{wanted}"
+
+
+def _list(fits: Callable[[list], bool], wanted: str) -> Rule:
+    return lambda value: isinstance(value, list) and (not value or fits(value)), f"empty, or {wanted}"
+
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "ENGINE": TRANSLATION_ENGINES,
+    "AUGMENTATION": AUGMENTATIONS,
+    "COMPUTE_DTYPE": COMPUTE_DTYPES,
+}
+# Parameters that mean the same in every notebook.
+RULES: dict[str, Rule] = {
+    **dict.fromkeys(("BATCH_SIZE", "EPOCHS", "VALIDATE_EVERY", "TRAINING_IMAGES", "TRAINING_BATCH"), _whole_number(1)),
+    **dict.fromkeys(("HELD_OUT", "K"), _whole_number(1)),
+    **dict.fromkeys(("IMAGES_PER_SPLIT", "COMPARED_IMAGES", "WARMUP_STEPS", "NUM_BEAMS", "SEED"), _whole_number(0)),
+    "LEARNING_RATE": _number(lambda rate: rate > 0, " above zero, such as 1.0e-4"),
+    "WEIGHT_DECAY": _number(lambda decay: decay >= 0, ", zero or more"),
+    "VAL_FROM_TRAIN": _number(
+        lambda share: 0 <= share <= LARGEST_VAL_SHARE, f" from 0 to {LARGEST_VAL_SHARE}, such as 0.1"
+    ),
+    "STRETCH": _list(
+        lambda ends: len(ends) == 2 and all(map(_is_number, ends)) and ends[0] < ends[1],
+        "two numbers, the lower first: the values that become black and white, such as [0, 3000]",
+    ),
+    "BANDS": _list(
+        lambda bands: len(bands) in (1, 3) and all(is_of_type(band, "int") and band >= 1 for band in bands),
+        "three whole numbers, red, green and blue, or one for gray, counted from 1, such as [4, 3, 2]",
+    ),
+    "PROMPT": (
+        lambda value: value in PROMPTS or _is_prompt(value),
+        f"{', '.join(PROMPTS)}, or a text with one {{}} for the name and no other brace: 'a photo of {{}}'",
+    ),
+    **{name: (choices.__contains__, f"one of {', '.join(choices)}") for name, choices in CHOICES.items()},
+}
+
+
+def check_values(values: Mapping[str, Any]) -> None:
+    """Refuses numbers and words that cannot work, in values by name such as the ``globals()`` of a notebook.
+
+    Raises:
+        CourseError: Naming the parameter, its value and what it may be.
+    """
+    for name, value in values.items():
+        can_work, wanted = RULES.get(name, (bool, ""))
+        if wanted and not can_work(value):
+            raise CourseError(f"{name} is {value!r}; it must be {wanted}.")
+
+
+def few_steps_warning(steps: float, epochs: int) -> str:
+    """What to say of so many steps of the optimizer in so many epochs; empty for `FEW_STEPS` or more."""
+    if not 0 < steps < FEW_STEPS:
+        return ""
+    enough = math.ceil(FEW_STEPS * epochs / steps)
+    return (
+        f"Warning: {steps:.0f} steps of the optimizer are too few to learn much; EPOCHS: {enough} would give about "
+        f"{FEW_STEPS}."
+    )
+
+
 def check_places(root: Path, values: Mapping[str, Any]) -> None:
     """Refuses data and a model that are not where the parameters say, as far as a look at the disk can tell.
 
-    Names of published data sets and of models on the Hub are left to those who fetch them.
-
-    Args:
-        root: Top of the checkout, where relative paths begin.
-        values: DATA_DIR, DATASET and MODEL, as far as they are given.
+    Names of published data sets and of models on the Hub are left to those who fetch them. Relative paths begin at
+    the top of the checkout.
 
     Raises:
         CourseError: Naming the parameter and the place.
     """
-    for name in ("DATA_DIR", "DATASET", "MODEL"):
-        if is_too_long(root / str(values.get(name) or "")):
-            raise CourseError(f"{name} is {values[name][:60]!r}..., a longer path than this system takes.")
-    data_dir = root / Path(values.get("DATA_DIR") or "data").expanduser()
-    if values.get("DATA_DIR") and not data_dir.is_dir():
-        raise CourseError(f"DATA_DIR is {values['DATA_DIR']!r}, and there is no folder {data_dir}.")
-    dataset = str(values.get("DATASET", ""))
-    if _is_path(dataset) and not (root / dataset).exists() and not (data_dir / dataset).exists():
+    data_dir, dataset, model = (str(values.get(name) or "") for name in ("DATA_DIR", "DATASET", "MODEL"))
+    for name, value in (("DATA_DIR", data_dir), ("DATASET", dataset), ("MODEL", model)):
+        if is_too_long(root / value):
+            raise CourseError(f"{name} is {value[:60]!r}..., a longer path than this system takes.")
+    data_folder = root / Path(data_dir or "data").expanduser()
+    if data_dir and not data_folder.is_dir():
+        raise CourseError(f"DATA_DIR is {data_dir!r}, and there is no folder {data_folder}.")
+    if _is_path(dataset) and not (root / dataset).exists() and not (data_folder / dataset).exists():
         raise CourseError(
             f"DATASET is {dataset!r}, and there is no {root / dataset}: give the path of a .csv, .json or .jsonl of "
             "captions, or of a folder with a folder for each category."
         )
-    folder = root / Path(values.get("MODEL", "")).expanduser()
-    if values.get("MODEL") and (blocked := file_in_the_way(folder)):
+    folder = root / Path(model).expanduser()
+    if model and (blocked := file_in_the_way(folder)):
+        raise CourseError(f"MODEL is {model!r}, and {blocked} is a file: give the folder with config.json and weights.")
+    if model and folder.is_dir() and _model_type(folder) != "clip":
         raise CourseError(
-            f"MODEL is {values['MODEL']!r}, and {blocked} is a file: give the folder with config.json and weights."
-        )
-    if values.get("MODEL") and folder.is_dir() and _model_type(folder) != "clip":
-        raise CourseError(
-            f"MODEL is {values['MODEL']!r}, and {folder} holds no CLIP: its config.json must be there and say "
+            f"MODEL is {model!r}, and {folder} holds no CLIP: its config.json must be there and say "
             '"model_type": "clip", as transformers\' CLIPModel.save_pretrained writes it.'
         )
 

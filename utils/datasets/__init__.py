@@ -1,35 +1,30 @@
 """Images with captions: RSICD, UCM, Sydney, the miniature and your own, in one form, and their way to a model.
 
-`load_dataset` is the door, `CaptionDataset` what comes out of it, and `data_fingerprint` tells one from another. Every
-file is opened by the one reader in `images/`; `transforms` makes a model's pixels of it, `augmentation` varies them,
-`batches` brings them on.
+`load_dataset` is the door, `CaptionDataset` what comes out of it: it opens its own images, through the one reader in
+`images/`, and `data_fingerprint` tells it from another. `transforms` makes a model's pixels of an image, `batches`
+brings them on.
 """
 
-from utils.datasets.augmentation import AUGMENTATIONS, PublishedDraw, draw_published, published_view, train_transform
-from utils.datasets.batches import (
-    CAPTION_CHOICES,
-    caption_table,
-    eval_batches,
-    keeping_pictures,
-    steps_per_epoch,
-    train_batches,
-)
+from utils.datasets.batches import CAPTION_CHOICES, caption_table, eval_batches, steps_per_epoch, train_batches
 from utils.datasets.caption_dataset import CaptionDataset
 from utils.datasets.captioned_image import CaptionedImage
-from utils.datasets.checks import VerificationReport
-from utils.datasets.fingerprint import data_fingerprint, reading_note, shown_reading
-from utils.datasets.formats import DatasetError
-from utils.datasets.images.errors import ImageError, ReducedImageWarning
-from utils.datasets.images.reading import measured, read_image, read_with_data, to_rgb
-from utils.datasets.images.stretch import ImageReading, image_of_array
+from utils.datasets.captions import DatasetError
+from utils.datasets.images.colors import ImageError, ImageReading, ReducedImageWarning, image_of_array
+from utils.datasets.images.reading import measure_reading, read_image, read_with_data, to_rgb
 from utils.datasets.loading import find_dataset, load_dataset
+from utils.datasets.reports import VerificationReport, data_fingerprint, reading_note, shown_reading
 from utils.datasets.transforms import (
+    AUGMENTATIONS,
     CLIP_MEAN,
     CLIP_STD,
     ImagePreprocessing,
+    PublishedDraw,
+    draw_published,
     eval_transform,
     image_to_tensor,
-    normalize,
+    normalize_pixels,
+    published_view,
+    train_transform,
 )
 
 __all__ = [
@@ -54,10 +49,9 @@ __all__ = [
     "find_dataset",
     "image_of_array",
     "image_to_tensor",
-    "keeping_pictures",
     "load_dataset",
-    "measured",
-    "normalize",
+    "measure_reading",
+    "normalize_pixels",
     "published_view",
     "read_image",
     "read_with_data",

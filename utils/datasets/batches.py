@@ -14,26 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from utils.datasets.augmentation import check_augmentation, train_transform
-from utils.datasets.images.errors import ImageError
-from utils.datasets.images.reading import AS_STORED, read_image
-from utils.datasets.transforms import ImagePreprocessing, eval_transform
+from utils.datasets.caption_dataset import CaptionDataset
+from utils.datasets.images.colors import ImageError
+from utils.datasets.transforms import ImagePreprocessing, check_augmentation, eval_transform, train_transform
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import grain
-    from PIL import Image
-
-    from utils.datasets import CaptionDataset, CaptionedImage
-    from utils.datasets.images.stretch import ImageReading
-
-    Reader = Callable[..., Image.Image]  # of a path, and where it is not the usual one an `ImageReading`
 
 CAPTION_CHOICES = ("one", "all")
 
-# Of decoded pictures, for the epochs after the first: all of the miniature, a seventh of RSICD.
-KEPT_BYTES = 256 << 20
 MOST_DAMAGED = 100  # in a row; more are no accident
 RECORDS_AHEAD = 8  # for each worker
 
@@ -64,12 +53,11 @@ def train_batches(
     augmentation: str = "aerial",
     captions: str = "one",
     workers: int = 2,
-    read: Reader | None = None,
 ) -> grain.DatasetIterator:
     """Builds the training stream: one caption drawn for each image at each visit, or each caption in turn.
 
     Every epoch is a new permutation of the records, cut to whole batches. The iterator's ``get_state`` and
-    ``set_state`` make it resumable; its ``close`` ends its threads. A picture that turns out to be damaged is named in
+    ``set_state`` make it resumable; its ``close`` ends its threads. An image that turns out to be damaged is named in
     a warning, and the next one takes its place.
 
     Args:
@@ -84,7 +72,6 @@ def train_batches(
             record is an image with one of its captions, so an image comes once for each caption in an epoch,
             repeated captions included, as published.
         workers: Threads that decode and transform.
-        read: Decodes a picture; by default it is `read_image`.
 
     Returns:
         An iterator of ``images`` (batch, size, size, 3) float32, ``tokens`` (batch, length) int32,
@@ -93,7 +80,7 @@ def train_batches(
 
     Raises:
         ValueError: If an argument cannot work; the sentence says which.
-        ImageError: If `MOST_DAMAGED` pictures in a row cannot be decoded.
+        ImageError: If `MOST_DAMAGED` images in a row cannot be decoded.
     """
     grain = _import_grain()
     _check_train_arguments(dataset, batch_size, epochs, augmentation, captions)
@@ -102,13 +89,13 @@ def train_batches(
     tokens = tokenize(texts)
     # Every record knows its own caption: images may have different numbers of them.
     pairs = [(index, caption) for index, item in enumerate(dataset) for caption in item.captions]
-    read, count = read or read_image, _records(dataset, captions)
+    count = _records(dataset, captions)
 
     def example(index: int, caption: str | None, generator: np.random.Generator) -> dict[str, Any]:
         item = dataset[index]
         caption_id = position[caption if caption is not None else generator.choice(item.captions)]
         return {
-            "images": _pixels(read, item, train_transform, preprocessing, augmentation, generator),
+            "images": _pixels(dataset, index, train_transform, preprocessing, augmentation, generator),
             "tokens": tokens[caption_id],
             "caption_ids": np.int32(caption_id),
             "caption_sets": caption_sets[index],
@@ -125,8 +112,8 @@ def train_batches(
             except ImageError as error:
                 found = error
                 # Once for each file: Python shows equal warnings once.
-                warnings.warn(f"{error} The next picture takes its place.", stacklevel=2)
-        raise ImageError(f"{tries:,} pictures in a row cannot be decoded, so none takes their place: {found}")
+                warnings.warn(f"{error} The next image takes its place.", stacklevel=2)
+        raise ImageError(f"{tries:,} images in a row cannot be decoded, so none takes their place: {found}")
 
     whole_batches = count // batch_size * batch_size
     records = grain.MapDataset.range(count).seed(seed).shuffle()[:whole_batches]
@@ -149,7 +136,6 @@ def eval_batches(
     batch_size: int = 64,
     workers: int = 2,
     unreadable: dict[int, str] | None = None,
-    read: Reader | None = None,
 ) -> Iterator[dict[str, np.ndarray]]:
     """Yields every image once, in order, the last batch padded with repeats of its last image.
 
@@ -160,22 +146,17 @@ def eval_batches(
         workers: Threads that decode and transform.
         unreadable: Receives the position and the reason of each image that cannot be decoded, before its batch
             comes. Without it, such an image raises an `ImageError`.
-        read: Decodes a picture; by default it is `read_image`.
 
     Yields:
         ``images`` (batch, size, size, 3) float32, ``index`` (batch,) int64, ``mask`` (batch,) bool, False for
         padding and for what is unreadable.
     """
-    grain, read = _import_grain(), read or read_image
+    grain = _import_grain()
     blank = np.zeros((preprocessing.image_size, preprocessing.image_size, 3), np.float32)
 
     def load(index: int) -> dict[str, Any]:
         try:
-            return {
-                "images": _pixels(read, dataset[int(index)], eval_transform, preprocessing),
-                "index": index,
-                "mask": True,
-            }
+            return {"images": _pixels(dataset, int(index), eval_transform, preprocessing), "index": index, "mask": True}
         except ImageError as error:
             if unreadable is None:
                 raise
@@ -192,33 +173,13 @@ def eval_batches(
         } | {"mask": mask}
 
 
-def keeping_pictures() -> Reader:
-    """`read_image` for those who come back: it keeps what it decoded in memory as far as `KEPT_BYTES` goes."""
-    kept: dict[tuple[Path, tuple[ImageReading, ...]], Image.Image] = {}
-    room = KEPT_BYTES
-
-    def read(path: Path, *reading: ImageReading) -> Image.Image:
-        nonlocal room
-        key = (path, reading)
-        if key in kept:
-            return kept[key]
-        image = read_image(path, *reading)
-        size = 4 * image.width * image.height  # as Pillow holds RGB
-        if size <= room:
-            kept[key], room = image, room - size
-        return image
-
-    return read
-
-
-def _pixels(read: Reader, item: CaptionedImage, transform: Callable[..., np.ndarray], *arguments: Any) -> np.ndarray:
-    """Decodes and transforms a picture; whatever is wrong with it, the message names its file."""
-    # A reader of one's own need not know of bands and depths where there are none.
-    image = read(item.path) if item.reading == AS_STORED else read(item.path, item.reading)
+def _pixels(dataset: CaptionDataset, index: int, transform: Callable[..., np.ndarray], *arguments: Any) -> np.ndarray:
+    """Decodes and transforms an image; whatever is wrong with it, the message names its file."""
+    image = dataset.open(index)
     try:
         return transform(image, *arguments)
     except ImageError as error:
-        raise ImageError(f"{item.path}: {error}") from None
+        raise ImageError(f"{dataset[index].path}: {error}") from None
 
 
 def _import_grain() -> Any:

@@ -1,35 +1,36 @@
-"""The data set itself: an unchangeable row of pictures, each with its captions, split and category."""
+"""The data set itself: an unchangeable row of images, each with its captions, split and category."""
 
 import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
+from PIL import Image
 
-from utils.datasets.captioned_image import CaptionedImage
-from utils.datasets.checks import VerificationReport, name_a_few, reasons_against, verify_images
-from utils.datasets.formats import SPLITS, DatasetError, split_name
-from utils.datasets.images.reading import measured
-from utils.datasets.images.stretch import ImageReading
-from utils.datasets.images.wholeness import damage
-from utils.datasets.summary import summary_table
+from utils.choices import LARGEST_VAL_SHARE
+from utils.datasets.captioned_image import CaptionedImage, ImageCache
+from utils.datasets.captions import SPLITS, DatasetError, split_name
+from utils.datasets.images.colors import ImageReading
+from utils.datasets.images.reading import damage, measure_reading
+from utils.datasets.reports import VerificationReport, name_a_few, reasons_against, summary_table, verify_images
 
 
 class CaptionDataset(Sequence[CaptionedImage]):
-    """An unchangeable row of pictures with captions.
+    """An unchangeable row of images with captions.
 
     Args:
-        items: The pictures.
+        items: The images.
         name: What the data set is called in its summary.
-        missing: Pictures that are listed but have no file, with the path where it was expected. They are
+        missing: Images that are listed but have no file, with the path where it was expected. They are
             counted and named, and are not part of the row; a slice or a subset does not carry them on.
-        splits: Names of splits that belong to the data set even if no picture is in them. Those of `items`
+        splits: Names of splits that belong to the data set even if no image is in them. Those of `items`
             and `missing` are added.
-        damaged: Pictures whose files cannot be decoded, with the reason. As the missing ones, they are counted and
+        damaged: Images whose files cannot be decoded, with the reason. As the missing ones, they are counted and
             named, and are not part of the row.
+        cache: Where decoded images are kept, see `with_cache`; every data set that is made of this one shares it.
     """
 
     def __init__(
@@ -39,23 +40,37 @@ class CaptionDataset(Sequence[CaptionedImage]):
         missing: Iterable[CaptionedImage] = (),
         splits: Iterable[str] = (),
         damaged: Iterable[tuple[CaptionedImage, str]] = (),
+        cache: ImageCache | None = None,
     ) -> None:
         self._items = tuple(items)
         self.name = name
         self.missing = tuple(missing)
         self.damaged = tuple(damaged)
+        self.cache = cache
         known = self._items + self.missing + tuple(item for item, _ in self.damaged)
-        seen = dict.fromkeys([*splits, *(item.split for item in known)])
-        present = [split for split in seen if split is not None]
+        present = dict.fromkeys([*splits, *(item.split for item in known if item.split is not None)])
         usual = [split for split in SPLITS if split in present]
         self._splits = (*usual, *(split for split in present if split not in SPLITS))
 
+    def _with(self, items: Iterable[CaptionedImage], **changes: Any) -> "CaptionDataset":
+        """Returns a data set of other images that is like this one, but for what is given."""
+        kept = {name: getattr(self, name) for name in ("name", "missing", "splits", "damaged", "cache")}
+        return CaptionDataset(items, **kept | changes)
+
+    def _choice(self, items: Iterable[CaptionedImage]) -> "CaptionDataset":
+        """Returns some of the images under the same name, with the same known splits."""
+        return self._with(items, missing=(), damaged=())
+
+    @property
+    def _title(self) -> str:
+        return self.name or "this data set"
+
     def __len__(self) -> int:
-        """Return the number of pictures."""
+        """Returns the number of images."""
         return len(self._items)
 
     def __iter__(self) -> Iterator[CaptionedImage]:
-        """Go through the pictures in order."""
+        """Goes through the images in order."""
         return iter(self._items)
 
     @overload
@@ -65,13 +80,11 @@ class CaptionDataset(Sequence[CaptionedImage]):
     def __getitem__(self, index: slice) -> "CaptionDataset": ...
 
     def __getitem__(self, index):
-        """Return one picture, or the data set of a slice."""
-        if isinstance(index, slice):
-            return self._with_items(self._items[index])
-        return self._items[index]
+        """Returns one image, or the data set of a slice."""
+        return self._choice(self._items[index]) if isinstance(index, slice) else self._items[index]
 
     def __add__(self, other: "CaptionDataset") -> "CaptionDataset":
-        """Put another data set behind this one; pictures of one file name stay apart by path and source."""
+        """Puts another data set behind this one; images of one file name stay apart by path and source."""
         if not isinstance(other, CaptionDataset):
             return NotImplemented
         return CaptionDataset(
@@ -80,11 +93,31 @@ class CaptionDataset(Sequence[CaptionedImage]):
             missing=self.missing + other.missing,
             splits=self.splits + other.splits,
             damaged=self.damaged + other.damaged,
+            cache=self.cache or other.cache,
         )
 
     def __repr__(self) -> str:
-        """Return the summary, so that a notebook cell shows it."""
+        """Returns the summary, so that a notebook cell shows it."""
         return self.summary()
+
+    def open(self, index: int) -> Image.Image:
+        """Decodes one image to 8-bit RGB, as its reading says, or takes it from the cache.
+
+        Raises:
+            ImageError: It cannot be decoded; the message names its file.
+        """
+        item = self._items[index]
+        return item.open() if self.cache is None else self.cache.open(item)
+
+    def with_cache(self, cache: ImageCache | None = None) -> "CaptionDataset":
+        """Returns the same data set, which keeps the images that it decodes in memory, up to 256 MiB in all.
+
+        So does every split and subset that is made of it, in the same cache.
+
+        Args:
+            cache: That of another data set, to be shared with it; by default a new one, or the one that is there.
+        """
+        return self._with(self._items, cache=cache or self.cache or ImageCache())
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -93,23 +126,28 @@ class CaptionDataset(Sequence[CaptionedImage]):
 
     @property
     def categories(self) -> tuple[str, ...]:
-        """Sorted names of the categories that pictures have."""
+        """Sorted names of the categories that images have."""
         return tuple(sorted({item.category for item in self._items if item.category is not None}))
 
     @property
+    def readings(self) -> tuple[ImageReading, ...]:
+        """The ways in which images are read, each once: one, but for data sets that were put together."""
+        return tuple(dict.fromkeys(item.reading for item in self._items))
+
+    @property
     def image_root(self) -> Path:
-        """The deepest folder that holds every picture.
+        """The deepest folder that holds every image.
 
         Raises:
-            DatasetError: There is no picture, or no folder holds all (on two drives of Windows).
+            DatasetError: There is no image, or no folder holds all (on two drives of Windows).
         """
         try:
             return Path(os.path.commonpath([item.path.parent.absolute() for item in self._items]))
         except ValueError as error:
-            raise DatasetError(f"{self.name or 'this data set'}: no folder holds all its pictures ({error})") from error
+            raise DatasetError(f"{self._title}: no folder holds all its images ({error})") from error
 
     def split(self, name: str) -> "CaptionDataset":
-        """Return the pictures of one split; a split that is known but empty gives an empty data set.
+        """Returns the images of one split; a split that is known but empty gives an empty data set.
 
         Args:
             name: Name of the split; "valid" and "validation" mean "val".
@@ -120,95 +158,96 @@ class CaptionDataset(Sequence[CaptionedImage]):
         wanted = name if name in self.splits else split_name(name)
         if not self.splits:
             raise DatasetError(
-                f"{self.name or 'this data set'} has no splits, so none is called {name!r}: "
-                "make some with dataset.with_random_splits()"
+                f"{self._title} has no splits, so none is called {name!r}: make some with dataset.with_random_splits()"
             )
         if wanted not in self.splits:
+            can_draw = wanted == "val" and "train" in self.splits
             raise DatasetError(
-                f"{self.name or 'this data set'} has no split {name!r}; it has {', '.join(self.splits)}: name the "
-                "splits train, val and test, or none, and with_random_splits() draws all three"
-                + (
-                    "; load_dataset(..., val_from_train=0.1) draws val from train, in notebooks VAL_FROM_TRAIN = 0.1"
-                    if wanted == "val" and "train" in self.splits
-                    else ""
-                )
+                f"{self._title} has no split {name!r}; it has {', '.join(self.splits)}: name the splits train, val and "
+                "test, or none, and with_random_splits() draws all three"
+                + "; load_dataset(..., val_from_train=0.1) draws val from train, in notebooks VAL_FROM_TRAIN = 0.1"
+                * can_draw
             )
-        items = (item for item in self._items if item.split == wanted)
-        missing = (item for item in self.missing if item.split == wanted)
-        damaged = (pair for pair in self.damaged if pair[0].split == wanted)
-        return CaptionDataset(items, f"{self.name} {wanted}".strip(), missing, [wanted], damaged)
+        return self._with(
+            (item for item in self._items if item.split == wanted),
+            name=f"{self.name} {wanted}".strip(),
+            missing=(item for item in self.missing if item.split == wanted),
+            splits=[wanted],
+            damaged=(pair for pair in self.damaged if pair[0].split == wanted),
+        )
 
     def named(self) -> "CaptionDataset":
-        """Return the pictures whose category is known."""
-        return self._with_items(item for item in self._items if item.category is not None)
+        """Returns the images whose category is known."""
+        return self._choice(item for item in self._items if item.category is not None)
 
     def captioned(self) -> "CaptionDataset":
-        """Return what can be learned from: the pictures that have captions with words, and these captions.
+        """Returns what can be learned from: the images that have captions with words, and these captions.
 
         What has none is left out, with a warning that counts and names it; so are captions such as " .".
 
         Raises:
-            DatasetError: There are pictures, and none of them has a caption.
+            DatasetError: There are images, and none of them has a caption.
         """
-        kept = [item for item in self._items if item.spoken]
-        if len(kept) == len(self) and all(item.spoken == item.captions for item in kept):
+        kept = [item for item in self._items if item.captions_with_words]
+        if len(kept) == len(self) and all(item.captions_with_words == item.captions for item in kept):
             return self
-        title = self.name or "this data set"
         if not kept:
             raise DatasetError(
-                f"{title}: none of its {len(self):,} images has a caption; give a .csv with the columns filename and "
-                "caption, or another captions file"
+                f"{self._title}: none of its {len(self):,} images has a caption; give a .csv with the columns filename "
+                "and caption, or another captions file"
             )
-        if bare := [item.name for item in self._items if not item.spoken]:
+        if bare := [item.name for item in self._items if not item.captions_with_words]:
             warnings.warn(
-                f"{title}: {len(bare):,} of {len(self):,} images have no caption and are left out: {name_a_few(bare)}",
+                f"{self._title}: {len(bare):,} of {len(self):,} images have no caption and are left out: "
+                f"{name_a_few(bare)}",
                 stacklevel=2,
             )
         captions = sum(len(item.captions) for item in kept)
-        if wordless := [item.name for item in kept for _ in range(len(item.captions) - len(item.spoken))]:
+        if wordless := [item.name for item in kept for _ in range(len(item.captions) - len(item.captions_with_words))]:
             warnings.warn(
-                f"{title}: {len(wordless):,} of {captions:,} captions have no words and are left out, under "
+                f"{self._title}: {len(wordless):,} of {captions:,} captions have no words and are left out, under "
                 f"{name_a_few(wordless)}",
                 stacklevel=2,
             )
-        return self._with_items(replace(item, captions=item.spoken) for item in kept)
+        return self._choice(replace(item, captions=item.captions_with_words) for item in kept)
 
     def with_categories(self, names: Iterable[str]) -> "CaptionDataset":
-        """Return the pictures of some categories.
-
-        Args:
-            names: Names of the categories.
+        """Returns the images of some categories.
 
         Raises:
-            DatasetError: A name is not a category of any picture here.
+            DatasetError: A name is not a category of any image here.
         """
         wanted = self._known_categories(names)
-        return self._with_items(item for item in self._items if item.category in wanted)
+        return self._choice(item for item in self._items if item.category in wanted)
 
     def without_categories(self, names: Iterable[str]) -> "CaptionDataset":
-        """Return the pictures that are not of some categories; those of unknown category stay.
+        """Returns the images that are not of some categories; those of unknown category stay.
 
-        RSICD's file names leave a tenth of its pictures without one: `named` first, or `load_dataset` with
+        RSICD's file names leave a tenth of its images without one: `named` first, or `load_dataset` with
         class lists, if nothing of the categories may be left.
 
-        Args:
-            names: Names of the categories to hold out.
-
         Raises:
-            DatasetError: A name is not a category of any picture here.
+            DatasetError: A name is not a category of any image here.
         """
         unwanted = self._known_categories(names)
-        return self._with_items(item for item in self._items if item.category not in unwanted)
+        return self._choice(item for item in self._items if item.category not in unwanted)
+
+    def _known_categories(self, names: Iterable[str]) -> set[str]:
+        if isinstance(names, str):
+            raise DatasetError(f"categories are a list of names, not one text: write [{names!r}]")
+        chosen = set(names)
+        if unknown := sorted(chosen - set(self.categories)):
+            raise DatasetError(
+                f"{self._title} has no images of {', '.join(unknown)}; it has "
+                f"{', '.join(self.categories) or 'no categories'}"
+            )
+        return chosen
 
     def subset(self, n: int, seed: int = 0) -> "CaptionDataset":
-        """Draw n pictures at random, in the order in which they stand here.
+        """Draws n images at random, in the order in which they stand here; all, if there are no more than that.
 
-        The draw is stratified: every category gives its share to within one picture. Pictures of unknown
-        category are a stratum too.
-
-        Args:
-            n: How many; all of them if there are no more than that.
-            seed: The same seed draws the same pictures on every machine.
+        The draw is stratified: every category gives its share to within one image. Images of unknown
+        category are a stratum too. The same seed draws the same images on every machine.
 
         Raises:
             DatasetError: n is negative.
@@ -222,12 +261,17 @@ class CaptionDataset(Sequence[CaptionedImage]):
         # Systematic sampling (Madow 1944): n evenly spaced steps with a random start through the categories.
         steps = (np.arange(n, dtype=np.int64) * total + rng.integers(total)) // max(n, 1)
         chosen = np.sort(self._shuffled_by_category(rng)[steps])
-        return self._with_items(self._items[index] for index in chosen)
+        return self._choice(self._items[index] for index in chosen)
+
+    def _shuffled_by_category(self, rng: np.random.Generator) -> np.ndarray:
+        """Returns the indices (len(self),) int64 sorted by category, in random order within each."""
+        order = rng.permutation(len(self))
+        return np.array(sorted(order, key=lambda index: self._items[index].category or ""), dtype=np.int64)
 
     def with_random_splits(self, fractions: Mapping[str, float] | None = None, seed: int = 0) -> "CaptionDataset":
-        """Return the same pictures with splits drawn at random, in place of any that they have.
+        """Returns the same images with splits drawn at random, in place of any that they have.
 
-        Every category is divided in the same proportion, as far as whole pictures allow.
+        Every category is divided in the same proportion, as far as whole images allow.
 
         Args:
             fractions: Share of each split, summing to 1. Default: 0.8 train, 0.1 val, 0.1 test.
@@ -239,128 +283,129 @@ class CaptionDataset(Sequence[CaptionedImage]):
         fractions = {"train": 0.8, "val": 0.1, "test": 0.1} if fractions is None else dict(fractions)
         if min(fractions.values(), default=-1.0) < 0 or abs(sum(fractions.values()) - 1) > 1e-6:
             raise DatasetError(f"the fractions of the splits must be 0 or more and sum to 1, not {fractions}")
-        names, shares = [split_name(name) for name in fractions], np.array(list(fractions.values()))
+        names, shares = [split_name(name) or name for name in fractions], np.array(list(fractions.values()))
         given = np.zeros(len(names))
         items = list(self._items)
         order = self._shuffled_by_category(np.random.default_rng(seed))
         for position, index in enumerate(order, start=1):
-            # The split that lags furthest behind its share: any run of pictures is divided evenly.
+            # The split that lags furthest behind its share: any run of images is divided evenly.
             chosen = int(np.argmax(shares * position - given))
             given[chosen] += 1
             items[index] = replace(items[index], split=names[chosen])
         missing = (replace(item, split=None) for item in self.missing)
         damaged = ((replace(item, split=None), reason) for item, reason in self.damaged)
-        return CaptionDataset(items, self.name, missing, names, damaged)
+        return self._with(items, missing=missing, splits=names, damaged=damaged)
 
-    @property
-    def readings(self) -> tuple[ImageReading, ...]:
-        """The ways in which pictures are read, each once: one, but for data sets that were put together."""
-        return tuple(dict.fromkeys(item.reading for item in self._items))
+    def with_validation(self, share: float, seed: int = 0) -> "CaptionDataset":
+        """Moves a share of the train images into a new val split, where none was published, as of RSITMD.
+
+        Images are drawn with all their captions, as `subset` draws; the test images stay as they are.
+
+        Args:
+            share: Above 0, at most `LARGEST_VAL_SHARE`.
+            seed: The same seed draws the same images on every machine.
+
+        Raises:
+            DatasetError: The share is out of its bounds, there is a val split, or train has fewer than two images.
+        """
+        if not 0 < share <= LARGEST_VAL_SHARE:
+            raise DatasetError(
+                f"val_from_train is {share!r}; it must be a share of train above 0 and at most "
+                f"{LARGEST_VAL_SHARE}, or 0 to draw nothing"
+            )
+        if not self.splits:
+            raise DatasetError(f"{self._title} has no splits, so all three are drawn: leave val_from_train out")
+        if "val" in self.splits:
+            raise DatasetError(f"{self._title} has a val split, so none is drawn from train: leave val_from_train out")
+        train = self.split("train")
+        if len(train) < 2:
+            raise DatasetError(
+                f"{self._title} has too few train images ({len(train)}) to spare one for val: leave val_from_train out"
+            )
+        drawn = {item.path for item in train.subset(max(1, round(share * len(train))), seed)}
+        moved = (item.split == "train" and item.path in drawn for item in self._items)
+        return self._with(replace(i, split="val") if new else i for i, new in zip(self._items, moved, strict=True))
 
     def with_reading(
         self, stretch: str | Sequence[float] = "auto", bands: Sequence[int] | None = None
     ) -> "CaptionDataset":
-        """Return the same pictures, read with one range of values and with these bands.
+        """Returns the same images, read with one range of values and with these bands.
 
-        It matters to pictures of more than 8 bits or three bands alone. Give it before the data set is divided, so
+        It matters to images of more than 8 bits or three bands alone. Give it before the data set is divided, so
         that all splits are read alike.
 
         Args:
             stretch: The values that become black and white, such as (0, 3000). "auto" measures them over a sample
-                of the pictures, if these are of one type, and so presumably of one sensor.
+                of the images, if these are of one type, and so presumably of one sensor.
             bands: The bands shown as red, green and blue, counted from 1, or the one shown as gray; None leaves it
                 to the files' own descriptions.
 
         Raises:
             ValueError: Either cannot be.
         """
-        reading = measured([item.path for item in self._items], ImageReading(stretch, bands))
-        items = (replace(item, reading=reading) for item in self._items)
-        damaged = ((replace(item, reading=reading), reason) for item, reason in self.damaged)
-        return CaptionDataset(items, self.name, self.missing, self.splits, damaged)
+        reading = measure_reading([item.path for item in self._items], ImageReading.of(stretch, bands))
+        return self._with(
+            (replace(item, reading=reading) for item in self._items),
+            damaged=((replace(item, reading=reading), reason) for item, reason in self.damaged),
+        )
 
     def without_damaged(self) -> "CaptionDataset":
-        """Return the pictures whose files are whole; the others stand in `damaged`, with the reason.
+        """Returns the images whose files are whole; the others stand in `damaged`, with the reason.
 
         Files are looked at from both ends, and decoded where that leaves a doubt: enough for downloads that broke
-        off and pages saved as pictures. `verify` decodes each.
+        off and pages saved as images. `verify` decodes each.
         """
         reasons = {number: damage(item.path) for number, item in enumerate(self._items)}
         return self._without({number: reason for number, reason in reasons.items() if reason})
 
     def without_unreadable(self, reasons: Mapping[int, str]) -> "CaptionDataset":
-        """Return the pictures except those that turned out not to decode, with a warning that counts and names them.
+        """Returns the images except those that turned out not to decode, with a warning that counts and names them.
 
         Args:
-            reasons: Why pictures do not decode, by their positions here, as `utils.datasets.eval_batches` tells it.
+            reasons: Why images do not decode, by their positions here, as `utils.datasets.eval_batches` tells it.
 
         Raises:
-            DatasetError: Not one picture is left.
+            DatasetError: Not one image is left.
         """
         if not reasons:
             return self
-        title, broken = self.name or "this data set", sorted(reasons)
-        if len(broken) == len(self):
-            raise DatasetError(
-                f"{title}: not one of its {len(self):,} images can be decoded ({reasons[broken[0]].rstrip('.')})"
-            )
+        unreadable = sorted(reasons)
+        if len(unreadable) == len(self):
+            reason = reasons[unreadable[0]].rstrip(".")
+            raise DatasetError(f"{self._title}: not one of its {len(self):,} images can be decoded ({reason})")
         warnings.warn(
-            f"{title}: {len(broken):,} of {len(self):,} images cannot be decoded and are left out: "
-            f"{name_a_few([self._items[number].name for number in broken])}",
+            f"{self._title}: {len(unreadable):,} of {len(self):,} images cannot be decoded and are left out: "
+            f"{name_a_few([self._items[number].name for number in unreadable])}",
             stacklevel=2,
         )
         return self._without(reasons)
 
     def decodable(self, workers: int | None = None) -> "CaptionDataset":
-        """Return the pictures that decode to their end; each is decoded, see `without_unreadable`.
+        """Returns the images that decode to their end; each is decoded, see `without_unreadable`.
 
         Args:
             workers: Threads; None takes one a core.
         """
         return self.without_unreadable(reasons_against(self._items, workers))
 
+    def _without(self, reasons: Mapping[int, str]) -> "CaptionDataset":
+        """Moves images, by their positions, to `damaged` with the reason."""
+        if not reasons:
+            return self
+        items = (item for number, item in enumerate(self._items) if number not in reasons)
+        damaged = ((self._items[number], reasons[number]) for number in sorted(reasons))
+        return self._with(items, damaged=(*self.damaged, *damaged))
+
     def summary(self) -> str:
-        """Return a table of images, captions, unique captions and categories for every split."""
-        return summary_table(self)
+        """Returns a table of images, captions, unique captions and categories for every split."""
+        damaged = [item for item, _ in self.damaged]
+        return summary_table(self.name, self.splits, self._items, self.missing, damaged)
 
     def verify(self, workers: int | None = None) -> VerificationReport:
-        """Read and decode every picture in parallel and report what is missing, broken or there twice.
+        """Reads and decodes every image in parallel and reports what is missing, broken or there twice.
 
         Args:
             workers: Threads; None takes one a core.
         """
         items = (*self._items, *(item for item, _ in self.damaged))
         return verify_images(items, [item.name for item in self.missing], workers)
-
-    def _without(self, reasons: Mapping[int, str]) -> "CaptionDataset":
-        """Move pictures, by their positions, to `damaged` with the reason."""
-        if not reasons:
-            return self
-        items = (item for number, item in enumerate(self._items) if number not in reasons)
-        damaged = ((self._items[number], reasons[number]) for number in sorted(reasons))
-        return CaptionDataset(items, self.name, self.missing, self.splits, (*self.damaged, *damaged))
-
-    def _with_items(self, items: Iterable[CaptionedImage]) -> "CaptionDataset":
-        """Return a choice of the pictures under the same name, with the same known splits."""
-        return CaptionDataset(items, self.name, splits=self.splits)
-
-    def _known_categories(self, names: Iterable[str]) -> set[str]:
-        """Return the names as a set.
-
-        Raises:
-            DatasetError: A single text was given, or a name that no picture has.
-        """
-        if isinstance(names, str):
-            raise DatasetError(f"categories are a list of names, not one text: write [{names!r}]")
-        chosen = set(names)
-        if unknown := sorted(chosen - set(self.categories)):
-            raise DatasetError(
-                f"{self.name or 'this data set'} has no pictures of {', '.join(unknown)}; it has "
-                f"{', '.join(self.categories) or 'no categories'}"
-            )
-        return chosen
-
-    def _shuffled_by_category(self, rng: np.random.Generator) -> np.ndarray:
-        """Return the indices (len(self),) int64 sorted by category, in random order within each."""
-        order = rng.permutation(len(self))
-        return np.array(sorted(order, key=lambda index: self._items[index].category or ""), dtype=np.int64)

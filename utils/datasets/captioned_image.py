@@ -1,27 +1,28 @@
-"""One picture of a data set, and all that is known of it in one record.
-
-So nothing that a data set is put through can give a caption to another picture.
-"""
+"""One image of a data set with all that is known of it, so that no caption can slip to another image."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
+from PIL import Image
+
 from utils.datasets.captions import has_words
-from utils.datasets.images.reading import AS_STORED
-from utils.datasets.images.stretch import ImageReading
+from utils.datasets.images.colors import AS_STORED, ImageReading
+from utils.datasets.images.reading import read_image
 from utils.files import printable
+
+KEPT_BYTES = 256 << 20  # of decoded images: all of the miniature, a seventh of RSICD
 
 
 @dataclass(frozen=True)
 class CaptionedImage:
-    """One picture and what is known of it.
+    """One image and what is known of it.
 
     Attributes:
-        path: The file. It identifies the picture; file names repeat between data sets.
+        path: The file. It identifies the image; file names repeat between data sets.
         captions: Zero, one or more captions, verbatim.
         split: "train", "val", "test" or another name; None where there are no splits.
         category: Name of the category, or None where it is not known.
-        source: Name of the data set that the picture comes from.
+        source: Name of the data set that the image comes from.
         reading: How its file becomes 8-bit colors, where it is deeper or has other bands.
     """
 
@@ -38,6 +39,34 @@ class CaptionedImage:
         return printable(self.path.name)
 
     @property
-    def spoken(self) -> tuple[str, ...]:
-        """The captions that have words."""
+    def captions_with_words(self) -> tuple[str, ...]:
+        """The captions that say something, unlike " ."."""
         return tuple(filter(has_words, self.captions))
+
+    def open(self) -> Image.Image:
+        """Decodes the image to 8-bit RGB, as its reading says.
+
+        Raises:
+            ImageError: It cannot be decoded; the message names its file.
+        """
+        return read_image(self.path, self.reading)
+
+
+class ImageCache:
+    """Decoded images, kept in memory as far as `KEPT_BYTES` goes; data sets share it."""
+
+    def __init__(self) -> None:
+        self._images: dict[tuple[Path, ImageReading], Image.Image] = {}
+        self._room = KEPT_BYTES
+
+    def open(self, item: CaptionedImage) -> Image.Image:
+        """Decodes an image as `CaptionedImage.open` does, or returns what was kept of it."""
+        key = (item.path, item.reading)
+        if key in self._images:
+            return self._images[key]
+        image = item.open()
+        size = 4 * image.width * image.height  # as Pillow holds RGB
+        if size <= self._room:
+            self._images[key] = image
+            self._room -= size
+        return image

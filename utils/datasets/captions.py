@@ -1,27 +1,125 @@
-"""What is a caption, and what only stands where one should be."""
+"""What files of captions say of images: one `Annotation` each, whatever the format.
+
+Nothing in a caption is changed: back-translation and duplicate counts depend on the exact text. Only what is blank, or
+a placeholder such as "NaN", is left out, and a list that a table holds as text is taken apart.
+"""
 
 import ast
 import json
 import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import Path, PurePosixPath
 
-# What captions files call the captions, the course's own word first.
+SPLITS = ("train", "val", "test")
+# Other words for them. Any further name ("fold2") is kept as it is.
+SPLIT_ALIASES = {
+    "training": "train",
+    "restval": "train",  # of Karpathy's COCO: every published protocol trains on them
+    "valid": "val",
+    "validation": "val",
+    "dev": "val",
+    "testing": "test",
+}
+# What captions files call the captions, the image and the split, the course's own word first. Hugging Face's
+# imagefolder says file_name, open_clip filepath, run_clip image_path. In Karpathy's form `filepath` is a folder.
 CAPTION_FIELDS = ("captions", "sentences", "caption", "text", "title", "raw")
+FILE_FIELDS = ("filename", "file_name", "image_path", "filepath")
+SPLIT_FIELDS = ("split", "set", "subset", "partition", "phase")  # the others if they hold one of the usual splits
 
 # What tables, pandas, databases and JSON write where nothing is known, and Excel for what it took for a formula.
 PLACEHOLDERS = frozenset({"nan", "none", "null", "na", "n/a", "#n/a", "<na>", "\\n"})
 PLACEHOLDERS |= {"#name?", "#value!", "#ref!", "#null!", "#num!", "#div/0!"}
 
-# Possessive throughout ("*+"): a long cell that is no list after all takes one pass.
+# Possessive throughout ("*+"): a long cell that is not a list after all takes one pass.
 _QUOTED = r"""'(?:[^'\\]|\\.)*+'|"(?:[^"\\]|\\.)*+\""""
 _LIST_ITEM = rf"(?:{_QUOTED}|None|nan|null|NaN)"
 # Commas between the items (Python, JSON) or none (NumPy).
 _LIST = re.compile(rf"[\[(]\s*+(?:{_LIST_ITEM}\s*+,?+\s*+)*+[\])]", re.DOTALL)
 
 
+class DatasetError(ValueError):
+    """Images or captions cannot be loaded; the message says what is wrong, where, and what to do."""
+
+
+class NoCaptionsError(DatasetError):
+    """A file holds no captions but something else, such as the names of classes."""
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """What a captions file says of one image.
+
+    Attributes:
+        filename: Path of the image as listed, relative to the image folder, with forward slashes.
+        captions: Zero, one or more captions, verbatim.
+        split: Name of the split, or None where the file gives none.
+        category: Name of the category, likewise.
+        source: Name of the data set that the image comes from, likewise.
+    """
+
+    filename: str
+    captions: tuple[str, ...] = ()
+    split: str | None = None
+    category: str | None = None
+    source: str | None = None
+
+
+def annotation_of(entry: Mapping, captions: tuple[str, ...], where: str) -> Annotation:
+    """Makes an annotation of a row or a JSON object, whose captions have been taken out.
+
+    Raises:
+        DatasetError: The name of the image is missing, or leads out of the image folder.
+    """
+    filename = next((entry[field] for field in FILE_FIELDS if entry.get(field)), "")
+    if entry.get("filepath") and filename == entry.get("filename"):  # Karpathy's folder
+        filename = f"{entry['filepath']}/{filename}"
+    name = PurePosixPath(filename.replace("\\", "/"))
+    if not name.name or "\0" in filename:
+        raise DatasetError(f"{where}: the name of an image ('filename') is missing or not a name: {filename!r}")
+    if name.is_absolute() or ".." in name.parts or re.match("[A-Za-z]:", filename):
+        raise DatasetError(f"{where}: {filename!r} leads out of the image folder; list images relative to that folder")
+    others = (split_name(entry.get(field)) for field in SPLIT_FIELDS[1:])
+    split = split_name(entry.get("split")) or next((split for split in others if split in SPLITS), None)
+    return Annotation(str(name), captions, split, known_name(entry.get("category")), known_name(entry.get("source")))
+
+
+def merge_repeated_names(annotations: Iterable[Annotation], path: Path) -> list[Annotation]:
+    """Joins the entries of one file name: their captions in order, the split and category that they agree on.
+
+    Returns:
+        One annotation a file name, in the order of first mention.
+
+    Raises:
+        DatasetError: Two entries of a name put it into different splits or categories, or nothing was read.
+    """
+    merged: dict[str, Annotation] = {}
+    for new in annotations:
+        old = merged.setdefault(new.filename, new)
+        if old is new:
+            continue
+        for field in ("split", "category", "source"):
+            first, second = getattr(old, field), getattr(new, field)
+            if first and second and first != second:
+                raise DatasetError(
+                    f"{path}: {new.filename} is listed twice, with {field} {first!r} and {second!r}; keep one"
+                )
+        merged[new.filename] = replace(
+            old,
+            captions=old.captions + new.captions,
+            split=old.split or new.split,
+            category=old.category or new.category,
+            source=old.source or new.source,
+        )
+    if not merged:
+        raise DatasetError(f"{path}: no images are listed in this file")
+    return list(merged.values())
+
+
 @lru_cache  # rows of a table have all the same
 def caption_fields(fields: tuple[str, ...]) -> tuple[str, ...]:
-    """Return which fields of an entry, or columns of a table, hold its captions: the first known, then numbered.
+    """Returns which fields of an entry, or columns of a table, hold its captions: the first known, then numbered.
 
     Numbered are `caption_1` or "caption 2" with or without a `caption`, and `raw_1` of NWPU-Captions.
     """
@@ -32,6 +130,13 @@ def caption_fields(fields: tuple[str, ...]) -> tuple[str, ...]:
         if plain or numbered:
             return (*plain, *numbered)
     return ()
+
+
+def split_name(text: object) -> str | None:
+    """Returns the usual name of a split: "Validation" is "val"; blank, a placeholder or None is None."""
+    name = known_name(text)
+    lowered = (name or "").lower()
+    return lowered if lowered in SPLITS else SPLIT_ALIASES.get(lowered, name)
 
 
 def is_filled(text: str) -> bool:
@@ -51,22 +156,16 @@ def known_name(text: object) -> str | None:
 
 
 def caption_texts(cell: str) -> tuple[str, ...]:
-    """Return the captions in a cell of a table: none, one, or those of a list.
+    """Returns the captions in a cell of a table, verbatim, without blanks and placeholders: those of a list, or one.
 
     pandas and the csv module write a list as Python or NumPy print it (``['a', 'b']``, ``['a' 'b']``), other
     programs as JSON. A text that merely begins with a bracket is one caption.
-
-    Args:
-        cell: The text of the cell.
-
-    Returns:
-        The captions, verbatim, without blanks and placeholders.
     """
     return tuple(filter(is_filled, _listed(cell.strip()) or (cell,)))
 
 
 def _listed(text: str) -> list[str] | None:
-    """Return the texts of a list; None where the text is no list of texts, [""] for an empty one."""
+    """Returns the texts of a list; None where the text is not a list of texts, [""] for an empty one."""
     if text[:1] not in ("[", "(") or not _LIST.fullmatch(text):
         return None
     try:

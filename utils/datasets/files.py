@@ -1,23 +1,23 @@
-"""How a listed name finds its picture on the disk."""
+"""How a listed name finds its image on the disk."""
 
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-# What Pillow or GDAL decodes and people keep pictures in; .img is ERDAS Imagine's or, with a .hdr beside it, ENVI's,
+# What Pillow or GDAL decodes and people keep images in; .img is ERDAS Imagine's or, with a .hdr beside it, ENVI's,
 # .ntf NITF's. Where one name has several files that differ in the ending alone, the first ending in this row wins:
 # lossless formats stand first.
 IMAGE_ENDINGS = (".png", ".tif", ".tiff", ".bmp", ".img", ".ntf", ".jpg", ".jpeg", ".jp2", ".webp", ".gif")
 
 
 def match_images(filenames: Sequence[str], folder: Path) -> dict[str, Path]:
-    """Find the file of each listed name, although the ending may differ from the list.
+    """Finds the file of each listed name, although the ending may differ from the list.
 
     A file of exactly the listed name is taken first. Each other name may take a file of the same stem and any
     readable ending that no exact name has taken: UCM lists `1.tif` where converted copies hold `1.jpg`. Where
-    two names would take one file, neither gets it: a caption must never slip to another picture. Accented
+    two names would take one file, neither gets it: a caption must never slip to another image. Accented
     letters match whether the file system composes them or not. Each folder is listed once, no file is opened. A folder,
     a pipe, a socket or a dangling link of a listed name is no file: to open a pipe would wait for its writer.
 
@@ -35,8 +35,7 @@ def match_images(filenames: Sequence[str], folder: Path) -> dict[str, Path]:
     for parent, names in by_parent.items():
         place = _find_subfolder(folder, parent)
         if place is not None:
-            files = _regular_files(place)
-            matches = _match_in_folder([name.rpartition("/")[2] for name in names], files)
+            matches = _match_in_folder([name.rpartition("/")[2] for name in names], _regular_files(place))
             prefix = f"{parent}/" if parent else ""
             found |= {prefix + name: place / file for name, file in matches.items()}
     claims = Counter(found.values())
@@ -44,9 +43,9 @@ def match_images(filenames: Sequence[str], folder: Path) -> dict[str, Path]:
 
 
 def match_in_subfolders(filenames: Sequence[str], folder: Path) -> dict[str, Path]:
-    """Find listed names in the folders right below, as those per class that a list of plain names leaves out.
+    """Finds listed names in the folders right below, as those per class that a list of plain names leaves out.
 
-    A name that several folders know is found in none: a caption must never slip to another picture.
+    A name that several folders know is found in none: a caption must never slip to another image.
     """
     inner = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
     matches = [match_images(filenames, path) for path in inner if not path.name.startswith(".")]
@@ -54,75 +53,8 @@ def match_in_subfolders(filenames: Sequence[str], folder: Path) -> dict[str, Pat
     return {name: path for match in matches for name, path in match.items() if counts[name] == 1}
 
 
-def _regular_files(folder: Path) -> list[str]:
-    """The sorted names of what lies in a folder and can be read as a file, through links too."""
-    with os.scandir(folder) as entries:
-        return sorted(entry.name for entry in entries if _is_regular(entry))
-
-
-def _is_regular(entry: os.DirEntry) -> bool:
-    try:
-        return entry.is_file()
-    except OSError:  # a link that leads to itself, or into a closed folder
-        return False
-
-
-def _match_in_folder(names: Sequence[str], files: Sequence[str]) -> dict[str, str]:
-    """Match plain file names with the files of one folder, by the rule of `match_images`."""
-    matches = {name: name for name in set(files).intersection(names)}
-    free: dict[str, list[str]] = {}
-    for file in files:
-        stem, ending = _split_ending(file)
-        if ending and file not in matches:
-            free.setdefault(stem, []).append(file)
-    claims: dict[str, list[str]] = {}
-    for name in names:
-        if name not in matches:
-            claims.setdefault(_split_ending(name)[0], []).append(name)
-    for stem, claimants in claims.items():
-        if len(claimants) == 1 and stem in free:
-            matches[claimants[0]] = min(free[stem], key=_preference(claimants[0]))
-    return matches
-
-
-def _preference(name: str) -> Callable[[str], tuple[bool, int]]:
-    """Return a sorting key for files of one stem: the ending that was listed first, then IMAGE_ENDINGS."""
-    listed = _split_ending(name)[1]
-
-    def key(file: str) -> tuple[bool, int]:
-        ending = _split_ending(file)[1]
-        return ending != listed, IMAGE_ENDINGS.index(ending)
-
-    return key
-
-
-def _split_ending(name: str) -> tuple[str, str]:
-    """Split a file name into its stem, accents composed, and its ending in lower case if a picture has such.
-
-    A name like "tile.2015" keeps its dot: what follows it is no ending of a picture.
-    """
-    name = unicodedata.normalize("NFC", name)
-    stem, dot, ending = name.rpartition(".")
-    ending = (dot + ending).lower()
-    return (stem, ending) if stem and ending in IMAGE_ENDINGS else (name, "")
-
-
-def _find_subfolder(folder: Path, parent: str) -> Path | None:
-    """Return folder/parent, in other capitals if the exact one is not there, or None."""
-    if (folder / parent).is_dir():
-        return folder / parent
-    place = folder
-    for part in PurePosixPath(parent).parts:
-        inner = place.iterdir() if place.is_dir() else ()
-        same = [path for path in inner if path.name.casefold() == part.casefold()]
-        if len(same) != 1:
-            return None
-        place = same[0]
-    return place if place.is_dir() else None
-
-
 def walk_images(folder: Path) -> list[Path]:
-    """List every visible picture at and below a folder, through links too, sorted by path.
+    """Lists every visible image at and below a folder, through links too, sorted by path.
 
     By their names: `match_images` leaves out what is no regular file, so that it is counted as missing.
     """
@@ -137,3 +69,63 @@ def walk_images(folder: Path) -> list[Path]:
         folders[:] = [name for name in folders if not name.startswith(".")]
         paths += [Path(top, name) for name in files if _split_ending(name)[1] and not name.startswith(".")]
     return sorted(paths)
+
+
+def _regular_files(folder: Path) -> list[str]:
+    """The sorted names of what lies in a folder and can be read as a file, through links too."""
+
+    def is_regular(entry: os.DirEntry) -> bool:
+        try:
+            return entry.is_file()
+        except OSError:  # a link that leads to itself, or into a closed folder
+            return False
+
+    with os.scandir(folder) as entries:
+        return sorted(entry.name for entry in entries if is_regular(entry))
+
+
+def _match_in_folder(names: Sequence[str], files: Sequence[str]) -> dict[str, str]:
+    """Matches plain file names with the files of one folder, by the rule of `match_images`."""
+    matches = {name: name for name in set(files).intersection(names)}
+    free: dict[str, list[str]] = {}
+    claims: dict[str, list[str]] = {}
+    for file in files:
+        stem, ending = _split_ending(file)
+        if ending and file not in matches:
+            free.setdefault(stem, []).append(file)
+    for name in names:
+        if name not in matches:
+            claims.setdefault(_split_ending(name)[0], []).append(name)
+    for stem, claimants in claims.items():
+        if len(claimants) == 1 and stem in free:
+            listed = _split_ending(claimants[0])[1]
+            ranks = {file: _split_ending(file)[1] for file in free[stem]}
+            matches[claimants[0]] = min(
+                ranks, key=lambda file: (ranks[file] != listed, IMAGE_ENDINGS.index(ranks[file]))
+            )
+    return matches
+
+
+def _split_ending(name: str) -> tuple[str, str]:
+    """Splits a file name into its stem, accents composed, and its ending in lower case if an image has such.
+
+    A name like "tile.2015" keeps its dot: what follows it is not the ending of an image.
+    """
+    name = unicodedata.normalize("NFC", name)
+    stem, dot, ending = name.rpartition(".")
+    ending = (dot + ending).lower()
+    return (stem, ending) if stem and ending in IMAGE_ENDINGS else (name, "")
+
+
+def _find_subfolder(folder: Path, parent: str) -> Path | None:
+    """Returns folder/parent, in other capitals if the exact one is not there, or None."""
+    if (folder / parent).is_dir():
+        return folder / parent
+    place = folder
+    for part in PurePosixPath(parent).parts:
+        inner = place.iterdir() if place.is_dir() else ()
+        same = [path for path in inner if path.name.casefold() == part.casefold()]
+        if len(same) != 1:
+            return None
+        place = same[0]
+    return place if place.is_dir() else None

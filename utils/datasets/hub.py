@@ -1,12 +1,11 @@
 """RSICD from the Hugging Face Hub, written down once in the layout in which RSICD is published."""
 
 import json
-import os
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from utils.datasets.caption_dataset import CaptionDataset
-from utils.datasets.formats import DatasetError, split_name
+from utils.datasets.captions import DatasetError, split_name
 from utils.files import workshop, write_whole
 
 FETCHED_FROM = "fetched_from.json"  # in a data set's folder: the repository and the revision it came from
@@ -15,13 +14,7 @@ _ROWS_A_BATCH = 256
 
 
 def fetch_rsicd(folder: Path) -> Path:
-    """Download RSICD (about half a gigabyte of Parquet files) and lay it out under a folder.
-
-    Args:
-        folder: Where `dataset_rsicd.json` and `RSICD_images/` will lie.
-
-    Returns:
-        The folder.
+    """Downloads RSICD (about half a gigabyte of Parquet files), lays it out in a folder, and returns the folder.
 
     Raises:
         DatasetError: The Hub cannot be reached; the message says where to put the published files instead.
@@ -41,7 +34,7 @@ def fetch_rsicd(folder: Path) -> Path:
 
 
 def convert_rsicd_parquet(parquet_folder: Path, folder: Path) -> Path:
-    """Turn the Hub's Parquet files into RSICD's published layout; the bytes of each picture stay as they are.
+    """Turns the Hub's Parquet files into RSICD's published layout; the bytes of each image stay as they are.
 
     The rows hold `filename` ("rsicd_images/airport_1.jpg"), `captions` (a list) and `image` (`bytes`, `path`);
     the split is the start of the Parquet file's name. All is written beside the folder and then renamed, so
@@ -49,10 +42,7 @@ def convert_rsicd_parquet(parquet_folder: Path, folder: Path) -> Path:
 
     Args:
         parquet_folder: A folder with `train-*.parquet`, `valid-*.parquet`, `test-*.parquet` at any depth.
-        folder: Where `dataset_rsicd.json` and `RSICD_images/` will lie.
-
-    Returns:
-        The folder.
+        folder: Where `dataset_rsicd.json` and `RSICD_images/` will lie; it is returned.
 
     Raises:
         DatasetError: No Parquet files are there, or their columns or rows are not those of RSICD.
@@ -68,7 +58,8 @@ def convert_rsicd_parquet(parquet_folder: Path, folder: Path) -> Path:
                 _convert_file(file, draft / "RSICD_images", entries)
             content = {"images": entries, "dataset": "rsicd"}
             write_whole(draft / "dataset_rsicd.json", json.dumps(content, ensure_ascii=False))
-            if source := _fetched_from(RSICD_REPOSITORY, parquet_folder):
+            if parquet_folder.parent.name == "snapshots":  # of the Hub
+                source = {"repository": RSICD_REPOSITORY, "revision": parquet_folder.name}
                 write_whole(draft / FETCHED_FROM, json.dumps(source) + "\n")
             draft.rename(folder)
     except OSError as error:
@@ -78,7 +69,7 @@ def convert_rsicd_parquet(parquet_folder: Path, folder: Path) -> Path:
 
 
 def _convert_file(file: Path, image_folder: Path, entries: list[dict]) -> None:
-    """Write the pictures of one Parquet file and append its captions to `entries`."""
+    """Writes the images of one Parquet file and appends its captions to `entries`."""
     from pyarrow import ArrowInvalid
     from pyarrow.parquet import ParquetFile
 
@@ -96,11 +87,11 @@ def _convert_file(file: Path, image_folder: Path, entries: list[dict]) -> None:
 
 
 def _convert_row(row: dict, split: str | None, image_folder: Path, image_id: int, file: Path) -> dict:
-    """Write one picture and return its entry in Karpathy's form."""
+    """Writes one image and returns its entry in Karpathy's form."""
     name = PurePosixPath(row["filename"] or "").name
     content = (row["image"] or {}).get("bytes")
     if not name or name == ".." or not content:
-        raise DatasetError(f"{file}: the row of {row['filename']!r} holds no picture; fetch the file again")
+        raise DatasetError(f"{file}: the row of {row['filename']!r} holds no image; fetch the file again")
     target = image_folder / name
     if target.exists():
         raise DatasetError(f"{file}: {name} stands in the data set twice; fetch the files again")
@@ -116,10 +107,3 @@ def data_source(dataset: CaptionDataset) -> dict[str, str]:
             noted = json.loads((folder / FETCHED_FROM).read_text(encoding="utf-8"))
             return {"repository": str(noted["repository"]), "revision": str(noted["revision"])}
     return {}
-
-
-def _fetched_from(repository: str, snapshot: str | os.PathLike) -> dict[str, str]:
-    """What `FETCHED_FROM` holds of a snapshot of the Hub; empty for a folder that is none."""
-    snapshot = Path(snapshot)
-    is_snapshot = snapshot.parent.name == "snapshots"
-    return {"repository": repository, "revision": snapshot.name} if is_snapshot else {}

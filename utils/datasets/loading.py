@@ -1,4 +1,4 @@
-"""`load_dataset`: finds a published data set by its name, or reads one's own captions by their path."""
+"""`load_dataset`: finds a published data set by its name, or reads your own captions by their path."""
 
 import warnings
 from collections import Counter
@@ -6,30 +6,28 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from utils.datasets.caption_dataset import CaptionDataset, CaptionedImage
-from utils.datasets.checks import name_a_few
+from utils.datasets.caption_dataset import CaptionDataset
+from utils.datasets.captioned_image import CaptionedImage
+from utils.datasets.captions import SPLITS, Annotation, DatasetError, NoCaptionsError
 from utils.datasets.files import match_images, match_in_subfolders
 from utils.datasets.formats import (
-    SPLITS,
-    Annotation,
-    DatasetError,
-    NoCaptionsError,
+    names_caption_fields,
     read_category_folders,
     read_class_lists,
+    read_csv,
     read_json,
     read_jsonl,
     read_karpathy_json,
 )
 from utils.datasets.hub import fetch_rsicd
-from utils.datasets.splitting import draw_validation
-from utils.datasets.tables import promises_captions, read_csv
+from utils.datasets.reports import name_a_few
 from utils.files import disk_trouble_in_words, file_in_the_way, is_too_long, printable
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA_FOLDER = ROOT / "data"  # what people put there
 FETCHED_FOLDER = ROOT / "runs" / "data"  # what comes by itself: the checkout may be read-only but for runs/
 
-# UC Merced's 21 classes. Picture k of UCM-captions (1 to 2,100) belongs to class (k - 1) // 100 of them.
+# UC Merced's 21 classes. Image k of UCM-captions (1 to 2,100) belongs to class (k - 1) // 100 of them.
 # fmt: off
 UCM_CATEGORIES = (
     "agricultural", "airplane", "baseballdiamond", "beach", "buildings", "chaparral", "denseresidential",
@@ -37,113 +35,16 @@ UCM_CATEGORIES = (
     "overpass", "parkinglot", "river", "runway", "sparseresidential", "storagetanks", "tenniscourt",
 )
 # fmt: on
-
-
-def load_dataset(
-    name: str | Path,
-    data_dir: str | Path | None = None,
-    split: str | None = None,
-    class_lists: bool = False,
-    stretch: str | Sequence[float] = "auto",
-    bands: Sequence[int] | None = None,
-    check_files: bool = True,
-    val_from_train: float = 0.0,
-    seed: int = 0,
-) -> CaptionDataset:
-    """Load a published data set by its name, or your own pictures by the path of their captions.
-
-    Pictures that are listed but not on the disk are left out, with a warning that counts and names them; they
-    stand in `missing`. So do pipes, sockets and dangling links that are called like pictures. A file may differ
-    from the list in its ending ("1.tif" listed, "1.jpg" there).
-
-    Args:
-        name: One of
-            "rsicd", "ucm", "sydney": the published JSON with its image folder. RSICD is fetched from the
-            Hugging Face Hub if `data_dir` is not given and no copy is in the data folder;
-            "miniature": the rendered stand-in, made on first use in `runs/data`;
-            "icons": 600 map symbols and line drawings of the same categories that the starting checkpoint has not
-            seen, made there too, all of the split "test";
-            a .json in Karpathy's form, COCO's or NWPU's, a .jsonl with `filename` and `captions`, or a .csv with
-            `filename` and `caption` (several rows of a file, numbered columns such as `caption_1`, or a list in a
-            cell are several captions), each with
-            `split` and `category` if known, or named as in Hugging Face's metadata or open_clip's tables
-            (so also what `utils.translation` writes);
-            a folder with a folder for each category, with train, val and test above them or not.
-        data_dir: For a name: the folder of the data set, or the one above it (`data_dir/RSICD`,
-            `data_dir/UCM_captions`, `data_dir/Sydney_captions`, `data_dir/miniature`); by default `data` in
-            the checkout. For a captions file: the image folder, if it is not the folder of the file or
-            `images`, `imgs` or `RSICD_images` beside it.
-        split: Return this split only. Own pictures without splits have none until `with_random_splits`.
-        class_lists: For RSICD, take categories from the lists in `txtclasses_rsicd`: 31 classes, also for
-            pictures whose name says none, called as the lists are ("storage tanks"). Without them a category
-            is what stands before the underscore of the file name (30, "storagetanks"), None without one.
-        stretch: Of pictures with more than 8 bits, see `CaptionDataset.with_reading`.
-        bands: Of pictures with other bands than three, likewise.
-        check_files: Leave out damaged pictures, with a warning that counts and names them, see
-            `CaptionDataset.without_damaged`; they stand in `damaged`.
-        val_from_train: The share of train that becomes val where the data set has none, see `draw_validation`.
-        seed: Of that draw, and of the icons.
-
-    Returns:
-        The data set, in the order of the captions file.
-
-    Raises:
-        DatasetError: The data cannot be found or read; the message says where and what to do.
-    """
-    data_dir = None if data_dir is None else Path(data_dir)
-    if data_dir is not None and (blocked := file_in_the_way(data_dir)):
-        raise DatasetError(f"data_dir is {data_dir}, and {blocked} is a file: give the folder with the pictures")
-    published = _PUBLISHED.get(name.lower()) if isinstance(name, str) else None
-    if class_lists and (published is None or published.name != "rsicd"):
-        raise DatasetError(f"class_lists goes with 'rsicd' alone, not with {str(name)!r}")
-    if name == "icons":
-        whole = _load_icons(seed)
-    elif published:
-        whole = _load_published(published, data_dir, class_lists)
-    else:
-        whole = _load_own(Path(name), data_dir)
-    whole = whole.with_reading(stretch, bands)  # before it is divided: one range for all
-    whole = draw_validation(whole, val_from_train, seed) if val_from_train else whole
-    dataset = whole if split is None else whole.split(split)
-    if split is None and (unused := _in_no_usual_split(whole)):
-        warnings.warn(unused, stacklevel=2)
-    dataset = dataset.without_damaged() if check_files else dataset
-    if dataset.missing:
-        absent = [item.name for item in dataset.missing]
-        warnings.warn(
-            f"{dataset.name}: {len(absent):,} of {len(dataset) + len(absent):,} listed images are not on the "
-            f"disk as regular files and are left out: {name_a_few(absent)}",
-            stacklevel=2,
-        )
-    if dataset.damaged:
-        warnings.warn(
-            f"{dataset.name}: {len(dataset.damaged):,} images are damaged and are left out: "
-            f"{name_a_few([item.name for item, _ in dataset.damaged])}",
-            stacklevel=2,
-        )
-    return dataset
-
-
-def _in_no_usual_split(dataset: CaptionDataset) -> str | None:
-    """Say how many images of a data set with splits are in none of train, val and test; None if all are in one."""
-    counts = Counter(item.split for item in dataset if item.split not in SPLITS)
-    if not counts or not dataset.splits:
-        return None
-    named = [f"{count:,} in {name!r}" if name else f"{count:,} without a split" for name, count in counts.items()]
-    return (
-        f"{dataset.name}: {counts.total():,} of {len(dataset):,} images are in none of the splits {', '.join(SPLITS)}, "
-        f"so the notebooks do not use them: {', '.join(named)}"
-    )
+_READERS = {".json": read_json, ".jsonl": read_jsonl, ".csv": read_csv, ".tsv": read_csv}
 
 
 def _category_before_underscore(filename: str) -> str | None:
-    """Return RSICD's category: "airport_1.jpg" is an airport, "00001.jpg" is not named."""
-    position = filename.find("_")
-    return filename[:position] if position > 0 else None
+    """Returns RSICD's category: "airport_1.jpg" is an airport, "00001.jpg" is not named."""
+    return filename.partition("_")[0] or None if "_" in filename else None
 
 
 def _category_of_ucm_number(filename: str) -> str | None:
-    """Return UCM's category by number: a hundred pictures for each of 21 classes, from 1.tif on."""
+    """Returns UCM's category by number: a hundred images for each of 21 classes, from 1.tif on."""
     number = Path(filename).stem
     if not number.isdecimal() or not 1 <= int(number) <= 100 * len(UCM_CATEGORIES):
         return None
@@ -171,36 +72,114 @@ class _Published:
     category: Callable[[str], str | None]
 
 
+_RSICD = _Published("rsicd", "rsicd", "RSICD", "dataset_rsicd.json", "RSICD_images", _category_before_underscore)
 _PUBLISHED = {
-    published.name: published
-    for published in (
-        _Published("rsicd", "rsicd", "RSICD", "dataset_rsicd.json", "RSICD_images", _category_before_underscore),
-        _Published("ucm", "UCM", "UCM_captions", "dataset.json", "imgs", _category_of_ucm_number),
-        _Published("sydney", "Sydney", "Sydney_captions", "dataset.json", "imgs", lambda filename: None),
-    )
+    "rsicd": _RSICD,
+    "ucm": _Published("ucm", "UCM", "UCM_captions", "dataset.json", "imgs", _category_of_ucm_number),
+    "sydney": _Published("sydney", "Sydney", "Sydney_captions", "dataset.json", "imgs", lambda filename: None),
+    # The stand-in has RSICD's layout in every respect.
+    "miniature": replace(_RSICD, name="miniature", title="rsicd-miniature", folder="miniature"),
 }
-# The stand-in has RSICD's layout in every respect.
-_PUBLISHED["miniature"] = replace(_PUBLISHED["rsicd"], name="miniature", title="rsicd-miniature", folder="miniature")
 
 
-def _load_published(published: _Published, data_dir: Path | None, class_lists: bool) -> CaptionDataset:
-    """Read a data set in its published layout, and give each picture its category."""
-    folder = _find_published(published, data_dir)
-    path = folder / published.annotations
-    annotations, title = read_karpathy_json(path)
-    if title != published.title and title in {other.title for other in _PUBLISHED.values()}:
-        raise DatasetError(f"{path}: this is the data set {title!r}, not {published.title!r}")
-    classes = read_class_lists(folder / "txtclasses_rsicd") if class_lists else None
+def load_dataset(
+    name: str | Path,
+    data_dir: str | Path | None = None,
+    split: str | None = None,
+    class_lists: bool = False,
+    stretch: str | Sequence[float] = "auto",
+    bands: Sequence[int] | None = None,
+    check_files: bool = True,
+    val_from_train: float = 0.0,
+    seed: int = 0,
+) -> CaptionDataset:
+    """Loads a published data set by its name, or your own images by the path of their captions.
 
-    def category(filename: str) -> str | None:
-        return published.category(filename) if classes is None else classes.get(Path(filename).stem)
+    Images that are listed but not on the disk are left out, with a warning that counts and names them; they
+    stand in `missing`. So do pipes, sockets and dangling links that are called like images. A file may differ
+    from the list in its ending ("1.tif" listed, "1.jpg" there).
 
-    annotations = [replace(entry, category=category(entry.filename)) for entry in annotations]
-    return _with_images(annotations, [folder / published.images], published.name, SPLITS)
+    Args:
+        name: One of
+            "rsicd", "ucm", "sydney": the published JSON with its image folder. RSICD is fetched from the
+            Hugging Face Hub if `data_dir` is not given and no copy is in the data folder;
+            "miniature": the rendered stand-in, made on first use in `runs/data`;
+            "icons": 600 map symbols and line drawings of the same categories that the starting checkpoint has not
+            seen, made there too, all of the split "test";
+            a .json in Karpathy's form, COCO's or NWPU's, a .jsonl with `filename` and `captions`, or a .csv with
+            `filename` and `caption` (several rows of a file, numbered columns such as `caption_1`, or a list in a
+            cell are several captions), each with `split` and `category` if known, or named as in Hugging Face's
+            metadata or open_clip's tables (so also what `utils.translation` writes);
+            a folder with a folder for each category, with train, val and test above them or not.
+        data_dir: For a name: the folder of the data set, or the one above it (`data_dir/RSICD`,
+            `data_dir/UCM_captions`, `data_dir/Sydney_captions`, `data_dir/miniature`); by default `data` in
+            the checkout. For a captions file: the image folder, if it is not the folder of the file or
+            `images`, `imgs` or `RSICD_images` beside it.
+        split: Return this split only. Your own images without splits have none until `with_random_splits`.
+        class_lists: For RSICD, take categories from the lists in `txtclasses_rsicd`: 31 classes, also for
+            images whose name says none, called as the lists are ("storage tanks"). Without them a category
+            is what stands before the underscore of the file name (30, "storagetanks"), None without one.
+        stretch: Of images with more than 8 bits, see `CaptionDataset.with_reading`.
+        bands: Of images with other bands than three, likewise.
+        check_files: Leave out damaged images, with a warning that counts and names them, see
+            `CaptionDataset.without_damaged`; they stand in `damaged`.
+        val_from_train: The share of train that becomes val where there is none, see `CaptionDataset.with_validation`.
+        seed: Of that draw, and of the icons.
+
+    Returns:
+        The data set, in the order of the captions file.
+
+    Raises:
+        DatasetError: The data cannot be found or read; the message says where and what to do.
+    """
+    data_dir = None if data_dir is None else Path(data_dir)
+    if data_dir is not None and (blocked := file_in_the_way(data_dir)):
+        raise DatasetError(f"data_dir is {data_dir}, and {blocked} is a file: give the folder with the images")
+    published = _PUBLISHED.get(name.lower()) if isinstance(name, str) else None
+    if class_lists and published is not _RSICD:
+        raise DatasetError(f"class_lists goes with 'rsicd' alone, not with {str(name)!r}")
+    if name == "icons":
+        whole = _load_icons(seed)
+    elif published:
+        whole = _load_published(published, data_dir, class_lists)
+    else:
+        whole = _load_own(Path(name), data_dir)
+    whole = whole.with_reading(stretch, bands)  # before it is divided: one range for all
+    whole = whole.with_validation(val_from_train, seed) if val_from_train else whole
+    dataset = whole if split is None else whole.split(split)
+    if split is None and (unused := _in_no_usual_split(whole)):
+        warnings.warn(unused, stacklevel=2)
+    dataset = dataset.without_damaged() if check_files else dataset
+    if dataset.missing:
+        absent = [item.name for item in dataset.missing]
+        warnings.warn(
+            f"{dataset.name}: {len(absent):,} of {len(dataset) + len(absent):,} listed images are not on the "
+            f"disk as regular files and are left out: {name_a_few(absent)}",
+            stacklevel=2,
+        )
+    if dataset.damaged:
+        warnings.warn(
+            f"{dataset.name}: {len(dataset.damaged):,} images are damaged and are left out: "
+            f"{name_a_few([item.name for item, _ in dataset.damaged])}",
+            stacklevel=2,
+        )
+    return dataset
+
+
+def _in_no_usual_split(dataset: CaptionDataset) -> str | None:
+    """Says how many images of a data set with splits are in none of train, val and test; None if all are in one."""
+    counts = Counter(item.split for item in dataset if item.split not in SPLITS)
+    if not counts or not dataset.splits:
+        return None
+    named = [f"{count:,} in {name!r}" if name else f"{count:,} without a split" for name, count in counts.items()]
+    return (
+        f"{dataset.name}: {counts.total():,} of {len(dataset):,} images are in none of the splits {', '.join(SPLITS)}, "
+        f"so the notebooks do not use them: {', '.join(named)}"
+    )
 
 
 def find_dataset(name: str, data_dir: str | Path | None = None) -> Path | None:
-    """Say where a published data set, or the miniature, lies; nothing is made or fetched.
+    """Says where a published data set, or the miniature, lies; nothing is made or fetched.
 
     Args:
         name: "rsicd", "ucm", "sydney" or "miniature".
@@ -217,16 +196,18 @@ def find_dataset(name: str, data_dir: str | Path | None = None) -> Path | None:
     return next((folder for folder in folders if (folder / published.annotations).is_file()), None)
 
 
-def _find_published(published: _Published, data_dir: Path | None) -> Path:
-    """Return the folder of a published data set; make the miniature or fetch RSICD if it is to be had."""
+def _find_or_make(published: _Published, data_dir: Path | None) -> Path:
+    """Returns the folder of a published data set; makes the miniature or fetches RSICD if it is to be had."""
+    from standins.scenes import build_miniature
+
     top = DATA_FOLDER if data_dir is None else data_dir
     is_default = top.resolve() == DATA_FOLDER
     if published.name == "miniature" and is_default:
-        return _build_miniature()  # which looks whether the one that is there is of today's making
+        return build_miniature()  # which looks whether the one that is there is of today's making
     if folder := find_dataset(published.name, data_dir):
         return folder
     if published.name == "miniature":
-        return _build_miniature(top / published.folder)
+        return build_miniature(top / published.folder)
     if published.name == "rsicd" and is_default:
         return fetch_rsicd(FETCHED_FOLDER / published.folder)
     raise DatasetError(
@@ -235,15 +216,24 @@ def _find_published(published: _Published, data_dir: Path | None) -> Path:
     )
 
 
-def _build_miniature(folder: Path | None = None) -> Path:
-    """Make the miniature, by default in runs/, or leave it as it is if it is whole and of today's making."""
-    from standins.scenes import build_miniature
+def _load_published(published: _Published, data_dir: Path | None, class_lists: bool) -> CaptionDataset:
+    """Reads a data set in its published layout, and gives each image its category."""
+    folder = _find_or_make(published, data_dir)
+    path = folder / published.annotations
+    annotations, title = read_karpathy_json(path)
+    if title != published.title and title in {other.title for other in _PUBLISHED.values()}:
+        raise DatasetError(f"{path}: this is the data set {title!r}, not {published.title!r}")
+    classes = read_class_lists(folder / "txtclasses_rsicd") if class_lists else None
 
-    return build_miniature(folder)
+    def category(filename: str) -> str | None:
+        return published.category(filename) if classes is None else classes.get(Path(filename).stem)
+
+    annotations = [replace(entry, category=category(entry.filename)) for entry in annotations]
+    return _with_images(annotations, [folder / published.images], published.name, SPLITS)
 
 
 def _load_icons(seed: int) -> CaptionDataset:
-    """Draw icons on first use; those of the next seed, for the checkpoint was trained on those of seed 0."""
+    """Draws icons on first use; those of the next seed, for the checkpoint was trained on those of seed 0."""
     from standins.icons import build_icons
 
     with disk_trouble_in_words(FETCHED_FOLDER):
@@ -251,7 +241,7 @@ def _load_icons(seed: int) -> CaptionDataset:
 
 
 def _load_own(path: Path, data_dir: Path | None) -> CaptionDataset:
-    """Read captions of one's own in any of the supported forms."""
+    """Reads your own captions in any of the supported forms."""
     if is_too_long(path):
         raise DatasetError(f"{str(path)[:60]!r}... is a longer path than this system takes")
     if not path.exists() and data_dir is not None and not path.is_absolute():
@@ -270,8 +260,8 @@ def _load_own(path: Path, data_dir: Path | None) -> CaptionDataset:
     if reader is None:
         spreadsheet = path.suffix.lower() in (".xlsx", ".xls", ".ods")
         raise DatasetError(
-            f"{path}: captions must be a .json, .jsonl or .csv file, or a folder of pictures"
-            + ("; save the sheet as CSV (UTF-8), with the columns filename and caption" if spreadsheet else "")
+            f"{path}: captions must be a .json, .jsonl or .csv file, or a folder of images"
+            + "; save the sheet as CSV (UTF-8), with the columns filename and caption" * spreadsheet
         )
     annotations = reader(path)
     tops = [path.parent] if data_dir is None else [data_dir, path.parent]
@@ -279,39 +269,34 @@ def _load_own(path: Path, data_dir: Path | None) -> CaptionDataset:
     return _with_images(annotations, folders, printable(path.stem))
 
 
-_READERS = {".json": read_json, ".jsonl": read_jsonl, ".csv": read_csv, ".tsv": read_csv}
-
-
 def _holds_captions(file: Path) -> bool:
-    """Whether a file in a folder of pictures is their captions, broken ones too, and not the names of classes."""
+    """Whether a file in a folder of images is their captions, broken ones too, and not the names of classes."""
     try:
         _READERS[file.suffix.lower()](file)
     except NoCaptionsError:
         return False
     except DatasetError:
-        return file.is_file() and promises_captions(file)
+        return file.is_file() and names_caption_fields(file)
     return True
 
 
 def _with_images(
     annotations: Sequence[Annotation], folders: Sequence[Path], name: str, splits: Sequence[str] = ()
 ) -> CaptionDataset:
-    """Join annotations with the files of the folder that holds most of them, the first of equals."""
+    """Joins annotations with the files of the folder that holds most of them, the first of equals."""
     filenames = [entry.filename for entry in annotations]
     folders = [folder for folder in folders if folder.is_dir()] or folders[:1]
-    found, folder = max(
-        ((match_images(filenames, folder), folder) for folder in folders), key=lambda match: len(match[0])
-    )
-    if not found:
-        found, folder = max(
-            ((match_in_subfolders(filenames, folder), folder) for folder in folders), key=lambda match: len(match[0])
-        )
-    if not found:
+    for match in (match_images, match_in_subfolders):
+        found, folder = max(((match(filenames, folder), folder) for folder in folders), key=lambda pair: len(pair[0]))
+        if found:
+            break
+    else:
         raise DatasetError(
             f"{name}: none of the {len(filenames):,} listed images, {filenames[0]!r} the first, is in "
             f"{', '.join(map(str, folders))}; put them there or say with data_dir where they lie"
         )
-    items, missing = [], []
+    items: list[CaptionedImage] = []
+    missing: list[CaptionedImage] = []
     for entry in annotations:
         path = found.get(entry.filename)
         place, source = path or folder / entry.filename, entry.source or name

@@ -4,27 +4,34 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
+import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before Gradio is imported
 
 from utils.course import CourseError, find_root
-from utils.demo.endings import ending_on_signals
-from utils.demo.memory import give_memory_back
-from utils.demo.page import demo_blocks
-from utils.demo.server import serve, temporary_cache
+from utils.demo import demo_blocks, serve
+from utils.demo.decoding import return_freed_memory
+from utils.demo.files import temporary_cache
 
 if TYPE_CHECKING:
     from utils.finder import PresenceModel
     from utils.search import ImageIndex
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SECONDS_TO_TIDY = 1.0
+
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m utils.demo", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m utils.demo", description=__doc__)
     parser.add_argument("--run", default="runs/miniature", help="what a run of the course has left")
     parser.add_argument("--index", default="", help="a folder from ImageIndex.save (index/ of the run)")
     parser.add_argument("--model", default="", help="the CLIP that made it (finetuned/model/ of the run)")
@@ -42,14 +49,17 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def load_parts(run: Path, index: str, model: str, presence: str) -> tuple[ImageIndex, PresenceModel | None]:
-    """What the page stands on: the index with its model, and a presence model where there is one.
+def load_index_and_presence(
+    run: Path, index: str = "", model: str = "", presence: str = ""
+) -> tuple[ImageIndex, PresenceModel | None]:
+    """Loads the index with its model, and a presence model where there is one.
 
     Args:
         run: The folder of a run of the course.
         index: The index folder; empty for the one that the run has left.
         model: The CLIP folder or Hub name; empty likewise.
-        presence: The presence model's file; empty takes the run's if it is there and fits the model and the reading.
+        presence: The presence model's file; empty takes the run's if it is there and was calibrated for this model,
+            on images read as those of the index.
 
     Raises:
         CourseError: One sentence that says what is missing or does not fit, and what to do.
@@ -58,52 +68,69 @@ def load_parts(run: Path, index: str, model: str, presence: str) -> tuple[ImageI
     from utils.finder import PresenceModel
     from utils.search import ImageIndex
 
-    index_folder = Path(index) if index else run / "index"
-    model_folder = model or run / "finetuned" / "model"
-    needed = {"--index": index_folder} if model else {"--index": index_folder, "--model": model_folder}
-    for option, path in needed.items():
-        if not path.is_dir():
-            raise CourseError(f"There is no folder {path}; run `make course` first, or name one with {option}.")
+    index_folder, model_folder = Path(index) if index else run / "index", run / "finetuned" / "model"
+    for option, folder in (("--index", index_folder), *([] if model else [("--model", model_folder)])):
+        if not folder.is_dir():
+            raise CourseError(f"There is no folder {folder}; run `make course` first, or name one with {option}.")
     try:
-        clip = CLIP.from_pretrained(model_folder)
-        pictures = ImageIndex.load(index_folder, clip)
-        file = Path(presence) if presence else run / "presence.json"
-        judge = PresenceModel.load(file) if presence or file.is_file() else None
-        # What was asked for must fit; what merely lies there may be another model's, or of pictures read otherwise.
-        if judge and not presence and not _fits(judge, pictures, fingerprint(clip)):
-            judge = None
+        clip = CLIP.from_pretrained(model or model_folder)
+        images = ImageIndex.load(index_folder, clip)
+        if presence:
+            return images, PresenceModel.load(presence)
+        if not (run / "presence.json").is_file():
+            return images, None
+        judge = PresenceModel.load(run / "presence.json")
     except (OSError, ValueError) as error:
         raise CourseError(str(error)) from error
-    return pictures, judge
+    # What was asked for must fit; what merely lies there may be another model's, or of images read otherwise.
+    readings = judge.calibrated_on.get("reading")  # not noted where files are read as they are
+    fits = judge.model_fingerprint == fingerprint(clip) and readings in (None, [images.reading.describe()])
+    return images, judge if fits else None
 
 
-def _fits(presence: PresenceModel, index: ImageIndex, mark: str) -> bool:
-    """Whether a presence model was calibrated for a model of this mark, on pictures read as visitors' are."""
-    readings = presence.calibrated_on.get("reading")  # not noted where files are read as they are
-    return presence.model_fingerprint == mark and readings in (None, [index.reading.describe()])
-
-
-def find_sample(run: Path, sample: str) -> str | Path | None:
-    """The picture named, else the one that the run has left, else none."""
+def _start(arguments: argparse.Namespace) -> None:
+    """Loads, serves and says so."""
+    start = time.perf_counter()
+    run = find_root() / arguments.run
+    index, presence = load_index_and_presence(run, arguments.index, arguments.model, arguments.presence)
     left = run / "scene.jpg"
-    return sample or (left if left.is_file() else None)
+    blocks = demo_blocks(index, presence, arguments.sample or (left if left.is_file() else None))
+    address = serve(blocks, arguments.host, arguments.port, allow_hosts=arguments.allow_host)
+    if presence is None:
+        print("No presence model for these images: tiles are ranked, and nothing is said on presence.")
+    print(f"{address}  (ready after {time.perf_counter() - start:.0f} s; Ctrl-C ends it)", flush=True)
+
+
+@contextmanager
+def _ended_by_signals(folder: Path) -> Iterator[None]:
+    """Ctrl-C or SIGTERM delete a folder and end the process at once, without waiting for threads that compute.
+
+    The main thread must only wait meanwhile: Python runs a handler between two steps of it, which may be far apart
+    while a program is compiled.
+    """
+
+    def end(*_: object) -> None:
+        deadline = time.monotonic() + SECONDS_TO_TIDY
+        while folder.exists() and time.monotonic() < deadline:  # again where somebody still wrote into it
+            shutil.rmtree(folder, ignore_errors=True)
+        sys.stdout.flush()
+        os._exit(0)
+
+    before = {number: signal.signal(number, end) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Serves the page until Ctrl-C or SIGTERM ends the process; the exit status is 2 if it could not begin."""
     arguments = _arguments(argv)
-    give_memory_back()
-    start = time.perf_counter()
+    return_freed_memory()
     try:
-        with temporary_cache() as folder, ending_on_signals(folder):
-            run = find_root() / arguments.run
-            index, presence = load_parts(run, arguments.index, arguments.model, arguments.presence)
-            blocks = demo_blocks(index, presence, find_sample(run, arguments.sample))
-            address = serve(blocks, arguments.host, arguments.port, allow_hosts=arguments.allow_host)
-            if presence is None:
-                print("No presence model for these pictures: tiles are ranked, and nothing is said on presence.")
-            seconds = time.perf_counter() - start
-            print(f"{address}  (ready after {seconds:.0f} s; Ctrl-C ends it)", flush=True)
+        with temporary_cache() as folder, _ended_by_signals(folder):
+            ThreadPoolExecutor(1).submit(_start, arguments).result()
             threading.Event().wait()
     except (CourseError, ImportError, OSError, ValueError) as error:
         print(f"make demo: {error}", file=sys.stderr)

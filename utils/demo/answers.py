@@ -1,37 +1,43 @@
-"""What the page answers: the index and the finder asked by strangers, in sentences and pictures.
+"""What the page answers: the index and the finder asked by visitors, in sentences and images.
 
-This is the only place that knows `utils.search` and `utils.finder`. Nothing here knows Gradio's components.
+This is the only place that knows `utils.search` and `utils.finder`. Nothing here knows Gradio's components. A
+question that cannot be answered raises a ValueError with a sentence for the visitor.
 """
 
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from utils.category_names import category_words
-from utils.demo.uploads import Reader, Upload, uploaded_path
+from utils.datasets import read_image
+from utils.demo.decoding import DecodedUpload, read_upload
+from utils.demo.files import uploaded_path
 from utils.finder import embed_scene, find, tile_boxes
+from utils.search import SceneTile
 from utils.search.tiles import address
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from utils.datasets import CaptionedImage
     from utils.finder import Finding, PresenceModel, SceneEmbeddings
     from utils.search import Hit, ImageIndex
 
-MOST_PICTURES = 30  # that one answer shows
-MOST_LETTERS = 200  # of a text
-MOST_TILES = 1500  # of one picture: some seconds of a small model
-# A picture of more is made smaller first. For a model that sees a few hundred pixels nothing is lost by it.
+MAX_IMAGES = 30  # that one answer shows
+MAX_LETTERS = 200  # of a text
+MAX_TILES = 1500  # of one image: some seconds of a small model
+# An image of more is reduced first. For a model that sees a few hundred pixels nothing is lost by it.
 SEARCHED_PIXELS, FOUND_PIXELS = 4_000_000, 16_000_000
-SCENES_KEPT = 8  # so that another text about the same picture costs nothing
+TILE_SIDE = 1024  # pixels of a tile of the index that is shown as a whole, at most
+SCENES_KEPT = 8  # so that another text about the same image costs nothing
 SUGGESTIONS = 6
 # Categories of RSICD that anybody knows from above, as people would ask for them.
 WELL_KNOWN = {
@@ -44,38 +50,31 @@ WELL_KNOWN = {
 }
 IN_THE_SAMPLE = "baseballfield"  # notebook 07 puts one into its scene, and leaves the stadium out
 WITHOUT_CATEGORIES = ("a road", "water", "houses", "trees", "a field", "a bridge")
-# Name on the page: the tiles' sides as parts of the picture's shorter side.
+# Name on the page: the tiles' sides as parts of the image's shorter side.
 TILE_SCALES = {"all sizes": (1, 2, 4), "large": (1,), "medium": (2,), "small": (4,), "very small": (8,)}
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """Pictures that were found.
-
-    Attributes:
-        sentence: What they are, or why there are none.
-        hits: Best first.
-        failed: Whether the question could not be answered.
-    """
+class SearchAnswer:
+    """Images of the index, best first, and a sentence that says what they are."""
 
     sentence: str
-    hits: tuple[Hit, ...] = ()
-    failed: bool = False
+    hits: Sequence[Hit]
 
 
 @dataclass(frozen=True)
-class Found:
-    """What was found in one picture.
+class FeatureAnswer:
+    """What was found in one image.
 
     Attributes:
-        sentence: The verdict, or why there is none.
+        sentence: The verdict.
         details: What the verdict rests on.
-        finding: The tiles; None if the question could not be answered.
+        finding: The tiles.
     """
 
     sentence: str
-    details: str = ""
-    finding: Finding | None = None
+    details: str
+    finding: Finding
 
 
 @dataclass(frozen=True)
@@ -83,75 +82,64 @@ class Answers:
     """Answers from one index, and perhaps a presence model made for the same CLIP model.
 
     Attributes:
-        index: What is searched; its model reads pictures for `find_feature`, too.
+        index: What is searched; its model reads images for `find_feature`, too.
         presence: Says whether a feature is there at all; without it tiles are only ranked.
-        scenes: Pictures embedded last, by their content and the size of their tiles.
-        lock: For ``scenes``.
-        reader: Of what visitors send.
+        scenes: Images embedded last, by their digest and the sizes of their tiles, the oldest first.
+        decoder: The only thread in which images are decoded. Several would each keep memory for the next image.
     """
 
     index: ImageIndex
     presence: PresenceModel | None = None
-    scenes: OrderedDict[tuple, SceneEmbeddings] = field(default_factory=OrderedDict)
-    lock: Lock = field(default_factory=Lock)
-    reader: Reader = field(default_factory=Reader)
+    scenes: dict[tuple, SceneEmbeddings] = field(default_factory=dict)
+    decoder: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "decoder"))
 
-    def by_text(self, text: str, k: Any) -> Pictures:
-        """The pictures that fit a text best."""
+    def by_text(self, text: Any, k: Any) -> SearchAnswer:
+        """The images that fit a text best."""
+        asked = clean_text(text)
+        hits = self.index.query_text(asked, check_count(k))
+        return SearchAnswer(f"{_counted(hits)} for “{asked}”, best first.", hits)
 
-        def ask() -> Pictures:
-            asked = clean_text(text)
-            hits = self.index.query_text(asked, count(k))
-            return Pictures(f"{_counted(hits)} for “{asked}”, best first.", tuple(hits))
+    def by_upload(self, payload: Any, k: Any) -> SearchAnswer:
+        """The images most like one that a visitor sent."""
+        hits = self.index.query_image(self.decode(uploaded_path(payload), SEARCHED_PIXELS).image, check_count(k))
+        return SearchAnswer(f"{_counted(hits)} like yours, the most similar first.", hits)
 
-        return _pictures(ask)
+    def by_member(self, row: Any, k: Any) -> SearchAnswer:
+        """The images most like one of the index, given by its row in the data set."""
+        item = self.member(row)
+        hits = self.index.query_member(str(address(item)), check_count(k))
+        return SearchAnswer(f"{_counted(hits)} like {item.name}, the most similar first.", hits)
 
-    def by_upload(self, payload: Any, k: Any) -> Pictures:
-        """The pictures most like one that a visitor sent."""
-
-        def ask() -> Pictures:
-            picture = self.reader.read(uploaded_path(payload), SEARCHED_PIXELS, self.index.reading).picture
-            hits = self.index.query_image(picture, count(k))
-            return Pictures(f"{_counted(hits)} like yours, the most similar first.", tuple(hits))
-
-        return _pictures(ask)
-
-    def by_member(self, row: Any, k: Any) -> Pictures:
-        """The pictures most like one of the index, given by its row in the data set."""
-
-        def ask() -> Pictures:
-            item = self.member(row)
-            hits = self.index.query_member(str(address(item)), count(k))
-            return Pictures(f"{_counted(hits)} like {item.name}, the most similar first.", tuple(hits))
-
-        return _pictures(ask)
-
-    def find_feature(self, payload: Any, text: str, scale: Any) -> Found:
-        """Where in a picture that a visitor sent a feature is, and whether it is there at all."""
-        try:
-            asked = clean_text(text)
-            finding = find(self.index.model, self._scene(uploaded_path(payload), scale), asked, self.presence)
-        except ValueError as error:
-            return Found(str(error))
-        return Found(verdict(asked, finding), self._basis(finding), finding)
+    def find_feature(self, payload: Any, text: Any, scale: Any) -> FeatureAnswer:
+        """Where in an image that a visitor sent a feature is, and whether it is there at all."""
+        asked = clean_text(text)
+        finding = find(self.index.model, self._scene(uploaded_path(payload), scale), asked, self.presence)
+        return FeatureAnswer(verdict(asked, finding), self._basis(finding), finding)
 
     def member(self, row: Any) -> CaptionedImage:
-        """A picture of the index by its row, as the page names it.
-
-        Raises:
-            ValueError: If there is none.
-        """
+        """An image of the index by its row, as the page names it."""
         if not (isinstance(row, str) and row.isdecimal() and len(row) < 10 and int(row) < len(self.index)):
-            raise ValueError("There is no such picture in the index; choose one of those shown.")
+            raise ValueError("There is no such image in the index; choose one of those shown.")
         return self.index.dataset[int(row)]
+
+    def member_image(self, row: Any) -> Image.Image | None:
+        """An image of the index for the page to show; None if its file is missing."""
+        member = self.member(row)
+        if member.path in self.index.missing:
+            return None
+        return member.picture(TILE_SIDE) if isinstance(member, SceneTile) else read_image(member.path, member.reading)
+
+    def decode(self, path: Path, max_pixels: int) -> DecodedUpload:
+        """Decodes an upload, read as the images of the index are, after all others that came before."""
+        return self.decoder.submit(read_upload, path, max_pixels, self.index.reading).result()
 
     @cached_property
     def rows(self) -> dict[Path, int]:
-        """The rows of the pictures by their addresses."""
+        """The rows of the images by their addresses."""
         return {address(item): row for row, item in enumerate(self.index.dataset)}
 
     def examples(self) -> list[CaptionedImage]:
-        """A picture of each of a few categories, or the first few."""
+        """An image of each of a few categories, or the first few."""
         missing = set(self.index.missing)
         there = [item for item in self.index.dataset if item.path not in missing]
         firsts = {item.category: item for item in reversed(there)}
@@ -175,21 +163,18 @@ class Answers:
         return [*known, *others][:SUGGESTIONS]
 
     def _scene(self, path: Path, scale: Any) -> SceneEmbeddings:
-        """A picture cut and embedded, or kept from the last time."""
+        """An image cut into tiles and embedded, or kept from the last time."""
         if not isinstance(scale, str) or scale not in TILE_SCALES:
             raise ValueError(f"The size of the tiles must be one of: {', '.join(TILE_SCALES)}.")
-        upload = self.reader.read(path, FOUND_PIXELS, self.index.reading)
-        sizes = self._tile_sizes(upload.picture.size, scale)
-        key = (upload.content, sizes)
-        with self.lock:
-            if key in self.scenes:
-                self.scenes.move_to_end(key)
-                return self.scenes[key]
-        scene = as_sent(embed_scene(self.index.model, upload.picture, sizes), upload)
-        with self.lock:
-            self.scenes[key] = scene
-            while len(self.scenes) > SCENES_KEPT:
-                self.scenes.popitem(last=False)
+        upload = self.decode(path, FOUND_PIXELS)
+        sizes = self._tile_sizes(upload.image.size, scale)
+        key = (upload.digest, sizes)
+        scene = self.scenes.pop(key, None)  # and put back as the newest
+        if scene is None:
+            scene = _in_sent_pixels(embed_scene(self.index.model, upload.image, sizes), upload)
+        self.scenes[key] = scene
+        while len(self.scenes) > SCENES_KEPT:
+            self.scenes.pop(next(iter(self.scenes)))
         return scene
 
     def _tile_sizes(self, size: tuple[int, int], scale: str) -> tuple[int, ...]:
@@ -198,9 +183,9 @@ class Answers:
         smallest = min(side, self.index.model.preprocessing.image_size)
         sizes = tuple(dict.fromkeys(max(side // part, smallest) for part in TILE_SCALES[scale]))
         tiles = sum(len(tile_boxes(*size, tile_size)) for tile_size in sizes)
-        if tiles > MOST_TILES:
+        if tiles > MAX_TILES:
             raise ValueError(
-                f"The picture is so long that it would be cut into {tiles:,} tiles, and up to {MOST_TILES:,} are "
+                f"The image is so long that it would be cut into {tiles:,} tiles, and up to {MAX_TILES:,} are "
                 "searched here; choose larger tiles, or cut it in two."
             )
         return sizes
@@ -215,15 +200,15 @@ class Answers:
             return tiles
         text = (
             f"{tiles} The probability was calibrated on {made['scenes']:,} scenes of known content, made of the "
-            f"{made['images']:,} pictures of {made['name']}"
+            f"{made['images']:,} images of {made['name']}"
         )
         if "accuracy" in self.presence.scores:
             text += f", where yes or no was right in {self.presence.scores['accuracy']:.0%} of the questions"
-        return f"{text}; pictures of another kind may deserve another number."
+        return f"{text}; images of another kind may deserve another number."
 
 
-def as_sent(scene: SceneEmbeddings, upload: Upload) -> SceneEmbeddings:
-    """A scene with its tiles in pixels of the picture that was sent, where that was made smaller first."""
+def _in_sent_pixels(scene: SceneEmbeddings, upload: DecodedUpload) -> SceneEmbeddings:
+    """A scene with its tiles in pixels of the image that was sent, where that was reduced first."""
     if upload.factor == 1:
         return scene
     return replace(
@@ -250,38 +235,31 @@ def verdict(feature: str, finding: Finding) -> str:
 
 
 def clean_text(text: Any) -> str:
-    """A text as it is asked for.
+    """A text as it is asked for, in single spaces.
 
     Raises:
-        ValueError: If it is empty, too long, or none.
+        ValueError: If it is empty, too long, or not a text.
     """
     # Half a surrogate pair, which JSON can carry, is in no encoding.
     cleaned = text.encode("utf-8", "replace").decode() if isinstance(text, str) else ""
     cleaned = " ".join(cleaned.split())
     if not cleaned:
         raise ValueError("Say in a few words what to look for, such as “a stadium”.")
-    if len(cleaned) > MOST_LETTERS:
-        raise ValueError(f"The text has {len(cleaned):,} letters; up to {MOST_LETTERS} are read: shorten it.")
+    if len(cleaned) > MAX_LETTERS:
+        raise ValueError(f"The text has {len(cleaned):,} letters; up to {MAX_LETTERS} are read: shorten it.")
     return cleaned
 
 
-def count(k: Any) -> int:
-    """How many pictures to show.
+def check_count(k: Any) -> int:
+    """How many images to show.
 
     Raises:
-        ValueError: If it is no number from 1 to `MOST_PICTURES`.
+        ValueError: If it is not a number from 1 to `MAX_IMAGES`.
     """
-    if isinstance(k, bool) or not isinstance(k, int | float) or not 1 <= k <= MOST_PICTURES:
-        raise ValueError(f"The number of pictures must be from 1 to {MOST_PICTURES}.")
+    if isinstance(k, bool) or not isinstance(k, int | float) or not 1 <= k <= MAX_IMAGES:
+        raise ValueError(f"The number of images must be from 1 to {MAX_IMAGES}.")
     return int(k)
 
 
-def _pictures(ask: Callable[[], Pictures]) -> Pictures:
-    try:
-        return ask()
-    except ValueError as error:
-        return Pictures(str(error), failed=True)
-
-
 def _counted(hits: Sequence[Hit]) -> str:
-    return "1 picture" if len(hits) == 1 else f"{len(hits)} pictures"
+    return "1 image" if len(hits) == 1 else f"{len(hits)} images"

@@ -11,23 +11,22 @@ import asyncio
 import errno
 import os
 import socket
-import tempfile
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+import time
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from utils.demo.connections import Connection
+from utils.demo.decoding import MAX_BYTES
+from utils.demo.files import SECONDS_BETWEEN_SWEEPS, sweep
 from utils.demo.guard import Guard
 from utils.demo.hosts import Hosts
-from utils.demo.jobs import Jobs
-from utils.demo.look import PAGE_STYLE, theme
+from utils.demo.limits import QuestionLimits, client_of
 from utils.demo.questions import Questions
-from utils.demo.room import SECONDS_BETWEEN_SWEEPS, sweep
-from utils.demo.uploads import MAX_BYTES
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -37,6 +36,10 @@ FIRST_PORT, PORTS_TRIED = 7860, 100
 SECONDS_TO_START, SECONDS_TO_STOP = 30, 2
 HEIGHT = 900  # pixels of the page in a notebook
 COLAB_HOSTS = ("*.colab.dev", "*.googleusercontent.com")  # where Colab shows a port of its machine
+MAX_CONNECTIONS = 512  # many systems let a process have 1024 files open
+MAX_CONNECTIONS_PER_CLIENT = 256  # a class behind one address, six for each browser
+SECONDS_FOR_HEADERS = 10.0  # from the connection, or the last answer, to a request
+SECONDS_UNREAD = 30.0  # that an answer may wait to be read on
 
 
 def serve(
@@ -64,21 +67,22 @@ def serve(
 
     Raises:
         OSError: If the port is taken, or the address is not this machine's.
-        ValueError: If a further name is no name.
+        ValueError: If a further name is not a name.
     """
     allow_hosts = (*allow_hosts, *_platform_hosts())
-    Hosts(host, 0, allow_hosts)  # said before anything is begun
+    Hosts(host, 0, allow_hosts)  # raises before anything is begun
     listening = _listen(host.strip("[]"), port)
     port = listening.getsockname()[1]
     app = _application(blocks, host, port)
-    guard = Guard(app, Hosts(host, port, allow_hosts), Questions.of(blocks), Jobs(blocks._queue))
-    blocks.server = Server(guard, listening, Path(blocks.app.uploaded_file_dir))
-    blocks.server.start()
+    guard = Guard(app, Hosts(host, port, allow_hosts), Questions(blocks), QuestionLimits(blocks._queue))
+    server = Server(guard, listening, Path(blocks.app.uploaded_file_dir))
+    blocks.server = server  # type: ignore[assignment]  # Gradio only closes it
+    server.start()
     name = {"0.0.0.0": "localhost", "::": "localhost"}.get(host, host)
-    blocks.local_url = f"http://{f'[{name}]' if ':' in name.strip('[]') and name[0] != '[' else name}:{port}/"
+    address = f"http://{f'[{name}]' if ':' in name and not name.startswith('[') else name}:{port}/"
     if inline:
-        _show(blocks.local_url, port)
-    return blocks.local_url
+        _show(address, port)
+    return address
 
 
 def _platform_hosts() -> tuple[str, ...]:
@@ -89,11 +93,7 @@ def _platform_hosts() -> tuple[str, ...]:
 
 
 def _listen(host: str, port: int | None) -> socket.socket:
-    """A socket at a port, or at the first free one.
-
-    Raises:
-        OSError: One sentence, if there is none.
-    """
+    """A socket at a port, or at the first free one."""
     ports = range(FIRST_PORT, FIRST_PORT + PORTS_TRIED) if port is None else (port,)
     for number in ports:
         try:
@@ -117,6 +117,8 @@ def _application(blocks: gr.Blocks, host: str, port: int) -> Any:
     import gradio as gr
     from fastapi import FastAPI
 
+    from utils.demo.page import page_theme
+
     blocks.state_session_capacity = SESSIONS_KEPT
     outer = gr.mount_gradio_app(
         FastAPI(openapi_url=None),
@@ -132,85 +134,12 @@ def _application(blocks: gr.Blocks, host: str, port: int) -> Any:
         enable_monitoring=False,
         pwa=False,
         mcp_server=False,
-        theme=theme(),
-        css=PAGE_STYLE,
+        theme=page_theme(),
+        css_paths=Path(__file__).with_name("page.css"),
     )
     blocks.app = blocks.server_app = outer.routes[-1].app
     blocks.has_launched = True
     return outer
-
-
-class Server(uvicorn.Server):
-    """uvicorn in a thread of its own.
-
-    Args:
-        app: What it serves.
-        listening: Where it listens.
-        uploads: The folder that uploads go to, which is swept.
-    """
-
-    def __init__(self, app: Any, listening: socket.socket, uploads: Path) -> None:
-        super().__init__(
-            uvicorn.Config(
-                app,
-                interface="asgi3",
-                http=Connection,
-                ws="none",
-                log_level="error",
-                access_log=False,
-                server_header=False,
-                timeout_graceful_shutdown=1,
-            )
-        )
-        self._listening, self._uploads = listening, uploads
-        self._started = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="page", daemon=True)
-
-    def start(self) -> None:
-        """Returns when the server answers.
-
-        Raises:
-            OSError: If it does not.
-        """
-        self._thread.start()
-        if not self._started.wait(SECONDS_TO_START) or not self.started:
-            self.close()
-            raise OSError("The page's server did not start; the lines above say why.")
-
-    def close(self) -> None:
-        """Ends the server, whatever is under way."""
-        self.should_exit = True
-        self._thread.join(SECONDS_TO_STOP)
-        self._listening.close()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Tells `start` when it is done."""
-        await super().startup(sockets)
-        self._started.set()
-
-    async def main_loop(self) -> None:
-        """Sweeps now and then, off the loop that answers."""
-        sweeper = asyncio.create_task(self._sweep())
-        await super().main_loop()
-        sweeper.cancel()
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Hangs up: the page keeps a connection open for as long as it is looked at."""
-        for connection in list(self.server_state.connections):
-            connection.transport.abort()
-        await super().shutdown(sockets)
-
-    def _run(self) -> None:
-        try:
-            with suppress(SystemExit):  # so uvicorn ends where its application does not start
-                self.run(sockets=[self._listening])
-        finally:
-            self._started.set()
-
-    async def _sweep(self) -> None:
-        while True:
-            await asyncio.sleep(SECONDS_BETWEEN_SWEEPS)
-            await asyncio.to_thread(sweep, self._uploads)
 
 
 def _show(address: str, port: int) -> None:
@@ -225,16 +154,115 @@ def _show(address: str, port: int) -> None:
         display(IFrame(address, "100%", HEIGHT, extras=['allow="clipboard-read; clipboard-write"']))
 
 
-@contextmanager
-def temporary_cache() -> Iterator[Path]:
-    """Gives Gradio a folder for uploaded and made files that is gone afterwards; enter before making a page."""
-    before = os.environ.get("GRADIO_TEMP_DIR")
-    with tempfile.TemporaryDirectory(prefix="demo-", ignore_cleanup_errors=True) as folder:
-        os.environ["GRADIO_TEMP_DIR"] = folder
-        try:
-            yield Path(folder)
-        finally:
-            if before is None:
-                del os.environ["GRADIO_TEMP_DIR"]
-            else:
-                os.environ["GRADIO_TEMP_DIR"] = before
+class Server(uvicorn.Server):
+    """uvicorn in a thread of its own.
+
+    Args:
+        app: What it serves.
+        listening: Where it listens.
+        uploads: The folder that uploads go to, which is swept now and then, off the loop that answers.
+    """
+
+    def __init__(self, app: Any, listening: socket.socket, uploads: Path) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                interface="asgi3",
+                http=Connection,
+                ws="none",
+                log_level="error",
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=1,
+                callback_notify=partial(asyncio.to_thread, sweep, uploads),
+                timeout_notify=SECONDS_BETWEEN_SWEEPS,
+            )
+        )
+        self._listening = listening
+        self._thread = threading.Thread(target=self.run, args=([listening],), name="page", daemon=True)
+
+    def start(self) -> None:
+        """Returns when the server answers.
+
+        Raises:
+            OSError: If it does not.
+        """
+        self._thread.start()
+        deadline = time.monotonic() + SECONDS_TO_START
+        while not self.started:
+            if not self._thread.is_alive() or time.monotonic() > deadline:
+                self.close()
+                raise OSError("The page's server did not start; the lines above say why.")
+            time.sleep(0.01)
+
+    def close(self) -> None:
+        """Ends the server, whatever is under way."""
+        self.should_exit = True
+        self._thread.join(SECONDS_TO_STOP)
+        self._listening.close()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Hangs up: the page keeps a connection open for as long as it is looked at."""
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+        await super().shutdown(sockets)
+
+
+class Connection(H11Protocol):
+    """One connection of uvicorn's, with an end: so many of one client, and none that waits for it forever.
+
+    uvicorn's ``limit_concurrency`` knows no clients, and its ``timeout_keep_alive`` runs only after an answer; a
+    request whose headers come a letter at a time, or an answer that is never read, would keep a connection forever.
+    """
+
+    _for_headers: asyncio.TimerHandle | None = None
+    _for_reading: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
+        """Begins, or hangs up where there are too many already."""
+        super().connection_made(transport)
+        client = client_of(self.client)
+        others = (other for other in self.connections if isinstance(other, Connection))
+        same = sum(client_of(other.client) == client for other in others)
+        if len(self.connections) > MAX_CONNECTIONS or same > MAX_CONNECTIONS_PER_CLIENT:
+            transport.abort()
+        else:
+            self._expect_request()
+
+    def on_response_complete(self) -> None:
+        """Waits for the next request."""
+        answered = self.cycle
+        super().on_response_complete()
+        if self.cycle is answered:  # no request came while this one was answered
+            self._expect_request()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Ends."""
+        for timer in (self._for_headers, self._for_reading):
+            if timer is not None:
+                timer.cancel()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Is called where the visitor does not read."""
+        super().pause_writing()
+        self._for_reading = self.loop.call_later(SECONDS_UNREAD, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Is called where the visitor reads on."""
+        if self._for_reading is not None:
+            self._for_reading.cancel()
+        super().resume_writing()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Logs nothing: who wants a web socket is answered as without the wish."""
+
+    def _expect_request(self) -> None:
+        if self._for_headers is not None:
+            self._for_headers.cancel()
+        self._for_headers = self.loop.call_later(SECONDS_FOR_HEADERS, self._hang_up, self.cycle)
+
+    def _hang_up(self, answered: Any) -> None:
+        """Ends the connection if no request came after the one answered."""
+        if self.cycle is answered:
+            self.transport.abort()

@@ -1,4 +1,4 @@
-"""Classifiers on embeddings that stand still: linear probe, nearest neighbors, few shots. They know no model.
+"""Classifiers on stored embeddings: linear probe, nearest neighbors, few shots.
 
 What has to be chosen is chosen on validation images; then training and validation images together make the
 classifier that is tried on test images, as CLIP's own probes were made (Radford et al. 2021, appendix A.3).
@@ -9,8 +9,11 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
+
+from utils.evaluation.checks import check_same_size, unit_rows
 
 # A grid in powers of ten. Unit embeddings of one model lie close together, so weak regularization is often right.
 INVERSE_PENALTIES = (0.1, 1.0, 10.0, 100.0, 1_000.0, 10_000.0)
@@ -23,33 +26,31 @@ NEIGHBOR_TEMPERATURE = 0.07
 _BLOCK = 1024  # rows compared at once, so that memory is bounded
 _MAX_ITERATIONS = 2_000
 
+Setting = TypeVar("Setting", int, float)
+
 
 @dataclass(frozen=True)
-class Classification:
+class ProbeResult:
     """What a classifier says of test images, and how it was chosen.
 
     Attributes:
         class_names: (classes,) sorted, as the training labels name them; columns refer to them.
         probabilities: (images, classes) float, rows sum to 1.
         chosen: The setting that did best on validation images, the smallest of equals.
-        validation: Validation accuracy by setting.
+        validation_accuracies: By setting.
     """
 
     class_names: tuple
     probabilities: np.ndarray
     chosen: float
-    validation: dict[float, float]
-
-    @property
-    def predictions(self) -> np.ndarray:
-        """(images,) the likeliest class by its name."""
-        return np.asarray(self.class_names)[np.argmax(self.probabilities, axis=1)]
+    validation_accuracies: dict[float, float]
 
     def accuracy(self, labels: Sequence) -> float:
-        """The share of images whose class was named, for (images,) true labels."""
+        """The share of images whose likeliest class is the true one, for (images,) true labels."""
         if len(labels) != len(self.probabilities):
             raise ValueError(f"{len(labels)} labels do not fit {len(self.probabilities)} classified images.")
-        return float(np.mean(self.predictions == np.asarray(labels)))
+        likeliest = np.asarray(self.class_names)[np.argmax(self.probabilities, axis=1)]
+        return float(np.mean(likeliest == np.asarray(labels)))
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def linear_probe(
     validation_labels: Sequence,
     test_embeddings: np.ndarray,
     inverse_penalties: Sequence[float] = INVERSE_PENALTIES,
-) -> Classification:
+) -> ProbeResult:
     """Logistic regression with an L2 penalty on unit embeddings, its strength chosen on validation images.
 
     Args:
@@ -95,7 +96,7 @@ def linear_probe(
         inverse_penalties: scikit-learn's C to choose from.
 
     Returns:
-        Probabilities of the test images from the probe that was refitted on training and validation images.
+        Probabilities of the test images from the probe refitted on training and validation images.
 
     Raises:
         ValueError: If embeddings are zero, not finite or do not fit the labels, a class is unknown or alone, or
@@ -117,23 +118,14 @@ def nearest_neighbors(
     validation_labels: Sequence,
     test_embeddings: np.ndarray,
     neighbor_counts: Sequence[int] = NEIGHBOR_COUNTS,
-) -> Classification:
+) -> ProbeResult:
     """Lets the most similar labeled images vote, each with the weight exp(cosine / 0.07).
 
-    Args:
-        train_embeddings: (images, dim), of any length but zero.
-        train_labels: (images,) class names or numbers.
-        validation_embeddings: (images, dim).
-        validation_labels: (images,) of the classes in training.
-        test_embeddings: (images, dim).
-        neighbor_counts: How many may vote, to choose from; those above the number of training images are left
-            out.
+    Arguments and errors are those of `linear_probe`, but for the numbers of neighbors to choose from, at least 1; those
+    above the number of training images are left out.
 
     Returns:
         Shares of the votes for the test images, of training and validation images together.
-
-    Raises:
-        ValueError: As `linear_probe`; or if a number of neighbors is below 1, or all are above those images.
     """
     if any(count < 1 for count in neighbor_counts):
         raise ValueError(f"At least 1 neighbor must vote, not {min(neighbor_counts)}.")
@@ -165,23 +157,20 @@ def few_shot_curve(
     and not by luck.
 
     Args:
-        train_embeddings: (images, dim) to draw from.
+        train_embeddings: (images, dim) to draw from; labels and embeddings are those of `linear_probe`.
         train_labels: (images,) class names or numbers.
         test_embeddings: (images, dim).
         test_labels: (images,) of the classes in training.
         inverse_penalty: scikit-learn's C; few shots leave nothing to choose it on, so take it from elsewhere.
         shots: Images of each class.
         draws: How often to draw.
-        seed: Governs the draws.
-
-    Returns:
-        Test accuracies.
+        seed: Of the draws.
 
     Raises:
         ValueError: If a class has fewer images than shots, or as `linear_probe`.
     """
     train, test = unit_rows(train_embeddings, "training"), unit_rows(test_embeddings, "test")
-    _check_one_model(train, test)
+    check_same_size((train, "training"), (test, "test"))
     names, (numbers, true) = _numbered((train, train_labels, "training"), (test, test_labels, "test"))
     if draws < 1 or not len(shots) or min(shots) < 1:
         raise ValueError(f"A curve needs at least one draw and one shot, not {draws} draws of {list(shots)}.")
@@ -202,50 +191,17 @@ def few_shot_curve(
     return FewShotCurve(tuple(shots), accuracies)
 
 
-def unit_rows(embeddings: np.ndarray, which: str) -> np.ndarray:
-    """Scales embeddings (images, dim) to unit length, float32.
-
-    Args:
-        embeddings: The embeddings.
-        which: What they are of, for the message.
-
-    Raises:
-        ValueError: If they are no matrix, or some are zero or not finite.
-    """
-    embeddings = np.asarray(embeddings, np.float32)
-    if embeddings.ndim != 2 or not len(embeddings):
-        raise ValueError(
-            f"The {which} embeddings have the shape {embeddings.shape}; (images, dim) is needed, with an image."
-        )
-    lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
-    broken = np.flatnonzero(~(np.isfinite(lengths[:, 0]) & (lengths[:, 0] > 0)))
-    if len(broken):
-        raise ValueError(
-            f"{len(broken)} of the {which} embeddings are zero or not finite, the first in row {broken[0]}: the model "
-            "or its input is broken there."
-        )
-    return embeddings / lengths
-
-
-def _check_one_model(*parts: np.ndarray) -> None:
-    sizes = [rows.shape[1] for rows in parts]
-    if len(set(sizes)) > 1:
-        raise ValueError(
-            f"Embeddings that are learned from and classified must come from one model; their sizes differ: {sizes}."
-        )
-
-
 def _choose_and_refit(
-    classify: Callable[[np.ndarray, np.ndarray, np.ndarray, float], np.ndarray],
+    classify: Callable[[np.ndarray, np.ndarray, np.ndarray, Setting], np.ndarray],
     training: tuple[np.ndarray, Sequence],
     validation: tuple[np.ndarray, Sequence],
     test_embeddings: np.ndarray,
-    settings: Sequence[float],
-) -> Classification:
+    settings: Sequence[Setting],
+) -> ProbeResult:
     """Tries each setting on validation images and uses the best with all labeled images on the test images."""
     train, held_out = unit_rows(training[0], "training"), unit_rows(validation[0], "validation")
     test = unit_rows(test_embeddings, "test")
-    _check_one_model(train, held_out, test)
+    check_same_size((train, "training"), (held_out, "validation"), (test, "test"))
     names, (numbers, true) = _numbered((train, training[1], "training"), (held_out, validation[1], "validation"))
     if not len(settings):
         raise ValueError("There is no setting to choose from; give at least one.")
@@ -255,7 +211,7 @@ def _choose_and_refit(
     }
     chosen = max(curve, key=curve.__getitem__)
     rows, labels = np.concatenate([train, held_out]), np.concatenate([numbers, true])
-    return Classification(tuple(names), classify(rows, labels, test, chosen), chosen, curve)
+    return ProbeResult(tuple(names), classify(rows, labels, test, chosen), chosen, curve)
 
 
 def _numbered(*parts: tuple[np.ndarray, Sequence, str]) -> tuple[list, list[np.ndarray]]:
@@ -270,7 +226,7 @@ def _numbered(*parts: tuple[np.ndarray, Sequence, str]) -> tuple[list, list[np.n
     for _, labels, which in parts[1:]:
         if unknown := sorted(set(labels) - set(names)):
             raise ValueError(
-                f"The {which} labels name {', '.join(map(str, unknown))}, of which there are no training images."
+                f"The {which} labels name {', '.join(map(str, unknown))}, but no training image has that label."
             )
     return names, [np.array([position[label] for label in labels]) for _, labels, _ in parts]
 
@@ -297,14 +253,13 @@ def _logistic_regression(
 
 def _votes(train: np.ndarray, labels: np.ndarray, queries: np.ndarray, neighbors: int) -> np.ndarray:
     """Shares (queries, classes) of the votes of the most similar training images."""
+    from scipy.special import softmax
+
     classes = np.eye(labels.max() + 1)[labels]
     shares = []
     for start in range(0, len(queries), _BLOCK):
         cosines = queries[start : start + _BLOCK] @ train.T
         nearest = np.argpartition(-cosines, neighbors - 1, axis=1)[:, :neighbors]
-        # Less the highest, which changes no share and keeps the exponential small.
         near = np.take_along_axis(cosines, nearest, axis=1).astype(np.float64)
-        weights = np.exp((near - near.max(axis=1, keepdims=True)) / NEIGHBOR_TEMPERATURE)
-        votes = np.einsum("qn,qnc->qc", weights, classes[nearest])
-        shares.append(votes / votes.sum(axis=1, keepdims=True))
+        shares.append(np.einsum("qn,qnc->qc", softmax(near / NEIGHBOR_TEMPERATURE, axis=1), classes[nearest]))
     return np.concatenate(shares)

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
 
     from utils.clip import CLIP
     from utils.datasets import CaptionDataset
-    from utils.datasets.batches import Reader
 
 
 def embed_dataset(
@@ -20,7 +19,6 @@ def embed_dataset(
     *,
     batch_size: int = 64,
     workers: int = 2,
-    read: Reader | None = None,
     sharding: jax.sharding.NamedSharding | None = None,
     progress: bool = False,
 ) -> tuple[np.ndarray, CaptionDataset]:
@@ -31,11 +29,9 @@ def embed_dataset(
 
     Args:
         model: The model.
-        dataset: The images.
+        dataset: The images. With a cache (`CaptionDataset.with_cache`) several models share what was decoded.
         batch_size: Images encoded at once.
         workers: Threads that decode.
-        read: Decodes a picture, see `utils.datasets.eval_batches`; one `utils.datasets.keeping_pictures` for several
-            models decodes it once.
         sharding: How to spread batches over the devices; by default they go to the first.
         progress: Whether to show a bar.
 
@@ -52,9 +48,7 @@ def embed_dataset(
     from utils.datasets import eval_batches
 
     unreadable: dict[int, str] = {}
-    batches = eval_batches(
-        dataset, model.preprocessing, batch_size=batch_size, workers=workers, unreadable=unreadable, read=read
-    )
+    batches = eval_batches(dataset, model.preprocessing, batch_size=batch_size, workers=workers, unreadable=unreadable)
     if sharding is not None:
         batches = ({**batch, "images": jax.device_put(batch["images"], sharding)} for batch in batches)
     embeddings = embed_images(model, batches, progress=progress)

@@ -1,7 +1,7 @@
 """How sure a figure is: percentile bootstrap of a mean, of a difference, and over several training runs.
 
-The bootstrap (Efron and Tibshirani 1993) draws as many items as there are, with replacement, and takes the mean anew,
-many times; the middle 95 % of those means are the interval. It answers: had other pictures been drawn from where these
+The bootstrap (Efron and Tibshirani 1993) draws as many items as there are, with replacement, and takes their mean,
+many times; the middle 95 % of those means are the interval. It answers: had other images been drawn from where these
 come from, how would the figure scatter? It knows nothing of how other training runs would have come out, unless they
 are given (`bootstrap_runs`).
 """
@@ -53,7 +53,7 @@ def bootstrap(values: np.ndarray, weights: np.ndarray | None = None, *, draws: i
             figure is the mean of each metric's mean.
         weights: Of the same shape, how much of its metric each item stands for; all the same by default.
         draws: Samples drawn.
-        seed: Governs them.
+        seed: Of the draws.
 
     Raises:
         ValueError: If there are no items, a value is not finite, or weights do not fit.
@@ -70,17 +70,8 @@ def paired_bootstrap(
     """The interval of the difference between two models on the same items: after minus before.
 
     Each draw takes the same items for both, because an easy sample is easy for both. An interval without 0 says that
-    the sign of the difference does not hang on which pictures were drawn.
-
-    Args:
-        before: As ``values`` of `bootstrap`, of one model.
-        after: The same of the other, row for row the same items.
-        weights: As in `bootstrap`; they belong to the items and so are the same for both.
-        draws: Samples drawn.
-        seed: Governs them.
-
-    Raises:
-        ValueError: If shapes differ, there are no items, or a value is not finite.
+    the sign of the difference does not depend on which images were drawn. Arguments and errors are those of
+    `bootstrap`; the values of both are of the same items row for row, and so are the weights.
     """
     before, after = np.asarray(before, float), np.asarray(after, float)
     if before.shape != after.shape:
@@ -91,41 +82,31 @@ def paired_bootstrap(
     return bootstrap(after - before, weights, draws=draws, seed=seed)
 
 
-def bootstrap_runs(
-    runs: np.ndarray, before: np.ndarray | None = None, *, draws: int = DRAWS, seed: int = 0
-) -> Interval:
+def bootstrap_runs(runs: np.ndarray, *, draws: int = DRAWS, seed: int = 0) -> Interval:
     """The interval of a mean over several training runs (seeds) that were scored on the same items.
 
     Two levels, crossed: each draw takes as many runs as there are, with replacement, and one set of items, with
-    replacement, on which all drawn runs are scored. So it holds both kinds of chance, which pictures were drawn and
+    replacement, on which all drawn runs are scored. So it holds both kinds of chance, which images were drawn and
     how the training came out. A handful of runs says little of the second: with three, the interval is too narrow
     rather than too wide.
 
     Args:
         runs: (runs, items) one number for each item under each run.
-        before: (runs, items) or (1, items), what the gain is measured from: the figure is the difference of the two
-            means, on the same items, the runs of the two drawn independently.
         draws: Samples drawn.
-        seed: Governs them.
+        seed: Of the draws.
 
     Raises:
-        ValueError: If shapes do not fit, there are no items or runs, or a value is not finite.
+        ValueError: If the shape is another, there are no items or runs, or a value is not finite.
     """
-    groups = [np.asarray(group, float) for group in ((runs,) if before is None else (runs, before))]
-    for group in groups:
-        if group.ndim != 2 or group.shape[1] != groups[0].shape[1]:
-            raise ValueError(
-                f"Runs of the shape {' and '.join(str(group.shape) for group in groups)} cannot be joined; give "
-                "(runs, items), all of the same items."
-            )
-        _checked(group, None)
-    generator = np.random.default_rng(seed)
-    means = []
-    for items in _drawn_items(groups[0].shape[1], draws, generator):
-        figures = [_drawn_runs(group, items, generator) for group in groups]
-        means.append(figures[0] - figures[1] if len(groups) == 2 else figures[0])
-    value = groups[0].mean() - (groups[1].mean() if len(groups) == 2 else 0.0)
-    return _interval(value, np.concatenate(means))
+    runs = np.asarray(runs, float)
+    if runs.ndim != 2:
+        raise ValueError(f"Runs of the shape {runs.shape} cannot be joined; give (runs, items), all of the same items.")
+    _checked(runs, None)
+    count, generator, means = len(runs), np.random.default_rng(seed), []
+    for items in _drawn_items(runs.shape[1], draws, generator):
+        shares = generator.multinomial(count, np.full(count, 1 / count), size=len(items)) / count
+        means.append(np.take_along_axis(shares @ runs, items, axis=1).mean(axis=1))
+    return _interval(runs.mean(), np.concatenate(means))
 
 
 def resampled_means(
@@ -172,13 +153,6 @@ def _weighted_means(values: np.ndarray, weights: np.ndarray | None, items: np.nd
             weight = weights[:, metric]
             means += (weight * column)[items].sum(axis=1) / weight[items].sum(axis=1)
     return means / values.shape[1]
-
-
-def _drawn_runs(runs: np.ndarray, items: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """(draws,) means over drawn items (draws, items) and over runs drawn for each."""
-    count = len(runs)
-    shares = generator.multinomial(count, np.full(count, 1 / count), size=len(items)) / count
-    return np.take_along_axis(shares @ runs, items, axis=1).mean(axis=1)
 
 
 def _interval(value: float, means: np.ndarray) -> Interval:

@@ -42,7 +42,7 @@ class ImageValues:
     weights: np.ndarray
 
     @property
-    def metric(self) -> float:
+    def mean(self) -> float:
         """The metric itself."""
         return float(np.mean(np.average(self.values, axis=0, weights=self.weights)))
 
@@ -53,10 +53,10 @@ def per_image_json(
     zero_shot: Mapping[str, Mapping[str, ZeroShotResult]],
     retrieval: Mapping[str, RetrievalResult],
 ) -> dict[str, Any]:
-    """What `predictions.json` holds.
+    """What `predictions.json` holds of one split, ``data``.
 
     Args:
-        items: The images, of which those with a category were classified and those whose captions have words retrieved.
+        items: The images: those with a category were classified, those whose captions have words retrieved.
         data: Name of the data set and its split.
         zero_shot: By ``prompt`` and ``split_names``, then by model; empty where no image has a category.
         retrieval: Strict, by model; empty where no image has a caption.
@@ -78,7 +78,7 @@ def per_image_json(
     if retrieval:
         per_image = {name: result.per_image for name, result in retrieval.items()}
         content["retrieval"] = {
-            "images": [item.name for item in items if item.spoken],
+            "images": [item.name for item in items if item.captions_with_words],
             "weights": next(iter(per_image.values()))[1].tolist(),
             "recalls": {name: values.tolist() for name, (values, _) in per_image.items()},
         }
@@ -95,34 +95,35 @@ def read_predictions(folder: Path) -> dict[str, Any]:
 
 
 def is_mean_over_images(metric: str) -> bool:
-    """Whether a metric is one whose values for each image are kept."""
+    """Whether a metric of notebook 05 is one whose values for each image are kept."""
     return _METRIC.fullmatch(metric) is not None
 
 
 def values_of(content: Mapping[str, Any], metric: str) -> ImageValues | None:
-    """What a metric of notebook 05 is the mean of; None if it is no mean over images, or they are not kept.
+    """What a metric of notebook 05, such as ``finetuned_top1``, is the mean of.
 
     Args:
         content: As from `read_predictions`.
-        metric: Its name, such as ``finetuned_top1``.
+        metric: Its name.
+
+    Returns:
+        The values, or None if it is no mean over images, or they are not kept.
     """
     asked = _METRIC.fullmatch(metric)
+    if asked is None:
+        return None
     try:
-        return asked and _values(content, asked)
+        part, model = content["retrieval" if asked["recall"] else "zero_shot"], _MODELS[asked["model"]]
+        if asked["recall"]:
+            names, values, weights = part["images"], np.array(part["recalls"][model]), np.array(part["weights"])
+        else:
+            ranks = np.array(part["ranks"]["split_names" if asked["split"] else "prompt"][model])
+            names = map("/".join, zip(part["categories"], part["images"], strict=True))
+            values = (ranks < int(asked["k"])).astype(float)[:, None]
+            weights = np.ones_like(values)
+        return ImageValues(tuple(f"{content['data']}/{name}" for name in names), values, weights)
     except (KeyError, TypeError, ValueError):  # not of this form, or without categories or captions
         return None
-
-
-def _values(content: Mapping[str, Any], asked: re.Match[str]) -> ImageValues:
-    part, model = content["retrieval" if asked["recall"] else "zero_shot"], _MODELS[asked["model"]]
-    if asked["recall"]:
-        names, values, weights = part["images"], np.array(part["recalls"][model]), np.array(part["weights"])
-    else:
-        ranks = np.array(part["ranks"]["split_names" if asked["split"] else "prompt"][model])
-        names = map("/".join, zip(part["categories"], part["images"], strict=True))
-        values = (ranks < int(asked["k"])).astype(float)[:, None]
-        weights = np.ones_like(values)
-    return ImageValues(tuple(f"{content['data']}/{name}" for name in names), values, weights)
 
 
 def aligned(several: Sequence[ImageValues]) -> list[np.ndarray] | None:
@@ -139,9 +140,7 @@ def aligned(several: Sequence[ImageValues]) -> list[np.ndarray] | None:
     rows = []
     for run in several:
         its_order = np.argsort(run.images, kind="stable")
-        if len(run.images) != len(order) or any(
-            run.images[theirs] != first.images[ours] for theirs, ours in zip(its_order, order, strict=True)
-        ):
+        if not np.array_equal(np.array(run.images)[its_order], np.array(first.images)[order]):
             return None
         if not np.array_equal(run.weights[its_order], first.weights[order]):  # other captions
             return None

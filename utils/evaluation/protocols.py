@@ -1,4 +1,4 @@
-"""The ways in which zero-shot scores are taken, by name: prompts, spelling of the names, pictures that count."""
+"""The ways in which zero-shot scores are taken, by name: prompts, spelling of the names, images that count."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from utils.category_names import category_words
+from utils.choices import PROMPTS
 
 if TYPE_CHECKING:
     from utils.clip import CLIP
@@ -16,15 +17,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Protocol:
-    """How class names become a classifier, and which pictures it is asked.
+    """How class names become a classifier, and which images count.
 
     Attributes:
         name: What tables call it.
         templates: Texts with one ``{}`` for the class name; the embeddings of several are averaged.
         description: One sentence for readers of a table.
         split_names: Whether 'storagetanks' is written 'storage tanks'. The published figures do not.
-        class_lists: Whether every picture counts, with a category from RSICD's 31 class lists; otherwise only
-            pictures whose file name tells their category do.
+        class_lists: Whether every image counts, with a category from RSICD's 31 class lists; otherwise only images
+            whose file name tells their category do.
     """
 
     name: str
@@ -34,11 +35,7 @@ class Protocol:
     class_lists: bool = False
 
     def __post_init__(self) -> None:
-        """Refuses what cannot hold a class name.
-
-        Raises:
-            ValueError: If there is no template, or one has no place, or several, for the name.
-        """
+        """Raises ValueError if there is no template, or one has no place, or several, for the name."""
         if not self.templates:
             raise ValueError(f"The protocol {self.name!r} has no template; give at least one.")
         for template in self.templates:
@@ -76,7 +73,7 @@ PROTOCOLS = {
     for protocol in (
         Protocol("documents", ("An aerial photograph of {}",), _PUBLISHED.format("documents")),
         Protocol("script", ("Aerial photograph of {}",), _PUBLISHED.format("script, which made its table")),
-        # Its spelling is its own.
+        # The misspelling is the notebook's own.
         Protocol("notebook", ("An arial photograph of a {}",), _PUBLISHED.format("notebook")),
         Protocol(
             "split_names",
@@ -100,7 +97,7 @@ PROTOCOLS = {
 }
 """Every protocol by its name."""
 
-PROMPT_TEMPLATES = {name: PROTOCOLS[name].templates[0] for name in ("documents", "script", "notebook")}
+PROMPT_TEMPLATES = {name: PROTOCOLS[name].templates[0] for name in PROMPTS}
 """The three prompts in use around CLIP-rsicd."""
 
 
@@ -115,27 +112,19 @@ def as_protocol(protocol: str | Protocol) -> Protocol:
     if protocol in PROTOCOLS:
         return PROTOCOLS[protocol]
     if "{}" in protocol:
-        return Protocol(protocol, (protocol,), "A prompt of one's own.")
+        return Protocol(protocol, (protocol,), "A custom prompt.")
     raise ValueError(
         f"There is no protocol {protocol!r}; choose one of {', '.join(PROTOCOLS)}, or give a prompt with '{{}}'."
     )
 
 
-def class_prompts(class_names: Sequence[str], template: str, split_names: bool = False) -> list[str]:
-    """Fills a template with each class name.
-
-    Args:
-        class_names: Names as the data set has them.
-        template: A text with one ``{}``.
-        split_names: Whether 'storagetanks' becomes 'storage tanks'. The published figures do not split.
-
-    Returns:
-        One prompt a class, in the given order.
+def class_prompts(class_names: Sequence[str], template: str) -> list[str]:
+    """Fills a template, a text with one ``{}``, with each class name, unsplit.
 
     Raises:
         ValueError: If the template has no place for the name.
     """
-    protocol = Protocol(template, (template,), split_names=split_names)
+    protocol = Protocol(template, (template,))
     return [protocol.prompts(name)[0] for name in class_names]
 
 
@@ -159,7 +148,7 @@ def embed_classes(
         ValueError: If there is no name, a name repeats, there is no such protocol, or the prompts of a class cancel
             each other out.
     """
-    from utils.clip import embed_texts
+    from utils.clip import embed_texts, unit_length
 
     protocol = as_protocol(protocol)
     if not class_names or len(set(class_names)) < len(class_names):
@@ -169,7 +158,7 @@ def embed_classes(
     if len(protocol.templates) == 1:
         return vectors, prompts
     means = vectors.reshape(len(prompts), len(protocol.templates), -1).mean(axis=1)
-    lengths = np.linalg.norm(means, axis=1, keepdims=True)
-    if not (lengths > 1e-6).all():
+    # `unit_length` lets anything longer than 1e-12 pass; what is as short as this is rounding, not a direction.
+    if not (np.linalg.norm(means, axis=1) > 1e-6).all():
         raise ValueError("The prompts of a class cancel each other out; the model or a template is broken.")
-    return means / lengths, prompts
+    return unit_length(means), prompts

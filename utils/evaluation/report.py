@@ -20,11 +20,10 @@ from utils.evaluation.embedding import embed_dataset
 from utils.evaluation.intervals import DRAWS, Interval, paired_bootstrap
 from utils.evaluation.per_image import FILE, per_image_json
 from utils.evaluation.protocols import PROTOCOLS, as_protocol, embed_classes
-from utils.evaluation.rank_scores import PUBLISHED_KS
 from utils.evaluation.retrieval import MATCHINGS, RetrievalResult, distinct_captions, score_retrieval
 from utils.evaluation.summary import summary_text
-from utils.evaluation.tables import retrieval_table, zero_shot_table
-from utils.evaluation.zero_shot import ZeroShotResult, classify
+from utils.evaluation.tables import recall_table, score_table
+from utils.evaluation.zero_shot import PUBLISHED_KS, ZeroShotResult, classify
 from utils.files import disk_trouble_in_words, write_whole
 
 if TYPE_CHECKING:
@@ -71,8 +70,7 @@ class Evaluation:
     @property
     def compares(self) -> bool:
         """Whether there are scores of two models."""
-        scores = [*self.zero_shot.values(), *self.retrieval.values()]
-        return all(FINETUNED in of for of in scores)
+        return all(FINETUNED in of for of in (*self.zero_shot.values(), *self.retrieval.values()))
 
     def gain(self, protocol: str = "documents", k: int = 1) -> Interval:
         """What the fine-tuned model has over the baseline in score@k, on the same images."""
@@ -100,20 +98,20 @@ class Evaluation:
         }
 
     def _zero_shot_json(self, protocol: str) -> dict[str, Any]:
-        results = self.zero_shot[protocol]
+        results, ks = self.zero_shot[protocol], {str(k): k for k in PUBLISHED_KS}
         first = results[BASELINE]
-        gain = {"gain": {str(k): asdict(self.gain(protocol, k)) for k in PUBLISHED_KS}} if self.compares else {}
+        gain = {"gain": {name: asdict(self.gain(protocol, k)) for name, k in ks.items()}} if self.compares else {}
         return {
             "description": as_protocol(protocol).description,
             "templates": list(as_protocol(protocol).templates),
             "images": len(first.labels),
             "classes": list(first.class_names),
             "scores": {
-                name: {str(k): asdict(result.interval(k, self.seed)) for k in PUBLISHED_KS}
-                for name, result in results.items()
+                model: {name: asdict(result.interval(k, self.seed)) for name, k in ks.items()}
+                for model, result in results.items()
             },
             **gain,
-            "per_class": {name: result.per_class() for name, result in results.items()},
+            "per_class": {model: result.per_class() for model, result in results.items()},
         }
 
     def _retrieval_json(self, matching: str) -> dict[str, Any]:
@@ -124,10 +122,10 @@ class Evaluation:
             "images": len(first.image_to_text),
             "captions": len(first.text_to_image),
             "recalls": {
-                name: {figure: asdict(result.interval(figure, self.seed)) for figure in result.recalls}
-                for name, result in results.items()
+                model: {name: asdict(result.interval(name, self.seed)) for name in result.recalls}
+                for model, result in results.items()
             },
-            "mean_recall": {name: asdict(result.interval(seed=self.seed)) for name, result in results.items()},
+            "mean_recall": {model: asdict(result.interval(seed=self.seed)) for model, result in results.items()},
             **gain,
             "ceilings": first.ceilings,
         }
@@ -140,24 +138,24 @@ class Evaluation:
 
     def markdown(self) -> str:
         """The page: what was measured on what, the scores by protocol, where the gain is, retrieval."""
-        heading = f"{FINETUNED.capitalize()} against {BASELINE}" if self.compares else BASELINE.capitalize()
+        heading, whose, of = (
+            (f"{FINETUNED.capitalize()} against {BASELINE}", "both models", f"{FINETUNED} model")
+            if self.compares
+            else (BASELINE.capitalize(), "the baseline", BASELINE)
+        )
         parts = [f"# {heading}: {self.dataset}", summary_text(self.as_json())]
         if self.zero_shot:
-            whose = "both models" if self.compares else "the baseline"
             parts += ["## Zero-shot, by protocol", f"![score@k of {whose} with intervals](scores.png)"]
-        for protocol, results in self.zero_shot.items():
-            parts += [f"**{protocol}.** {as_protocol(protocol).description}", zero_shot_table(results, seed=self.seed)]
-        if self.zero_shot:
+            for protocol, results in self.zero_shot.items():
+                parts += [f"**{protocol}.** {as_protocol(protocol).description}", score_table(results, self.seed)]
             parts.append("## Category by category")
             if self.compares:
-                parts.append(
-                    "![A line from the baseline's score to the fine-tuned model's for each category](categories.png)"
-                )
-            name = FINETUNED + " model" if self.compares else BASELINE
-            parts.append(f"![Confusion of the {name}, rows true, columns predicted](confusion.png)")
+                alt = "A line from the baseline's score to the fine-tuned model's for each category"
+                parts.append(f"![{alt}](categories.png)")
+            parts.append(f"![Confusion of the {of}, rows true, columns predicted](confusion.png)")
         if self.retrieval:
             parts.append("## Retrieval, in percent")
-            parts += [retrieval_table(results, self.seed) for results in self.retrieval.values()]
+            parts += [recall_table(results, self.seed) for results in self.retrieval.values()]
         return "\n\n".join(parts) + "\n"
 
     def figures(self) -> dict[str, Figure]:
@@ -177,7 +175,7 @@ class Evaluation:
                 f"score@k, {len(before.labels):,} images",
                 {name: [(interval.low, interval.high) for interval in row] for name, row in intervals.items()},
             ),
-            "confusion.png": plots.matrix_picture(
+            "confusion.png": plots.heat_map(
                 after.confusion(), after.class_names, after.class_names, values="test images", width=8.5
             ),
         }
@@ -188,13 +186,7 @@ class Evaluation:
         return figures
 
     def write(self, folder: str | Path) -> Path:
-        """Writes `evaluation.json`, `predictions.json`, `README.md` (the page) and its figures.
-
-        Args:
-            folder: Made if it is not there.
-
-        Returns:
-            The folder.
+        """Writes `evaluation.json`, `predictions.json`, `README.md` (the page) and its figures into a folder.
 
         Raises:
             OSError: If the disk is full.
@@ -247,7 +239,7 @@ def evaluate(
             f"The protocol {prompt!r} counts other images than the figures do; choose one of "
             f"{', '.join(NAMED_PROTOCOLS)} as the prompt, or give one with '{{}}'."
         )
-    if not any(item.category or item.spoken for item in test_set):
+    if not any(item.category or item.captions_with_words for item in test_set):
         raise ValueError(
             f"No image of {test_set.name or 'the data set'} has a category to be classified into, or a caption."
         )
@@ -265,7 +257,7 @@ def evaluate(
                 zero_shot.setdefault(protocol, {})[name] = _classify(model, images, whole, scored, protocol)
         for matching, result in _retrieve(model, images, test_set, scored).items():
             retrieval.setdefault(matching, {})[name] = result
-    captions = sum(len(item.spoken) for item in scored)
+    captions = sum(len(item.captions_with_words) for item in scored)
     return Evaluation(
         test_set.name,
         len(scored),
@@ -284,7 +276,7 @@ def evaluate(
 def _classify(
     model: CLIP, images: np.ndarray, whole: CaptionDataset, scored: CaptionDataset, protocol: str
 ) -> ZeroShotResult:
-    """A protocol's result from the embeddings of what is scored, of which the images with a category count."""
+    """A protocol's result from the embeddings of the scored images; those with a category count."""
     decoded = {item.path for item in scored}
     categories = [item.category for item in whole if item.path in decoded]
     named = [number for number, category in enumerate(categories) if category is not None]
@@ -300,7 +292,7 @@ def _retrieve(
 ) -> dict[str, RetrievalResult]:
     from utils.clip import embed_texts
 
-    spoken = [bool(item.spoken) for item in scored]
+    spoken = [bool(item.captions_with_words) for item in scored]
     if not any(spoken):
         return {}
     captions = [item.captions for item in scored.captioned()]
@@ -308,5 +300,5 @@ def _retrieve(
     results = {
         matching: score_retrieval(images[spoken], texts, captions, matching, whole.name) for matching in MATCHINGS
     }
-    left_out = sum(bool(item.spoken) for item in whole) - len(captions)
+    left_out = sum(bool(item.captions_with_words) for item in whole) - len(captions)
     return {matching: replace(result, left_out=left_out) for matching, result in results.items()}

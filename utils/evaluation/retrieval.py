@@ -18,20 +18,15 @@ distinct text is embedded and compared once, and counts as often as it occurs.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from utils.evaluation.checks import check_embeddings, check_same_size
-from utils.evaluation.embedding import embed_dataset
 from utils.evaluation.intervals import Interval, bootstrap
 from utils.evaluation.ranking import RECALL_AT, Places, RightPairs, find_places
-
-if TYPE_CHECKING:
-    from utils.clip import CLIP
-    from utils.datasets import CaptionDataset
 
 DIRECTIONS = ("image_to_text", "text_to_image")
 MATCHINGS = ("strict", "duplicate_aware")
@@ -86,14 +81,10 @@ class RetrievalResult:
         return values, np.hstack([np.ones_like(sums), np.repeat(counts[:, None], len(RECALL_AT), axis=1)])
 
     def interval(self, name: str = "mean_recall", seed: int = 0) -> Interval:
-        """A recall, or their mean, with the bounds that hold 95 % of bootstrap draws.
+        """A recall, a key of `recalls`, or their mean, with the bounds that hold 95 % of bootstrap draws.
 
-        Images are drawn, and an image's captions go with it (cluster bootstrap): five captions of one picture are
-        not five independent witnesses. The candidates stay what they are.
-
-        Args:
-            name: ``mean_recall`` or a key of `recalls`.
-            seed: Governs the draws.
+        Images are drawn, and an image's captions go with it (cluster bootstrap): five captions of one image are not
+        five independent observations. The candidates stay what they are.
 
         Raises:
             ValueError: If there is no such figure.
@@ -110,39 +101,17 @@ def _names() -> list[str]:
     return [f"{direction}_recall_at_{k}" for direction in DIRECTIONS for k in RECALL_AT]
 
 
-@dataclass(frozen=True)
-class _Ownership:
-    """Which image owns which distinct text, and how often.
-
-    Attributes:
-        texts: The distinct texts, in the order in which they first occur.
-        images: (pairs,) int, sorted.
-        ids: (pairs,) int, the text.
-        counts: (pairs,) int, how often it stands under that image.
-    """
-
-    texts: list[str]
-    images: np.ndarray
-    ids: np.ndarray
-    counts: np.ndarray
-
-    @property
-    def copies(self) -> np.ndarray:
-        """(texts,) int, how often each text occurs under all images."""
-        copies = np.zeros(len(self.texts), int)
-        np.add.at(copies, self.ids, self.counts)
-        return copies
-
-
-def _ownership(captions: Sequence[Sequence[str]]) -> _Ownership:
+def _owned(captions: Sequence[Sequence[str]]) -> tuple[RightPairs, np.ndarray]:
+    """Pairs of an image and a distinct text under it, weighted by how often, and how often each text occurs in all."""
     numbers: dict[str, int] = {}
-    pairs: dict[tuple[int, int], int] = {}
-    for image, texts in enumerate(captions):
-        for text in texts:
-            pair = image, numbers.setdefault(text, len(numbers))
-            pairs[pair] = pairs.get(pair, 0) + 1
-    images, ids = np.array(list(pairs), int).T
-    return _Ownership(list(numbers), images, ids, np.array(list(pairs.values()), int))
+    counts = Counter(
+        (image, numbers.setdefault(text, len(numbers))) for image, texts in enumerate(captions) for text in texts
+    )
+    images, texts = np.array(list(counts), int).T
+    weights = np.array(list(counts.values()), int)
+    copies = np.zeros(len(numbers), int)
+    np.add.at(copies, texts, weights)
+    return RightPairs(images, texts, weights), copies
 
 
 def distinct_captions(captions: Iterable[Sequence[str]]) -> list[str]:
@@ -169,18 +138,17 @@ def retrieval_ceiling(captions: Sequence[Sequence[str]]) -> dict[str, float]:
         ValueError: If an image has no caption.
     """
     _check_captions(captions)
-    owners = _ownership(captions)
-    top = np.zeros(len(owners.ids), int)
-    copies = owners.copies[owners.ids]
-    sharing = np.bincount(owners.ids)[owners.ids]  # images that own the text of each pair
-    own_text = Places(top, copies - owners.counts, owners.counts)
+    owned, copies = _owned(captions)
+    top = np.zeros(len(owned.queries), int)
+    sharing = np.bincount(owned.candidates)[owned.candidates]  # images that own the text of each pair
+    own_text = Places(top, copies[owned.candidates] - owned.weights, owned.weights)
     own_image = Places(top, sharing - 1, np.ones_like(top))
     ceilings = []
     for k in RECALL_AT:
         best = np.zeros(len(captions))
-        np.maximum.at(best, owners.images, own_text.hit_chances(k))
+        np.maximum.at(best, owned.queries, own_text.hit_chances(k))
         ceilings.append(best.mean())
-    ceilings += [np.average(own_image.hit_chances(k), weights=owners.counts) for k in RECALL_AT]
+    ceilings += [np.average(own_image.hit_chances(k), weights=owned.weights) for k in RECALL_AT]
     return dict(zip(_names(), map(float, ceilings), strict=True))
 
 
@@ -191,9 +159,7 @@ def score_retrieval(
     matching: str = "strict",
     dataset: str = "",
 ) -> RetrievalResult:
-    """Scores retrieval from stored embeddings.
-
-    Similarities are computed in blocks; memory is bounded by the embeddings and a number a caption.
+    """Scores retrieval from stored embeddings, in blocks: memory is bounded by them and a number a caption.
 
     Args:
         image_embeddings: (images, dim) of any floating type, of unit length; compared in float32.
@@ -210,100 +176,42 @@ def score_retrieval(
     if matching not in MATCHINGS:
         raise ValueError(f"There is no matching {matching!r}; choose one of {', '.join(MATCHINGS)}.")
     _check_captions(captions)
-    owners = _ownership(captions)
-    _check_inputs(image_embeddings, text_embeddings, len(captions), len(owners.texts))
+    owned, copies = _owned(captions)
+    check_embeddings(image_embeddings, "image", len(captions), "images")
+    check_embeddings(text_embeddings, "text", len(copies), "distinct captions")
+    check_same_size((image_embeddings, "image"), (text_embeddings, "text"))
     images, texts = (rows.astype(np.float32, copy=False) for rows in (image_embeddings, text_embeddings))
     strict = matching == "strict"
-    text_places = find_places(
-        images,
-        texts,
-        RightPairs(owners.images, owners.ids, owners.counts if strict else owners.copies[owners.ids]),
-        copies=owners.copies,
-    )
-    image_chances = _text_to_image(images, texts, owners, strict)
+    right = owned if strict else replace(owned, weights=copies[owned.candidates])
+    image_to_text = _hit_chances(find_places(images, texts, right, copies=copies))
+    once, number = np.ones(len(owned.queries), int), np.arange(len(owned.queries))
+    if strict:  # the same text asks once for each of its images
+        places = find_places(texts, images, RightPairs(number, owned.queries, once), rows=owned.candidates)
+        text_to_image = _hit_chances(places)
+    else:
+        order = np.argsort(owned.candidates, kind="stable")
+        places = find_places(texts, images, RightPairs(owned.candidates[order], owned.queries[order], once))
+        text_to_image = _hit_chances(places)[owned.candidates]
     return RetrievalResult(
-        image_to_text=np.stack([text_places.hit_chances(k) for k in RECALL_AT], axis=1),
-        text_to_image=np.repeat(image_chances, owners.counts, axis=0),
-        caption_images=np.repeat(owners.images, owners.counts),
+        image_to_text=image_to_text,
+        text_to_image=np.repeat(text_to_image, owned.weights, axis=0),
+        caption_images=np.repeat(owned.queries, owned.weights),
         ceilings=retrieval_ceiling(captions) if strict else dict.fromkeys(_names(), 1.0),
         matching=matching,
         dataset=dataset,
     )
 
 
-def _text_to_image(images: np.ndarray, texts: np.ndarray, owners: _Ownership, strict: bool) -> np.ndarray:
-    """(pairs, 3) hit chances of the text of each pair of `owners`."""
-    order = np.argsort(owners.ids, kind="stable")
-    ids, right = owners.ids[order], owners.images[order]
-    once = np.ones(len(ids), int)
-    if strict:  # the same text asks once for each of its images
-        places = find_places(texts, images, RightPairs(np.arange(len(ids)), right, once), rows=ids)
-    else:
-        places = find_places(texts, images, RightPairs(ids, right, once))
-    chances = np.stack([places.hit_chances(k) for k in RECALL_AT], axis=1)
-    if not strict:
-        return chances[owners.ids]
-    of_pairs = np.empty_like(chances)
-    of_pairs[order] = chances
-    return of_pairs
+def _hit_chances(places: Places) -> np.ndarray:
+    """(queries, 3) float64, the chances of a hit@1, 5 and 10."""
+    return np.stack([places.hit_chances(k) for k in RECALL_AT], axis=1)
 
 
 def _check_captions(captions: Sequence[Sequence[str]]) -> None:
-    bare = [number for number, texts in enumerate(captions) if not texts]
-    if bare or not len(captions):
+    if not len(captions):
+        raise ValueError("There are no captions to retrieve by.")
+    if bare := [number for number, texts in enumerate(captions) if not texts]:
         raise ValueError(
             f"{len(bare):,} of {len(captions):,} images have no caption to be found by (the first is number "
             f"{bare[0]}); leave them out."
-            if bare
-            else "There are no captions to retrieve by."
         )
-
-
-def _check_inputs(images: np.ndarray, texts: np.ndarray, image_count: int, text_count: int) -> None:
-    for embeddings, what, wanted in ((images, "image", image_count), (texts, "text", text_count)):
-        check_embeddings(embeddings, what)
-        if len(embeddings) != wanted:
-            kind = "images" if what == "image" else "distinct captions"
-            raise ValueError(f"{len(embeddings):,} {what} embeddings do not fit {wanted:,} {kind}; give one for each.")
-    check_same_size(images, "image", texts, "text")
-
-
-def embed_pairs(
-    model: CLIP, dataset: CaptionDataset, *, batch_size: int = 64, progress: bool = False
-) -> tuple[np.ndarray, np.ndarray, CaptionDataset]:
-    """Embeds a data set's images and its distinct captions, as `score_retrieval` takes them.
-
-    Returns:
-        (images, dim) and (texts, dim), float32 of unit length, and the images that these are of: those that can be
-        decoded, with the captions that have words.
-
-    Raises:
-        DatasetError: If no image has a caption, or not one can be decoded.
-    """
-    from utils.clip import embed_texts
-
-    images, scored = embed_dataset(model, dataset.captioned(), batch_size=batch_size, progress=progress)
-    texts = distinct_captions(item.captions for item in scored)
-    return images, embed_texts(model, texts, progress=progress), scored
-
-
-def retrieval(
-    model: CLIP, dataset: CaptionDataset, matching: str = "strict", *, batch_size: int = 64, progress: bool = False
-) -> RetrievalResult:
-    """Scores how a model's images and captions find each other; for both rules embed once with `embed_pairs`.
-
-    Args:
-        model: The CLIP model.
-        dataset: Images, of which those with captions count, and of these the captions that have words.
-        matching: ``strict`` or ``duplicate_aware``, see the module.
-        batch_size: Images encoded at once; it does not change the scores.
-        progress: Whether to show bars.
-
-    Raises:
-        ValueError: If no image has a caption, not one can be decoded, or there is no such matching.
-    """
-    if not any(item.spoken for item in dataset):
-        raise ValueError(f"No image of {dataset.name or 'the data set'} has a caption to be found by.")
-    images, texts, scored = embed_pairs(model, dataset, batch_size=batch_size, progress=progress)
-    result = score_retrieval(images, texts, [item.captions for item in scored], matching, dataset.name)
-    return replace(result, left_out=sum(bool(item.spoken) for item in dataset) - len(scored))

@@ -1,61 +1,42 @@
-"""An `evaluation.json` in a few lines, and where they go: a model's card and the README.
-
-    python -m utils.evaluation README.md
-
-puts the newest figures between the marks ``<!-- measured: FOLDER -->`` and ``<!-- end -->`` of a page, so that no
-figure there is copied by hand.
-"""
+"""An `evaluation.json` in a few lines, for a model's card and the README."""
 
 from __future__ import annotations
 
-import argparse
-import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from utils.datasets import shown_reading
-from utils.evaluation.rank_scores import PUBLISHED_KS
+from utils.evaluation.intervals import Interval
+from utils.evaluation.zero_shot import PUBLISHED_KS
 from utils.files import write_whole
 
 OTHER_COLUMNS = (("split_names", 1), ("ensemble", 1))
 CARD_MARKS = ("<!-- evaluation -->", "<!-- end of evaluation -->")
-MEASURED = re.compile(r"(<!-- measured: (?P<folder>[^ ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def summary_text(content: Mapping[str, Any]) -> str:
-    """What was measured, in two sentences and a table of both models.
-
-    Args:
-        content: An `evaluation.json`, read.
-
-    Returns:
-        Markdown, without a newline at the end.
-    """
-    reading = f" (pictures read {shown_reading(content)})" if "reading" in content else ""
-    lines = [f"**Mind:** {content['warning']}", ""] if content["warning"] else []
-    left_out = content.get("left_out")
-    left_out_words = f" ({left_out:,} images that cannot be decoded are left out)" if left_out else ""
-    lines += [
-        f"{content['data']}{reading}: {_zero_shot_words(content)}{_retrieval_words(content)}{left_out_words}. "
-        f"In brackets: {content['intervals']}.",
-        "",
-        summary_table(content),
-    ]
-    return "\n".join(lines)
+    """What an `evaluation.json`, read, says was measured: Markdown, two sentences and a table of both models."""
+    warning = f"**Warning:** {content['warning']}\n\n" if content["warning"] else ""
+    reading = f" (images read {shown_reading(content)})" if "reading" in content else ""
+    left_out = f" ({content['left_out']:,} images that cannot be decoded are left out)" if "left_out" in content else ""
+    return (
+        f"{warning}{content['data']}{reading}: {_zero_shot_words(content)}{_retrieval_words(content)}{left_out}. "
+        f"In brackets: {content['intervals']}.\n\n{summary_table(content)}"
+    )
 
 
-def prompt_of(content: Mapping[str, Any]) -> str:
-    """Which protocol the first figures of an `evaluation.json` are of; those of before there was a choice say none."""
+def _prompt_of(content: Mapping[str, Any]) -> str:
+    """The protocol of the first figures; an `evaluation.json` from before there was a choice names none."""
     return content.get("prompt", "documents")
 
 
 def _zero_shot_words(content: Mapping[str, Any]) -> str:
     if not content["zero_shot"]:
         return "no image has a category, so there is no zero-shot score; "
-    of = content["zero_shot"][prompt_of(content)]
-    others = "" if prompt_of(content) == "documents" else " (split names and ensemble have their own)"
+    prompt = _prompt_of(content)
+    of = content["zero_shot"][prompt]
+    others = "" if prompt == "documents" else " (split names and ensemble have their own)"
     return (
         f"zero-shot score@k of {of['images']:,} images with a category among {len(of['classes'])}, "
         f'prompt "{of["templates"][0]}"{others}, names unsplit unless said; '
@@ -73,30 +54,26 @@ def _retrieval_words(content: Mapping[str, Any]) -> str:
 
 def summary_table(content: Mapping[str, Any]) -> str:
     """A row for the baseline, the model and the gain: score@k, other wordings, mean recall; what there is of it."""
-    zero_shot, retrieval = content["zero_shot"], content["retrieval"].get("strict")
+    prompt, retrieval = _prompt_of(content), content["retrieval"].get("strict")
     heads: list[str] = []
     rows: dict[str, list[str]] = {}
-    prompt = prompt_of(content)
+
+    def add(head: str, scores: Mapping[str, Mapping[str, float]], gain: Mapping[str, float] | None) -> None:
+        heads.append(head)
+        for name, figure in scores.items():
+            rows.setdefault(name, []).append(f"{Interval(**figure)}")
+        if gain:  # a model alone has none
+            rows.setdefault("gain", []).append(f"{Interval(**gain):+.3f}")
+
     columns = [(prompt, k) for k in PUBLISHED_KS] + [column for column in OTHER_COLUMNS if column[0] != prompt]
-    for protocol, k in columns if zero_shot else ():
-        heads.append(f"k={k}" if protocol == prompt else f"{protocol.replace('_', ' ')}, k={k}")
-        of = zero_shot[protocol]
-        for name, scores in of["scores"].items():
-            rows.setdefault(name, []).append(_cell(scores[str(k)]))
-        if "gain" in of:  # a model alone has none
-            rows.setdefault("gain", []).append(_cell(of["gain"][str(k)], "+.3f"))
+    for protocol, k in columns if content["zero_shot"] else ():
+        of = content["zero_shot"][protocol]
+        head = f"k={k}" if protocol == prompt else f"{protocol.replace('_', ' ')}, k={k}"
+        add(head, {name: by_k[str(k)] for name, by_k in of["scores"].items()}, of.get("gain", {}).get(str(k)))
     if retrieval:
-        heads.append("mean recall")
-        for name, figure in retrieval["mean_recall"].items():
-            rows.setdefault(name, []).append(_cell(figure))
-        if "mean_recall_gain" in retrieval:
-            rows.setdefault("gain", []).append(_cell(retrieval["mean_recall_gain"], "+.3f"))
+        add("mean recall", retrieval["mean_recall"], retrieval.get("mean_recall_gain"))
     lines = ["| | " + " | ".join(heads) + " |", "|---" * (len(heads) + 1) + "|"]
     return "\n".join(lines + [f"| {name} | " + " | ".join(cells) + " |" for name, cells in rows.items()])
-
-
-def _cell(figure: Mapping[str, float], form: str = ".3f") -> str:
-    return f"{figure['value']:{form}} ({figure['low']:{form}} to {figure['high']:{form}})"
 
 
 def add_to_card(model_dir: str | Path, content: Mapping[str, Any]) -> None:
@@ -120,31 +97,3 @@ def add_to_card(model_dir: str | Path, content: Mapping[str, Any]) -> None:
     after = rest.partition(end)[2].strip("\n")
     section = f"{start}\n## Evaluation\n\n{summary_text(content)}\n{end}"
     write_whole(card, "\n\n".join(filter(None, (before.rstrip(), section, after))) + "\n")
-
-
-def fill_page(page: str, root: Path) -> str:
-    """Fills every marked place of a page from the `evaluation.json` of the folder that the mark names.
-
-    Args:
-        page: Markdown with marks.
-        root: What the folders are relative to.
-
-    Returns:
-        The page; a place whose folder has no `evaluation.json` stays as it is.
-    """
-
-    def fill(match: re.Match[str]) -> str:
-        file = root / match["folder"] / "evaluation.json"
-        if not file.is_file():
-            return match.group()
-        return f"{match[1]}{summary_text(json.loads(file.read_text(encoding='utf-8')))}\n{match[3]}"
-
-    return MEASURED.sub(fill, page)
-
-
-def main() -> None:
-    """Fills a page from the command line."""
-    parser = argparse.ArgumentParser(description="Put the measured figures into a page that marks their places.")
-    parser.add_argument("page", type=Path, help="a Markdown file, in the folder that its marks are relative to")
-    page = parser.parse_args().page
-    write_whole(page, fill_page(page.read_text(encoding="utf-8"), page.parent))

@@ -4,54 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from utils.evaluation.rank_scores import PUBLISHED_KS
 from utils.evaluation.ranking import RECALL_AT
 from utils.evaluation.retrieval import DIRECTIONS, RetrievalResult
-from utils.evaluation.zero_shot import ZeroShotResult
+from utils.evaluation.zero_shot import PUBLISHED_KS, ZeroShotResult
 
 
-def zero_shot_table(results: Mapping[str, ZeroShotResult], ks: Sequence[int] = PUBLISHED_KS, seed: int = 0) -> str:
-    """A row for each model: protocol, split, images, classes, and score@k with its bootstrap interval.
-
-    Args:
-        results: Results by name of the model.
-        ks: The k to show.
-        seed: Governs the intervals.
-
-    Returns:
-        Markdown, without a newline at the end.
-    """
-    header = ["model", "protocol", "data", "images", "captions", "classes", *(f"score@{k}" for k in ks)]
+def score_table(results: Mapping[str, ZeroShotResult], seed: int = 0) -> str:
+    """A row for each model, by its name: protocol, split, images, classes, and score@k with its bootstrap interval."""
+    header = ["model", "protocol", "data", "images", "captions", "classes", *(f"score@{k}" for k in PUBLISHED_KS)]
     rows = [
         [
             name,
             result.protocol or "not named",
             result.dataset or "not named",
             _images(len(result.labels), result.left_out),
-            "none",  # classes are told by prompts
+            "none",  # prompts stand for the classes
             str(len(result.class_names)),
-            *(str(result.interval(k, seed)) for k in ks),
+            *(str(result.interval(k, seed)) for k in PUBLISHED_KS),
         ]
         for name, result in results.items()
     ]
     return _markdown(header, rows)
 
 
-def retrieval_table(results: Mapping[str, RetrievalResult], seed: int = 0) -> str:
-    """A row for each model in percent: matching, split, images, captions, six recalls, and mR with its interval.
+def recall_table(results: Mapping[str, RetrievalResult], seed: int = 0) -> str:
+    """A row for each model, by its name: matching, split, images, captions, six recalls in percent, mR with interval.
 
     Below the rows of each matching and data set stands the ceiling that shared captions impose there.
-
-    Args:
-        results: Results by name of the model.
-        seed: Governs the intervals.
-
-    Returns:
-        Markdown, without a newline at the end.
     """
-    header = ["model", "matching", "data", "images", "captions"]
-    header += [f"{short} R@{'/'.join(map(str, RECALL_AT))}" for short in ("i->t", "t->i")]
-    header.append("mR")
+    header = ["model", "matching", "data", "images", "captions", *(f"{way} R@1/5/10" for way in ("i->t", "t->i")), "mR"]
     groups: dict[tuple[str, ...], list[list[str]]] = {}
     ceilings: dict[tuple[str, ...], dict[str, float]] = {}
     for name, result in results.items():
@@ -60,10 +41,9 @@ def retrieval_table(results: Mapping[str, RetrievalResult], seed: int = 0) -> st
         row = [name, *setting, *_recall_cells(result.recalls), f"{result.interval(seed=seed):.2%}".replace("%", "")]
         groups.setdefault(setting, []).append(row)
         ceilings[setting] = result.ceilings
-    for setting, rows in groups.items():
-        best = ceilings[setting]
+    for setting, best in ceilings.items():
         mean = sum(best.values()) / len(best)
-        rows.append(["ceiling", *setting, *_recall_cells(best), f"{100 * mean:.2f}"])
+        groups[setting].append(["ceiling", *setting, *_recall_cells(best), f"{100 * mean:.2f}"])
     return _markdown(header, [row for rows in groups.values() for row in rows])
 
 

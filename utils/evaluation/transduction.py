@@ -1,7 +1,7 @@
-"""A gain without labels: class embeddings that move towards the unlabelled images they are compared with.
+"""A gain without labels: class embeddings that move towards the unlabeled images they are compared with.
 
-A text and the pictures it describes lie apart in CLIP's space. Where many pictures are to be classified at once,
-they say themselves where their classes lie. Whether that helps is asked of validation images, `keep_what_helps`.
+A text and the images it describes lie apart in CLIP's space. Where many images are to be classified at once, they
+show where their classes lie. Whether that helps is measured on validation images, by `keep_what_helps`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from utils.evaluation.classifiers import unit_rows
+from utils.evaluation.checks import check_same_size, unit_rows
 
 
 @dataclass(frozen=True)
@@ -20,14 +20,11 @@ class Kept:
 
     Attributes:
         name: Of the candidate that is kept.
-        validation: Accuracy of each candidate on them.
-        chance: How often two equally good ways differ as much as this one and the first do (McNemar's exact test);
-            1 where the first is kept. Near 1 the choice means nothing. Many candidates make it look smaller.
+        validation_accuracies: Of each candidate.
     """
 
     name: str
-    validation: dict[str, float]
-    chance: float
+    validation_accuracies: dict[str, float]
 
 
 def refine_class_embeddings(
@@ -59,9 +56,12 @@ def refine_class_embeddings(
     Raises:
         ValueError: If embeddings are zero, not finite or of two sizes, or a setting is out of its range.
     """
+    from scipy.special import softmax
+
+    from utils.clip import unit_length
+
     images, texts = unit_rows(image_embeddings, "image"), unit_rows(class_embeddings, "class")
-    if images.shape[1] != texts.shape[1]:
-        raise ValueError(f"Image embeddings of {images.shape[1]} numbers do not fit texts of {texts.shape[1]}.")
+    check_same_size((images, "image"), (texts, "class"))
     if not (temperature > 0 and 0 <= blend <= 1 and steps >= 0):
         raise ValueError(
             f"Temperature {temperature}, blend {blend} and {steps} steps cannot work: above 0, from 0 to 1, and 0 or "
@@ -69,57 +69,36 @@ def refine_class_embeddings(
         )
     refined = texts
     for _ in range(steps):
-        scaled = images @ refined.T / temperature
-        shares = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-        shares /= shares.sum(axis=1, keepdims=True)
-        # A class that no image is taken for has a sum of nearly nothing, which must not be divided by nothing.
-        sums = shares.T @ images
-        means = sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
-        moved = (1 - blend) * texts + blend * means
-        lengths = np.linalg.norm(moved, axis=1, keepdims=True)
-        refined = np.where(lengths > 1e-6, moved / np.maximum(lengths, 1e-6), texts)
+        shares = softmax(images @ refined.T / temperature, axis=1)
+        # A class that no image is taken for has a sum of nearly nothing, which `unit_length` leaves short.
+        moved = (1 - blend) * texts + blend * unit_length(shares.T @ images)
+        # As short as this is rounding, not a direction: longer than what `unit_length` leaves as it is.
+        refined = np.where(np.linalg.norm(moved, axis=1, keepdims=True) > 1e-6, unit_length(moved), texts)
     return refined.astype(np.float32)
 
 
-def keep_what_helps(candidates: Mapping[str, np.ndarray], labels: Sequence[int]) -> Kept:
-    """Chooses among ways to classify by their accuracy on validation images.
+def keep_what_helps(candidates: Mapping[str, np.ndarray], labels: Sequence[int] | np.ndarray) -> Kept:
+    """Chooses among ways to classify by their accuracy on validation images, the first of equals.
 
     Args:
-        candidates: By name the scores (images, classes) that each gives to validation images; the first is the
-            plain way, which is kept unless another is better.
+        candidates: By name the scores (images, classes) that each gives to validation images.
         labels: (images,) int, the column of the true class.
-
-    Returns:
-        The choice, the first of equals.
 
     Raises:
         ValueError: If there is no candidate, or scores and labels do not fit or are not finite.
     """
-    labels = np.asarray(labels)
-    if not candidates or not len(labels):
+    true = np.asarray(labels)
+    if not candidates or not len(true):
         raise ValueError("There is nothing to choose: give at least one candidate and one labeled image.")
     hits = {}
     for name, scores in candidates.items():
-        if (
-            np.ndim(scores) != 2
-            or len(scores) != len(labels)
-            or not 0 <= labels.min() <= labels.max() < scores.shape[1]
-        ):
+        if np.ndim(scores) != 2 or len(scores) != len(true) or not 0 <= true.min() <= true.max() < scores.shape[1]:
             raise ValueError(
-                f"The scores of {name!r} have the shape {np.shape(scores)}; they do not fit {len(labels)} labels from "
-                f"{labels.min()} to {labels.max()}."
+                f"The scores of {name!r} have the shape {np.shape(scores)}; they do not fit {len(true)} labels from "
+                f"{true.min()} to {true.max()}."
             )
         if not np.isfinite(scores).all():
             raise ValueError(f"Some scores of {name!r} are not finite numbers.")
-        hits[name] = np.argmax(scores, axis=1) == labels
+        hits[name] = np.argmax(scores, axis=1) == true
     accuracies = {name: float(np.mean(hit)) for name, hit in hits.items()}
-    best = max(accuracies, key=accuracies.__getitem__)
-    return Kept(best, accuracies, _chance(next(iter(hits.values())), hits[best]))
-
-
-def _chance(first: np.ndarray, second: np.ndarray) -> float:
-    """McNemar's exact test (1947): of the images that only one gets right, equally good ways get half each."""
-    from scipy.stats import binomtest
-
-    differing = int(np.sum(first != second))
-    return float(binomtest(int(np.sum(second & ~first)), differing).pvalue) if differing else 1.0
+    return Kept(max(accuracies, key=accuracies.__getitem__), accuracies)

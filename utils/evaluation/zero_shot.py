@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -10,20 +10,19 @@ import numpy as np
 
 from utils.evaluation.checks import check_embeddings, check_same_size
 from utils.evaluation.embedding import embed_dataset
+from utils.evaluation.intervals import Interval, bootstrap
 from utils.evaluation.protocols import Protocol, as_protocol, embed_classes
-from utils.evaluation.rank_scores import RankScores
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from PIL import Image
-
     from utils.clip import CLIP
     from utils.datasets import CaptionDataset
 
 
+PUBLISHED_KS = (1, 3, 5, 10)
+
+
 @dataclass(frozen=True)
-class ZeroShotResult(RankScores):
+class ZeroShotResult:
     """The outcome of classifying images by the prompts of their classes.
 
     Attributes:
@@ -55,6 +54,37 @@ class ZeroShotResult(RankScores):
         """(images,) the best class of each image."""
         return np.argmax(self.similarities, axis=1)
 
+    def hits(self, k: int = 1) -> np.ndarray:
+        """(images,) bool, whether the true class is among the k best.
+
+        Raises:
+            ValueError: If k is below 1.
+        """
+        if k < 1:
+            raise ValueError(f"score@{k} does not exist; k counts from 1.")
+        return self.ranks < k
+
+    def score(self, k: int = 1) -> float:
+        """The share of images whose class is among the k best: score@k."""
+        return float(np.mean(self.hits(k)))
+
+    def scores(self, ks: Sequence[int] = PUBLISHED_KS) -> dict[int, float]:
+        """score@k for several k."""
+        return {k: self.score(k) for k in ks}
+
+    def interval(self, k: int = 1, seed: int = 0) -> Interval:
+        """score@k with the bounds that hold 95 % of bootstrap draws of the images."""
+        return bootstrap(self.hits(k), seed=seed)
+
+    def per_class(self, k: int = 1) -> dict[str, float]:
+        """score@k of each class by itself; a class without images is left out."""
+        hits = self.hits(k)
+        return {
+            name: float(np.mean(hits[self.labels == number]))
+            for number, name in enumerate(self.class_names)
+            if np.any(self.labels == number)
+        }
+
     def confusion(self) -> np.ndarray:
         """(classes, classes) int: row the true class, column the predicted one."""
         counts = np.zeros((len(self.class_names),) * 2, int)
@@ -69,32 +99,23 @@ def classify(
     class_names: Sequence[str],
     prompts: Sequence[tuple[str, ...]] = (),
 ) -> ZeroShotResult:
-    """Compares images with class prompts, from embeddings alone: how stored image embeddings are used again.
+    """Compares stored image embeddings with class prompts.
 
     Args:
-        image_embeddings: (images, dim) float32, of unit length.
-        prompt_embeddings: (classes, dim) float32, of unit length.
+        image_embeddings: (images, dim) of any floating type, of unit length.
+        prompt_embeddings: (classes, dim) of unit length.
         categories: (images,) the true class name of each image.
         class_names: (classes,) the names that the prompts stand for.
         prompts: (classes,) the texts of each class, kept for the report.
-
-    Returns:
-        Similarities and labels, ready to be scored.
 
     Raises:
         ValueError: If a category has no class name, an embedding is not finite, zero or not of unit length, or
             shapes do not fit (a model of another projection size than the stored vectors).
     """
     _check_categories(categories, class_names)
-    check_embeddings(image_embeddings, "image")
-    check_embeddings(prompt_embeddings, "prompt")
-    check_same_size(image_embeddings, "image", prompt_embeddings, "prompt")
-    for embeddings, what, wanted in (
-        (image_embeddings, "image", categories),
-        (prompt_embeddings, "prompt", class_names),
-    ):
-        if len(embeddings) != len(wanted):
-            raise ValueError(f"{len(embeddings)} {what} embeddings do not fit {len(wanted)} names; give one for each.")
+    check_embeddings(image_embeddings, "image", len(categories), "names")
+    check_embeddings(prompt_embeddings, "prompt", len(class_names), "names")
+    check_same_size((image_embeddings, "image"), (prompt_embeddings, "prompt"))
     position = {name: number for number, name in enumerate(class_names)}
     return ZeroShotResult(
         class_names=tuple(class_names),
@@ -105,8 +126,7 @@ def classify(
 
 
 def _check_categories(categories: Iterable[str], class_names: Sequence[str]) -> None:
-    unknown = sorted(set(categories) - set(class_names))
-    if unknown:
+    if unknown := sorted(set(categories) - set(class_names)):
         raise ValueError(f"The classifier has no name for the categories {', '.join(map(str, unknown))}.")
 
 
@@ -118,7 +138,6 @@ def zero_shot(
     class_names: Sequence[str] | None = None,
     batch_size: int = 64,
     progress: bool = False,
-    read: Callable[[Path], Image.Image] | None = None,
 ) -> ZeroShotResult:
     """Classifies a data set's images by the prompts of a protocol.
 
@@ -127,13 +146,12 @@ def zero_shot(
 
     Args:
         model: The CLIP model.
-        dataset: Images, of which those with a category count, and which can be decoded.
+        dataset: Images, of which those with a category count, and which can be decoded. With a cache
+            (`CaptionDataset.with_cache`) several models share what was decoded.
         protocol: A `Protocol`, the name of one of `PROTOCOLS`, or a prompt with ``{}`` for the class name.
         class_names: What to choose from; by default the categories that occur. More names make it harder.
         batch_size: Images encoded at once; it does not change the scores.
         progress: Whether to show a bar.
-        read: Decodes a picture, see `utils.datasets.eval_batches`; one `utils.datasets.keeping_pictures` for several
-            models decodes it once.
 
     Returns:
         Similarities and labels, ready to be scored.
@@ -147,7 +165,7 @@ def zero_shot(
     names = named.categories if class_names is None else tuple(class_names)
     _check_categories(named.categories, names)  # before minutes are spent on embedding
     vectors, prompts = embed_classes(model, names, protocol)
-    images, scored = embed_dataset(model, named, batch_size=batch_size, progress=progress, read=read)
+    images, scored = embed_dataset(model, named, batch_size=batch_size, progress=progress)
     result = classify(images, vectors, [item.category for item in scored], names, prompts)
     left_out = len(named) - len(scored)
     return replace(result, protocol=protocol.name, dataset=dataset.name, left_out=left_out)

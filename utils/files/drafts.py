@@ -20,12 +20,8 @@ _OURS = {DRAFT, REPLACED, LOCK, OWNER, f".{OWNER}.partial"}
 def workshop(folder: Path, doing: str) -> Iterator[Path]:
     """Gives an empty folder to make ``folder`` in, on the same disk, so that one renaming publishes it.
 
-    It lies in a hidden folder beside ``folder``, which is gone at the end. What killed processes have left of such
-    folders goes first; those of living ones, which hold a lock, stay.
-
-    Args:
-        folder: What shall be made.
-        doing: What is done, for whoever looks into the hidden folder, such as ``drawing the miniature``.
+    It lies in a hidden folder beside ``folder``, which is gone at the end, with a note of what is done in it. What
+    killed processes have left of such folders goes first; those of living ones, which hold a lock, stay.
 
     Yields:
         The empty folder, which `publish` moves.

@@ -24,7 +24,7 @@ def find_checkpoint(name_or_path: str | os.PathLike, example: str = "openai/clip
         The folder, for a Hub name the one in the local cache.
 
     Raises:
-        FileNotFoundError: If there is no such folder and nothing could be fetched, or a file of it is none to read.
+        FileNotFoundError: If there is no such folder and nothing could be fetched, or a file of it cannot be read.
     """
     folder = Path(name_or_path).expanduser()
     if is_too_long(folder):
@@ -42,11 +42,15 @@ def find_checkpoint(name_or_path: str | os.PathLike, example: str = "openai/clip
     import huggingface_hub
 
     name, _, revision = str(name_or_path).partition("@")
-    which = {"revision": revision} if revision else {}
+
+    def fetch(*patterns: str) -> Path:
+        kept = huggingface_hub.snapshot_download(name, revision=revision or None, allow_patterns=list(patterns))
+        return Path(kept)
+
     try:
-        snapshot = Path(huggingface_hub.snapshot_download(name, allow_patterns=list(_CHECKPOINT_FILES), **which))
+        snapshot = fetch(*_CHECKPOINT_FILES)
         if not any(snapshot.glob("model*.safetensors")):
-            huggingface_hub.snapshot_download(name, allow_patterns=[_PICKLED_WEIGHTS], **which)
+            fetch(_PICKLED_WEIGHTS)
     except Exception as error:
         raise FileNotFoundError(
             f"{str(name_or_path)!r} is no folder and could not be fetched from the Hugging Face Hub"
@@ -57,21 +61,17 @@ def find_checkpoint(name_or_path: str | os.PathLike, example: str = "openai/clip
 
 def _why_not_fetched(name: str, revision: str, error: Exception, example: str) -> str:
     """What the Hub, or the network in between, answered, and the way out of it; the end of a sentence."""
-    from huggingface_hub import errors
+    from huggingface_hub.errors import HfHubHTTPError
 
     causes = _causes(error)
-    answers = [cause.response for cause in causes if isinstance(cause, errors.HfHubHTTPError)]
-    status = answers[0].status_code if answers else None
-    kinds = [type(cause).__name__ for cause in causes]
-
-    def caused_by(*types: type[Exception]) -> bool:
-        return any(isinstance(cause, types) for cause in causes)
-
-    if caused_by(errors.GatedRepoError):
+    answers = [cause.response for cause in causes if isinstance(cause, HfHubHTTPError)]
+    status = answers[0].status_code if answers else 0
+    kinds = {kind.__name__ for cause in causes for kind in type(cause).__mro__}
+    if "GatedRepoError" in kinds:
         return f": it is gated; accept its terms on https://huggingface.co/{name}, then sign in with 'hf auth login'"
-    if caused_by(errors.RevisionNotFoundError):
+    if "RevisionNotFoundError" in kinds:
         return f": it has no revision {revision!r}; give a branch, a tag or a commit that its page there lists"
-    if status == 429 or (status or 0) >= 500 or any("Timeout" in kind for kind in kinds):
+    if status == 429 or status >= 500 or any("Timeout" in kind for kind in kinds):
         answer = f"status {status}" if status else "no answer in time"
         return f": it is busy ({answer}); wait a few minutes and start again, what has come so far is kept"
     if "JSONDecodeError" in kinds or any("html" in a.headers.get("content-type", "") for a in answers):
@@ -79,7 +79,7 @@ def _why_not_fetched(name: str, revision: str, error: Exception, example: str) -
             ": a web page came in place of its answer, as the login page of a network; sign in to the network in a "
             "browser, or have huggingface.co let through, and start again"
         )
-    if caused_by(errors.RepositoryNotFoundError) or status in (401, 403, 404):
+    if "RepositoryNotFoundError" in kinds or status in (401, 403, 404):
         return (
             ": there is no such model, or it is private; look the name up on https://huggingface.co/models, or sign "
             "in with 'hf auth login' if it is yours"
@@ -96,7 +96,7 @@ def _causes(error: BaseException | None) -> list[BaseException]:
 
 
 def _check_regular(folder: Path) -> None:
-    """Refuses a checkpoint folder with a pipe or a socket in place of a file: to open one may wait for ever."""
+    """Refuses a checkpoint folder with a pipe or a socket in place of a file: opening one may wait forever."""
     for pattern in (*_CHECKPOINT_FILES, _PICKLED_WEIGHTS):
         for path in folder.glob(pattern):
             if path.exists() and not path.is_file() and not path.is_dir():

@@ -25,11 +25,8 @@ class FolderInUseError(OSError):
 def sole_owner(folder: Path, doing: str) -> Iterator[None]:
     """Keeps all other processes, and other calls in this one, from working in a folder at the same time.
 
-    The system gives the lock back when its process ends, however it ends, so none is ever left behind.
-
-    Args:
-        folder: Made if it is not there.
-        doing: What is done in it, for the sentence that others get, such as ``training``.
+    The system gives the lock back when its process ends, however it ends, so none is ever left behind. The folder is
+    made if it is not there; what is done in it, such as ``training``, is told to the others.
 
     Raises:
         FolderInUseError: If somebody else is at work there; it says who, what and since when.

@@ -13,9 +13,6 @@ def worker_pool(count: int) -> ProcessPoolExecutor:
     """Processes to compute in, none of which outlives this one, however it ends.
 
     They are spawned, since a fork of a process that runs threads (JAX's, torch's) may hang.
-
-    Args:
-        count: How many.
     """
     context = multiprocessing.get_context("spawn")
     return ProcessPoolExecutor(count, mp_context=context, initializer=end_with_parent)
@@ -24,7 +21,7 @@ def worker_pool(count: int) -> ProcessPoolExecutor:
 def end_with_parent() -> None:
     """Ends this process as soon as its parent has ended; a worker calls it first of all.
 
-    A killed parent tells its workers nothing: each would wait for its next job for good.
+    A killed parent tells its workers nothing: each would wait for its next job forever.
     """
     parent = multiprocessing.parent_process()
     if parent is not None:

@@ -17,7 +17,7 @@ _NO_MORE_WRITING = {
 
 
 def printable(name: str | os.PathLike) -> str:
-    r"""A file name for people and for UTF-8: bytes that are no UTF-8, as other systems left them, as ``\udce9``.
+    r"""A file name for people and for UTF-8: bytes that are not UTF-8, as other systems left them, as ``\udce9``.
 
     Python holds such bytes as lone surrogates, which no UTF-8 file takes and many a console refuses.
     """
@@ -27,7 +27,7 @@ def printable(name: str | os.PathLike) -> str:
 def write_whole(path: Path, content: str | bytes) -> None:
     r"""Writes under a temporary name first, so that a reader never sees half a file; text in UTF-8.
 
-    Lone surrogates, which stand for file names that are no UTF-8, are written as ``\udce9``: in JSON, which knows
+    Lone surrogates, which stand for file names that are not UTF-8, are written as ``\udce9``: in JSON, which knows
     that very escape, the name comes back exactly.
     """
     temporary = path.with_name(f".{path.name}.partial")
@@ -43,11 +43,11 @@ class DiskError(OSError):
 
     def __str__(self) -> str:
         """The sentence alone."""
-        return self.strerror
+        return self.strerror or ""
 
 
 def file_in_the_way(folder: str | os.PathLike) -> Path | None:
-    """The file that stands where a folder, or one above it, should be; None if there is none."""
+    """The file that stands where a folder, or one above it, should be; else None."""
     folder = Path(folder)
     return next((place for place in (folder, *folder.parents) if place.exists() and not place.is_dir()), None)
 
@@ -86,7 +86,7 @@ def disk_trouble_in_words(folder: Path) -> Iterator[None]:
             refuse_file(folder)
         if error.errno not in _NO_MORE_WRITING and not isinstance(error, PermissionError):
             raise
-        reason = _NO_MORE_WRITING.get(error.errno, "this user may not write there")
+        reason = _NO_MORE_WRITING.get(error.errno or 0, "this user may not write there")
         raise DiskError(
             error.errno,
             f"Files could not be written into {folder}, {reason}; what was written before is whole: make room, or "

@@ -1,11 +1,11 @@
-"""Where in a picture is a feature, and is it there at all?
+"""Where in a scene is a feature, and is it there at all?
 
-    scene = embed_scene(model, "harbour.tif")           # tiles at several scales, embedded once
-    presence = PresenceModel.load("presence.json")      # from calibrate_presence(model, validation_set)
-    finding = find(model, scene, "stadium", presence)   # any number of texts
+    scene = embed_scene(model, "harbor.tif")                  # tiles at several scales, embedded once
+    presence_model = PresenceModel.load("presence.json")      # from calibrate_presence(model, validation_set)
+    finding = find(model, scene, "stadium", presence_model)   # any number of texts
     finding.tiles[0].box, finding.presence, finding.overlay()
 
-`tiles` cuts, `reading` opens pictures of any size, `scene` embeds, `finding` answers; `presence` says yes or no
+`tiles` cuts, `reading` opens images of any size, `scene` embeds, `finding` ranks; `presence` says yes or no
 and `calibration` teaches it that, on the scenes of known content that `mosaics` makes; `drawing` and `geojson`
 show what was found.
 """

@@ -1,14 +1,9 @@
-"""Findings as pictures: the heat map, and the heat map upon the scene."""
+"""What a search found, as images: the heat map, and the heat map upon the scene."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from PIL import Image, ImageDraw
-
-if TYPE_CHECKING:
-    from utils.finder.finding import Finding
 
 # How far a tile's bump reaches from its center, in tile sides: neighbors half a tile off overlap.
 REACH = 0.75
@@ -17,7 +12,7 @@ OPACITY = 0.65  # of the hottest place
 FRAME = "#00E5FF"
 
 
-def heat_map(finding: Finding, width: int) -> np.ndarray:
+def heat_map(boxes: np.ndarray, values: np.ndarray, size: tuple[int, int], width: int) -> np.ndarray:
     """Sets a smooth bump upon each tile, as high as the tile's value, and takes the highest at each point.
 
     A bump falls from 1 at the tile's center as a squared cosine, 0.25 at the middle of its edges and 0 at
@@ -25,9 +20,10 @@ def heat_map(finding: Finding, width: int) -> np.ndarray:
     other scales say.
 
     Args:
-        finding: A tile's value is its share of the softmax relative to the best tile's, times the presence
-            where that is known: the map of a feature that is not there stays dark.
-        width: In pixels.
+        boxes: (tiles, 4) integers: left, top, right, bottom in pixels of the scene.
+        values: (tiles,) float32, 0 to 1.
+        size: Width and height of the scene in pixels.
+        width: Of the map, in pixels.
 
     Returns:
         (height, width) float32, 0 to 1.
@@ -37,23 +33,14 @@ def heat_map(finding: Finding, width: int) -> np.ndarray:
     """
     if width < 1:
         raise ValueError(f"A heat map of {width} pixels cannot be drawn; it must be at least 1 wide.")
-    picture_width, picture_height = finding.scene.size
-    height = max(1, round(width * picture_height / picture_width))
+    height = max(1, round(width * size[1] / size[0]))
     heat = np.zeros((height, width), np.float32)
-    for tile, value in zip(finding.tiles, _values(finding), strict=True):
-        left, top, right, bottom = tile.box
-        columns, across = _bump(left, right, picture_width, width)
-        rows, down = _bump(top, bottom, picture_height, height)
+    for (left, top, right, bottom), value in zip(boxes.tolist(), values, strict=True):
+        columns, across = _bump(left, right, size[0], width)
+        rows, down = _bump(top, bottom, size[1], height)
         place = heat[rows, columns]
         np.maximum(place, value * np.outer(down, across), out=place)
     return heat
-
-
-def _values(finding: Finding) -> np.ndarray:
-    """(tiles,) float32, 0 to 1."""
-    shares = np.array([tile.probability for tile in finding.tiles])
-    there = 1.0 if finding.presence is None else finding.presence
-    return (there * shares / shares.max()).astype(np.float32)
 
 
 def _bump(start: int, end: int, length: int, pixels: int) -> tuple[slice, np.ndarray]:
@@ -69,29 +56,29 @@ def _bump(start: int, end: int, length: int, pixels: int) -> tuple[slice, np.nda
     return slice(first, last + 1), np.cos(np.pi / 2 * distance / reach) ** 2
 
 
-def overlay(finding: Finding, width: int, boxes: int) -> Image.Image:
-    """The scene with its heat map, the hotter the less transparent, and numbered frames around the best tiles."""
+def overlay(thumbnail: Image.Image, heat: np.ndarray, boxes: np.ndarray, scale: float) -> Image.Image:
+    """Draws a heat map upon a scene, the hotter the less transparent, and numbered frames around its best tiles.
+
+    Args:
+        thumbnail: The scene, of any size.
+        heat: (height, width) float32, 0 to 1; the result has this size.
+        boxes: (tiles, 4) integers, best first, in pixels of the scene.
+        scale: From those pixels to the pixels of the map.
+    """
     from matplotlib import colormaps
 
-    heat = finding.heat_map(width)
-    picture = finding.scene.thumbnail.resize(heat.shape[::-1], Image.Resampling.BICUBIC)
+    image = thumbnail.resize(heat.shape[::-1], Image.Resampling.BICUBIC)
     colors = colormaps[COLORS](heat)[..., :3] * 255
     opacity = (OPACITY * heat)[..., None]
-    mixed = np.asarray(picture) * (1 - opacity) + colors * opacity
+    mixed = np.asarray(image) * (1 - opacity) + colors * opacity
     drawn = Image.fromarray(mixed.round().astype(np.uint8))
-    for tile in reversed(finding.tiles[:boxes]):
-        _frame(drawn, tile.box, str(tile.rank), drawn.width / finding.scene.size[0])
+    draw, line = ImageDraw.Draw(drawn), max(1, drawn.width // 400)
+    for number, box in reversed(list(enumerate(boxes.tolist(), 1))):
+        left, top, right, bottom = (round(edge * scale) for edge in box)
+        right, bottom = max(left, min(right, drawn.width) - 1), max(top, min(bottom, drawn.height) - 1)
+        # Dark behind light stands out on any ground.
+        draw.rectangle((left, top, right, bottom), outline="black", width=2 * line)
+        draw.rectangle((left, top, right, bottom), outline=FRAME, width=line)
+        corner, size = (left + 3 * line, top + 2 * line), max(10, drawn.width // 45)
+        draw.text(corner, str(number), fill=FRAME, font_size=size, stroke_width=line, stroke_fill="black")
     return drawn
-
-
-def _frame(picture: Image.Image, box: tuple[int, int, int, int], label: str, scale: float) -> None:
-    """Draws a frame with a number in its corner, dark behind light, so that it stands out on any ground."""
-    draw = ImageDraw.Draw(picture)
-    left, top, right, bottom = (round(edge * scale) for edge in box)
-    right, bottom = max(left, min(right, picture.width) - 1), max(top, min(bottom, picture.height) - 1)
-    line = max(1, picture.width // 400)
-    draw.rectangle((left, top, right, bottom), outline="black", width=2 * line)
-    draw.rectangle((left, top, right, bottom), outline=FRAME, width=line)
-    size = max(10, picture.width // 45)
-    corner = (left + 3 * line, top + 2 * line)
-    draw.text(corner, label, fill=FRAME, font_size=size, stroke_width=line, stroke_fill="black")

@@ -1,4 +1,4 @@
-"""Scenes of known content: pictures of a data set laid side by side."""
+"""Scenes of known content: images of a data set laid side by side."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from utils.datasets import CaptionDataset, CaptionedImage, read_image
 
 @dataclass(frozen=True)
 class Mosaic:
-    """A scene made of pictures.
+    """A scene made of images.
 
     Attributes:
         picture: RGB.
@@ -45,71 +45,51 @@ class Mosaic:
 
 
 def make_mosaic(items: Sequence[CaptionedImage], columns: int, cell: int, blend: int = 0) -> Mosaic:
-    """Lays pictures side by side, row by row.
+    """Lays images, cut to squares of ``cell`` pixels, side by side, row by row.
 
-    Args:
-        items: The pictures, a whole number of rows.
-        columns: In a row.
-        cell: Height and width of each in pixels; pictures are resized, and cut to a square first.
-        blend: Over so many pixels on either side of an edge neighbors fade into each other.
+    Over ``blend`` pixels on either side of an edge neighbors fade into each other.
 
     Raises:
         ValueError: If the last row would not be full.
     """
     if not items or len(items) % columns:
         raise ValueError(f"{len(items)} pictures do not fill rows of {columns}; give a multiple of it.")
-    rows = len(items) // columns
-    total = np.zeros((rows * cell, columns * cell, 3), np.float32)
-    weights = np.zeros((rows * cell, columns * cell, 1), np.float32)
+    rows, side = len(items) // columns, cell + 2 * blend
+    # Each image sticks out of its cell by `blend` pixels, weighted ever less toward its rim.
+    ramp = np.minimum(np.arange(1, side + 1) / (2 * blend + 1), 1)
+    fade = np.minimum(ramp, ramp[::-1])
+    weight = np.outer(fade, fade)[..., None].astype(np.float32)
+    total = np.zeros((rows * cell + 2 * blend, columns * cell + 2 * blend, 3), np.float32)
+    weights = np.zeros((*total.shape[:2], 1), np.float32)
     for number, item in enumerate(items):
-        _lay(total, weights, _square(item, cell + 2 * blend), divmod(number, columns), cell, blend)
-    picture = Image.fromarray((total / weights + 0.5).astype(np.uint8))
+        row, column = divmod(number, columns)
+        place = slice(row * cell, row * cell + side), slice(column * cell, column * cell + side)
+        total[place] += _square(item, side) * weight
+        weights[place] += weight
+    inside = slice(blend, blend + rows * cell), slice(blend, blend + columns * cell)
+    picture = Image.fromarray((total[inside] / weights[inside] + 0.5).astype(np.uint8))
     return Mosaic(picture, tuple(items), columns, cell)
 
 
 def _square(item: CaptionedImage, side: int) -> np.ndarray:
-    """(side, side, 3) float32: the middle of a picture."""
-    picture = read_image(item.path, item.reading)
-    edge = min(picture.size)
-    left, top = (picture.width - edge) // 2, (picture.height - edge) // 2
-    square = picture.crop((left, top, left + edge, top + edge))
+    """(side, side, 3) float32: the middle of an image."""
+    image = read_image(item.path, item.reading)
+    edge = min(image.size)
+    left, top = (image.width - edge) // 2, (image.height - edge) // 2
+    square = image.crop((left, top, left + edge, top + edge))
     return np.asarray(square.resize((side, side), Image.Resampling.BICUBIC), np.float32)
-
-
-def _lay(
-    total: np.ndarray, weights: np.ndarray, pixels: np.ndarray, place: tuple[int, int], cell: int, blend: int
-) -> None:
-    """Adds a picture that sticks out of its cell by ``blend`` pixels, weighted ever less toward its rim."""
-    ramp = np.minimum(np.arange(1, cell + 2 * blend + 1) / (2 * blend + 1), 1)
-    fade = np.minimum(ramp, ramp[::-1])
-    weight = np.outer(fade, fade)[..., None].astype(np.float32)
-    top, left = (number * cell - blend for number in place)
-    height, width = total.shape[:2]
-    rows, columns = (slice(max(0, start), start + cell + 2 * blend) for start in (top, left))
-    inside = (
-        slice(max(0, -top), min(cell + 2 * blend, height - top)),
-        slice(max(0, -left), min(cell + 2 * blend, width - left)),
-    )
-    total[rows, columns] += (pixels * weight)[inside]
-    weights[rows, columns] += weight[inside]
 
 
 def draw_mosaics(
     dataset: CaptionDataset, grid: int, count: int, cell: int, generator: np.random.Generator
 ) -> list[Mosaic]:
-    """Draws square mosaics of ``grid`` by ``grid`` pictures with known categories.
+    """Draws square mosaics of ``grid`` by ``grid`` images with known categories.
 
-    Every picture comes once before any comes again, so that single pictures are a fair sample of the data.
-
-    Args:
-        dataset: Pictures, of which those with a category count; what cannot be decoded is left out, with a warning.
-        grid: Pictures in a row and in a column.
-        count: How many mosaics.
-        cell: Height and width of each picture in pixels.
-        generator: The source of the draw.
+    Every image, of ``cell`` pixels, comes once before any comes again, so that single images are a fair sample of the
+    data. Those without a category are left out, and with a warning what cannot be decoded.
 
     Raises:
-        ValueError: If no picture has a category, or not one can be decoded.
+        ValueError: If no image has a category, or not one can be decoded.
     """
     named = dataset.named().decodable()
     if not len(named):
@@ -120,7 +100,7 @@ def draw_mosaics(
 def lay_mosaics(
     named: CaptionDataset, grid: int, count: int, cell: int, generator: np.random.Generator
 ) -> list[Mosaic]:
-    """As `draw_mosaics`, of pictures that all have a category and can be decoded."""
+    """As `draw_mosaics`, of images that all have a category and can be decoded."""
     cells = grid * grid
     rounds = -(-cells * count // len(named))
     order = [named[int(number)] for _ in range(rounds) for number in generator.permutation(len(named))]

@@ -1,7 +1,7 @@
 """Outlines of tiles in longitude and latitude, cut at the antimeridian and closed over the poles (RFC 7946, 3.1.9).
 
-GDAL's own cutting leaves polygons that run clockwise and, with some projections, such that span the Earth the wrong
-way round.
+GDAL's own cutting leaves polygons that run clockwise and, with some projections, polygons that span the Earth the
+wrong way round.
 """
 
 from __future__ import annotations
@@ -18,11 +18,7 @@ LEAST_AREA = 1e-9  # of the outline's; a piece that is less comes of rounding
 
 
 def on_the_globe(corners: np.ndarray, crs: str) -> list[dict[str, Any] | None]:
-    """Turns quadrilaterals of a map into GeoJSON geometries.
-
-    Args:
-        corners: (tiles, 4, 2) float64, in turn, in the coordinates of the map.
-        crs: The map's reference system.
+    """Turns quadrilaterals of a map, (tiles, 4, 2) float64 in its coordinates, into GeoJSON geometries.
 
     Returns:
         A Polygon, or a MultiPolygon where the antimeridian cuts it, for each; None where it has no place on the
@@ -47,7 +43,7 @@ def _sides(corners: np.ndarray, crs: str, count: int) -> np.ndarray:
     # Grids whose pixels lie on the poles reach half a pixel beyond.
     degrees[:, 1] = np.clip(degrees[:, 1], -90, 90)
     if not _is_cylinder(crs):
-        # Beyond its edge a map of the globe, such as the sinusoidal one of MODIS, begins anew on its other side.
+        # Beyond its edge a map of the globe, such as the sinusoidal one of MODIS, begins again on its other side.
         astray = np.linalg.norm(_transformed(degrees, GLOBE, crs) - points, axis=1)
         sides = np.linalg.norm(following - corners, axis=2).max(axis=1).repeat(4 * count)
         degrees[~(astray < MOST_BEND * sides)] = np.nan
@@ -77,9 +73,7 @@ def _is_cylinder(crs: str) -> bool:
 
 def _bends(ring: np.ndarray) -> bool:
     """Whether any of the four sides is far from straight in degrees, or meets a pole."""
-    if not np.isfinite(ring).all():
-        return True
-    if np.abs(ring[:, 1]).max() > AT_POLE:
+    if not np.isfinite(ring).all() or np.abs(ring[:, 1]).max() > AT_POLE:
         return True
     unwrapped, turns = _unwrapped(ring)
     if turns:
@@ -113,8 +107,7 @@ def _geometry(ring: np.ndarray) -> dict[str, Any] | None:
         ring[pole + 1 :, 0] -= 360.0 * turns
     elif turns:
         ring = _around_pole(ring, turns)
-    pieces = _cut(ring)
-    polygons = [[_closed(piece)] for piece in pieces]
+    polygons = [[_closed(piece)] for piece in _cut(ring)]
     if len(polygons) == 1:
         return {"type": "Polygon", "coordinates": polygons[0]}
     return {"type": "MultiPolygon", "coordinates": polygons}

@@ -17,7 +17,7 @@ LEAST_PIXELS = 2
 
 @dataclass(frozen=True)
 class Place:
-    """A picture's place.
+    """Where a scene lies.
 
     Attributes:
         crs: The reference system of its coordinates as WKT; None where it has no place.
@@ -35,36 +35,11 @@ NO_PLACE = Place(reason="has no coordinate reference system")
 
 def place_of(dataset: Any) -> Place:
     """Finds the place of a raster that rasterio has opened, by its transform or its ground control points."""
-    place = _place_of(dataset)
-    if place.crs is not None and not _lies_on_the_earth(place.crs):
-        return Place(
-            reason="has a coordinate reference system from which no longitude and latitude follow (that of a site, of "
-            "another planet, or of the Earth's center); warp it to a map of the Earth first (gdalwarp)"
-        )
-    return place
-
-
-def _lies_on_the_earth(wkt: str) -> bool:
-    from rasterio.crs import CRS
-    from rasterio.warp import transform
-
-    crs = CRS.from_wkt(wkt)
-    if not (crs.is_geographic or crs.is_projected):
-        return False
-    try:
-        transform(wkt, "EPSG:4326", [0.0], [0.0])
-    except Exception as error:  # GDAL's own, which have no public name in rasterio
-        # Any other error says only that this one point is not on the map.
-        return type(error).__name__ != "CPLE_NotSupportedError"
-    return True
-
-
-def _place_of(dataset: Any) -> Place:
     points, points_crs = dataset.gcps
     if dataset.crs and not dataset.transform.is_identity:
         if dataset.transform.determinant == 0:
             return Place(reason="has a transform that lays all its pixels on one line")
-        return Place(dataset.crs.to_wkt(), dataset.transform)
+        return _on_the_earth(dataset.crs.to_wkt(), dataset.transform)
     if points and points_crs:
         return _by_points(points, points_crs, max(dataset.shape))
     if dataset.rpcs is not None:
@@ -80,6 +55,27 @@ def _place_of(dataset: Any) -> Place:
     return NO_PLACE
 
 
+def _on_the_earth(wkt: str, transform: Affine) -> Place:
+    """The place, if longitude and latitude follow from its reference system."""
+    from rasterio import warp
+    from rasterio.crs import CRS
+
+    crs = CRS.from_wkt(wkt)
+    known = crs.is_geographic or crs.is_projected
+    try:
+        if known:
+            warp.transform(wkt, "EPSG:4326", [0.0], [0.0])
+    except Exception as error:  # GDAL's own, which have no public name in rasterio
+        # Any other error says only that this one point is not on the map.
+        known = type(error).__name__ != "CPLE_NotSupportedError"
+    if known:
+        return Place(wkt, transform)
+    return Place(
+        reason="has a coordinate reference system from which no longitude and latitude follow (that of a site, of "
+        "another planet, or of the Earth's center); warp it to a map of the Earth first (gdalwarp)"
+    )
+
+
 def _by_points(points: list[Any], crs: Any, side: int) -> Place:
     """The place by ground control points that lie as on a plane, such as the corners of a scene."""
     from rasterio.transform import from_gcps
@@ -90,14 +86,14 @@ def _by_points(points: list[Any], crs: Any, side: int) -> Place:
     a, b, c, d, e, f = transform[:6]
     if a * e - b * d == 0:
         return Place(reason="has ground control points that all lie on one line")
+    linear = np.array([[a, d], [b, e]])
     pixels = np.array([(point.col, point.row) for point in points])
-    places = np.array([(point.x, point.y) for point in points])
-    residuals = places - (pixels @ np.array([[a, d], [b, e]]) + (c, f))
+    residuals = np.array([(point.x, point.y) for point in points]) - (pixels @ linear + (c, f))
     # In pixels, so that degrees and meters are judged alike.
-    bend = np.abs(residuals @ np.linalg.inv(np.array([[a, d], [b, e]]))).max()
+    bend = np.abs(residuals @ np.linalg.inv(linear)).max()
     if bend > max(LEAST_PIXELS, MOST_BEND * side):
         return Place(
             reason=f"has ground control points that lie up to {bend:,.0f} pixels off any plane; warp it to a map "
             "first (gdalwarp)"
         )
-    return Place(crs.to_wkt(), transform)
+    return _on_the_earth(crs.to_wkt(), transform)

@@ -1,6 +1,6 @@
-"""Is the feature there at all? A probability that can say no, calibrated on pictures whose content is known.
+"""Is the feature there at all? A probability that can say no, calibrated on scenes whose content is known.
 
-The softmax over tiles always sums to 1 and so names a winner in any picture. Here each tile's similarity to the
+The softmax over tiles always sums to 1 and so names a winner in any scene. Here each tile's similarity to the
 feature is held against its similarity to a background of other texts: the margin
 
     margin = scale * s(feature) - log sum_b exp(scale * s(b))        s: cosine similarity, b: background texts
@@ -53,27 +53,19 @@ class PresenceModel:
     scores: dict[str, float] = field(default_factory=dict)
 
     def check_model(self, fingerprint: str) -> None:
-        """Refuses a model that it was not calibrated for.
-
-        Raises:
-            ValueError: If the fingerprints differ.
-        """
+        """Refuses, with a ValueError, a model that it was not calibrated for."""
         if fingerprint != self.model_fingerprint:
             raise ValueError(
                 f"The presence model was calibrated for the model {self.model_fingerprint}, and the scene was "
-                f"embedded by {fingerprint}; calibrate it anew with calibrate_presence."
+                f"embedded by {fingerprint}; calibrate it again with calibrate_presence."
             )
 
     def check_template(self, template: str) -> None:
-        """Refuses a prompt that it was not calibrated with.
-
-        Raises:
-            ValueError: If the templates differ.
-        """
+        """Refuses, with a ValueError, a prompt that it was not calibrated with."""
         if template != self.template:
             raise ValueError(
                 f"The presence model was calibrated with the prompt {self.template!r} and not {template!r}; leave "
-                "the template out, or calibrate it anew with calibrate_presence."
+                "the template out, or calibrate it again with calibrate_presence."
             )
 
     def margins(self, embeddings: np.ndarray, feature: np.ndarray, background: np.ndarray, scale: float) -> np.ndarray:
@@ -89,32 +81,30 @@ class PresenceModel:
             (tiles,) float64.
         """
         likeness = background @ feature
-        # A model that tells no texts apart still has the least like one to compare with.
+        # A model that gives all texts one embedding still has the least like one to compare with.
         others = background[likeness < max(self.too_close, np.nextafter(likeness.min(), np.float32(2)))]
         against = scale * (embeddings @ others.T).astype(np.float64)
         return scale * (embeddings @ feature).astype(np.float64) - np.logaddexp.reduce(against, axis=1)
 
     def scene_probabilities(self, measures: np.ndarray) -> np.ndarray:
         """That each of some scenes shows the feature, from their `scene_measures`: (scenes, 2) to (scenes,)."""
-        return _logistic(self._log_odds(measures[:, 0], measures[:, 1]))
+        return self._probabilities(measures[:, 0], measures[:, 1])
 
     def tile_probabilities(self, margins: np.ndarray) -> np.ndarray:
         """That each of a scene's tiles shows the feature, from their margins: (tiles,) to (tiles,) float64.
 
         The highest is the probability of the whole scene.
         """
-        return _logistic(self._log_odds(margins, np.log(len(margins))))
+        return self._probabilities(margins, np.log(len(margins)))
 
-    def _log_odds(self, margin: np.ndarray, log_tiles: np.ndarray | float) -> np.ndarray:
-        return self.margin_weight * margin + self.tiles_weight * log_tiles + self.intercept
+    def _probabilities(self, margin: np.ndarray, log_tiles: np.ndarray | float) -> np.ndarray:
+        from scipy.special import expit
+
+        return expit(self.margin_weight * margin + self.tiles_weight * log_tiles + self.intercept)
 
     def save(self, path: str | Path) -> Path:
         """Writes it as JSON; the file appears whole or not at all."""
-        path = Path(path)
-        with disk_trouble_in_words(path.parent):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(path, json.dumps({"format": FORMAT, **asdict(self)}, indent=1) + "\n")
-        return path
+        return write_file(path, json.dumps({"format": FORMAT, **asdict(self)}, indent=1) + "\n")
 
     @classmethod
     def load(cls, path: str | Path) -> PresenceModel:
@@ -142,7 +132,10 @@ def scene_measures(margins: np.ndarray) -> tuple[float, float]:
     return float(margins.max()), float(np.log(len(margins)))
 
 
-def _logistic(log_odds: np.ndarray) -> np.ndarray:
-    from scipy.special import expit
-
-    return expit(log_odds)
+def write_file(path: str | Path, content: str | bytes) -> Path:
+    """Writes a file, whole or not at all, and its folder if there is none."""
+    path = Path(path)
+    with disk_trouble_in_words(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, content)
+    return path

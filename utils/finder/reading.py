@@ -1,8 +1,8 @@
-"""Pictures for cutting, of any size: small ones decoded whole, large and georeferenced ones read window by window.
+"""Images for cutting, of any size: small ones decoded whole, large and georeferenced ones read window by window.
 
-Files are opened by the course's one reader, so a picture looks here as it does in a data set
-or an index. Windows are read where a file has a place on the Earth, more than `PIXELS_AT_ONCE` pixels, or what only
-rasterio reads; a scene's windows share the scene's stretch.
+Files are opened by the course's one reader, so an image looks here as it does in a data set or an index. Windows are
+read where a file has a place on the Earth, more than `PIXELS_AT_ONCE` pixels, or what only rasterio reads; a scene's
+windows share the scene's stretch.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Box = tuple[int, int, int, int]
 
 @dataclass(frozen=True, eq=False)
 class Overview:
-    """A whole picture, made small.
+    """A whole image, at most `SAMPLE_SIDE` pixels wide and high.
 
     Attributes:
         image: RGB.
@@ -52,29 +52,22 @@ class Overview:
 
 
 class WholePicture:
-    """A picture in memory.
-
-    Attributes:
-        name: Of its file, or empty.
-        size: Width and height in pixels.
-        place: Where it lies on the Earth: nobody knows.
-    """
+    """An image in memory: its file's name, or empty; its size; and (height, width) bool, where it has data."""
 
     place = NO_PLACE
 
     def __init__(self, image: Image.Image, name: str = "", valid: np.ndarray | None = None) -> None:
-        """Keep a picture and (height, width) bool, where it has data; None for everywhere."""
         self._image, self._valid, self.name, self.size = image, valid, name, image.size
 
     def crop(self, box: Box, longest: int | None = None) -> Image.Image:
         """Cuts out a box (left, top, right, bottom); a longer side than ``longest`` pixels is reduced to it."""
-        image = self._image.crop(tuple(map(int, box)))
+        image = self._image.crop(box)
         if longest is not None and max(image.size) > longest:
             image = image.resize(reduced(image.size, longest), Image.Resampling.BOX)
         return image
 
     def overview(self) -> Overview:
-        """The whole, at most `SAMPLE_SIDE` pixels wide and high."""
+        """The whole image, made small."""
         valid = ~zero_frame(np.asarray(self._image))
         if self._valid is not None:
             valid &= self._valid
@@ -84,12 +77,9 @@ class WholePicture:
 
 
 class WindowedPicture:
-    """A picture on the disk, of which only the windows asked for are decoded, large ones at a lower resolution.
+    """An image on the disk, of which only the windows asked for are decoded, large ones at a lower resolution.
 
-    Attributes:
-        name: Of its file.
-        size: Width and height in pixels, upright; of a georeferenced picture as it is stored.
-        place: Where it lies on the Earth, or why nobody knows.
+    Its size is upright, unless it is georeferenced: then it is as it is stored. A damaged file is an ImageError.
     """
 
     def __init__(self, raster: Raster) -> None:
@@ -97,19 +87,11 @@ class WindowedPicture:
         self.place = place_of(raster.dataset)
 
     def crop(self, box: Box, longest: int | None = None) -> Image.Image:
-        """Cuts out a box (left, top, right, bottom); a longer side than ``longest`` pixels is reduced to it.
-
-        Raises:
-            ImageError: If the file breaks off there.
-        """
+        """Cuts out a box (left, top, right, bottom); a longer side than ``longest`` pixels is reduced to it."""
         return Image.fromarray(self._raster.read(box, longest)[0])
 
     def overview(self) -> Overview:
-        """The whole, at most `SAMPLE_SIDE` pixels wide and high.
-
-        Raises:
-            ImageError: If the file is broken.
-        """
+        """The whole image, made small."""
         colors, data = self._raster.overview()
         return Overview(Image.fromarray(colors), data)
 
@@ -121,20 +103,23 @@ Picture = WholePicture | WindowedPicture
 def open_picture(
     picture: str | Path | Image.Image | np.ndarray, reading: ImageReading = AS_STORED
 ) -> Iterator[Picture]:
-    """Opens a picture for cutting: a file, a Pillow picture, or an array.
+    """Opens an image for cutting.
 
     Args:
-        picture: A path, a Pillow picture of any mode, or an array (height, width) or (height, width, channels).
+        picture: A path, a Pillow image of any mode, or an array (height, width) or (height, width, channels).
         reading: The range of values of what is deeper than 8 bits, and the bands to show.
 
     Raises:
-        ImageError: One sentence, if it is missing, broken or no picture.
+        ImageError: One sentence, if it is missing or cannot be decoded.
     """
     if isinstance(picture, np.ndarray):
         image, valid = image_of_array(picture, reading)
         yield WholePicture(image, valid=valid)
     elif isinstance(picture, Image.Image):
-        image, valid = _decoded(picture, reading)
+        try:
+            image, valid = rgb_with_data(ImageOps.exif_transpose(picture), reading)
+        except (OSError, SyntaxError, ValueError) as error:
+            raise ImageError(f"The picture cannot be decoded ({error}); give another one.") from None
         yield WholePicture(image, Path(getattr(picture, "filename", "") or "").name, valid)
     else:
         with _open_file(Path(picture), reading) as opened:
@@ -177,10 +162,3 @@ def _tiled_copy(raster: Raster, reading: ImageReading) -> Iterator[Raster]:
             raise broken(raster.name, error) from None
         with open_dataset(path, "GTiff", raster.name) as copy:
             yield Raster(copy, raster.name, reading, raster.orientation)
-
-
-def _decoded(image: Image.Image, reading: ImageReading) -> tuple[Image.Image, np.ndarray | None]:
-    try:
-        return rgb_with_data(ImageOps.exif_transpose(image), reading)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise ImageError(f"The picture cannot be decoded ({error}); give another one.") from None

@@ -1,4 +1,4 @@
-"""A picture taken apart: its tiles embedded once, so that any number of texts can be asked afterwards."""
+"""A scene cut into tiles that are embedded once, so that any number of texts can be asked afterwards."""
 
 from __future__ import annotations
 
@@ -16,32 +16,30 @@ from utils.finder.reading import Picture, open_picture
 from utils.finder.tiles import check_tiling, data_shares, default_tile_sizes, tile_boxes
 
 if TYPE_CHECKING:
-    from affine import Affine
     from PIL import Image
 
     from utils.clip import CLIP
     from utils.datasets import ImageReading
 
-# A larger tile is first reduced to so many times the model's input: it never has to be decoded in full.
-READ_FACTOR = 4
+READ_FACTOR = 4  # a tile larger than so many times the model's input is reduced to it when read
 # A tile with less data is left out: it would be embedded as the black that stands for no data, and black is found.
 LEAST_DATA = 0.25
 
 
 @dataclass(frozen=True, eq=False)
 class SceneEmbeddings:
-    """The tiles of one picture and their embeddings.
+    """The tiles of one scene and their embeddings.
 
     Attributes:
         boxes: (tiles, 4) int64: left, top, right, bottom in pixels, right and bottom exclusive. Tiles with less data
             than `LEAST_DATA` are not among them.
         embeddings: (tiles, dim) float32, of unit length.
-        size: Width and height of the picture in pixels.
+        size: Width and height of the scene in pixels.
         tile_sizes: Of the scales, in pixels.
-        thumbnail: The picture with a longer side of at most 1,024 pixels, to draw on.
+        thumbnail: The scene with a longer side of at most 1,024 pixels, to draw on.
         model_fingerprint: Of the model that embedded the tiles.
-        name: Of the picture's file, or empty.
-        place: Where the picture lies on the Earth, or why nobody knows.
+        name: Of its file, or empty.
+        place: Where it lies on the Earth, or why nobody knows.
         data_shares: (tiles,) float32, the share of each tile that has data; None where all have data everywhere.
         left_out: How many tiles were left out for want of data.
     """
@@ -57,16 +55,6 @@ class SceneEmbeddings:
     data_shares: np.ndarray | None = None
     left_out: int = 0
 
-    @property
-    def crs(self) -> str | None:
-        """The reference system of the picture's coordinates as WKT; None where it has no place on the Earth."""
-        return self.place.crs
-
-    @property
-    def transform(self) -> Affine | None:
-        """From pixels (column, row) to those coordinates; None likewise."""
-        return self.place.transform
-
 
 def embed_scene(
     model: CLIP,
@@ -77,16 +65,16 @@ def embed_scene(
     progress: bool = False,
     reading: ImageReading = AS_STORED,
 ) -> SceneEmbeddings:
-    """Cuts a picture into overlapping square tiles at several scales and embeds each of them.
+    """Cuts an image into overlapping square tiles at several scales and embeds each of them.
 
     Large and georeferenced files are read window by window, so their size is bounded by the disk alone. Tiles
     are always square and whole: the aspect is kept, and at the edges tiles are moved inward. Up to `READ_FACTOR`
-    times the model's input a tile is embedded exactly as a picture of its own would be; larger ones are averaged
+    times the model's input a tile is embedded exactly as an image of its size would be; larger ones are averaged
     down to that first. Tiles of which less than `LEAST_DATA` has data are left out.
 
     Args:
         model: The CLIP model.
-        picture: A path, a Pillow picture, or an array (height, width) or (height, width, channels).
+        picture: A path, a Pillow image, or an array (height, width) or (height, width, channels).
         tile_sizes: In pixels; by default the shorter side, a half and a quarter of it, but never less than the
             model's input. Features much smaller than the smallest tile will not be found.
         overlap: The share of a tile that the next one sees too, 0 to less than 1.
@@ -95,11 +83,8 @@ def embed_scene(
         reading: The range of values of a scene of more than 8 bits, and the bands to show; by default the scene's
             own percentiles and what its file says.
 
-    Returns:
-        What `find` needs, for any number of texts.
-
     Raises:
-        ImageError: If the picture is missing, broken or none, or has no data.
+        ImageError: If the image is missing, cannot be decoded, or has no data.
         ValueError: If tiles of these sizes and this overlap cannot be cut from it.
     """
     from utils.clip import embed_images, fingerprint
@@ -125,11 +110,7 @@ def embed_scene(
 
 
 def with_data(shares: np.ndarray, name: str) -> np.ndarray:
-    """Which tiles have enough data, (tiles,) bool.
-
-    Raises:
-        ImageError: If none has.
-    """
+    """Which tiles have enough data, (tiles,) bool; an ImageError if none has."""
     kept = shares >= LEAST_DATA
     if kept.any():
         return kept
@@ -148,7 +129,7 @@ def with_data(shares: np.ndarray, name: str) -> np.ndarray:
 def cut(
     model: CLIP, picture: Picture, tile_sizes: Sequence[int] | None = None, overlap: float = 0.5
 ) -> tuple[np.ndarray, tuple[int, ...]]:
-    """The boxes of a picture's tiles, (tiles, 4) int64, and the sizes of its scales; see `embed_scene`."""
+    """The boxes of a scene's tiles, (tiles, 4) int64, and the sizes of its scales; see `embed_scene`."""
     width, height = picture.size
     if tile_sizes is None:
         tile_sizes = default_tile_sizes(width, height, model.preprocessing.image_size)
@@ -158,11 +139,11 @@ def cut(
 
 
 class TileBatches:
-    """The tiles of pictures as batches of one shape for `utils.clip.embed_images`; it knows its length.
+    """The tiles of scenes as batches of one shape for `utils.clip.embed_images`; it knows its length.
 
     Args:
         model: Whose preprocessing is applied.
-        pictures: Pictures, each with the boxes of its tiles.
+        pictures: Scenes, each with the boxes of its tiles.
         batch_size: Tiles in a batch; the last one is padded.
     """
 
@@ -170,29 +151,20 @@ class TileBatches:
         if batch_size < 1:
             raise ValueError(f"The batch size is {batch_size}; at least one tile must go through at once.")
         self._preprocessing, self._batch_size = model.preprocessing, batch_size
-        self._pictures = list(pictures)
+        self._tiles = [(picture, tuple(box)) for picture, boxes in pictures for box in boxes.tolist()]
 
     def __len__(self) -> int:
-        """Return the number of batches."""
-        return -(-sum(len(boxes) for _, boxes in self._pictures) // self._batch_size)
+        """Returns the number of batches."""
+        return -(-len(self._tiles) // self._batch_size)
 
     def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
-        """Yield ``images`` (batch, size, size, 3) float32 and ``mask`` (batch,) bool, False for padding."""
-        side = self._preprocessing.image_size
-        images, count = np.zeros((self._batch_size, side, side, 3), np.float32), 0
-        for tile in self._tiles():
-            images[count] = tile
-            count += 1
-            if count == self._batch_size:
-                yield {"images": images.copy(), "mask": np.ones(count, bool)}
-                count = 0
-        if count:
-            yield {"images": images.copy(), "mask": np.arange(self._batch_size) < count}
-
-    def _tiles(self) -> Iterator[np.ndarray]:
+        """Yields ``images`` (batch, size, size, 3) float32 and ``mask`` (batch,) bool, False for padding."""
         from utils.datasets import eval_transform
 
-        longest = READ_FACTOR * self._preprocessing.image_size
-        for picture, boxes in self._pictures:
-            for box in boxes:
-                yield eval_transform(picture.crop(tuple(box), longest), self._preprocessing)
+        side = self._preprocessing.image_size
+        images = np.zeros((self._batch_size, side, side, 3), np.float32)
+        for start in range(0, len(self._tiles), self._batch_size):
+            batch = self._tiles[start : start + self._batch_size]
+            for number, (picture, box) in enumerate(batch):
+                images[number] = eval_transform(picture.crop(box, READ_FACTOR * side), self._preprocessing)
+            yield {"images": images.copy(), "mask": np.arange(self._batch_size) < len(batch)}

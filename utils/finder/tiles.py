@@ -1,4 +1,4 @@
-"""How a picture is cut: overlapping square tiles at several scales, every pixel in at least one of each scale."""
+"""How a scene is cut: overlapping square tiles at several scales, every pixel in at least one of each scale."""
 
 from __future__ import annotations
 
@@ -7,22 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 
 SCALES = (1, 2, 4)  # the default tiles are the shorter side divided by these
-SMALLEST_SIDE = 8  # pixels; a narrower picture shows nothing to find
+SMALLEST_SIDE = 8  # pixels; a narrower image shows nothing to find
 MOST_TILES = 200_000  # with their embeddings less than half a gigabyte
 
 
 def default_tile_sizes(width: int, height: int, image_size: int) -> tuple[int, ...]:
-    """The shorter side, a half and a quarter of it, but never less than the model sees.
+    """The shorter side, a half and a quarter of it, but never less than the model sees: largest first, each once.
 
-    A picture that is smaller than the model's input has tiles of its shorter side: they are enlarged.
-
-    Args:
-        width: Of the picture, in pixels.
-        height: Of the picture, in pixels.
-        image_size: The model's input, in pixels.
-
-    Returns:
-        Tile sizes in pixels, largest first, each of them once.
+    An image that is smaller than the model's input has tiles of its shorter side: they are enlarged. All in pixels.
     """
     side = min(width, height)
     return tuple(sorted({max(side // scale, min(side, image_size)) for scale in SCALES}, reverse=True))
@@ -31,11 +23,7 @@ def default_tile_sizes(width: int, height: int, image_size: int) -> tuple[int, .
 def tile_boxes(width: int, height: int, tile_size: int, overlap: float = 0.5) -> np.ndarray:
     """Cuts one scale, row by row; the last tile of a row or column is moved inward, so that nothing is lost.
 
-    Args:
-        width: Of the picture, in pixels.
-        height: Of the picture, in pixels.
-        tile_size: Height and width of a tile, in pixels.
-        overlap: The share of a tile that the next one sees too, 0 to less than 1.
+    All in pixels, but the overlap: the share of a tile that the next one sees too, 0 to less than 1.
 
     Returns:
         (tiles, 4) int64: left, top, right, bottom in pixels, right and bottom exclusive.
@@ -53,20 +41,20 @@ def data_shares(data: np.ndarray, boxes: np.ndarray, size: tuple[int, int]) -> n
     """What share of each tile has data.
 
     Args:
-        data: (rows, columns) float32, the share of each part of the picture that has data, 0 to 1.
-        boxes: (tiles, 4) int64, in pixels of the picture.
-        size: Width and height of the picture in pixels.
+        data: (rows, columns) float32, the share of each part of the scene that has data, 0 to 1.
+        boxes: (tiles, 4) int64, in pixels of the scene.
+        size: Width and height of the scene in pixels.
 
     Returns:
         (tiles,) float32, 0 to 1.
     """
     rows, columns = data.shape
+    from scipy.ndimage import map_coordinates
+
     # Sums over all that lies above and to the left; between their corners a part counts by its area.
     sums = np.zeros((rows + 1, columns + 1))
     sums[1:, 1:] = data.astype(np.float64).cumsum(axis=0).cumsum(axis=1)
     across, down = boxes[:, [0, 2]] * (columns / size[0]), boxes[:, [1, 3]] * (rows / size[1])
-    from scipy.ndimage import map_coordinates
-
     corners = [
         map_coordinates(sums, [down[:, row], across[:, column]], order=1, mode="nearest")
         for row, column in ((1, 1), (0, 1), (1, 0), (0, 0))
@@ -77,11 +65,7 @@ def data_shares(data: np.ndarray, boxes: np.ndarray, size: tuple[int, int]) -> n
 
 
 def check_tiling(width: int, height: int, tile_sizes: Sequence[int], overlap: float) -> None:
-    """Refuses what cannot be cut.
-
-    Raises:
-        ValueError: One sentence that says what is wrong and what would do.
-    """
+    """Refuses what cannot be cut, with a ValueError of one sentence that says what is wrong and what would do."""
     side = min(width, height)
     if side < SMALLEST_SIDE:
         raise ValueError(
@@ -98,9 +82,7 @@ def check_tiling(width: int, height: int, tile_sizes: Sequence[int], overlap: fl
                 f"A tile size of {size} pixels does not fit the picture of {width:,} x {height:,}; it must be "
                 f"a whole number from 1 to {side:,}."
             )
-    count = sum(
-        _start_count(width, int(size), overlap) * _start_count(height, int(size), overlap) for size in tile_sizes
-    )
+    count = sum(_count(width, int(size), overlap) * _count(height, int(size), overlap) for size in tile_sizes)
     if count > MOST_TILES:
         raise ValueError(
             f"Tiles of {', '.join(map(str, tile_sizes))} pixels with an overlap of {overlap} would be {count:,} "
@@ -112,7 +94,7 @@ def _step(tile_size: int, overlap: float) -> int:
     return max(1, round(tile_size * (1 - overlap)))
 
 
-def _start_count(length: int, tile_size: int, overlap: float) -> int:
+def _count(length: int, tile_size: int, overlap: float) -> int:
     return -(-(length - tile_size) // _step(tile_size, overlap)) + 1
 
 

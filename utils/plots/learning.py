@@ -1,4 +1,4 @@
-"""What happens in training: losses, one plain curve, and which texts of a batch fit which pictures."""
+"""What happens in training: losses, one plain curve, and which texts of a batch fit which images."""
 
 from __future__ import annotations
 
@@ -8,108 +8,85 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from utils.plots.look import BLUE, GRAY, GREEN, ORANGE, new_figure, styled, told_apart
+from utils.plots.look import BLUE, GRAY, GREEN, ORANGE, legend_beside, new_figure, new_panels, styled, told_apart
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_LOSS = "contrastive loss (nats)"
+
 
 @styled
-def line(x: Sequence[float], y: Sequence[float], x_label: str, y_label: str, width: float = 6.5) -> Figure:
-    """One plain curve, with a mark at each point where there are few."""
-    figure, axis = new_figure(width, 2.8)
+def line(x: Sequence[float], y: Sequence[float], x_label: str, y_label: str) -> Figure:
+    """Draws one plain curve, with a mark at each point where there are few."""
+    figure, axis = new_figure(6.5, 2.8, x_label, y_label)
     axis.plot(x, y, color=BLUE, marker="o" if len(x) < 20 else None)
-    axis.set_xlabel(x_label)
-    axis.set_ylabel(y_label)
     return figure
 
 
 @styled
 def loss_curves(
-    steps: Sequence[int],
+    steps: Sequence[float],
     training: Sequence[float],
-    validation_steps: Sequence[int],
+    validation_steps: Sequence[float],
     validation: Sequence[float],
     chance: float | None = None,
 ) -> Figure:
-    """Training loss at each step and validation loss where it was measured.
+    """Draws training and validation losses, in nats, at their steps.
 
-    Args:
-        steps: Of the training losses.
-        training: Loss in nats.
-        validation_steps: Of the validation losses.
-        validation: Loss in nats.
-        chance: The loss of a model that knows nothing, drawn as a line.
+    ``chance`` is the loss of a model that knows nothing, drawn as a line.
     """
-    figure, axis = new_figure(8.0, 3.6)
+    figure, axis = new_figure(8.0, 3.6, "step", _LOSS)
     axis.plot(steps, training, color=BLUE, linewidth=1.2, label="training, each step")
     axis.plot(validation_steps, validation, color=ORANGE, marker="o", label="validation")
     if chance is not None:
         axis.axhline(chance, color=GRAY, linestyle=":", label="chance: log(batch size)")
-    axis.set_xlabel("step")
-    axis.set_ylabel("contrastive loss (nats)")
     axis.set_ylim(bottom=0)
     axis.legend()
     return figure
 
 
 @styled
-def compared_losses(
-    histories: dict[str, Sequence[dict[str, float]]], titles: tuple[str, str], width: float = 11.0
-) -> Figure:
-    """Training losses in the left panel and validation losses in the right one, a curve a run, one scale.
+def compared_losses(histories: dict[str, Sequence[dict[str, float]]], titles: tuple[str, str]) -> Figure:
+    """Draws training losses in the left panel and validation losses in the right one, a curve a run, one scale.
 
-    Args:
-        histories: By the name of the run, its rows with ``step``, ``loss`` and, where it was measured,
-            ``validation_loss``, in nats.
-        titles: Of the two panels.
-        width: In inches.
+    A history has rows with ``step``, ``loss`` and, where it was measured, ``validation_loss``, in nats.
     """
-    figure, axes = new_figure(width, 3.6, 1, 2, sharey=True)
+    figure, panels = new_panels(11.0, 3.6, 1, 2, sharey=True)
     looks = (GRAY, BLUE, ORANGE, GREEN), (":", "--", "-", "-.")
-    for name, history, color, style in told_apart(histories, *looks):
-        ends, *losses = _by_validation(history)
-        for axis, values in zip(axes, losses, strict=True):
-            axis.plot(ends, values, color=color, linestyle=style, linewidth=2, label=name)
-    for axis, title in zip(axes, titles, strict=True):
+    for name, history, (color, style) in told_apart(histories, *looks):
+        rows = [row for row in history if "validation_loss" in row]
+        ends = [row["step"] for row in rows]
+        # Single batches scatter; their mean is what compares with the validation loss.
+        means = [
+            float(np.mean([row["loss"] for row in history if start < row["step"] <= end]))
+            for start, end in pairwise([0, *ends])
+        ]
+        for axis, losses in zip(panels.flat, (means, [row["validation_loss"] for row in rows]), strict=True):
+            axis.plot(ends, losses, color=color, linestyle=style, linewidth=2, label=name)
+    for axis, title in zip(panels.flat, titles, strict=True):
         axis.set_title(title)
         axis.set_xlabel("step")
-    axes[0].set_ylabel("contrastive loss (nats)")
-    axes[1].legend(loc="upper left", bbox_to_anchor=(1, 1))
+    panels[0, 0].set_ylabel(_LOSS)
+    legend_beside(panels[0, 1])
     return figure
 
 
-def _by_validation(history: Sequence[dict[str, float]]) -> tuple[list[float], list[float], list[float]]:
-    """The steps with a validation, the means of the training losses up to them, and the validation losses."""
-    rows = [row for row in history if "validation_loss" in row]
-    ends = [row["step"] for row in rows]
-    # Single batches scatter; their mean is what compares with the validation loss.
-    means = [
-        float(np.mean([row["loss"] for row in history if start < row["step"] <= end]))
-        for start, end in pairwise([0, *ends])
-    ]
-    return ends, means, [row["validation_loss"] for row in rows]
-
-
 @styled
-def pair_marks(positives: np.ndarray, width: float = 5.2) -> Figure:
-    """Which texts of a batch fit which pictures: own pairs on the diagonal, chance ones beside it.
+def pair_marks(positives: np.ndarray) -> Figure:
+    """Marks which texts of a batch fit which images: own pairs on the diagonal, chance ones beside it.
 
-    Args:
-        positives: (batch, batch) bool; row a picture, column a text.
-        width: In inches.
+    ``positives``: (batch, batch) bool; a row for each image, a column for each text.
     """
-    figure, axis = new_figure(width, width)
+    figure, axis = new_figure(5.2, 5.2, "captions of the batch", "images of the batch")
     own = np.eye(len(positives), dtype=bool)
     for marks, marker, size, color, label in (
-        (own, "s", 5, GRAY, "the picture's own caption"),
-        (positives & ~own, "D", 18, ORANGE, "another picture's caption, true here too"),
+        (own, "s", 5, GRAY, "the image's own caption"),
+        (positives & ~own, "D", 18, ORANGE, "another image's caption, true here too"),
     ):
         rows, columns = np.nonzero(marks)
         axis.scatter(columns, rows, s=size, marker=marker, color=color, linewidth=0, label=label)
     axis.set_aspect("equal")
     axis.invert_yaxis()
-    axis.set_xlabel("captions of the batch")
-    axis.set_ylabel("pictures of the batch")
     axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=1, fontsize=9)
     return figure

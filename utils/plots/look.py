@@ -5,18 +5,24 @@ from __future__ import annotations
 import functools
 import io
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.typing import RcKeyType
+
+_Arguments = ParamSpec("_Arguments")
+_Series = TypeVar("_Series")
 
 # Okabe and Ito's palette (2008), which stays distinct for readers with any kind of color vision.
 BLUE, ORANGE, GREEN, GRAY = "#0072B2", "#D55E00", "#009E73", "#8A8F98"
 INK = "#22313F"
-PALE_BLUE, PALE_GREY = "#9CCBE8", "#DCE1E6"  # behind text
+PALE_BLUE, PALE_GRAY = "#9CCBE8", "#DCE1E6"  # behind text
 DPI = 84
 
-STYLE = {
+STYLE: dict[RcKeyType, object] = {
     "font.size": 10,
     "axes.titlesize": 11,
     "axes.titleweight": "bold",
@@ -37,40 +43,31 @@ STYLE = {
 
 
 def show(figure: Figure, alt: str, photographs: bool = False) -> None:
-    """Displays a figure in the notebook with a text for those who cannot see it.
+    """Displays a figure in the notebook, with a sentence that says what it shows for those who cannot see it.
 
-    Args:
-        figure: The figure.
-        alt: What it shows, in a sentence.
-        photographs: Whether to store it as JPEG, which keeps pages of pictures small.
+    Photographs are stored as JPEG, which keeps pages of images small, all else as a PNG of 256 colors, which looks
+    like a plain one at a third of its size.
     """
     from IPython.display import display
+    from PIL import Image
 
     kind = "jpeg" if photographs else "png"
-    data = _encoded(figure, kind)
-    bundle = {f"image/{kind}": data, "text/plain": f"[figure] {alt}"}
+    drawn, stored = io.BytesIO(), io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=DPI, bbox_inches="tight", facecolor="white")
+    image = Image.open(drawn).convert("RGB")
+    if photographs:
+        image.save(stored, kind, quality=78, optimize=True)
+    else:
+        image.quantize(256, dither=Image.Dither.NONE).save(stored, kind, optimize=True)
+    bundle = {f"image/{kind}": stored.getvalue(), "text/plain": f"[figure] {alt}"}
     display(bundle, raw=True, metadata={f"image/{kind}": {"alt": alt}})
 
 
-def _encoded(figure: Figure, kind: str) -> bytes:
-    """The figure as a JPEG, or as a PNG of 256 colors, which is a third of the size and looks the same."""
-    from PIL import Image
-
-    drawn, stored = io.BytesIO(), io.BytesIO()
-    figure.savefig(drawn, format="png", dpi=DPI, bbox_inches="tight", facecolor="white")
-    picture = Image.open(drawn).convert("RGB")
-    if kind == "png":
-        picture.quantize(256, dither=Image.Dither.NONE).save(stored, kind, optimize=True)
-    else:
-        picture.save(stored, kind, quality=78, optimize=True)
-    return stored.getvalue()
-
-
-def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+def styled(draw: Callable[_Arguments, Figure]) -> Callable[_Arguments, Figure]:
     """Runs a drawing function in the course's look, without changing matplotlib's settings for others."""
 
     @functools.wraps(draw)
-    def draw_in_style(*arguments: object, **options: object) -> Figure:
+    def draw_in_style(*arguments: _Arguments.args, **options: _Arguments.kwargs) -> Figure:
         import matplotlib
 
         with matplotlib.rc_context(STYLE):
@@ -79,15 +76,8 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
     return draw_in_style
 
 
-def told_apart(series: Mapping[str, Any], *looks: Sequence[str]) -> list[tuple]:
-    """Gives each series looks of its own.
-
-    Args:
-        series: By name.
-        looks: Colors, lines, markers and the like, equally many of each.
-
-    Returns:
-        For each series its name, what it is, and one of each of the looks.
+def told_apart(series: Mapping[str, _Series], *looks: Sequence[str]) -> list[tuple[str, _Series, list[str]]]:
+    """Gives each series its own color, line, marker and the like; for each its name, itself and its looks.
 
     Raises:
         ValueError: If there are more series than looks.
@@ -97,12 +87,42 @@ def told_apart(series: Mapping[str, Any], *looks: Sequence[str]) -> list[tuple]:
             f"{len(series)} series were given, and {len(looks[0])} can be told apart in this figure; draw fewer of "
             "them, or several figures."
         )
-    return [(*item, *own) for item, own in zip(series.items(), zip(*looks, strict=True), strict=False)]
+    return [(name, series[name], [look[number] for look in looks]) for number, name in enumerate(series)]
 
 
-def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **options: object) -> tuple:
-    """A figure, sizes in inches, and what its ``subplots`` gives."""
+def new_figure(
+    width: float, height: float, x_label: str = "", y_label: str = "", grid: Literal["both", "y"] = "both"
+) -> tuple[Figure, Axes]:
+    """Returns a figure, sizes in inches, and its axes."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
-    return figure, figure.subplots(rows, columns, **options)
+    axis = figure.subplots()
+    axis.set_xlabel(x_label)
+    axis.set_ylabel(y_label)
+    if grid == "y":
+        axis.grid(axis="x", visible=False)
+    return figure, axis
+
+
+def new_panels(
+    width: float,
+    height: float,
+    rows: int,
+    columns: int,
+    width_ratios: Sequence[float] | None = None,
+    height_ratios: Sequence[float] | None = None,
+    sharey: bool = False,
+) -> tuple[Figure, np.ndarray]:
+    """Returns a figure, sizes in inches, and its panels, (rows, columns)."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots(
+        rows, columns, sharey=sharey, squeeze=False, width_ratios=width_ratios, height_ratios=height_ratios
+    )
+
+
+def legend_beside(axis: Axes) -> None:
+    """Puts the legend to the right of the axes, where it hides nothing."""
+    axis.legend(loc="upper left", bbox_to_anchor=(1, 1))

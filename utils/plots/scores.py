@@ -1,4 +1,4 @@
-"""How good, before and after, at what price, and how honest."""
+"""How good, before and after, at what price, and how honest. Scores and shares are numbers from 0 to 1."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from utils.plots.look import BLUE, GRAY, GREEN, INK, ORANGE, new_figure, styled, told_apart
+from utils.plots.look import BLUE, GRAY, GREEN, INK, ORANGE, legend_beside, new_figure, styled, told_apart
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+_COLORS = (GRAY, BLUE, ORANGE, GREEN)
 
 
 @styled
@@ -20,19 +22,14 @@ def score_bars(
     label: str,
     bounds: dict[str, Sequence[tuple[float, float]]] | None = None,
 ) -> Figure:
-    """Groups of bars, one bar a series, the value above each; scores from 0 to 1.
+    """Draws groups of bars, one bar a series, the value above each.
 
-    Args:
-        groups: Names below the groups.
-        series: By name, one score a group.
-        label: What the scores are.
-        bounds: By the same names, the lower and upper bound of each score, drawn as a whisker.
+    ``bounds`` are the lower and upper bound of each score, by the same names, drawn as a whisker.
     """
-    figure, axis = new_figure(8.0, 3.4)
+    figure, axis = new_figure(8.0, 3.4, y_label=label, grid="y")
     places = np.arange(len(groups))
     share = 0.8 / len(series)
-    looks = (GRAY, BLUE, ORANGE, GREEN), ("", "//", "..", "xx")
-    for number, (name, scores, color, hatch) in enumerate(told_apart(series, *looks)):
+    for number, (name, scores, (color, hatch)) in enumerate(told_apart(series, _COLORS, ("", "//", "..", "xx"))):
         at = places + (number - (len(series) - 1) / 2) * share
         axis.bar(at, scores, share * 0.92, color=color, hatch=hatch, edgecolor="white", label=name)
         if bounds:
@@ -43,9 +40,7 @@ def score_bars(
             axis.text(x, top + 0.015, f"{score:.2f}", ha="center", va="bottom", fontsize=8)
     axis.set_xticks(places, groups)
     axis.set_ylim(0, 1.08)
-    axis.set_ylabel(label)
-    axis.grid(axis="x", visible=False)
-    axis.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    legend_beside(axis)
     return figure
 
 
@@ -59,28 +54,21 @@ def before_and_after(
     *,
     sort_by_gain: bool = True,
 ) -> Figure:
-    """For each name a line from its score before to its score after, the highest gain, or score before, on top.
+    """Draws for each name a line from its score before to its score after; the legend has the two ``labels``.
 
-    Args:
-        names: One a line.
-        before: Scores from 0 to 1.
-        after: Scores from 0 to 1.
-        labels: What the two are called in the legend.
-        x_label: Below the scores.
-        sort_by_gain: Whether to sort by the gain, not by the score before and, where equal, the score after.
+    The highest gain stands on top, or else the highest score before and, where equal, after.
     """
-    gain = np.asarray(after) - np.asarray(before)
-    order = np.argsort(gain) if sort_by_gain else np.lexsort((after, before))
-    figure, axis = new_figure(8.0, 0.24 * len(names) + 0.9)
+    first, second = np.asarray(before), np.asarray(after)
+    order = np.argsort(second - first) if sort_by_gain else np.lexsort((second, first))
+    first, second = first[order], second[order]
+    figure, axis = new_figure(8.0, 0.24 * len(names) + 0.9, x_label)
     rows = np.arange(len(names))
-    first, second = np.asarray(before)[order], np.asarray(after)[order]
     axis.hlines(rows, first, second, color="#C5CCD3", linewidth=2.5, zorder=1)
     axis.scatter(first, rows, marker="o", facecolor="white", edgecolor=INK, label=labels[0], zorder=2)
     axis.scatter(second, rows, marker="D", color=BLUE, label=labels[1], zorder=3)
     axis.set_yticks(rows, [names[number] for number in order])
     axis.set_xlim(-0.03, 1.03)
-    axis.set_xlabel(x_label)
-    axis.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    legend_beside(axis)
     return figure
 
 
@@ -88,15 +76,13 @@ def before_and_after(
 def trade_off(
     x: Sequence[float], y: Sequence[float], names: Sequence[str], chosen: int, x_label: str, y_label: str
 ) -> Figure:
-    """A road of points between two goods, each point named and one of them marked as chosen."""
-    figure, axis = new_figure(6.0, 4.0)
+    """Draws points between two goods, joined by a line, each named and the one at ``chosen`` marked."""
+    figure, axis = new_figure(6.0, 4.0, x_label, y_label)
     axis.plot(x, y, color=BLUE, marker="o", markersize=5)
     axis.plot(x[chosen], y[chosen], color=ORANGE, marker="D", markersize=11, linestyle="none", label="chosen")
     for left, up, name in zip(x, y, names, strict=True):
         axis.annotate(name, (left, up), xytext=(6, 5), textcoords="offset points", fontsize=8)
     axis.margins(0.12)
-    axis.set_xlabel(x_label)
-    axis.set_ylabel(y_label)
     axis.legend(loc="best")
     return figure
 
@@ -107,47 +93,34 @@ def curves_with_spread(
     series: dict[str, tuple[Sequence[float], Sequence[float]]],
     x_label: str,
     y_label: str,
-    levels: dict[str, float] | None = None,
+    levels: dict[str, float],
 ) -> Figure:
-    """Curves over doubling numbers, each with a band of one standard deviation; levels to compare with.
+    """Draws curves over doubling numbers, each with a band of one standard deviation, and levels to compare with.
 
-    Args:
-        x: Positive numbers, drawn on a logarithmic axis.
-        series: By name, means and standard deviations at each x.
-        x_label: Below.
-        y_label: Beside.
-        levels: By name, a height drawn as a line across.
+    A series has its means and standard deviations at each x, a level is a height drawn as a line across.
     """
-    figure, axis = new_figure(7.0, 3.6)
-    colors = (GRAY, BLUE, ORANGE, GREEN)
-    for name, (mean, spread), color, marker in told_apart(series, colors, "osD^"):
-        mean, spread = np.asarray(mean), np.asarray(spread)
+    figure, axis = new_figure(7.0, 3.6, x_label, y_label)
+    for name, (means, spreads), (color, marker) in told_apart(series, _COLORS, "osD^"):
+        mean, spread = np.asarray(means), np.asarray(spreads)
         axis.fill_between(x, mean - spread, mean + spread, color=color, alpha=0.18, linewidth=0)
         axis.plot(x, mean, color=color, marker=marker, label=name)
-    for name, height, color, style in told_apart(levels or {}, colors, (":", "-.", "--")):
+    for name, height, (color, style) in told_apart(levels, _COLORS[:3], (":", "-.", "--")):
         axis.axhline(height, color=color, linestyle=style, label=name)
     axis.set_xscale("log", base=2)
     axis.set_xticks(x, [f"{value:g}" for value in x])
-    axis.set_xlabel(x_label)
-    axis.set_ylabel(y_label)
-    axis.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    legend_beside(axis)
     return figure
 
 
 @styled
-def reliability(curves: dict[str, tuple[Sequence[float], Sequence[float]]], width: float = 5.0) -> Figure:
-    """What was said to be how probable, and how often it was true: on the diagonal a probability is honest.
+def reliability(curves: dict[str, tuple[Sequence[float], Sequence[float]]]) -> Figure:
+    """Draws how often what was given a probability was true: on the diagonal a probability is honest.
 
-    Args:
-        curves: By name, mean probabilities and the shares that were true, each from 0 to 1.
-        width: In inches.
+    A curve has mean probabilities and the shares that were true.
     """
-    figure, axis = new_figure(width, width * 0.85)
+    figure, axis = new_figure(5.0, 4.25, "probability that was given", "share of features that were there")
     axis.plot([0, 1], [0, 1], color=GRAY, linestyle=":", label="honest")
-    looks = ((BLUE, ORANGE, GREEN), "oDs", ("-", "--", "-."))
-    for name, (said, true), color, marker, style in told_apart(curves, *looks):
+    for name, (said, true), (color, marker, style) in told_apart(curves, _COLORS[1:], "oDs", ("-", "--", "-.")):
         axis.plot(said, true, color=color, marker=marker, linestyle=style, label=name)
-    axis.set_xlabel("probability that was given")
-    axis.set_ylabel("share of features that were there")
     axis.legend(loc="upper left")
     return figure

@@ -75,7 +75,7 @@ def note_provenance(output_dir: Path, train_set: CaptionDataset, start: CLIP, st
         "versions": versions(),
         "device": devices(),
         "data": data,
-        "model": {**start.companions.source, "weights": note["start"]["fingerprint"]},
+        "model": {**start.metadata.source, "weights": note["start"]["fingerprint"]},
     }
     earlier = note.get(PROVENANCE, [])
     if not earlier or {**earlier[-1], "from_step": None} != {**ours, "from_step": None}:
@@ -178,7 +178,7 @@ def other_data(output_dir: Path, train_set: CaptionDataset, validation_set: Capt
         return None
     if name != train_set.name:
         return str(name)
-    spoken = [replace(item, captions=item.spoken) for item in validation_set if item.spoken]
+    spoken = [replace(item, captions=item.captions_with_words) for item in validation_set if item.captions_with_words]
     named = caption_by_category(validation_set).named() if validation_set.categories else ()
     marks = (data_fingerprint(CaptionDataset(items)) for items in (spoken, named))
     if len(spoken) == images and mark not in marks:

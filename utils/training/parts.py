@@ -111,7 +111,7 @@ def merge_low_rank(model: CLIP) -> CLIP:
 
 def prepare(start: CLIP, settings: TrainingSettings) -> CLIP:
     """The model that a run trains: a copy of the starting point that computes as the settings ask."""
-    model = start.computing_with(settings.compute_dtype, settings.rematerialize)
+    model = start.copy(settings.compute_dtype, settings.rematerialize)
     if settings.lora_rank is not None:
         add_low_rank(model, settings)
     return model

@@ -47,8 +47,8 @@ def load_or_train(
         check_model(output_dir / "model", mark_of(output_dir))
         return CLIP.from_pretrained(output_dir / "model")
     # Images without a caption are left out, and a batch cannot hold more than remain.
-    counts = [len(item.spoken) for item in train_set]
-    if not (any(counts) and any(item.spoken for item in validation_set)):
+    counts = [len(item.captions_with_words) for item in train_set]
+    if not (any(counts) and any(item.captions_with_words for item in validation_set)):
         print(
             f"No fine-tuned model in {output_dir}, and none can be trained without captions in train and val: MODEL "
             "itself is used, and what compares it with a fine-tuned one is left out."

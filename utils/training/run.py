@@ -19,7 +19,7 @@ from flax import nnx
 from jax.sharding import NamedSharding, PartitionSpec
 
 from utils.clip import CLIP, count_cut, tokenize
-from utils.datasets import keeping_pictures, steps_per_epoch, train_batches
+from utils.datasets import steps_per_epoch, train_batches
 from utils.files import disk_trouble_in_words, sole_owner
 from utils.progress import progress_bar
 from utils.training.card import write_card
@@ -188,11 +188,11 @@ class Run:
         """Sets up what is quickly there; nothing is compiled before a folder is ours."""
         settings = self.settings
         self.given = self.train_set, self.validation_set
-        self.train_set, self.validation_set = (part.captioned() for part in self.given)
+        self.train_set = self.train_set.captioned().with_cache()
+        self.validation_set = self.validation_set.captioned().with_cache(self.train_set.cache)
         self._check()
         self.steps_per_epoch = steps_per_epoch(self.train_set, settings.batch_size, settings.captions)
         self.total_steps = self.steps_per_epoch * settings.epochs
-        self.read = keeping_pictures()
         self.batches = train_batches(
             self.train_set,
             self.start.preprocessing,
@@ -203,7 +203,6 @@ class Run:
             augmentation=settings.augmentation,
             captions=settings.captions,
             workers=settings.workers,
-            read=self.read,
         )
         self.replicated = NamedSharding(self.mesh, PartitionSpec())
         self.sharded = NamedSharding(self.mesh, PartitionSpec("data"))
@@ -293,7 +292,7 @@ class Run:
     def validate(self) -> None:
         """Measures the model on the validation set and notes whether it is the best so far."""
         row = self.history[-1]
-        row |= validate(self.model(), self.validation_set, self.settings, self.sharded, self.read)
+        row |= validate(self.model(), self.validation_set, self.settings, self.sharded)
         best = self.history[self.best_step - 1]["validation_recall"] if self.best_step else -math.inf
         if row["validation_recall"] > best:
             self.best_step = self.step

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
+from utils.choices import COMPUTE_DTYPES
 from utils.datasets import AUGMENTATIONS, CAPTION_CHOICES
 
 # The parts of a CLIP that can be kept as they are. A projection belongs to no tower.
@@ -16,7 +17,7 @@ CHOICES: dict[str, tuple[str | None, ...]] = {
     "loss": ("multi_positive", "plain"),
     "optimizer": ("adamw", "adafactor"),
     "schedule": ("linear", "cosine"),
-    "compute_dtype": (None, "float32", "bfloat16"),
+    "compute_dtype": (None, *COMPUTE_DTYPES),
 }
 ABOVE_ZERO = (
     *("batch_size", "epochs", "learning_rate", "max_gradient_norm", "workers", "keep_last", "lora_alpha"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -15,10 +14,6 @@ from utils.training.loss import batch_positives, contrastive_loss
 from utils.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from PIL import Image
-
     from utils.datasets import CaptionDataset
 
 EMBEDDED_AT_ONCE = 64  # images on each device
@@ -28,11 +23,7 @@ _loss = jax.jit(contrastive_loss)
 
 
 def validate(
-    model: CLIP,
-    dataset: CaptionDataset,
-    settings: TrainingSettings,
-    sharding: jax.sharding.NamedSharding | None = None,
-    read: Callable[[Path], Image.Image] | None = None,
+    model: CLIP, dataset: CaptionDataset, settings: TrainingSettings, sharding: jax.sharding.NamedSharding | None = None
 ) -> dict[str, float]:
     """Measures a model on held-out images, without augmentation.
 
@@ -45,7 +36,6 @@ def validate(
             cannot be decoded is left out, as are captions without words, with a warning.
         settings: Batch size and loss of the run.
         sharding: How to spread image batches over the devices.
-        read: Decodes a picture, see `utils.datasets.eval_batches`.
 
     Returns:
         ``validation_loss``: each image with its first caption. It depends on the number of negatives, so it is
@@ -54,7 +44,7 @@ def validate(
         category often stand together: such negatives are harder than the shuffled ones of training, and the loss is
         higher than theirs (2.21 beside 1.14 for one model of the miniature). Compare it with itself alone.
         ``validation_recall``: the mean of recall@1, 5 and 10 in both
-        directions, as `utils.evaluation.retrieval_recall` counts them, with the bounds of `recall_interval`.
+        directions, as `utils.evaluation.retrieval_ranks` counts them, with the bounds of `recall_interval`.
 
     Raises:
         FloatingPointError: If an embedding is not finite.
@@ -65,7 +55,6 @@ def validate(
         dataset.captioned(),
         batch_size=_batch_size(settings, sharding),
         workers=settings.workers,
-        read=read,
         sharding=sharding,
     )
     texts, caption_sets = caption_table(dataset)

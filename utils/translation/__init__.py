@@ -5,22 +5,21 @@
 """
 
 from utils.translation.backtranslation import LANGUAGES, AugmentedCaptions, BackTranslation, backtranslate
-from utils.translation.cache import TranslationCache
-from utils.translation.handover import load_or_backtranslate
+from utils.translation.cache import TranslationCache, TranslationError, Translator
+from utils.translation.loading import load_or_backtranslate
 from utils.translation.marian import GenerationSettings, MarianTranslator
-from utils.translation.quality import are_at_home, distances, find_failures
-from utils.translation.translator import TranslationError, Translator
+from utils.translation.quality import Distances, distances, find_failures
 
 __all__ = [
     "LANGUAGES",
     "AugmentedCaptions",
     "BackTranslation",
+    "Distances",
     "GenerationSettings",
     "MarianTranslator",
     "TranslationCache",
     "TranslationError",
     "Translator",
-    "are_at_home",
     "backtranslate",
     "distances",
     "find_failures",

@@ -1,22 +1,21 @@
-"""Which captions are replaced, by what, and the data set that comes of it."""
+"""Which captions are replaced, by what, and the data set that results."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from utils.datasets import CaptionDataset
+from utils.datasets import CaptionDataset, CaptionedImage
 from utils.files import disk_trouble_in_words, write_whole
-from utils.translation.cache import TranslationCache, translate_all
-from utils.translation.translator import TranslationError, Translator
+from utils.translation.cache import TranslationCache, TranslationError, Translator, translate_all
 
 LANGUAGES = ("fr", "es", "it", "pt")
 """French, Spanish, Italian, Portuguese: the pivots of CLIP-rsicd, in its order."""
 
-# CLIP reads 77 tokens; what is longer than this is no caption, and a translation model would lose its thread.
+# CLIP reads 77 tokens; what is longer than this is not a caption, and a translation model would lose its thread.
 _MOST_WORDS = 100
 
 
@@ -30,7 +29,7 @@ class BackTranslation:
         language: Code of the language that it went through.
         original: The caption before.
         pivot: The caption in that language.
-        text: The caption after.
+        text: The caption that came back.
     """
 
     image: int
@@ -43,19 +42,14 @@ class BackTranslation:
 
 @dataclass(frozen=True)
 class AugmentedCaptions:
-    """A data set and the back-translations that replace some of its captions.
-
-    Attributes:
-        raw: The data set as it was.
-        replacements: The back-translations, by image and caption.
-    """
+    """A data set as it was, and the back-translations that replace some of its captions."""
 
     raw: CaptionDataset
     replacements: tuple[BackTranslation, ...]
 
     @property
     def dataset(self) -> CaptionDataset:
-        """The same pictures with the new captions in the places of the old."""
+        """The same images with the new captions in the places of the old."""
         captions = [list(item.captions) for item in self.raw]
         for new in self.replacements:
             captions[new.image][new.caption] = new.text
@@ -63,7 +57,7 @@ class AugmentedCaptions:
         return CaptionDataset(items, self.raw.name, self.raw.missing, self.raw.splits)
 
     def without(self, dropped: Collection[BackTranslation]) -> AugmentedCaptions:
-        """Drops back-translations: in their places the originals stand again."""
+        """Returns the same without some back-translations: the originals stand in their places again."""
         unwanted = set(dropped)
         return replace(self, replacements=tuple(new for new in self.replacements if new not in unwanted))
 
@@ -77,32 +71,15 @@ class AugmentedCaptions:
         origins: list[list[dict[str, str] | None]] = [[None] * len(item.captions) for item in self.raw]
         for new in self.replacements:
             origins[new.image][new.caption] = {"language": new.language, "original": new.original, "pivot": new.pivot}
-        root = self.raw.image_root
-        records = (
-            {
-                "filename": item.path.absolute().relative_to(root).as_posix(),
-                "captions": item.captions,
-                "split": item.split,
-                "category": item.category,
-                "source": item.source,
-                "origins": origin,
-            }
-            for item, origin in zip(self.dataset, origins, strict=True)
-        )
-        _write_lines(records, path)
-
-    def write_published(self, path: str | Path, split: str = "train", folder: str = "rsicd_images") -> None:
-        """Writes one split as CLIP-rsicd published its captions: ``filename`` and ``captions`` alone.
-
-        Args:
-            path: The JSON lines file.
-            split: The split to write.
-            folder: What stands before each file name.
-        """
-        records = (
-            {"filename": f"{folder}/{item.path.name}", "captions": item.captions} for item in self.dataset.split(split)
-        )
-        _write_lines(records, path)
+        root, path = self.raw.image_root, Path(path)
+        lines = []
+        for item, origin in zip(self.dataset, origins, strict=True):
+            name = item.path.absolute().relative_to(root).as_posix()
+            record = {"filename": name, "captions": item.captions, "split": item.split, "category": item.category}
+            lines.append(json.dumps(record | {"source": item.source, "origins": origin}, ensure_ascii=False) + "\n")
+        with disk_trouble_in_words(path.parent):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(path, "".join(lines))
 
 
 def plan_replacements(captions: Sequence[str], languages: Sequence[str] = LANGUAGES) -> list[tuple[int, str]]:
@@ -111,10 +88,6 @@ def plan_replacements(captions: Sequence[str], languages: Sequence[str] = LANGUA
     Of a caption that stands n times, the first n - 1 copies are replaced, through the languages in their
     order; the last copy stays. Every repeated caption starts again at the first language. Copies beyond the
     number of languages stay too: a language twice would give the same text twice.
-
-    Args:
-        captions: All captions of the image.
-        languages: Codes of the languages, in order.
 
     Returns:
         Position and language of every replacement, by position.
@@ -142,17 +115,17 @@ def backtranslate(
 ) -> AugmentedCaptions:
     """Replaces repeated captions by back-translations.
 
-    Each distinct caption and language is translated once, whatever the number of images that share it. A run
-    that was stopped goes on from its cache.
+    Each distinct caption is translated once for each language, however many images share it. A stopped run
+    resumes from its cache.
 
     Args:
-        dataset: One data set or several joined with ``+``; it is left as it is.
+        dataset: One data set or several joined with ``+``; it is not changed.
         translator: Translates from English and back.
         cache: Keeps the translations; None forgets them.
         languages: Codes of the pivot languages, in order.
-        splits: The splits to touch; None touches all images, those without a split too.
+        splits: The splits to change; None changes all images, those without a split too.
         batch_size: Texts translated at a time.
-        progress: Show a bar for each language and direction.
+        progress: Whether to show a bar for each language and direction.
 
     Returns:
         The data set with its back-translations.
@@ -162,21 +135,21 @@ def backtranslate(
             written; nothing that was translated is lost.
     """
     _check_languages(languages, translator)
-    images = [number for number, item in enumerate(dataset) if splits is None or item.split in splits]
     plan = [
         (image, position, language)
-        for image in images
-        for position, language in plan_replacements(dataset[image].captions, languages)
+        for image, item in enumerate(dataset)
+        if splits is None or item.split in splits
+        for position, language in plan_replacements(item.captions, languages)
     ]
-    _check_captions(dataset, {(image, position) for image, position, _ in plan})
+    for image, position, _ in plan:
+        _check_caption(dataset[image], position)
     cache = TranslationCache() if cache is None else cache
-    pivots: dict[str, dict[str, str]] = {}
-    returned: dict[str, dict[str, str]] = {}
+    pivots, returned = {}, {}
     for language in languages:
         originals = [dataset[image].captions[position] for image, position, code in plan if code == language]
         pivots[language] = translate_all(originals, translator, "en", language, cache, batch_size, progress)
-        back = list(pivots[language].values())
-        returned[language] = translate_all(back, translator, language, "en", cache, batch_size, progress)
+        there = list(pivots[language].values())
+        returned[language] = translate_all(there, translator, language, "en", cache, batch_size, progress)
     replacements = []
     for image, position, language in plan:
         original = dataset[image].captions[position]
@@ -187,8 +160,7 @@ def backtranslate(
 
 
 def _check_languages(languages: Sequence[str], translator: Translator) -> None:
-    unknown = [language for language in languages if language not in translator.languages]
-    if unknown:
+    if unknown := [language for language in languages if language not in translator.languages]:
         known = ", ".join(sorted(translator.languages))
         raise TranslationError(
             f"{translator.name} knows no language {unknown[0]!r}; it translates to and from {known}."
@@ -197,23 +169,12 @@ def _check_languages(languages: Sequence[str], translator: Translator) -> None:
         raise TranslationError(f"a language stands twice in {', '.join(languages)}; name each once.")
 
 
-def _check_captions(dataset: CaptionDataset, places: Iterable[tuple[int, int]]) -> None:
-    """Refuses what is no caption before anything is translated."""
-    for image, position in sorted(places):
-        item = dataset[image]
-        words = len(item.captions[position].split())
-        where = f"caption {position + 1} of {item.path}"
-        if not words:
-            raise TranslationError(f"{where} is empty; remove it or leave out the image.")
-        if words > _MOST_WORDS:
-            raise TranslationError(
-                f"{where} has {words} words, and a caption may have {_MOST_WORDS}; shorten it or leave out the image."
-            )
-
-
-def _write_lines(records: Iterator[dict], path: str | Path) -> None:
-    path = Path(path)
-    lines = (json.dumps(record, ensure_ascii=False) + "\n" for record in records)
-    with disk_trouble_in_words(path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, "".join(lines))
+def _check_caption(item: CaptionedImage, position: int) -> None:
+    words = len(item.captions[position].split())
+    where = f"caption {position + 1} of {item.path}"
+    if not words:
+        raise TranslationError(f"{where} is empty; remove it or leave out the image.")
+    if words > _MOST_WORDS:
+        raise TranslationError(
+            f"{where} has {words} words, and a caption may have {_MOST_WORDS}; shorten it or leave out the image."
+        )

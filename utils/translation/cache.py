@@ -1,4 +1,4 @@
-"""Translations kept on the disk, so that a crash loses nothing and nothing is translated twice."""
+"""What a translator is, and its translations kept on the disk, so that nothing is lost or translated twice."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 from utils.progress import progress_bar
-from utils.translation.translator import TranslationError, Translator
 
 # How long one run waits for another that writes, in seconds; a write takes milliseconds.
 _PATIENCE = 60.0
@@ -25,6 +25,31 @@ CREATE TABLE IF NOT EXISTS translations (
 """
 
 
+class TranslationError(ValueError):
+    """Captions cannot be translated; the message says what is wrong, where, and what to do."""
+
+
+class Translator(Protocol):
+    """Translates texts. Anything with these three members will do.
+
+    Attributes:
+        name: Names everything that the output depends on: models, decoding, settings. Two translators of one
+            name must give the same texts, since the cache tells them apart by it.
+        languages: Codes of the languages that it translates to from English, and from to English.
+    """
+
+    name: str
+    languages: frozenset[str]
+
+    def translate(self, texts: Sequence[str], source: str, target: str) -> list[str]:
+        """Translates a batch from one language to another, given by their codes; as many texts, in the same order.
+
+        Raises:
+            TranslationError: If a text or a language cannot be translated.
+        """
+        ...
+
+
 class TranslationCache:
     """An SQLite file of translations, keyed by translator, languages and text.
 
@@ -35,7 +60,7 @@ class TranslationCache:
         path: The file, made if it is missing; ``:memory:`` keeps nothing.
 
     Raises:
-        TranslationError: If the file cannot be opened or is something else.
+        TranslationError: If the file cannot be opened or is something else; so do all methods.
     """
 
     def __init__(self, path: str | Path = ":memory:") -> None:
@@ -48,20 +73,20 @@ class TranslationCache:
                 self._connection.execute(_TABLE)
 
     def __enter__(self) -> TranslationCache:
-        """Return the cache itself; it is closed at the end of the block."""
+        """Returns the cache itself; it is closed at the end of the block."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close the file."""
+        """Closes the file."""
         self._connection.close()
 
     def __len__(self) -> int:
-        """Return the number of translations kept."""
+        """Returns the number of translations kept."""
         with self._clear_errors():
             return self._connection.execute("SELECT count(*) FROM translations").fetchone()[0]
 
     def find(self, translator: str, source: str, target: str, texts: Iterable[str]) -> dict[str, str]:
-        """Looks up texts and gives the translations of those that are known."""
+        """Returns the translations of those texts that are known."""
         query = "SELECT translation FROM translations WHERE translator = ? AND source = ? AND target = ? AND text = ?"
         found = {}
         with self._clear_errors():
@@ -72,13 +97,7 @@ class TranslationCache:
         return found
 
     def add(self, translator: str, source: str, target: str, translations: Mapping[str, str]) -> None:
-        """Keeps translations, all of them or, if anything goes wrong, none.
-
-        A translation that another run has added meanwhile stays.
-
-        Raises:
-            TranslationError: If they cannot be written.
-        """
+        """Keeps translations, all of them or none; one that another run has added meanwhile stays."""
         rows = [(translator, source, target, text, translation) for text, translation in translations.items()]
         with self._clear_errors(), self._connection:
             self._connection.executemany("INSERT OR IGNORE INTO translations VALUES (?, ?, ?, ?, ?)", rows)
@@ -97,7 +116,7 @@ def _explain(error: Exception) -> str:
     if code == "SQLITE_FULL" or code.startswith("SQLITE_IOERR"):
         return f"the disk is full ({error}); make room and run again: the translations kept so far are safe."
     if code == "SQLITE_NOTADB":
-        return "this is no cache of translations; give another file, or delete this one."
+        return "this is not a cache of translations; give another file, or delete this one."
     if code.startswith("SQLITE_BUSY"):
         return f"another run has held this file for {_PATIENCE:.0f} seconds; wait for it and run again."
     if code == "SQLITE_CORRUPT":
@@ -111,25 +130,13 @@ def translate_all(
     source: str,
     target: str,
     cache: TranslationCache,
-    batch_size: int = 64,
-    progress: bool = True,
+    batch_size: int,
+    progress: bool,
 ) -> dict[str, str]:
-    """Translates each distinct text once and writes every batch to the cache as it comes.
+    """Returns the translation of each distinct text and writes every batch to the cache as it comes.
 
-    Texts of like length share a batch, so little is spent on padding. What the cache holds is not translated
-    again, and it is asked anew before each batch: two runs that share a cache share the work.
-
-    Args:
-        texts: The texts; repeats cost nothing.
-        translator: Translates what is not known yet.
-        source: Code of their language.
-        target: Code of the language wanted.
-        cache: Holds earlier translations and receives the new ones.
-        batch_size: Texts translated at a time.
-        progress: Show a bar.
-
-    Returns:
-        The translation of each distinct text.
+    Texts of similar length share a batch, so that little is spent on padding. Only what the cache does not hold
+    is translated, also where another run has added it meanwhile.
 
     Raises:
         TranslationError: If a text cannot be translated, the batch size is less than 1 or the cache cannot be
@@ -139,25 +146,21 @@ def translate_all(
         raise TranslationError(f"the batch size is {batch_size}; at least one text must go through at once.")
     known = cache.find(translator.name, source, target, texts)
     unknown = sorted(set(texts) - known.keys(), key=lambda text: (len(text), text))
-    shown = progress and len(unknown) > 0
-    with progress_bar(total=len(unknown), desc=f"{source} to {target}", unit="text", disable=not shown) as bar:
-        for batch in _batches(unknown, batch_size):
-            found = cache.find(translator.name, source, target, batch)
-            wanted = [text for text in batch if text not in found]
-            if wanted:
+    with progress_bar(
+        total=len(unknown), desc=f"{source} to {target}", unit="text", disable=not (progress and unknown)
+    ) as bar:
+        for start in range(0, len(unknown), batch_size):
+            batch = unknown[start : start + batch_size]
+            known |= cache.find(translator.name, source, target, batch)
+            if wanted := [text for text in batch if text not in known]:
                 translations = translator.translate(wanted, source, target)
                 if len(translations) != len(wanted):
                     raise TranslationError(
                         f"{translator.name} gave {len(translations)} texts for {len(wanted)}; a translator must "
                         "give one for each."
                     )
-                found |= dict(zip(wanted, translations, strict=True))
-                cache.add(translator.name, source, target, {text: found[text] for text in wanted})
-            known |= found
+                new = dict(zip(wanted, translations, strict=True))
+                cache.add(translator.name, source, target, new)
+                known |= new
             bar.update(len(batch))
     return known
-
-
-def _batches(texts: Sequence[str], size: int) -> Iterator[Sequence[str]]:
-    for start in range(0, len(texts), size):
-        yield texts[start : start + size]

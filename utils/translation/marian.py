@@ -7,22 +7,25 @@ import json
 import re
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from utils.choices import TRANSLATION_ENGINES
 from utils.files import find_checkpoint
-from utils.translation.translator import TranslationError
+from utils.translation.cache import TranslationError
 
 if TYPE_CHECKING:
     from transformers import GenerationConfig, MarianTokenizer
 
-ENGINES = ("auto", "ctranslate2", "ctranslate2-int8", "transformers")
 # transformers searches on while a longer hypothesis may still win, CTranslate2 until so many hypotheses a beam are
 # finished.
 PATIENCE = 1.25
+
+# From the token numbers of a batch of texts to those of their translations.
+_Generate = Callable[[list[list[int]]], list[list[int]]]
 
 
 @dataclass(frozen=True)
@@ -36,31 +39,26 @@ class GenerationSettings:
         length_penalty: Exponent of the length by which a hypothesis' score is divided.
         max_length: Most tokens of a translation, with the one that starts it and the one that ends it.
         temperature: Draws each token at random at this temperature, in place of beam search.
-        top_k: When drawing, only among the k likeliest tokens.
-        top_p: When drawing, only among the likeliest tokens that together reach this probability.
-        seed: When drawing, the seed.
+        seed: What is drawn follows from it.
+
+    Raises:
+        ValueError: Naming the setting, its value and what it must be.
     """
 
     num_beams: int | None = None
     length_penalty: float | None = None
     max_length: int | None = None
     temperature: float | None = None
-    top_k: int = 50
-    top_p: float = 1.0
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Refuses what could not work.
-
-        Raises:
-            ValueError: Naming the setting, its value and what it must be.
-        """
-        for name in ("num_beams", "max_length", "temperature", "top_k", "top_p"):
+        """Refuses what could not work."""
+        for name in ("num_beams", "max_length", "temperature"):
             value, bound = getattr(self, name), 2 if name == "max_length" else 0
             if value is not None and not value > bound:
                 raise ValueError(f"{name} is {value!r}; it must be above {bound}.")
-        if self.temperature is None and (self.top_k, self.top_p, self.seed) != (50, 1.0, 0):
-            raise ValueError("top_k, top_p and seed say how to draw; give a temperature too, or leave them out.")
+        if self.temperature is None and self.seed:
+            raise ValueError("a seed is for drawing; give a temperature too, or leave it out.")
         if self.temperature is not None and (self.num_beams or 1) > 1:
             raise ValueError(
                 f"num_beams is {self.num_beams} and temperature {self.temperature}; a translation is either "
@@ -72,20 +70,16 @@ class MarianTranslator:
     """English to Romance languages and back, with two Marian models in transformers' format.
 
     Args:
-        to_romance: Folder or Hub name of the model from English; it must know ``>>fr<<`` and the like.
+        to_romance: Folder or Hub name of the model from English; it must know language codes such as ``>>fr<<``.
         to_english: Folder or Hub name of the model to English.
         settings: How a translation is searched for.
         engine: ``ctranslate2`` (float32), ``ctranslate2-int8`` (weights of 8 bits: faster, a few texts differ),
             ``transformers``, or ``auto``: transformers where torch sees a GPU or a temperature is set, else
             CTranslate2 in float32.
-        device: ``cpu``, ``cuda``, or ``auto``: a GPU if torch sees one.
-
-    Attributes:
-        name: The models with a fingerprint of their files, the engine and the settings.
-        languages: Codes of the languages that the model from English knows.
+        device: ``cpu``, ``cuda``, or ``auto``: the GPU where torch sees one.
 
     Raises:
-        TranslationError: If a model is missing, is no Marian model or lacks language codes.
+        TranslationError: If a model is missing, is not a Marian model or lacks language codes.
         ValueError: If there is no such engine, or it cannot draw.
     """
 
@@ -132,10 +126,11 @@ class _Direction:
         self._tokenizer: MarianTokenizer = MarianTokenizer.from_pretrained(folder)
         config = GenerationConfig.from_pretrained(folder)
         search = _resolve(settings, config)
-        if engine != "transformers":
+        if engine == "transformers":
+            self._generate = _by_transformers(folder, self._tokenizer, config, search, device)
+        else:
             search["patience"] = 1.0 if config.early_stopping is True else PATIENCE
-        run_by = _Transformers if engine == "transformers" else _CTranslate2
-        self._engine = run_by(folder, self._tokenizer, search, engine, device)
+            self._generate = _by_ctranslate2(folder, self._tokenizer, config, search, engine, device)
         codes = (re.fullmatch(">>(.+)<<", token) for token in self._tokenizer.get_vocab())
         self.languages = frozenset(code.group(1) for code in codes if code)
         how = " ".join(f"{name}={value}" for name, value in search.items())
@@ -149,63 +144,64 @@ class _Direction:
                 raise TranslationError(
                     f"{text[:60]!r}... has {len(ids)} tokens and the model reads {most}; shorten it."
                 )
-        return self._tokenizer.batch_decode(self._engine.generate(batch), skip_special_tokens=True)
+        return self._tokenizer.batch_decode(self._generate(batch), skip_special_tokens=True)
 
 
-class _Transformers:
-    """transformers' own `generate`, in float32."""
+def _by_transformers(
+    folder: Path, tokenizer: MarianTokenizer, config: GenerationConfig, search: dict[str, float], device: str
+) -> _Generate:
+    """Returns transformers' own `generate`, in float32."""
+    import torch
+    from transformers import MarianMTModel
 
-    def __init__(
-        self, folder: Path, tokenizer: MarianTokenizer, search: dict[str, Any], _engine: str, device: str
-    ) -> None:
-        import torch
-        from transformers import GenerationConfig, MarianMTModel
+    model = MarianMTModel.from_pretrained(folder, dtype=torch.float32).eval()
+    model.to(device)
+    options = {name: value for name, value in search.items() if name != "seed"}
+    config.update(**options, do_sample="temperature" in search)
 
-        self._tokenizer, self._search, self._device = tokenizer, search, device
-        self._model = MarianMTModel.from_pretrained(folder, dtype=torch.float32).to(device).eval()
-        options = {name: value for name, value in search.items() if name != "seed"}
-        self._config = GenerationConfig.from_pretrained(folder)
-        self._config.update(**options, do_sample="temperature" in search)
-
-    def generate(self, batch: list[list[int]]) -> list[list[int]]:
-        import torch
-
-        if "seed" in self._search:
-            torch.manual_seed(_batch_seed(self._search["seed"], batch))
-        inputs = self._tokenizer.pad({"input_ids": batch}, return_tensors="pt").to(self._device)
+    def generate(batch: list[list[int]]) -> list[list[int]]:
+        if "seed" in search:
+            # A seed for each batch, so that a run that resumes draws what it would have drawn.
+            digest = hashlib.sha256(f"{search['seed']} {batch}".encode()).digest()
+            torch.manual_seed(int.from_bytes(digest[:4]))
+        inputs = tokenizer.pad({"input_ids": batch}, return_tensors="pt").to(device)
         with torch.inference_mode():
-            return self._model.generate(**inputs, generation_config=self._config).tolist()
+            return model.generate(**inputs, generation_config=config).tolist()
+
+    return generate
 
 
-class _CTranslate2:
-    """The same model converted for CTranslate2."""
+def _by_ctranslate2(
+    folder: Path,
+    tokenizer: MarianTokenizer,
+    config: GenerationConfig,
+    search: dict[str, float],
+    engine: str,
+    device: str,
+) -> _Generate:
+    """Returns the search of CTranslate2 with the same model, converted."""
+    import ctranslate2
 
-    def __init__(
-        self, folder: Path, tokenizer: MarianTokenizer, search: dict[str, Any], engine: str, device: str
-    ) -> None:
-        import ctranslate2
-        from transformers import GenerationConfig
+    with tempfile.TemporaryDirectory() as place:
+        converted = str(Path(place) / "model")
+        ctranslate2.converters.TransformersConverter(str(folder)).convert(converted)
+        compute_type = "int8" if engine == "ctranslate2-int8" else "float32"
+        model = ctranslate2.Translator(converted, device=device, compute_type=compute_type)
+    numbers = tokenizer.get_vocab()
+    # transformers counts the token that starts the decoder, and the end where it forces one into the last place.
+    longest = search["max_length"] - (1 if config.forced_eos_token_id is None else 2)
 
-        self._tokenizer, self._search = tokenizer, search
-        # transformers counts the token that starts the decoder, and the end where it forces one into the last place.
-        ends = GenerationConfig.from_pretrained(folder).forced_eos_token_id is not None
-        self._longest = search["max_length"] - (2 if ends else 1)
-        with tempfile.TemporaryDirectory() as place:
-            converted = Path(place) / "model"
-            ctranslate2.converters.TransformersConverter(str(folder)).convert(str(converted))
-            compute_type = "int8" if engine == "ctranslate2-int8" else "float32"
-            self._model = ctranslate2.Translator(str(converted), device=device, compute_type=compute_type)
-
-    def generate(self, batch: list[list[int]]) -> list[list[int]]:
-        tokens = [self._tokenizer.convert_ids_to_tokens(ids) for ids in batch]
-        results = self._model.translate_batch(
-            tokens,
-            beam_size=self._search["num_beams"],
-            length_penalty=self._search["length_penalty"],
-            patience=self._search["patience"],
-            max_decoding_length=self._longest,
+    def generate(batch: list[list[int]]) -> list[list[int]]:
+        results = model.translate_batch(
+            [tokenizer.convert_ids_to_tokens(ids) for ids in batch],
+            beam_size=search["num_beams"],
+            length_penalty=search["length_penalty"],
+            patience=search["patience"],
+            max_decoding_length=longest,
         )
-        return [self._tokenizer.convert_tokens_to_ids(result.hypotheses[0]) for result in results]
+        return [[numbers[token] for token in result.hypotheses[0]] for result in results]
+
+    return generate
 
 
 def _choose(engine: str, device: str, settings: GenerationSettings) -> tuple[str, str]:
@@ -216,8 +212,8 @@ def _choose(engine: str, device: str, settings: GenerationSettings) -> tuple[str
     """
     import torch
 
-    if engine not in ENGINES:
-        raise ValueError(f"the engine {engine!r} is none of {', '.join(ENGINES)}.")
+    if engine not in TRANSLATION_ENGINES:
+        raise ValueError(f"the engine {engine!r} is none of {', '.join(TRANSLATION_ENGINES)}.")
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     draws = settings.temperature is not None
@@ -245,7 +241,7 @@ def _quiet_loading() -> Iterator[None]:
 
 
 def _find_marian(name_or_path: str | Path) -> Path:
-    """Returns the folder of a model that is one of Marian's and whole."""
+    """Returns the folder of a complete Marian model."""
     try:
         folder = find_checkpoint(name_or_path, example="Helsinki-NLP/opus-mt-en-ROMANCE")
     except FileNotFoundError as error:
@@ -257,21 +253,22 @@ def _find_marian(name_or_path: str | Path) -> Path:
     if kind != "marian":
         raise TranslationError(f"{folder} holds a model of type {kind!r}; give the folder of a 'marian'.")
     needed = ("source.spm", "target.spm", "vocab.json", "generation_config.json")
-    absent = [name for name in needed if not (folder / name).is_file()]
-    if absent:
+    if absent := [name for name in needed if not (folder / name).is_file()]:
         raise TranslationError(f"{folder} lacks {' and '.join(absent)}; fetch the model again.")
     return folder
 
 
-def _resolve(settings: GenerationSettings, config: GenerationConfig) -> dict[str, Any]:
-    """Returns explicit values for everything that the search depends on."""
-    given = asdict(settings)
-    penalty = 1.0 if config.length_penalty is None else config.length_penalty  # zero is a setting too: none
-    own = {"num_beams": config.num_beams or 1, "length_penalty": penalty, "max_length": config.max_length or 512}
-    search = {name: value if given[name] is None else given[name] for name, value in own.items()}
+def _resolve(settings: GenerationSettings, config: GenerationConfig) -> dict[str, float]:
+    """Returns explicit values for everything that the search depends on, in the order that names are made of."""
+    own = {
+        "num_beams": config.num_beams or 1,
+        "length_penalty": 1.0 if config.length_penalty is None else config.length_penalty,  # zero means none
+        "max_length": config.max_length or 512,
+    }
+    search = own | {name: value for name in own if (value := getattr(settings, name)) is not None}
     if settings.temperature is not None:
-        search |= {name: given[name] for name in ("temperature", "top_k", "top_p", "seed")}
-        search["num_beams"] = 1
+        search |= {"num_beams": 1, "temperature": settings.temperature, "top_k": 50, "top_p": 1.0}
+        search["seed"] = settings.seed
     return search
 
 
@@ -283,8 +280,3 @@ def _fingerprint(folder: Path) -> str:
             with path.open("rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()[:8]
-
-
-def _batch_seed(seed: int, batch: list[list[int]]) -> int:
-    """Returns a seed for one batch, so that a run that was stopped and goes on draws what it would have drawn."""
-    return int.from_bytes(hashlib.sha256(f"{seed} {batch}".encode()).digest()[:4])

@@ -1,4 +1,4 @@
-"""Is a back-translation any good? Distances from the original, and failures found by a stated rule."""
+"""How good a back-translation is: its distance from the original, and failures found by a stated rule."""
 
 from __future__ import annotations
 
@@ -12,10 +12,15 @@ from utils.translation.backtranslation import BackTranslation
 
 # A translation this many times longer or shorter than the original has lost or invented something.
 _MOST_TIMES_LONGER = 2.5
-# The longest part that may stand three times in a row, in words: models that lose the thread repeat themselves.
+# Up to so many words are looked for three times in a row: models that lose the thread repeat themselves.
 _LONGEST_LOOP = 4
-# The middle chrF of Helsinki's models on RSICD is 87; of small models on captions that they never met it was 28.
-_LEAST_MIDDLE_CHRF = 50.0
+# The median chrF of Helsinki's models on RSICD is 87; of small models on captions that they never met it was 28.
+_LEAST_MEDIAN_CHRF = 50.0
+
+UNKNOWN_CAPTIONS = (
+    "The translators do not know such captions: most came back as something else, so the originals stay. Name others "
+    "with TO_ROMANCE and TO_ENGLISH, such as Helsinki-NLP/opus-mt-en-ROMANCE and Helsinki-NLP/opus-mt-ROMANCE-en."
+)
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,14 @@ class Distances:
 
     chrf: np.ndarray
     token_overlap: np.ndarray
+
+    @property
+    def are_small(self) -> bool:
+        """Whether the translators know such captions: half of them came back with a chrF of at least 50.
+
+        Models that do not know a language still answer, in good grammar and about something else.
+        """
+        return bool(len(self.chrf)) and float(np.median(self.chrf)) >= _LEAST_MEDIAN_CHRF
 
 
 def words(text: str) -> list[str]:
@@ -48,14 +61,6 @@ def distances(replacements: Sequence[BackTranslation]) -> Distances:
     return Distances(np.array(chrf), np.array(overlap))
 
 
-def are_at_home(measured: Distances) -> bool:
-    """Tells whether the translators know such captions: half of them came back with a chrF of at least 50.
-
-    Models that do not know a language still answer, in good grammar and about something else.
-    """
-    return bool(len(measured.chrf)) and float(np.median(measured.chrf)) >= _LEAST_MIDDLE_CHRF
-
-
 def find_failures(replacements: Sequence[BackTranslation]) -> dict[str, list[BackTranslation]]:
     """Finds back-translations that should not be trained on.
 
@@ -70,9 +75,7 @@ def find_failures(replacements: Sequence[BackTranslation]) -> dict[str, list[Bac
     Returns:
         For each of the four, what was found.
     """
-    failures: dict[str, list[BackTranslation]] = {
-        name: [] for name in ("empty", "untranslated", "degenerate", "unchanged")
-    }
+    failures: dict[str, list[BackTranslation]] = {"empty": [], "untranslated": [], "degenerate": [], "unchanged": []}
     for new in replacements:
         if name := _failure(words(new.original), words(new.pivot), words(new.text)):
             failures[name].append(new)
@@ -85,16 +88,14 @@ def _failure(original: list[str], pivot: list[str], text: list[str]) -> str | No
     if pivot == original or (text == pivot and text != original):
         return "untranslated"
     ratio = len(text) / max(len(original), 1)
-    if _loops(text) or not 1 / _MOST_TIMES_LONGER <= ratio <= _MOST_TIMES_LONGER:
+    if _repeats_itself(text) or not 1 / _MOST_TIMES_LONGER <= ratio <= _MOST_TIMES_LONGER:
         return "degenerate"
     return "unchanged" if text == original else None
 
 
-def _loops(text: list[str]) -> bool:
-    """Tells whether some part of at most `_LONGEST_LOOP` words stands three times in a row."""
+def _repeats_itself(text: list[str]) -> bool:
     return any(
-        text[start : start + length] == text[start + length : start + 2 * length]
-        and text[start : start + length] == text[start + 2 * length : start + 3 * length]
+        text[start : start + 3 * length] == 3 * text[start : start + length]
         for length in range(1, _LONGEST_LOOP + 1)
         for start in range(len(text) - 3 * length + 1)
     )

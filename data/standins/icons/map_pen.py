@@ -76,9 +76,9 @@ class Look:
         ink: Color of outlines and thin strokes.
         filled: Whether shapes carry their role's color; otherwise they are outlines on paper.
         outlined: Whether filled shapes get an outline too.
-        line_width: Width of thin strokes as a share of the picture's width.
+        line_width: Width of thin strokes as a share of the image's width.
         grain: Standard deviation of pixel noise, in gray levels of 255.
-        blur: Radius of a final blur, as a share of the picture's width.
+        blur: Radius of a final blur, as a share of the image's width.
     """
 
     name: str
@@ -97,18 +97,20 @@ def _jittered(color: Color, rng: np.random.Generator, hue: float, rest: float) -
     h = (h + rng.uniform(-hue, hue)) % 1
     s = float(np.clip(s + rng.uniform(-rest, rest) * min(1.0, 0.3 + 2 * s), 0, 1))
     v = float(np.clip(v + rng.uniform(-rest, rest), 0, 1))
-    return tuple(round(255 * channel) for channel in colorsys.hsv_to_rgb(h, s, v))
+    red, green, blue = colorsys.hsv_to_rgb(h, s, v)
+    return round(255 * red), round(255 * green), round(255 * blue)
 
 
 def _random_color(rng: np.random.Generator) -> Color:
     """Any color, with the middle of the saturation range preferred."""
-    channels = colorsys.hsv_to_rgb(rng.random(), rng.beta(2, 2), rng.uniform(0.25, 1.0))
-    return tuple(round(255 * channel) for channel in channels)
+    red, green, blue = colorsys.hsv_to_rgb(rng.random(), rng.beta(2, 2), rng.uniform(0.25, 1.0))
+    return round(255 * red), round(255 * green), round(255 * blue)
 
 
 def _mixed(first: Color, second: Color, share: float) -> Color:
     """The color `share` of the way from the first to the second."""
-    return tuple(round(a + (b - a) * share) for a, b in zip(first, second, strict=True))
+    red, green, blue = (round(a + (b - a) * share) for a, b in zip(first, second, strict=True))
+    return red, green, blue
 
 
 def _luminance(color: Color) -> float:
@@ -170,7 +172,7 @@ def draw_look(name: str, rng: np.random.Generator) -> Look:
 
 
 class MapPen:
-    """Draws shapes of the unit frame into a picture, turned and scaled, in one look.
+    """Draws shapes of the unit frame into an image, turned and scaled, in one look.
 
     Attributes:
         look: The look in use.
@@ -185,9 +187,9 @@ class MapPen:
         Args:
             look: Colors and line style.
             rng: Random generator.
-            size: Width and height of the finished picture in pixels.
+            size: Width and height of the finished image in pixels.
             angle: Turn of the drawing in radians.
-            scale: Size of the drawing; at 1 the frame's -1 to 1 spans the picture.
+            scale: Size of the drawing; at 1 the frame's -1 to 1 spans the image.
             offset: Shift of the drawing's center, in frame units.
         """
         self.look, self.rng, self._size = look, rng, size
@@ -277,14 +279,14 @@ class MapPen:
                 self.stroke([tuple(point) for point in dash], 0.8)
 
     def finish(self) -> Image.Image:
-        """The finished picture: reduced to its size, then blurred and grained as the look asks."""
+        """The finished image: reduced to its size, then blurred and grained as the look asks."""
         image = self._image.reduce(SUPERSAMPLING)
         if self.look.blur:
             image = image.filter(ImageFilter.GaussianBlur(self.look.blur * self._size))
         if self.look.grain:
             pixels = np.asarray(image, dtype=np.float32)
-            pixels = pixels + self.rng.normal(0, self.look.grain, pixels.shape[:2])[..., None]
-            image = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
+            grained = pixels + self.rng.normal(0, self.look.grain, pixels.shape[:2])[..., None]
+            image = Image.fromarray(np.clip(grained, 0, 255).astype(np.uint8))
         return image
 
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from standins.icons.map_pen import MapPen, Point
 
-# Once a drawing is turned and shrunk, the picture's corners lie up to about two units from its center, so
+# Once a drawing is turned and shrunk, the image's corners lie up to about two units from its center, so
 # whatever should reach the edge is drawn to here.
 EDGE = 2.2
 

@@ -23,7 +23,7 @@ class Icon:
     """A drawn icon and what is on it.
 
     Attributes:
-        image: RGB picture.
+        image: RGB image.
         category: One of `DRAWINGS`.
         look: One of `map_pen.LOOKS`.
         count: How many of the category's things are drawn, where that can be said.

@@ -74,7 +74,7 @@ def plain_lexicon() -> Lexicon:
         chunks.setdefault(singular, Verb(verb, False))
         chunks.setdefault(plural, Verb(verb, True))
     determiners = ARTICLES | {word: word for word in (*english.NUMBERS, *english.QUANTITIES)}
-    measures = {word: plural for pair in english.MEASURES.items() for plural, word in enumerate(pair)}
+    measures = {word: word in english.MEASURES.values() for pair in english.MEASURES.items() for word in pair}
     return Lexicon(determiners, measures, frozenset(english.ADJECTIVES), nouns, chunks)
 
 

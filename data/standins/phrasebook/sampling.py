@@ -28,7 +28,7 @@ _NAMES = {
 """Categories whose main thing has another name."""
 
 MAIN_THINGS = {category: _NAMES.get(category, category) for category in (*CATEGORIES, "playfields")}
-"""What makes a picture one of its category."""
+"""What makes an image one of its category."""
 
 _COUNTED = {"baseball field", "bridge", "farmland", "mountain", "storage tank"}
 """Main things that come in numbers."""

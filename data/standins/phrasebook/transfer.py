@@ -82,8 +82,8 @@ def say(chunks: tuple[Chunk, ...], language: Language) -> str:
             opens = chunk.key in english.OPENINGS and at + 1 < len(chunks)
             agreement = _agreement(chunks[at + 1], language) if opens else subject
             words.append(agree(language.phrases[chunk.key], agreement, language))
-            if chunk.key == "and" and at >= 2 and isinstance(chunks[at - 2], Phrase):
-                words += _REPEATED.intersection(language.phrases[chunks[at - 2].key].split()[-1:])
+            if chunk.key == "and" and at >= 2 and isinstance(before := chunks[at - 2], Phrase):
+                words += _REPEATED.intersection(language.phrases[before.key].split()[-1:])
     return _sentence(language.contract(" ".join(words)), capitalized=True)
 
 
@@ -107,7 +107,7 @@ def voice_of(code: str) -> Voice:
     language = LANGUAGES[code]
     words: dict[str, str] = {}
     entries = {key: language.nouns[key].split(" ", 1)[1].split("/")[0] for key in english.NOUNS}
-    entries |= language.quantities | language.verbs | language.phrases
+    entries |= {**language.quantities, **language.verbs, **language.phrases}
     entries["piece of"] = language.measure.split(" ", 1)[1]
     first_meanings: dict[str, str] = {}
     for key, foreign in entries.items():
@@ -121,9 +121,8 @@ def voice_of(code: str) -> Voice:
 def broad_lexicon() -> Lexicon:
     """The miniature's words and all that the four translators say for them."""
     plain = plain_lexicon()
-    determiners, measures, nouns, chunks = (
-        dict(table) for table in (plain.determiners, plain.measures, plain.nouns, plain.chunks)
-    )
+    determiners, measures = dict(plain.determiners), dict(plain.measures)
+    nouns, chunks = dict(plain.nouns), dict(plain.chunks)
     for code in LANGUAGES:
         for key, said in voice_of(code).words.items():
             singular, _, plural = said.partition("/")
@@ -199,7 +198,7 @@ def _determiner(phrase: NounPhrase, language: Language, first: bool) -> str:
         return inflect(language.indefinite, agreement, language)
     if not phrase.determiner:
         return language.bare
-    return agree((language.numbers | language.quantities)[phrase.determiner], agreement, language)
+    return agree({**language.numbers, **language.quantities}[phrase.determiner], agreement, language)
 
 
 def _english_noun_phrase(phrase: NounPhrase, voice: Voice) -> str:

@@ -34,7 +34,7 @@ CHECKPOINT_FOLDER = Path(__file__).resolve().parents[2] / "checkpoints" / "clip-
 MAX_TOKENS = 64
 START_OF_TEXT, END_OF_TEXT = "<|startoftext|>", "<|endoftext|>"
 
-# The tokenizer learns these too: plain words for views from above, so that captions of real pictures come in few
+# The tokenizer learns these too: plain words for views from above, so that captions of real images come in few
 # tokens. The model itself never sees them.
 AERIAL_ENGLISH = (
     "many buildings and some green trees are in two sides of a wide road .",
@@ -135,7 +135,9 @@ def train_tokenizer(texts: Iterable[str], vocabulary_size: int) -> CLIPTokenizer
     entries += dict.fromkeys(first + second for first, second in merges)
     entries += [START_OF_TEXT, END_OF_TEXT]
     return CLIPTokenizer(
-        vocab={entry: number for number, entry in enumerate(entries)}, merges=merges, model_max_length=MAX_TOKENS
+        vocab={entry: number for number, entry in enumerate(entries)},
+        merges=merges,  # type: ignore[arg-type]  # annotated as strings, read as pairs
+        model_max_length=MAX_TOKENS,
     )
 
 
@@ -189,7 +191,7 @@ def build_starter(folder: Path = CHECKPOINT_FOLDER, settings: StarterSettings = 
         model.save_pretrained(folder, weights_dtype=np.float16)
         model = CLIP.from_pretrained(folder)
         minutes = (time.perf_counter() - start) / 60
-        (folder / "README.md").write_text(_readme(model, icons.split("val"), settings, minutes))
+        (folder / "README.md").write_text(_readme(model, len(tokenizer), icons.split("val"), settings, minutes))
     return model
 
 
@@ -211,7 +213,9 @@ def _pretrain(icons: CaptionDataset, tokenizer: CLIPTokenizer, settings: Starter
     return train(model, icons.split("train"), icons.split("val"), training, run).model
 
 
-def _readme(model: CLIP, held_out_icons: CaptionDataset, settings: StarterSettings, minutes: float) -> str:
+def _readme(
+    model: CLIP, vocabulary: int, held_out_icons: CaptionDataset, settings: StarterSettings, minutes: float
+) -> str:
     """What the checkpoint is, how it was made, and what it scores."""
     from utils.datasets import load_dataset
     from utils.evaluation import zero_shot
@@ -231,7 +235,7 @@ def _readme(model: CLIP, held_out_icons: CaptionDataset, settings: StarterSettin
         scores="\n".join(rows),
         minutes=minutes,
         millions=weights / 1e6,
-        vocabulary=len(model.tokenizer),
+        vocabulary=vocabulary,
         icon_size=ICON_SIZE,
         **vars(settings),
     )
@@ -240,7 +244,7 @@ def _readme(model: CLIP, held_out_icons: CaptionDataset, settings: StarterSettin
 README = """# clip-miniature: a small CLIP that knows icons
 
 The starting point of the miniature profile, in the place that OpenAI's weights have in the real one. A CLIP of
-{millions:.2f} million parameters for pictures of 64x64 pixels, stored as float16 in transformers' own format:
+{millions:.2f} million parameters for images of 64x64 pixels, stored as float16 in transformers' own format:
 `CLIPModel.from_pretrained` and `CLIPProcessor.from_pretrained` load it. Its tokenizer has CLIP's form with
 {vocabulary:,} entries.
 

@@ -123,27 +123,29 @@ def marian_config(vocabulary: int, settings: PhrasebookSettings) -> MarianConfig
     """Helsinki's configuration, in small. Dropout is 0, since no sentence is seen twice."""
     from transformers import MarianConfig
 
-    return MarianConfig(
-        vocab_size=vocabulary,
-        max_position_embeddings=512,
-        d_model=settings.width,
-        encoder_layers=settings.encoder_layers,
-        decoder_layers=settings.decoder_layers,
-        encoder_attention_heads=4,
-        decoder_attention_heads=4,
-        encoder_ffn_dim=settings.inner_width,
-        decoder_ffn_dim=settings.inner_width,
-        activation_function="swish",
-        dropout=0.0,
-        scale_embedding=True,
-        static_position_embeddings=True,
-        share_encoder_decoder_embeddings=True,
-        tie_word_embeddings=True,
-        eos_token_id=0,
-        bos_token_id=0,
-        forced_eos_token_id=0,
-        pad_token_id=vocabulary - 1,
-        decoder_start_token_id=vocabulary - 1,
+    return MarianConfig.from_dict(
+        {
+            "vocab_size": vocabulary,
+            "max_position_embeddings": 512,
+            "d_model": settings.width,
+            "encoder_layers": settings.encoder_layers,
+            "decoder_layers": settings.decoder_layers,
+            "encoder_attention_heads": 4,
+            "decoder_attention_heads": 4,
+            "encoder_ffn_dim": settings.inner_width,
+            "decoder_ffn_dim": settings.inner_width,
+            "activation_function": "swish",
+            "dropout": 0.0,
+            "scale_embedding": True,
+            "static_position_embeddings": True,
+            "share_encoder_decoder_embeddings": True,
+            "tie_word_embeddings": True,
+            "eos_token_id": 0,
+            "bos_token_id": 0,
+            "forced_eos_token_id": 0,
+            "pad_token_id": vocabulary - 1,
+            "decoder_start_token_id": vocabulary - 1,
+        }
     )
 
 
@@ -218,8 +220,8 @@ def _rule_padding_out(model: MarianMTModel) -> None:
 
     Marian's decoder starts from an embedding of zeros, which transformers calls the embedding of padding.
     """
-    padding = model.config.pad_token_id
-    model.get_input_embeddings().weight.data[padding] = 0
+    padding = model.config.vocab_size - 1
+    model.model.shared.weight.data[padding] = 0
     model.final_logits_bias[0, padding] = -1e4
 
 
@@ -227,7 +229,7 @@ def _loss(model: MarianMTModel, source: torch.Tensor, target: torch.Tensor, smoo
     """Mean cross-entropy of a batch over all words but padding, which is the last of the vocabulary."""
     import torch
 
-    padding = model.config.pad_token_id
+    padding = model.config.vocab_size - 1
     start = torch.full_like(target[:, :1], padding)
     logits = model(
         input_ids=source,

@@ -71,7 +71,7 @@ def translate_texts(
         chosen = order[first : first + batch_size]
         inputs = tokenizer([texts[index] for index in chosen], return_tensors="pt", padding=True)
         with torch.inference_mode():
-            outputs = model.generate(**inputs, max_length=80)
+            outputs = model.generate(**inputs, max_length=80)  # type: ignore[misc]  # its mixin names no model
         for index, output in zip(chosen, outputs, strict=True):
             results[index] = tokenizer.decode(output, skip_special_tokens=True)
     return results

@@ -1,6 +1,6 @@
-"""The miniature: a rendered world with RSICD's thirty categories, for machines without the real pictures.
+"""The miniature: a rendered world with RSICD's thirty categories, for machines without the real images.
 
-`build_miniature` draws it into a folder. `scenes` composes a picture of a category out of the parts that
+`build_miniature` draws it into a folder. `scenes` composes an image of a category out of the parts that
 `nature`, `water`, `housing`, `town`, `sport`, `industry` and `transport` know how to draw on a `canvas`; `grammar`
 says in captions what has been drawn, by the words of `english` and the sentences of `patterns`.
 """

@@ -1,4 +1,4 @@
-"""Builds the miniature: draws its pictures, writes their captions, and publishes the folder in one move.
+"""Builds the miniature: draws its images, writes their captions, and publishes the folder in one move.
 
 It has RSICD's 30 categories, file names, folder layout and JSON form, so that the loader of the real data set reads
 it unchanged. The same seed gives the same pixels, however many processes draw them.
@@ -38,7 +38,7 @@ _STAMP = "miniature.json"
 
 @dataclass(frozen=True)
 class _Job:
-    """One picture to draw: everything a worker needs to know."""
+    """One image to draw: everything a worker needs to know."""
 
     folder: Path
     filename: str
@@ -57,11 +57,11 @@ def build_miniature(
     """Builds the miniature data set unless it is there already.
 
     The folder appears only when everything in it is complete. A folder that was built with other parameters, or by
-    an earlier version of the drawing code, is built anew.
+    an earlier version of the drawing code, is built again.
 
     Args:
         folder: Where; runs/data/miniature in the checkout by default.
-        seed: Another seed gives other pictures and captions.
+        seed: Another seed gives other images and captions.
         images_per_split: Named images of each category, by default 36 train, 6 val and 10 test. Unnamed images (a
             number for a name, as RSICD has them) come on top in the test split, about 6 % of it.
         progress: Whether to show a progress bar.
@@ -116,7 +116,7 @@ def _code_version() -> str:
 
 
 def _plan(folder: Path, seed: int, counts: Mapping[str, int]) -> list[_Job]:
-    """Lists all pictures in the order of their numbers."""
+    """Lists all images in the order of their numbers."""
     jobs = []
     for label, category in enumerate(CATEGORIES):
         splits = [split for split, count in counts.items() for _ in range(count)]
@@ -130,7 +130,7 @@ def _plan(folder: Path, seed: int, counts: Mapping[str, int]) -> list[_Job]:
 
 
 def _draw_all(folder: Path, jobs: list[_Job], workers: int, progress: bool) -> None:
-    """Draws all pictures, in processes if there are several, and writes captions and class lists."""
+    """Draws all images, in processes if there are several, and writes captions and class lists."""
     (folder / "RSICD_images").mkdir()
     results = _results(jobs, workers)
     bar = progress_bar(results, "drawing the miniature", len(jobs), unit="image", mininterval=0.5, disable=not progress)
@@ -158,10 +158,10 @@ def _results(jobs: list[_Job], workers: int) -> Iterator[list[str]]:
 
 
 def _draw(job: _Job) -> list[str]:
-    """Draws one picture, saves it and returns its captions."""
+    """Draws one image, saves it and returns its captions."""
     rng = np.random.default_rng(job.seed)
-    picture, facts = render_scene(job.category, rng)
-    picture.save(job.folder / "RSICD_images" / job.filename, quality=_JPEG_QUALITY)
+    image, facts = render_scene(job.category, rng)
+    image.save(job.folder / "RSICD_images" / job.filename, quality=_JPEG_QUALITY)
     return write_captions(facts, rng)
 
 
@@ -190,6 +190,6 @@ def main() -> None:
     """Builds the miniature from the command line."""
     parser = argparse.ArgumentParser(description="Draws the miniature data set.")
     parser.add_argument("folder", nargs="?", type=Path, default=DEFAULT_FOLDER, help="where (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="another seed gives other pictures")
+    parser.add_argument("--seed", type=int, default=0, help="another seed gives other images")
     arguments = parser.parse_args()
     print(build_miniature(arguments.folder, arguments.seed))

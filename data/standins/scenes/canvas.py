@@ -2,7 +2,7 @@
 
 A scene is drawn twice at once, as colors and as heights, on a board of twice the final size. `Canvas.develop`
 then lights the colors: slopes towards the sun are brighter, whatever is higher throws a shadow, haze and
-exposure settle over everything, and the board is reduced to the final picture (deferred shading).
+exposure settle over everything, and the board is reduced to the final image (deferred shading).
 """
 
 import math
@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from standins.scenes.materials import MATERIALS, Color, Material
 from standins.scenes.noise import BOARD, OVERSAMPLING, cut_noise
-from standins.scenes.shapes import band, rotation
+from standins.scenes.shapes import Points, band, rotation
 
 _CLAIM_SCALE = 4  # board pixels to one pixel of the map of claimed ground
 
@@ -32,7 +32,7 @@ class Light:
     """How the sun and the air are.
 
     Attributes:
-        direction: Where shadows fall, in radians, clockwise from the right edge of the picture.
+        direction: Where shadows fall, in radians, clockwise from the right edge of the image.
         slope: Tangent of the sun's elevation: a shadow is height / slope long.
         shade: Brightness of the shadows, 0 (black) to 1 (no shadow).
         exposure: Factor on all brightness.
@@ -78,7 +78,7 @@ def _weave(rng: np.random.Generator, material: Material, tint: float) -> Image.I
 class Canvas:
     """A board of colors and heights with its own coordinates.
 
-    Scene coordinates are pixels of the final picture with (0, 0) in its middle, x to the right and y down, before
+    Scene coordinates are pixels of the final image with (0, 0) in its middle, x to the right and y down, before
     the board is turned by `angle` and scaled by `zoom`. Draw out to about 165 so that turned corners are covered.
 
     Args:
@@ -110,12 +110,12 @@ class Canvas:
 
     # ---- coordinates -------------------------------------------------------------------------------------
 
-    def place(self, points: np.ndarray | Sequence) -> np.ndarray:
+    def place(self, points: Points) -> np.ndarray:
         """Turns scene coordinates, shape (..., 2), into board pixels of the same shape."""
         return np.asarray(points, np.float64) @ self._to_board + BOARD / 2
 
-    def sees(self, points: np.ndarray | Sequence, margin: float = 0.0) -> np.ndarray:
-        """Tells which scene points, shape (..., 2), lie at least `margin` final pixels inside the picture."""
+    def sees(self, points: Points, margin: float = 0.0) -> np.ndarray:
+        """Tells which scene points, shape (..., 2), lie at least `margin` final pixels inside the image."""
         board = self.place(points)
         inset = margin * OVERSAMPLING
         return np.all((board >= inset) & (board < BOARD - inset), axis=-1)
@@ -138,9 +138,7 @@ class Canvas:
         alpha = Image.fromarray((np.clip(mask, 0, 1) * 255).astype(np.uint8))
         self._color.paste(self.texture(material), mask=alpha)
 
-    def polygon(
-        self, points: np.ndarray | Sequence, fill: Color | str, height: float | None = None, claim: bool = False
-    ) -> None:
+    def polygon(self, points: Points, fill: Color | str, height: float | None = None, claim: bool = False) -> None:
         """Fills a polygon.
 
         Args:
@@ -152,17 +150,12 @@ class Canvas:
         self._fill(self.place(points)[None], fill, height, claim)
 
     def line(
-        self,
-        points: np.ndarray | Sequence,
-        width: float,
-        fill: Color | str,
-        height: float | None = None,
-        claim: bool = False,
+        self, points: Points, width: float, fill: Color | str, height: float | None = None, claim: bool = False
     ) -> None:
         """Draws a band of the given width in final pixels along scene points (n, 2); see `polygon`."""
         self._fill(self._band(points, width), fill, height, claim)
 
-    def _band(self, points: np.ndarray | Sequence, width: float) -> np.ndarray:
+    def _band(self, points: Points, width: float) -> np.ndarray:
         """The quadrilaterals (n - 1, 4, 2) in board pixels that make up a band along scene points (n, 2)."""
         return band(self.place(points), max(1.0, width * self.zoom * OVERSAMPLING))
 
@@ -190,12 +183,7 @@ class Canvas:
         self._color.paste(self.texture(material).crop(box), box, mask)
 
     def disc(
-        self,
-        center: Sequence[float],
-        radius: float,
-        fill: Color | str,
-        height: float | None = None,
-        claim: bool = False,
+        self, center: Points, radius: float, fill: Color | str, height: float | None = None, claim: bool = False
     ) -> None:
         """Fills a circle; see `polygon`."""
         circle = _CIRCLES[12 if radius < 4 else 40]
@@ -203,8 +191,8 @@ class Canvas:
 
     def boxes(
         self,
-        centers: np.ndarray,
-        sizes: np.ndarray,
+        centers: Points,
+        sizes: Points,
         angles: np.ndarray | float,
         fills: Sequence[Color],
         height: float | None = None,
@@ -244,17 +232,17 @@ class Canvas:
         """Makes the ground lighter or darker: a factor about 1, float32 (BOARD, BOARD)."""
         self._tone = tone if self._tone is None else self._tone * tone
 
-    def claim(self, points: np.ndarray | Sequence) -> None:
+    def claim(self, points: Points) -> None:
         """Claims the ground under a polygon without drawing anything."""
         self._draw_claims.polygon((self.place(points) / _CLAIM_SCALE).ravel().tolist(), 1)
 
-    def free(self, points: np.ndarray | Sequence, radius: float) -> np.ndarray:
+    def free(self, points: Points, radius: float) -> np.ndarray:
         """Tells for scene points (..., 2) whether nothing has claimed the square of this half-width around them."""
         around = self.place(points)[..., None, :] + _NEIGHBORHOOD * (radius * self.zoom * OVERSAMPLING)
         cells = np.clip((around / _CLAIM_SCALE).astype(int), 0, BOARD // _CLAIM_SCALE - 1)
         return ~np.asarray(self._claims)[cells[..., 1], cells[..., 0]].any(axis=-1)
 
-    def cells(self, points: np.ndarray | Sequence) -> tuple[np.ndarray, np.ndarray]:
+    def cells(self, points: Points) -> tuple[np.ndarray, np.ndarray]:
         """Board rows and columns of scene points (n, 2), clipped to the board, for looking into a field."""
         column, row = np.clip(self.place(points), 0, BOARD - 1).astype(int).T
         return row, column
@@ -290,7 +278,7 @@ class Canvas:
     # ---- light -------------------------------------------------------------------------------------------
 
     def develop(self) -> Image.Image:
-        """Lights the board and reduces it to the finished RGB picture of SIZE x SIZE."""
+        """Lights the board and reduces it to the finished RGB image of SIZE x SIZE."""
         height = np.asarray(self._height).astype(np.float32)
         if self._relief is not None:
             height += self._relief
@@ -319,7 +307,7 @@ def _halve(field: np.ndarray) -> np.ndarray:
 
 
 def _slope_light(height: np.ndarray, light: Light) -> np.ndarray:
-    """Brightness factor (BOARD, BOARD) from how far each slope faces the sun (Lambert, linearised)."""
+    """Brightness factor (BOARD, BOARD) from how far each slope faces the sun (Lambert, linearized)."""
     rise = np.zeros_like(height)
     rise[:, 1:] += math.cos(light.direction) * (height[:, 1:] - height[:, :-1])
     rise[1:] += math.sin(light.direction) * (height[1:] - height[:-1])
@@ -347,7 +335,8 @@ def _cast_shadow(height: np.ndarray, light: Light) -> np.ndarray:
 
 def _grade(planes: Sequence[np.ndarray], light: Light, rng: np.random.Generator) -> Image.Image:
     """Puts air and camera over lit red, green and blue planes: saturation, haze, exposure, warmth, sensor noise."""
-    gray = sum(planes) / 3
+    red, green, blue = planes
+    gray = (red + green + blue) / 3
     noise = 2 * rng.standard_normal(gray.shape, np.float32)
     graded = []
     for plane, air, warmth in zip(planes, (196, 205, 212), (light.warmth, 0, -light.warmth), strict=True):

@@ -43,7 +43,7 @@ MANY = 12
 
 @dataclass(frozen=True)
 class Thing:
-    """A kind of thing that is in the picture.
+    """A kind of thing that is in the image.
 
     Attributes:
         name: Key of a noun in `standins.scenes.grammar`.

@@ -1,7 +1,7 @@
 """Captions for the miniature: a small grammar that says only what the facts of a scene hold.
 
 The style is that of RSICD: short plain sentences in lower case, ended by " .", often the same sentence for many
-pictures. The words stand in `standins.scenes.english`, the sentence patterns in `standins.scenes.patterns`; this
+images. The words stand in `standins.scenes.english`, the sentence patterns in `standins.scenes.patterns`; this
 module picks and joins them.
 """
 
@@ -137,5 +137,5 @@ def _fill(slot: re.Match, things: dict[str, Thing], phrases: dict[str, tuple[str
     if form == "noun":
         return phrases[name][1].removeprefix("the ")
     if form == "color":
-        return things[name].color
+        return things[name].color or ""
     return VERBS[form][things[name].count > 1]

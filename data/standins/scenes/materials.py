@@ -1,6 +1,6 @@
 """What the ground of the miniature is made of: color ramps, woven with layers of noise.
 
-The colors were chosen by eye after satellite pictures of the same things. A name that ends in a season stands
+The colors were chosen by eye after satellite images of the same things. A name that ends in a season stands
 for the plain name in that season.
 """
 

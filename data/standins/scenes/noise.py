@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 SIZE = 224
-"""Width and height of a finished picture in pixels, as in RSICD."""
+"""Width and height of a finished image in pixels, as in RSICD."""
 OVERSAMPLING = 2
 BOARD = SIZE * OVERSAMPLING
 """Width and height of the board that scenes are drawn on, in pixels."""

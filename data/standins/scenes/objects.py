@@ -1,7 +1,7 @@
 """Trees, buildings and pools: the things that many scenes of the miniature are put together from.
 
 Positions are scene coordinates of a `Canvas`. Functions that draw several things return how many of them can be
-seen in the picture, because captions state counts.
+seen in the image, because captions state counts.
 """
 
 import functools
@@ -15,18 +15,20 @@ from standins.scenes.canvas import Canvas
 from standins.scenes.facts import Thing
 from standins.scenes.materials import ROOF_COLORS, TREE_COLORS, Color
 from standins.scenes.noise import OVERSAMPLING, cut_noise
-from standins.scenes.shapes import rectangle, scatter, turn
+from standins.scenes.shapes import Points, rectangle, scatter, turn
 
 
 def vary(rng: np.random.Generator, color: Color, amount: float = 0.08) -> Color:
     """The same color a little lighter or darker."""
     factor = 1 + rng.uniform(-amount, amount)
-    return tuple(min(255, int(channel * factor)) for channel in color)
+    red, green, blue = (min(255, int(channel * factor)) for channel in color)
+    return red, green, blue
 
 
 def dim(color: Color, factor: float) -> Color:
     """A color times a factor, kept within bytes."""
-    return tuple(min(255, max(0, int(channel * factor))) for channel in color)
+    red, green, blue = (min(255, max(0, int(channel * factor))) for channel in color)
+    return red, green, blue
 
 
 def pick(rng: np.random.Generator, options: Sequence):
@@ -104,13 +106,7 @@ def forest_cover(canvas: Canvas, mask: np.ndarray | None = None, height: float =
 
 
 def house(
-    canvas: Canvas,
-    center: Sequence[float],
-    length: float,
-    width: float,
-    angle: float,
-    color: Color,
-    height: float = 4.0,
+    canvas: Canvas, center: Points, length: float, width: float, angle: float, color: Color, height: float = 4.0
 ) -> None:
     """A house with a pitched roof, its ridge along `angle`; the faces are as bright as they face the sun."""
     corners = rectangle((0, 0), length, width, angle)
@@ -129,13 +125,13 @@ def house(
 
 def flat_building(
     canvas: Canvas,
-    center: Sequence[float],
+    center: Points,
     length: float,
     width: float,
     angle: float,
     color: Color,
     height: float = 7.0,
-    lean: Sequence[float] = (0.0, 0.0),
+    lean: Points = (0.0, 0.0),
 ) -> None:
     """A building with a flat roof, a parapet and machines on top; `lean` shows its walls as seen aslant."""
     base = np.asarray(center, np.float64)
@@ -151,14 +147,14 @@ def flat_building(
     canvas.polygon(rectangle(middle, length - 1.8, width - 1.8, angle), dim(color, 0.93))
     for _ in range(int(canvas.rng.integers(1, 4))):
         offset = turn(canvas.rng.uniform(-0.3, 0.3, 2) * (length, width), angle)
-        size = canvas.rng.uniform(0.12, 0.3, 2) * min(length, width)
+        long, deep = canvas.rng.uniform(0.12, 0.3, 2) * min(length, width)
         tone = dim(color, canvas.rng.uniform(0.75, 1.2))
-        canvas.polygon(rectangle(middle + offset, *size, angle), tone, height + 1.2)
+        canvas.polygon(rectangle(middle + offset, long, deep, angle), tone, height + 1.2)
 
 
 def hall(
     canvas: Canvas,
-    center: Sequence[float],
+    center: Points,
     length: float,
     width: float,
     angle: float,
@@ -186,9 +182,7 @@ def roof_color(rng: np.random.Generator, word: str) -> Color:
     return vary(rng, pick(rng, ROOF_COLORS[word]))
 
 
-def wing(
-    canvas: Canvas, start: Sequence[float], end: Sequence[float], depth: float, color: Color, height: float = 8.0
-) -> None:
+def wing(canvas: Canvas, start: Points, end: Points, depth: float, color: Color, height: float = 8.0) -> None:
     """A long building with a pitched roof from one scene point to another."""
     start, end = np.asarray(start, np.float64), np.asarray(end, np.float64)
     along_it = end - start

@@ -43,7 +43,7 @@ ASIDE_PATTERNS = (
     "{tree} {tree.stands} beside {road}",
     "here {building.is} {building} and {tree}",
 )
-"""Patterns that leave the category untold, as annotators do when they look at a corner of the picture."""
+"""Patterns that leave the category untold, as annotators do when they look at a corner of the image."""
 
 COLOR_PATTERNS = ("{colored.the} {colored.is} {colored.color}", "the color of {colored.the} is {colored.color}")
 """Patterns that tell a color and seldom the category."""

@@ -1,4 +1,4 @@
-"""One picture of the miniature at a time: light and season are drawn by lot, then the category is drawn."""
+"""One image of the miniature at a time: light and season are drawn by lot, then the category is drawn."""
 
 import math
 from collections.abc import Callable
@@ -40,7 +40,7 @@ def render_scene(category: str, rng: np.random.Generator) -> tuple[Image.Image, 
         rng: Decides everything that may vary; the same state gives the same pixels.
 
     Returns:
-        An RGB picture of SIZE x SIZE pixels, and what can be seen in it.
+        An RGB image of SIZE x SIZE pixels, and what can be seen in it.
 
     Raises:
         ValueError: If there is no such category.

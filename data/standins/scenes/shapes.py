@@ -5,28 +5,31 @@ from collections.abc import Sequence
 
 import numpy as np
 
+Points = np.ndarray | Sequence
+"""One point or many, shape (..., 2), as an array or as pairs of numbers."""
+
 EDGE = 165.0
 """Drawing out to this far covers the corners of a turned scene."""
 
 
 def rotation(angle: float) -> np.ndarray:
-    """The (2, 2) matrix that turns row vectors by this angle, clockwise as seen on the picture."""
+    """The (2, 2) matrix that turns row vectors by this angle, clockwise as seen on the image."""
     cosine, sine = math.cos(angle), math.sin(angle)
     return np.array([[cosine, sine], [-sine, cosine]])
 
 
-def turn(points: np.ndarray | Sequence, angle: float) -> np.ndarray:
-    """Rotates points (..., 2) about the origin, clockwise as seen on the picture."""
+def turn(points: Points, angle: float) -> np.ndarray:
+    """Rotates points (..., 2) about the origin, clockwise as seen on the image."""
     return np.asarray(points, np.float64) @ rotation(angle)
 
 
-def rectangle(center: Sequence[float], length: float, width: float, angle: float = 0.0) -> np.ndarray:
+def rectangle(center: Points, length: float, width: float, angle: float = 0.0) -> np.ndarray:
     """Corners (4, 2) of a rectangle, `length` along `angle`."""
     corners = np.array([[-length, -width], [length, -width], [length, width], [-length, width]]) / 2
     return turn(corners, angle) + np.asarray(center)
 
 
-def smooth(points: np.ndarray | Sequence, closed: bool = False, rounds: int = 3) -> np.ndarray:
+def smooth(points: Points, closed: bool = False, rounds: int = 3) -> np.ndarray:
     """Rounds the corners of a polyline (n, 2) by cutting them (Chaikin 1974)."""
     points = np.asarray(points, np.float64)
     for _ in range(rounds):
@@ -37,7 +40,7 @@ def smooth(points: np.ndarray | Sequence, closed: bool = False, rounds: int = 3)
 
 
 def band(points: np.ndarray, width: float) -> np.ndarray:
-    """Quadrilaterals (n - 1, 4, 2) that make up a band of this width along a polyline (n, 2), corners mitred."""
+    """Quadrilaterals (n - 1, 4, 2) that make up a band of this width along a polyline (n, 2), corners mitered."""
     steps = np.diff(points, axis=0)
     lengths = np.maximum(np.hypot(steps[:, 0], steps[:, 1]), 1e-9)[:, None]
     normals = np.stack([-steps[:, 1], steps[:, 0]], axis=1) / lengths
@@ -48,7 +51,7 @@ def band(points: np.ndarray, width: float) -> np.ndarray:
 
 
 def blob(
-    rng: np.random.Generator, center: Sequence[float], radius: float, roughness: float = 0.25, stretch: float = 1.0
+    rng: np.random.Generator, center: Points, radius: float, roughness: float = 0.25, stretch: float = 1.0
 ) -> np.ndarray:
     """A closed irregular outline (64, 2) of about this radius, its waves shrinking with their frequency."""
     turns = np.linspace(0, 2 * math.pi, 64, endpoint=False)
@@ -58,7 +61,7 @@ def blob(
     return turn(outline, rng.uniform(0, math.pi)) + np.asarray(center)
 
 
-def oval(center: Sequence[float], length: float, width: float, angle: float = 0.0) -> np.ndarray:
+def oval(center: Points, length: float, width: float, angle: float = 0.0) -> np.ndarray:
     """A running track's outline: a rectangle with a half circle at either end, (48, 2)."""
     radius, straight = width / 2, max(0.0, length - width) / 2
     turns = np.linspace(-math.pi / 2, math.pi / 2, 24)
@@ -80,7 +83,7 @@ def wander(rng: np.random.Generator, bend: float, points: int = 7) -> np.ndarray
     return smooth(np.stack([x, y], axis=1))
 
 
-def along(points: np.ndarray | Sequence, spacing: float) -> tuple[np.ndarray, np.ndarray]:
+def along(points: Points, spacing: float) -> tuple[np.ndarray, np.ndarray]:
     """Even steps on a polyline: positions (n, 2) and headings (n,) in radians."""
     points = np.asarray(points, np.float64)
     steps = np.diff(points, axis=0)

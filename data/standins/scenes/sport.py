@@ -1,7 +1,6 @@
 """Scenes of sports grounds, and the fields, tracks and courts they consist of."""
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -9,7 +8,7 @@ from standins.scenes.canvas import Canvas
 from standins.scenes.facts import SceneFacts, Thing, describe
 from standins.scenes.materials import Color
 from standins.scenes.objects import dim, grove, hall, pick, town, trees
-from standins.scenes.shapes import oval, rectangle, turn
+from standins.scenes.shapes import Points, oval, rectangle, turn
 from standins.scenes.vehicles import parking_lot, street
 
 _CHALK = (228, 236, 226)
@@ -17,7 +16,7 @@ _TRACKS: tuple[tuple[str, Color], ...] = (("red", (168, 82, 62)), ("red", (154, 
 COURT_COLORS: tuple[Color, ...] = ((72, 128, 96), (164, 96, 76), (70, 110, 150))
 
 
-def pitch(canvas: Canvas, center: Sequence[float], length: float, angle: float) -> None:
+def pitch(canvas: Canvas, center: Points, length: float, angle: float) -> None:
     """A football field with its lines, 1.5 times as long as wide, mown in stripes."""
     base = np.asarray(center, np.float64)
     width = length / 1.5
@@ -29,14 +28,14 @@ def pitch(canvas: Canvas, center: Sequence[float], length: float, angle: float) 
     half, side = length / 2 * 0.95, width / 2 * 0.93
     turns = np.linspace(0, 2 * math.pi, 24)
     circle = np.stack([np.cos(turns), np.sin(turns)], axis=1) * length * 0.09
-    strokes = [rectangle((0, 0), 2 * half, 2 * side)[[0, 1, 2, 3, 0]], [(0, -side), (0, side)], circle]
+    strokes: list[Points] = [rectangle((0, 0), 2 * half, 2 * side)[[0, 1, 2, 3, 0]], [(0, -side), (0, side)], circle]
     for end in (-half, half):
         strokes.append([(end, -side / 2), (end * 0.7, -side / 2), (end * 0.7, side / 2), (end, side / 2)])
     for stroke in strokes:
         canvas.line(turn(stroke, angle) + base, max(0.6, length / 160), _CHALK)
 
 
-def running_track(canvas: Canvas, center: Sequence[float], length: float, angle: float, color: Color) -> None:
+def running_track(canvas: Canvas, center: Points, length: float, angle: float, color: Color) -> None:
     """A running track 1.75 times as long as wide around a football field."""
     base = np.asarray(center, np.float64)
     width = length / 1.75
@@ -49,7 +48,7 @@ def running_track(canvas: Canvas, center: Sequence[float], length: float, angle:
     pitch(canvas, base, (width - 2.4 * lanes) * 1.42, angle)
 
 
-def basketball_court(canvas: Canvas, center: Sequence[float], length: float, angle: float, color: Color) -> None:
+def basketball_court(canvas: Canvas, center: Points, length: float, angle: float, color: Color) -> None:
     """A basketball court with its lines."""
     base = np.asarray(center, np.float64)
     canvas.polygon(rectangle(base, length, length * 0.56, angle), dim(color, 0.8), 0, claim=True)

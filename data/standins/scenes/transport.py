@@ -61,7 +61,7 @@ def airport(canvas: Canvas) -> SceneFacts:
         if apart and rng.random() < 0.72:
             spots.append(np.array([x, y]))
             plane(canvas, (x, y), span, heading + rng.normal(0, 0.04), pick(rng, _TAILS))
-    if rng.random() < 0.4 or not canvas.sees(np.array(spots or [(EDGE, EDGE)]), 2).any():
+    if rng.random() < 0.4 or not canvas.sees(np.array(spots or [np.array((EDGE, EDGE))]), 2).any():
         spots.append(np.array([rng.uniform(-50, 50), runway_at]))
         plane(canvas, spots[-1], span, pick(rng, (0, math.pi)), pick(rng, _TAILS))
     parked = parking_lot(canvas, (0, -98), 250, 42, 0, 0.7, 4.4) if rng.random() < 0.6 else 0

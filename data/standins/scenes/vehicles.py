@@ -1,17 +1,16 @@
 """Roads, parking lots, cars, planes and boats of the miniature.
 
-Functions that draw several things return how many of them can be seen in the picture, because captions state counts.
+Functions that draw several things return how many of them can be seen in the image, because captions state counts.
 """
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 
 from standins.scenes.canvas import Canvas
 from standins.scenes.materials import Color
 from standins.scenes.objects import dim, pick
-from standins.scenes.shapes import EDGE, along, rectangle, turn
+from standins.scenes.shapes import EDGE, Points, along, rectangle, turn
 
 CAR_COLORS: tuple[Color, ...] = (
     (232, 232, 230),
@@ -42,7 +41,7 @@ _HULL = np.array([[1, 0], [0.72, 0.26], [0.2, 0.34], [-1, 0.3], [-1, -0.3], [0.2
 
 def road(
     canvas: Canvas,
-    points: np.ndarray | Sequence,
+    points: Points,
     width: float = 9.0,
     material: str = "asphalt",
     height: float | None = None,
@@ -59,7 +58,7 @@ def road(
     return int(canvas.sees(along(points, 8.0)[0], 2).any())
 
 
-def traffic(canvas: Canvas, points: np.ndarray | Sequence, width: float, spacing: float = 22.0) -> int:
+def traffic(canvas: Canvas, points: Points, width: float, spacing: float = 22.0) -> int:
     """Puts cars on the two halves of a road; returns how many are seen."""
     rng = canvas.rng
     positions, headings = along(points, spacing)
@@ -96,7 +95,7 @@ def cars(
 
 def parking_lot(
     canvas: Canvas,
-    center: Sequence[float],
+    center: Points,
     length: float,
     width: float,
     angle: float = 0.0,
@@ -121,7 +120,7 @@ def parking_lot(
     return cars(canvas, turn(taken, angle) + base, angle + math.pi / 2, car)
 
 
-def plane(canvas: Canvas, center: Sequence[float], span: float, heading: float, tail: Color) -> None:
+def plane(canvas: Canvas, center: Points, span: float, heading: float, tail: Color) -> None:
     """An airliner of the given wing span with a colored tail."""
     outline = np.concatenate([_PLANE, (_PLANE * (1, -1))[::-1]]) * span / 2
     base = np.asarray(center)
@@ -132,7 +131,7 @@ def plane(canvas: Canvas, center: Sequence[float], span: float, heading: float, 
     canvas.polygon(turn(fin, heading) + base, tail, 5.5)
 
 
-def boat(canvas: Canvas, center: Sequence[float], length: float, heading: float) -> None:
+def boat(canvas: Canvas, center: Points, length: float, heading: float) -> None:
     """A small boat with a cabin."""
     rng = canvas.rng
     base = np.asarray(center)
@@ -143,7 +142,7 @@ def boat(canvas: Canvas, center: Sequence[float], length: float, heading: float)
     canvas.polygon(rectangle(cabin, length * 0.34, length * 0.2, heading), tone, 3.2)
 
 
-def ship(canvas: Canvas, center: Sequence[float], length: float, heading: float) -> None:
+def ship(canvas: Canvas, center: Points, length: float, heading: float) -> None:
     """A cargo ship with containers on deck."""
     rng = canvas.rng
     base = np.asarray(center)

@@ -1,4 +1,4 @@
-"""A grid: rows of settings of your own, by name, in one YAML file; ``make sweep GRID=mine.yaml``.
+"""A grid: rows of your own settings, by name, in one YAML file; ``make sweep GRID=mine.yaml``.
 
     low-rate:
       LEARNING_RATE: 5.0e-4
@@ -21,13 +21,20 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from utils.course import CourseError, read_yaml
+from utils.course import CourseError
+from utils.course.parameters import read_yaml
 
 BACKTRANSLATED = "backtranslated.jsonl"
 CATEGORIES = "categories"  # as CAPTIONS_FILE: captions made of the names of categories
-# What the sweep sets itself, and what one table has one of.
-OF_THE_SWEEP = {"SEED": "with SEEDS=", "OUTPUT_DIR": "nowhere, the sweep does"}
-OF_THE_TABLE = ("DATASET", "DATA_DIR", "MODEL", "IMAGES_PER_SPLIT")
+# What the sweep sets itself, and what a table has once for all rows.
+ELSEWHERE = {
+    "SEED": "set it with SEEDS=",
+    "OUTPUT_DIR": "leave it out, the sweep does",
+    **dict.fromkeys(
+        ("DATASET", "DATA_DIR", "MODEL", "IMAGES_PER_SPLIT"),
+        "a table has one for all rows: set it in the profile or with SET=",
+    ),
+}
 # Parameters of the training notebook that are settings under another name.
 AS_SETTINGS = (
     *("BATCH_SIZE", "EPOCHS", "LEARNING_RATE", "WARMUP_STEPS", "WEIGHT_DECAY", "VALIDATE_EVERY", "AUGMENTATION"),
@@ -52,7 +59,7 @@ def read_grid(path: Path) -> dict[str, dict[str, Any]]:
     """Reads the rows of a grid by name, in their order.
 
     Raises:
-        CourseError: If the file is missing or is no grid, or a row has a name or parameters that it cannot have.
+        CourseError: If the file is missing or is not a grid, or a row has a name or parameters that it cannot have.
     """
     if not path.is_file():
         raise CourseError(f"GRID is {str(path)!r}, and there is no such file; give the path of a .yaml of rows.")
@@ -62,7 +69,6 @@ def read_grid(path: Path) -> dict[str, dict[str, Any]]:
             f"{path} holds no rows; write the name of a row and a colon, and below it NAME: value, moved in by two "
             "spaces."
         )
-    rows = {}
     for name, parameters in content.items():
         if not isinstance(name, str) or not re.fullmatch(r"\w[\w.+-]*", name):
             raise CourseError(
@@ -72,20 +78,13 @@ def read_grid(path: Path) -> dict[str, dict[str, Any]]:
         if not isinstance(parameters, dict | None):
             raise CourseError(f"{path}: the row {name} is {parameters!r}; write NAME: value below its name.")
         _check_row(f"{path}: the row {name}", parameters or {})
-        rows[name] = parameters or {}
-    return rows
+    return {name: parameters or {} for name, parameters in content.items()}
 
 
 def _check_row(where: str, parameters: Mapping[str, Any]) -> None:
     for name in parameters:
-        if name in OF_THE_SWEEP:
-            raise CourseError(f"{where} sets {name}; set it {OF_THE_SWEEP[name]}.")
-        if name in OF_THE_TABLE:
-            raise CourseError(
-                f"{where} sets {name}, of which a table has one for all rows; set it in the profile or with SET=."
-            )
-    if isinstance(rate := parameters.get("LEARNING_RATE"), str):
-        raise CourseError(f"{where}: LEARNING_RATE is the text {rate!r}; YAML wants 1.0e-4, with a point.")
+        if name in ELSEWHERE:
+            raise CourseError(f"{where} sets {name}; {ELSEWHERE[name]}.")
     settings = parameters.get("SETTINGS", {})
     if not isinstance(settings, dict):
         raise CourseError(f"{where} has SETTINGS {settings!r}; it must be a mapping, as {{patience: 2}}.")
@@ -94,16 +93,12 @@ def _check_row(where: str, parameters: Mapping[str, Any]) -> None:
     if parameters.get("CAPTIONS_FILE") not in (None, "", BACKTRANSLATED, CATEGORIES):
         raise CourseError(
             f"{where} sets CAPTIONS_FILE to {parameters['CAPTIONS_FILE']!r}; a row takes {BACKTRANSLATED}, "
-            f"{CATEGORIES} or nothing: name a file of your own with SET=."
+            f"{CATEGORIES} or nothing: name your own file with SET=."
         )
 
 
 def check_settings(root: Path, rows: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
-    """Has the training's own code refuse what it would refuse, in a process of its own, for it imports JAX.
-
-    Args:
-        root: Top of the checkout.
-        rows: Name and parameters of the training notebook of each.
+    """Has the training's own code refuse what it would refuse in rows, each a name and the training's parameters.
 
     Raises:
         CourseError: With the name of the row and the training's sentence.
@@ -112,14 +107,19 @@ def check_settings(root: Path, rows: Iterable[tuple[str, Mapping[str, Any]]]) ->
         (name, {of.lower(): parameters[of] for of in AS_SETTINGS if of in parameters} | parameters.get("SETTINGS", {}))
         for name, parameters in rows
     ]
+    if trouble := trouble_of_python(root, CHECK, stdin=json.dumps(asked)):
+        raise CourseError(f"The row {trouble}")
+
+
+def trouble_of_python(root: Path, code: str, *arguments: str, stdin: str = "") -> str:
+    """Runs code that imports JAX in a process of its own; returns the last line of its error, or nothing."""
     done = subprocess.run(
-        [sys.executable, "-c", CHECK],
+        [sys.executable, "-c", code, *arguments],
         cwd=root,
-        input=json.dumps(asked),
+        input=stdin,
         capture_output=True,
         text=True,
         env={**os.environ, "JAX_PLATFORMS": "cpu"},
     )
-    if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if line.strip()]
-        raise CourseError(f"The row {(lines or ['? could not be checked.'])[-1]}")
+    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    return (lines or ["? It ended without a word."])[-1] if done.returncode else ""

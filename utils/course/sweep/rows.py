@@ -1,4 +1,4 @@
-"""What is run: the rows of the published table, and how each is brought to the scale of a profile."""
+"""What is run: the rows of the published table or of a grid, and how each is brought to the scale of a profile."""
 
 from __future__ import annotations
 
@@ -7,20 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from utils.course import (
-    CourseError,
-    check_places,
-    check_values,
-    course_notebooks,
-    declared_values,
-    load_profile,
-    profile_name,
-    read_yaml,
-    resolve_parameters,
-    results_folder,
-)
+from utils.course import CourseError, check_values, course_notebooks
+from utils.course.parameters import declared_values, load_profile, profile_name, read_yaml, resolve_parameters
+from utils.course.run import results_folder
 from utils.course.sweep.grid import CATEGORIES, check_settings, read_grid
-from utils.course.values import is_of_type
+from utils.course.values import check_places, is_of_type
 
 TRANSLATION, TRAINING, EVALUATION = "02_backtranslate_captions", "04_finetune_clip", "05_evaluate_zero_shot"
 COMMON = "common"
@@ -28,13 +19,13 @@ COMMON = "common"
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the published table, or one of your own.
+    """A row of the published table, or your own.
 
     Attributes:
         name: Its file name without the ending.
         parameters: How it differs from what is common, as parameters of the training notebook.
         checkpoint: Which checkpoint was published; empty if none was.
-        published: The published score@k by k; empty for a row of your own.
+        published: The published score@k by k; empty for your own.
     """
 
     name: str
@@ -61,41 +52,6 @@ class Row:
     def title(self) -> str:
         """Its name as published, with the checkpoint."""
         return f"{self.name}/{self.checkpoint}" if self.checkpoint else self.name
-
-
-def load_common(root: Path) -> dict[str, Any]:
-    """Reads what the rows share, the scales, and the published figures."""
-    return _read_yaml(_folder(root) / f"{COMMON}.yaml")
-
-
-def load_rows(root: Path, wanted: Iterable[str] = (), grid: Path | None = None) -> list[Row]:
-    """Reads the rows: those of a grid, or those of the published table in its order, then those of your own by name.
-
-    Args:
-        root: Top of the checkout.
-        wanted: Names of the rows to give; none gives all.
-        grid: A file of rows, in place of the published ones.
-
-    Raises:
-        CourseError: If a file cannot be read or a wanted row does not exist.
-    """
-    rows = {name: Row(name, of) for name, of in read_grid(grid).items()} if grid else _published_rows(root)
-    unknown = [name for name in wanted if name not in rows]
-    if unknown:
-        raise CourseError(f"There is no row {', '.join(unknown)}; choose of {', '.join(rows)}.")
-    chosen = set(wanted) or set(rows)
-    return [row for name, row in rows.items() if name in chosen]
-
-
-def _published_rows(root: Path) -> dict[str, Row]:
-    published = load_common(root)["published"]
-    files = {path.stem: path for path in sorted(_folder(root).glob("*.yaml")) if path.stem != COMMON}
-    order = [name for name in published if name in files]
-    rows = {}
-    for name in [*order, *(name for name in files if name not in published)]:
-        known = published.get(name, {})
-        rows[name] = Row(name, _read_yaml(files[name]), known.get("checkpoint", ""), dict(known.get("scores", {})))
-    return rows
 
 
 @dataclass(frozen=True)
@@ -136,76 +92,88 @@ class Scale:
         return self.sections["common"]["OUTPUT_DIR"]
 
 
-def load_scale(root: Path, profile: str, overrides: dict[str, Any], grid: Path | None = None) -> Scale:
-    """Reads what a profile and the command line say.
+def load_common(root: Path) -> dict[str, Any]:
+    """Reads what the rows share, the scales, and the published figures."""
+    return _read_yaml(_folder(root) / f"{COMMON}.yaml")
 
-    Args:
-        root: Top of the checkout.
-        profile: Name of a profile, or the path of one.
-        overrides: Parameters from the command line.
-        grid: A file of rows, in place of the published ones; they differ from the profile's own training.
+
+def load_rows(root: Path, wanted: Iterable[str] = (), grid: Path | None = None) -> list[Row]:
+    """Reads all rows or those wanted: of a grid, or of the published table in its order, then your own by name.
+
+    Raises:
+        CourseError: If a file cannot be read or a wanted row does not exist.
+    """
+    if grid:
+        rows = {name: Row(name, parameters) for name, parameters in read_grid(grid).items()}
+    else:
+        published = load_common(root)["published"]
+        files = {path.stem: path for path in sorted(_folder(root).glob("*.yaml")) if path.stem != COMMON}
+        rows = {}
+        for name in dict.fromkeys([*(name for name in published if name in files), *files]):
+            known = published.get(name, {})
+            rows[name] = Row(name, _read_yaml(files[name]), known.get("checkpoint", ""), dict(known.get("scores", {})))
+    if unknown := [name for name in wanted if name not in rows]:
+        raise CourseError(f"There is no row {', '.join(unknown)}; choose of {', '.join(rows)}.")
+    chosen = set(wanted) or set(rows)
+    return [row for name, row in rows.items() if name in chosen]
+
+
+def load_scale(root: Path, profile: str, overrides: dict[str, Any], grid: Path | None = None) -> Scale:
+    """Reads what a profile and the command line say; the rows of a grid differ from the profile's own training.
 
     Raises:
         CourseError: If the sweep has no scale for the profile, or a value cannot be what it is.
     """
-    common, name = load_common(root), profile_name(profile)
-    sections = {name: values or {} for name, values in load_profile(root, profile).items()}
-    if grid:
-        for_all = common.get("grid", {})
-        scale = {
-            "caveat": f"The rows are those of {grid.name}; what they leave out is as the profile {name} has it.",
-            "training": _training_of_profile(sections, overrides.get("CAPTIONS_FILE")),
-        }
-    else:
-        for_all, scale = common, common["scales"].get(name)
-    if scale is None:
-        raise CourseError(
-            f"The sweep has no scale for the profile {name!r}, at which to run the published rows; choose one of "
-            f"{', '.join(common['scales'])}, or give rows of your own with GRID=."
-        )
-    overrides = dict(overrides)
     for parameter in ("OUTPUT_DIR", "SEED"):
         if parameter in overrides:
             raise CourseError(f"The sweep sets {parameter} itself; leave it out, and name seeds with SEEDS=.")
-    settings = overrides.pop("SETTINGS", {})
+    settings, captions_file = overrides.get("SETTINGS", {}), str(overrides.get("CAPTIONS_FILE", ""))
+    overrides = {name: value for name, value in overrides.items() if name not in ("SETTINGS", "CAPTIONS_FILE")}
     if not isinstance(settings, dict):
         raise CourseError(f"SETTINGS is {settings!r}; it must be a mapping, as in SET=\"'SETTINGS={{patience: 2}}'\".")
-    captions_file = str(overrides.pop("CAPTIONS_FILE", ""))
+    common, name, sections = load_common(root), profile_name(profile), load_profile(root, profile)
     given = sections.get("common", {})
-    output_dir = {"OUTPUT_DIR": results_folder(root, name, given, overrides)}
+    scale: dict[str, Any]
+    if grid:
+        for_all, training = common.get("grid", {}), sections.get(TRAINING, {})
+        # Captions made of categories are for all rows, paraphrases for those that say so.
+        if (captions_file or (given | training).get("CAPTIONS_FILE")) == CATEGORIES:
+            training = training | {"CAPTIONS_FILE": CATEGORIES}
+            captions_file = ""
+        caveat = f"The rows are those of {grid.name}; what they leave out is as the profile {name} has it."
+        scale = {"caveat": caveat, "training": training}
+    elif name in common["scales"]:
+        for_all, scale = common, common["scales"][name]
+    else:
+        raise CourseError(
+            f"The sweep has no scale for the profile {name!r}, at which to run the published rows; choose one of "
+            f"{', '.join(common['scales'])}, or give your own rows with GRID=."
+        )
     declared = declared_values(root / "nbs" / f"{EVALUATION}.ipynb")
-    of_the_table = {parameter: declared[parameter] for parameter in ("DATASET", "MODEL")}
-    sections["common"] = of_the_table | given | output_dir
+    sections["common"] = {
+        **{parameter: declared[parameter] for parameter in ("DATASET", "MODEL")},
+        **given,
+        "OUTPUT_DIR": results_folder(root, name, given, overrides),
+    }
     sections[EVALUATION] = {**sections.get(EVALUATION, {}), **for_all.get("evaluation", {})}
     return Scale(
-        name,
-        sections,
-        merge(for_all.get("training", {}), scale.get("training", {})),
-        float(scale.get("learning_rate_factor", 1)),
-        scale["caveat"],
-        overrides,
-        settings,
-        "" if grid and captions_file == CATEGORIES else captions_file,
-        grid,
+        profile=name,
+        sections=sections,
+        training=merge(for_all.get("training", {}), scale.get("training", {})),
+        learning_rate_factor=float(scale.get("learning_rate_factor", 1)),
+        caveat=scale["caveat"],
+        overrides=overrides,
+        settings=settings,
+        captions_file=captions_file,
+        grid=grid,
     )
-
-
-def _training_of_profile(sections: dict[str, dict[str, Any]], captions_file: str | None) -> dict[str, Any]:
-    """A profile's own training; captions made of categories are for all rows, paraphrases for those that say so."""
-    said = captions_file or {**sections.get("common", {}), **sections.get(TRAINING, {})}.get("CAPTIONS_FILE")
-    return sections.get(TRAINING, {}) | ({"CAPTIONS_FILE": CATEGORIES} if said == CATEGORIES else {})
 
 
 def merge(*layers: dict[str, Any]) -> dict[str, Any]:
     """Lays parameters over each other; of SETTINGS each layer replaces only what it names."""
-    merged: dict[str, Any] = {}
-    for layer in layers:
-        settings = {**merged.get("SETTINGS", {}), **layer.get("SETTINGS", {})}
-        merged |= layer
-        merged["SETTINGS"] = settings
-    if not merged.get("SETTINGS"):
-        merged.pop("SETTINGS", None)
-    return merged
+    merged = {name: value for layer in layers for name, value in layer.items()}
+    settings = {name: value for layer in layers for name, value in layer.get("SETTINGS", {}).items()}
+    return merged | {"SETTINGS": settings} if settings else {n: v for n, v in merged.items() if n != "SETTINGS"}
 
 
 def training_parameters(scale: Scale, row: Row) -> dict[str, Any]:
@@ -223,25 +191,13 @@ def training_parameters(scale: Scale, row: Row) -> dict[str, Any]:
 def run_parameters(
     root: Path, scale: Scale, row: Row, seed: int, folder: Path, captions: str = ""
 ) -> dict[str, dict[str, Any]]:
-    """What each notebook is given for one run.
-
-    Args:
-        root: Top of the checkout.
-        scale: As from `load_scale`.
-        row: The row.
-        seed: Governs the run.
-        folder: Receives what the run leaves.
-        captions: The file of back-translated captions, for a row that wants one.
-
-    Returns:
-        Parameters by notebook stem.
+    """What each notebook is given for one run, by its stem; captions are the file for a row that wants one.
 
     Raises:
         CourseError: If no notebook has a parameter of the row or of the command line.
     """
     own = training_parameters(scale, row)
-    of_categories = own.get("CAPTIONS_FILE") == CATEGORIES
-    own["CAPTIONS_FILE"] = captions or (CATEGORIES if of_categories else "")
+    own["CAPTIONS_FILE"] = captions or (CATEGORIES if own.get("CAPTIONS_FILE") == CATEGORIES else "")
     common = {**scale.sections["common"], "OUTPUT_DIR": folder.relative_to(root).as_posix(), "SEED": seed}
     sections = {**scale.sections, "common": common, TRAINING: own}
     return resolve_parameters(course_notebooks(root), sections, scale.overrides)
@@ -276,8 +232,4 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     content = read_yaml(path)
     if not isinstance(content, dict):
         raise CourseError(f"{path} holds no parameters; write NAME: value, one a line.")
-    if isinstance(content.get("LEARNING_RATE", 0.0), str):
-        raise CourseError(
-            f"{path}: LEARNING_RATE is the text {content['LEARNING_RATE']!r}; YAML wants 1.0e-4, with a point."
-        )
     return content

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from utils.course import CourseError, Ledger, Outcome, course_notebooks, read_metrics, resolve_parameters, run_in_order
+from utils.course import CourseError, course_notebooks
+from utils.course.execution import Outcome, run_in_order
+from utils.course.ledger import Ledger
+from utils.course.metrics import read_metrics
+from utils.course.parameters import resolve_parameters
+from utils.course.sweep.grid import BACKTRANSLATED, trouble_of_python
 from utils.course.sweep.rows import (
     EVALUATION,
     TRAINING,
@@ -31,7 +34,7 @@ SAVE_UNTRAINED = (
 
 
 @dataclass(frozen=True)
-class Run:
+class RowRun:
     """How one row ended with one seed.
 
     Attributes:
@@ -57,46 +60,45 @@ def sweep_folder(root: Path, scale: Scale) -> Path:
 
 
 def run_sweep(
-    root: Path, scale: Scale, rows: Iterable[Row], seeds: list[int], report: Callable[[dict[str, list[Run]]], Any]
-) -> dict[str, list[Run]]:
-    """Runs rows over seeds; a run that fails leaves the others alone.
+    root: Path, scale: Scale, rows: Iterable[Row], seeds: list[int], report: Callable[[dict[str, list[RowRun]]], Any]
+) -> dict[str, list[RowRun]]:
+    """Runs rows over seeds, one that is not trained over the first alone; a failure leaves the others alone.
 
     Args:
         root: Top of the checkout.
         scale: As from `load_scale`.
-        rows: What to run, as `utils.course.sweep.rows.check_rows` lets it pass.
-        seeds: One run each; a row that is not trained takes the first alone.
+        rows: What to run, as `check_rows` lets it pass.
+        seeds: One run each.
         report: Called after every run with all runs so far, so that a sweep that is stopped has a table too.
 
     Returns:
         The runs of each row, by its name.
 
     Raises:
-        KeyboardInterrupt: If it was interrupted; a training in progress goes on from its last checkpoint.
+        KeyboardInterrupt: If it was interrupted; a training in progress resumes from its last checkpoint.
     """
-    rows = list(rows)
-    homes = shared_homes(root, scale)
-    folder = sweep_folder(root, scale)
+    first_equal = first_equal_rows(root, scale)
     captions: str | CourseError | None = None
-    finished: dict[tuple[str, int], Run] = {}
-    runs: dict[str, list[Run]] = {}
+    finished: dict[tuple[str, int], RowRun] = {}
+    runs: dict[str, list[RowRun]] = {}
     for row in rows:
         runs[row.name] = []
         if row.needs_captions and captions is None:
             captions = _captions_or_reason(root, scale)
         for seed in seeds if row.is_trained else seeds[:1]:
-            home = (homes[row.name], seed)
+            equal = (first_equal[row.name], seed)
             if row.needs_captions and isinstance(captions, CourseError):
-                finished[home] = Run(seed, "failed", error=_one_line(str(captions)))
-            elif home not in finished:
+                finished[equal] = RowRun(seed, "failed", error=_one_line(str(captions)))
+            elif equal not in finished:
                 print(f"\n{row.title}, seed {seed}", flush=True)
-                finished[home] = run_once(root, scale, row, seed, folder / home[0], str(captions or ""))
-            runs[row.name].append(finished[home])
+                folder = sweep_folder(root, scale) / equal[0]
+                finished[equal] = run_once(root, scale, row, seed, folder, str(captions or ""))
+            runs[row.name].append(finished[equal])
             report(runs)
     return runs
 
 
-def shared_homes(root: Path, scale: Scale) -> dict[str, str]:
+def first_equal_rows(root: Path, scale: Scale) -> dict[str, str]:
     """For each row the first row whose parameters are the same: the two are one run, trained once."""
     first: dict[str, str] = {}
     return {
@@ -107,39 +109,34 @@ def shared_homes(root: Path, scale: Scale) -> dict[str, str]:
     }
 
 
-def run_once(root: Path, scale: Scale, row: Row, seed: int, home: Path, captions: str) -> Run:
+def run_once(root: Path, scale: Scale, row: Row, seed: int, of_row: Path, captions: str) -> RowRun:
     """Trains and evaluates one row with one seed, or keeps what an equal earlier run gave.
 
-    The folder is named by all that the training depends on, so a run that was stopped goes on in it, and one with
-    other settings, code, data or captions goes into another and leaves what was paid for.
+    The folder, in that of the row, is named by all that the training depends on, so a run that was stopped resumes
+    in it, and one with other settings, code, data or captions goes into another and leaves what was paid for.
     """
     captions = captions if row.needs_captions else ""
     stems = (TRAINING, EVALUATION) if row.is_trained else (EVALUATION,)
     notebooks = [path for path in course_notebooks(root) if path.stem in stems]
-    draft = run_parameters(root, scale, row, seed, home, captions)
-    mark = Ledger(root, home, draft).stamp(notebooks[0])[:8]
-    folder = home / f"seed-{seed}-{mark}"
+    draft = run_parameters(root, scale, row, seed, of_row, captions)
+    folder = of_row / f"seed-{seed}-{Ledger(root, of_row, draft).stamp(notebooks[0])[:8]}"
     parameters = run_parameters(root, scale, row, seed, folder, captions)
     model_dir = folder / "finetuned" / "model"
     if not model_dir.is_dir():
         _forget_training(root, folder, notebooks, parameters)
-    if not row.is_trained and not model_dir.is_dir():
-        trouble = _save_untrained(root, parameters[EVALUATION]["MODEL"], model_dir)
-        if trouble:
-            return Run(seed, "failed", error=trouble)
+        if not row.is_trained and (trouble := _save_untrained(root, parameters[EVALUATION]["MODEL"], model_dir)):
+            return RowRun(seed, "failed", error=_one_line(trouble))
     outcomes = run_in_order(root, notebooks, parameters, folder, results_may_go=True)
     seconds = sum(outcome.seconds for outcome in outcomes)
     if outcomes[-1].status == "failed":
-        return Run(seed, "failed", seconds, _reason(outcomes[-1]))
+        return RowRun(seed, "failed", seconds, _reason(outcomes[-1]))
     shutil.rmtree(folder / "finetuned" / "checkpoints", ignore_errors=True)  # gigabytes; the model stays
-    metrics: dict[str, float] = {}
-    for path in notebooks:
-        metrics |= read_metrics(folder / path.name)
+    metrics = {name: value for path in notebooks for name, value in read_metrics(folder / path.name).items()}
     if f"{row.scored}_top1" not in metrics:
         left_out = (_reason(outcome) for outcome in outcomes if outcome.error)
-        return Run(seed, "failed", seconds, next(left_out, "no test image has a category, so there is no score"))
-    kept = all(outcome.status == "kept" for outcome in outcomes)
-    return Run(seed, "kept" if kept else "ok", seconds, metrics=metrics, folder=f"{home.name}/{folder.name}")
+        return RowRun(seed, "failed", seconds, next(left_out, "no test image has a category, so there is no score"))
+    status = "kept" if all(outcome.status == "kept" for outcome in outcomes) else "ok"
+    return RowRun(seed, status, seconds, metrics=metrics, folder=f"{of_row.name}/{folder.name}")
 
 
 def _forget_training(root: Path, folder: Path, notebooks: list[Path], parameters: dict[str, dict[str, Any]]) -> None:
@@ -156,14 +153,8 @@ def _forget_training(root: Path, folder: Path, notebooks: list[Path], parameters
 
 
 def _save_untrained(root: Path, model: str, folder: Path) -> str:
-    """Puts the starting model where the evaluation looks for a fine-tuned one; gives a reason if it cannot."""
-    call = [sys.executable, "-c", SAVE_UNTRAINED, model, str(folder)]
-    done = subprocess.run(call, cwd=root, capture_output=True, text=True)
-    lines = [line for line in done.stderr.splitlines() if line.strip()]
-    return _one_line((lines or ["the starting model could not be read"])[-1]) if done.returncode else ""
-
-
-# --- back-translated captions --------------------------------------------------------------------------------
+    """Puts the starting model where the evaluation looks for a fine-tuned one; returns a reason if it cannot."""
+    return trouble_of_python(root, SAVE_UNTRAINED, model, str(folder))
 
 
 def _captions_or_reason(root: Path, scale: Scale) -> str | CourseError:
@@ -190,7 +181,7 @@ def find_captions(root: Path, scale: Scale) -> str:
             raise CourseError(f"CAPTIONS_FILE names {scale.captions_file}, which is not there.")
         # A bare name would be looked for in the folder of the run.
         return f"./{named.relative_to(root).as_posix()}" if named.is_relative_to(root) else str(named)
-    file = Path(scale.output_dir) / "backtranslated.jsonl"
+    file = Path(scale.output_dir) / BACKTRANSLATED
     if not (root / file).is_file():
         _translate(root, scale, file)
     _check_whole(root, scale, file)
@@ -198,18 +189,14 @@ def find_captions(root: Path, scale: Scale) -> str:
 
 
 def _check_whole(root: Path, scale: Scale, file: Path) -> None:
-    """Refuses captions of a part of the images: a trial run of the notebook may have left them.
-
-    Raises:
-        CourseError: If there are fewer training images than a run is to have.
-    """
+    """Refuses captions of fewer training images than a run is to have: a trial run may have left them."""
     from utils.datasets import DatasetError, load_dataset
     from utils.datasets.formats import read_jsonl
 
     given = scale.sections["common"] | scale.overrides
     try:
-        drawn = {"val_from_train": given.get("VAL_FROM_TRAIN", 0.0)}
-        wanted = len(load_dataset(given["DATASET"], given.get("DATA_DIR") or None, split="train", **drawn))
+        data_dir, share = given.get("DATA_DIR") or None, given.get("VAL_FROM_TRAIN", 0.0)
+        wanted = len(load_dataset(given["DATASET"], data_dir, split="train", val_from_train=share))
         found = sum(entry.split == "train" for entry in read_jsonl(root / file))
     except DatasetError:
         return  # the notebooks meet it too, and say it in the same words
@@ -240,11 +227,8 @@ def _translate(root: Path, scale: Scale, file: Path) -> None:
         raise CourseError(f"{TRANSLATION} ran but left no {file}; see what it says and run it by itself.")
 
 
-# --- words for failures --------------------------------------------------------------------------------------
-
-
 def _reason(outcome: Outcome) -> str:
-    """One line about a failed notebook.
+    """One line about a notebook that failed or was left out.
 
     Raises:
         KeyboardInterrupt: If it did not fail, but was told to stop.

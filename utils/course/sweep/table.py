@@ -14,11 +14,10 @@ from typing import Any
 import numpy as np
 
 from utils.course.sweep.rows import Row, Scale
-from utils.course.sweep.runs import Run
+from utils.course.sweep.runs import RowRun
 from utils.evaluation import PUBLISHED_KS, aligned, as_protocol, bootstrap_runs, read_predictions, values_of
+from utils.evaluation.intervals import DRAWS
 from utils.files import write_whole
-
-BOUNDS = ("low", "high")
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class Line:
         interval: What holds 95 % of bootstrap draws of seeds and test images together, by k; empty where the seeds
             had other images.
         split_names: Mean score@1 with names such as "storage tanks" split; None without figures.
-        published: The published score@k by k; empty for a row of your own.
+        published: The published score@k by k; empty for your own row.
         status: ``ok``, ``failed``, or how many of the seeds failed.
         note: The reason of the first failure, or which row is the same run.
     """
@@ -78,40 +77,36 @@ def make_table(
     scale: Scale,
     evaluation: dict[str, Any],
     rows: Sequence[Row],
-    runs: dict[str, list[Run]],
-    homes: dict[str, str],
+    runs: dict[str, list[RowRun]],
+    first_equal: dict[str, str],
     folder: Path,
 ) -> Table:
     """Puts the runs of a sweep together; published figures stand beside those on RSICD alone.
 
     Args:
-        scale: As from `utils.course.sweep.rows.load_scale`.
+        scale: As from `load_scale`.
         evaluation: What the evaluation notebook was given, but for seed and folder.
         rows: The rows; those without a run yet are left out.
         runs: The runs of each row.
-        homes: For each row the first row that is the same run.
+        first_equal: As from `first_equal_rows`.
         folder: Where the sweep leaves everything.
     """
     if evaluation["DATASET"] != "rsicd":
         rows = [replace(row, published={}) for row in rows]
     titles = {row.name: row.title for row in rows}
-    lines = [
-        make_line(row, runs[row.name], titles.get(homes[row.name], homes[row.name]), folder)
-        for row in rows
-        if runs.get(row.name)
-    ]
-    data, model = evaluation["DATASET"], evaluation["MODEL"]
-    caveat = " ".join([scale.caveat, *_set_by_hand(scale)])
-    grid = scale.grid.name if scale.grid else ""
-    return Table(scale.profile, data, model, describe_protocol(evaluation), caveat, lines, grid)
-
-
-def _set_by_hand(scale: Scale) -> list[str]:
-    """A sentence about the command line's values, as they may contradict the caveat; where files lie is no matter."""
-    values = {name: value for name, value in scale.overrides.items() if name not in ("DATA_DIR", "MODEL")}
-    values |= scale.settings
-    said = ", ".join(f"{name} {value}" for name, value in values.items())
-    return [f"Set by hand for every row: {said}."] if said else []
+    first = {name: titles.get(other, other) for name, other in first_equal.items()}
+    # The values of the command line may contradict the caveat; where files lie is no matter.
+    by_hand = {name: value for name, value in scale.overrides.items() if name not in ("DATA_DIR", "MODEL")}
+    said = ", ".join(f"{name} {value}" for name, value in (by_hand | scale.settings).items())
+    return Table(
+        profile=scale.profile,
+        data=evaluation["DATASET"],
+        model=evaluation["MODEL"],
+        protocol=describe_protocol(evaluation),
+        caveat=f"{scale.caveat} Set by hand for every row: {said}." if said else scale.caveat,
+        lines=[make_line(row, runs[row.name], first[row.name], folder) for row in rows if runs.get(row.name)],
+        grid=scale.grid.name if scale.grid else "",
+    )
 
 
 def describe_protocol(evaluation: dict[str, Any]) -> str:
@@ -126,14 +121,10 @@ def describe_protocol(evaluation: dict[str, Any]) -> str:
     return protocol
 
 
-def make_line(row: Row, runs: list[Run], same_run: str, folder: Path) -> Line:
-    """Mean and spread of a row's runs.
+def make_line(row: Row, runs: list[RowRun], first_equal: str, folder: Path) -> Line:
+    """Mean and spread of a row's runs, one a seed, in the folder of a sweep.
 
-    Args:
-        row: The row.
-        runs: Its runs, one a seed.
-        same_run: The row of which these runs are: its own title, or that of an earlier row with equal settings.
-        folder: Where the sweep leaves everything.
+    The first row with equal settings, its own title or another, has the same runs.
     """
     good = [run for run in runs if run.status != "failed"]
     failed = [run for run in runs if run.status == "failed"]
@@ -145,8 +136,8 @@ def make_line(row: Row, runs: list[Run], same_run: str, folder: Path) -> Line:
     intervals = {k: _joined_interval(kept, f"{model}_top{k}", scores[k]) for k in PUBLISHED_KS}
     if kept and None in intervals.values():
         notes.append("no joined interval, for the seeds had other test images or kept no predictions")
-    if same_run != row.title:
-        notes.append(f"its known settings are those of {same_run}, so it is the same run")
+    if first_equal != row.title:
+        notes.append(f"its known settings are those of {first_equal}, so it is the same run")
     return Line(
         run=row.title,
         seeds=[run.seed for run in good],
@@ -164,40 +155,24 @@ def make_line(row: Row, runs: list[Run], same_run: str, folder: Path) -> Line:
 def _joined_interval(kept: Sequence[dict[str, Any]], metric: str, scores: Sequence[float]) -> list[float] | None:
     """Bounds of a mean score over seeds and images, see `bootstrap_runs`; None where the images are not the same.
 
-    Args:
-        kept: What each run has kept of its images.
-        metric: The name of the score.
-        scores: The score of each run, as its notebook recorded it.
+    Scores are what the notebooks recorded: what runs have kept of their images must give the same.
     """
-    values = [values_of(predictions, metric) for predictions in kept]
-    if not values or None in values or len(values) != len(scores):
+    values = [of for predictions in kept if (of := values_of(predictions, metric))]
+    if not values or len(values) != len(scores) or not np.allclose([of.mean for of in values], scores):
         return None
-    rows = aligned(values)
-    if rows is None or not np.allclose([of.metric for of in values], scores):
+    if (rows := aligned(values)) is None:
         return None
     interval = bootstrap_runs(np.stack(rows)[..., 0])
     return [interval.low, interval.high]
 
 
-def write_table(table: Table, runs: dict[str, list[Run]], folder: Path) -> None:
+def write_table(table: Table, runs: dict[str, list[RowRun]], folder: Path) -> None:
     """Writes table.md, table.csv and table.json; the last holds every run's metrics too."""
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(folder / "table.md", as_markdown(table))
     write_whole(folder / "table.csv", as_csv(table))
     every_run = {name: [asdict(run) for run in row] for name, row in runs.items()}
     write_whole(folder / "table.json", json.dumps({**asdict(table), "runs": every_run}, indent=2) + "\n")
-
-
-def read_table(path: Path) -> Table:
-    """Reads a table.json back."""
-    content = json.loads(path.read_text(encoding="utf-8"))
-    content.pop("runs")
-    lines = []
-    for line in content.pop("lines"):
-        for name in ("mean", "deviation", "interval", "published"):  # JSON's keys are text
-            line[name] = {int(k): value for k, value in line.get(name, {}).items()}
-        lines.append(Line(**line))
-    return Table(**content, lines=lines)
 
 
 def as_markdown(table: Table) -> str:
@@ -213,7 +188,7 @@ def as_markdown(table: Table) -> str:
         "Mean and sample standard deviation over the seeds; no deviation for a single one.",
     ]
     if any(line.interval for line in table.lines):
-        head.append("In brackets: 95 % of 2,000 bootstrap draws of seeds and test images together.")
+        head.append(f"In brackets: 95 % of {DRAWS:,} bootstrap draws of seeds and test images together.")
     if has_published:
         head.append("Published: one seed each, 1,027 test images of RSICD, ViT-B/32.")
     head += [table.caveat, "", f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
@@ -252,34 +227,24 @@ def _range(images: list[int]) -> str:
 
 def as_csv(table: Table) -> str:
     """One line a row, with data and protocol in each, so that lines of several sweeps can stand in one file."""
-    columns = ["run", "status", "seeds", "images"]
-    columns += [f"{kind}_top{k}" for kind in ("mean", "deviation", "published") for k in PUBLISHED_KS]
-    columns += [f"{bound}_top{k}" for bound in BOUNDS for k in PUBLISHED_KS]
-    columns += ["mean_split_names_top1", "note", "profile", "data", "model", "protocol"]
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, columns, lineterminator="\n")
-    writer.writeheader()
+    rows = []
     for line in table.lines:
-        figures = {
-            f"{kind}_top{k}": getattr(line, kind).get(k, "")
-            for kind in ("mean", "deviation", "published")
-            for k in PUBLISHED_KS
-        }
-        for number, bound in enumerate(BOUNDS):
-            figures |= {f"{bound}_top{k}": bounds[number] for k, bounds in line.interval.items()}
-        writer.writerow(
+        bounds = {bound: {k: of[n] for k, of in line.interval.items()} for n, bound in enumerate(("low", "high"))}
+        by_k = {"mean": line.mean, "deviation": line.deviation, "published": line.published, **bounds}
+        rows.append(
             {
                 "run": line.run,
                 "status": line.status,
                 "seeds": " ".join(map(str, line.seeds)),
                 "images": " ".join(map(str, line.images)),
-                **figures,
+                **{f"{kind}_top{k}": figures.get(k, "") for kind, figures in by_k.items() for k in PUBLISHED_KS},
                 "mean_split_names_top1": "" if line.split_names is None else line.split_names,
                 "note": line.note,
-                "profile": table.profile,
-                "data": table.data,
-                "model": table.model,
-                "protocol": table.protocol,
+                **{name: getattr(table, name) for name in ("profile", "data", "model", "protocol")},
             }
         )
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, list(rows[0]) if rows else ["run"], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
     return buffer.getvalue()

@@ -17,12 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from utils.datasets.images.averaging import averages
-from utils.datasets.images.bands import described_bands
-from utils.datasets.images.errors import ImageError
-from utils.datasets.images.stretch import (
+from utils.datasets.images.colors import (
+    ImageError,
     ImageReading,
+    averages,
     check_bands,
+    described_bands,
     is_opacity,
     three_channels,
     to_eight_bits,
@@ -52,7 +52,7 @@ ORIENTATIONS = {
 
 Box = tuple[int, int, int, int]
 
-# rasterio says so of every plain picture. Once for all, since threads must not change the filters in turns.
+# rasterio says so of every plain image. Once for all, since threads must not change the filters in turns.
 warnings.filterwarnings("ignore", message="Dataset has no geotransform")
 
 
@@ -67,13 +67,11 @@ class Raster:
         premultiplied: Whether its colors are multiplied by its opacity already, of which GDAL says nothing.
 
     Attributes:
-        name: Of its file.
         size: Width and height in pixels, upright.
-        orientation: How its pixels lie in the file, as EXIF numbers it.
         limits: The range of values that becomes 0 to 255; None where 8 bits stay as they are.
 
     Raises:
-        ImageError: If its numbers are no colors, or it lacks a band that the reading names.
+        ImageError: If its numbers are not colors, or it lacks a band that the reading names.
     """
 
     def __init__(
@@ -83,13 +81,17 @@ class Raster:
         self.dataset, self.name = dataset, name
         self.orientation, self._premultiplied = orientation, premultiplied
         self._turn = ORIENTATIONS.get(orientation, ORIENTATIONS[1])
-        self.size = dataset.shape if self._turn[0] else dataset.shape[::-1]
+        self._stored_size = dataset.shape[::-1]
+        self._whole = (0, 0, *self._stored_size)
+        self.size: tuple[int, int] = dataset.shape if self._turn[0] else self._stored_size
         if reading.bands is not None:
             check_bands(reading.bands, dataset.count, name)
         self._bands = reading.bands or described_bands(dataset.descriptions, dataset.colorinterp)
         self._palette = _palette(dataset) if self._bands == (1,) else None
         self._scaling = _scaling(dataset, self._bands)
-        self._has_masks = _has_masks(dataset, self._bands)
+        flags = [{flag.name for flag in dataset.mask_flag_enums[band - 1]} for band in self._bands]
+        # Other than by an opacity band.
+        self._has_masks = any("nodata" in of or ("per_dataset" in of and "alpha" not in of) for of in flags)
         self._alpha, self._opaque = self._opacity_band()
         self.limits = self._chosen_range(reading)
 
@@ -110,17 +112,19 @@ class Raster:
         """
         left, top, right, bottom = self._stored(box)
         width, height = reduced((right - left, bottom - top), longest)
+        # In strips of rows, so that what is decoded for each is bounded.
+        count = min(height, -(-(right - left) * (bottom - top) * len(self._bands) // STRIP_VALUES))
         parts = []
-        for start, stop in self._strips(right - left, bottom - top, height):
+        for start, stop in pairwise(number * height // count for number in range(count + 1)):
             rows = [top + edge * (bottom - top) // height for edge in (start, stop)]
             parts.append(self._averaged((left, rows[0], right, rows[1]), (width, stop - start)))
         colors, data = (self._upright(np.concatenate(kind)) for kind in zip(*parts, strict=True))
         return colors, data
 
     def sample(self) -> np.ndarray:
-        """Values (values,) of the file's own type, of valid pixels spread over the whole picture."""
+        """Values (values,) of the file's own type, of valid pixels spread over the whole image."""
         values, valid = self._sampled
-        # A frame of zeros around a picture that names no value for missing data is none of it either.
+        # A frame of zeros around an image that names no value for missing data is none of it either.
         return values[valid & ~zero_frame(values)[..., None]]
 
     def overview(self) -> tuple[np.ndarray, np.ndarray]:
@@ -136,14 +140,13 @@ class Raster:
     @cached_property
     def _sampled(self) -> tuple[np.ndarray, np.ndarray]:
         """(height, width, bands) at most `SAMPLE_SIDE` pixels wide and high, and which of them have data."""
-        size = reduced(self.dataset.shape[::-1], SAMPLE_SIDE)
-        whole = (0, 0, *self.dataset.shape[::-1])
-        values = self._values(whole, size)
+        size = reduced(self._stored_size, SAMPLE_SIDE)
+        values = self._values(self._whole, size)
         valid = np.ones(values.shape, bool)
         if self._has_masks:
-            valid &= self._decode(self._bands, whole, size, masks=True) > 0
+            valid &= self._decode(self._bands, self._whole, size, masks=True) > 0
         if self._alpha is not None:
-            valid &= self._decode((self._alpha,), whole, size) > 0
+            valid &= self._decode((self._alpha,), self._whole, size) > 0
         return values, valid
 
     def _chosen_range(self, reading: ImageReading) -> tuple[float, float] | None:
@@ -152,24 +155,24 @@ class Raster:
             return None
         if self.dataset.dtypes[self._bands[0] - 1] == "uint8":
             return None if bits is None else (0.0, float(2 ** int(bits) - 1))
-        return value_range(self.sample()) if reading.stretch == "auto" else reading.stretch
+        return value_range(self.sample()) if isinstance(reading.stretch, str) else reading.stretch
 
     def _opacity_band(self) -> tuple[int | None, float]:
         """The band that says how opaque each pixel is, and the value that it has where a pixel is fully opaque."""
         marked = [n for n, kind in enumerate(self.dataset.colorinterp, 1) if kind.name == "alpha"]
         if not marked or marked[0] in self._bands:
             return None, 1
-        band, most = marked[0], _full(self.dataset.dtypes[marked[0] - 1])
+        band, dtype = marked[0], np.dtype(self.dataset.dtypes[marked[0] - 1])
+        most = 1.0 if dtype.kind == "f" else float(np.iinfo(dtype).max)
         if self.dataset.driver == "PNG":  # where the format has no other fourth band
             return band, most
-        size = reduced(self.dataset.shape[::-1], SAMPLE_SIDE)
-        values = self._decode((band,), (0, 0, *self.dataset.shape[::-1]), size)
+        values = self._decode((band,), self._whole, reduced(self._stored_size, SAMPLE_SIDE))
         # Many programs keep 255 or 1 in deeper bands too.
-        fulls = (most,) if values.dtype == np.uint8 else (most, 255, 1)
+        fulls = (most,) if dtype == np.uint8 else (most, 255, 1)
         full = next((full for full in fulls if is_opacity(values, full)), None)
         return (None, 1) if full is None else (band, full)
 
-    def _averaged(self, box: Box, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray | None]:
+    def _averaged(self, box: Box, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
         """A stored box in 8 bits at a size (width, height), and what share of each pixel has data."""
         values, valid, opacity = self._window(box, self._nearest_resolution(box, size))
         weights = None if valid.all() else valid.astype(np.float32)
@@ -189,13 +192,13 @@ class Raster:
             which have data in any band; and (height, width, 1) float32, how opaque they are, None where all are.
         """
         values, opacity = self._values(box, size), None
-        known = np.ones(values.shape, bool)
+        known: np.ndarray = np.ones(values.shape, bool)
         if self._has_masks:
             known = self._decode(self._bands, box, size, masks=True) > 0
         if values.dtype.kind == "f":
             known &= np.isfinite(values)
-        valid = known.any(axis=2)
-        if values.dtype != np.uint8 and self._palette is None and not known.all():
+        valid: np.ndarray = known.any(axis=2)
+        if self.limits is not None and values.dtype != np.uint8 and not known.all():
             # A band that has no data where others have is black there, and so it counts in means.
             values = np.where(known, values, _as_stored(self.limits[0], values.dtype))
         if self._alpha is not None:
@@ -236,19 +239,13 @@ class Raster:
             raise broken(self.name, error) from None
         return values.transpose(1, 2, 0)
 
-    def _strips(self, width: int, height: int, rows: int) -> Iterator[tuple[int, int]]:
-        """Cuts the rows of a result so that what is decoded for each part is bounded."""
-        count = min(rows, -(-width * height * len(self._bands) // STRIP_VALUES))
-        edges = [number * rows // count for number in range(count + 1)]
-        return pairwise(edges)
-
     def _stored(self, box: Box) -> Box:
         """Where an upright box lies in the file."""
         swapped, mirror_x, mirror_y = self._turn
         left, top, right, bottom = map(int, box)
         if swapped:
             left, top, right, bottom = top, left, bottom, right
-        height, width = self.dataset.shape
+        width, height = self._stored_size
         if mirror_x:
             left, right = width - right, width - left
         if mirror_y:
@@ -265,19 +262,16 @@ def reduced(size: tuple[int, int], longest: int | None) -> tuple[int, int]:
     """A size in the same proportion whose longer side is at most so many pixels."""
     if longest is None or max(size) <= longest:
         return size
-    return tuple(max(1, round(length * longest / max(size))) for length in size)
+    width, height = (max(1, round(length * longest / max(size))) for length in size)
+    return width, height
 
 
 def zero_frame(values: np.ndarray) -> np.ndarray:
-    """Where a picture is zero in all bands from its border inward, as the surroundings of a turned scene are.
+    """Where an image (height, width, bands) is zero in all bands from its border inward, (height, width) bool.
 
-    Args:
-        values: (height, width, bands).
-
-    Returns:
-        (height, width) bool.
+    So are the surroundings of a turned scene.
     """
-    zero = ~values.any(axis=2)
+    zero: np.ndarray = ~values.any(axis=2)
     if not any(side.any() for side in (zero[0], zero[-1], zero[:, 0], zero[:, -1])):
         return np.zeros_like(zero)
     from scipy.ndimage import label
@@ -290,12 +284,7 @@ def zero_frame(values: np.ndarray) -> np.ndarray:
 def broken(name: str, error: Exception) -> ImageError:
     """What to say of a file that breaks off, from what GDAL says."""
     reason = str(error.__cause__ or error).rstrip(".")
-    return ImageError(f"{name} cannot be decoded as a picture ({reason}); replace it.", reason)
-
-
-def _full(dtype: str) -> float:
-    """The value of full opacity in a band of such a type."""
-    return 1.0 if np.dtype(dtype).kind == "f" else float(np.iinfo(dtype).max)
+    return ImageError(f"{name} cannot be decoded as an image ({reason}); replace it.", reason)
 
 
 def _as_stored(value: float, dtype: np.dtype) -> np.ndarray:
@@ -325,14 +314,8 @@ def _check_colors(dataset: Any, name: str) -> None:
         )
 
 
-def _has_masks(dataset: Any, bands: tuple[int, ...]) -> bool:
-    """Whether the file says, other than by an opacity band, where it has no data."""
-    flags = [{flag.name for flag in dataset.mask_flag_enums[band - 1]} for band in bands]
-    return any("nodata" in found or ("per_dataset" in found and "alpha" not in found) for found in flags)
-
-
 def _palette(dataset: Any) -> np.ndarray | None:
-    """(numbers, 4) uint8, red, green, blue and opacity of a picture that stores the numbers of its colors."""
+    """(numbers, 4) uint8, red, green, blue and opacity of an image that stores the numbers of its colors."""
     try:
         colors = dataset.colormap(1)
     except ValueError:
@@ -341,29 +324,6 @@ def _palette(dataset: Any) -> np.ndarray | None:
     for number, color in colors.items():
         table[number] = color
     return table
-
-
-def driver_of(head: bytes, path: Path | None) -> str | None:
-    """GDAL's driver for a file that begins so; not all that GDAL reads: a VRT may point to any address."""
-    if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-        return "GTiff"
-    if head[:12] == b"\0\0\0\x0cjP  \r\n\x87\n" or head[:4] == b"\xff\x4f\xff\x51":
-        return "JP2OpenJPEG"
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return "WEBP"
-    for start, driver in _STARTS.items():
-        if head.startswith(start):
-            return driver
-    return "ENVI" if path is not None and _envi_header(path) else None
-
-
-_STARTS = {b"\xff\xd8\xff": "JPEG", b"\x89PNG": "PNG", b"EHFA_HEADER_TAG": "HFA", b"NITF0": "NITF"}
-
-
-def _envi_header(path: Path) -> bool:
-    """Whether a header of ENVI's stands beside a file of bare numbers."""
-    names = (path.with_suffix(".hdr"), path.with_name(path.name + ".hdr"))
-    return any(name.is_file() and name.read_bytes()[:4] == b"ENVI" for name in names)
 
 
 @contextmanager
@@ -379,8 +339,7 @@ def open_dataset(source: Path | bytes, driver: str, name: str) -> Iterator[Any]:
         stack.enter_context(rasterio.Env(**SETTINGS))
         try:
             if isinstance(source, bytes):
-                opener = stack.enter_context(rasterio.MemoryFile(source)).open
-                dataset = stack.enter_context(opener(driver=driver))
+                dataset = stack.enter_context(stack.enter_context(rasterio.MemoryFile(source)).open(driver=driver))
             else:
                 dataset = stack.enter_context(rasterio.open(source, driver=driver))
         except Exception as error:  # rasterio's, and GDAL's own, which have no public name there

@@ -62,14 +62,14 @@ def test_the_number_of_processes_changes_nothing(built, tmp_path):
     assert files_of(alone) == files_of(built)
 
 
-def test_another_seed_gives_other_pictures(tmp_path):
+def test_another_seed_gives_other_images(tmp_path):
     first, second = (
         build_miniature(tmp_path / str(seed), seed, {"train": 1}, progress=False, workers=1) for seed in (0, 1)
     )
-    pictures, others = files_of(first), files_of(second)
-    assert pictures.keys() == others.keys()
-    jpegs = [name for name in pictures if name.endswith(".jpg")]
-    assert all(pictures[name] != others[name] for name in jpegs)
+    images, others = files_of(first), files_of(second)
+    assert images.keys() == others.keys()
+    jpegs = [name for name in images if name.endswith(".jpg")]
+    assert all(images[name] != others[name] for name in jpegs)
 
 
 def test_every_category_has_its_share_of_every_split(annotations):
@@ -87,15 +87,15 @@ def test_the_default_is_300_named_test_images_and_some_unnamed_ones():
     assert len({job.filename for job in jobs}) == len({job.seed for job in jobs}) == len(jobs)
 
 
-def test_every_picture_is_listed_and_readable(built, annotations):
+def test_every_image_is_listed_and_readable(built, annotations):
     names = [image["filename"] for image in annotations["images"]]
     assert sorted(names) == sorted(path.name for path in (built / "RSICD_images").iterdir())
     for name in names[::17]:
-        with Image.open(built / "RSICD_images" / name) as picture:
-            assert (picture.format, picture.mode, picture.size) == ("JPEG", "RGB", (224, 224))
+        with Image.open(built / "RSICD_images" / name) as image:
+            assert (image.format, image.mode, image.size) == ("JPEG", "RGB", (224, 224))
 
 
-def test_class_lists_name_the_class_of_every_picture(built, annotations):
+def test_class_lists_name_the_class_of_every_image(built, annotations):
     classes = {
         name: path.stem.replace(" ", "")
         for path in (built / "txtclasses_rsicd").glob("*.txt")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,34 +11,29 @@ from utils.datasets.formats import read_jsonl
 from utils.translation.backtranslation import backtranslate
 from utils.translation.cache import TranslationCache
 from utils.translation.marian import MarianTranslator
-from utils.translation.quality import are_at_home, distances, find_failures
-
-NOT_AT_HOME = (
-    "The translators do not know such captions: most came back as something else, so the originals stay. Name others "
-    "with TO_ROMANCE and TO_ENGLISH, such as Helsinki-NLP/opus-mt-en-ROMANCE and Helsinki-NLP/opus-mt-ROMANCE-en."
-)
+from utils.translation.quality import UNKNOWN_CAPTIONS, distances, find_failures
 
 
 def load_or_backtranslate(
     dataset: CaptionDataset, path: str | Path, to_romance: str | Path, to_english: str | Path
 ) -> CaptionDataset:
-    """The same images with the captions that an earlier run wrote; where there is none, translated now.
+    """Returns the same images with the captions that an earlier run wrote; without its file, translated now.
 
     Args:
         dataset: The images; those that the file does not name keep their captions, with a warning.
-        path: The file that `AugmentedCaptions.write` has written, or not yet.
-        to_romance: Folder or Hub name of the model from English, for the translation that may be needed.
+        path: The file that `AugmentedCaptions.write` has written, or not yet. Translating now writes only
+            ``translations.sqlite`` beside it.
+        to_romance: Folder or Hub name of the model from English.
         to_english: The same to English.
 
     Returns:
         The data set with back-translations, failures left out; as it was, if the translators do not know such
-        captions. Nothing is written but translations, into
-        ``translations.sqlite`` beside the file.
+        captions.
     """
     path = Path(path)
     if path.is_file():
         written = {(entry.source, entry.filename): entry.captions for entry in read_jsonl(path)}
-        captions = [_written_captions(item, written) for item in dataset]
+        captions = [next((written[name] for name in _names(item) if name in written), None) for item in dataset]
         if unnamed := captions.count(None):
             warnings.warn(
                 f"{path} has no captions for {unnamed:,} of {len(dataset):,} images, which keep their own: delete it "
@@ -51,20 +45,17 @@ def load_or_backtranslate(
     print(f"There is no {path}: translating the captions now.")
     with TranslationCache(path.with_name("translations.sqlite")) as cache:
         augmented = backtranslate(dataset, MarianTranslator(to_romance, to_english), cache)
-    if not augmented.replacements:
-        return dataset
-    if not are_at_home(distances(augmented.replacements)):
-        print(NOT_AT_HOME)
+    if augmented.replacements and not distances(augmented.replacements).are_small:
+        print(UNKNOWN_CAPTIONS)
         return dataset
     failures = find_failures(augmented.replacements)
     return augmented.without([new for found in failures.values() for new in found]).dataset
 
 
-def _written_captions(
-    item: CaptionedImage, written: Mapping[tuple[str | None, str], tuple[str, ...]]
-) -> tuple[str, ...] | None:
-    """Returns the captions that a file holds for an image, whatever folder its names begin at."""
+def _names(item: CaptionedImage) -> list[tuple[str | None, str]]:
+    """Returns the names that a file may have for an image, whatever folder they begin at.
+
+    The longest comes first: "0.jpg" alone may be another image, in the folder above.
+    """
     parts = item.path.parts
-    # The longest name first: "0.jpg" alone may be another picture, in the folder above.
-    names = ((item.source, "/".join(parts[-length:])) for length in range(len(parts), 0, -1))
-    return next((written[name] for name in names if name in written), None)
+    return [(item.source, "/".join(parts[-length:])) for length in range(len(parts), 0, -1)]

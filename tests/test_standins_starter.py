@@ -181,10 +181,10 @@ def test_checkpoint_knows_something_and_not_enough(model):
     assert stated == pytest.approx(list(scores.values()), abs=0.01), "README.md states other figures"
 
 
-# --- icons seen anew --------------------------------------------------------------------------------------
+# --- icons as a data set --------------------------------------------------------------------------------------
 
 
-def test_icons_are_drawn_once_and_are_none_of_the_pretraining(tmp_path, monkeypatch):
+def test_icons_are_drawn_once_and_are_not_those_of_the_pretraining(tmp_path, monkeypatch):
     icons = load_dataset(build_icons(tmp_path, per_category=2, seed=3))
     assert (len(icons), len(icons.categories), icons.splits) == (60, 30, ("test",))
     assert all(item.captions[0] == f"an aerial photograph of {item.category}" for item in icons)

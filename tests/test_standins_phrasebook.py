@@ -254,7 +254,7 @@ def test_a_trained_model_can_be_loaded_and_repeats_with_the_seed(tmp_path):
     assert not loaded.get_input_embeddings().weight[-1].any(), "the decoder starts from zeros"
     assert loaded.final_logits_bias[0, -1] == -1e4
     for name, weight in model.named_parameters():
-        if "embed_positions" not in name:  # these are sines, computed anew
+        if "embed_positions" not in name:  # these are sines, computed again
             assert bool((loaded.get_parameter(name) == weight).all()), name
 
 

@@ -1,0 +1,186 @@
+"""What the first bytes of an image file say, and its end: nothing is decoded here."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import struct
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+from utils.datasets.images.colors import ImageError
+
+HEAD = 26  # bytes, as far as a PNG's depth
+JPEG_END = b"\xff\xd9"
+STRIPS = ((273, 279), (324, 325))  # TIFF's tags of where its strips, or its tiles, lie and how long they are
+# GDAL's driver for a file that begins so; not all that GDAL reads.
+_DRIVERS = {
+    **dict.fromkeys((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "GTiff"),
+    **dict.fromkeys((b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51"), "JP2OpenJPEG"),
+    b"\xff\xd8\xff": "JPEG",
+    b"\x89PNG": "PNG",
+    b"EHFA_HEADER_TAG": "HFA",
+    b"NITF0": "NITF",
+}
+
+
+@dataclass(frozen=True)
+class Header:
+    """What the first bytes of a file say.
+
+    Attributes:
+        driver: GDAL's name of the format; None for what rasterio is not asked to read.
+        needs_raster: Whether Pillow would read it wrongly or not at all.
+        companion: Whether GDAL keeps more of it in a file beside it.
+        orientation: As EXIF numbers it; 1 is upright.
+        premultiplied: Whether its colors are multiplied by its opacity already.
+    """
+
+    driver: str | None
+    needs_raster: bool
+    companion: bool = False
+    orientation: int = 1
+    premultiplied: bool = False
+
+
+@contextmanager
+def open_regular(source: str | Path | bytes) -> Iterator[tuple[io.BufferedReader, Path | None, str]]:
+    """Opens a file, but never one that would wait for a writer.
+
+    Yields:
+        The open file, its path or None for content, and what to call it.
+
+    Raises:
+        ImageError: If there is no such file, or it is a folder, a pipe, a socket or a device.
+    """
+    if isinstance(source, bytes):
+        yield io.BufferedReader(io.BytesIO(source)), None, "What was given"
+        return
+    path = Path(source)
+    with ExitStack() as stack:
+        try:
+            file = stack.enter_context(open(path, "rb", opener=_without_waiting))
+        except FileNotFoundError:
+            link = "the link leads nowhere" if path.is_symlink() else "check the folder and the file's ending"
+            raise ImageError(f"There is no image file at {path}; {link}.", "no such file") from None
+        except IsADirectoryError:
+            raise ImageError(f"{path} is a folder, not an image; give the file of an image.", "a folder") from None
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise ImageError(
+                f"{path} cannot be opened as an image ({reason}); replace or remove it.", str(reason)
+            ) from None
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise ImageError(f"{path} is no regular file and so not an image; remove it.", "no regular file")
+        yield file, path, str(source)
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """A pipe would otherwise open only when somebody writes into it."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def read_header(file: io.BufferedReader, path: Path | None) -> Header:
+    """Tells by the first bytes how an image is to be read; the file is at its beginning before and after."""
+    head = file.peek(HEAD)[:HEAD]  # what was looked at need not be read again
+    driver, deep, orientation, premultiplied = _driver_of(head, path), False, 1, False
+    if driver == "GTiff":
+        deep, orientation, premultiplied = _tiff_header(file)
+    elif driver == "PNG":
+        deep = head[24:25] == b"\x10" or too_many_pixels(*struct.unpack(">II", head[16:24].ljust(8, b"\0")))
+    elif driver is not None:
+        deep = driver not in ("JPEG", "WEBP")
+    # GDAL keeps names of bands or a mask beside a file. Photographs have none, and to ask takes a tenth of decoding.
+    companion = driver in ("GTiff", "PNG") and not deep and path is not None
+    companion = companion and any(os.path.lexists(f"{path}{ending}") for ending in (".aux.xml", ".msk"))
+    return Header(driver, deep, companion, orientation, premultiplied)
+
+
+def _driver_of(head: bytes, path: Path | None) -> str | None:
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "WEBP"
+    driver = next((driver for start, driver in _DRIVERS.items() if head.startswith(start)), None)
+    if driver is None and path is not None:
+        # A header of ENVI's stands beside a file of bare numbers.
+        beside = (path.with_suffix(".hdr"), path.with_name(path.name + ".hdr"))
+        if any(header.is_file() and header.read_bytes()[:4] == b"ENVI" for header in beside):
+            return "ENVI"
+    return driver
+
+
+def _tiff_header(file: io.BufferedReader) -> tuple[bool, int, bool]:
+    """Whether a TIFF needs rasterio, how it lies, and whether its opacity is applied already."""
+    tags = _tiff_tags(file)
+    if tags is None:  # GDAL then says what is wrong
+        return True, 1, False
+    try:
+        # Inks and Lab are Pillow's alone.
+        needs_raster = not _is_plain_tiff(tags) and tags.get(262) not in (5, 8, 9)
+        return needs_raster, int(tags.get(274, 1)), 1 in _as_tuple(tags.get(338, 0))
+    except Exception:  # of values that make no sense
+        return True, 1, False
+
+
+def _is_plain_tiff(tags: ImageFileDirectory_v2) -> bool:
+    """Whether Pillow reads all that there is to a TIFF."""
+    return (
+        max(_as_tuple(tags.get(258, 1))) <= 8
+        and set(_as_tuple(tags.get(339, 1))) == {1}  # unsigned
+        and tags.get(277, 1) <= 4
+        and not tags.next  # GDAL keeps a mask as a second page
+        and 42112 not in tags  # GDAL's names of bands and what they are
+        and 42113 not in tags  # GDAL's value for no data
+        and not too_many_pixels(tags.get(256, 0), tags.get(257, 0))
+        # Blocks that were never written: Pillow would decode the file's own header in their place.
+        and all(0 not in _as_tuple(tags.get(sizes, 1)) for _, sizes in STRIPS)
+    )
+
+
+def too_many_pixels(width: int, height: int) -> bool:
+    """Whether there are more pixels than Pillow opens without a warning."""
+    return Image.MAX_IMAGE_PIXELS is not None and width * height > Image.MAX_IMAGE_PIXELS
+
+
+def _tiff_tags(file: io.BufferedReader) -> ImageFileDirectory_v2 | None:
+    """The first directory of a TIFF, also of a kind that Pillow opens no image of; None if it is broken."""
+    file.seek(0)
+    head = file.read(16)
+    try:
+        tags = ImageFileDirectory_v2(head if head[2:4] in (b"+\0", b"\0+") else head[:8])
+        file.seek(tags.next)
+        tags.load(file)
+    except Exception:  # of Pillow's parser: SyntaxError, struct.error, ...
+        return None
+    finally:
+        file.seek(0)
+    return tags
+
+
+def _as_tuple(value: Any) -> tuple:
+    return value if isinstance(value, tuple) else (value,)
+
+
+def ends_well(file: io.BufferedReader, header: Header) -> bool:
+    """Whether the end of a file is where its format says; False where that cannot be told."""
+    size = os.fstat(file.fileno()).st_size
+    with suppress(Exception):  # Pillow raises many kinds, also of values that make no sense; decoding tells the rest
+        if header.driver == "JPEG":
+            file.seek(max(0, size - len(JPEG_END)))
+            return file.read() == JPEG_END
+        if header.driver == "PNG":
+            with Image.open(file) as image:
+                image.verify()
+            return True
+        tags = _tiff_tags(file) if header.driver == "GTiff" else None
+        for offsets, sizes in STRIPS:
+            if tags is not None and offsets in tags and sizes in tags:
+                pairs = zip(_as_tuple(tags[offsets]), _as_tuple(tags[sizes]), strict=True)
+                return all(offset + length <= size for offset, length in pairs)
+    return False

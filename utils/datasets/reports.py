@@ -1,0 +1,222 @@
+"""What a data set holds and what is wrong with it: its table, its verification, its fingerprint, notes of its readings.
+
+All of them take plain `CaptionedImage` rows, so that the data set itself can offer them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from utils.datasets.captioned_image import CaptionedImage
+from utils.datasets.captions import has_words
+from utils.datasets.images.colors import AS_STORED, ImageError, ImageReading
+from utils.files import printable
+
+NAMES_SHOWN = 3
+HEADER = ("split", "images", "captions", "unique", "per image", "categories", "missing")
+
+
+@dataclass(frozen=True)
+class VerificationReport:
+    """What `CaptionDataset.verify` found.
+
+    Attributes:
+        image_count: Number of images that were read.
+        missing: Names that the captions file lists and the disk lacks.
+        unreadable: Path and reason of each image that does not decode to its end.
+        without_captions: Paths of images that have no caption.
+        without_words: Path and caption of each caption that holds no word, such as " .".
+        repeated_paths: Paths that stand in the data set more than once.
+        shared_names: File names that several images in different folders have. Harmless here, because an
+            image is known by its path; a trap for whoever joins tables by file name.
+        equal_content: Groups of images whose files are the same, byte for byte.
+        equal_across_splits: Those of the groups that stand in more than one split: training data in a test.
+    """
+
+    image_count: int
+    missing: tuple[str, ...]
+    unreadable: tuple[tuple[Path, str], ...]
+    without_captions: tuple[Path, ...]
+    without_words: tuple[tuple[Path, str], ...]
+    repeated_paths: tuple[Path, ...]
+    shared_names: tuple[str, ...]
+    equal_content: tuple[tuple[Path, ...], ...]
+    equal_across_splits: tuple[tuple[Path, ...], ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is missing, unreadable, without captions, listed twice, or in several splits."""
+        return not (
+            self.missing or self.unreadable or self.without_captions or self.repeated_paths or self.equal_across_splits
+        )
+
+    def __str__(self) -> str:
+        """Returns a line for every kind of finding, with the first few names."""
+        findings: list[tuple[str, Sequence[str]]] = [
+            ("listed but not on the disk", self.missing),
+            ("unreadable", [f"{printable(path.name)} ({reason})" for path, reason in self.unreadable]),
+            ("without captions", [printable(path.name) for path in self.without_captions]),
+            ("captions without a word", [printable(path.name) for path, _ in self.without_words]),
+            ("listed more than once", [printable(path) for path in self.repeated_paths]),
+            ("file names in several folders", [printable(name) for name in self.shared_names]),
+            ("the same file twice", [_equal_names(group) for group in self.equal_content]),
+            ("the same file in several splits", [_equal_names(group) for group in self.equal_across_splits]),
+        ]
+        width = max(len(label) for label, _ in findings)
+        lines = [f"{self.image_count:,} images read: {'all is well' if self.ok else 'something needs a look'}"]
+        return "\n".join(lines + [f"  {label:<{width}}  {count_and_name(found)}" for label, found in findings])
+
+
+def _equal_names(paths: Iterable[Path]) -> str:
+    return " = ".join(printable(path.name) for path in paths)
+
+
+def verify_images(
+    items: Sequence[CaptionedImage], missing: Iterable[str], workers: int | None = None
+) -> VerificationReport:
+    """Reads and decodes every image, in parallel, and gathers what is wrong; nothing raises because of an image.
+
+    Args:
+        items: The images.
+        missing: Names that are listed but not on the disk, to be reported.
+        workers: Threads; Pillow decodes outside Python's lock. None takes one a core.
+    """
+    splits: dict[Path, set[str | None]] = {}
+    for item in items:
+        splits.setdefault(item.path, set()).add(item.split)
+    by_path = {item.path: item for item in items}
+    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
+        inspected = dict(zip(by_path, pool.map(_inspect_file, by_path.values()), strict=True))
+    by_content: dict[str, list[Path]] = {}
+    for path, (digest, _) in inspected.items():
+        if digest:
+            by_content.setdefault(digest, []).append(path)
+    equal = [tuple(group) for group in by_content.values() if len(group) > 1]
+    listed = Counter(item.path for item in items)
+    names = Counter(path.name for path in by_path)
+    return VerificationReport(
+        image_count=len(by_path),
+        missing=tuple(missing),
+        unreadable=tuple((path, reason) for path, (_, reason) in inspected.items() if reason),
+        without_captions=tuple(item.path for item in items if not item.captions),
+        without_words=tuple((item.path, text) for item in items for text in item.captions if not has_words(text)),
+        repeated_paths=tuple(path for path, count in listed.items() if count > 1),
+        shared_names=tuple(name for name, count in names.items() if count > 1),
+        equal_content=tuple(equal),
+        equal_across_splits=tuple(group for group in equal if len(set().union(*(splits[path] for path in group))) > 1),
+    )
+
+
+def reasons_against(items: Sequence[CaptionedImage], workers: int | None = None) -> dict[int, str]:
+    """Decodes every image, and says of each that does not decode, by its position, why; see `verify_images`."""
+    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
+        return {number: reason for number, reason in enumerate(pool.map(_reason_against, items)) if reason}
+
+
+def _inspect_file(item: CaptionedImage) -> tuple[str, str]:
+    """Returns the SHA-256 of a file ("" if it cannot be read) and why it does not decode ("" if it does)."""
+    if item.path.exists() and not item.path.is_file():  # a pipe would be waited for
+        return "", "no regular file"
+    try:
+        content = item.path.read_bytes()
+    except OSError as error:
+        return "", error.strerror or type(error).__name__
+    return hashlib.sha256(content).hexdigest(), _reason_against(item)
+
+
+def _reason_against(item: CaptionedImage) -> str:
+    try:
+        item.open()
+    except ImageError as error:
+        return printable(error.reason)
+    return ""
+
+
+def name_a_few(names: Sequence[str]) -> str:
+    """Joins the first few of many names: "10.tif, 11.tif, 12.tif and 601 more"."""
+    more = len(names) - NAMES_SHOWN
+    return ", ".join(names[:NAMES_SHOWN]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def count_and_name(names: Sequence[str]) -> str:
+    """Says how many names there are, and the first few: "604: 10.tif, 11.tif, 12.tif and 601 more"."""
+    return f"{len(names):,}: {name_a_few(names)}" if names else "0"
+
+
+def summary_table(
+    name: str,
+    splits: Sequence[str],
+    items: Sequence[CaptionedImage],
+    missing: Sequence[CaptionedImage],
+    damaged: Sequence[CaptionedImage],
+) -> str:
+    """Returns images, captions, unique captions and categories of every split, and a line for what is amiss."""
+    known = [*splits, None] if any(item.split is None for item in (*items, *missing)) else splits
+    rows: list[tuple[str, ...]] = [HEADER]
+    for split in known:
+        of_split = [[item for item in part if item.split == split] for part in (items, missing)]
+        rows.append(_row(split or "no split", *of_split))
+    if len(known) != 1:
+        rows.append(_row("all", items, missing))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [name or "data set"]
+    for first, *cells in rows:
+        numbers = (cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True))
+        lines.append("  " + "  ".join([first.ljust(widths[0]), *numbers]))
+    if uncaptioned := [item.name for item in items if not item.captions]:
+        lines.append(f"  without captions {count_and_name(uncaptioned)}")
+    if uncategorized := sum(item.category is None for item in items):
+        lines.append(f"  without a category {uncategorized:,}")
+    if missing:
+        lines.append(f"  listed but not on the disk {count_and_name([item.name for item in missing])}")
+    if damaged:
+        lines.append(f"  damaged {count_and_name([item.name for item in damaged])}")
+    readings = dict.fromkeys(item.reading for item in items)
+    return "\n".join(lines + [f"  read {reading}" for reading in readings if reading != AS_STORED])
+
+
+def _row(label: str, items: Sequence[CaptionedImage], missing: Sequence[CaptionedImage]) -> tuple[str, ...]:
+    lengths = sorted({len(item.captions) for item in items}) or [0]
+    per_image = f"{lengths[0]} to {lengths[-1]}" if len(lengths) > 1 else f"{lengths[0]}"
+    captions = [caption for item in items for caption in item.captions]
+    categories = {item.category for item in items} - {None}
+    numbers = (len(items), len(captions), len(set(captions)), len(categories), len(missing))
+    images, total, unique, *rest = (f"{number:,}" for number in numbers)
+    return (label, images, total, unique, per_image, *rest)
+
+
+def data_fingerprint(dataset: Iterable[CaptionedImage]) -> str:
+    """Sixteen hexadecimal digits that stand for a data set: file names, sizes, captions, and how files are read."""
+    digest = hashlib.sha256()
+    for item in dataset:
+        size = item.path.stat().st_size if item.path.is_file() else None
+        digest.update(repr((item.path.name, size, item.captions)).encode())
+        if item.reading != AS_STORED:
+            digest.update(repr(item.reading.describe()).encode())
+    return digest.hexdigest()[:16]
+
+
+def reading_note(dataset: Iterable[CaptionedImage]) -> dict[str, list[dict[str, Any]]]:
+    """What is to be noted beside all that is made of a data set: its readings, as JSON knows them.
+
+    Returns:
+        ``{"reading": [...]}``; empty where files are read as they are, so that notes of plain images stay short.
+    """
+    readings = [one.describe() for one in dict.fromkeys(item.reading for item in dataset) if one != AS_STORED]
+    return {"reading": readings} if readings else {}
+
+
+def shown_reading(note: dict[str, Any]) -> str:
+    """A noted reading for people: "from 0 to 3000, bands 4, 3, 2"; empty where there is none.
+
+    Args:
+        note: Any note that `reading_note` is a part of.
+    """
+    return "; ".join(str(ImageReading(**reading)) for reading in note.get("reading", ()))

@@ -1,0 +1,200 @@
+"""Images that visitors send: measured by their header first, decoded only where that is safe, one at a time.
+
+A small file can hold a large image, and a conversion of a large image several copies of it. So an image is refused
+by what its decoder would take, decoded as it is stored, reduced strip by strip, and only then converted and turned.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from dataclasses import dataclass
+from hashlib import file_digest
+from io import BufferedReader
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
+
+from utils.datasets import ImageError, ImageReading, to_rgb
+from utils.datasets.images.rasters import open_dataset
+from utils.datasets.images.reading import AS_STORED, Header, open_raster, open_regular, read_header
+
+MAX_BYTES = 20 * 2**20  # of an uploaded file
+MAX_PIXELS = 40_000_000
+MAX_SIDE = 16_384
+MIN_SIDE = 8  # pixels; less shows nothing
+MAX_DECODED = 440 * 10**6  # bytes that a decoder may take at once
+# Pillow's other decoders are rarely needed, and each is one more for a hostile file to try. With each, the bytes
+# that it takes for a pixel, measured: 4 are the image; progressive JPEG keeps every coefficient until the end,
+# TIFF turns what it decoded into a copy, and WebP is decoded onto three canvases.
+FORMATS = {"BMP": 5, "GIF": 6, "JPEG": 11, "PNG": 5, "TIFF": 8, "WEBP": 21}
+FORMAT_NAMES = "a JPEG, PNG, WebP, GIF, BMP or TIFF image"
+RASTERS = ("GTiff", "PNG")  # GDAL's names of formats that are opened here, too
+FOUR_BANDS = ("RGBA", "RGBa", "LA")  # the last of a TIFF may be infrared
+BITS_PER_SAMPLE = 258  # the TIFF tag
+ORIENTATION = 274  # the EXIF tag
+START_OF_SCAN = b"\xff\xda"  # the JPEG marker, which the compressed pixels cannot contain
+MAX_SCANS = 100  # of a progressive JPEG; usual are ten, and each goes over the whole image
+STRIP_PIXELS = 2**20  # that are converted at a time
+# Of glibc's <malloc.h>: how many heaps threads share, and from which size on a block is the system's own.
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
+HEAPS, LARGE_BLOCK = 2, 2**20  # bytes
+
+Decoded: TypeAlias = tuple[Image.Image, int, tuple[int, int]]  # the first three attributes of a DecodedUpload
+
+
+@dataclass(frozen=True)
+class DecodedUpload:
+    """A visitor's image as it is worked with.
+
+    Attributes:
+        image: Upright, RGB, perhaps smaller than what was sent.
+        factor: How many pixels of what was sent, in each direction, one of these is.
+        size: Width and height of what was sent, upright.
+        digest: SHA-256 of the file.
+    """
+
+    image: Image.Image
+    factor: int
+    size: tuple[int, int]
+    digest: bytes
+
+
+def read_upload(path: Path, max_pixels: int = MAX_PIXELS, reading: ImageReading = AS_STORED) -> DecodedUpload:
+    """Decodes a visitor's image to RGB, upright, by the rules of `utils.datasets.read_image`.
+
+    Of an animation it is the first frame. Whatever a hostile file makes a decoder say, the error is one sentence.
+
+    Args:
+        path: The file.
+        max_pixels: An image of more is reduced by a power of two, each pixel the mean of those in its place.
+        reading: The range of values and the bands of the images that this one is compared with.
+
+    Raises:
+        ImageError: If the file is not an image, damaged, larger than is safe or smaller than makes sense.
+    """
+    try:
+        with open_regular(path) as (file, _, _):
+            digest = file_digest(file, "sha256").digest()
+            file.seek(0)
+            header = read_header(file, path)
+            if header.needs_raster and header.driver in RASTERS:
+                return DecodedUpload(*_decode_raster(file, path, header, max_pixels, reading), digest)
+            with Image.open(file, formats=tuple(FORMATS)) as image:
+                _check_size(*image.size)
+                if image.format == "TIFF" and image.mode in FOUR_BANDS:
+                    return DecodedUpload(*_decode_raster(file, path, header, max_pixels, reading), digest)
+                check_decoder(image, path)
+                return DecodedUpload(*_decode(image, max_pixels), digest)
+    except ImageError as error:
+        if path.exists():
+            raise ImageError(str(error).replace(str(path), "The image")) from None
+        raise ImageError("The image is no longer kept here; send it again.") from None
+    except Image.DecompressionBombError:
+        raise ImageError(_too_large("far more pixels than that")) from None
+    except UnidentifiedImageError:
+        raise ImageError(f"The file is not {FORMAT_NAMES}; send another one.") from None
+    except Exception:
+        raise ImageError("The image is damaged or of a rare kind and cannot be decoded; send another one.") from None
+
+
+def check_decoder(image: Image.Image, path: Path) -> None:
+    """Refuses an image, opened and not yet decoded, for what its decoder would take.
+
+    Raises:
+        ImageError: If that is more memory than `MAX_DECODED`, or a JPEG goes over the image again and again.
+    """
+    kind = image.format or ""
+    pixel_bytes: float = FORMATS[kind]
+    if isinstance(image, TiffImageFile):  # one strip may hold all of the image, beside what is made of it
+        bits = image.tag_v2.get(BITS_PER_SAMPLE, (8,))
+        pixel_bytes += sum(bits if isinstance(bits, tuple) else (bits,)) / 8
+    _check_memory(image.size, pixel_bytes, f"in a {kind} file of its kind")
+    if kind == "JPEG" and path.read_bytes().count(START_OF_SCAN) > MAX_SCANS:
+        raise ImageError(f"The image is stored in more than {MAX_SCANS} scans; save it again and send that.")
+
+
+def _check_size(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
+        raise ImageError(_too_large(f"{width:,} x {height:,} pixels"))
+    if min(width, height) < MIN_SIDE:
+        raise ImageError(
+            f"The image has {width:,} x {height:,} pixels; it needs at least {MIN_SIDE} in each direction to show "
+            "anything."
+        )
+
+
+def _check_memory(size: tuple[int, int], pixel_bytes: float, kind: str) -> None:
+    most = int(MAX_DECODED / pixel_bytes)
+    if size[0] * size[1] > most:
+        raise ImageError(
+            f"The image has {size[0]:,} x {size[1]:,} pixels {kind}; of such up to {most / 1e6:.0f} million are "
+            "opened here: send a smaller one, or a JPEG."
+        )
+
+
+def _too_large(size: str) -> str:
+    return (
+        f"The image has {size}; up to {MAX_PIXELS // 1_000_000} million pixels and {MAX_SIDE:,} a side are opened "
+        "here: send a smaller one."
+    )
+
+
+def _decode_raster(file: BufferedReader, path: Path, header: Header, max_pixels: int, reading: ImageReading) -> Decoded:
+    """Decodes an image of more than 8 bits or other than three bands."""
+    with open_dataset(path, header.driver or "", "The image") as dataset:
+        size = dataset.width, dataset.height
+        _check_size(*size)
+        pixel_bytes = sum(np.dtype(kind).itemsize for kind in dataset.dtypes)
+        _check_memory(size, pixel_bytes, f"of {pixel_bytes} bytes")  # one strip or tile may hold all of the image
+    with open_raster(file, path, "The image", reading, header) as raster:
+        factor = _factor(raster.size, max_pixels)
+        colors, _ = raster.read((0, 0, *raster.size), -(-max(raster.size) // factor))
+        return Image.fromarray(colors), factor, raster.size
+
+
+def _decode(image: Image.Image, max_pixels: int) -> Decoded:
+    size, factor = image.size, _factor(image.size, max_pixels)
+    if factor > 1:
+        image.draft(None, (size[0] // factor, size[1] // factor))  # JPEG alone can decode to less
+    image.load()
+    left = max(1, factor // max(1, round(size[0] / image.width))) if image.format == "JPEG" else factor
+    orientation = image.getexif().get(ORIENTATION, 1)
+    if image.format == "TIFF":  # was turned while it was loaded, and says so no more
+        size = image.size
+    reduced = _reduced(image, left)
+    reduced.getexif()[ORIENTATION] = orientation
+    ImageOps.exif_transpose(reduced, in_place=True)
+    return reduced, factor, size[::-1] if orientation in (5, 6, 7, 8) else size
+
+
+def _factor(size: tuple[int, int], max_pixels: int) -> int:
+    """The power of two by which an image is reduced."""
+    factor = 1
+    while size[0] * size[1] > max_pixels * factor**2:
+        factor *= 2
+    return factor
+
+
+def _reduced(image: Image.Image, factor: int) -> Image.Image:
+    """A decoded image in RGB, reduced strip by strip, so that nothing large is there twice."""
+    reduced = Image.new("RGB", (-(-image.width // factor), -(-image.height // factor)))
+    rows = max(1, STRIP_PIXELS // (image.width * factor)) * factor
+    for top in range(0, image.height, rows):
+        strip = to_rgb(image.crop((0, top, image.width, min(top + rows, image.height))))
+        reduced.paste(strip.reduce(factor) if factor > 1 else strip, (0, top // factor))
+    return reduced
+
+
+def return_freed_memory() -> None:
+    """Tells glibc to keep little of what was freed: left alone, each thread keeps what its largest image took.
+
+    Call it before threads are started. With another C library nothing happens.
+    """
+    library = ctypes.CDLL(None) if sys.platform == "linux" else None
+    if library is not None and hasattr(library, "mallopt"):
+        for option, value in ((M_ARENA_MAX, HEAPS), (M_MMAP_THRESHOLD, LARGE_BLOCK), (M_TRIM_THRESHOLD, LARGE_BLOCK)):
+            library.mallopt(option, value)

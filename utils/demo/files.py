@@ -1,0 +1,105 @@
+"""The files of visitors: where uploads and downloads lie, which paths are theirs, and when they are deleted."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from utils.datasets import ImageError
+from utils.demo.decoding import FORMAT_NAMES
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from utils.finder import Finding
+
+SECONDS_BETWEEN_SWEEPS, SECONDS_KEPT = 60, 1800  # of uploaded files
+FINDINGS_KEPT = 64  # an image has one or two megabytes
+
+
+@contextmanager
+def temporary_cache() -> Iterator[Path]:
+    """Gives Gradio a folder for uploads and downloads that is deleted afterwards; enter before making a page."""
+    before = os.environ.get("GRADIO_TEMP_DIR")
+    with tempfile.TemporaryDirectory(prefix="demo-", ignore_cleanup_errors=True) as folder:
+        os.environ["GRADIO_TEMP_DIR"] = folder
+        try:
+            yield Path(folder)
+        finally:
+            if before is None:
+                del os.environ["GRADIO_TEMP_DIR"]
+            else:
+                os.environ["GRADIO_TEMP_DIR"] = before
+
+
+def is_visitor_file(path: Any) -> bool:
+    """Whether a path, with all links followed, lies in the folder of uploads and downloads."""
+    from gradio.utils import get_upload_folder
+
+    try:
+        return Path(path).resolve().is_relative_to(Path(get_upload_folder()).resolve())
+    except (TypeError, ValueError, OSError, RuntimeError):
+        return False
+
+
+def uploaded_path(payload: Any) -> Path:
+    """The file behind Gradio's description of an upload.
+
+    Raises:
+        ImageError: If there is none, or it does not lie where uploads do.
+    """
+    if not payload:
+        raise ImageError(f"There is no image yet: drop {FORMAT_NAMES} on the field, or paste one.")
+    path = payload.get("path") if isinstance(payload, dict) else None
+    if not isinstance(path, str) or not is_visitor_file(path):
+        raise ImageError("The image was not uploaded to this page; send the file itself.")
+    return Path(path)
+
+
+def sweep(folder: Path) -> None:
+    """Deletes by age what broken uploads have left in a folder, and empty folders.
+
+    Gradio itself deletes only uploads that it finished.
+    """
+    oldest = time.time() - SECONDS_KEPT
+    with suppress(OSError):
+        for path in folder.iterdir():
+            with suppress(OSError):
+                if path.lstat().st_mtime > oldest:
+                    continue
+                if path.is_dir():
+                    path.rmdir()  # fails where something is in it
+                elif path.name.startswith("tmp"):
+                    path.unlink()
+
+
+@dataclass(frozen=True)
+class Downloads:
+    """Findings as files to download, of which only the last few are kept.
+
+    Attributes:
+        cache: The folder that Gradio serves files from.
+        folders: Those of the findings kept, the oldest first.
+    """
+
+    cache: Path
+    folders: deque[Path] = field(default_factory=deque)
+
+    def save(self, finding: Finding, overlay: Image.Image) -> tuple[str, str]:
+        """Writes a finding as JSON and its overlay as PNG, deletes what is too old, and returns the two files."""
+        self.cache.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix="finding-", dir=self.cache))
+        self.folders.append(folder)  # now, so that what a full disk cuts short is deleted later, too
+        while len(self.folders) > FINDINGS_KEPT:
+            shutil.rmtree(self.folders.popleft(), ignore_errors=True)
+        overlay.save(folder / "finding.png", compress_level=1)  # a third of the time and hardly larger
+        finding.save_json(folder / "finding.json")
+        return str(folder / "finding.json"), str(folder / "finding.png")

@@ -1,0 +1,187 @@
+"""Answers as HTML: every text escaped, every image within the page, so that no file is left behind."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from utils.datasets import ImageError, read_image
+from utils.search import SceneTile, TileHit
+from utils.search.tiles import address, cut_out
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from utils.datasets import CaptionedImage, ImageReading
+    from utils.demo.answers import FeatureAnswer, SearchAnswer
+    from utils.finder import Finding, Tile
+    from utils.search import Hit
+    from utils.search.tiles import Window
+
+THUMBNAIL_SIDE = 256  # pixels
+TILES_SHOWN = 6
+# A click or the Enter key on an image of the index asks for more like it.
+ON_LOAD = """
+element.addEventListener('click', event => {
+  const button = event.target.closest('button[data-member]');
+  if (button) trigger('click', {member: button.dataset.member});
+});
+"""
+CARD_STYLE = Path(__file__).with_name("cards.css").read_text("utf-8")
+
+
+def status(text: str, failed: bool = False) -> str:
+    """A line that screen readers announce when it changes."""
+    return f'<p role="status" class="said{" failed" if failed else ""}">{escape(text)}</p>'
+
+
+def search_answer(answer: SearchAnswer, rows: Mapping[Path, int]) -> str:
+    """The hits with rank, score and captions; each is a button that asks for more like it.
+
+    Args:
+        answer: What was found.
+        rows: Of all images of the index, by their addresses.
+    """
+    shown = zip(answer.hits, _thumbnails(answer.hits), strict=True)
+    cards = "".join(_hit_card(hit, rows[address(hit)], small) for hit, small in shown)
+    return status(answer.sentence) + (f'<ol class="cards">{cards}</ol>' if cards else "")
+
+
+def choices(items: Sequence[CaptionedImage], rows: Mapping[Path, int]) -> str:
+    """Small images of the index to begin with; each is a button."""
+    cards = "".join(
+        f"<li>{_button(small, rows[address(item)], item.category or item.name)}</li>"
+        for item, small in zip(items, _thumbnails(items), strict=True)
+    )
+    return f'<h3>Or begin with one of these</h3><ul class="choices">{cards}</ul>'
+
+
+def feature_answer(answer: FeatureAnswer, overlay: Image.Image) -> str:
+    """The verdict, the image with its heat map and legend, and the best tiles."""
+    finding = answer.finding
+    meaning = "the tiles' shares of the softmax, the best one's as 1"
+    if finding.presence is not None:
+        meaning += f", times the probability {finding.presence:.2f} that it is here"
+    alt = f"Heat map for {finding.feature}: the best tile reaches from {_place(finding.tiles[0].box)}."
+    cards = "".join(_tile_card(finding, tile) for tile in finding.tiles[:TILES_SHOWN])
+    return (
+        f'{status(answer.sentence)}<p class="basis">{escape(answer.details)}</p>'
+        f'<figure class="heat"><img src="{data_address(overlay)}" alt="{escape(alt)}">'
+        f'<figcaption><span>0</span><span class="scale" style="background: {_color_scale()}"></span>'
+        f"<span>1</span><span>{meaning}; frames: the three best tiles</span></figcaption></figure>"
+        f'<h3>The best tiles</h3><ol class="cards tiles">{cards}</ol>'
+    )
+
+
+def _hit_card(hit: Hit, row: int, small: str) -> str:
+    texts = list(dict.fromkeys(_sentence(caption) for caption in hit.captions))
+    first = texts[0] if texts else ""
+    # Tiles of one scene are told apart by where they lie, which is in their whole name.
+    name = hit.category or (hit.name if isinstance(hit, TileHit) else Path(hit.name).stem)
+    count = len(texts) - 1
+    more = "".join(f"<li>{escape(text)}</li>" for text in texts[1:])
+    if more:
+        more = f"<details><summary>{count} more caption{'s' if count > 1 else ''}</summary><ul>{more}</ul></details>"
+    return (
+        f"<li>{_button(small, row, first or hit.name)}"
+        f'<p class="place"><b>{hit.rank}</b> <span>{escape(name)}</span> '
+        f'<span class="score">score {hit.score:.3f}</span></p>'
+        f'<p class="caption">{escape(first)}</p>{more}</li>'
+    )
+
+
+def _button(small: str, row: int, text: str) -> str:
+    shown = f'<img src="{small}" alt="{escape(text)}">' if small else "The file is no longer there."
+    return f'<button type="button" data-member="{row}" title="Find images like this one">{shown}</button>'
+
+
+def _tile_card(finding: Finding, tile: Tile) -> str:
+    said = "" if tile.presence is None else f"Seen alone, here with probability {tile.presence:.2f}. "
+    return (
+        f'<li><img src="{data_address(_cut_out(finding, tile))}" alt="Tile {tile.rank}, {_place(tile.box)}">'
+        f'<p class="place"><b>{tile.rank}</b> <span class="score">score {tile.score:.3f}</span></p>'
+        f'<p class="caption">{said}Pixels {_place(tile.box)}.</p></li>'
+    )
+
+
+def _place(box: tuple[int, int, int, int]) -> str:
+    left, top, right, bottom = box
+    return f"({left}, {top}) to ({right}, {bottom})"
+
+
+def _cut_out(finding: Finding, tile: Tile) -> Image.Image:
+    """A tile as the scene's thumbnail has it."""
+    scale = finding.scene.thumbnail.width / finding.scene.size[0]
+    left, top, right, bottom = (round(edge * scale) for edge in tile.box)
+    cut = finding.scene.thumbnail.crop((left, top, max(right, left + 1), max(bottom, top + 1)))
+    cut.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
+    return cut
+
+
+@lru_cache(maxsize=1)
+def _color_scale() -> str:
+    """The heat map's colors as a CSS gradient, from 0 to 1."""
+    from matplotlib import colormaps
+    from matplotlib.colors import to_hex
+
+    from utils.finder.drawing import COLORS
+
+    return f"linear-gradient(to right, {', '.join(to_hex(colormaps[COLORS](step / 8)) for step in range(9))})"
+
+
+def _thumbnails(members: Sequence[Hit | CaptionedImage]) -> list[str]:
+    """Members of the index, small, in their order; a scene is opened once for all its tiles."""
+    items = [member.tile if isinstance(member, TileHit) else member for member in members]
+    windows: dict[tuple[Path, ImageReading], list[Window]] = {}
+    for item in items:
+        if isinstance(item, SceneTile):
+            windows.setdefault((item.path, item.reading), []).append(item.window)
+    small = {
+        (path, reading, window): shown
+        for (path, reading), found in windows.items()
+        for window, shown in zip(found, _tile_thumbnails(path, reading, tuple(found)), strict=True)
+    }
+    return [
+        small[item.path, item.reading, item.window]
+        if isinstance(item, SceneTile)
+        else _thumbnail(item.path, item.reading)
+        for item in items
+    ]
+
+
+@lru_cache(maxsize=256)
+def _tile_thumbnails(scene: Path, reading: ImageReading, windows: tuple[Window, ...]) -> tuple[str, ...]:
+    """Tiles of a scene, as `_thumbnail` has images."""
+    try:
+        return tuple(map(data_address, cut_out(scene, reading, windows, THUMBNAIL_SIDE)))
+    except ImageError:
+        return ("",) * len(windows)
+
+
+@lru_cache(maxsize=2048)
+def _thumbnail(path: Path, reading: ImageReading) -> str:
+    """An image of the index, small, as an address that holds it; empty if it cannot be read any more."""
+    try:
+        image = read_image(path, reading)
+    except ImageError:
+        return ""
+    image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
+    return data_address(image)
+
+
+def data_address(image: Image.Image) -> str:
+    """An image as an address that holds it (RFC 2397), as JPEG."""
+    stored = io.BytesIO()
+    image.save(stored, "jpeg", quality=80)
+    return f"data:image/jpeg;base64,{base64.b64encode(stored.getvalue()).decode()}"
+
+
+def _sentence(caption: str) -> str:
+    """A caption as people write: RSICD's have a space before the full stop and begin small."""
+    text = caption.strip().replace(" .", ".").replace(" ,", ",")
+    return text[:1].upper() + text[1:]

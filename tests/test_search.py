@@ -1,4 +1,4 @@
-"""The engines against exact search by numpy and NMSLib itself, and every form of question."""
+"""The engines against exact search by numpy and NMSLib itself, and every form of query."""
 
 import shutil
 from pathlib import Path
@@ -224,7 +224,7 @@ def test_a_loaded_graph_holds_its_vectors_once(tmp_path):
     assert len(make_engine("nmslib", vectors, tmp_path / "graph")._graph) == 0  # added to it beside its own
 
 
-# --- questions --------------------------------------------------------------------------------------------
+# --- queries ----------------------------------------------------------------------------------------------
 
 
 def test_a_text_finds_what_numpy_finds(index, dataset):

@@ -307,7 +307,7 @@ def test_damage_is_refused_in_a_sentence(kept, model, file, damage, sentence):
     assert "\n" not in str(refusal.value)
 
 
-def test_an_index_whose_note_lacks_something_is_built_anew(kept, model):
+def test_an_index_whose_note_lacks_something_is_built_again(kept, model):
     note = kept / "index" / "index.json"
     note.write_text(note.read_text().replace('"recall"', '"r"'))
     built = ImageIndex.build(model, kept / "pictures", kept / "index", batch_size=8, progress=False)

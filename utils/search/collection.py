@@ -73,12 +73,7 @@ class Collection:
 
     @classmethod
     def of_images(cls, images: CaptionDataset | str | Path, reading: ImageReading | None = None) -> Collection:
-        """A data set, or the images in a folder, at any depth, with captions or without.
-
-        Args:
-            images: The data set, which says how it is read, or the folder.
-            reading: How to read what is in the folder; by default its range of values is measured.
-        """
+        """A data set, or the images in a folder, at any depth; of a folder without a reading the range is measured."""
         if isinstance(images, str | Path):
             images = load_dataset(Path(images), check_files=False, **({} if reading is None else reading.describe()))
         items = [replace(item, path=Path(os.path.abspath(item.path))) for item in images]  # noqa: PTH100
@@ -86,12 +81,7 @@ class Collection:
 
     @classmethod
     def of_scenes(cls, scenes: str | Path | Sequence[str | Path], reading: ImageReading, tiling: Tiling) -> Collection:
-        """The scenes in a folder, at any depth, or some files, cut alike.
-
-        Args:
-            scenes: The folder, or the files.
-            reading: How to read them all; ``auto`` measures one range of values over them.
-            tiling: How to cut them.
+        """The scenes in a folder, at any depth, or some files, read and cut alike.
 
         Raises:
             ValueError: If tiles of these sizes and this overlap cannot be cut.
@@ -126,14 +116,9 @@ class Collection:
         return json.dumps(note["reading"]) if note else ""
 
     def embed(self, model: CLIP, known: Known, folder: Path | None, batch_size: int, progress: bool) -> Contents:
-        """Embeds what has no known vector; what cannot be read is left out.
+        """Embeds what has no known vector of this model, in pieces that are kept in the folder, if there is one.
 
-        Args:
-            model: The CLIP model.
-            known: Vectors of the same model; what is not in the collection is passed over.
-            folder: Where the pieces go that outlive this process; None keeps nothing.
-            batch_size: Images or tiles encoded at once.
-            progress: Whether to show a bar.
+        What cannot be read is left out.
 
         Raises:
             SearchError: If not one image or scene can be read, or the model gives no numbers.

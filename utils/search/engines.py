@@ -71,25 +71,17 @@ class ExactEngine:
 
 
 def largest(similarities: np.ndarray, k: int) -> np.ndarray:
-    """Numbers of the k largest values of each row, largest first, of equal ones the first.
+    """Numbers of the k largest values in each row of (queries, vectors), or of all: (queries, k) int64.
 
-    Args:
-        similarities: (queries, vectors) float32.
-        k: How many; all of them if there are no more.
-
-    Returns:
-        (queries, k) int64.
+    The largest comes first, and of equal ones the first.
     """
-    k = min(k, similarities.shape[1])
-    return np.array([_largest(row, k) for row in similarities], np.int64).reshape(len(similarities), k)
-
-
-def _largest(values: np.ndarray, k: int) -> np.ndarray:
-    # A partition alone picks any of the values that equal the k-th, as those of near-duplicates do.
-    chosen = np.arange(len(values))
-    if k < len(values):
-        chosen = np.flatnonzero(values >= np.partition(values, -k)[-k])
-    return chosen[np.argsort(-values[chosen], kind="stable")[:k]]
+    count = similarities.shape[1]
+    numbers = np.zeros((len(similarities), min(k, count)), np.int64)
+    for row, values in zip(numbers, similarities, strict=True):
+        # A partition alone picks any of the values that equal the k-th, as those of near-duplicates do.
+        chosen = np.flatnonzero(values >= np.partition(values, -k)[-k]) if k < count else np.arange(count)
+        row[:] = chosen[np.argsort(-values[chosen], kind="stable")[:k]]
+    return numbers
 
 
 class _Graph:
@@ -300,14 +292,8 @@ def make_engine(
 ) -> Engine:
     """An engine over unit vectors (vectors, dim) float32, built, or loaded from the file that its ``save`` wrote.
 
-    Two graphs over the same vectors may differ in a hit, see `NmslibEngine`.
-
-    Args:
-        name: One of `ENGINES` but ``auto``.
-        vectors: (vectors, dim) float32, of unit length.
-        saved: The file; None builds.
-        width: The candidates that a query keeps.
-        once: Whether a graph holds equal vectors once; those of earlier versions hold each.
+    The name is one of `ENGINES` but ``auto``; the rest is told in `_Graph`. Two graphs over the same vectors may differ
+    in a hit, see `NmslibEngine`.
     """
     return ExactEngine(vectors) if name == "exact" else _GRAPHS[name](vectors, saved, width, once=once)
 

@@ -131,10 +131,6 @@ class ImageIndex(Contents):
 
         Images that are no longer there are told in a warning and stand in ``missing``.
 
-        Args:
-            folder: The folder of the index.
-            model: The model that it was built with.
-
         Raises:
             SearchError: If the folder holds no index, a file of it is damaged, or it was built with another model.
         """
@@ -154,9 +150,6 @@ class ImageIndex(Contents):
 
         Images below the folder or beside it are noted relative to it, so that the two can move together; others by
         their whole path.
-
-        Args:
-            folder: Where to; made if it is not there.
 
         Raises:
             SearchError: If the folder has an ``index.json`` of something else.

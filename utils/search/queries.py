@@ -34,12 +34,7 @@ def embed_text(model: CLIP, text: str | Sequence[str]) -> np.ndarray:
 
 
 def embed_image(model: CLIP, image: AnyImage, reading: ImageReading = AS_STORED) -> np.ndarray:
-    """Embeds an image of any form, (dim,) float32 of unit length.
-
-    Args:
-        model: The CLIP model.
-        image: A path, the content of a file, a Pillow image, or an array, see `utils.datasets.image_of_array`.
-        reading: How the images were read that it is compared with.
+    """Embeds an image of any form, read as those that it is compared with, (dim,) float32 of unit length.
 
     Raises:
         SearchError: If it cannot be decoded, or is larger than is safe to decode.

@@ -19,18 +19,10 @@ COUNTS = (10, 50, 100)
 
 
 def held_out_queries(vectors: np.ndarray, count: int = 200, seed: int = 0) -> np.ndarray:
-    """Queries that are not in the index but like its images.
+    """Queries (count, dim) float32 of unit length that are not among the vectors (vectors, dim) but like them.
 
     Half of them are midway between two members drawn at random; the other half are members moved by noise of their own
     length, which puts them at a cosine of about 0.7.
-
-    Args:
-        vectors: (vectors, dim) float32, of unit length.
-        count: How many.
-        seed: The same seed gives the same queries.
-
-    Returns:
-        (count, dim) float32, of unit length.
     """
     from utils.clip import unit_length
 
@@ -41,21 +33,13 @@ def held_out_queries(vectors: np.ndarray, count: int = 200, seed: int = 0) -> np
 
 
 def text_like_queries(vectors: np.ndarray, count: int = 200, seed: int = 0) -> np.ndarray:
-    """Queries that lie off the images as CLIP's texts do, made without a model.
+    """Queries (count, dim) float32 of unit length that lie off the vectors (vectors, dim) as CLIP's texts off images.
 
     In CLIP's space texts and images fill two narrow cones, apart by a vector that is about the same for all pairs:
     the modality gap (Liang et al. 2022, "Mind the Gap", whose figures for CLIP are a gap of 0.82 and matching pairs at
     cosines of about 0.3). So the middle of two members is shifted by one fixed direction drawn at random, twice as
     long as it: a cosine of about 0.35 to the closest image. A graph's walk is led by a smaller part of the similarity,
     and needs a wider search for the same recall.
-
-    Args:
-        vectors: (vectors, dim) float32, of unit length.
-        count: How many.
-        seed: The same seed gives the same queries.
-
-    Returns:
-        (count, dim) float32, of unit length.
     """
     from utils.clip import unit_length
 

@@ -95,8 +95,7 @@ def sole_writer(folder: Path) -> Iterator[None]:
     """Keeps other processes from writing an index into a folder at the same time; reading needs no lock.
 
     Raises:
-        FolderInUseError: If somebody writes there; an OSError whose sentence says who.
-        OSError: If the folder cannot be written to.
+        OSError: If the folder cannot be written to; a FolderInUseError, which says who writes there.
     """
     with ExitStack() as stack:
         with disk_trouble_in_words(folder):

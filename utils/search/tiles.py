@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from utils.datasets import CaptionedImage, ImageReading
-from utils.finder.finding import write_file
 from utils.finder.geojson import footprints
 from utils.finder.place import NO_PLACE, Place
+from utils.finder.presence import write_file
 from utils.finder.reading import open_picture
 from utils.search.catalog import Hit
 from utils.search.errors import SearchError
@@ -65,7 +65,7 @@ class SceneTile(CaptionedImage):
         left, top, width, height = self.window
         return footprints(np.array([[left, top, left + width, top + height]]), self.place)[0]
 
-    def picture(self, longest: int | None = None) -> Image.Image:
+    def image(self, longest: int | None = None) -> Image.Image:
         """The tile, cut from the scene; a longer side than ``longest`` pixels is reduced to it.
 
         Raises:
@@ -76,10 +76,10 @@ class SceneTile(CaptionedImage):
 
 @dataclass(frozen=True, kw_only=True)
 class TileHit(Hit):
-    """A tile that was found; ``path`` is the scene's file, and all else as the `SceneTile` has it.
+    """A tile that was found; ``path`` is the scene's file.
 
     Attributes:
-        tile: The member of the index.
+        tile: The member of the index, with its window, footprint and image.
     """
 
     tile: SceneTile
@@ -89,25 +89,12 @@ class TileHit(Hit):
         """The scene's name and the window, for people to read."""
         return self.tile.name
 
-    @property
-    def window(self) -> Window:
-        """Which part of the scene it is."""
-        return self.tile.window
-
-    @property
-    def footprint(self) -> dict[str, Any] | None:
-        """Its outline as GeoJSON has it."""
-        return self.tile.footprint
-
-    def picture(self, longest: int | None = None) -> Image.Image:
-        """The tile, cut from the scene."""
-        return self.tile.picture(longest)
-
 
 def address(member: CaptionedImage | Hit) -> Path:
     """What tells members apart: the path of an image, and of a tile its scene's with the window behind it."""
     if isinstance(member, SceneTile | TileHit):
-        return member.path.with_name(f"{member.path.name} {member.window}")
+        tile = member if isinstance(member, SceneTile) else member.tile
+        return tile.path.with_name(f"{tile.path.name} {tile.window}")
     return member.path
 
 
@@ -126,18 +113,14 @@ def cut_out(
 def save_geojson(hits: Sequence[Hit], path: str | Path) -> Path:
     """Writes the footprints of tiles that were found as GeoJSON in longitude and latitude (WGS 84, RFC 7946).
 
-    A tile without a place on the Earth has no geometry there.
-
-    Args:
-        hits: Of an index of scenes.
-        path: The file, which appears whole or not at all.
+    A tile without a place on the Earth has no geometry there. The file appears whole or not at all.
 
     Raises:
         SearchError: If there are none, or none of them has a place on the Earth.
     """
     if not hits:
         raise SearchError("No tiles were found, so there are no footprints to save; ask another query.")
-    outlines = [(hit, hit.footprint) for hit in hits if isinstance(hit, TileHit)]
+    outlines = [(hit, hit.tile.footprint) for hit in hits if isinstance(hit, TileHit)]
     if not any(outline for _, outline in outlines):
         reason = hits[0].tile.place.reason if isinstance(hits[0], TileHit) else "is no tile of a scene"
         reason = reason or "lies beyond the edge of the Earth on its map"
@@ -146,7 +129,12 @@ def save_geojson(hits: Sequence[Hit], path: str | Path) -> Path:
         {
             "type": "Feature",
             "geometry": outline,
-            "properties": {"rank": hit.rank, "score": hit.score, "scene": str(hit.path), "window": list(hit.window)},
+            "properties": {
+                "rank": hit.rank,
+                "score": hit.score,
+                "scene": str(hit.path),
+                "window": list(hit.tile.window),
+            },
         }
         for hit, outline in outlines
     ]

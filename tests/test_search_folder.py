@@ -145,6 +145,9 @@ def test_a_finished_index_is_given_back_without_writing(model, pictures, tmp_pat
     monkeypatch.undo()
     build(model, pictures, tmp_path / "index")
     assert not (tmp_path / "index" / "pieces").exists()
+    (tmp_path / "index" / "pieces").mkdir()  # as a process killed right before it would have removed it leaves it
+    build(model, pictures, tmp_path / "index")
+    assert not (tmp_path / "index" / "pieces").exists()
 
 
 @pytest.mark.parametrize("step", ["_check_file", "np.load", "read_members", "make_engine"])

@@ -28,9 +28,11 @@ _PIECE_FILE = re.compile(r"\d{9}\.safetensors|\.\d{9}\.safetensors\.partial")
 
 
 def has_pieces(folder: Path) -> bool:
-    """Whether there is a folder of pieces that is ours."""
-    note = None if folder.is_symlink() else _note(folder)
-    return note is not None and (note.get("kind") == KIND or set(note) == _EARLIER_NOTE)
+    """Whether there is a folder of pieces that is ours, or an empty one, as a process killed at its end leaves."""
+    if folder.is_symlink() or not folder.is_dir():
+        return False
+    note = _note(folder)
+    return not any(folder.iterdir()) if note is None else note.get("kind") == KIND or set(note) == _EARLIER_NOTE
 
 
 def check_pieces(folder: Path) -> None:
@@ -69,8 +71,8 @@ def drop_pieces(folder: Path) -> None:
         for path in list(folder.iterdir()):
             if _PIECE_FILE.fullmatch(path.name) or path.name == _UNFINISHED_NOTE:
                 path.unlink()
-        if [path.name for path in folder.iterdir()] == [_NOTE]:
-            (folder / _NOTE).unlink()
+        if {path.name for path in folder.iterdir()} <= {_NOTE}:
+            (folder / _NOTE).unlink(missing_ok=True)
             folder.rmdir()
 
 

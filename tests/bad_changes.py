@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hostile_pictures import HOSTILE, encoded, turned
+from hostile_images import HOSTILE, encoded, turned
 from PIL import Image
 
 WORDS = ("x", "nan", "null", "../..", "/", "~", "1e309", "日本", "a" * 5_000, "\x00", "{}", "a,b\n", " .", "")

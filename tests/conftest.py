@@ -27,7 +27,7 @@ SLOW = {
         "serves the page, and opens it in a browser",
         "test_demo_browser",
         "test_demo_guard",
-        "test_demo_pictures",
+        "test_demo_decoding",
     ),
     "processes": (
         "starts processes, to kill some of them or to measure their memory",

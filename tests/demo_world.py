@@ -1,4 +1,4 @@
-"""A page served for a test, and how a program asks it: plain HTTP, as the browser and strangers do."""
+"""A page served for a test, and how a program asks it: plain HTTP, as the browser and visitors do."""
 
 import json
 from collections.abc import Iterator

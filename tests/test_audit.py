@@ -47,7 +47,7 @@ def names(pairs) -> set[frozenset[str]]:
     return {frozenset((pair.first.name, pair.second.name)) for pair in pairs}
 
 
-# --- real pictures ----------------------------------------------------------------------------------------
+# --- real images ------------------------------------------------------------------------------------------
 
 
 def test_real_rsicd_holds_these_pairs_and_no_others(rsicd):
@@ -159,7 +159,7 @@ def test_detail_correlation_against_scipy():
     assert detail_correlation(first, second)[0] == pytest.approx(expected, abs=1e-4)
 
 
-def test_equal_pictures_without_any_detail_are_equal():
+def test_equal_images_without_any_detail_are_equal():
     flat = np.full((2, SMALL, SMALL), 7, np.uint8)
     other = np.stack([flat[0], flat[1] + 60])
     assert detail_correlation(flat, other).tolist() == pytest.approx([1, 0], abs=1e-6)
@@ -193,7 +193,7 @@ def test_equal_detail_in_opposite_light_is_no_copy(tmp_path):
 # --- what a score must say --------------------------------------------------------------------------------
 
 
-def test_a_training_picture_in_the_test_set_is_named_as_such(tmp_path):
+def test_a_training_image_in_the_test_set_is_named_as_such(tmp_path):
     paths = [noise(tmp_path / f"{number}.png", number) for number in range(3)]
     found = audit_overlap(items(*paths), items(paths[0], noise(tmp_path / "new.png", 9), split="test"))
     assert found.shared_files == ("0.png",)

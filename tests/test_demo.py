@@ -1,4 +1,4 @@
-"""The page without a browser: answers, hostile pictures, and requests that no browser would send."""
+"""The page without a browser: answers, hostile images, and requests that no browser would send."""
 
 import asyncio
 import io
@@ -29,7 +29,6 @@ from utils.demo.answers import MAX_LETTERS, Answers, FeatureAnswer, SearchAnswer
 from utils.demo.decoding import MAX_BYTES, read_upload
 from utils.demo.files import Downloads, temporary_cache
 from utils.demo.guard import Guard, check_path
-from utils.demo.questions import parse
 from utils.finder import Finding, PresenceModel, embed_scene, find
 from utils.search import ImageIndex
 
@@ -59,9 +58,9 @@ def page(index, presence):
         yield client
 
 
-def encoded(picture: Image.Image, kind: str, **options) -> bytes:
+def encoded(image: Image.Image, kind: str, **options) -> bytes:
     stored = io.BytesIO()
-    picture.save(stored, kind, **options)
+    image.save(stored, kind, **options)
     return stored.getvalue()
 
 
@@ -74,7 +73,7 @@ def png_header(width: int, height: int) -> bytes:
 
 PLAIN = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8))
 HOSTILE = {
-    "text.jpg": (b"not a picture at all", "not a JPEG"),
+    "text.jpg": (b"not an image at all", "not a JPEG"),
     "drawing.svg": (b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>', "not a JPEG"),
     "empty.png": (b"", "not a JPEG"),
     "page.png": (b"%PDF-1.7", "not a JPEG"),
@@ -98,7 +97,7 @@ FRIENDLY = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_picture_is_answered_by_a_sentence_and_never_decoded(name, tmp_path, monkeypatch):
+def test_a_hostile_image_is_answered_by_a_sentence_and_never_decoded(name, tmp_path, monkeypatch):
     content, expected = HOSTILE[name]
     (tmp_path / name).write_bytes(content)
     if expected != "damaged":
@@ -109,13 +108,13 @@ def test_a_hostile_picture_is_answered_by_a_sentence_and_never_decoded(name, tmp
 
 
 @pytest.mark.parametrize("name", FRIENDLY)
-def test_a_rare_picture_is_read(name, tmp_path):
+def test_a_rare_image_is_read(name, tmp_path):
     (tmp_path / name).write_bytes(FRIENDLY[name])
     image = read_upload(tmp_path / name).image
     assert (image.mode, image.size) == ("RGB", (60, 40))
 
 
-def test_a_turned_picture_is_set_upright(tmp_path):
+def test_a_turned_image_is_set_upright(tmp_path):
     exif = Image.Exif()
     exif[274] = 6
     (tmp_path / "turned.jpg").write_bytes(encoded(PLAIN, "jpeg", exif=exif.tobytes()))
@@ -191,7 +190,7 @@ def test_what_was_found_is_escaped_and_described(index, model):
     assert "times the probability 0.25" in render.feature_answer(FeatureAnswer("said", "why", judged), judged.overlay())
 
 
-def test_the_same_picture_is_embedded_once(index, presence, tmp_path, monkeypatch):
+def test_the_same_image_is_embedded_once(index, presence, tmp_path, monkeypatch):
     from utils.demo import answers
 
     calls = []
@@ -228,11 +227,11 @@ def test_the_same_picture_is_embedded_once(index, presence, tmp_path, monkeypatc
 )
 def test_what_the_page_does_not_use_is_not_served(path):
     with pytest.raises(HTTPException):
-        check_path(path)
+        check_path(path, "GET")
 
 
 def hostile_questions(address: str) -> dict[str, dict]:
-    """Ways to name a file that was not uploaded, as the picture's input."""
+    """Ways to name a file that was not uploaded, as the image's input."""
     meta = {"_type": "gradio.FileData"}
     tiny = "data:image/png;base64,iVBORw0KGgo="
     return {
@@ -240,10 +239,10 @@ def hostile_questions(address: str) -> dict[str, dict]:
         "path without meta": {"path": "/etc/passwd"},
         "path that climbs": {"path": "{uploaded}/../../../../../etc/passwd", "meta": meta},
         "member of the checkout": {"path": "README.md", "meta": meta},
-        "address": {"path": f"{address}/picture.png", "meta": meta},
-        "address as a stream": {"path": f"{address}/picture.png", "meta": meta, "is_stream": True},
+        "address": {"path": f"{address}/image.png", "meta": meta},
+        "address as a stream": {"path": f"{address}/image.png", "meta": meta, "is_stream": True},
         "file address": {"path": "file:///etc/passwd", "meta": meta},
-        "address beside": {"path": "/etc/passwd", "url": f"{address}/picture.png", "meta": meta},
+        "address beside": {"path": "/etc/passwd", "url": f"{address}/image.png", "meta": meta},
         "data": {"url": tiny},
         "data with a path": {"path": "{uploaded}", "url": " DATA:image/png;base64,xx"},
         "nested": {"a": [{"b": {"path": "/etc/passwd", "meta": meta}}]},
@@ -312,12 +311,10 @@ def test_files_of_the_server_are_not_handed_out(page, root):
 def test_what_is_too_long_or_no_json_is_refused(page):
     assert page.post("gradio_api/upload", files={"files": b"x" * (MAX_BYTES + 2**16)}).status_code == 413
     assert page.post("gradio_api/queue/join", content=b"[" * 100_000).status_code == 413
-    for body in (b"[" * 60_000, b"\xff", b"{"):
+    for body in (b"[" * 60_000, b"\xff", b"{", b"{'path'}"):
         assert page.post("gradio_api/queue/join", content=body).status_code == 400
     unsized = page.post("gradio_api/queue/join", content=iter([b"{}"]))
     assert unsized.status_code == 411
-    with pytest.raises(HTTPException, match="not JSON"):
-        parse(b"{'path'}")
 
 
 @pytest.mark.parametrize("path", ["/gradio_api/queue/join", "/gradio_api/upload"])
@@ -344,7 +341,7 @@ def test_what_is_no_http_is_not_let_through(index):
     assert sent == [{"type": "websocket.close"}]
 
 
-def test_hostile_pictures_are_answered_and_the_server_goes_on(page):
+def test_hostile_images_are_answered_and_the_server_continues(page):
     for name, (content, expected) in HOSTILE.items():
         sent = upload(page, name, content)
         assert expected in ask(page, "search_by_image", sent, 3), name
@@ -353,7 +350,7 @@ def test_hostile_pictures_are_answered_and_the_server_goes_on(page):
         assert "3 images like yours" in ask(page, "search_by_image", upload(page, name, content), 3), name
     assert "probability" in ask(page, "find_feature", upload(page, "a.png", FRIENDLY["deep.png"]), "red", "large")
     assert "few words" in ask(page, "search_by_text", "", 3)
-    assert "from 1" in ask(page, "search_by_text", "red", {"a": 1})
+    assert "from 1" in ask(page, "search_by_text", "red", ["a"])
 
 
 def test_uploads_and_downloads_are_bounded(page, monkeypatch, model, tmp_path):

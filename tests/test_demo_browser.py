@@ -47,8 +47,8 @@ def browser():
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    """A picture of each category of the miniature, and two unnamed ones."""
+def images(tmp_path_factory):
+    """An image of each category of the miniature, and two unnamed ones."""
     folder = build_miniature(
         tmp_path_factory.mktemp("data") / "miniature", images_per_split={"test": 1}, progress=False, workers=1
     )
@@ -56,13 +56,13 @@ def pictures(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def address(browser, pictures, root, tmp_path_factory):
+def address(browser, images, root, tmp_path_factory):
     model = CLIP.from_pretrained(root / "data" / "checkpoints" / "clip-miniature")
-    index = ImageIndex.build(model, pictures, progress=False)
-    background = tuple(f"An aerial image of {name}" for name in pictures.categories)
+    index = ImageIndex.build(model, images, progress=False)
+    background = tuple(f"An aerial image of {name}" for name in images.categories)
     presence = PresenceModel("An aerial image of {feature}", background, 1.0, 0.0, 0.0, 0.95, fingerprint(model))
     scene = tmp_path_factory.mktemp("scene") / "scene.jpg"
-    make_mosaic(list(pictures[:4]), 2, 64, 4).picture.save(scene)
+    make_mosaic(list(images[:4]), 2, 64, 4).picture.save(scene)
     with served(index, presence, scene) as address:
         yield address
 
@@ -97,7 +97,7 @@ def said(page, place: str, words: str) -> None:
     page.locator(f"{place} [role=status]", has_text=re.compile(words)).wait_for()
 
 
-def test_words_find_pictures(open_page, pictures):
+def test_words_find_images(open_page, images):
     page = open_page()
     said(page, "#text-results", "12 images for “a stadium”")  # somebody who types nothing sees an answer
     page.get_by_label("What to look for, in words").fill("boats in a harbor")
@@ -118,24 +118,24 @@ def test_words_find_pictures(open_page, pictures):
     said(page, "#text-results", "few words")
 
 
-def test_a_result_and_an_upload_find_pictures_like_them(open_page, pictures, tmp_path):
+def test_a_result_and_an_upload_find_images_like_them(open_page, images, tmp_path):
     page = open_page()
     page.locator("#text-results button[data-member]").first.click()
     said(page, "#image-results", r"12 images like \S+\.jpg")
     page.locator("#example-image img").wait_for()
     page.locator("#choices button").nth(1).click()
-    said(page, "#image-results", f"like {pictures.categories[0]}_")  # the second suggestion is the airport
+    said(page, "#image-results", f"like {images.categories[0]}_")  # the second suggestion is the airport
     page.locator("#image-results button[data-member]").nth(2).click()
     page.get_by_role("button", name="Find similar images").click()
     said(page, "#image-results", "like yours")
     page.get_by_role("button", name="Remove Image").first.click()
-    page.locator("#example-image input[type=file]").set_input_files(pictures[5].path)
+    page.locator("#example-image input[type=file]").set_input_files(images[5].path)
     said(page, "#image-results", "like yours")
     first = page.locator("#image-results li").first
-    assert "score 1.000" in first.inner_text()  # a stranger with the same pixels as a member
+    assert "score 1.000" in first.inner_text()  # an upload with the same pixels as a member
 
 
-def test_a_picture_is_pasted(open_page, pictures):
+def test_an_image_is_pasted(open_page, images):
     page = open_page()
     page.get_by_role("tab", name="Image to image").click()
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
@@ -151,10 +151,10 @@ def test_a_picture_is_pasted(open_page, pictures):
     said(page, "#image-results", "like yours")
 
 
-def test_a_wrong_file_gets_a_sentence_and_the_page_goes_on(open_page, pictures, tmp_path):
+def test_a_wrong_file_gets_a_sentence_and_the_page_continues(open_page, images, tmp_path):
     page = open_page()
     page.get_by_role("tab", name="Image to image").click()
-    (tmp_path / "notes.jpg").write_text("not a picture")
+    (tmp_path / "notes.jpg").write_text("not an image")
     page.locator("#example-image input[type=file]").set_input_files(tmp_path / "notes.jpg")
     said(page, "#image-results", "not a JPEG")
     page.get_by_role("button", name="Remove Image").first.click()
@@ -166,7 +166,7 @@ def test_a_wrong_file_gets_a_sentence_and_the_page_goes_on(open_page, pictures, 
     said(page, "#text-results", "12 images")
 
 
-def test_a_feature_is_found_judged_and_taken_home(open_page, pictures):
+def test_a_feature_is_found_judged_and_taken_home(open_page, images):
     page = open_page()
     page.get_by_role("tab", name="Find feature").click()
     page.get_by_label("The feature to look for").fill("airport")

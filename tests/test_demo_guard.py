@@ -17,7 +17,7 @@ from types import SimpleNamespace
 import httpx
 import pytest
 from demo_world import ask, listen, served, upload
-from hostile_pictures import HOSTILE
+from hostile_images import HOSTILE
 from starlette.exceptions import HTTPException
 from training_world import colors
 
@@ -138,7 +138,7 @@ ROUTES = (
 @pytest.mark.parametrize(
     "headers", [{"Host": "rebound.example"}, {"Origin": "http://rebound.example"}, {"Origin": "null"}]
 )
-def test_no_route_and_no_method_answers_a_stranger(page, headers):
+def test_no_route_and_no_method_answers_another_site(page, headers):
     asks = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
     upgrade = {"Connection": "Upgrade", "Upgrade": "websocket"}
     for route in ROUTES:

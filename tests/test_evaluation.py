@@ -282,7 +282,7 @@ def test_a_prompt_may_stand_for_a_protocol(model, pictures):
         zero_shot(model, pictures, "scripts")
 
 
-def test_pictures_without_a_category(model, pictures):
+def test_images_without_a_category(model, pictures):
     unnamed = [CaptionedImage(item.path, (), None, None, "") for item in pictures]
     mixed = CaptionDataset([*unnamed, *pictures], "mixed")
     assert np.array_equal(zero_shot(model, mixed).labels, zero_shot(model, pictures).labels)

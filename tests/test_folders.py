@@ -13,7 +13,7 @@ from utils.course import CourseError, find_root
 from utils.course.handout import write_handout
 from utils.course.results import check_results_folder
 from utils.course.values import check_places
-from utils.datasets import load_dataset
+from utils.datasets import CaptionDataset, load_dataset
 from utils.evaluation import Evaluation
 from utils.files import disk_trouble_in_words
 from utils.finder import PresenceModel, embed_scene
@@ -29,7 +29,7 @@ FOLDER_WANTED: dict[str, Callable[[SimpleNamespace, Path], object]] = {
     "index, read": lambda world, place: ImageIndex.load(place, world.model),
     "model, read": lambda world, place: CLIP.from_pretrained(place),
     "model, written": lambda world, place: world.model.save_pretrained(place),
-    "page of scores": lambda world, place: Evaluation("a test", 0, 0, 0, {}, {}).write(place),
+    "page of scores": lambda world, place: Evaluation(*[CaptionDataset([], "a test")] * 2, {}, {}).write(place),
     "presence model": lambda world, place: PRESENCE.save(place / "presence.json"),
     "data set by name": lambda world, place: load_dataset("miniature", place),
     "your own data set": lambda world, place: load_dataset(world.captions, place),

@@ -182,5 +182,5 @@ def test_settings_that_cannot_work_are_refused(settings, message):
 
 
 def test_an_unknown_engine_is_refused():
-    with pytest.raises(ValueError, match="'fairseq' is none of auto, ctranslate2"):
+    with pytest.raises(ValueError, match="'fairseq' is not one of auto, ctranslate2"):
         marian(engine="fairseq")

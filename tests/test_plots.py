@@ -14,7 +14,7 @@ DRAWINGS = {
     "image_grid": lambda: plots.image_grid([IMAGE] * 7, [f"a\n{n}" for n in range(7)], columns=3),
     "count_bars": lambda: plots.count_bars(["beach", "port"], [3, 4], "images"),
     "histogram": lambda: plots.histogram([1, 2, 2, 5], "words", "captions"),
-    "heat_map": lambda: plots.heat_map(np.eye(2), ["a", "b"], ["c", "d"], digits=1),
+    "shaded_matrix": lambda: plots.shaded_matrix(np.eye(2), ["a", "b"], ["c", "d"], digits=1),
     "loss_curves": lambda: plots.loss_curves([1, 2], [3.0, 2.0], [2], [2.5], chance=3.2),
     "compared_losses": lambda: plots.compared_losses({"none": [{"step": 1, "loss": 2.0}, HISTORY]}, ("a", "b")),
     "trade_off": lambda: plots.trade_off([1, 2], [3, 4], ["a", "b"], 1, "x", "y"),

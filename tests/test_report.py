@@ -2,11 +2,12 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from utils.datasets import CaptionDataset, load_dataset
+from utils.datasets import CaptionDataset, CaptionedImage, load_dataset
 from utils.evaluation import (
     PROTOCOLS,
     PUBLISHED_KS,
@@ -68,7 +69,9 @@ def by_hand() -> Evaluation:
     captions, texts = [["one"], ["two"], ["three"]], np.eye(3, dtype=np.float32)
     recalls = {"baseline": score_retrieval(texts[[1, 0, 2]], texts, captions)}
     recalls["fine-tuned"] = score_retrieval(texts, texts, captions)
-    return Evaluation("made test", 5, 3, 7, zero_shot, {"strict": recalls}, "Seen.")
+    items = [CaptionedImage(Path("image.png"), tuple(own), "test", None, "made") for own in (*captions, (), ())]
+    test_set = CaptionDataset(items, "made test")
+    return Evaluation(test_set, test_set, zero_shot, {"strict": recalls}, 7, "Seen.")
 
 
 def test_every_figure_is_where_a_reader_of_the_json_looks_for_it():
@@ -261,7 +264,7 @@ def test_what_each_image_did_is_kept_and_gives_the_scores_again(models, test_set
     assert aligned([recalls, values_of(fewer, "finetuned_mean_recall")]) is None
 
 
-def test_pictures_without_captions_have_no_retrieval(models, test_set):
+def test_images_without_captions_have_no_retrieval(models, test_set):
     bare = CaptionDataset([replace(item, captions=()) for item in test_set.named()[:6]], "bare")
     evaluation = evaluate(*models, bare)
     assert evaluation.retrieval == {} and "mean recall" not in summary_text(evaluation.as_json()).splitlines()[2]
@@ -272,7 +275,7 @@ def test_pictures_without_captions_have_no_retrieval(models, test_set):
         evaluate(*models, nothing)
 
 
-def test_pictures_without_categories_have_retrieval_and_no_zero_shot(models, test_set, tmp_path):
+def test_images_without_categories_have_retrieval_and_no_zero_shot(models, test_set, tmp_path):
     from dataclasses import replace
 
     nameless = CaptionDataset([replace(item, category=None) for item in test_set[:6]], "nameless")

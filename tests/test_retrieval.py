@@ -130,7 +130,7 @@ def test_chance_of_a_hit_is_the_hypergeometric_distributions(above, wrong, right
         assert places.hit_chances(k)[0] == pytest.approx(expected, abs=1e-12)
 
 
-def test_one_answer_to_all_gets_what_guessing_gets():
+def test_a_model_that_ranks_all_alike_scores_as_guessing_does():
     captions = [[f"{image} {number}" for number in range(5)] for image in range(20)]
     same = np.ones((20, 4), np.float32) / 2
     recalls = score_retrieval(same, np.repeat(same, 5, axis=0), captions).recalls
@@ -275,7 +275,7 @@ def test_no_queries_have_no_ranks():
     assert {direction: of.tolist() for direction, of in ranks.items()} == {"image_to_text": [], "text_to_image": []}
 
 
-def test_in_training_one_answer_to_all_earns_nothing():
+def test_in_training_a_model_that_ranks_all_alike_earns_nothing():
     ones = np.ones((20, 4), np.float32) / 2
     assert set(recalls_in_training(ones, ones, np.arange(20)[:, None]).values()) == {0.0}
 

@@ -23,6 +23,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from utils.course import find_root
+from utils.files import usable_cores
 
 GIB = 2**30
 WIDTH = 100  # of a line
@@ -121,8 +122,6 @@ def _version(name: str) -> str:
 
 def check_devices() -> list[Check]:
     """Cores, what JAX computes on, and a GPU that it does not see, or is slow on."""
-    from standins.scenes.build import usable_cores
-
     return [Check("CPU cores", str(usable_cores())), _check_jax_devices()]
 
 

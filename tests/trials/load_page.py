@@ -32,7 +32,7 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "benchmarks")]
 
 from bench_demo import TEXTS, picture, start_server  # noqa: E402
 from demo_world import ask, upload  # noqa: E402
-from hostile_pictures import HOSTILE, SIDE  # noqa: E402
+from hostile_images import HOSTILE, SIDE  # noqa: E402
 
 MOST_REQUESTS = 400  # of one client
 PATIENCE = 120  # seconds for an answer

@@ -9,6 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import nbformat
+import papermill
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, DeadKernelError
+from nbconvert import HTMLExporter
+from nbconvert.filters import strip_ansi
+
 from utils.course.errors import CourseError, LeftOut
 from utils.course.ledger import LEFT, SOURCE, STAMP, Ledger
 from utils.course.places import course_notebooks
@@ -106,8 +113,6 @@ def run_notebook(path: Path, parameters: dict[str, Any], ledger: Ledger) -> Outc
     While it runs, its copy has a hidden name; the copy of an earlier run is replaced at the end. It raises what
     `run_in_order` raises.
     """
-    import nbformat
-
     output = ledger.output_dir / path.name
     running = _hidden(output)
     before, stamp = ledger.states(), ledger.stamp(path)
@@ -136,9 +141,6 @@ def _hidden(output: Path) -> Path:
 
 def _execute(path: Path, output: Path, parameters: dict[str, Any]) -> tuple[str, str]:
     """Runs a notebook under papermill; returns its status, and the error of one that failed."""
-    import papermill
-    from nbclient.exceptions import DeadKernelError
-
     try:
         papermill.execute_notebook(
             str(path),
@@ -167,8 +169,7 @@ def _execute(path: Path, output: Path, parameters: dict[str, Any]) -> tuple[str,
 def _describe_failure(failure: Any) -> tuple[str, str]:
     if failure.ename == LeftOut.__name__:
         return LEFT_OUT, failure.evalue
-    from nbconvert.filters import strip_ansi  # colors are noise in a log
-
+    # Colors are noise in a log.
     traceback = [line for line in strip_ansi("\n".join(failure.traceback)).splitlines() if line.strip()]
     where = f"cell {failure.cell_index + 1}: {failure.ename}: {failure.evalue}\n"
     return "failed", where + "\n".join(traceback[-12:])
@@ -180,10 +181,6 @@ def refresh_notebooks(root: Path) -> None:
     Raises:
         CourseError: If a cell fails; that notebook keeps its outputs.
     """
-    import nbformat
-    from nbclient import NotebookClient
-    from nbclient.exceptions import CellExecutionError
-
     extra = [root / "nbs" / "template.ipynb", *sorted((root / "nbs" / "solutions").glob("*.ipynb"))]
     for path in [*course_notebooks(root), *extra]:
         start = time.perf_counter()
@@ -214,8 +211,6 @@ def drop_widgets(notebook: Any) -> None:
 
 
 def _page(notebook: Any, name: str) -> str:
-    from nbconvert import HTMLExporter
-
     return HTMLExporter().from_notebook_node(notebook, resources={"metadata": {"name": name}})[0]
 
 

@@ -14,6 +14,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import nbformat
+
 from utils.course import CourseError, course_notebooks, find_root
 from utils.course.run import plan_course
 from utils.files import disk_trouble_in_words, publish, workshop
@@ -31,8 +33,6 @@ def write_handout(root: Path, folder: Path, profile: str = "workshop") -> list[P
         CourseError: If the folder is there, for students may have worked in it, or the profile cannot work.
         OSError: If the disk takes no more; then nothing is left there.
     """
-    import nbformat
-
     plan = plan_course(root, profile, {})
     if folder.exists():
         raise CourseError(f"{folder} is there already: name another with TO=, or delete it.")

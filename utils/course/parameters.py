@@ -8,6 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from utils.course.errors import CourseError
 from utils.course.values import is_of_type
 
@@ -39,29 +41,23 @@ def read_yaml(path: Path) -> Any:
     Raises:
         CourseError: If it cannot be read, or gives a name twice, of which all but the last would be forgotten.
     """
-    import yaml
-
     try:
-        return _load_yaml(path.read_text(encoding="utf-8")) or {}
+        return yaml.load(path.read_text(encoding="utf-8"), _Loader) or {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise CourseError(f"{path} cannot be read as YAML: {' '.join(str(error).split())}; mend it.") from error
 
 
-def _load_yaml(text: str) -> Any:
-    """Reads YAML as `yaml.safe_load` does, and refuses a name that stands twice in one mapping."""
-    import yaml
+class _Loader(yaml.SafeLoader):
+    """Refuses a name that stands twice in one mapping."""
 
-    class Loader(yaml.SafeLoader):
-        def construct_mapping(self, node: Any, deep: bool = False) -> dict:
-            keys = [key for key, _ in node.value if not key.tag.endswith(":merge")]
-            names = [self.construct_object(key, deep=True) for key in keys]
-            if twice := [name for number, name in enumerate(names) if name in names[:number]]:
-                raise yaml.constructor.ConstructorError(
-                    problem=f"{twice[0]!r} is given twice", problem_mark=node.start_mark
-                )
-            return super().construct_mapping(node, deep)
-
-    return yaml.load(text, Loader)
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict:
+        keys = [key for key, _ in node.value if not key.tag.endswith(":merge")]
+        names = [self.construct_object(key, deep=True) for key in keys]
+        if twice := [name for number, name in enumerate(names) if name in names[:number]]:
+            raise yaml.constructor.ConstructorError(
+                problem=f"{twice[0]!r} is given twice", problem_mark=node.start_mark
+            )
+        return super().construct_mapping(node, deep)
 
 
 def profile_name(profile: str) -> str:
@@ -145,8 +141,6 @@ def parse_overrides(assignments: Iterable[str], data_dir: str = "", model: str =
     Raises:
         CourseError: If an assignment lacks its value, or the value is no YAML.
     """
-    import yaml
-
     overrides: dict[str, Any] = {}
     for assignment in assignments:
         name, separator, value = assignment.partition("=")
@@ -156,7 +150,7 @@ def parse_overrides(assignments: Iterable[str], data_dir: str = "", model: str =
             raise CourseError(f"{name} is set twice; set it once.")
         try:
             # YAML reads a lone tilde as nothing at all; here it is the home folder.
-            overrides[name] = value if value in ("", "~") else _load_yaml(value)
+            overrides[name] = value if value in ("", "~") else yaml.load(value, _Loader)
         except yaml.YAMLError as error:
             raise CourseError(f"{assignment!r} cannot be read: {' '.join(str(error).split())}.") from error
     # Notebooks run in nbs/, so a folder given relative to here must become absolute.

@@ -64,13 +64,7 @@ class SearchAnswer:
 
 @dataclass(frozen=True)
 class FeatureAnswer:
-    """What was found in one image.
-
-    Attributes:
-        sentence: The verdict.
-        details: What the verdict rests on.
-        finding: The tiles.
-    """
+    """The tiles of one image, ranked, with the verdict and what it rests on."""
 
     sentence: str
     details: str

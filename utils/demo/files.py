@@ -83,15 +83,10 @@ def sweep(folder: Path) -> None:
 
 @dataclass(frozen=True)
 class Downloads:
-    """Findings as files to download, of which only the last few are kept.
+    """Findings as files to download, of which only the last few are kept."""
 
-    Attributes:
-        cache: The folder that Gradio serves files from.
-        folders: Those of the findings kept, the oldest first.
-    """
-
-    cache: Path
-    folders: deque[Path] = field(default_factory=deque)
+    cache: Path  # that Gradio serves files from
+    folders: deque[Path] = field(default_factory=deque)  # those kept, the oldest first
 
     def save(self, finding: Finding, overlay: Image.Image) -> tuple[str, str]:
         """Writes a finding as JSON and its overlay as PNG, deletes what is too old, and returns the two files."""

@@ -20,13 +20,14 @@ from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from utils.demo.decoding import MAX_BYTES
 from utils.demo.files import is_visitor_file
 from utils.demo.hosts import Hosts
 from utils.demo.limits import QuestionLimits, UploadLimits, client_of, receive_in_time
-from utils.demo.questions import CALL, JOIN, NOT_OURS, Questions, parse
+from utils.demo.questions import CALL, JOIN, NOT_OURS, Questions
 
 LOG = logging.getLogger("uvicorn.error")
 UPLOAD, RESET = "/gradio_api/upload", "/gradio_api/reset"
@@ -67,14 +68,7 @@ NO_ANSWER = "The page could not answer this; try again, or ask something else."
 
 
 class Guard:
-    """ASGI application around another; see the module.
-
-    Args:
-        app: What is guarded.
-        hosts: The names that it answers to.
-        questions: What it may be asked.
-        waiting: The limits on questions.
-    """
+    """ASGI application around another; see the module."""
 
     def __init__(self, app: Any, hosts: Hosts, questions: Questions, waiting: QuestionLimits) -> None:
         self.app, self.hosts, self.questions, self.waiting = app, hosts, questions, waiting
@@ -112,19 +106,21 @@ class Guard:
                 await self._pass(scope, upload.receiver(receive, boundary[1].encode("latin-1")), reply)
             return
         body = await _whole_body(receive)
-        question = parse(body)
+        try:
+            question = json.loads(body or b"{}")
+        except (ValueError, RecursionError):
+            raise HTTPException(400, "The request is not JSON.") from None
         if not kind.lower().startswith("application/json"):
             raise HTTPException(415, "The request does not say that it is JSON.")
         if path == RESET:
             await self._pass(scope, _again(body, receive), reply)
             return
         question = self.questions.check(path, question)
-        session = question["session_hash"]
         body = json.dumps(question).encode()
-        reply.accepted = lambda event: self.waiting.accept(event, client, session)
         resized = headers.mutablecopy()
         resized["content-length"] = str(len(body))
-        async with self.waiting.asking(client, session):
+        async with self.waiting.asking(client, question["session_hash"]) as job:
+            reply.accepted = lambda event: self.waiting.accept(job, event)
             await self._pass(scope | {"headers": resized.raw}, _again(body, receive), reply)
 
     async def _read(self, scope: dict[str, Any], receive: Any, reply: Reply) -> None:
@@ -141,18 +137,10 @@ class Guard:
 
     async def _pass(self, scope: dict[str, Any], receive: Any, reply: Reply) -> None:
         """Passes a request on; what fails behind is a line in the log and a sentence to the visitor."""
-        gone = False
-
-        async def noting() -> dict[str, Any]:
-            nonlocal gone
-            message = await receive()
-            gone = gone or message["type"] == "http.disconnect"
-            return message
-
         try:
-            await self.app(scope, noting, reply.send)
+            await self.app(scope, receive, reply.send)
         except Exception as error:
-            if not gone:
+            if not isinstance(error, ClientDisconnect):
                 request = f"{scope['method']} {scope['path'][:100]!r}"
                 LOG.error("%s failed: %s: %.200r", request, type(error).__name__, str(error))
             if not reply.started:
@@ -199,7 +187,7 @@ class Reply:
         await self._send(message)
 
 
-def check_path(path: str, method: str = "GET") -> None:
+def check_path(path: str, method: str) -> None:
     """Refuses what the page never asks for.
 
     Raises:

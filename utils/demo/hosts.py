@@ -30,12 +30,7 @@ class Authority(NamedTuple):
 
 
 class Hosts:
-    """The names that the page answers to.
-
-    Args:
-        host: What it was told to listen at.
-        port: Where it listens.
-        added: Further names, such as that of a proxy in front: ``name``, ``name:port`` or ``*.name``.
+    """The names that a page answers to which listens at a host and port; added are ``name[:port]`` or ``*.name``.
 
     Raises:
         ValueError: If an added name is not a name.

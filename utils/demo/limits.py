@@ -17,6 +17,7 @@ from ipaddress import ip_network
 from typing import Any
 
 from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
 
 from utils.demo.files import SECONDS_BETWEEN_SWEEPS, SECONDS_KEPT
 
@@ -42,37 +43,22 @@ def client_of(address: tuple[str, int] | None) -> str:
 
 @dataclass
 class Upload:
-    """One upload on its way.
-
-    Attributes:
-        client: Who sends it.
-        size: Bytes that it counts for.
-        began: When it began, on the monotonic clock.
-        under_way: Whether it has not ended yet.
-        received: Bytes that have come in.
-    """
+    """One upload that is counted."""
 
     client: str
-    size: int
-    began: float
+    size: int  # bytes that it counts for
+    began: float  # on the monotonic clock
     under_way: bool = True
-    received: int = 0
+    received: int = 0  # bytes
 
     def receiver(self, receive: Any, boundary: bytes) -> Any:
-        """Wraps ASGI's ``receive`` so that Gradio deletes what it has written of a form that breaks off.
-
-        Args:
-            receive: Where the body comes from.
-            boundary: Between the parts of the form.
-        """
-        from starlette.formparsers import MultiPartException  # the one at which Gradio's parser deletes
-
+        """Wraps ASGI's ``receive`` so that Gradio deletes what it has written of a form that breaks off."""
         delimiter, parts, tail = b"--" + boundary, 0, b""
 
         async def receive_counted() -> dict[str, Any]:
             nonlocal parts, tail
             message = await receive_in_time(receive, self.began, self.received)
-            if message is None or message["type"] == "http.disconnect":
+            if message is None or message["type"] == "http.disconnect":  # Gradio's parser deletes at this exception
                 raise MultiPartException("The upload broke off.")
             body = message.get("body", b"")
             self.received += len(body)
@@ -104,7 +90,19 @@ class UploadLimits:
         oldest = time.monotonic() - SECONDS_KEPT - 2 * SECONDS_BETWEEN_SWEEPS
         while self._uploads and self._uploads[0].began < oldest and not self._uploads[0].under_way:
             self._uploads.popleft()
-        self._check(client, length)
+        own = [upload for upload in self._uploads if upload.client == client]
+        for uploads, most, sentence in (
+            (own, MAX_UPLOADS_PER_CLIENT, "You are sending too many images at once; wait until the others are here."),
+            (self._uploads, MAX_UPLOADS, "Too many images are being sent at the moment; try again in a minute."),
+        ):
+            if sum(upload.under_way for upload in uploads) >= most:
+                raise HTTPException(429 if uploads is own else 503, sentence)
+        for uploads, most, sentence in (
+            (own, MAX_STORED_PER_CLIENT, "You have sent as many images as are kept for one visitor"),
+            (self._uploads, MAX_STORED, "Too many images are kept here at the moment"),
+        ):
+            if sum(upload.size for upload in uploads) + length > most:
+                raise HTTPException(507, f"{sentence}; try again in half an hour.")
         upload = Upload(client, max(length, LEAST_COUNTED), time.monotonic())
         self._uploads.append(upload)
         try:
@@ -112,19 +110,6 @@ class UploadLimits:
         finally:
             upload.under_way = False
             upload.size = max(upload.received, LEAST_COUNTED)
-
-    def _check(self, client: str, length: int) -> None:
-        own = [upload for upload in self._uploads if upload.client == client]
-        if sum(upload.under_way for upload in own) >= MAX_UPLOADS_PER_CLIENT:
-            raise HTTPException(429, "You are sending too many images at once; wait until the others are here.")
-        if sum(upload.under_way for upload in self._uploads) >= MAX_UPLOADS:
-            raise HTTPException(503, "Too many images are being sent at the moment; try again in a minute.")
-        if sum(upload.size for upload in own) + length > MAX_STORED_PER_CLIENT:
-            raise HTTPException(
-                507, "You have sent as many images as are kept for one visitor; try again in half an hour."
-            )
-        if sum(upload.size for upload in self._uploads) + length > MAX_STORED:
-            raise HTTPException(507, "Too many images are kept here at the moment; try again in half an hour.")
 
 
 async def receive_in_time(receive: Any, began: float, received: int) -> dict[str, Any] | None:
@@ -138,17 +123,12 @@ async def receive_in_time(receive: Any, began: float, received: int) -> dict[str
 
 @dataclass
 class Job:
-    """One question that waits for its answer to be read.
-
-    Attributes:
-        client: Who asked.
-        session: Under which the answer is read.
-        unheard_since: When somebody listened last, on the monotonic clock.
-    """
+    """One question that waits for its answer to be read."""
 
     client: str
-    session: str
-    unheard_since: float
+    session: str  # under which the answer is read
+    unheard_since: float  # when somebody listened last, on the monotonic clock
+    event: str = ""  # Gradio's number of it, once accepted
 
 
 class QuestionLimits:
@@ -160,35 +140,34 @@ class QuestionLimits:
 
     def __init__(self, queue: Any) -> None:
         self._queue = queue
-        self._jobs: dict[str, Job] = {}  # by Gradio's number of the question
-        self._coming: list[Job] = []  # not yet accepted by Gradio
+        self._jobs: list[Job] = []
         self._listeners: Counter[str] = Counter()
 
     @asynccontextmanager
-    async def asking(self, client: str, session: str | None) -> AsyncIterator[None]:
-        """Keeps a place for one question more; forgets those that nobody listens to.
+    async def asking(self, client: str, session: str | None) -> AsyncIterator[Job]:
+        """Keeps a place for a question on its way to Gradio; forgets those that nobody listens to.
 
         Raises:
-            HTTPException: If too many wait already, or are on their way.
+            HTTPException: If too many wait already.
         """
         await self._forget()
-        jobs = [*self._jobs.values(), *self._coming]
-        if sum(job.client == client for job in jobs) >= MAX_WAITING_PER_CLIENT or (
-            session is not None and sum(job.session == session for job in jobs) >= MAX_WAITING_PER_SESSION
-        ):
+        of_client = sum(job.client == client for job in self._jobs)
+        of_session = sum(job.session == session for job in self._jobs)
+        if of_client >= MAX_WAITING_PER_CLIENT or of_session >= MAX_WAITING_PER_SESSION:
             raise HTTPException(503, "Too many of your questions wait for an answer; read those first.")
-        if len(jobs) >= MAX_WAITING:
+        if len(self._jobs) >= MAX_WAITING:
             raise HTTPException(503, "Too many questions wait at the moment; try again soon.")
-        coming = Job(client, session or "", time.monotonic())
-        self._coming.append(coming)
+        job = Job(client, session or "", time.monotonic())
+        self._jobs.append(job)
         try:
-            yield
+            yield job
         finally:
-            self._coming.remove(coming)
+            if not job.event:
+                self._jobs.remove(job)
 
-    def accept(self, event: str, client: str, session: str | None) -> None:
-        """Remembers a question that Gradio has accepted under this number, and puts it in its turn."""
-        self._jobs[event] = Job(client, session or event, time.monotonic())
+    def accept(self, job: Job, event: str) -> None:
+        """Notes the number under which Gradio has accepted a question, and puts it in its turn."""
+        job.event, job.session, job.unheard_since = event, job.session or event, time.monotonic()
         for waiting in self._queue.event_queue_per_concurrency_id.values():
             in_turn(waiting.queue)
 
@@ -198,9 +177,10 @@ class QuestionLimits:
         Raises:
             HTTPException: If there is no such question.
         """
-        if event not in self._jobs:
-            raise HTTPException(404, "There is no such question, or its answer is no longer kept; ask again.")
-        return self._jobs[event].session
+        for job in self._jobs:
+            if job.event == event:
+                return job.session
+        raise HTTPException(404, "There is no such question, or its answer is no longer kept; ask again.")
 
     @contextmanager
     def listening(self, session: str) -> Iterator[None]:
@@ -216,22 +196,21 @@ class QuestionLimits:
             yield
         finally:
             self._listeners[session] -= 1
-            if not self._listeners[session]:
-                del self._listeners[session]
-                for job in self._jobs.values():
-                    if job.session == session:
-                        job.unheard_since = time.monotonic()
+            for job in self._jobs:
+                if job.session == session:
+                    job.unheard_since = time.monotonic()
 
     async def _forget(self) -> None:
-        pending = self._queue.pending_event_ids_session
-        self._jobs = {event: job for event, job in self._jobs.items() if event in pending.get(job.session, ())}
-        oldest = time.monotonic() - SECONDS_UNREAD
-        for session in {job.session for job in self._jobs.values() if job.unheard_since < oldest}:
-            if session not in self._listeners:
+        """Forgets the questions that were answered, and those whose answers nobody came to read."""
+        self._listeners = +self._listeners  # without those at 0
+        oldest, pending = time.monotonic() - SECONDS_UNREAD, self._queue.pending_event_ids_session
+        self._jobs = [job for job in self._jobs if not job.event or job.event in pending.get(job.session, ())]
+        for session in {job.session for job in self._jobs if job.event and job.unheard_since < oldest}:
+            if not self._listeners[session]:
                 await self._queue.clean_events(session_hash=session)
                 pending.pop(session, None)
                 self._queue.pending_messages_per_session.pop(session, None)
-                self._jobs = {event: job for event, job in self._jobs.items() if job.session != session}
+                self._jobs = [job for job in self._jobs if not job.event or job.session != session]
 
 
 def in_turn(waiting: list[Any]) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from starlette.exceptions import HTTPException
@@ -20,14 +18,9 @@ NOT_OURS = "The request is not one that this page sends."
 
 
 class Questions:
-    """What may be asked.
+    """What may be asked of a page: for each input of a question whether it is a file.
 
-    Args:
-        blocks: Gradio's page.
-
-    Attributes:
-        by_number: For each input of a question whether it is a file, by the number that the page knows it by.
-        by_name: The same of those that programs may ask, by name.
+    The page asks by number, programs ask the public ones by name.
     """
 
     def __init__(self, blocks: gr.Blocks) -> None:
@@ -40,17 +33,10 @@ class Questions:
                 self.by_name[str(fn.api_name)] = files
 
     def check(self, path: str, question: Any) -> dict[str, Any]:
-        """Refuses a question that is none of these, or has other than its inputs.
-
-        Args:
-            path: Where it was sent, `JOIN` or `CALL` and a name.
-            question: What was sent.
-
-        Returns:
-            The question with nothing but what the page uses of it.
+        """Returns a question, sent to `JOIN` or to `CALL` and a name, with nothing but what the page uses of it.
 
         Raises:
-            HTTPException: If it is refused.
+            HTTPException: If it is none of these, or has other than its inputs.
         """
         if not isinstance(question, dict):
             raise HTTPException(422, NOT_OURS)
@@ -86,37 +72,10 @@ def _is_number(value: Any) -> bool:
 
 
 def _cleaned(value: Any, is_file: bool) -> Any:
-    """An input as the page has them: a file by its path, or else a text or a number."""
-    if is_file:
-        path = value.get("path") if isinstance(value, dict) else None
-        return {"path": path, "meta": {"_type": "gradio.FileData"}} if isinstance(path, str) else None
-    return None if isinstance(value, dict | list) else value
-
-
-def parse(body: bytes) -> Any:
-    """Reads JSON that names no files but uploaded ones.
-
-    Raises:
-        HTTPException: If it is not JSON, or an object in it has a ``path`` outside of the upload folder or a ``url``
-            that carries a file itself.
-    """
-    try:
-        question = json.loads(body or b"{}")
-        for found in _objects(question):
-            if found.get("path") is not None and not is_visitor_file(found["path"]):
-                raise HTTPException(403, "The request names a file that was not uploaded here.")
-            if str(found.get("url") or "").strip().lower().startswith("data:"):
-                raise HTTPException(403, "The request carries a file in an address; upload it.")
-    except (ValueError, RecursionError):
-        raise HTTPException(400, "The request is not JSON.") from None
-    return question
-
-
-def _objects(value: Any) -> Iterator[dict]:
-    """Every object in a JSON value."""
+    """An input as the page has them: a file by its path, or else a text or a number; other shapes become None."""
     if isinstance(value, dict):
-        yield value
-        value = list(value.values())
-    if isinstance(value, list):
-        for part in value:
-            yield from _objects(part)
+        carries_file = str(value.get("url") or "").strip().lower().startswith("data:")
+        if not is_file or carries_file or not is_visitor_file(value.get("path")):
+            raise HTTPException(403, "The request names a file that was not uploaded here.")
+        return {"path": value["path"], "meta": {"_type": "gradio.FileData"}}
+    return None if is_file or isinstance(value, list) else value

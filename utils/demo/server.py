@@ -24,7 +24,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from utils.demo.decoding import MAX_BYTES
 from utils.demo.files import SECONDS_BETWEEN_SWEEPS, sweep
 from utils.demo.guard import Guard
-from utils.demo.hosts import Hosts
+from utils.demo.hosts import EVERYWHERE, Hosts
 from utils.demo.limits import QuestionLimits, client_of
 from utils.demo.questions import Questions
 
@@ -49,10 +49,7 @@ def serve(
     inline: bool = False,
     allow_hosts: Sequence[str] = (),
 ) -> str:
-    """Serves the page and returns at once; ``blocks.close()`` ends it.
-
-    Nothing is shared through Gradio's tunnel, nothing is reported, no folder is opened to visitors, and every
-    request passes `utils.demo.guard.Guard`.
+    """Serves the page through `utils.demo.guard.Guard` and returns at once; ``blocks.close()`` ends it.
 
     Args:
         blocks: From `utils.demo.demo_blocks`.
@@ -78,8 +75,8 @@ def serve(
     server = Server(guard, listening, Path(blocks.app.uploaded_file_dir))
     blocks.server = server  # type: ignore[assignment]  # Gradio only closes it
     server.start()
-    name = {"0.0.0.0": "localhost", "::": "localhost"}.get(host, host)
-    address = f"http://{f'[{name}]' if ':' in name and not name.startswith('[') else name}:{port}/"
+    name = "localhost" if host in EVERYWHERE else host.strip("[]")
+    address = f"http://{f'[{name}]' if ':' in name else name}:{port}/"
     if inline:
         _show(address, port)
     return address
@@ -94,22 +91,18 @@ def _platform_hosts() -> tuple[str, ...]:
 
 def _listen(host: str, port: int | None) -> socket.socket:
     """A socket at a port, or at the first free one."""
-    ports = range(FIRST_PORT, FIRST_PORT + PORTS_TRIED) if port is None else (port,)
-    for number in ports:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    for number in range(FIRST_PORT, FIRST_PORT + PORTS_TRIED) if port is None else (port,):
         try:
-            if ":" in host:
-                return socket.create_server((host, number), family=socket.AF_INET6, dualstack_ipv6=host == "::")
-            return socket.create_server((host, number))
-        except OSError as error:
-            if error.errno != errno.EADDRINUSE or number == ports[-1]:
-                way_out = "port" if error.errno in (errno.EADDRINUSE, errno.EACCES) else "address"
-                raise OSError(
-                    f"The page cannot be served at {host}, port {port or f'from {FIRST_PORT} on'} "
-                    f"({error.strerror or error}); name another {way_out}."
-                ) from None
+            return socket.create_server((host, number), family=family, dualstack_ipv6=host == "::")
         except OverflowError:
             raise OSError(f"There is no port {number}; name one from 1 to 65535.") from None
-    raise AssertionError("the last port either served or raised")
+        except OSError as error:
+            problem = error.strerror or error
+            if error.errno != errno.EADDRINUSE:
+                break
+    place = f"{host}, port {port or f'from {FIRST_PORT} on'}"
+    raise OSError(f"The page cannot be served at {place} ({problem}); name another port or address.")
 
 
 def _application(blocks: gr.Blocks, host: str, port: int) -> Any:
@@ -155,13 +148,7 @@ def _show(address: str, port: int) -> None:
 
 
 class Server(uvicorn.Server):
-    """uvicorn in a thread of its own.
-
-    Args:
-        app: What it serves.
-        listening: Where it listens.
-        uploads: The folder that uploads go to, which is swept now and then, off the loop that answers.
-    """
+    """uvicorn in a thread of its own, which now and then sweeps the folder of uploads."""
 
     def __init__(self, app: Any, listening: socket.socket, uploads: Path) -> None:
         super().__init__(

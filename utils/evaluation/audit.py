@@ -153,11 +153,7 @@ def overlap_warning(train: CaptionDataset | str, test: CaptionDataset | str, fou
 
 
 def draw_pairs(pairs: tuple[DuplicatePair, ...], columns: int = 3) -> Figure:
-    """Draws the two images of each pair side by side, each with its split and file name above.
-
-    Args:
-        pairs: The pairs, at least one.
-        columns: Pairs in a row.
+    """Draws the two images of each pair side by side, each with its split and file name above; pairs fill rows.
 
     Raises:
         ValueError: If there is no pair.

@@ -1,4 +1,4 @@
-"""What every score asks of embeddings before it trusts them."""
+"""What embeddings must be before a score is taken from them."""
 
 import numpy as np
 

@@ -205,13 +205,13 @@ def _choose_and_refit(
     names, (numbers, true) = _numbered((train, training[1], "training"), (held_out, validation[1], "validation"))
     if not len(settings):
         raise ValueError("There is no setting to choose from; give at least one.")
-    curve = {
-        setting: float(np.mean(np.argmax(classify(train, numbers, held_out, setting), axis=1) == true))
-        for setting in sorted(settings)
-    }
-    chosen = max(curve, key=curve.__getitem__)
+    ordered = sorted(settings)
+    likeliest = (np.argmax(classify(train, numbers, held_out, setting), axis=1) for setting in ordered)
+    accuracies = [float(np.mean(classes == true)) for classes in likeliest]
+    chosen = ordered[int(np.argmax(accuracies))]
     rows, labels = np.concatenate([train, held_out]), np.concatenate([numbers, true])
-    return ProbeResult(tuple(names), classify(rows, labels, test, chosen), chosen, curve)
+    probabilities = classify(rows, labels, test, chosen)
+    return ProbeResult(tuple(names), probabilities, chosen, dict(zip(ordered, accuracies, strict=True)))
 
 
 def _numbered(*parts: tuple[np.ndarray, Sequence, str]) -> tuple[list, list[np.ndarray]]:

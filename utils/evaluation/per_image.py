@@ -19,7 +19,7 @@ from utils.evaluation.retrieval import RetrievalResult
 from utils.evaluation.zero_shot import ZeroShotResult
 
 if TYPE_CHECKING:
-    from utils.datasets import CaptionedImage
+    from utils.datasets import CaptionDataset
 
 FILE = "predictions.json"
 # What notebook 05 records: 'finetuned_top3', 'baseline_split_names_top1', 'finetuned_mean_recall'.
@@ -48,7 +48,7 @@ class ImageValues:
 
 
 def per_image_json(
-    items: Sequence[CaptionedImage],
+    items: CaptionDataset,
     data: str,
     zero_shot: Mapping[str, Mapping[str, ZeroShotResult]],
     retrieval: Mapping[str, RetrievalResult],
@@ -100,14 +100,9 @@ def is_mean_over_images(metric: str) -> bool:
 
 
 def values_of(content: Mapping[str, Any], metric: str) -> ImageValues | None:
-    """What a metric of notebook 05, such as ``finetuned_top1``, is the mean of.
+    """What a metric of notebook 05, such as ``finetuned_top1``, is the mean of, out of `read_predictions`.
 
-    Args:
-        content: As from `read_predictions`.
-        metric: Its name.
-
-    Returns:
-        The values, or None if it is no mean over images, or they are not kept.
+    None if it is no mean over images, or they are not kept.
     """
     asked = _METRIC.fullmatch(metric)
     if asked is None:
@@ -127,14 +122,7 @@ def values_of(content: Mapping[str, Any], metric: str) -> ImageValues | None:
 
 
 def aligned(several: Sequence[ImageValues]) -> list[np.ndarray] | None:
-    """The values of several runs with the same image in the same row; None if their images are not the same.
-
-    Args:
-        several: At least one.
-
-    Returns:
-        An array (images, figures) for each, in the order of the first run's images.
-    """
+    """The values (images, figures) of several runs in the order of the first's images; None if the images differ."""
     first = several[0]
     order = np.argsort(first.images, kind="stable")
     rows = []

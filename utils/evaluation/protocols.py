@@ -136,11 +136,6 @@ def embed_classes(
     Several templates are joined as in CLIP's own evaluation (Radford et al. 2021, section 3.1.4): unit vectors are
     averaged, and the average is scaled to unit length again.
 
-    Args:
-        model: The CLIP model.
-        class_names: Names as the data set has them.
-        protocol: A protocol, its name, or a template with ``{}``.
-
     Returns:
         (classes, dim) float32 of unit length, and the prompts of each class, one a template.
 

@@ -110,10 +110,10 @@ def retrieval_ranks(
 ) -> dict[str, np.ndarray]:
     """The ranks from which the recall is taken that judges a training run: distinct texts, any equal caption is right.
 
-    Captions repeat, within an image and between images, so every distinct text stands once among the candidates and
-    asks once. A text is right for an image if it is one of the image's captions, word for word. Of equal similarities
-    the wrong ones stand first, so a model that gives one answer to all earns nothing. The figures of papers are
-    counted otherwise: see `utils.evaluation.retrieval`.
+    Captions repeat, within an image and between images, so every distinct text is one candidate and one query. It is
+    right for an image if it is one of the image's captions, word for word. Of equal similarities the wrong ones stand
+    first, so a model that ranks alike for every query earns nothing. The figures of papers are counted otherwise: see
+    `utils.evaluation.retrieval`.
 
     Args:
         image_embeddings: (images, dim) float32, of unit length.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,30 +42,22 @@ class Evaluation:
     """All that was measured of two models on one split.
 
     Attributes:
-        dataset: Name of the data set and its split.
-        images: Images of the split, with a category or not, that can be decoded.
-        captions: Their captions that have words.
-        seed: Governs the bootstrap draws.
+        test_set: The split.
+        scored: Its images that can be decoded.
         zero_shot: By protocol, then by model; empty where no image has a category.
         retrieval: By matching, then by model; empty where no image has a caption.
+        seed: Of the bootstrap draws.
         warning: What an audit has against the scores, in a sentence; empty if nothing.
-        reading: How the images were read, from `reading_note`; empty if as they are.
         prompt: The protocol of the figures and the first table: a name, or a prompt with ``{}``.
-        scored: The images themselves; None if they were not kept.
-        left_out: Images of the split that cannot be decoded.
     """
 
-    dataset: str
-    images: int
-    captions: int
-    seed: int
+    test_set: CaptionDataset
+    scored: CaptionDataset
     zero_shot: Mapping[str, Mapping[str, ZeroShotResult]]
     retrieval: Mapping[str, Mapping[str, RetrievalResult]]
+    seed: int = 0
     warning: str = ""
-    reading: Mapping[str, Any] = field(default_factory=dict)
     prompt: str = "documents"
-    scored: CaptionDataset | None = field(default=None, repr=False)
-    left_out: int = 0
 
     @property
     def compares(self) -> bool:
@@ -84,13 +76,14 @@ class Evaluation:
 
     def as_json(self) -> dict[str, Any]:
         """Every figure with its bounds, and what it was measured on."""
+        left_out = len(self.test_set) - len(self.scored)
         return {
-            "data": self.dataset,
-            "images": self.images,
-            "captions": self.captions,
-            **({"left_out": self.left_out} if self.left_out else {}),
+            "data": self.test_set.name,
+            "images": len(self.scored),
+            "captions": sum(len(item.spoken) for item in self.scored),
+            **({"left_out": left_out} if left_out else {}),
             "warning": self.warning,
-            **self.reading,
+            **reading_note(self.test_set),
             "prompt": self.prompt,
             "intervals": f"bootstrap over images, 95 %, {DRAWS:,} draws, seed {self.seed}",
             "zero_shot": {protocol: self._zero_shot_json(protocol) for protocol in self.zero_shot},
@@ -134,7 +127,7 @@ class Evaluation:
         """What each image did; see `utils.evaluation.per_image`."""
         kept = {"prompt": self.prompt, "split_names": "split_names"} if self.zero_shot else {}
         zero_shot = {name: self.zero_shot[protocol] for name, protocol in kept.items()}
-        return per_image_json(self.scored or (), self.dataset, zero_shot, self.retrieval.get("strict", {}))
+        return per_image_json(self.scored, self.test_set.name, zero_shot, self.retrieval.get("strict", {}))
 
     def markdown(self) -> str:
         """The page: what was measured on what, the scores by protocol, where the gain is, retrieval."""
@@ -143,7 +136,7 @@ class Evaluation:
             if self.compares
             else (BASELINE.capitalize(), "the baseline", BASELINE)
         )
-        parts = [f"# {heading}: {self.dataset}", summary_text(self.as_json())]
+        parts = [f"# {heading}: {self.test_set.name}", summary_text(self.as_json())]
         if self.zero_shot:
             parts += ["## Zero-shot, by protocol", f"![score@k of {whose} with intervals](scores.png)"]
             for protocol, results in self.zero_shot.items():
@@ -175,7 +168,7 @@ class Evaluation:
                 f"score@k, {len(before.labels):,} images",
                 {name: [(interval.low, interval.high) for interval in row] for name, row in intervals.items()},
             ),
-            "confusion.png": plots.heat_map(
+            "confusion.png": plots.shaded_matrix(
                 after.confusion(), after.class_names, after.class_names, values="test images", width=8.5
             ),
         }
@@ -199,8 +192,7 @@ class Evaluation:
                 figure.savefig(drawn, format="png", bbox_inches="tight")
                 write_whole(folder / name, drawn.getvalue())
             write_whole(folder / "README.md", self.markdown())
-            if self.scored:
-                write_whole(folder / FILE, json.dumps(self.per_image()) + "\n")
+            write_whole(folder / FILE, json.dumps(self.per_image()) + "\n")
             write_whole(folder / "evaluation.json", json.dumps(self.as_json(), indent=2) + "\n")
         return folder
 
@@ -248,29 +240,18 @@ def evaluate(
     zero_shot: dict[str, dict[str, ZeroShotResult]] = {}
     retrieval: dict[str, dict[str, RetrievalResult]] = {}
     models = {BASELINE: baseline} if finetuned is baseline else {BASELINE: baseline, FINETUNED: finetuned}
-    asked = tuple(dict.fromkeys((*NAMED_PROTOCOLS, prompt)))
+    asked = [(test_set, protocol) for protocol in dict.fromkeys((*NAMED_PROTOCOLS, prompt))]
+    if with_class_lists is not None:
+        asked += [(with_class_lists, protocol) for protocol in LIST_PROTOCOLS]
     scored = test_set
     for name, model in models.items():
         images, scored = embed_dataset(model, scored, batch_size=batch_size)  # both are scored on the same
-        for whole, protocols in ((test_set, asked), (with_class_lists, LIST_PROTOCOLS)):
-            for protocol in protocols if whole is not None and whole.categories else ():
+        for whole, protocol in asked:
+            if whole.categories:
                 zero_shot.setdefault(protocol, {})[name] = _classify(model, images, whole, scored, protocol)
         for matching, result in _retrieve(model, images, test_set, scored).items():
             retrieval.setdefault(matching, {})[name] = result
-    captions = sum(len(item.captions_with_words) for item in scored)
-    return Evaluation(
-        test_set.name,
-        len(scored),
-        captions,
-        seed,
-        zero_shot,
-        retrieval,
-        warning=warning,
-        reading=reading_note(test_set),
-        prompt=prompt,
-        scored=scored,
-        left_out=len(test_set) - len(scored),
-    )
+    return Evaluation(test_set, scored, zero_shot, retrieval, seed, warning, prompt)
 
 
 def _classify(

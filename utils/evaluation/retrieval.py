@@ -12,7 +12,7 @@ rules say what is right:
 Ties. Equal captions give equal similarities, so the order of equal candidates is chance; topk leaves it to the
 machine, and a score would change with the order of a file. Here a hit counts as the chance that a right candidate is
 among the k best if ties fall at random: the figure is the expectation of the field's, and the same in any order. A
-model that gives one answer to all gets what guessing gets. So that equal captions are equal to the last bit, each
+model that ranks all alike scores as guessing does. So that equal captions are equal to the last bit, each
 distinct text is embedded and compared once, and counts as often as it occurs.
 """
 
@@ -30,6 +30,7 @@ from utils.evaluation.ranking import RECALL_AT, Places, RightPairs, find_places
 
 DIRECTIONS = ("image_to_text", "text_to_image")
 MATCHINGS = ("strict", "duplicate_aware")
+RECALLS = [f"{direction}_recall_at_{k}" for direction in DIRECTIONS for k in RECALL_AT]
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class RetrievalResult:
     def recalls(self) -> dict[str, float]:
         """``image_to_text_recall_at_1`` and so on, six shares from 0 to 1."""
         means = np.concatenate([self.image_to_text.mean(axis=0), self.text_to_image.mean(axis=0)])
-        return dict(zip(_names(), map(float, means), strict=True))
+        return dict(zip(RECALLS, map(float, means), strict=True))
 
     @property
     def mean_recall(self) -> float:
@@ -68,11 +69,11 @@ class RetrievalResult:
 
     @property
     def per_image(self) -> tuple[np.ndarray, np.ndarray]:
-        """What intervals are made of: the six recalls of each image by itself, and its weight in each of them.
+        """What `bootstrap` and `paired_bootstrap` take: the six recalls of each image, and its weight in each.
 
         Returns:
             (images, 6) float64 in the order of `recalls`, captions averaged, and (images, 6) float64, 1 for the
-            image as a query and the number of its captions for those. `bootstrap` and `paired_bootstrap` take both.
+            image as a query and the number of its captions for those.
         """
         counts = np.bincount(self.caption_images).astype(float)
         sums = np.zeros_like(self.image_to_text)
@@ -89,16 +90,11 @@ class RetrievalResult:
         Raises:
             ValueError: If there is no such figure.
         """
-        names = _names()
-        if name not in ("mean_recall", *names):
-            raise ValueError(f"There is no figure {name!r}; choose one of mean_recall, {', '.join(names)}.")
-        columns = slice(None) if name == "mean_recall" else [names.index(name)]
+        if name not in ("mean_recall", *RECALLS):
+            raise ValueError(f"There is no figure {name!r}; choose one of mean_recall, {', '.join(RECALLS)}.")
+        columns = slice(None) if name == "mean_recall" else [RECALLS.index(name)]
         values, weights = self.per_image
         return bootstrap(values[:, columns], weights[:, columns], seed=seed)
-
-
-def _names() -> list[str]:
-    return [f"{direction}_recall_at_{k}" for direction in DIRECTIONS for k in RECALL_AT]
 
 
 def _owned(captions: Sequence[Sequence[str]]) -> tuple[RightPairs, np.ndarray]:
@@ -109,9 +105,7 @@ def _owned(captions: Sequence[Sequence[str]]) -> tuple[RightPairs, np.ndarray]:
     )
     images, texts = np.array(list(counts), int).T
     weights = np.array(list(counts.values()), int)
-    copies = np.zeros(len(numbers), int)
-    np.add.at(copies, texts, weights)
-    return RightPairs(images, texts, weights), copies
+    return RightPairs(images, texts, weights), np.bincount(texts, weights).astype(int)
 
 
 def distinct_captions(captions: Iterable[Sequence[str]]) -> list[str]:
@@ -126,13 +120,7 @@ def retrieval_ceiling(captions: Sequence[Sequence[str]]) -> dict[str, float]:
     before the others finds the right one among k with a chance of min(1, k / n). This is the ceiling that is published
     for RSICD, UCM and Sydney. (Betting on images that repeat a caption within themselves could gain half a point.)
     Image to text: each image may put the own caption first that fewest others share; a copy of another image then
-    stands beside its own, ties at random.
-
-    Args:
-        captions: (images,) the captions of each image, repeats included.
-
-    Returns:
-        The six recalls of `RetrievalResult`, shares from 0 to 1.
+    stands beside its own, ties at random. Captions are those of each image, repeats included.
 
     Raises:
         ValueError: If an image has no caption.
@@ -149,7 +137,7 @@ def retrieval_ceiling(captions: Sequence[Sequence[str]]) -> dict[str, float]:
         np.maximum.at(best, owned.queries, own_text.hit_chances(k))
         ceilings.append(best.mean())
     ceilings += [np.average(own_image.hit_chances(k), weights=owned.weights) for k in RECALL_AT]
-    return dict(zip(_names(), map(float, ceilings), strict=True))
+    return dict(zip(RECALLS, map(float, ceilings), strict=True))
 
 
 def score_retrieval(
@@ -185,7 +173,7 @@ def score_retrieval(
     right = owned if strict else replace(owned, weights=copies[owned.candidates])
     image_to_text = _hit_chances(find_places(images, texts, right, copies=copies))
     once, number = np.ones(len(owned.queries), int), np.arange(len(owned.queries))
-    if strict:  # the same text asks once for each of its images
+    if strict:  # the same text is a query once for each of its images
         places = find_places(texts, images, RightPairs(number, owned.queries, once), rows=owned.candidates)
         text_to_image = _hit_chances(places)
     else:
@@ -196,7 +184,7 @@ def score_retrieval(
         image_to_text=image_to_text,
         text_to_image=np.repeat(text_to_image, owned.weights, axis=0),
         caption_images=np.repeat(owned.queries, owned.weights),
-        ceilings=retrieval_ceiling(captions) if strict else dict.fromkeys(_names(), 1.0),
+        ceilings=retrieval_ceiling(captions) if strict else dict.fromkeys(RECALLS, 1.0),
         matching=matching,
         dataset=dataset,
     )

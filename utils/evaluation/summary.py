@@ -18,10 +18,23 @@ CARD_MARKS = ("<!-- evaluation -->", "<!-- end of evaluation -->")
 def summary_text(content: Mapping[str, Any]) -> str:
     """What an `evaluation.json`, read, says was measured: Markdown, two sentences and a table of both models."""
     warning = f"**Warning:** {content['warning']}\n\n" if content["warning"] else ""
-    reading = f" (images read {shown_reading(content)})" if "reading" in content else ""
+    reading = f" (images read {shown_reading(dict(content))})" if "reading" in content else ""
     left_out = f" ({content['left_out']:,} images that cannot be decoded are left out)" if "left_out" in content else ""
+    zero_shot = "no image has a category, so there is no zero-shot score"
+    if content["zero_shot"]:
+        prompt = _prompt_of(content)
+        of = content["zero_shot"][prompt]
+        others = "" if prompt == "documents" else " (split names and ensemble have their own)"
+        zero_shot = (
+            f"zero-shot score@k of {of['images']:,} images with a category among {len(of['classes'])}, "
+            f'prompt "{of["templates"][0]}"{others}, names unsplit unless said'
+        )
+    retrieval = "no image has a caption, so there is no retrieval"
+    if content["retrieval"]:
+        counts = f"{content['images']:,} images and {content['captions']:,} captions"
+        retrieval = f"retrieval over all {counts}, mean of the six recalls, strict"
     return (
-        f"{warning}{content['data']}{reading}: {_zero_shot_words(content)}{_retrieval_words(content)}{left_out}. "
+        f"{warning}{content['data']}{reading}: {zero_shot}; {retrieval}{left_out}. "
         f"In brackets: {content['intervals']}.\n\n{summary_table(content)}"
     )
 
@@ -29,27 +42,6 @@ def summary_text(content: Mapping[str, Any]) -> str:
 def _prompt_of(content: Mapping[str, Any]) -> str:
     """The protocol of the first figures; an `evaluation.json` from before there was a choice names none."""
     return content.get("prompt", "documents")
-
-
-def _zero_shot_words(content: Mapping[str, Any]) -> str:
-    if not content["zero_shot"]:
-        return "no image has a category, so there is no zero-shot score; "
-    prompt = _prompt_of(content)
-    of = content["zero_shot"][prompt]
-    others = "" if prompt == "documents" else " (split names and ensemble have their own)"
-    return (
-        f"zero-shot score@k of {of['images']:,} images with a category among {len(of['classes'])}, "
-        f'prompt "{of["templates"][0]}"{others}, names unsplit unless said; '
-    )
-
-
-def _retrieval_words(content: Mapping[str, Any]) -> str:
-    if not content["retrieval"]:
-        return "no image has a caption, so there is no retrieval"
-    return (
-        f"retrieval over all {content['images']:,} images and {content['captions']:,} captions, mean of the six "
-        "recalls, strict"
-    )
 
 
 def summary_table(content: Mapping[str, Any]) -> str:

@@ -37,7 +37,7 @@ def recall_table(results: Mapping[str, RetrievalResult], seed: int = 0) -> str:
     ceilings: dict[tuple[str, ...], dict[str, float]] = {}
     for name, result in results.items():
         counts = _images(len(result.image_to_text), result.left_out), f"{len(result.text_to_image):,}"
-        setting = (result.matching.replace("_", "-"), result.dataset or "not named", *counts)
+        setting: tuple[str, ...] = (result.matching.replace("_", "-"), result.dataset or "not named", *counts)
         row = [name, *setting, *_recall_cells(result.recalls), f"{result.interval(seed=seed):.2%}".replace("%", "")]
         groups.setdefault(setting, []).append(row)
         ceilings[setting] = result.ceilings

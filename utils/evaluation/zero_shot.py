@@ -95,7 +95,7 @@ class ZeroShotResult:
 def classify(
     image_embeddings: np.ndarray,
     prompt_embeddings: np.ndarray,
-    categories: Sequence[str],
+    categories: Sequence[str | None],
     class_names: Sequence[str],
     prompts: Sequence[tuple[str, ...]] = (),
 ) -> ZeroShotResult:
@@ -116,7 +116,7 @@ def classify(
     check_embeddings(image_embeddings, "image", len(categories), "names")
     check_embeddings(prompt_embeddings, "prompt", len(class_names), "names")
     check_same_size((image_embeddings, "image"), (prompt_embeddings, "prompt"))
-    position = {name: number for number, name in enumerate(class_names)}
+    position: dict[str | None, int] = {name: number for number, name in enumerate(class_names)}
     return ZeroShotResult(
         class_names=tuple(class_names),
         labels=np.array([position[category] for category in categories], int),
@@ -125,9 +125,9 @@ def classify(
     )
 
 
-def _check_categories(categories: Iterable[str], class_names: Sequence[str]) -> None:
-    if unknown := sorted(set(categories) - set(class_names)):
-        raise ValueError(f"The classifier has no name for the categories {', '.join(map(str, unknown))}.")
+def _check_categories(categories: Iterable[str | None], class_names: Sequence[str]) -> None:
+    if unknown := set(categories) - set(class_names):
+        raise ValueError(f"The classifier has no name for the categories {', '.join(sorted(map(str, unknown)))}.")
 
 
 def zero_shot(
@@ -172,7 +172,7 @@ def zero_shot(
 
 
 def _images_that_count(dataset: CaptionDataset, protocol: Protocol) -> CaptionDataset:
-    """Those with a category, which a protocol of class lists asks of all."""
+    """Those with a category, which every image must have for a protocol of class lists."""
     named = dataset.named()
     title = dataset.name or "the data set"
     if not len(named):

@@ -4,7 +4,7 @@ from utils.files.digests import digest_of_file, digest_of_folder
 from utils.files.drafts import publish, workshop
 from utils.files.hub import find_checkpoint
 from utils.files.locks import FolderInUseError, sole_owner
-from utils.files.workers import end_with_parent, worker_pool
+from utils.files.workers import end_with_parent, usable_cores, worker_pool
 from utils.files.writing import (
     DiskError,
     disk_trouble_in_words,
@@ -29,6 +29,7 @@ __all__ = [
     "publish",
     "refuse_file",
     "sole_owner",
+    "usable_cores",
     "worker_pool",
     "workshop",
     "write_whole",

@@ -9,6 +9,11 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import connection
 
 
+def usable_cores() -> int:
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def worker_pool(count: int) -> ProcessPoolExecutor:
     """Processes to compute in, none of which outlives this one, however it ends.
 

@@ -4,9 +4,17 @@ Nothing here touches pyplot's global state: a figure is an object, `show` puts i
 alternative text, and that is all. Series differ by marker or line as well as by color.
 """
 
-from utils.plots.counts import count_bars, cumulative, heat_map, histogram
+from utils.plots.charts import (
+    compared_losses,
+    count_bars,
+    cumulative,
+    histogram,
+    line,
+    loss_curves,
+    pair_marks,
+    shaded_matrix,
+)
 from utils.plots.images import captioned_images, image_grid, image_with_patches, scored_images
-from utils.plots.learning import compared_losses, line, loss_curves, pair_marks
 from utils.plots.look import show
 from utils.plots.scores import before_and_after, curves_with_spread, reliability, score_bars, trade_off
 
@@ -17,7 +25,6 @@ __all__ = [
     "count_bars",
     "cumulative",
     "curves_with_spread",
-    "heat_map",
     "histogram",
     "image_grid",
     "image_with_patches",
@@ -27,6 +34,7 @@ __all__ = [
     "reliability",
     "score_bars",
     "scored_images",
+    "shaded_matrix",
     "show",
     "trade_off",
 ]

@@ -15,13 +15,13 @@ from utils.plots.look import PALE_BLUE, PALE_GRAY, new_figure, new_panels, style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from numpy.typing import ArrayLike
+    from PIL.Image import Image
+
+    Drawable = Image | np.ndarray
 
 
 @styled
-def image_grid(
-    images: Sequence[ArrayLike], titles: Sequence[str] = (), columns: int = 6, width: float = 11.0
-) -> Figure:
+def image_grid(images: Sequence[Drawable], titles: Sequence[str] = (), columns: int = 6, width: float = 11.0) -> Figure:
     """Draws images in rows, each with a short title above, if there are titles; the width is in inches."""
     if not len(images):
         return _no_images(width)
@@ -31,10 +31,11 @@ def image_grid(
     figure, panels = new_panels(width, rows * (width / columns + 0.18 * lines), rows, columns)
     for axis in panels.flat:
         axis.set_axis_off()
-    for axis, image in zip(panels.flat, images, strict=False):
-        axis.imshow(np.asarray(image))
-    for axis, title in zip(panels.flat, titles, strict=False):
-        axis.set_title(title, fontsize=9 if columns < 9 else 8, fontweight="normal", loc="center")
+    for number, image in enumerate(images):
+        panels.flat[number].imshow(np.asarray(image))
+        if titles:
+            size = 9 if columns < 9 else 8
+            panels.flat[number].set_title(titles[number], fontsize=size, fontweight="normal", loc="center")
     return figure
 
 
@@ -48,7 +49,7 @@ def _no_images(width: float) -> Figure:
 
 @styled
 def captioned_images(
-    images: Sequence[ArrayLike], texts: Sequence[Sequence[str]], columns: int = 2, width: float = 11.0
+    images: Sequence[Drawable], texts: Sequence[Sequence[str]], columns: int = 2, width: float = 11.0
 ) -> Figure:
     """Draws images, each with its texts to the right, wrapped, so many in a row; the width is in inches."""
     if not len(images):
@@ -72,7 +73,7 @@ def captioned_images(
 
 @styled
 def scored_images(
-    images: Sequence[ArrayLike],
+    images: Sequence[Drawable],
     titles: Sequence[str],
     names: Sequence[Sequence[str]],
     scores: Sequence[Sequence[float]],
@@ -103,7 +104,7 @@ def scored_images(
 
 
 @styled
-def image_with_patches(image: ArrayLike, patch_size: int) -> Figure:
+def image_with_patches(image: Drawable, patch_size: int) -> Figure:
     """Draws a square image with the grid of patches that a vision transformer cuts it into."""
     pixels = np.asarray(image)
     figure, axis = new_figure(4.0, 4.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import io
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
     import numpy as np
@@ -90,26 +90,11 @@ def told_apart(series: Mapping[str, _Series], *looks: Sequence[str]) -> list[tup
     return [(name, series[name], [look[number] for look in looks]) for number, name in enumerate(series)]
 
 
-def new_figure(
-    width: float, height: float, x_label: str = "", y_label: str = "", grid: Literal["both", "y"] = "both"
-) -> tuple[Figure, Axes]:
-    """Returns a figure, sizes in inches, and its axes."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    axis = figure.subplots()
-    axis.set_xlabel(x_label)
-    axis.set_ylabel(y_label)
-    if grid == "y":
-        axis.grid(axis="x", visible=False)
-    return figure, axis
-
-
 def new_panels(
     width: float,
     height: float,
-    rows: int,
-    columns: int,
+    rows: int = 1,
+    columns: int = 1,
     width_ratios: Sequence[float] | None = None,
     height_ratios: Sequence[float] | None = None,
     sharey: bool = False,
@@ -121,6 +106,17 @@ def new_panels(
     return figure, figure.subplots(
         rows, columns, sharey=sharey, squeeze=False, width_ratios=width_ratios, height_ratios=height_ratios
     )
+
+
+def new_figure(
+    width: float, height: float, x_label: str = "", y_label: str = "", x_grid: bool = True
+) -> tuple[Figure, Axes]:
+    """Returns a figure with one panel, sizes in inches, and that panel."""
+    figure, panels = new_panels(width, height)
+    panels[0, 0].set(xlabel=x_label, ylabel=y_label)
+    if not x_grid:
+        panels[0, 0].grid(axis="x", visible=False)
+    return figure, panels[0, 0]
 
 
 def legend_beside(axis: Axes) -> None:

@@ -26,7 +26,7 @@ def score_bars(
 
     ``bounds`` are the lower and upper bound of each score, by the same names, drawn as a whisker.
     """
-    figure, axis = new_figure(8.0, 3.4, y_label=label, grid="y")
+    figure, axis = new_figure(8.0, 3.4, y_label=label, x_grid=False)
     places = np.arange(len(groups))
     share = 0.8 / len(series)
     for number, (name, scores, (color, hatch)) in enumerate(told_apart(series, _COLORS, ("", "//", "..", "xx"))):

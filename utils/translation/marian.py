@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from utils.choices import TRANSLATION_ENGINES
-from utils.files import find_checkpoint
+from utils.files import digest_of_file, find_checkpoint
 from utils.translation.cache import TranslationError
 
 if TYPE_CHECKING:
@@ -187,7 +187,7 @@ def _by_ctranslate2(
         ctranslate2.converters.TransformersConverter(str(folder)).convert(converted)
         compute_type = "int8" if engine == "ctranslate2-int8" else "float32"
         model = ctranslate2.Translator(converted, device=device, compute_type=compute_type)
-    numbers = tokenizer.get_vocab()
+    numbers, unknown = tokenizer.get_vocab(), tokenizer.unk_token_id
     # transformers counts the token that starts the decoder, and the end where it forces one into the last place.
     longest = search["max_length"] - (1 if config.forced_eos_token_id is None else 2)
 
@@ -199,7 +199,7 @@ def _by_ctranslate2(
             patience=search["patience"],
             max_decoding_length=longest,
         )
-        return [[numbers[token] for token in result.hypotheses[0]] for result in results]
+        return [[numbers.get(token, unknown) for token in result.hypotheses[0]] for result in results]
 
     return generate
 
@@ -213,7 +213,7 @@ def _choose(engine: str, device: str, settings: GenerationSettings) -> tuple[str
     import torch
 
     if engine not in TRANSLATION_ENGINES:
-        raise ValueError(f"the engine {engine!r} is none of {', '.join(TRANSLATION_ENGINES)}.")
+        raise ValueError(f"the engine {engine!r} is not one of {', '.join(TRANSLATION_ENGINES)}.")
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     draws = settings.temperature is not None
@@ -277,6 +277,5 @@ def _fingerprint(folder: Path) -> str:
     digest = hashlib.sha256()
     for path in sorted(folder.iterdir()):
         if path.suffix in (".json", ".spm", ".safetensors", ".bin"):
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
+            digest.update(bytes.fromhex(digest_of_file(path)))
     return digest.hexdigest()[:8]

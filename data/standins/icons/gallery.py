@@ -41,7 +41,7 @@ def write_icons(folder: Path, per_category: int, seed: int, size: int = ICON_SIZ
     Args:
         folder: Where the PNG files go.
         per_category: Icons of each category.
-        seed: Each icon has a generator of its own, made from this and its number.
+        seed: Each icon has its own generator, made from this and its number.
         size: Height and width in pixels.
 
     Yields:
@@ -64,7 +64,7 @@ def build_icons(folder: str | Path, per_category: int = 20, seed: int = 1) -> Pa
     on something else has forgotten. Six hundred take about four seconds.
 
     Args:
-        folder: Where a folder of their own is made for them; its name tells number and seed.
+        folder: Where a new folder is made for them; its name tells number and seed.
         per_category: Icons of each of the thirty categories.
         seed: Governs the drawings and captions; not that of the pre-training.
 

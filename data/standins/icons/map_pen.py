@@ -1,6 +1,6 @@
 """A pen that draws simple map-like shapes in one of several looks.
 
-A drawing is written once, in a frame of its own (x to the right, y down, roughly -1 to 1), and names what
+A drawing is written once, in its own frame (x to the right, y down, roughly -1 to 1), and names what
 it paints by *role*: "water", "building", "road". The look decides what a role turns into: the color of a map
 tile, one of two inks, or nothing but an outline.
 """

@@ -70,7 +70,7 @@ class PhrasebookSettings:
 
 
 def train_phrasebook(folder: Path, settings: PhrasebookSettings = PhrasebookSettings()) -> list[Path]:
-    """Trains both models side by side, each in a process and on a core of its own.
+    """Trains both models side by side, each in its own process and on its own core.
 
     Args:
         folder: Where the two folders go.

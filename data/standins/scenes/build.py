@@ -9,7 +9,6 @@ Run `python -m standins.scenes` to build it in runs/data/miniature/.
 import argparse
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
@@ -21,7 +20,7 @@ import numpy as np
 from standins.scenes.grammar import write_captions
 from standins.scenes.render import CATEGORIES, render_scene
 from utils.category_names import SPLIT_NAMES
-from utils.files import publish, worker_pool, workshop
+from utils.files import publish, usable_cores, worker_pool, workshop
 from utils.progress import progress_bar
 
 DEFAULT_FOLDER = Path(__file__).resolve().parents[3] / "runs" / "data" / "miniature"
@@ -96,11 +95,6 @@ def _publish(draft: Path, folder: Path, stamp: str) -> None:
     except OSError:
         if _stamp_of(folder) != stamp:
             raise
-
-
-def usable_cores() -> int:
-    """Cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _stamp_of(folder: Path) -> str | None:

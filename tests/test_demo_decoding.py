@@ -1,4 +1,4 @@
-"""Small files that hold large pictures: what they become, and what they may take on the way."""
+"""Small files that hold large images: what they become, and what they may take on the way."""
 
 import subprocess
 import sys
@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hostile_pictures import HOSTILE, turned
+from hostile_images import HOSTILE, turned
 from PIL import Image, ImageOps
 
 from utils.datasets import ImageError, ImageReading, read_image, to_rgb
@@ -16,7 +16,7 @@ from utils.demo.page import OVERLAY_PIXELS, overlay_width
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_large_picture_is_made_smaller_before_it_is_converted(name, tmp_path, monkeypatch):
+def test_a_large_image_is_made_smaller_before_it_is_converted(name, tmp_path, monkeypatch):
     side = 1_200
     (tmp_path / name).write_bytes(HOSTILE[name](side))
     converted = []
@@ -32,7 +32,7 @@ def test_a_large_picture_is_made_smaller_before_it_is_converted(name, tmp_path, 
     assert np.abs(difference).max() <= 2
 
 
-def test_a_turned_picture_that_was_made_smaller_is_upright_and_measured_so(tmp_path):
+def test_a_turned_image_that_was_made_smaller_is_upright_and_measured_so(tmp_path):
     pixels = np.zeros((600, 1_001, 3), np.uint8)
     pixels[:300] = 255
     for name in ("turned.png", "turned.tif", "turned.jpg"):
@@ -42,7 +42,7 @@ def test_a_turned_picture_that_was_made_smaller_is_upright_and_measured_so(tmp_p
         assert upload.image.getpixel((280, 200)) == (255, 255, 255)  # the upper half lies on the right now
 
 
-def test_a_picture_is_refused_for_what_its_decoder_would_take(tmp_path, monkeypatch):
+def test_an_image_is_refused_for_what_its_decoder_would_take(tmp_path, monkeypatch):
     monkeypatch.setattr("utils.demo.decoding.MAX_DECODED", 10_000_000)
     for name, opened in (("palette.gif", True), ("canvas.webp", False), ("strip.tif", False)):
         (tmp_path / name).write_bytes(HOSTILE[name](1_000))
@@ -54,7 +54,7 @@ def test_a_picture_is_refused_for_what_its_decoder_would_take(tmp_path, monkeypa
                 check_decoder(image, tmp_path / name)
 
 
-def test_a_picture_in_very_many_scans_is_refused(tmp_path):
+def test_an_image_in_very_many_scans_is_refused(tmp_path):
     content = HOSTILE["turned.jpg"](64)
     start = content.index(b"\xff\xda")
     (tmp_path / "scans.jpg").write_bytes(content[:start] + content[start:-2] * (MAX_SCANS + 1) + content[-2:])
@@ -62,7 +62,7 @@ def test_a_picture_in_very_many_scans_is_refused(tmp_path):
         read_upload(tmp_path / "scans.jpg")
 
 
-def test_a_long_picture_is_drawn_narrow():
+def test_a_long_image_is_drawn_narrow():
     assert overlay_width(400, 300) == 800
     width = overlay_width(24, 16_384)
     assert width >= 1 and width * (width * 16_384 / 24) <= OVERLAY_PIXELS
@@ -80,7 +80,7 @@ def most():
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
 answers = Answers(SimpleNamespace(reading=AS_STORED))
-answers.decode(Path(sys.argv[1]), 10_000)  # what decoders load is not the picture's
+answers.decode(Path(sys.argv[1]), 10_000)  # what decoders load is not the image's
 Path("/proc/self/clear_refs").write_text("5")
 before = most()
 threads = [threading.Thread(target=answers.decode, args=(Path(name), 2_000_000)) for name in sys.argv[1:]]
@@ -91,7 +91,7 @@ print((most() - before) * 1024)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only there does the system say what a process has taken")
-def test_eight_hostile_pictures_at_once_take_the_memory_of_one(tmp_path, root):
+def test_eight_hostile_images_at_once_take_the_memory_of_one(tmp_path, root):
     side, names = 2_000, list(HOSTILE)[:8]
     for name in names:
         (tmp_path / name).write_bytes(HOSTILE[name](side))
@@ -101,7 +101,7 @@ def test_eight_hostile_pictures_at_once_take_the_memory_of_one(tmp_path, root):
     assert int(done.stdout) < 40 * side**2  # bytes; decoded side by side they took 72 a pixel
 
 
-def test_tiles_are_told_in_pixels_of_the_picture_that_was_sent(folder, tmp_path, monkeypatch):
+def test_tiles_are_told_in_pixels_of_the_image_that_was_sent(folder, tmp_path, monkeypatch):
     from utils.clip import CLIP
     from utils.demo import answers
 

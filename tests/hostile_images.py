@@ -1,4 +1,4 @@
-"""Small files that hold large pictures, made here: each decodes to as much as it may, or is refused for more."""
+"""Small files that hold large images, made here: each decodes to as much as it may, or is refused for more."""
 
 import io
 import struct
@@ -11,10 +11,10 @@ from PIL import Image
 SIDE = 6_320  # pixels: 39.9 million in a square, just what is opened
 
 
-def encoded(picture: Image.Image, kind: str, **options) -> bytes:
-    """A picture as a file."""
+def encoded(image: Image.Image, kind: str, **options) -> bytes:
+    """An image as a file."""
     stored = io.BytesIO()
-    picture.save(stored, kind, **options)
+    image.save(stored, kind, **options)
     return stored.getvalue()
 
 

@@ -1,7 +1,7 @@
-"""Takes the picture of the page for the README, from a page that is being served.
+"""Takes the image of the page for the README, from a page that is being served.
 
 make demo                                                       # in another terminal
-python tests/take_demo_picture.py http://127.0.0.1:7860 nbs/images/demo.jpg
+python tests/take_demo_image.py http://127.0.0.1:7860 nbs/images/demo.jpg
 """
 
 import shutil

@@ -104,7 +104,7 @@ def build_until_killed(checkpoint: Path, pictures: Path, output: Path, last: int
     ImageIndex.build(CLIP.from_pretrained(checkpoint), pictures, output, batch_size=2, progress=False)
 
 
-def test_a_killed_build_goes_on_where_it_was(folder, model, tmp_path, monkeypatch):
+def test_a_killed_build_resumes_where_it_was(folder, model, tmp_path, monkeypatch):
     pictures, output = tmp_path / "pictures", tmp_path / "index"
     noisy_pictures(pictures)
     assert child(build_until_killed, folder, pictures, output, 3) == -signal.SIGKILL

@@ -118,7 +118,7 @@ def test_only_a_new_or_changed_scene_is_opened(rasters, model, tmp_path, monkeyp
     assert len(names) == 3 and len(cut) > len(more)  # cut otherwise, but what is the same is not embedded again
 
 
-def test_a_killed_build_goes_on_within_a_scene(rasters, model, tmp_path, monkeypatch):
+def test_a_killed_build_resumes_within_a_scene(rasters, model, tmp_path, monkeypatch):
     expected = ImageIndex.build_scenes(model, rasters, **OPTIONS)
     monkeypatch.setattr(collection, "PIECE", 4)
     counts, original = [], collection.TileBatches
@@ -160,7 +160,7 @@ def test_what_has_no_data_is_left_out_and_what_cannot_be_read_is_named(rasters, 
         ImageIndex.build_scenes(model, [], **OPTIONS)
 
 
-def test_an_index_of_scenes_is_none_of_pictures_and_earlier_programs_refuse_it(rasters, model, tmp_path):
+def test_an_index_of_scenes_is_not_one_of_images_and_earlier_programs_refuse_it(rasters, model, tmp_path):
     tiles = ImageIndex.build_scenes(model, rasters, tmp_path / "index", **OPTIONS)
     assert json.loads((tmp_path / "index" / "index.json").read_text())["version"] == 2
     whole = ImageIndex.build(model, rasters, tmp_path / "index", batch_size=8, progress=False)

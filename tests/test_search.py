@@ -1,4 +1,4 @@
-"""The engines against exact search by numpy and NMSLib itself, and every form of question."""
+"""The engines against exact search by numpy and NMSLib itself, and every form of query."""
 
 import shutil
 from pathlib import Path
@@ -11,8 +11,8 @@ from search_world import names, noisy_pictures
 from utils.clip import CLIP, embed_texts
 from utils.datasets import CaptionDataset, eval_transform, read_image
 from utils.search import ImageIndex, SearchError, engines
-from utils.search.engines import ExactEngine, make_engine, widen
-from utils.search.held_out import recall, recall_by_similarity, strangers, text_like
+from utils.search.engines import ExactEngine, make_engine
+from utils.search.recall import choose_widths, held_out_queries, recall, recall_by_similarity, text_like_queries
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -94,7 +94,7 @@ def test_a_graph_is_widened_until_it_finds_what_exact_search_finds(name, tmp_pat
     exact = np.argsort(-queries @ vectors.T, axis=1)[:, :10]
     engine = make_engine(name, vectors)
     assert recall(engine.nearest(queries, 10), exact) < 0.9
-    reached = widen(engine, vectors)
+    reached = choose_widths(engine, vectors)
     assert reached >= 0.99 and engine.width > engines.WIDTHS[0]
     assert recall(engine.nearest(queries, 10), exact) >= 0.97  # neither these nor those queries are members
     engine.save(tmp_path / "graph")
@@ -102,23 +102,23 @@ def test_a_graph_is_widened_until_it_finds_what_exact_search_finds(name, tmp_pat
     np.testing.assert_array_equal(again.nearest(queries, 10), engine.nearest(queries, 10))
 
 
-def test_strangers_are_near_members_but_none_of_them():
+def test_held_out_queries_are_near_members_but_none_of_them():
     vectors = clusters(500, 64, 1)
-    queries = strangers(vectors, 100)
+    queries = held_out_queries(vectors, 100)
     closest = (queries @ vectors.T).max(axis=1)
     assert closest.min() > 0.5 and closest.max() < 0.99
     np.testing.assert_allclose(np.linalg.norm(queries, axis=1), 1, rtol=1e-5)
-    np.testing.assert_array_equal(queries, strangers(vectors, 100))
+    np.testing.assert_array_equal(queries, held_out_queries(vectors, 100))
 
 
 def test_text_like_queries_lie_off_the_members_to_one_side():
     vectors = clusters(500, 64, 1)
-    queries = text_like(vectors, 100)
+    queries = text_like_queries(vectors, 100)
     closest = (queries @ vectors.T).max(axis=1)
     assert 0.2 < np.median(closest) < 0.6  # CLIP's texts: about 0.3
     assert np.linalg.norm(queries.mean(axis=0) - vectors.mean(axis=0)) > 0.6  # the gap; of CLIP's texts 0.82
     np.testing.assert_allclose(np.linalg.norm(queries, axis=1), 1, rtol=1e-5)
-    assert queries.dtype == np.float32 and np.array_equal(queries, text_like(vectors, 100))
+    assert queries.dtype == np.float32 and np.array_equal(queries, text_like_queries(vectors, 100))
 
 
 @pytest.mark.parametrize("name", ["nmslib", "hnswlib"])
@@ -127,9 +127,9 @@ def test_the_width_is_that_of_the_number_of_answers_asked_for(name):
         pytest.importorskip("hnswlib")
     vectors = clusters(2000, 64, 1)
     engine = make_engine(name, vectors)
-    assert widen(engine, vectors) >= 0.99
+    assert choose_widths(engine, vectors) >= 0.99
     assert list(engine.widths) == [10, 50, 100] and engine.widths[100] > engine.width == engine.widths[10]
-    for queries in (clusters(100, 64, 2), text_like(vectors, 100, seed=1)):
+    for queries in (clusters(100, 64, 2), text_like_queries(vectors, 100, seed=1)):
         for k in (10, 50, 100):
             exact = ExactEngine(vectors).nearest(queries, k)
             assert recall(engine.nearest(queries, k), exact) >= 0.98
@@ -146,15 +146,15 @@ def test_the_width_is_that_of_the_number_of_answers_asked_for(name):
 def test_text_like_queries_have_a_say_in_the_width(monkeypatch):
     vectors = clusters(2000, 64, 1)
     widths = {}
-    for queries in ("strangers", "text_like"):
+    for queries in ("held_out_queries", "text_like_queries"):
         engine = make_engine("nmslib", vectors)
-        other = {"strangers": "text_like", "text_like": "strangers"}[queries]
+        other = {"held_out_queries": "text_like_queries", "text_like_queries": "held_out_queries"}[queries]
         with monkeypatch.context() as patch:
-            patch.setattr(f"utils.search.engines.{other}", lambda vectors: vectors[:1])
-            patch.setattr("utils.search.engines.WIDTHS", tuple(range(2, 200, 2)))
-            widen(engine, vectors, counts=[10])
+            patch.setattr(f"utils.search.recall.{other}", lambda vectors: vectors[:1])
+            patch.setattr("utils.search.recall.WIDTHS", tuple(range(2, 200, 2)))
+            choose_widths(engine, vectors, counts=[10])
             widths[queries] = engine.width
-    assert widths["text_like"] > widths["strangers"]
+    assert widths["text_like_queries"] > widths["held_out_queries"]
 
 
 @pytest.mark.parametrize("name", ["nmslib", "hnswlib"])
@@ -164,7 +164,7 @@ def test_a_graph_of_a_few_is_still_a_graph(name):
     for count in (1, 3):
         vectors = np.eye(count, 4, dtype=np.float32)
         engine = make_engine(name, vectors)
-        assert widen(engine, vectors) == 1 and engine.width == engines.WIDTHS[0]
+        assert choose_widths(engine, vectors) == 1 and engine.width == engines.WIDTHS[0]
         assert engine.nearest(vectors, count)[:, 0].tolist() == list(range(count))
 
 
@@ -185,7 +185,7 @@ def test_blank_tiles_neither_lower_the_recall_nor_widen_the_search():
     vectors = clusters(1500, 32, 1)
     vectors[np.random.default_rng(0).choice(1500, 30, replace=False)] = vectors[0]
     engine = make_engine("nmslib", vectors)
-    assert widen(engine, vectors) >= 0.99
+    assert choose_widths(engine, vectors) >= 0.99
     assert engine.width <= 200  # 3,200 where equal vectors count as misses
 
 
@@ -197,7 +197,7 @@ def test_many_equal_vectors_hide_no_others(name, share, tmp_path):
     vectors, generator = clusters(1500, 32, 1), np.random.default_rng(0)
     blank = generator.choice(1500, int(share * 1500), replace=False)
     vectors[blank[::2]], vectors[blank[1::2]] = vectors[blank[0]], vectors[blank[1]]  # two kinds of them
-    queries = np.concatenate([strangers(vectors, 50), text_like(vectors, 50), vectors[blank[:4]]])
+    queries = np.concatenate([held_out_queries(vectors, 50), text_like_queries(vectors, 50), vectors[blank[:4]]])
     engine = make_engine(name, vectors)
     engine.width = 200
     for k in (10, 100):
@@ -224,7 +224,7 @@ def test_a_loaded_graph_holds_its_vectors_once(tmp_path):
     assert len(make_engine("nmslib", vectors, tmp_path / "graph")._graph) == 0  # added to it beside its own
 
 
-# --- questions --------------------------------------------------------------------------------------------
+# --- queries ----------------------------------------------------------------------------------------------
 
 
 def test_a_text_finds_what_numpy_finds(index, dataset):
@@ -271,9 +271,9 @@ def test_a_member_is_left_out_of_its_own_answer(index, dataset, tmp_path):
         index.query_text_and_image("airport", member.path, 4, text_weight=0),
     ):
         assert names(hits) == expected and [hit.rank for hit in hits] == [1, 2, 3, 4]
-    stranger = tmp_path / "stranger.png"
-    shutil.copy(member.path, stranger)
-    assert names(index.query_image(stranger, 4))[0] == member.name
+    copy = tmp_path / "copy.png"
+    shutil.copy(member.path, copy)
+    assert names(index.query_image(copy, 4))[0] == member.name
 
 
 def test_text_and_picture_are_mixed_by_their_weight(index, dataset):
@@ -323,7 +323,7 @@ def test_where_the_graph_finds_too_few_exact_search_steps_in(dataset, model):
         (lambda index: index.query_text("port", category="prot"), "no.* category 'prot'.*nearest are port"),
         (lambda index: index.query_text("port", source="od"), "source 'od'.*odd"),
         (lambda index: index.query_member("picture_99.png"), r"'picture_99.png'.*nearest are picture_9\.png"),
-        (lambda index: index.query_image(b"no picture"), "no picture to search with.*no format"),
+        (lambda index: index.query_image(b"no picture"), "not an image to search with.*no format"),
         (lambda index: index.query_image("nowhere.png"), "no image file at nowhere.png"),
         (lambda index: index.query_image(np.zeros((4, 4, 7, 2))), r"shape \(4, 4, 7, 2\)"),
         (lambda index: index.query_image(np.zeros((4, 4), complex)), "of numbers, none of them zero"),
@@ -343,7 +343,7 @@ def test_a_name_that_two_members_share_wants_its_folder(model, tmp_path):
         noisy_pictures(tmp_path / "all" / folder, 3)
     index = ImageIndex.build(model, tmp_path / "all", batch_size=8, progress=False)
     assert index.categories == ("north", "south") and index.dataset[0].captions == ()
-    with pytest.raises(SearchError, match=r"2 pictures are called 'picture_1\.png'.*north.*south"):
+    with pytest.raises(SearchError, match=r"2 images are called 'picture_1\.png'.*north.*south"):
         index.query_member("picture_1.png")
     first = index.query_member("south/picture_1.png", 1)[0]
     assert first.path.parts[-2:] == ("north", "picture_1.png") and first.score == pytest.approx(1, abs=1e-5)

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -64,7 +65,7 @@ def test_a_foreign_folder_of_the_pieces_name_is_told_before_anything_is_embedded
     (pictures / "pieces").mkdir()
     Image.new("RGB", (20, 20), "red").save(pictures / "pieces" / "note.json.png")
     before = contents(pictures)
-    monkeypatch.setattr("utils.search.index.embed_collection", never)
+    monkeypatch.setattr("utils.search.collection.Collection.embed", never)
     with pytest.raises(SearchError, match=r"pieces was not made by ImageIndex\.build.*another folder") as told:
         build(model, pictures, pictures)
     assert "\n" not in str(told.value) and contents(pictures) == before
@@ -88,10 +89,11 @@ def test_a_stray_file_in_a_folder_of_ours_outlives_it_and_is_in_nobodys_way(mode
     assert not (tmp_path / "index" / "generation-2").exists()
 
 
-@pytest.mark.parametrize("step", ["tempfile.mkdtemp", "json.dumps", "_write_array", "write_whole"])
+@pytest.mark.parametrize("step", ["tempfile.mkdtemp", "json.dumps", "_write_array", "publish", "write_whole"])
 def test_what_a_killed_writer_has_left_goes_with_the_next_index(model, pictures, tmp_path, monkeypatch, step):
     index, left = build(model, pictures, tmp_path / "index"), []
-    copy, owner = (tmp_path / "as it was killed", storage if "." not in step else getattr(storage, step.split(".")[0]))
+    owners = {"tempfile.mkdtemp": tempfile, "json.dumps": json}
+    copy, owner = tmp_path / "as it was killed", owners.get(step, storage)
     work = getattr(owner, step.split(".")[-1])
 
     def killed_after(*arguments, **options):
@@ -116,7 +118,7 @@ def test_a_second_writer_is_told_and_readers_are_not_kept_waiting(model, picture
         with pytest.raises(FolderInUseError, match=f"process {os.getpid()} .*, building an index there"):
             index.save(tmp_path / "index")
         assert len(ImageIndex.load(tmp_path / "index", model)) == 12
-        monkeypatch.setattr("utils.search.index.embed_collection", never)
+        monkeypatch.setattr("utils.search.collection.Collection.embed", never)
         assert len(build(model, pictures, tmp_path / "index")) == 12
         (pictures / "picture_0.png").unlink()
         with pytest.raises(FolderInUseError):
@@ -141,6 +143,9 @@ def test_a_finished_index_is_given_back_without_writing(model, pictures, tmp_pat
         monkeypatch.setattr(write, never)
     assert len(build(model, pictures, tmp_path / "index")) == 12 and contents(tmp_path) == before
     monkeypatch.undo()
+    build(model, pictures, tmp_path / "index")
+    assert not (tmp_path / "index" / "pieces").exists()
+    (tmp_path / "index" / "pieces").mkdir()  # as a process killed right before it would have removed it leaves it
     build(model, pictures, tmp_path / "index")
     assert not (tmp_path / "index" / "pieces").exists()
 
@@ -200,13 +205,13 @@ def test_only_what_is_new_or_edited_is_embedded(model, pictures, tmp_path, monke
     capsys.readouterr()
     Image.new("RGB", (20, 20), "green").save(pictures / "z.png")
     build(model, pictures, tmp_path / "index", progress=True)
-    assert capsys.readouterr().out.startswith("1 of 14 pictures are new.\n")
+    assert capsys.readouterr().out.startswith("1 of 14 images are new.\n")
 
 
 def test_what_a_killed_build_has_embedded_serves_a_collection_that_has_grown(model, pictures, tmp_path, monkeypatch):
     monkeypatch.setattr(collection, "PIECE", 4)
     with monkeypatch.context() as patched:
-        patched.setattr("utils.search.building.write_saved", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patched.setattr("utils.search.building.write_index", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             build(model, pictures, tmp_path / "index")
     Image.new("RGB", (20, 20), "red").save(pictures / "a.png")

@@ -41,14 +41,14 @@ def test_nothing_to_index_is_refused(model, tmp_path):
     with pytest.raises(SearchError, match="no image to index in empty"):
         ImageIndex.build(model, CaptionDataset([], "empty"), progress=False)
     (tmp_path / "broken.png").write_bytes(b"\x89PNG broken")
-    with pytest.raises(SearchError, match=r"Not one of the 1 pictures can be read.*broken\.png"):
+    with pytest.raises(SearchError, match=r"Not one of the 1 images can be read.*broken\.png"):
         ImageIndex.build(model, tmp_path, progress=False)
 
 
 @pytest.mark.parametrize("engine", ["nmslib", "hnswlib"])
 def test_a_library_that_is_not_installed_is_told_before_hours_of_embedding(model, dataset, monkeypatch, engine):
     monkeypatch.setitem(sys.modules, engine, None)
-    monkeypatch.setattr("utils.search.index.embed_collection", lambda *_, **__: pytest.fail("embedded"))
+    monkeypatch.setattr("utils.search.collection.Collection.embed", lambda *_, **__: pytest.fail("embedded"))
     with pytest.raises(SearchError, match=f"{engine} is not installed.*pip install {engine}"):
         ImageIndex.build(model, dataset, engine=engine, progress=False)
 
@@ -62,7 +62,7 @@ def test_what_cannot_be_read_is_left_out_and_named(model, dataset, index, tmp_pa
     built = ImageIndex.build(model, pictures, tmp_path / "index", batch_size=8)
     assert [skipped.path.name for skipped in built.skipped] == ["picture_2.png", "picture_9.png"]
     assert "cannot be decoded" in built.skipped[0].reason and "aspect ratio" in built.skipped[1].reason
-    assert "22 pictures" in capsys.readouterr().out
+    assert "22 images" in capsys.readouterr().out
     expected = {item.name: row for item, row in zip(dataset, index.embeddings, strict=True)}
     for item, row in zip(built.dataset, built.embeddings, strict=True):
         np.testing.assert_allclose(row, expected[item.name], atol=1e-5)
@@ -104,7 +104,7 @@ def build_until_killed(checkpoint: Path, pictures: Path, output: Path, last: int
     ImageIndex.build(CLIP.from_pretrained(checkpoint), pictures, output, batch_size=2, progress=False)
 
 
-def test_a_killed_build_goes_on_where_it_was(folder, model, tmp_path, monkeypatch):
+def test_a_killed_build_resumes_where_it_was(folder, model, tmp_path, monkeypatch):
     pictures, output = tmp_path / "pictures", tmp_path / "index"
     noisy_pictures(pictures)
     assert child(build_until_killed, folder, pictures, output, 3) == -signal.SIGKILL
@@ -246,7 +246,7 @@ def test_an_index_may_be_named_from_within(kept, model, monkeypatch, place):
 
 def test_a_missing_picture_is_told_and_does_not_stop(kept, model):
     (kept / "pictures" / "picture_3.png").unlink()
-    with pytest.warns(UserWarning, match=r"1 of 24 pictures .*picture_3\.png"):
+    with pytest.warns(UserWarning, match=r"1 of 24 images .*picture_3\.png"):
         loaded = ImageIndex.load(kept / "index", model)
     assert [path.name for path in loaded.missing] == ["picture_3.png"]
     assert "picture_3.png" in names(loaded.query_text("airport", 24))
@@ -307,7 +307,7 @@ def test_damage_is_refused_in_a_sentence(kept, model, file, damage, sentence):
     assert "\n" not in str(refusal.value)
 
 
-def test_an_index_whose_note_lacks_something_is_built_anew(kept, model):
+def test_an_index_whose_note_lacks_something_is_built_again(kept, model):
     note = kept / "index" / "index.json"
     note.write_text(note.read_text().replace('"recall"', '"r"'))
     built = ImageIndex.build(model, kept / "pictures", kept / "index", batch_size=8, progress=False)
@@ -328,7 +328,7 @@ def test_a_foreign_folder_is_neither_read_nor_written(index, model, dataset, tmp
     assert foreign.read_text() == '{"somebody": "else"}'
 
 
-@pytest.mark.parametrize("step", ["np.save", "write_members", "_mark", "write_whole", "after"])
+@pytest.mark.parametrize("step", ["np.save", "write_members", "_file_mark", "write_whole", "after"])
 def test_replacing_an_index_never_leaves_none(kept, model, monkeypatch, step):
     old = ImageIndex.load(kept / "index", model)
     new = ImageIndex.build(model, old.dataset[:10], batch_size=8, progress=False)
@@ -355,7 +355,7 @@ def test_a_full_disk_is_told_and_leaves_the_index_that_was_there(kept, model, en
     embeddings = np.random.default_rng(0).normal(size=(500, 100)).astype(np.float32)
     embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
     item = ImageIndex.load(kept / "index", model).dataset[0]
-    large = ImageIndex(model, CaptionDataset([item] * 500), embeddings, make_engine(engine, embeddings), 1.0)
+    large = ImageIndex(CaptionDataset([item] * 500), embeddings, make_engine(engine, embeddings), model=model)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     room = 2_000 if engine == "exact" else embeddings.nbytes + 200  # the vectors still fit, the graph does not
     resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))

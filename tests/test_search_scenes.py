@@ -14,7 +14,8 @@ from utils.demo import render
 from utils.demo.answers import Answers
 from utils.finder import embed_scene
 from utils.finder.place import Place
-from utils.search import ImageIndex, SearchError, TileHit, Tiling, save_geojson, scenes
+from utils.search import ImageIndex, SearchError, TileHit, Tiling, collection, save_geojson
+from utils.search.tiles import address
 
 pytestmark = [
     pytest.mark.usefixtures("quick_compilation"),
@@ -49,9 +50,9 @@ def rasters(tmp_path) -> Path:
 
 def opened(monkeypatch) -> list[str]:
     """The scenes that are opened for embedding from now on."""
-    names, original = [], scenes.open_picture
+    names, original = [], collection.open_picture
     monkeypatch.setattr(
-        scenes, "open_picture", lambda path, *rest: names.append(Path(path).name) or original(path, *rest)
+        collection, "open_picture", lambda path, *rest: names.append(Path(path).name) or original(path, *rest)
     )
     return names
 
@@ -78,18 +79,18 @@ def test_a_hit_lies_where_rasterio_says(rasters, model, tmp_path):
     stored = json.loads(save_geojson(hits, tmp_path / "hits.geojson").read_text())
     with rasterio.open(rasters / "placed.tif") as file:
         for hit, feature in zip(hits, stored["features"], strict=True):
-            assert isinstance(hit, TileHit) and feature["properties"]["window"] == list(hit.window)
-            assert feature["geometry"] == hit.footprint
+            assert isinstance(hit, TileHit) and feature["properties"]["window"] == list(hit.tile.window)
+            assert feature["geometry"] == hit.tile.footprint
             if hit.path.name == "nowhere.tif":
-                assert hit.footprint is None
+                assert hit.tile.footprint is None
                 continue
-            left, top, width, height = hit.window
+            left, top, width, height = hit.tile.window
             corners = [(x, y) for x in (left, left + width) for y in (top, top + height)]
             east, north = zip(*(file.transform @ corner for corner in corners), strict=True)
             expected = np.transpose(transform(file.crs, "EPSG:4326", east, north))
-            ring = np.array(hit.footprint["coordinates"][0])
+            ring = np.array(hit.tile.footprint["coordinates"][0])
             assert {tuple(point) for point in ring.round(8)} == {tuple(point) for point in expected.round(8)}
-    unplaced = [hit for hit in hits if hit.footprint is None]
+    unplaced = [hit for hit in hits if hit.tile.footprint is None]
     with pytest.raises(SearchError, match=r"nowhere\.tif .* has no coordinate reference system, so nobody knows"):
         save_geojson(unplaced, tmp_path / "none.geojson")
     sinusoidal = rasterio.crs.CRS.from_string("+proj=sinu +R=6371007.181").to_wkt()
@@ -109,18 +110,18 @@ def test_only_a_new_or_changed_scene_is_opened(rasters, model, tmp_path, monkeyp
     raster(rasters / "placed.tif", 4, width=200)
     more = ImageIndex.build_scenes(model, rasters, tmp_path / "index", **OPTIONS)
     assert names == ["new.tif", "placed.tif"] and more.reading == first.reading
-    anew = ImageIndex.build_scenes(model, rasters, stretch=first.reading.stretch, **OPTIONS)  # from nothing, read alike
-    assert [item.name for item in more.dataset] == [item.name for item in anew.dataset]
-    np.testing.assert_array_equal(more.embeddings, anew.embeddings)
+    fresh = ImageIndex.build_scenes(model, rasters, stretch=first.reading.stretch, **OPTIONS)  # from nothing
+    assert [item.name for item in more.dataset] == [item.name for item in fresh.dataset]
+    np.testing.assert_array_equal(more.embeddings, fresh.embeddings)
     names.clear()
     cut = ImageIndex.build_scenes(model, rasters, tmp_path / "index", **OPTIONS | {"tile_sizes": [80, 40]})
     assert len(names) == 3 and len(cut) > len(more)  # cut otherwise, but what is the same is not embedded again
 
 
-def test_a_killed_build_goes_on_within_a_scene(rasters, model, tmp_path, monkeypatch):
+def test_a_killed_build_resumes_within_a_scene(rasters, model, tmp_path, monkeypatch):
     expected = ImageIndex.build_scenes(model, rasters, **OPTIONS)
-    monkeypatch.setattr(scenes, "PIECE", 4)
-    counts, original = [], scenes.TileBatches
+    monkeypatch.setattr(collection, "PIECE", 4)
+    counts, original = [], collection.TileBatches
 
     def killed(model, pictures, size):
         if len(counts) == 2:
@@ -128,10 +129,12 @@ def test_a_killed_build_goes_on_within_a_scene(rasters, model, tmp_path, monkeyp
         counts.append(len(pictures[0][1]))
         return original(model, pictures, size)
 
-    monkeypatch.setattr(scenes, "TileBatches", killed)
+    monkeypatch.setattr(collection, "TileBatches", killed)
     with pytest.raises(KeyboardInterrupt):
         ImageIndex.build_scenes(model, rasters, tmp_path / "index", **OPTIONS)
-    monkeypatch.setattr(scenes, "TileBatches", lambda *given: counts.append(len(given[1][0][1])) or original(*given))
+    monkeypatch.setattr(
+        collection, "TileBatches", lambda *given: counts.append(len(given[1][0][1])) or original(*given)
+    )
     index = ImageIndex.build_scenes(model, rasters, tmp_path / "index", **OPTIONS)
     assert sum(counts) == len(index) == len(expected)  # each tile once
     np.testing.assert_array_equal(index.embeddings, expected.embeddings)
@@ -157,7 +160,7 @@ def test_what_has_no_data_is_left_out_and_what_cannot_be_read_is_named(rasters, 
         ImageIndex.build_scenes(model, [], **OPTIONS)
 
 
-def test_an_index_of_scenes_is_none_of_pictures_and_earlier_programs_refuse_it(rasters, model, tmp_path):
+def test_an_index_of_scenes_is_not_one_of_images_and_earlier_programs_refuse_it(rasters, model, tmp_path):
     tiles = ImageIndex.build_scenes(model, rasters, tmp_path / "index", **OPTIONS)
     assert json.loads((tmp_path / "index" / "index.json").read_text())["version"] == 2
     whole = ImageIndex.build(model, rasters, tmp_path / "index", batch_size=8, progress=False)
@@ -174,10 +177,10 @@ def test_the_page_shows_the_tile(rasters, model: CLIP, monkeypatch):
     monkeypatch.setattr(render, "cut_out", lambda *given: opened_scenes.append(given[0]) or original(*given))
     html = render.search_answer(found, answers.rows)
     assert html.count("data:image/jpeg") == 12 and len(opened_scenes) == len(set(opened_scenes))
-    assert render.data_address(found.hits[0].picture()) in html
-    row = str(answers.rows[scenes.address(found.hits[0])])
+    assert render.data_address(found.hits[0].tile.image()) in html
+    row = str(answers.rows[address(found.hits[0])])
     member = answers.member(row)
-    assert member.picture().size == (40, 40) and index.reading == ImageReading((0, 4000))
+    assert member.image().size == (40, 40) and index.reading == ImageReading((0, 4000))
     assert answers.member_image(row).size == (40, 40)
     alike = answers.by_member(row, 3)
     assert member.name not in [hit.name for hit in alike.hits]

@@ -121,7 +121,7 @@ class Answers:
         member = self.member(row)
         if member.path in self.index.missing:
             return None
-        return member.picture(TILE_SIDE) if isinstance(member, SceneTile) else read_image(member.path, member.reading)
+        return member.image(TILE_SIDE) if isinstance(member, SceneTile) else read_image(member.path, member.reading)
 
     def decode(self, path: Path, max_pixels: int) -> DecodedUpload:
         """Decodes an upload, read as the images of the index are, after all others that came before."""

@@ -1,6 +1,6 @@
-"""Search by text and by picture over the embeddings of a collection of pictures.
+"""Search by text and by image over the embeddings of a collection of images.
 
-    index = ImageIndex.build(model, "my pictures", "runs/my index")   # goes on where a killed run stopped
+    index = ImageIndex.build(model, "my images", "runs/my index")   # resumes where a killed run stopped
     index = ImageIndex.load("runs/my index", model)
     for hit in index.query_text("a bridge over a river", k=5):
         print(hit.rank, hit.score, hit.path, hit.captions)
@@ -8,19 +8,17 @@
     index = ImageIndex.build_scenes(model, "my rasters", "runs/my scenes")   # tiles of rasters of any size
     save_geojson(index.query_text("a bridge over a river"), "bridges.geojson")
 
-`index` answers questions, which `questions` turns into vectors; `building` makes it or takes it over; `collection`
-embeds the pictures, in `pieces` that outlive the process, `catalog` knows them by name, `storage` keeps an index in
-a folder with its `members`, and `engines` find the vectors closest to another, of equal ones by way of `distinct`.
-`scenes` and `tiles` make members of parts of rasters, which `utils.finder` cuts and reads.
+From the ground up: `engines` find the vectors closest to another, and `recall` measures how many a graph misses;
+`catalog` says what is known of an image, and `tiles` of a part of a raster, which `utils.finder` cuts and reads;
+`storage` keeps an index in a folder with its `members`, and `pieces` what a killed build has embedded; `collection`
+embeds images and scenes; `building` makes an index or takes it over; `index` answers `queries`.
 """
 
-from utils.search.catalog import Hit
-from utils.search.collection import Skipped
+from utils.search.catalog import Hit, Skipped
 from utils.search.engines import ENGINES, EXACT_BELOW
 from utils.search.errors import SearchError
 from utils.search.index import ImageIndex
-from utils.search.scenes import save_geojson
-from utils.search.tiles import SceneTile, TileHit, Tiling
+from utils.search.tiles import SceneTile, TileHit, Tiling, save_geojson
 
 __all__ = [
     "ENGINES",

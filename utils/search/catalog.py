@@ -1,9 +1,9 @@
-"""Which pictures an index holds, looked up by file name, path, category and source; and how one is answered with."""
+"""What an index says of its images, and which rows have a file name, a path, a category or a source."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,10 +14,13 @@ from utils.datasets.images.reading import AS_STORED
 from utils.files import printable
 from utils.search.errors import SearchError
 
+# By which an edited file is known: its size in bytes and time of change in nanoseconds; None if they are not known.
+Mark = tuple[int, int] | None
+
 
 @dataclass(frozen=True)
 class Hit:
-    """One answer of a search.
+    """One of the images that a search found.
 
     Attributes:
         rank: 1 for the best.
@@ -43,71 +46,84 @@ class Hit:
         return printable(self.path.name)
 
 
+@dataclass(frozen=True)
+class Skipped:
+    """An image that is not in the index.
+
+    Attributes:
+        path: The file.
+        reason: Why it could not be read, a sentence.
+        mark: Of the file when it was tried.
+    """
+
+    path: Path
+    reason: str
+    mark: Mark = None
+
+
 class Catalog:
     """The rows of an index by what is known of them.
 
     Args:
-        dataset: The pictures, in the order of the rows.
+        dataset: The images, in the order of the rows.
     """
 
     def __init__(self, dataset: CaptionDataset) -> None:
         self._dataset = dataset
-        groups: dict[str, dict] = {"category": {}, "source": {}, "name": {}}
+        self._rows: dict[str, dict[str | None, list[int]]] = {"category": {}, "source": {}, "name": {}}
         for row, item in enumerate(dataset):
-            for kind, found in groups.items():
+            for kind, found in self._rows.items():
                 found.setdefault(getattr(item, kind), []).append(row)
-        self._rows = {kind: {name: np.array(rows) for name, rows in found.items()} for kind, found in groups.items()}
 
     def names(self, kind: str) -> tuple[str, ...]:
-        """Sorted names of the ``category`` or ``source`` that pictures have."""
+        """Sorted names of the ``category`` or ``source`` that images have."""
         return tuple(sorted(name for name in self._rows[kind] if name is not None))
 
     def rows_of(self, category: str | None, source: str | None) -> np.ndarray | None:
         """Rows (count,) int64 of a category and of a source; None where neither is asked for.
 
         Raises:
-            SearchError: If no picture has that category or source.
+            SearchError: If no image has that category or source.
         """
         rows = None
         for kind, name in (("category", category), ("source", source)):
             if name is None:
                 continue
             if name not in self._rows[kind]:
-                raise SearchError(f"No picture has the {kind} {name!r}{_suggestion(name, self.names(kind))}.")
-            found = self._rows[kind][name]
+                raise SearchError(f"No image has the {kind} {name!r}{_suggestion(name, self.names(kind))}.")
+            found = np.array(self._rows[kind][name])
             rows = found if rows is None else np.intersect1d(rows, found)
         return rows
 
     def rows_at(self, path: Path) -> list[int]:
-        """Rows of the pictures that a path leads to, through links too, whatever they are called."""
+        """Rows of the images that a path leads to, through links too, whatever they are called."""
         place = path.resolve()
         names = {printable(path.name), printable(place.name)}
-        rows = [int(row) for name in names for row in self._rows["name"].get(name, ())]
+        rows = [row for name in names for row in self._rows["name"].get(name, ())]
         return [row for row in rows if self._dataset[row].path.resolve() == place]
 
     def find(self, file_name: str) -> int:
-        """The row of the one picture of a name, which may have folders before it; as it is or as it is printed.
+        """The row of the one image of a name, which may have folders before it; as it is or as it is printed.
 
         Raises:
             SearchError: If there is none, or more than one.
         """
-        parts = Path(printable(file_name)).parts
-        candidates = self._rows["name"].get(parts[-1] if parts else "", ())
-        items = {int(row): self._dataset[int(row)] for row in candidates}
+        wanted = Path(printable(file_name)).parts
+        items = {row: self._dataset[row] for row in self._rows["name"].get(wanted[-1] if wanted else "", ())}
         paths = {row: Path(printable(item.path)).with_name(item.name) for row, item in items.items()}
-        rows = [row for row, path in paths.items() if path.parts[-len(parts) :] == parts]
+        rows = [row for row, path in paths.items() if path.parts[-len(wanted) :] == wanted]
         if len(rows) == 1:
             return rows[0]
         if rows:
             raise SearchError(
-                f"{len(rows)} pictures are called {file_name!r}, {paths[rows[0]]} and {paths[rows[1]]} among "
-                "them; write as much of the path as tells them apart."
+                f"{len(rows)} images are called {file_name!r}, {paths[rows[0]]} and {paths[rows[1]]} among them; "
+                "write as much of the path as tells them apart."
             )
         near = [str(path) for path in paths.values()] or self.names("name")
-        raise SearchError(f"No picture of the index is called {file_name!r}{_suggestion(file_name, near)}.")
+        raise SearchError(f"No image of the index is called {file_name!r}{_suggestion(file_name, near)}.")
 
 
-def _suggestion(name: str, known: Sequence[str]) -> str:
+def _suggestion(name: str, known: Iterable[str]) -> str:
     """The names most like one that is not there, to end a sentence with."""
     near = difflib.get_close_matches(name, known, n=3, cutoff=0)
     return f"; the nearest are {', '.join(near)}" if near else ""

@@ -2,4 +2,4 @@
 
 
 class SearchError(ValueError):
-    """An index or a question that cannot work; the message says what is wrong, where, and what to do."""
+    """An index or a query that cannot work; the message says what is wrong, where, and what to do."""

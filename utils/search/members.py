@@ -1,4 +1,4 @@
-"""The members of an index on the disk: one line of JSON for each picture or tile, in the order of the vectors."""
+"""The members of an index on the disk: one line of JSON for each image or tile, in the order of the vectors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from utils.datasets import CaptionedImage, ImageReading
 from utils.datasets.images.reading import AS_STORED
 from utils.finder.place import Place
-from utils.search.pieces import Mark
+from utils.search.catalog import Mark
 from utils.search.tiles import SceneTile
 
 
@@ -21,7 +21,7 @@ def write_members(path: Path, items: Iterable[CaptionedImage], marks: Iterable[M
     placed: set[Path] = set()
     with path.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
         for item, mark in zip(items, marks, strict=True):
-            row = {
+            row: dict[str, Any] = {
                 "path": stored_path(item.path, folder),
                 "captions": item.captions,
                 "split": item.split,
@@ -41,16 +41,17 @@ def write_members(path: Path, items: Iterable[CaptionedImage], marks: Iterable[M
 
 def read_members(path: Path, folder: Path) -> tuple[list[CaptionedImage], tuple[Mark, ...]]:
     """Reads what `write_members` wrote; marks are None each in an index of an earlier version."""
-    items, marks, places = [], [], {}
+    items: list[CaptionedImage] = []
+    marks, places = [], {}
     with path.open(encoding="utf-8") as file:
         for line in file:
             row = json.loads(line)
             place, captions = found_path(row["path"], folder), tuple(row["captions"])
             reading = ImageReading(**row["reading"]) if "reading" in row else AS_STORED
             known = (place, captions, row["split"], row["category"], row["source"], reading)
+            if "place" in row:
+                places[place] = _read_place(row["place"])
             if "window" in row:
-                if "place" in row:
-                    places[place] = _read_place(row["place"])
                 items.append(SceneTile(*known, window=tuple(row["window"]), place=places[place]))
             else:
                 items.append(CaptionedImage(*known))
@@ -71,18 +72,16 @@ def _read_place(stored: dict[str, Any]) -> Place:
 
 
 def stored_path(path: Path, folder: Path) -> str:
-    """From the index folder where the picture is below it or beside it, so that both can move; else absolute."""
-    picture, place = Path(os.path.abspath(path)), Path(os.path.abspath(folder))  # noqa: PTH100
-    if picture.is_relative_to(place.parent):
-        return Path(os.path.relpath(picture, place)).as_posix()
-    return str(picture)
+    """From the index folder where the file is below it or beside it, so that both can move; else absolute."""
+    file, place = Path(os.path.abspath(path)), Path(os.path.abspath(folder))  # noqa: PTH100
+    return Path(os.path.relpath(file, place)).as_posix() if file.is_relative_to(place.parent) else str(file)
 
 
 def found_path(stored: str, folder: Path) -> Path:
-    """Where a picture is by the path that `stored_path` gave."""
+    """Where a file is by the path that `stored_path` gave."""
     return Path(os.path.abspath(folder / stored))  # noqa: PTH100
 
 
 def read_mark(stored: Sequence[int] | None) -> Mark:
-    """A picture's mark out of JSON; None where there is none."""
+    """A file's mark out of JSON; None where there is none."""
     return None if stored is None else (int(stored[0]), int(stored[1]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from utils.datasets import CaptionedImage
+from utils.datasets import CaptionedImage, ImageReading
 from utils.finder.geojson import footprints
 from utils.finder.place import NO_PLACE, Place
+from utils.finder.presence import write_file
 from utils.finder.reading import open_picture
 from utils.search.catalog import Hit
+from utils.search.errors import SearchError
 
 if TYPE_CHECKING:
     from PIL import Image
-
-    from utils.datasets import ImageReading
 
 # Left and top edge, width and height in pixels, as rasterio's Window has them.
 Window = tuple[int, int, int, int]
@@ -64,7 +65,7 @@ class SceneTile(CaptionedImage):
         left, top, width, height = self.window
         return footprints(np.array([[left, top, left + width, top + height]]), self.place)[0]
 
-    def picture(self, longest: int | None = None) -> Image.Image:
+    def image(self, longest: int | None = None) -> Image.Image:
         """The tile, cut from the scene; a longer side than ``longest`` pixels is reduced to it.
 
         Raises:
@@ -78,7 +79,7 @@ class TileHit(Hit):
     """A tile that was found; ``path`` is the scene's file.
 
     Attributes:
-        tile: The member of the index.
+        tile: The member of the index, with its window, footprint and image.
     """
 
     tile: SceneTile
@@ -88,25 +89,12 @@ class TileHit(Hit):
         """The scene's name and the window, for people to read."""
         return self.tile.name
 
-    @property
-    def window(self) -> Window:
-        """Which part of the scene it is: left and top edge, width and height in pixels."""
-        return self.tile.window
-
-    @property
-    def footprint(self) -> dict[str, Any] | None:
-        """Its outline as GeoJSON has it, longitude and latitude on WGS 84; None where nobody knows the place."""
-        return self.tile.footprint
-
-    def picture(self, longest: int | None = None) -> Image.Image:
-        """The tile, cut from the scene, see `SceneTile.picture`."""
-        return self.tile.picture(longest)
-
 
 def address(member: CaptionedImage | Hit) -> Path:
-    """What tells members apart: the path of a picture, and of a tile its scene's with the window behind it."""
+    """What tells members apart: the path of an image, and of a tile its scene's with the window behind it."""
     if isinstance(member, SceneTile | TileHit):
-        return member.path.with_name(f"{member.path.name} {member.window}")
+        tile = member if isinstance(member, SceneTile) else member.tile
+        return tile.path.with_name(f"{tile.path.name} {tile.window}")
     return member.path
 
 
@@ -118,5 +106,36 @@ def cut_out(
     Raises:
         ImageError: If the scene cannot be read, or has become smaller.
     """
-    with open_picture(scene, reading) as picture:
-        return [picture.crop((left, top, left + width, top + height), longest) for left, top, width, height in windows]
+    with open_picture(scene, reading) as opened:
+        return [opened.crop((left, top, left + width, top + height), longest) for left, top, width, height in windows]
+
+
+def save_geojson(hits: Sequence[Hit], path: str | Path) -> Path:
+    """Writes the footprints of tiles that were found as GeoJSON in longitude and latitude (WGS 84, RFC 7946).
+
+    A tile without a place on the Earth has no geometry there. The file appears whole or not at all.
+
+    Raises:
+        SearchError: If there are none, or none of them has a place on the Earth.
+    """
+    if not hits:
+        raise SearchError("No tiles were found, so there are no footprints to save; ask another query.")
+    outlines = [(hit, hit.tile.footprint) for hit in hits if isinstance(hit, TileHit)]
+    if not any(outline for _, outline in outlines):
+        reason = hits[0].tile.place.reason if isinstance(hits[0], TileHit) else "is no tile of a scene"
+        reason = reason or "lies beyond the edge of the Earth on its map"
+        raise SearchError(f"{hits[0].name} {reason}, so nobody knows where it lies; index georeferenced scenes.")
+    features = [
+        {
+            "type": "Feature",
+            "geometry": outline,
+            "properties": {
+                "rank": hit.rank,
+                "score": hit.score,
+                "scene": str(hit.path),
+                "window": list(hit.tile.window),
+            },
+        }
+        for hit, outline in outlines
+    ]
+    return write_file(path, json.dumps({"type": "FeatureCollection", "features": features}) + "\n")

@@ -1,0 +1,113 @@
+"""How much of the truth a graph finds, and how wide it must search to find what is wanted.
+
+A graph finds its own members however narrow its search, so that members as queries flatter it. Recall is measured on
+queries that are no members: of the kind of images, and of the kind of texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from utils.search.engines import WIDTHS, Engine, ExactEngine
+
+RECALL_WANTED = 0.99
+# Numbers of hits that a width is measured for: 8,000 vectors of 512 like embeddings of images want a width of 100 for
+# ten hits, and have a recall of 0.94 at a hundred with it; they want 200 for fifty and 400 for a hundred.
+COUNTS = (10, 50, 100)
+
+
+def held_out_queries(vectors: np.ndarray, count: int = 200, seed: int = 0) -> np.ndarray:
+    """Queries (count, dim) float32 of unit length that are not among the vectors (vectors, dim) but like them.
+
+    Half of them are midway between two members drawn at random; the other half are members moved by noise of their own
+    length, which puts them at a cosine of about 0.7.
+    """
+    from utils.clip import unit_length
+
+    generator = np.random.default_rng(seed)
+    first, second = vectors[generator.integers(len(vectors), size=(2, count))]
+    noise = unit_length(generator.normal(size=first.shape).astype(np.float32))
+    return unit_length(first + np.where(np.arange(count)[:, None] % 2, second, noise))
+
+
+def text_like_queries(vectors: np.ndarray, count: int = 200, seed: int = 0) -> np.ndarray:
+    """Queries (count, dim) float32 of unit length that lie off the vectors (vectors, dim) as CLIP's texts off images.
+
+    In CLIP's space texts and images fill two narrow cones, apart by a vector that is about the same for all pairs:
+    the modality gap (Liang et al. 2022, "Mind the Gap", whose figures for CLIP are a gap of 0.82 and matching pairs at
+    cosines of about 0.3). So the middle of two members is shifted by one fixed direction drawn at random, twice as
+    long as it: a cosine of about 0.35 to the closest image. A graph's walk is led by a smaller part of the similarity,
+    and needs a wider search for the same recall.
+    """
+    from utils.clip import unit_length
+
+    generator = np.random.default_rng((seed, 1))
+    direction = unit_length(generator.normal(size=(1, vectors.shape[1])))
+    first, second = vectors[generator.integers(len(vectors), size=(2, count))]
+    return unit_length(unit_length(first + second) + 2 * direction).astype(np.float32)
+
+
+def recall(found: np.ndarray, exact: np.ndarray) -> float:
+    """The share of the true neighbors (queries, k) that was found, whatever the order; for vectors that all differ."""
+    shared = [len(np.intersect1d(*pair)) for pair in zip(found, exact, strict=True)]
+    return float(np.sum(shared)) / exact.size
+
+
+def recall_by_similarity(found: np.ndarray, exact: np.ndarray, queries: np.ndarray, vectors: np.ndarray) -> float:
+    """The share of hits that are as similar to the query as its true k-th neighbor.
+
+    Of vectors that are equal, as those of blank tiles are, any is right; `recall` takes all but those that exact
+    search happens to name for misses.
+
+    Args:
+        found: (queries, k) numbers of the vectors that were found, each once a row, -1 for none.
+        exact: (queries, k) numbers of the k closest, the k-th last.
+        queries: (queries, dim) float32, of unit length.
+        vectors: (vectors, dim) float32, of unit length.
+    """
+    similarities = np.einsum("qd,qkd->qk", queries, vectors[found])
+    least = np.einsum("qd,qd->q", queries, vectors[exact[:, -1]])
+    # Equal vectors differ by rounding where they stand in a product of other size.
+    return float(np.mean((found >= 0) & (similarities >= least[:, None] - 1e-6)))
+
+
+def choose_widths(
+    engine: Engine, vectors: np.ndarray, wanted: float = RECALL_WANTED, counts: Sequence[int] = COUNTS
+) -> float:
+    """Chooses the width of an engine's search for each number of hits, so that its recall is as wanted.
+
+    Both `held_out_queries` and `text_like_queries` must reach what is wanted.
+
+    Args:
+        engine: The engine; its widths are changed. Exact search is left as it is.
+        vectors: (vectors, dim) float32, the vectors that it searches.
+        wanted: The recall to reach.
+        counts: Numbers of hits, rising, each of which gets a width.
+
+    Returns:
+        The recall reached at the first count, of the kind of query that has less of it; under ``wanted`` where not even
+        the greatest width finds so many.
+    """
+    if not engine.width:
+        return 1.0
+    counts = [count for count in counts if count < len(vectors)] or [len(vectors)]
+    kinds = (held_out_queries(vectors), text_like_queries(vectors))
+    exact = [ExactEngine(vectors).nearest(queries, counts[-1]) for queries in kinds]
+    widths: dict[int, int] = {}
+    recalls = []
+    for count in counts:
+        # More hits never want a narrower search.
+        for width in (width for width in WIDTHS if width >= max(widths.values(), default=0)):
+            engine.width = width
+            reached = min(
+                recall_by_similarity(engine.nearest(queries, count), truth[:, :count], queries, vectors)
+                for queries, truth in zip(kinds, exact, strict=True)
+            )
+            if reached >= wanted:
+                break
+        widths[count] = engine.width
+        recalls.append(reached)
+    engine.widths = widths
+    return recalls[0]

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 from dataclasses import asdict
 from fnmatch import fnmatch
@@ -19,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from tiny_clip import tiny_config, torch_clip, write_checkpoint
 from transformers import CLIPImageProcessor, CLIPModel, CLIPProcessor
 
-from utils.clip import CLIP, fingerprint, tokenize
+from utils.clip import CLIP, fingerprint, save_open_clip, tokenize
 from utils.clip.identity import weights_digest
 from utils.clip.image_processor import processor_settings, read_preprocessing
 from utils.datasets import ImagePreprocessing, eval_transform
@@ -433,3 +434,59 @@ def test_a_crash_leaves_no_half_of_a_checkpoint(folder, tmp_path, monkeypatch):
             model.save_pretrained(target)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     assert [path.name for path in tmp_path.iterdir()] == [folder.name]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"text": {"eos_token_id": 2}},
+        {"text": {"hidden_act": "gelu"}, "vision": {"hidden_act": "gelu", "layer_norm_eps": 0.03}},
+    ],
+)
+def test_open_clip_computes_the_same_from_an_export(changes, tmp_path):
+    open_clip = pytest.importorskip("open_clip")
+    (tmp_path / "checkpoint").mkdir()
+    write_checkpoint(tmp_path / "checkpoint", tiny_config(**changes))
+    ours = CLIP.from_pretrained(tmp_path / "checkpoint")
+    ours.save_pretrained(tmp_path / "checkpoint")
+    tokenizer = (tmp_path / "checkpoint" / "tokenizer.json").read_text()
+    tokenize(ours.tokenizer, ["a port"])
+    save_open_clip(ours, tmp_path / "checkpoint")  # beside transformers' files
+    # Clean of the call before, which has set a truncation.
+    assert (tmp_path / "checkpoint" / "tokenizer.json").read_text() == tokenizer
+    name = f"local-dir:{tmp_path / 'checkpoint'}"
+    theirs, _, transform = open_clip.create_model_and_transforms(name)
+    theirs.eval()
+
+    texts = ["airport", "a port", "b c d e f g h i j k l m n o p q r s"]
+    tokens = open_clip.get_tokenizer(name)(texts)
+    np.testing.assert_array_equal(tokens.numpy(), tokenize(ours.tokenizer, texts, length=16))
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 60, 3), np.uint8))
+    pixels = transform(image)[None]
+    with torch.no_grad():
+        images, encoded, scale = theirs(pixels, tokens)
+    np.testing.assert_allclose(scale, np.exp(ours.logit_scale[...]), rtol=1e-6)
+    np.testing.assert_allclose(ours.encode_texts(tokens.numpy()), encoded, atol=1e-5)
+    ours_images = ours.encode_images(pixels.permute(0, 2, 3, 1).numpy())
+    np.testing.assert_allclose(ours_images, images, atol=1e-5)
+    CLIPModel.from_pretrained(tmp_path / "checkpoint")
+
+
+def test_towers_that_open_clip_cannot_hold_are_refused(tmp_path):
+    model = CLIP(tiny_config(text={"hidden_act": "gelu"}), rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match="one activation for both towers"):
+        save_open_clip(model, tmp_path / "export")
+    assert not (tmp_path / "export").exists()
+
+
+def test_the_lines_of_the_readme_give_what_open_clip_reads(root, tmp_path, monkeypatch):
+    open_clip = pytest.importorskip("open_clip")
+    page = (root / "README.md").read_text(encoding="utf-8")
+    (lines,) = re.findall(r"```python\n(from utils\.clip import CLIP, save_open_clip\n.*?)```", page, re.DOTALL)
+    (tmp_path / "runs" / "miniature" / "finetuned").mkdir(parents=True)
+    model = root / "data" / "checkpoints" / "clip-miniature"
+    (tmp_path / "runs" / "miniature" / "finetuned" / "model").symlink_to(model, target_is_directory=True)
+    monkeypatch.chdir(tmp_path)
+    exec(lines, {})
+    assert open_clip.create_model("local-dir:runs/for-open-clip").visual.image_size == (64, 64)

@@ -71,3 +71,10 @@ def test_editors_are_told_what_ruff_holds(root):
     ruff = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["ruff"]
     assert editor["*.py"]["max_line_length"] == str(ruff["line-length"])
     assert editor["Makefile"]["indent_style"] == "tab"
+
+
+def test_every_path_that_contributing_names_exists(root):
+    page = (root / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    paths = re.findall(r"`((?:utils|data|nbs|tests)/[\w./-]+)`", page)
+    assert len(paths) > 20
+    assert [path for path in paths if not (root / path).exists()] == []

@@ -13,6 +13,7 @@ import numpy as np
 
 from utils.datasets import CaptionDataset, ImageReading
 from utils.datasets.images.reading import AS_STORED
+from utils.finder.tiles import OVERLAP
 from utils.search.building import build_index
 from utils.search.catalog import Catalog, Hit
 from utils.search.collection import Collection
@@ -85,7 +86,7 @@ class ImageIndex(Contents):
         folder: str | Path | None = None,
         *,
         tile_sizes: int | Sequence[int] | None = None,
-        overlap: float = 0.5,
+        overlap: float = OVERLAP,
         stretch: str | tuple[float, float] = "auto",
         bands: Sequence[int] | None = None,
         batch_size: int = 64,

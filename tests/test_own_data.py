@@ -86,7 +86,7 @@ def test_what_is_made_of_pictures_says_how_they_were_read(counts, model, tmp_pat
     tuned = load_or_train(run / "finetuned", model, ours, ours, SHORT)
     assert not capsys.readouterr().out
     load_or_train(run / "finetuned", model, others, others, SHORT)
-    assert "Mind: the model" in (said := capsys.readouterr().out) and "now read from 0 to 500" in said
+    assert "Warning: the model" in (said := capsys.readouterr().out) and "now read from 0 to 500" in said
 
     content = evaluate(model, tuned, ours).as_json()
     assert content["reading"] == noted and "(pictures read from 0 to 3000, bands" in summary_text(content)

@@ -1,4 +1,4 @@
-"""Captions made of categories, for pictures that nobody has described, such as those in a folder for each category."""
+"""Captions made of categories, for images that nobody has described, such as those in a folder for each category."""
 
 from __future__ import annotations
 

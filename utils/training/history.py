@@ -7,20 +7,20 @@ import importlib.util
 import io
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from utils.files import write_whole
 from utils.training.settings import TrainingSettings
 
-COLUMNS = ("step", "loss", "validation_loss")
-COLUMNS += ("validation_recall", "validation_recall_low", "validation_recall_high")
-COLUMNS += ("learning_rate", "gradient_norm", "logit_scale", "seconds", "seconds_waiting")
+COLUMNS = (
+    *("step", "loss", "validation_loss", "validation_recall", "validation_recall_low", "validation_recall_high"),
+    *("learning_rate", "gradient_norm", "logit_scale", "seconds", "seconds_waiting"),
+)
+WANDB_NOTE = "wandb_run.txt"  # under which name Weights & Biases knows the run of a folder
 
 Row = dict[str, float]
-
-WANDB_NOTE = "wandb_run.txt"  # under which name Weights & Biases knows the run of a folder
 
 
 class Reporter(Protocol):
@@ -31,15 +31,9 @@ class Reporter(Protocol):
 
 
 def check_reporters(settings: TrainingSettings) -> None:
-    """Refuses a run that would report to a package that is not there.
-
-    Raises:
-        ModuleNotFoundError: Saying what to install, or which setting to leave empty.
-    """
-    wanted = (("wandb_project", "wandb"), ("tensorboard", "tensorboardX"))
-    for setting, package in wanted:
+    """Raises ModuleNotFoundError, which says what to do, if a run would report to a package that is not there."""
+    for setting, package, off in (("wandb_project", "wandb", None), ("tensorboard", "tensorboardX", False)):
         if getattr(settings, setting) and importlib.util.find_spec(package) is None:
-            off = "None" if setting == "wandb_project" else "False"
             raise ModuleNotFoundError(
                 f"{setting} is set but the package {package} is not installed; run `pip install {package}`, or "
                 f"set {setting} to {off}."
@@ -50,7 +44,7 @@ def check_reporters(settings: TrainingSettings) -> None:
 def open_reporters(
     output_dir: Path, settings: TrainingSettings, history: list[Row], finished: bool
 ) -> Iterator[list[Reporter]]:
-    """Opens all that the settings ask for, and brings them to where the run goes on.
+    """Opens all that the settings ask for, and brings them to where the run resumes.
 
     Args:
         output_dir: Receives ``history.csv`` and ``tensorboard/``.
@@ -58,22 +52,23 @@ def open_reporters(
         history: The steps before, of an earlier start; what was reported beyond them is revoked.
         finished: Whether nothing will follow; then all was reported before, and the table alone is written.
     """
-    reporters: list[Any] = [CsvReporter(output_dir / "history.csv")]
-    try:
+    reporters: list[Reporter] = [CsvReporter(output_dir / "history.csv")]
+    with ExitStack() as stack:
         if settings.tensorboard and not finished:
-            reporters.append(TensorBoardReporter(output_dir / "tensorboard"))
+            events = TensorBoardReporter(output_dir / "tensorboard")
+            stack.callback(events.close)
+            reporters.append(events)
         if settings.wandb_project and not finished:
-            reporters.append(WandbReporter(output_dir, settings, len(history)))
+            page = WandbReporter(output_dir, settings, len(history))
+            stack.callback(page.run.finish)
+            reporters.append(page)
         for reporter in reporters:
             reporter.report(history)
         yield reporters
-    finally:
-        for reporter in reporters[1:]:
-            reporter.close()
 
 
 class CsvReporter:
-    """Writes the whole history anew each time, so the file is whole and of one run."""
+    """Writes the whole history each time, so the file is whole and of one run."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -113,7 +108,7 @@ class TensorBoardReporter:
 
 
 class WandbReporter:
-    """Reports to Weights & Biases; a run that goes on there is the one that was stopped."""
+    """Reports to Weights & Biases; a run that is resumed there is the one that was stopped."""
 
     def __init__(self, output_dir: Path, settings: TrainingSettings, first_step: int) -> None:
         import wandb
@@ -126,7 +121,7 @@ class WandbReporter:
             id=note.read_text(),
             resume="allow",
             dir=str(output_dir),
-            config=settings.deciding,
+            config=settings.identity,
         )
         self.step = first_step
 
@@ -135,7 +130,3 @@ class WandbReporter:
         for row in history[self.step :]:
             self.run.log(row, step=int(row["step"]))
         self.step = len(history)
-
-    def close(self) -> None:
-        """Ends the report."""
-        self.run.finish()

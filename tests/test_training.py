@@ -1,6 +1,8 @@
 """The loss against torch and open_clip, schedules and optimizers against optax, and what a run can be."""
 
+from collections.abc import Callable
 from dataclasses import fields, replace
+from itertools import islice
 from types import SimpleNamespace
 
 import jax
@@ -24,7 +26,7 @@ from utils.training import (
 )
 from utils.training.loss import MAX_LOGIT_SCALE, batch_positives
 from utils.training.optimizer import adafactor_by_layer, decay_mask, make_optimizer, moving_average
-from utils.training.run import TrainingRun
+from utils.training.run import STEPS_AHEAD, STEPS_UNFETCHED, TrainingRun
 from utils.training.step import OUTSIDE_THE_STEP
 from utils.training.trainable import split_model
 from utils.training.validation import _batch_size, _mean_loss, recall_interval
@@ -365,6 +367,60 @@ def test_training_learns(model, dataset):
     assert np.mean(losses[-4:]) < 0.7 * np.mean(losses[:4])
     assert run.history[-1]["validation_loss"] < before["validation_loss"]
     assert run.history[-1]["validation_recall"] > before["validation_recall"]
+
+
+class OnDevice:
+    """A number in the place of one on a device; it counts how often any is fetched."""
+
+    fetched = 0
+
+    def __init__(self, value: float) -> None:
+        self.value = value
+
+    def block_until_ready(self) -> "OnDevice":
+        return self
+
+    def __array__(self, *_: object, **__: object) -> np.ndarray:
+        OnDevice.fetched += 1
+        return np.float32(self.value)[...]
+
+
+def run_with_losses(model: CLIP, dataset: CaptionDataset, loss_at: Callable[[int], float]) -> TrainingRun:
+    """A run of forty steps that compute nothing and give these losses."""
+    run = TrainingRun(model, dataset, dataset, replace(SETTINGS, epochs=20))
+    run.state = {}
+
+    def step(state: dict, batch: dict, rate: float) -> tuple[dict, dict]:
+        values = {"loss": loss_at(run.step + 1), "gradient_norm": 1.0, "logit_scale": 1.0}
+        return state, {name: OnDevice(value) for name, value in values.items()}
+
+    run.train_step = step
+    return run
+
+
+def test_metrics_stay_on_the_device_until_they_are_wanted(model, dataset, monkeypatch):
+    monkeypatch.setattr(OnDevice, "fetched", 0)
+    run = run_with_losses(model, dataset, float)
+    for _ in range(STEPS_UNFETCHED):
+        run.advance()
+    assert OnDevice.fetched == 0 and run.history == []
+    for _ in range(STEPS_AHEAD):
+        run.advance()
+    assert OnDevice.fetched == 3 * STEPS_UNFETCHED and len(run.history) == STEPS_UNFETCHED
+    steps = list(range(1, STEPS_UNFETCHED + STEPS_AHEAD + 1))
+    for _ in range(2):  # each is fetched once
+        assert [row["loss"] for row in run.fetch_history()] == [row["step"] for row in run.history] == steps
+        assert OnDevice.fetched == 3 * len(steps)
+
+
+def test_a_loss_that_is_not_finite_is_noticed_before_any_checkpoint(model, dataset):
+    run = run_with_losses(model, dataset, lambda step: np.nan if step == 3 else 1.0)
+    *_, third = islice(TrainingRun(model, dataset, dataset, run.settings).batches, 3)
+    for _ in range(6):
+        run.advance()
+    with pytest.raises(FloatingPointError, match="loss of step 3 is nan") as stop:
+        run.save(None)
+    assert all(dataset[int(number)].name in str(stop.value) for number in third["index"])
 
 
 def test_a_run_decodes_each_image_once(model, dataset, monkeypatch):

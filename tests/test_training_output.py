@@ -104,7 +104,7 @@ def test_events_of_a_run_that_was_stopped_are_those_of_one_run(model, folder, re
     assert len(list((tmp_path / "run" / "tensorboard").iterdir())) == 2
 
 
-def test_reporters_that_are_not_installed_are_named_before_anything_is_done(model, folder, tmp_path, monkeypatch):
+def test_reports_whose_package_is_not_installed_are_named_before_anything_is_done(model, folder, tmp_path, monkeypatch):
     find = importlib.util.find_spec
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name: None if name in ("wandb", "tensorboardX") else find(name)
@@ -119,15 +119,12 @@ def test_reporters_that_are_not_installed_are_named_before_anything_is_done(mode
     assert not (tmp_path / "run").exists()
 
 
-def test_a_reporter_that_cannot_be_opened_leaves_none_open(tmp_path, monkeypatch):
+def test_a_report_that_cannot_be_opened_leaves_none_open(tmp_path, monkeypatch):
     closed = []
-    monkeypatch.setattr(history.TensorBoardReporter, "close", lambda reporter: closed.append(reporter))
-    monkeypatch.setattr(history, "WandbReporter", lambda *_: (_ for _ in ()).throw(ConnectionError("refused")))
+    monkeypatch.setattr("tensorboardX.SummaryWriter.close", closed.append)
+    monkeypatch.setattr(history, "_open_wandb", lambda *_: (_ for _ in ()).throw(ConnectionError("refused")))
     settings = replace(SETTINGS, tensorboard=True, wandb_project="course")
-    with (
-        pytest.raises(ConnectionError, match="refused"),
-        history.open_reporters(tmp_path, settings, [], finished=False),
-    ):
+    with pytest.raises(ConnectionError, match="refused"), history.open_reports(tmp_path, settings, [], finished=False):
         pass
     assert len(closed) == 1
 

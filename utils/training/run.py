@@ -25,7 +25,7 @@ from utils.progress import progress_bar
 from utils.training.card import write_card
 from utils.training.checkpoints import open_checkpoints, restore_checkpoint, save_checkpoint, tidy
 from utils.training.export import export_model
-from utils.training.history import Reporter, Row, check_reporters, open_reporters
+from utils.training.history import Report, Row, check_reporters, open_reports
 from utils.training.identity import claim_folder, describe_run, note_provenance, provenance_of
 from utils.training.interruption import TrainingStopped, stop_on_interrupt
 from utils.training.optimizer import learning_rate_schedule
@@ -107,9 +107,9 @@ def train(
             run.restore(checkpoints)
             if not run.finished:
                 note_provenance(output_dir, train_set, start, run.step)
-            reports = open_reporters(output_dir, settings, run.history, run.finished)
-            with stop_on_interrupt() as stop_asked, reports as reporters:
-                take_steps(run, checkpoints, reporters, stop_asked, output_dir)
+            reports = open_reports(output_dir, settings, run.history, run.finished)
+            with stop_on_interrupt() as stop_asked, reports as report:
+                take_steps(run, checkpoints, report, stop_asked, output_dir)
             exported_step = run.choose_export(checkpoints)
         model, model_dir = run.model(), output_dir / "model"
         export_model(model, model_dir, run.mark, exported_step)
@@ -121,7 +121,7 @@ def train(
 def take_steps(
     run: TrainingRun,
     checkpoints: ocp.CheckpointManager,
-    reporters: list[Reporter],
+    report: Report,
     stop_asked: Callable[[], bool],
     output_dir: Path,
 ) -> None:
@@ -135,9 +135,7 @@ def take_steps(
                 run.validate()
             stopping = stop_asked()  # asked once, so that no stop comes between saving and stopping
             if run.validation_is_due or stopping or (every and run.step % every == 0):
-                history = run.fetch_history()
-                for reporter in reporters:  # first, so that what is saved as finished was reported
-                    reporter.report(history)
+                report(run.fetch_history())  # first, so that what is saved as finished was reported
                 run.save(checkpoints)
             if run.history:
                 progress.set_postfix(loss=f"{run.history[-1]['loss']:.3f}", refresh=False)
@@ -150,13 +148,7 @@ def take_steps(
 
 @dataclass
 class DispatchedStep:
-    """A step that the devices were told to take.
-
-    Attributes:
-        row: What is known of its row of history.
-        metrics: Scalars on the devices.
-        index: (batch,) integers, its images.
-    """
+    """A step that the devices were told to take: what is known of its row, scalars on the devices, and its images."""
 
     row: Row
     metrics: dict[str, jax.Array]
@@ -236,7 +228,7 @@ class TrainingRun:
 
     @cached_property
     def state(self) -> State:
-        """All that the run changes on the devices."""
+        """Everything that the run changes on the devices."""
         return first_state(self.split, self.settings, self.mesh)
 
     @cached_property
@@ -321,7 +313,7 @@ class TrainingRun:
 
     def model(self) -> CLIP:
         """The model as it would be exported now: the average if there is one, low-rank changes merged."""
-        parameters = self.state.get("average", self.state["trained"])
+        parameters = self.state["average" if "average" in self.state else "trained"]
         return merge_low_rank(self.split.merge(parameters, self.state["frozen"]))
 
     def validate(self) -> None:
@@ -354,7 +346,7 @@ class TrainingRun:
 
     def choose_export(self, checkpoints: ocp.CheckpointManager) -> int:
         """Goes to the state whose model is exported, and gives its step."""
-        if not self.settings.keep_best or self.best_step in (None, self.step):
+        if not self.settings.keep_best or self.best_step is None or self.best_step == self.step:
             return self.step
         self.state, _ = restore_checkpoint(checkpoints, self.best_step, self.state, self.replicated, self.mark)
         return self.best_step

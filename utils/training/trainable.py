@@ -50,8 +50,8 @@ def split_model(start: CLIP, settings: TrainingSettings) -> SplitModel:
             return False
         return settings.lora_rank is None or not part_of(path).endswith("_tower") or is_low_rank(path, value)
 
-    graphdef, trained, frozen, *_ = nnx.split(model, is_trained, ...)
-    return SplitModel(graphdef, trained, frozen)
+    graphdef, *states = nnx.split(model, is_trained, ...)
+    return SplitModel(graphdef, *states)
 
 
 def part_of(path: tuple[Any, ...]) -> str:

@@ -473,8 +473,8 @@ def test_load_or_train_prefers_what_is_there_and_leaves_the_starting_point(tmp_p
 def test_validation_in_small_batches_is_that_of_one(model, dataset, monkeypatch):
     settings = replace(SETTINGS, batch_size=8)
     whole = validate(model, dataset, settings)
-    pieces = validate(model, dataset, replace(settings, micro_batch_size=2))
-    assert whole == pytest.approx(pieces, rel=1e-5)
+    parts = validate(model, dataset, replace(settings, micro_batch_size=2))
+    assert whole == pytest.approx(parts, rel=1e-5)
     images = nnx.jit(CLIP.encode_images)(model, _plain_images(model, dataset))
     from utils.clip import tokenize
     from utils.datasets import caption_table

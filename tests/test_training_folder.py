@@ -102,7 +102,7 @@ def test_two_notebooks_share_a_short_run_that_is_finished_and_meet_in_no_other(
     with sole_owner(short, "training"):
         assert same(load_or_train(tmp_path / "absent", *of_the_run), finished.model)
     assert f"taking the short one in {short}" in capsys.readouterr().out
-    (short / "model" / "model.safetensors").write_bytes(b"")  # is written anew from the last checkpoint
+    (short / "model" / "model.safetensors").write_bytes(b"")  # is written again from the last checkpoint
     assert same(load_or_train(tmp_path / "absent", *of_the_run), finished.model)
     assert same(CLIP.from_pretrained(short / "model"), finished.model)
 

@@ -1,4 +1,4 @@
-"""A tiny model, a few colored pictures, and processes of their own for what a test cannot do to itself."""
+"""A tiny model, a few colored images, and processes of their own for what a test cannot do to itself."""
 
 import json
 import multiprocessing
@@ -36,7 +36,7 @@ def tiny_model(folder: Path, **changes: dict) -> CLIP:
 
 
 def colors(folder: Path, count: int = 8) -> CaptionDataset:
-    """Pictures of one color with some noise; every color is described by two captions, or one, or three."""
+    """Images of one color with some noise; every color is described by two captions, or one, or three."""
     folder.mkdir(exist_ok=True)
     items = []
     for number in range(count):

@@ -106,15 +106,8 @@ def write_card(
 ) -> None:
     """Writes ``README.md`` and ``loss_curve.png`` beside a model's weights.
 
-    Args:
-        model_dir: The folder that transformers loads.
-        model: The model in it.
-        train_set: What it was trained on.
-        validation_set: What it was validated on.
-        settings: What governed the run.
-        history: One row a step.
-        exported_step: The step whose model was exported.
-        provenance: What it was made with, as `utils.training.identity.provenance_of` gives it.
+    ``history`` has one row a step; ``model`` is that of ``exported_step``, and ``provenance`` is what it was made with,
+    as `utils.training.identity.provenance_of` gives it.
     """
     loss_batch = min(settings.batch_size, len(validation_set))
     text = CARD.format(
@@ -163,11 +156,8 @@ def _data_notes(dataset: CaptionDataset) -> list[str]:
 def _figure_rows(history: list[Row], exported_step: int) -> list[str]:
     exported = history[exported_step - 1]
     rows = [f"| exported model | that of step {exported_step:,} of {len(history):,} |"]
-    for name, words in (
-        ("loss", "training loss of that step"),
-        ("validation_loss", "validation loss"),
-        ("validation_recall", "validation recall"),
-    ):
+    shown = {"loss": "training loss of that step", "validation_loss": "validation loss"}
+    for name, words in (shown | {"validation_recall": "validation recall"}).items():
         if name in exported:
             bounds = [exported.get(f"{name}_{side}") for side in ("low", "high")]
             interval = "" if None in bounds else f", 95 % interval {bounds[0]:.3f} to {bounds[1]:.3f}"

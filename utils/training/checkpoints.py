@@ -80,11 +80,8 @@ def _sweep(folder: Path, quiet: float = 0.0) -> None:
 def save_checkpoint(manager: ocp.CheckpointManager, step: int, state: dict[str, Any], progress: dict[str, Any]) -> None:
     """Writes a checkpoint; Orbax makes its folder appear whole or not at all.
 
-    Args:
-        manager: As `open_checkpoints` gives it.
-        step: Its number. If there is one of that number it is kept: it is of the same run.
-        state: Arrays on the devices.
-        progress: What JSON can hold, NumPy's numbers included; its ``mark`` is that of the run.
+    One of that step is kept if there is one: it is of the same run. ``state`` holds arrays on the devices, ``progress``
+    what JSON can hold, NumPy's numbers included, among it the ``mark`` of the run.
 
     Raises:
         OSError: If it could not be written; those before it are untouched.
@@ -123,7 +120,7 @@ def restore_checkpoint(
     sharding: jax.sharding.Sharding,
     mark: str | None = None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Reads a checkpoint onto the devices.
+    """Reads a checkpoint onto the devices: the state and the progress that were saved.
 
     Args:
         manager: As `open_checkpoints` gives it.
@@ -131,9 +128,6 @@ def restore_checkpoint(
         like: A state of the structure, shapes and types that it must have.
         sharding: Where its arrays go.
         mark: Of the run that it must be of. Those of earlier versions have none, and no checksum.
-
-    Returns:
-        The state and the progress that were saved.
 
     Raises:
         ValueError: If it is not of this structure, damaged, or of another run.

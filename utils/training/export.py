@@ -16,13 +16,9 @@ CARD_FILES = ("README.md", "loss_curve.png")
 
 
 def export_model(model: CLIP, model_dir: Path, mark: str, step: int) -> None:
-    """Writes a model with a note of its run; a kill at any moment leaves this model, the one before, or none.
+    """Writes the model of a step, noting its run; a kill at any moment leaves this model, the one before, or none.
 
-    Args:
-        model: What to write.
-        model_dir: The folder that transformers loads. What a killed export left beside it is removed.
-        mark: Of the run, as `utils.training.identity.claim_folder` gives it.
-        step: The step whose model it is.
+    What a killed export left beside the folder is removed.
     """
     for left in model_dir.parent.glob(f".*{model_dir.name}.*"):
         shutil.rmtree(left, ignore_errors=True)
@@ -50,11 +46,9 @@ def run_of(model_dir: Path) -> str | None:
 
 
 def check_model(model_dir: Path, mark: str | None) -> None:
-    """Refuses a model that is not what a run left; one without a note is taken as it is.
+    """Refuses a model that is not what a run of this mark left; with a mark of None it may be of any run.
 
-    Args:
-        model_dir: The folder that transformers loads.
-        mark: Of the run that it must be of; None if nobody knows, and then it may be of any.
+    One without a note is taken as it is.
 
     Raises:
         ValueError: If it is of another run, or a file is damaged, exchanged or missing; it says which.
@@ -84,13 +78,11 @@ def check_model(model_dir: Path, mark: str | None) -> None:
 
 def is_whole(model_dir: Path, mark: str) -> bool:
     """Whether the model in a folder is just as this run left it."""
-    if run_of(model_dir) != mark or not (model_dir / "config.json").is_file():
-        return False
     try:
         check_model(model_dir, mark)
     except ValueError:
         return False
-    return True
+    return run_of(model_dir) == mark and (model_dir / "config.json").is_file()
 
 
 def _read_note(model_dir: Path) -> dict[str, Any]:

@@ -87,14 +87,10 @@ def mark_of(output_dir: Path) -> str | None:
 
 
 def claim_folder(output_dir: Path, ours: Note) -> str:
-    """Notes in ``run.json`` what this run is, or refuses a folder that holds another one.
+    """Notes in ``run.json`` what this run is, as `describe_run` gives it, or refuses a folder that holds another one.
 
     What an equal run was made with so far stays noted, see `note_provenance`. A folder without a whole checkpoint
     holds nothing to lose and may be claimed. A model in it stays, with a note that it is not of this run.
-
-    Args:
-        output_dir: The folder of the run.
-        ours: As `describe_run` gives it.
 
     Returns:
         The mark of this run: checkpoints and model carry it.

@@ -29,10 +29,10 @@ def load_or_train(
 
     Args:
         output_dir: The folder of the earlier run.
-        start: The starting point of the training that may be needed; left as it is.
-        train_set: As for `train`.
-        validation_set: As for `train`.
-        settings: Of the training that may be needed; a short one will do.
+        start: As for `train`, of the training that may be needed.
+        train_set: Likewise.
+        validation_set: Likewise.
+        settings: Of that training; a short one will do.
 
     Returns:
         The fine-tuned model; or ``start``, the very object, so that nobody compares a model with itself.

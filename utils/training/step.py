@@ -63,10 +63,7 @@ def first_state(split: SplitModel, settings: TrainingSettings, mesh: jax.shardin
 def make_train_step(split: SplitModel, settings: TrainingSettings, mesh: jax.sharding.Mesh) -> TrainStep:
     """One optimization step, compiled once for all runs of this process that it would serve.
 
-    Args:
-        split: The model; its weights have no say.
-        settings: What governs the run.
-        mesh: The devices; the batch is sharded over its axis ``data``.
+    The weights of the model have no say; the batch is sharded over the axis ``data`` of the mesh.
 
     Returns:
         A function of (state, batch, learning rate) that gives the next state and a dictionary of float32

@@ -65,9 +65,8 @@ def make_optimizer(split: SplitModel, settings: TrainingSettings) -> optax.Gradi
 def adafactor_by_layer() -> optax.GradientTransformation:
     """Adafactor (Shazeer & Stern 2018) before its learning rate, with optax's defaults; updates are signed already.
 
-    It scales each parameter's update by the size of that parameter. Most layers of a transformer are stacked in
-    one array here, but they are parameters of their own: each is scaled by itself, as in a model whose layers
-    stand apart.
+    It scales each parameter's update by the size of that parameter. Most layers of a transformer are stacked in one
+    array here, but they are parameters of their own: each is scaled by itself, as in a model whose layers stand apart.
     """
     whole = optax.adafactor(learning_rate=None)
 

@@ -71,8 +71,7 @@ class TrainingSettings:
         seed: Governs the order of the images, the augmentation and the captions drawn.
         workers: Threads that decode images.
         tensorboard: Whether to write TensorBoard events beside the history.
-        wandb_project: The project of Weights & Biases to report to, if its package is installed; None reports
-            nowhere.
+        wandb_project: The project of Weights & Biases to report to, if its package is installed; None reports nowhere.
     """
 
     batch_size: int = 128

@@ -7,7 +7,6 @@ from dataclasses import replace
 from utils.datasets import CaptionDataset, DatasetError
 from utils.evaluation import PROTOCOLS
 
-
 # CLIP's 18 published aerial prompts with a category in words: "satellite imagery of storage tanks." and so on.
 _captions = PROTOCOLS["ensemble"].prompts
 

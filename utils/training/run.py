@@ -264,7 +264,7 @@ class TrainingRun:
         batch = next(self.batches)
         index = batch.pop("index")
         batch = {name: jax.device_put(array, self.sharded) for name, array in batch.items()}
-        row = {"learning_rate": self.learning_rates[self.step], "seconds_waiting": time.perf_counter() - start}
+        row = {"seconds_waiting": time.perf_counter() - start, "learning_rate": self.learning_rates[self.step]}
         self.state, metrics = self.train_step(self.state, batch, row["learning_rate"])
         self.step += 1
         self._running.append(DispatchedStep({"step": self.step, **row}, metrics, index))

@@ -252,7 +252,7 @@ def test_captions_made_of_categories_are_learned_and_the_card_says_so(model, tmp
     assert captioned[0].captions[0] == "satellite imagery of red." and len(set(captioned[0].captions)) == 18
     train(model, captioned, captioned, SHORT, tmp_path / "run")
     card = (tmp_path / "run" / "model" / "README.md").read_text()
-    assert "Nobody described these pictures: their captions are CLIP's 18 published aerial prompts" in card
+    assert "Nobody described these images: their captions are CLIP's 18 published aerial prompts" in card
     assert "names of 8 categories" in card
     assert not is_captioned_by_category(colors(tmp_path / "colors"))
     nameless = CaptionDataset([CaptionedImage(bare[0].path, (), None, None, "x")], "x")

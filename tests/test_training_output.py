@@ -121,7 +121,7 @@ def test_reports_whose_package_is_not_installed_are_named_before_anything_is_don
 
 def test_a_report_that_cannot_be_opened_leaves_none_open(tmp_path, monkeypatch):
     closed = []
-    monkeypatch.setattr("tensorboardX.SummaryWriter.close", closed.append)
+    monkeypatch.setattr("tensorboardX.SummaryWriter.close", lambda writer: closed.append(writer))
     monkeypatch.setattr(history, "_open_wandb", lambda *_: (_ for _ in ()).throw(ConnectionError("refused")))
     settings = replace(SETTINGS, tensorboard=True, wandb_project="course")
     with pytest.raises(ConnectionError, match="refused"), history.open_reports(tmp_path, settings, [], finished=False):

@@ -79,7 +79,7 @@ def test_what_is_made_of_pictures_says_how_they_were_read(counts, model, tmp_pat
     noted = [{"stretch": [0, 3000], "bands": [4, 3, 2]}]
     assert json.loads((run / "finetuned" / "run.json").read_text())["data"]["reading"] == noted
     card = (run / "finetuned" / "model" / "README.md").read_text()
-    assert "Pictures were read from 0 to 3000, bands 4, 3, 2" in card
+    assert "Images were read from 0 to 3000, bands 4, 3, 2" in card
     with pytest.raises(ValueError, match=r"other data \(.*read from 0 to 3000.*, not .*read from 0 to 500"):
         train(model, others, others[::4], SHORT, run / "finetuned")
     capsys.readouterr()

@@ -78,14 +78,14 @@ def test_what_is_made_of_pictures_says_how_they_were_read(counts, model, tmp_pat
     noted = [{"stretch": [0, 3000], "bands": [4, 3, 2]}]
     assert json.loads((run / "finetuned" / "run.json").read_text())["data"]["reading"] == noted
     card = (run / "finetuned" / "model" / "README.md").read_text()
-    assert "Pictures were read from 0 to 3000, bands 4, 3, 2" in card
+    assert "Images were read from 0 to 3000, bands 4, 3, 2" in card
     with pytest.raises(ValueError, match=r"other data \(.*read from 0 to 3000.*, not .*read from 0 to 500"):
         train(model, others, others[::4], SHORT, run / "finetuned")
     capsys.readouterr()
     tuned = load_or_train(run / "finetuned", model, ours, ours, SHORT)
     assert not capsys.readouterr().out
     load_or_train(run / "finetuned", model, others, others, SHORT)
-    assert "Mind: the model" in (said := capsys.readouterr().out) and "now read from 0 to 500" in said
+    assert "Warning: the model" in (said := capsys.readouterr().out) and "now read from 0 to 500" in said
 
     content = evaluate(model, tuned, ours).as_json()
     assert content["reading"] == noted and "(images read from 0 to 3000, bands" in summary_text(content)
@@ -251,7 +251,7 @@ def test_captions_made_of_categories_are_learned_and_the_card_says_so(model, tmp
     assert captioned[0].captions[0] == "satellite imagery of red." and len(set(captioned[0].captions)) == 18
     train(model, captioned, captioned, SHORT, tmp_path / "run")
     card = (tmp_path / "run" / "model" / "README.md").read_text()
-    assert "Nobody described these pictures: their captions are CLIP's 18 published aerial prompts" in card
+    assert "Nobody described these images: their captions are CLIP's 18 published aerial prompts" in card
     assert "names of 8 categories" in card
     assert not is_captioned_by_category(colors(tmp_path / "colors"))
     nameless = CaptionDataset([CaptionedImage(bare[0].path, (), None, None, "x")], "x")

@@ -75,6 +75,6 @@ def test_editors_are_told_what_ruff_holds(root):
 
 def test_every_path_that_contributing_names_exists(root):
     page = (root / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    paths = re.findall(r"`((?:utils|data|nbs|tests)/[\w./-]+)`", page)
+    paths = re.findall(r"`((?:utils|data|nbs|tests)/[\w./-]+)`", page.replace("nbs/NN_verb_object.ipynb", ""))
     assert len(paths) > 20
     assert [path for path in paths if not (root / path).exists()] == []

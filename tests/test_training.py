@@ -1,6 +1,8 @@
 """The loss against torch and open_clip, schedules and optimizers against optax, and what a run can be."""
 
+from collections.abc import Callable
 from dataclasses import fields, replace
+from itertools import islice
 from types import SimpleNamespace
 
 import jax
@@ -14,21 +16,19 @@ from training_world import SETTINGS, colors, parameters, same, tiny_model
 from utils.clip import CLIP
 from utils.datasets import CaptionDataset, eval_transform, read_image
 from utils.training import (
-    MAX_LOGIT_SCALE,
     TrainingSettings,
     contrastive_loss,
-    decay_mask,
     learning_rate_schedule,
     load_or_train,
-    make_optimizer,
     positive_pairs,
     train,
     validate,
 )
-from utils.training.loss import batch_positives
-from utils.training.optimizer import adafactor_by_layer, moving_average
-from utils.training.run import Run
+from utils.training.loss import MAX_LOGIT_SCALE, batch_positives
+from utils.training.optimizer import adafactor_by_layer, decay_mask, make_optimizer, moving_average
+from utils.training.run import STEPS_AHEAD, STEPS_UNFETCHED, TrainingRun
 from utils.training.step import OUTSIDE_THE_STEP
+from utils.training.trainable import split_model
 from utils.training.validation import _batch_size, _mean_loss, recall_interval
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -83,15 +83,15 @@ def test_loss_with_shared_captions_is_torch_cross_entropy_with_soft_targets():
     assert float(ours) == pytest.approx(expected.item(), rel=1e-5)
 
 
-def test_defect_2_equal_captions_and_other_captions_of_an_image_are_no_negatives():
+def test_equal_captions_and_other_captions_of_an_image_are_no_negatives():
     # Image 0 holds captions 7 and 8 and drew 7; image 1 holds 8 alone; image 2 holds 9 and 7 and drew 9.
     # Row 3 is image 2 again, with its other caption, as in an epoch of all pairs.
     pairs = positive_pairs(jnp.array([7, 8, 9, 7]), jnp.array([[7, 8], [8, -1], [9, 7], [9, 7]]))
     assert pairs.astype(int).tolist() == [[1, 1, 0, 1], [0, 1, 0, 0], [1, 0, 1, 1], [1, 0, 1, 1]]
 
 
-def test_defect_2_a_shared_caption_pulls_where_the_plain_loss_pushes():
-    # Picture 0 owns captions 7 and 8 and drew 7; picture 1 owns 8 alone; picture 2 owns 9 and 7 and drew 9.
+def test_a_shared_caption_pulls_where_the_plain_loss_pushes():
+    # Image 0 owns captions 7 and 8 and drew 7; image 1 owns 8 alone; image 2 owns 9 and 7 and drew 9.
     batch = {"caption_ids": jnp.array([7, 8, 9]), "caption_sets": jnp.array([[7, 8], [8, -1], [9, 7]])}
     images = jnp.eye(4)[:3] * 0.8 + 0.2
     images, texts = images / jnp.linalg.norm(images, axis=1, keepdims=True), jnp.eye(4)[:3]
@@ -103,7 +103,7 @@ def test_defect_2_a_shared_caption_pulls_where_the_plain_loss_pushes():
     assert pull_towards_text_1("plain") < 0 < pull_towards_text_1("multi_positive")
 
 
-def test_defect_3_similarities_and_loss_are_float32_whatever_comes_in():
+def test_similarities_and_loss_are_float32_whatever_comes_in():
     images, texts = jnp.asarray(unit(4, (4, 8)), jnp.bfloat16), jnp.asarray(unit(5, (4, 8)), jnp.bfloat16)
     loss = contrastive_loss(images, texts, jnp.float32(4.6))
     exact = contrastive_loss(images.astype(jnp.float32), texts.astype(jnp.float32), jnp.float32(4.6))
@@ -116,13 +116,13 @@ def test_defect_3_similarities_and_loss_are_float32_whatever_comes_in():
     assert "HIGHEST" in str(jax.make_jaxpr(contrastive_loss)(images, texts, jnp.float32(4.6)))
 
 
-def test_defect_3_logit_scale_never_passes_ln_100(model, dataset):
+def test_logit_scale_never_passes_ln_100(model, dataset):
     assert np.exp(MAX_LOGIT_SCALE) == pytest.approx(100)
     model.logit_scale[...] = jnp.float32(MAX_LOGIT_SCALE + 0.1)
-    run = Run(model, dataset, dataset, SETTINGS)
+    run = TrainingRun(model, dataset, dataset, SETTINGS)
     for _ in range(3):
         run.advance()
-    assert all(row["logit_scale"] <= MAX_LOGIT_SCALE + 1e-6 for row in run.history)
+    assert all(row["logit_scale"] <= MAX_LOGIT_SCALE + 1e-6 for row in run.fetch_history())
 
 
 # --- schedule and optimizer -------------------------------------------------------------------------------
@@ -144,13 +144,13 @@ def test_warm_up_never_eats_a_short_run():
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "adafactor"])
-def test_defect_3_decay_is_for_matrices_of_linear_layers_alone(model, optimizer):
+def test_decay_is_for_matrices_of_linear_layers_alone(model, optimizer):
     gradients = jax.tree.map(jnp.ones_like, nnx.state(model, nnx.Param))
     state = nnx.state(model, nnx.Param)
     updates = []
     for decay in (0.0, 0.5):
         settings = TrainingSettings(optimizer=optimizer, weight_decay=decay)
-        transformation = make_optimizer(model, settings)
+        transformation = make_optimizer(split_model(model, settings), settings)
         update = jax.jit(lambda *trees, it=transformation: it.update(trees[0], it.init(trees[1]), trees[1])[0])(
             gradients, state
         )
@@ -164,14 +164,14 @@ def test_defect_3_decay_is_for_matrices_of_linear_layers_alone(model, optimizer)
             assert not change.any(), path
             spared |= set(map(str, path))
     assert {"logit_scale", "position_embedding", "class_embedding", "bias", "scale", "embedding"} <= spared
-    marked = dict(nnx.to_flat_state(decay_mask(model)))
+    marked = dict(nnx.to_flat_state(decay_mask(split_model(model, settings))))
     assert {path[-1] for path, leaf in marked.items() if jax.tree.leaves(leaf)[0]} == {"kernel"}
 
 
 def test_adamw_is_optax_with_the_rate_outside(model):
     settings = TrainingSettings(weight_decay=0.5, b1=0.8, b2=0.9, max_gradient_norm=3.0)
-    ours = optax.chain(make_optimizer(model, settings), optax.scale(0.01))
-    adamw = optax.adamw(0.01, b1=0.8, b2=0.9, eps=1e-6, weight_decay=0.5, mask=decay_mask(model))
+    ours = optax.chain(make_optimizer(split_model(model, settings), settings), optax.scale(0.01))
+    adamw = optax.adamw(0.01, b1=0.8, b2=0.9, eps=1e-6, weight_decay=0.5, mask=decay_mask(split_model(model, settings)))
     theirs = optax.chain(optax.clip_by_global_norm(3.0), adamw)
     start = nnx.state(model, nnx.Param)
     ends = []
@@ -187,7 +187,7 @@ def test_adamw_is_optax_with_the_rate_outside(model):
 
 def test_runs_that_differ_outside_the_step_share_a_compiled_one(model, dataset):
     def step(**changes):
-        return Run(model, dataset, dataset, replace(SETTINGS, **changes)).train_step
+        return TrainingRun(model, dataset, dataset, replace(SETTINGS, **changes)).train_step
 
     shared = step()
     assert step(epochs=7, learning_rate=0.5, warmup_steps=1, schedule="cosine", seed=3) is shared
@@ -254,7 +254,7 @@ def test_the_average_is_what_is_validated_and_exported(model, dataset, tmp_path,
     )
     settings = replace(SETTINGS, ema_decay=0.9)
     result = train(model, dataset, dataset, settings, tmp_path / "run")
-    averaged, plain = CLIP.from_pretrained(result.model_dir), Run(model, dataset, dataset, settings)
+    averaged, plain = CLIP.from_pretrained(result.model_dir), TrainingRun(model, dataset, dataset, settings)
     assert all(np.array_equal(x, y) for x, y in zip(seen[-1], parameters(averaged), strict=True))
     while not plain.finished:
         plain.advance()
@@ -312,14 +312,14 @@ def test_settings_with_an_effect_are_taken():
         (40, 8, 24, (24, 8)),
     ],
 )
-def test_a_batch_is_fitted_to_few_pictures(batch, micro, records, fitted):
+def test_a_batch_is_fitted_to_few_images(batch, micro, records, fitted):
     settings = TrainingSettings(batch_size=batch, micro_batch_size=micro).fitted_to(records)
     assert (settings.batch_size, settings.micro_batch_size) == fitted
 
 
 def test_settings_from_a_profile_may_be_lists():
     settings = TrainingSettings(frozen_parts=["logit_scale"])
-    assert settings.frozen_parts == ("logit_scale",) and "workers" not in settings.deciding
+    assert settings.frozen_parts == ("logit_scale",) and "workers" not in settings.identity
 
 
 def test_data_that_cannot_be_trained_on_are_refused(model, dataset, tmp_path):
@@ -333,7 +333,7 @@ def test_data_that_cannot_be_trained_on_are_refused(model, dataset, tmp_path):
 # --- a run ------------------------------------------------------------------------------------------------
 
 
-def test_pictures_without_captions_are_left_out_and_the_rest_is_trained_on(model, dataset, tmp_path):
+def test_images_without_captions_are_left_out_and_the_rest_is_trained_on(model, dataset, tmp_path):
     """A blank caption in train, one in val, and a batch that no longer fits what remains of the short training."""
     partly = CaptionDataset([replace(dataset[0], captions=()), replace(dataset[1], captions=(".",)), *dataset[2:]])
     with pytest.warns(UserWarning, match="2 of 8 images have no caption and are left out") as said:
@@ -358,7 +358,7 @@ def test_captions_that_are_cut_are_counted_at_the_start(model, dataset, tmp_path
 
 def test_training_learns(model, dataset):
     settings = replace(SETTINGS, epochs=10)
-    run = Run(model, dataset, dataset, settings)
+    run = TrainingRun(model, dataset, dataset, settings)
     before = validate(model, dataset, settings)
     while not run.finished:
         run.advance()
@@ -369,31 +369,85 @@ def test_training_learns(model, dataset):
     assert run.history[-1]["validation_recall"] > before["validation_recall"]
 
 
-def test_a_run_decodes_each_picture_once(model, dataset, monkeypatch):
+class OnDevice:
+    """A number in the place of one on a device; it counts how often any is fetched."""
+
+    fetched = 0
+
+    def __init__(self, value: float) -> None:
+        self.value = value
+
+    def block_until_ready(self) -> "OnDevice":
+        return self
+
+    def __array__(self, *_: object, **__: object) -> np.ndarray:
+        OnDevice.fetched += 1
+        return np.float32(self.value)[...]
+
+
+def run_with_losses(model: CLIP, dataset: CaptionDataset, loss_at: Callable[[int], float]) -> TrainingRun:
+    """A run of forty steps that compute nothing and give these losses."""
+    run = TrainingRun(model, dataset, dataset, replace(SETTINGS, epochs=20))
+    run.state = {}
+
+    def step(state: dict, batch: dict, rate: float) -> tuple[dict, dict]:
+        values = {"loss": loss_at(run.step + 1), "gradient_norm": 1.0, "logit_scale": 1.0}
+        return state, {name: OnDevice(value) for name, value in values.items()}
+
+    run.train_step = step
+    return run
+
+
+def test_metrics_stay_on_the_device_until_they_are_wanted(model, dataset, monkeypatch):
+    monkeypatch.setattr(OnDevice, "fetched", 0)
+    run = run_with_losses(model, dataset, float)
+    for _ in range(STEPS_UNFETCHED):
+        run.advance()
+    assert OnDevice.fetched == 0 and run.history == []
+    for _ in range(STEPS_AHEAD):
+        run.advance()
+    assert OnDevice.fetched == 3 * STEPS_UNFETCHED and len(run.history) == STEPS_UNFETCHED
+    steps = list(range(1, STEPS_UNFETCHED + STEPS_AHEAD + 1))
+    for _ in range(2):  # each is fetched once
+        assert [row["loss"] for row in run.fetch_history()] == [row["step"] for row in run.history] == steps
+        assert OnDevice.fetched == 3 * len(steps)
+
+
+def test_a_loss_that_is_not_finite_is_noticed_before_any_checkpoint(model, dataset):
+    run = run_with_losses(model, dataset, lambda step: np.nan if step == 3 else 1.0)
+    *_, third = islice(TrainingRun(model, dataset, dataset, run.settings).batches, 3)
+    for _ in range(6):
+        run.advance()
+    with pytest.raises(FloatingPointError, match="loss of step 3 is nan") as stop:
+        run.save(None)
+    assert all(dataset[int(number)].name in str(stop.value) for number in third["index"])
+
+
+def test_a_run_decodes_each_image_once(model, dataset, monkeypatch):
     paths = []
     monkeypatch.setattr(
         "utils.datasets.captioned_image.read_image", lambda path, how: paths.append(path) or read_image(path, how)
     )
-    run = Run(model, dataset[:4], dataset[4:], replace(SETTINGS, epochs=2, workers=1))
+    run = TrainingRun(model, dataset[:4], dataset[4:], replace(SETTINGS, epochs=2, workers=1))
     while not run.finished:
         run.advance()
         run.validate()
     assert sorted(paths) == sorted(item.path for item in dataset)
 
 
-def test_defect_7_one_seed_one_run_whatever_the_workers_and_the_prefetch(model, dataset, monkeypatch):
+def test_one_seed_one_run_whatever_the_workers_and_the_prefetch(model, dataset, monkeypatch):
     losses = []
     for seed, workers, ahead in ((1, 1, 1), (1, 3, 7), (2, 1, 1)):
         monkeypatch.setattr("utils.datasets.batches.RECORDS_AHEAD", ahead)
-        run = Run(model, dataset, dataset, replace(SETTINGS, seed=seed, workers=workers))
+        run = TrainingRun(model, dataset, dataset, replace(SETTINGS, seed=seed, workers=workers))
         while not run.finished:
             run.advance()
-        losses.append([row["loss"] for row in run.history])
+        losses.append([row["loss"] for row in run.fetch_history()])
     assert losses[0] == losses[1] != losses[2]
 
 
 def test_an_epoch_of_all_pairs_has_as_many_steps(model, dataset):
-    run = Run(model, dataset, dataset, replace(SETTINGS, captions="all", augmentation="published"))
+    run = TrainingRun(model, dataset, dataset, replace(SETTINGS, captions="all", augmentation="published"))
     pairs = sum(len(item.captions) for item in dataset)
     assert run.total_steps == 3 * (pairs // 4) == len(list(run.batches))
 
@@ -409,7 +463,7 @@ def test_load_or_train_prefers_what_is_there_and_leaves_the_starting_point(tmp_p
     assert not same(made.model, model)
     capsys.readouterr()
     assert same(made.model, load_or_train(tmp_path / "finetuned", model, dataset, dataset, SETTINGS))
-    assert "Mind" not in capsys.readouterr().out
+    assert "Warning" not in capsys.readouterr().out
     others = CaptionDataset(dataset, "others")  # whose name says that the model was trained on something else
     load_or_train(tmp_path / "finetuned", model, others, dataset, SETTINGS)
     assert f"was trained on {dataset.name}, not on others" in capsys.readouterr().out
@@ -421,8 +475,8 @@ def test_load_or_train_prefers_what_is_there_and_leaves_the_starting_point(tmp_p
 def test_validation_in_small_batches_is_that_of_one(model, dataset, monkeypatch):
     settings = replace(SETTINGS, batch_size=8)
     whole = validate(model, dataset, settings)
-    pieces = validate(model, dataset, replace(settings, micro_batch_size=2))
-    assert whole == pytest.approx(pieces, rel=1e-5)
+    parts = validate(model, dataset, replace(settings, micro_batch_size=2))
+    assert whole == pytest.approx(parts, rel=1e-5)
     images = nnx.jit(CLIP.encode_images)(model, _plain_images(model, dataset))
     from utils.clip import tokenize
     from utils.datasets import caption_table
@@ -474,7 +528,7 @@ def _plain_images(model: CLIP, dataset: CaptionDataset) -> np.ndarray:
 
 
 @pytest.mark.parametrize("keep_best", [True, False])
-def test_defect_8_the_best_epoch_is_chosen_on_validation_recall(model, dataset, tmp_path, monkeypatch, keep_best):
+def test_the_best_epoch_is_chosen_on_validation_recall(model, dataset, tmp_path, monkeypatch, keep_best):
     from utils.training import run as run_module
 
     recalls, seen = iter((0.2, 0.5, 0.5, 0.1, 0.9)), []
@@ -503,7 +557,7 @@ def test_validation_comes_every_so_many_epochs_and_at_the_end(model, dataset, tm
     assert {int(path.name) for path in (tmp_path / "run" / "checkpoints").iterdir()} == set(validated)
 
 
-def test_defect_8_training_never_opens_a_test_image(model, tmp_path):
+def test_training_never_opens_a_test_image(model, tmp_path):
     splits = ["train"] * 8 + ["val"] * 2 + ["test"] * 2
     items = [replace(item, split=split) for item, split in zip(colors(tmp_path, 12), splits, strict=True)]
     for item in items[10:]:

@@ -1,4 +1,4 @@
-"""What happens on the devices: parts, low rank, precision, pieces of a batch, and a mesh of eight."""
+"""What happens on the devices: parts, low rank, precision, micro-batches, and a mesh of eight."""
 
 import json
 from dataclasses import replace
@@ -15,9 +15,9 @@ from transformers import CLIPModel
 from utils.clip import CLIP, normalize
 from utils.datasets import CaptionDataset
 from utils.training import TrainingSettings, contrastive_loss, positive_pairs
-from utils.training.parts import part_of, prepare, trained_filter
-from utils.training.run import Run
+from utils.training.run import TrainingRun
 from utils.training.step import cached_gradients, data_mesh, join_batch, make_loss_and_gradients, split_batch
+from utils.training.trainable import part_of, split_model
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -31,24 +31,23 @@ def dataset(folder) -> CaptionDataset:
     return colors(folder, 16)
 
 
-def steps(model: CLIP, dataset: CaptionDataset, settings: TrainingSettings, count: int) -> Run:
-    run = Run(model, dataset, dataset, settings)
+def steps(model: CLIP, dataset: CaptionDataset, settings: TrainingSettings, count: int) -> TrainingRun:
+    run = TrainingRun(model, dataset, dataset, settings)
     for _ in range(count):
         run.advance()
     return run
 
 
 def a_batch(model: CLIP, dataset: CaptionDataset, settings: TrainingSettings) -> dict[str, np.ndarray]:
-    batch = next(Run(model, dataset, dataset, settings).batches)
+    batch = next(TrainingRun(model, dataset, dataset, settings).batches)
     return {name: value for name, value in batch.items() if name != "index"}
 
 
 def loss_and_gradients(model: CLIP, batch: dict, settings: TrainingSettings) -> tuple[float, list[np.ndarray]]:
-    prepared, is_trained = prepare(model, settings), trained_filter(settings)
-    _, trained, frozen = nnx.split(prepared, is_trained, ...)
-    function = make_loss_and_gradients(prepared, is_trained, settings, data_mesh())
-    compiled = jax.jit(function).lower(trained, frozen, batch).compile()
-    loss, gradients = compiled(trained, frozen, batch)
+    split = split_model(model, settings)
+    function = make_loss_and_gradients(split.graphdef, settings, data_mesh())
+    compiled = jax.jit(function).lower(split.trained, split.frozen, batch).compile()
+    loss, gradients = compiled(split.trained, split.frozen, batch)
     memory = compiled.memory_analysis().temp_size_in_bytes
     return float(loss), [np.asarray(leaf) for leaf in jax.tree.leaves(gradients)], memory
 
@@ -90,21 +89,21 @@ def test_frozen_parts_stay_the_same_bits_and_the_optimizer_knows_nothing_of_them
 
 def test_low_rank_changes_nothing_at_first_and_then_only_itself(model, dataset):
     settings = replace(SETTINGS, lora_rank=2, lora_alpha=6.0, frozen_parts=("logit_scale",))
-    wrapped, pixels = prepare(model, settings), a_batch(model, dataset, settings)["images"]
+    split, pixels = split_model(model, settings), a_batch(model, dataset, settings)["images"]
+    wrapped = split.merge(split.trained, split.frozen)
     np.testing.assert_allclose(embed(wrapped.vision, pixels), embed(model.vision, pixels), atol=1e-6)
     run = steps(model, dataset, settings, 4)
     names = {path[-1] for path, _ in nnx.to_flat_state(run.state["trained"])}
     towers = {path[-1] for path, _ in nnx.to_flat_state(run.state["trained"]) if part_of(path).endswith("tower")}
     assert towers == {"lora_a", "lora_b"} and names == {"lora_a", "lora_b", "kernel"}  # the projections'
-    _, _, before = nnx.split(wrapped, trained_filter(settings), ...)
-    for old, new in zip(jax.tree.leaves(before), jax.tree.leaves(run.state["frozen"]), strict=True):
+    for old, new in zip(jax.tree.leaves(split.frozen), jax.tree.leaves(run.state["frozen"]), strict=True):
         np.testing.assert_array_equal(old, new)
 
 
 def test_low_rank_merged_is_the_same_model_in_torch(model, dataset, tmp_path):
     settings = replace(SETTINGS, lora_rank=2, lora_alpha=6.0, frozen_parts=("logit_scale",))
     run = steps(model, dataset, settings, 6)
-    unmerged = nnx.merge(run.graphdef, run.state["trained"], run.state["frozen"])
+    unmerged = run.split.merge(run.state["trained"], run.state["frozen"])
     batch = a_batch(model, dataset, settings)
     pixels, tokens = batch["images"], batch["tokens"]
     theirs = CLIPModel.from_pretrained(run.model().save_pretrained(tmp_path / "merged"))
@@ -117,7 +116,8 @@ def test_low_rank_merged_is_the_same_model_in_torch(model, dataset, tmp_path):
 
 def test_a_frozen_tower_gets_no_low_rank(model):
     settings = replace(SETTINGS, lora_rank=2, frozen_parts=("text_tower",))
-    paths = [path for path, _ in nnx.to_flat_state(nnx.state(prepare(model, settings), nnx.LoRAParam))]
+    split = split_model(model, settings)
+    paths = [path for path, _ in nnx.to_flat_state(split.trained) if path[-1] in ("lora_a", "lora_b")]
     assert paths and all(path[0] == "vision" for path in paths)
 
 
@@ -134,7 +134,7 @@ def test_bfloat16_computes_while_parameters_and_loss_stay_float32(model, dataset
     cosine = sum(np.vdot(x, y) for x, y in zip(expected, gradients, strict=True))
     lengths = [np.sqrt(sum(np.vdot(x, x) for x in tree)) for tree in (expected, gradients)]
     assert cosine / np.prod(lengths) > 0.99
-    run = Run(model, dataset, dataset, replace(settings, compute_dtype="bfloat16"))
+    run = TrainingRun(model, dataset, dataset, replace(settings, compute_dtype="bfloat16"))
     after, metrics = jax.eval_shape(run.train_step, run.state, batch, 0.1)
     assert {leaf.dtype for leaf in jax.tree.leaves((run.state, after, metrics))} == {
         jnp.dtype("float32"),
@@ -143,7 +143,7 @@ def test_bfloat16_computes_while_parameters_and_loss_stay_float32(model, dataset
     assert embed(run.model().vision, batch["images"]).dtype == jnp.float32
 
 
-def test_rematerialisation_gives_the_same_gradient(model, dataset):
+def test_rematerialization_gives_the_same_gradient(model, dataset):
     settings = replace(SETTINGS, batch_size=16)
     batch = a_batch(model, dataset, settings)
     loss, expected, memory = loss_and_gradients(model, batch, settings)
@@ -155,7 +155,7 @@ def test_rematerialisation_gives_the_same_gradient(model, dataset):
 
 
 @pytest.mark.parametrize("changes", [{}, {"lora_rank": 2, "loss": "plain"}])
-def test_defect_6_pieces_of_a_batch_give_the_gradient_of_the_whole(model, dataset, changes):
+def test_micro_batches_give_the_gradient_of_the_whole(model, dataset, changes):
     settings = replace(SETTINGS, batch_size=16, **changes)
     batch = a_batch(model, dataset, settings)
     loss, expected, memory = loss_and_gradients(model, batch, settings)
@@ -166,24 +166,24 @@ def test_defect_6_pieces_of_a_batch_give_the_gradient_of_the_whole(model, datase
     assert less < memory / 2
 
 
-def test_defect_6_the_schedule_counts_optimizer_steps_and_not_pieces(model, dataset):
+def test_the_schedule_counts_optimizer_steps_and_not_micro_batches(model, dataset):
     run = steps(model, dataset, FROZEN, 3)
     counts = {int(leaf) for leaf in jax.tree.leaves(run.state["optimizer"]) if np.ndim(leaf) == 0}
     assert (counts - {0}) == {3}
-    rates = [row["learning_rate"] for row in run.history]
+    rates = [row["learning_rate"] for row in run.fetch_history()]
     assert rates == pytest.approx([0, SETTINGS.learning_rate / 2, SETTINGS.learning_rate])
 
 
 def test_a_batch_cut_up_and_joined_is_the_same():
     mesh = data_mesh()
     array = np.arange(24).reshape(12, 2)
-    pieces = jax.jit(lambda a: split_batch(a, 4, mesh))(array)
-    assert pieces.shape == (3, 4, 2)
-    np.testing.assert_array_equal(jax.jit(lambda a: join_batch(a, mesh))(pieces), array)
+    micro_batches = jax.jit(lambda a: split_batch(a, 4, mesh))(array)
+    assert micro_batches.shape == (3, 4, 2)
+    np.testing.assert_array_equal(jax.jit(lambda a: join_batch(a, mesh))(micro_batches), array)
 
 
 def test_cached_gradients_are_torchs_of_the_whole_batch():
-    """Two towers of one matrix each, a loss scale, twelve pairs in pieces of four."""
+    """Two towers of one matrix each, a loss scale, twelve pairs in micro-batches of four."""
     from open_clip.loss import ClipLoss
 
     rng = np.random.default_rng(0)
@@ -196,17 +196,17 @@ def test_cached_gradients_are_torchs_of_the_whole_batch():
     expected.backward()
     mesh = data_mesh()
 
-    def embed(trained, piece):
-        return piece["images"] @ trained["image"], piece["tokens"] @ trained["text"]
+    def embed(trained, batch):
+        return batch["images"] @ trained["image"], batch["tokens"] @ trained["text"]
 
     def loss_of(trained, images, texts):
         return contrastive_loss(images, texts, trained["scale"])
 
     @jax.jit
-    def in_pieces(trained, inputs):
+    def in_micro_batches(trained, inputs):
         return cached_gradients(embed, loss_of, trained, split_batch(inputs, 4, mesh), mesh)
 
-    loss, gradients = in_pieces(weights, inputs)
+    loss, gradients = in_micro_batches(weights, inputs)
     assert float(loss) == pytest.approx(expected.item(), rel=1e-5)
     for name, tensor in theirs.items():
         np.testing.assert_allclose(gradients[name], tensor.grad.numpy(), rtol=1e-4, atol=1e-6)
@@ -225,7 +225,7 @@ def meshes(folder, tmp_path_factory):
 def test_one_device_and_eight_have_the_same_loss_and_gradients(meshes):
     report, _ = meshes
     assert report["devices"] == 8 and report["largest"] > 0.01
-    for name in ("eight", "in_pieces"):
+    for name in ("eight", "in_micro_batches"):
         assert report[name]["loss"] < 1e-5 and report[name]["gradients"] < 1e-5 * report["largest"]
 
 
@@ -235,7 +235,7 @@ def test_one_device_and_eight_end_with_the_same_model(meshes):
     assert report["steps"] == 20 and report["after"] < 0.02 * report["moved"]
 
 
-def test_defect_1_negatives_are_those_of_the_global_batch(meshes, model):
+def test_negatives_are_those_of_the_global_batch(meshes, model):
     report, arrays = meshes
     images, texts, ids, sets = (arrays[name] for name in arrays.files)
     scale = model.logit_scale[...]
@@ -253,4 +253,4 @@ def test_a_batch_that_devices_cannot_share_is_refused(model, dataset, monkeypatc
         size = 3
 
     with pytest.raises(ValueError, match="multiple of 3"):
-        Run(model, dataset, dataset, SETTINGS, mesh=Three())
+        TrainingRun(model, dataset, dataset, SETTINGS, mesh=Three())

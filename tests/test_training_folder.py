@@ -19,7 +19,7 @@ from utils.training import TrainingResult, caption_by_category, load_or_train, r
 from utils.training.checkpoints import open_checkpoints, restore_checkpoint
 from utils.training.export import NOTE, export_model
 from utils.training.identity import mark_of, other_data
-from utils.training.run import Run
+from utils.training.run import TrainingRun
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -102,7 +102,7 @@ def test_two_notebooks_share_a_short_run_that_is_finished_and_meet_in_no_other(
     with sole_owner(short, "training"):
         assert same(load_or_train(tmp_path / "absent", *of_the_run), finished.model)
     assert f"taking the short one in {short}" in capsys.readouterr().out
-    (short / "model" / "model.safetensors").write_bytes(b"")  # is written anew from the last checkpoint
+    (short / "model" / "model.safetensors").write_bytes(b"")  # is written again from the last checkpoint
     assert same(load_or_train(tmp_path / "absent", *of_the_run), finished.model)
     assert same(CLIP.from_pretrained(short / "model"), finished.model)
 
@@ -113,7 +113,7 @@ def test_a_checkpoint_of_another_run_is_refused(model, dataset, output, others):
     assert "step 4" in sentence and "of another run" in sentence and "delete its folder" in sentence
 
 
-def test_checkpoints_of_earlier_versions_go_on(model, dataset, output, finished):
+def test_checkpoints_of_earlier_versions_are_resumed(model, dataset, output, finished):
     shutil.rmtree(output / "checkpoints" / "4")
     path = output / "checkpoints" / "2" / "progress" / "metadata"
     progress = json.loads(path.read_text())
@@ -141,7 +141,7 @@ def flipped(path: Path, bit: int) -> bytes:
 
 
 def test_no_flipped_bit_in_a_checkpoint_gives_other_weights(model, dataset, output):
-    it = Run(model, dataset, dataset, SETTINGS)
+    it = TrainingRun(model, dataset, dataset, SETTINGS)
     generator, refused = np.random.default_rng(0), 0
     with open_checkpoints(output) as checkpoints:
 
@@ -200,7 +200,7 @@ def test_an_old_model_does_not_pass_for_that_of_a_new_run(model, dataset, output
     if not noted:
         (output / "model" / NOTE).unlink()
     with monkeypatch.context() as patched, pytest.raises(MemoryError):
-        patched.setattr(Run, "advance", lambda _: (_ for _ in ()).throw(MemoryError))
+        patched.setattr(TrainingRun, "advance", lambda _: (_ for _ in ()).throw(MemoryError))
         train(model, dataset, dataset, OTHER, output)
     assert not (output / "wandb_run.txt").exists()
     sentence = sentence_of(ValueError, load_or_train, output, model, dataset, dataset, OTHER)
@@ -209,10 +209,10 @@ def test_an_old_model_does_not_pass_for_that_of_a_new_run(model, dataset, output
     assert same(load_or_train(output, model, dataset, dataset, OTHER), others.model)
 
 
-def test_the_same_run_begun_anew_leaves_its_earlier_model_readable(model, dataset, output, finished, monkeypatch):
+def test_the_same_run_begun_again_leaves_its_earlier_model_readable(model, dataset, output, finished, monkeypatch):
     shutil.rmtree(output / "checkpoints")
     with monkeypatch.context() as patched, pytest.raises(MemoryError):
-        patched.setattr(Run, "advance", lambda _: (_ for _ in ()).throw(MemoryError))
+        patched.setattr(TrainingRun, "advance", lambda _: (_ for _ in ()).throw(MemoryError))
         train(model, dataset, dataset, SETTINGS, output)
     assert same(load_or_train(output, model, dataset, dataset, SETTINGS), finished.model)
 
@@ -280,10 +280,10 @@ def test_a_model_of_other_data_of_the_same_name_is_told(output, model, dataset, 
     assert other_data(output, CaptionDataset(dataset, "own"), dataset) == dataset.name
     assert other_data(output / "nowhere", dataset, dataset) is None
     load_or_train(output, model, dataset, dataset, SETTINGS)
-    assert "Mind" not in capsys.readouterr().out
+    assert "Warning" not in capsys.readouterr().out
     note = json.loads((output / "run.json").read_text())
     note["validation_data"]["fingerprint"] = data_fingerprint(caption_by_category(dataset))
     (tmp_path / "run.json").write_text(json.dumps(note))  # as CAPTIONS_FILE = "categories" leaves it
     assert other_data(tmp_path, dataset, dataset) is None
     load_or_train(output, model, darker, darker, SETTINGS)
-    assert f"was trained on other pictures or captions that are called {dataset.name}, too" in capsys.readouterr().out
+    assert f"was trained on other images or captions that are called {dataset.name}, too" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""What comes out of a run: the folder, its card, the history in three forms, and the way to the Hub."""
+"""What comes out of a run: the folder, its card, and the history in three forms."""
 
 import csv
 import importlib.util
@@ -23,10 +23,10 @@ from utils.clip.identity import weights_digest
 from utils.datasets import data_fingerprint
 from utils.files import provenance
 from utils.files.provenance import versions
-from utils.training import TrainingResult, TrainingStopped, history, identity, push_to_hub, train
+from utils.training import TrainingResult, TrainingStopped, history, identity, train
 from utils.training.export import check_model, run_of
-from utils.training.identity import claim_folder, mark_of, note_provenance, provenance_of
-from utils.training.run import Run
+from utils.training.identity import claim_folder, describe_run, mark_of, note_provenance, provenance_of
+from utils.training.run import TrainingRun
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -88,15 +88,15 @@ def test_history_as_tensorboard_events(result):
 
 
 def test_events_of_a_run_that_was_stopped_are_those_of_one_run(model, folder, result, tmp_path, monkeypatch):
-    dataset, save = colors(folder), Run.save
+    dataset, save = colors(folder), TrainingRun.save
 
-    def fail(run: Run, checkpoints: object) -> None:
+    def fail(run: TrainingRun, checkpoints: object) -> None:
         if run.step == 4:
             raise MemoryError
         save(run, checkpoints)
 
     with monkeypatch.context() as patched, pytest.raises(MemoryError):
-        patched.setattr(Run, "save", fail)  # steps 3 and 4 are reported, and not saved
+        patched.setattr(TrainingRun, "save", fail)  # steps 3 and 4 are reported, and not saved
         train(model, dataset, dataset, SETTINGS, tmp_path / "run")
     train(model, dataset, dataset, SETTINGS, tmp_path / "run")
     got, expected = (events(path / "tensorboard") for path in (tmp_path / "run", folder / "run"))
@@ -104,7 +104,7 @@ def test_events_of_a_run_that_was_stopped_are_those_of_one_run(model, folder, re
     assert len(list((tmp_path / "run" / "tensorboard").iterdir())) == 2
 
 
-def test_reporters_that_are_not_installed_are_named_before_anything_is_done(model, folder, tmp_path, monkeypatch):
+def test_reports_whose_package_is_not_installed_are_named_before_anything_is_done(model, folder, tmp_path, monkeypatch):
     find = importlib.util.find_spec
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name: None if name in ("wandb", "tensorboardX") else find(name)
@@ -119,15 +119,12 @@ def test_reporters_that_are_not_installed_are_named_before_anything_is_done(mode
     assert not (tmp_path / "run").exists()
 
 
-def test_a_reporter_that_cannot_be_opened_leaves_none_open(tmp_path, monkeypatch):
+def test_a_report_that_cannot_be_opened_leaves_none_open(tmp_path, monkeypatch):
     closed = []
-    monkeypatch.setattr(history.TensorBoardReporter, "close", lambda reporter: closed.append(reporter))
-    monkeypatch.setattr(history, "WandbReporter", lambda *_: (_ for _ in ()).throw(ConnectionError("refused")))
+    monkeypatch.setattr("tensorboardX.SummaryWriter.close", lambda writer: closed.append(writer))
+    monkeypatch.setattr(history, "_open_wandb", lambda *_: (_ for _ in ()).throw(ConnectionError("refused")))
     settings = replace(SETTINGS, tensorboard=True, wandb_project="course")
-    with (
-        pytest.raises(ConnectionError, match="refused"),
-        history.open_reporters(tmp_path, settings, [], finished=False),
-    ):
+    with pytest.raises(ConnectionError, match="refused"), history.open_reports(tmp_path, settings, [], finished=False):
         pass
     assert len(closed) == 1
 
@@ -212,7 +209,7 @@ def test_provenance_is_no_part_of_which_run_it_is(result, model, folder, tmp_pat
     assert [noted["from_step"] for noted in provenance_of(output)] == [0, 4]
     assert provenance_of(output)[1]["model"] == entry["model"]
     assert mark_of(output) == mark_of(result.model_dir.parent)
-    claim_folder(output, SETTINGS, dataset, dataset, model)
+    claim_folder(output, describe_run(model, dataset, dataset, SETTINGS))
     assert len(provenance_of(output)) == 2
 
 
@@ -255,44 +252,11 @@ def test_the_folder_is_the_model(result):
 
 
 def test_a_run_that_stops_leaves_no_model(model, folder, tmp_path, monkeypatch):
-    def stop(run: Run) -> None:
+    def stop(run: TrainingRun) -> None:
         raise TrainingStopped("stopped")
 
-    monkeypatch.setattr(Run, "advance", stop)
+    monkeypatch.setattr(TrainingRun, "advance", stop)
     dataset = colors(folder)
     with pytest.raises(TrainingStopped):
         train(model, dataset, dataset, SETTINGS, tmp_path / "run")
     assert not (tmp_path / "run" / "model").exists()
-
-
-# --- the Hub ----------------------------------------------------------------------------------------------
-
-
-def test_without_a_network_the_upload_is_one_sentence(result, monkeypatch):
-    from huggingface_hub import constants
-
-    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
-    with pytest.raises(ConnectionError, match="'someone/clip' on the Hugging Face Hub") as refusal:
-        push_to_hub(result.model_dir, "someone/clip")
-    assert "\n" not in str(refusal.value) and "check the network" in str(refusal.value)
-
-
-def test_what_is_uploaded_is_the_folder_with_a_snippet_of_its_new_name(result, monkeypatch):
-    import huggingface_hub
-
-    calls = []
-
-    class Hub:
-        def __getattr__(self, name: str):
-            return lambda *arguments, **named: calls.append((name, arguments, named))
-
-    monkeypatch.setattr(huggingface_hub, "HfApi", Hub)
-    assert push_to_hub(result.model_dir, "someone/clip").endswith("/someone/clip")
-    made, folder, card = calls
-    assert made[0] == "create_repo" and made[2]["private"] and folder[2]["folder_path"] == result.model_dir
-    assert card[2]["path_or_fileobj"].count(b'from_pretrained("someone/clip")') == 2
-
-
-def test_an_upload_of_no_model_is_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match="holds no model"):
-        push_to_hub(tmp_path, "someone/clip")

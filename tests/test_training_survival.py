@@ -1,4 +1,4 @@
-"""What a run survives: kills, interrupts, a full disk, numbers that are none, and somebody else's folder."""
+"""What a run survives: kills, interrupts, a full disk, numbers that are not finite, and somebody else's folder."""
 
 import errno
 import json
@@ -17,8 +17,8 @@ from training_world import child, colors, parameters, same, tiny_model, train_un
 from utils.clip import CLIP
 from utils.datasets import CaptionDataset
 from utils.training import TrainingStopped, train
-from utils.training.identity import claim_folder
-from utils.training.run import Run, _run_to_the_end
+from utils.training.identity import claim_folder, describe_run
+from utils.training.run import TrainingRun, take_steps
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -42,20 +42,20 @@ def untimed(history: list[dict]) -> list[dict]:
 
 def stop_after(monkeypatch, step: int) -> None:
     """Sends the interrupt of Ctrl-C once a step is under way."""
-    advance = Run.advance
+    advance = TrainingRun.advance
 
-    def wrapped(run: Run) -> None:
+    def wrapped(run: TrainingRun) -> None:
         if run.step == step - 1:
             signal.raise_signal(signal.SIGINT)
         advance(run)
 
-    monkeypatch.setattr(Run, "advance", wrapped)
+    monkeypatch.setattr(TrainingRun, "advance", wrapped)
 
 
 # --- stopped and resumed ----------------------------------------------------------------------------------
 
 
-def test_defect_7_a_run_killed_again_and_again_ends_with_the_same_bits(folder, whole, tmp_path):
+def test_a_run_killed_again_and_again_ends_with_the_same_bits(folder, whole, tmp_path):
     output = tmp_path / "run"
     left = []
     for moment in ("step 2", "save 3", "save 6", "export"):
@@ -72,7 +72,7 @@ def test_defect_7_a_run_killed_again_and_again_ends_with_the_same_bits(folder, w
 
 
 @pytest.mark.parametrize("step", [2, 5])
-def test_an_interrupt_saves_says_how_to_go_on_and_loses_nothing(model, dataset, whole, tmp_path, monkeypatch, step):
+def test_an_interrupt_saves_says_how_to_resume_and_loses_nothing(model, dataset, whole, tmp_path, monkeypatch, step):
     settings = replace(SETTINGS, checkpoint_every=None)
     handler = signal.getsignal(signal.SIGINT)  # a shell that starts tests in the background has it ignored
     with monkeypatch.context() as patched, pytest.raises(TrainingStopped) as stop:
@@ -91,6 +91,9 @@ class NineSteps:
 
     settings, total_steps, step = PLAIN, 9, 0
     history = ({"loss": 1.0},)
+
+    def fetch_history(self) -> tuple:
+        return self.history
 
     def __init__(self) -> None:
         self.saved: list[int] = []
@@ -115,7 +118,7 @@ def test_an_interrupt_at_any_moment_stops_at_a_step_that_was_saved(tmp_path):
     for calls in range(1, 5):
         run, asked = NineSteps(), iter([False] * calls + [True] * 9)
         with pytest.raises(TrainingStopped):
-            _run_to_the_end(run, None, [], lambda asked=asked: next(asked), tmp_path)
+            take_steps(run, None, lambda _: None, lambda asked=asked: next(asked), tmp_path)
         assert run.saved == [run.step], calls
 
 
@@ -129,18 +132,18 @@ def test_in_a_notebook_an_interrupt_is_one_line(capsys):
 
 
 def test_a_second_interrupt_does_not_wait(model, dataset, tmp_path, monkeypatch):
-    def interrupted_twice(run: Run) -> None:
+    def interrupted_twice(run: TrainingRun) -> None:
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(Run, "advance", interrupted_twice)
+    monkeypatch.setattr(TrainingRun, "advance", interrupted_twice)
     with pytest.raises(KeyboardInterrupt) as stop:
         train(model, dataset, dataset, SETTINGS, tmp_path / "run")
     assert not isinstance(stop.value, TrainingStopped)
 
 
 def test_a_finished_run_is_not_trained_again(model, dataset, whole, monkeypatch):
-    monkeypatch.setattr(Run, "advance", lambda run: pytest.fail("a finished run took a step"))
+    monkeypatch.setattr(TrainingRun, "advance", lambda run: pytest.fail("a finished run took a step"))
     again = train(model, dataset, dataset, SETTINGS, whole.model_dir.parent)
     assert again.history == whole.history and same(again.model, whole.model)
 
@@ -195,15 +198,15 @@ def test_checkpoints_that_do_not_fit_or_are_damaged_are_named(model, dataset, wh
     shutil.copytree(whole.model_dir.parent / "checkpoints", output / "checkpoints")
     for path in (output / "checkpoints" / "6" / "state").rglob("d/*"):
         path.write_bytes(b"")
-    with pytest.raises(ValueError, match=r"step 6 in .* delete its folder to go on"):
+    with pytest.raises(ValueError, match=r"step 6 in .* delete its folder to resume"):
         train(model, dataset, dataset, SETTINGS, output)
     # Doing what the sentence says helps.
     shutil.rmtree(output / "checkpoints" / "6")
     assert same(train(model, dataset, dataset, SETTINGS, output).model, whole.model)
 
 
-def test_a_folder_without_a_checkpoint_may_be_claimed_anew(model, dataset, tmp_path, monkeypatch):
-    monkeypatch.setattr(Run, "advance", lambda run: (_ for _ in ()).throw(MemoryError("too much")))
+def test_a_folder_without_a_checkpoint_may_be_claimed_again(model, dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr(TrainingRun, "advance", lambda run: (_ for _ in ()).throw(MemoryError("too much")))
     for size in (8, 4):
         with pytest.raises(MemoryError):
             train(model, dataset, dataset, replace(SETTINGS, batch_size=size), tmp_path / "run")
@@ -211,7 +214,7 @@ def test_a_folder_without_a_checkpoint_may_be_claimed_anew(model, dataset, tmp_p
 
 def test_half_a_checkpoint_is_nothing_to_lose(model, dataset, tmp_path):
     for size in (8, 4):
-        claim_folder(tmp_path, replace(SETTINGS, batch_size=size), dataset, dataset, model)
+        claim_folder(tmp_path, describe_run(model, dataset, dataset, replace(SETTINGS, batch_size=size)))
         (tmp_path / "checkpoints" / "2.orbax-checkpoint-tmp").mkdir(parents=True, exist_ok=True)
     assert json.loads((tmp_path / "run.json").read_text())["settings"]["batch_size"] == 4
 
@@ -232,7 +235,7 @@ def test_a_full_disk_is_one_sentence_and_nothing_is_half_written(
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, room)
     sentence = str(refusal.value)
-    assert "checkpoint of step 4" in sentence and "go on from step 3" in sentence and "\n" not in sentence
+    assert "checkpoint of step 4" in sentence and "resume from step 3" in sentence and "\n" not in sentence
     assert "(File too large)" in sentence  # and nothing of it in Orbax's words, or from its threads
     assert "Traceback" not in capfd.readouterr().err
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
@@ -253,15 +256,15 @@ def test_a_disk_that_is_full_for_the_small_files_is_one_sentence(model, dataset,
         train(model, dataset, dataset, SETTINGS, tmp_path / "run")
 
 
-# --- numbers that are none --------------------------------------------------------------------------------
+# --- numbers that are not finite --------------------------------------------------------------------------------
 
 
 def test_a_loss_that_is_not_finite_names_step_and_files_and_leaves_the_last_checkpoint(
     model, dataset, whole, tmp_path, monkeypatch
 ):
-    advance, names = Run.advance, []
+    advance, names = TrainingRun.advance, []
 
-    def poisoned(run: Run) -> None:
+    def poisoned(run: TrainingRun) -> None:
         if run.step == 4:
             batch = next(run.batches)
             names.extend(dataset[int(index)].name for index in batch["index"])
@@ -270,7 +273,7 @@ def test_a_loss_that_is_not_finite_names_step_and_files_and_leaves_the_last_chec
         advance(run)
 
     with monkeypatch.context() as patched, pytest.raises(FloatingPointError, match="loss of step 5 is nan") as stop:
-        patched.setattr(Run, "advance", poisoned)
+        patched.setattr(TrainingRun, "advance", poisoned)
         train(model, dataset, dataset, SETTINGS, tmp_path / "run")
     assert all(name in str(stop.value) for name in names) and len(names) == 4
     assert (tmp_path / "run" / "checkpoints" / "4").is_dir()

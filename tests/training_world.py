@@ -1,4 +1,4 @@
-"""A tiny model, a few colored pictures, and processes of their own for what a test cannot do to itself."""
+"""A tiny model, a few colored images, and processes of their own for what a test cannot do to itself."""
 
 import json
 import multiprocessing
@@ -21,7 +21,8 @@ from tiny_clip import tiny_config, write_checkpoint
 
 from utils.clip import CLIP
 from utils.datasets import CaptionDataset, CaptionedImage
-from utils.training import TrainingSettings, run, train
+from utils.training import TrainingSettings, train
+from utils.training.run import TrainingRun
 
 COLORS = ("red", "green", "blue", "white", "black", "orange", "gray", "pink")
 SETTINGS = TrainingSettings(batch_size=4, epochs=3, learning_rate=3e-3, warmup_steps=2, seed=1)
@@ -35,7 +36,7 @@ def tiny_model(folder: Path, **changes: dict) -> CLIP:
 
 
 def colors(folder: Path, count: int = 8) -> CaptionDataset:
-    """Pictures of one color with some noise; every color is described by two captions, or one, or three."""
+    """Images of one color with some noise; every color is described by two captions, or one, or three."""
     folder.mkdir(exist_ok=True)
     items = []
     for number in range(count):
@@ -102,14 +103,14 @@ def train_until_killed(folder: Path, output: Path, settings: TrainingSettings, m
 
 
 def _kill_after_step(step: int) -> None:
-    advance = run.Run.advance
+    advance = TrainingRun.advance
 
-    def wrapped(it: run.Run) -> None:
+    def wrapped(it: TrainingRun) -> None:
         advance(it)
         if it.step == step:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    run.Run.advance = wrapped
+    TrainingRun.advance = wrapped
 
 
 def _kill_while_saving(output: Path, step: str) -> None:
@@ -126,28 +127,25 @@ def compare_meshes(folder: Path, report: Path) -> None:
     jax.config.update("jax_disable_most_optimizations", True)
     from dataclasses import replace
 
-    from utils.training.parts import trained_filter
     from utils.training.step import data_mesh, make_loss_and_gradients
 
     settings = TrainingSettings(batch_size=16, epochs=20, learning_rate=1e-3, warmup_steps=2, max_gradient_norm=1e9)
     model, dataset = CLIP.from_pretrained(folder), colors(folder, 16)
     one, eight = (
-        run.Run(model, dataset, dataset, settings, mesh=data_mesh(devices))
+        TrainingRun(model, dataset, dataset, settings, mesh=data_mesh(devices))
         for devices in (jax.devices()[:1], jax.devices())
     )
     batch = {name: value for name, value in next(one.batches).items() if name != "index"}
     one.batches.set_state(eight.batches.get_state())
-    in_pieces = make_loss_and_gradients(
-        model, trained_filter(settings), replace(settings, micro_batch_size=8), eight.mesh
-    )
+    in_micro_batches = make_loss_and_gradients(eight.split.graphdef, replace(settings, micro_batch_size=8), eight.mesh)
     placed = jax.device_put(batch, eight.sharded)
-    loss, gradient = jax.jit(in_pieces)(eight.state["trained"], eight.state["frozen"], placed)
-    results = {"in_pieces": (float(loss), arrays(ravel_pytree(gradient)[0]))}
+    loss, gradient = jax.jit(in_micro_batches)(eight.state["trained"], eight.state["frozen"], placed)
+    results = {"in_micro_batches": (float(loss), arrays(ravel_pytree(gradient)[0]))}
     for name, it in (("one", one), ("eight", eight)):
         it.advance()
         # Without clipping Adam's mean, one long row, is after one step the gradient itself by 1 - b1.
         mean = optax.tree_utils.tree_get(it.state["optimizer"], "mu")
-        results[name] = (it.history[0]["loss"], [array / (1 - settings.b1) for array in arrays(mean)])
+        results[name] = (it.fetch_history()[0]["loss"], [array / (1 - settings.b1) for array in arrays(mean)])
     embeddings = [
         np.asarray(nnx.jit(encode)(model, batch[name]))
         for encode, name in ((CLIP.encode_images, "images"), (CLIP.encode_texts, "tokens"))

@@ -28,6 +28,7 @@ from utils.clip import CLIP
 from utils.datasets import CaptionDataset, CaptionedImage, ImagePreprocessing, train_batches
 from utils.training import TrainingSettings, data_mesh
 from utils.training.step import first_state, make_train_step
+from utils.training.trainable import split_model
 
 LENGTH = 32  # tokens: the longest caption of a batch of RSICD, rounded up; the published run padded to 77
 
@@ -62,8 +63,9 @@ class Ours:
 
         settings = TrainingSettings(batch_size=len(images), loss="plain")
         mesh = data_mesh()
-        self.state = first_state(self.model, settings, mesh)
-        self.train_step = make_train_step(self.model, settings, mesh)
+        split = split_model(self.model, settings)
+        self.state = first_state(split, settings, mesh)
+        self.train_step = make_train_step(split, settings, mesh)
 
         self.compile_seconds = {}
         for name, call in (("encode", self.encode_images), ("step", self.step)):

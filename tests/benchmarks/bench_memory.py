@@ -24,6 +24,7 @@ from transformers import CLIPConfig
 from utils.clip import CLIP
 from utils.training import TrainingSettings, data_mesh
 from utils.training.step import first_state, make_train_step
+from utils.training.trainable import split_model
 
 SMALL_MODEL = Path(__file__).resolve().parents[2] / "data" / "checkpoints" / "clip-miniature"
 MIB = 2**20
@@ -40,7 +41,7 @@ def step_bytes(model: CLIP, settings: TrainingSettings) -> dict[str, int]:
         Bytes of the ``state``, of the ``batch`` and of the ``temporary`` buffers of a step.
     """
     mesh = data_mesh(jax.devices()[:1])
-    state = jax.eval_shape(lambda: first_state(_zeros(model), settings, mesh))
+    state = jax.eval_shape(lambda: first_state(split_model(_zeros(model), settings), settings, mesh))
     size, length = model.config.vision_config.image_size, model.config.text_config.max_position_embeddings
     rows = settings.batch_size
     batch = {
@@ -49,7 +50,7 @@ def step_bytes(model: CLIP, settings: TrainingSettings) -> dict[str, int]:
         "caption_ids": jax.ShapeDtypeStruct((rows,), jnp.int32),
         "caption_sets": jax.ShapeDtypeStruct((rows, 5), jnp.int32),
     }
-    step = make_train_step(model, settings, mesh)
+    step = make_train_step(split_model(model, settings), settings, mesh)
     analysis = step.lower(state, batch, 1e-5).compile().memory_analysis()
     counted = {"state": _bytes(state), "batch": _bytes(batch)}
     return counted | {"temporary": analysis.temp_size_in_bytes}

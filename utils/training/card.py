@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,7 +31,7 @@ tags:
 # A CLIP fine-tuned on {data}
 
 Made from the run itself: {pairs:,} image-caption pairs in {steps:,} steps. It is used like any CLIP of
-`transformers`: for zero-shot classification of pictures taken from above, and for finding them by words.
+`transformers`: for zero-shot classification of images taken from above, and for finding them by words.
 
 ## Use
 
@@ -66,10 +65,10 @@ for label, probability in zip(labels, probabilities):
 |---|---|
 {figure_rows}
 
-Protocol: validation pictures are resized and cropped at the center, without augmentation. The validation loss compares
-each picture with its first caption in batches of {loss_batch}; guessing costs {chance:.2f} nats. The recall is the mean
-of recall@1, @5 and @10 from picture to text and from text to picture, over all validation pictures and their distinct
-captions; any caption of the picture, word for word, counts as found. Its interval is a bootstrap over the queries;
+Protocol: validation images are resized and cropped at the center, without augmentation. The validation loss compares
+each image with its first caption in batches of {loss_batch}; guessing costs {chance:.2f} nats. The recall is the mean
+of recall@1, @5 and @10 from image to text and from text to image, over all validation images and their distinct
+captions; any caption of the image, word for word, counts as found. Its interval is a bootstrap over the queries;
 what another seed of the training would change is not in it. One run, seed {seed}.
 
 ![Training loss at each step and validation loss where it was measured](loss_curve.png)
@@ -80,7 +79,7 @@ what another seed of the training would change is not in it. One run, seed {seed
 |---|---|
 {setting_rows}
 
-{parameters:,} parameters, pictures of {size} x {size} pixels.
+{parameters:,} parameters, images of {size} x {size} pixels.
 
 ## Made with
 
@@ -107,32 +106,23 @@ def write_card(
 ) -> None:
     """Writes ``README.md`` and ``loss_curve.png`` beside a model's weights.
 
-    Args:
-        model_dir: The folder that transformers loads.
-        model: The model in it.
-        train_set: What it was trained on.
-        validation_set: What it was validated on.
-        settings: What governed the run.
-        history: One row a step.
-        exported_step: The step whose model was exported.
-        provenance: What it was made with, as `utils.training.identity.provenance_of` gives it.
+    ``history`` has one row a step; ``model`` is that of ``exported_step``, and ``provenance`` is what it was made with,
+    as `utils.training.identity.provenance_of` gives it.
     """
     loss_batch = min(settings.batch_size, len(validation_set))
     text = CARD.format(
-        data=train_set.name or "pictures with captions",
+        data=train_set.name or "images with captions",
         pairs=len(history) * settings.batch_size,
         steps=len(history),
         name=model_dir.name,
-        data_rows="\n".join(
-            _data_row(kind, data) for kind, data in (("train", train_set), ("validation", validation_set))
-        ),
+        data_rows="\n".join([_data_row("train", train_set), _data_row("validation", validation_set)]),
         data_notes="".join(f"{note}\n\n" for note in _data_notes(train_set)),
         figure_rows="\n".join(_figure_rows(history, exported_step)),
         loss_batch=loss_batch,
         chance=np.log(loss_batch),
         seed=settings.seed,
         setting_rows="\n".join(
-            f"| {name} | {_shown(value)} |" for name, value in settings.deciding.items() if name != "seed"
+            f"| {name} | {_shown(value)} |" for name, value in settings.identity.items() if name != "seed"
         ),
         parameters=sum(array.size for array in model.transformers_weights().values()),
         size=model.preprocessing.image_size,
@@ -150,27 +140,24 @@ def _data_row(kind: str, dataset: CaptionDataset) -> str:
 
 
 def _data_notes(dataset: CaptionDataset) -> list[str]:
-    """What is special about the pictures and captions; nothing where they are as published."""
+    """What is special about the images and captions; nothing where they are as published."""
     notes = []
     if is_captioned_by_category(dataset):
         notes.append(
-            "Nobody described these pictures: their captions are CLIP's 18 published aerial prompts, filled with the "
+            "Nobody described these images: their captions are CLIP's 18 published aerial prompts, filled with the "
             f"names of {len(dataset.categories)} categories. Fine-tuning taught the model these names and no other "
             "language."
         )
     if reading := shown_reading(reading_note(dataset)):
-        notes.append(f"Pictures were read {reading}; read others of the sensor so, too.")
+        notes.append(f"Images were read {reading}; read others of the sensor so, too.")
     return notes
 
 
 def _figure_rows(history: list[Row], exported_step: int) -> list[str]:
     exported = history[exported_step - 1]
     rows = [f"| exported model | that of step {exported_step:,} of {len(history):,} |"]
-    for name, words in (
-        ("loss", "training loss of that step"),
-        ("validation_loss", "validation loss"),
-        ("validation_recall", "validation recall"),
-    ):
+    shown = {"loss": "training loss of that step", "validation_loss": "validation loss"}
+    for name, words in (shown | {"validation_recall": "validation recall"}).items():
         if name in exported:
             bounds = [exported.get(f"{name}_{side}") for side in ("low", "high")]
             interval = "" if None in bounds else f", 95 % interval {bounds[0]:.3f} to {bounds[1]:.3f}"
@@ -225,40 +212,3 @@ def _loss_curve(history: list[Row], settings: TrainingSettings) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()
-
-
-def push_to_hub(model_dir: str | os.PathLike, name: str, private: bool = True) -> str:
-    """Uploads a model folder to the Hugging Face Hub; nothing else in the course ever does.
-
-    Args:
-        model_dir: The folder that `train` left, with its card; the card's snippet will load the name.
-        name: ``user/model`` on the Hub; it is made if it is not there.
-        private: Whether a new repository is for its owner only.
-
-    Returns:
-        The address of the model.
-
-    Raises:
-        FileNotFoundError: If the folder holds no model.
-        ConnectionError: If the Hub cannot be reached or refuses.
-    """
-    import huggingface_hub
-
-    model_dir = Path(model_dir)
-    if not (model_dir / "config.json").is_file():
-        raise FileNotFoundError(f"{model_dir} holds no model; give the folder `model` that a run has left.")
-    page = model_dir / "README.md"
-    card = page.read_text(encoding="utf-8") if page.is_file() else ""
-    card = card.replace(f'from_pretrained("{model_dir.name}")', f'from_pretrained("{name}")')
-    api = huggingface_hub.HfApi()
-    try:
-        api.create_repo(name, private=private, exist_ok=True)
-        api.upload_folder(repo_id=name, folder_path=model_dir, ignore_patterns=["README.md", ".*"])
-        if card:
-            api.upload_file(repo_id=name, path_in_repo="README.md", path_or_fileobj=card.encode())
-    except Exception as error:  # the network, the Hub and its client each have their own types
-        raise ConnectionError(
-            f"{model_dir} could not be uploaded to {name!r} on the Hugging Face Hub ({type(error).__name__}); "
-            "check the network, log in with `hf auth login`, and see that the name is user/model."
-        ) from error
-    return f"https://huggingface.co/{name}"

@@ -20,8 +20,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-# What Orbax calls a checkpoint that it is still writing.
-UNFINISHED = "*.orbax-checkpoint-tmp*"
+UNFINISHED = "*.orbax-checkpoint-tmp*"  # what Orbax calls a checkpoint that it is still writing
 UNSIGNED = {"iterator", "history", "best_step"}  # what checkpoints held before they had a mark and a checksum
 
 # TensorStore quotes the system deep in its own words.
@@ -32,7 +31,7 @@ DISK_TROUBLE = [os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT, e
 def open_checkpoints(output_dir: Path) -> Iterator[ocp.CheckpointManager]:
     """Opens the folder ``checkpoints``; what a run that was killed had half written there is swept out."""
     folder = (output_dir / "checkpoints").absolute()
-    sweep(folder)
+    _sweep(folder)
     # Which ones to keep is decided in `tidy`: Orbax would have to choose between the last and the best.
     options = ocp.CheckpointManagerOptions(enable_async_checkpointing=False, create=True)
     with _threads_unheard(), ocp.CheckpointManager(folder, options=options) as manager:
@@ -65,31 +64,24 @@ def _threads_unheard() -> Iterator[None]:
             logger.removeFilter(is_ours)
 
 
-def sweep(folder: Path) -> None:
-    """Removes what was half written."""
-    for path in folder.glob(UNFINISHED):
-        shutil.rmtree(path, ignore_errors=True)
-
-
-def _sweep_to_the_last(folder: Path) -> None:
-    """Sweeps until nothing comes any more: TensorStore's threads go on for a moment after one of them has failed."""
-    quiet = 0  # twentieths of a second
-    for _ in range(100):
-        quiet = 0 if any(folder.glob(UNFINISHED)) else quiet + 1
-        if quiet == 10:
+def _sweep(folder: Path, quiet: float = 0.0) -> None:
+    """Removes what was half written, until nothing has come for so many seconds, for at most five."""
+    end = time.monotonic() + 5
+    still = time.monotonic() + quiet
+    while True:
+        for path in folder.glob(UNFINISHED):
+            shutil.rmtree(path, ignore_errors=True)
+            still = time.monotonic() + quiet
+        if time.monotonic() >= min(still, end):
             return
-        sweep(folder)
         time.sleep(0.05)
 
 
 def save_checkpoint(manager: ocp.CheckpointManager, step: int, state: dict[str, Any], progress: dict[str, Any]) -> None:
     """Writes a checkpoint; Orbax makes its folder appear whole or not at all.
 
-    Args:
-        manager: As `open_checkpoints` gives it.
-        step: Its number. If there is one of that number it is kept: it is of the same run.
-        state: Arrays on the devices.
-        progress: What JSON can hold, NumPy's numbers included; its ``mark`` is that of the run.
+    One of that step is kept if there is one: it is of the same run. ``state`` holds arrays on the devices, ``progress``
+    what JSON can hold, NumPy's numbers included, among it the ``mark`` of the run.
 
     Raises:
         OSError: If it could not be written; those before it are untouched.
@@ -104,19 +96,19 @@ def save_checkpoint(manager: ocp.CheckpointManager, step: int, state: dict[str, 
         return
     except Exception as error:  # the file system's words come in many types, from Python and from C++
         reason = _reason(error)
-    # Raised out here: the tracebacks of Orbax's threads, a hundred lines and more, would tell nothing else.
-    _sweep_to_the_last(Path(manager.directory))
-    kept = f"start again to go on from step {max(manager.all_steps())}" if manager.all_steps() else ""
+    # Raised out here: the tracebacks of Orbax's threads, a hundred lines and more, would tell nothing else. Those of
+    # TensorStore write for a moment after one of them has failed.
+    _sweep(Path(manager.directory), quiet=0.5)
+    kept = f" to resume from step {max(manager.all_steps())}" if manager.all_steps() else ""
     raise OSError(
         f"The checkpoint of step {step} could not be written to {manager.directory} ({reason}); make room there and "
-        f"{kept or 'start again'}."
+        f"start again{kept}."
     )
 
 
 def tidy(manager: ocp.CheckpointManager, keep_last: int, best_step: int | None) -> None:
     """Deletes all checkpoints but the last few and the best."""
-    steps = sorted(manager.all_steps())
-    for step in steps[:-keep_last]:
+    for step in sorted(manager.all_steps())[:-keep_last]:
         if step != best_step:
             manager.delete(step)
 
@@ -128,7 +120,7 @@ def restore_checkpoint(
     sharding: jax.sharding.Sharding,
     mark: str | None = None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Reads a checkpoint onto the devices.
+    """Reads a checkpoint onto the devices: the state and the progress that were saved.
 
     Args:
         manager: As `open_checkpoints` gives it.
@@ -137,64 +129,49 @@ def restore_checkpoint(
         sharding: Where its arrays go.
         mark: Of the run that it must be of. Those of earlier versions have none, and no checksum.
 
-    Returns:
-        The state and the progress that were saved.
-
     Raises:
         ValueError: If it is not of this structure, damaged, or of another run.
     """
     abstract = jax.tree.map(lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=sharding), like)
     items = ocp.args.Composite(state=ocp.args.StandardRestore(abstract), progress=ocp.args.JsonRestore())
+    way_out = "delete its folder to resume from an earlier one, or choose another folder."
     try:
         restored = manager.restore(step, args=items)
         state, progress = restored["state"], restored["progress"]
-        _verify(step, state, progress)
+        unsigned = {name: value for name, value in progress.items() if name != "checksum"}
+        if progress.keys() != UNSIGNED and progress.get("checksum") != checksum(step, state, unsigned):
+            raise ValueError("its checksum is not that of its content")
     except Exception as error:
         raise ValueError(
             f"The checkpoint of step {step} in {manager.directory} is damaged or of another model "
-            f"({_reason(error)}); delete its folder to go on from an earlier one, or choose another folder."
+            f"({_reason(error)}); {way_out}"
         ) from None
     if progress.get("mark") not in (None, mark):
         raise ValueError(
             f"The checkpoint of step {step} in {manager.directory} is of another run than the one that this folder "
-            "was begun with; delete its folder to go on from an earlier one, or choose another folder."
+            f"was begun with; {way_out}"
         )
     return state, progress
 
 
 def checksum(step: int, state: Any, progress: dict[str, Any]) -> str:
-    """Digits that change with every bit of a checkpoint.
+    """Digits that change with every bit of a checkpoint: of arrays that are whole on every device, and of JSON.
 
     Arrays are summed by CRC-32: it finds every single flipped bit, and takes less time than any other that
     Python brings.
-
-    Args:
-        step: Its number.
-        state: Arrays on the devices, each whole on every one of them.
-        progress: What JSON gave back.
     """
     arrays = [np.ascontiguousarray(leaf) for leaf in jax.tree.leaves(state)]
-    sums = [(str(a.dtype), a.shape, zlib.crc32(a.reshape(-1).view(np.uint8))) for a in arrays]
+    sums = [(str(a.dtype), a.shape, zlib.crc32(a.reshape(-1).view(np.uint8).data)) for a in arrays]
     return hashlib.sha256(json.dumps([step, sums, progress], sort_keys=True).encode()).hexdigest()
-
-
-def _verify(step: int, state: Any, progress: dict[str, Any]) -> None:
-    """Refuses what is not what was saved."""
-    unsigned = {name: value for name, value in progress.items() if name != "checksum"}
-    if progress.keys() == UNSIGNED:
-        return
-    if progress.get("checksum") != checksum(step, state, unsigned):
-        raise ValueError("its checksum is not that of its content")
 
 
 def _reason(error: BaseException) -> str:
     """What the disk had to say, or the first line of what went wrong, at its root."""
     while error.__cause__ is not None:
         error = error.__cause__
-    trouble = next((words for words in DISK_TROUBLE if words in str(error)), None)
-    if trouble is not None:
-        return trouble
-    lines = str(error).strip().splitlines()
-    words = lines[0] if lines else ""
-    shown = words if len(words) <= 160 else words[:157] + "..."
+    for words in DISK_TROUBLE:
+        if words in str(error):
+            return words
+    first = (str(error).strip().splitlines() or [""])[0]
+    shown = first if len(first) <= 160 else first[:157] + "..."
     return f"{type(error).__name__}: {shown}" if shown else type(error).__name__

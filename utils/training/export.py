@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -10,20 +9,16 @@ from typing import Any
 
 from utils.clip import CLIP
 from utils.clip.checkpoints import written_whole
-from utils.files import write_whole
+from utils.files import digest_of_file, write_whole
 
-NOTE = ".run.json"  # hidden, so that neither transformers nor an upload takes it along
+NOTE = ".run.json"  # hidden, so that transformers does not take it along
 CARD_FILES = ("README.md", "loss_curve.png")
 
 
 def export_model(model: CLIP, model_dir: Path, mark: str, step: int) -> None:
-    """Writes a model with a note of its run; a kill at any moment leaves this model, the one before, or none.
+    """Writes the model of a step, noting its run; a kill at any moment leaves this model, the one before, or none.
 
-    Args:
-        model: What to write.
-        model_dir: The folder that transformers loads. What a killed export left beside it is removed.
-        mark: Of the run, as `utils.training.identity.claim_folder` gives it.
-        step: The step whose model it is.
+    What a killed export left beside the folder is removed.
     """
     for left in model_dir.parent.glob(f".*{model_dir.name}.*"):
         shutil.rmtree(left, ignore_errors=True)
@@ -37,7 +32,7 @@ def export_model(model: CLIP, model_dir: Path, mark: str, step: int) -> None:
 
 def note_model(model_dir: Path, mark: str | None, step: int | None = None) -> None:
     """Notes which run left the files of a folder; a mark of None stands for one that nobody knows."""
-    files = {path.name: _digest(path) for path in sorted(model_dir.iterdir()) if path.name not in CARD_FILES}
+    files = {path.name: digest_of_file(path) for path in sorted(model_dir.iterdir()) if path.name not in CARD_FILES}
     note = {"run": mark, "step": step, "files": files}
     write_whole(model_dir / NOTE, json.dumps(note, indent=2) + "\n")
 
@@ -45,17 +40,15 @@ def note_model(model_dir: Path, mark: str | None, step: int | None = None) -> No
 def run_of(model_dir: Path) -> str | None:
     """The mark of the run that left a model; None if no note tells of one."""
     try:
-        return json.loads((model_dir / NOTE).read_text(encoding="utf-8"))["run"]
+        return _read_note(model_dir)["run"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
 def check_model(model_dir: Path, mark: str | None) -> None:
-    """Refuses a model that is not what a run left; one without a note is taken as it is.
+    """Refuses a model that is not what a run of this mark left; with a mark of None it may be of any run.
 
-    Args:
-        model_dir: The folder that transformers loads.
-        mark: Of the run that it must be of; None if nobody knows, and then it may be of any.
+    One without a note is taken as it is.
 
     Raises:
         ValueError: If it is of another run, or a file is damaged, exchanged or missing; it says which.
@@ -64,13 +57,18 @@ def check_model(model_dir: Path, mark: str | None) -> None:
     if not path.is_file():
         return
     way_out = f"delete {path} to take the model as it is, or start the training of this folder again, to its end"
-    note = _read_note(path, way_out)
-    if mark is not None and note["run"] != mark:
+    try:
+        note = _read_note(model_dir)
+        run, files = note["run"], dict(note["files"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} cannot be read ({type(error).__name__}); {way_out}.") from None
+    if mark is not None and run != mark:
         raise ValueError(
             f"The model in {model_dir} is not of the run that run.json beside it tells of, whose training has not "
             f"ended there; {way_out}."
         )
-    changed = [name for name, digest in note["files"].items() if _digest(model_dir / name) != digest]
+    paths = {model_dir / name: digest for name, digest in files.items()}
+    changed = [at.name for at, digest in paths.items() if not at.is_file() or digest_of_file(at) != digest]
     if changed:
         raise ValueError(
             f"{' and '.join(changed)} in {model_dir}: damaged, exchanged or missing since the training wrote the "
@@ -80,26 +78,12 @@ def check_model(model_dir: Path, mark: str | None) -> None:
 
 def is_whole(model_dir: Path, mark: str) -> bool:
     """Whether the model in a folder is just as this run left it."""
-    if run_of(model_dir) != mark or not (model_dir / "config.json").is_file():
-        return False
     try:
         check_model(model_dir, mark)
     except ValueError:
         return False
-    return True
+    return run_of(model_dir) == mark and (model_dir / "config.json").is_file()
 
 
-def _read_note(path: Path, way_out: str) -> dict[str, Any]:
-    try:
-        note = json.loads(path.read_text(encoding="utf-8"))
-        return {"run": note["run"], "files": dict(note["files"])}
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} cannot be read ({type(error).__name__}); {way_out}.") from None
-
-
-def _digest(path: Path) -> str | None:
-    """The SHA-256 of a file, as hexadecimal digits; None if there is none."""
-    if not path.is_file():
-        return None
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _read_note(model_dir: Path) -> dict[str, Any]:
+    return json.loads((model_dir / NOTE).read_text(encoding="utf-8"))

@@ -6,40 +6,28 @@ import csv
 import importlib.util
 import io
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from utils.files import write_whole
 from utils.training.settings import TrainingSettings
 
-COLUMNS = ("step", "loss", "validation_loss")
-COLUMNS += ("validation_recall", "validation_recall_low", "validation_recall_high")
-COLUMNS += ("learning_rate", "gradient_norm", "logit_scale", "seconds", "seconds_waiting")
-
-Row = dict[str, float]
-
+COLUMNS = (
+    *("step", "loss", "validation_loss", "validation_recall", "validation_recall_low", "validation_recall_high"),
+    *("learning_rate", "gradient_norm", "logit_scale", "seconds", "seconds_waiting"),
+)
 WANDB_NOTE = "wandb_run.txt"  # under which name Weights & Biases knows the run of a folder
 
-
-class Reporter(Protocol):
-    """Where rows of history go."""
-
-    def report(self, history: list[Row]) -> None:
-        """Takes the whole history; what it had before, it skips."""
+Row = dict[str, float]
+Report = Callable[[list[Row]], None]  # takes the whole history; what it had before, it skips
 
 
 def check_reporters(settings: TrainingSettings) -> None:
-    """Refuses a run that would report to a package that is not there.
-
-    Raises:
-        ModuleNotFoundError: Saying what to install, or which setting to leave empty.
-    """
-    wanted = (("wandb_project", "wandb"), ("tensorboard", "tensorboardX"))
-    for setting, package in wanted:
+    """Raises ModuleNotFoundError, which says what to do, if a run would report to a package that is not there."""
+    for setting, package, off in (("wandb_project", "wandb", None), ("tensorboard", "tensorboardX", False)):
         if getattr(settings, setting) and importlib.util.find_spec(package) is None:
-            off = "None" if setting == "wandb_project" else "False"
             raise ModuleNotFoundError(
                 f"{setting} is set but the package {package} is not installed; run `pip install {package}`, or "
                 f"set {setting} to {off}."
@@ -47,95 +35,75 @@ def check_reporters(settings: TrainingSettings) -> None:
 
 
 @contextmanager
-def open_reporters(
-    output_dir: Path, settings: TrainingSettings, history: list[Row], finished: bool
-) -> Iterator[list[Reporter]]:
-    """Opens all that the settings ask for, and brings them to where the run goes on.
+def open_reports(output_dir: Path, settings: TrainingSettings, history: list[Row], finished: bool) -> Iterator[Report]:
+    """Opens all that the settings ask for, and brings it to where the run resumes.
 
     Args:
         output_dir: Receives ``history.csv`` and ``tensorboard/``.
-        settings: Which reporters, and what they note of the run.
+        settings: Where to report, and what to note of the run.
         history: The steps before, of an earlier start; what was reported beyond them is revoked.
         finished: Whether nothing will follow; then all was reported before, and the table alone is written.
     """
-    reporters: list[Any] = [CsvReporter(output_dir / "history.csv")]
-    try:
-        if settings.tensorboard and not finished:
-            reporters.append(TensorBoardReporter(output_dir / "tensorboard"))
-        if settings.wandb_project and not finished:
-            reporters.append(WandbReporter(output_dir, settings, len(history)))
-        for reporter in reporters:
-            reporter.report(history)
-        yield reporters
-    finally:
-        for reporter in reporters[1:]:
-            reporter.close()
+    events_step, page_step = 0, len(history)
+    with ExitStack() as stack:
+        events = _open_tensorboard(output_dir / "tensorboard", stack) if settings.tensorboard and not finished else None
+        page = _open_wandb(output_dir, settings, stack) if settings.wandb_project and not finished else None
+
+        def report(history: list[Row]) -> None:
+            nonlocal events_step, page_step
+            _write_table(output_dir / "history.csv", history)
+            if events is not None:
+                for row in history[events_step:]:
+                    for name in COLUMNS[1:]:
+                        if name in row:
+                            events.add_scalar(name, row[name], int(row["step"]))
+                events.flush()
+            if page is not None:
+                for row in history[page_step:]:
+                    page.log(row, step=int(row["step"]))
+            events_step = page_step = len(history)
+
+        report(history)
+        yield report
 
 
-class CsvReporter:
-    """Writes the whole history anew each time, so the file is whole and of one run."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def report(self, history: list[Row]) -> None:
-        """Replaces the file."""
-        text = io.StringIO()
-        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(history)
-        write_whole(self.path, text.getvalue())
+def _write_table(path: Path, history: list[Row]) -> None:
+    """Writes the whole history each time, so the file is whole and of one run."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(history)
+    write_whole(path, text.getvalue())
 
 
-class TensorBoardReporter:
-    """Adds events to a folder. Each start writes a file of its own, from the first step, and revokes the others."""
+def _open_tensorboard(folder: Path, stack: ExitStack) -> Any:
+    """Each start writes a file of its own, from the first step, and revokes the others."""
+    from tensorboardX import SummaryWriter
 
-    def __init__(self, folder: Path) -> None:
-        from tensorboardX import SummaryWriter
+    start = len(list(folder.glob("*")))  # two starts in one second are told apart, and read in order
+    writer = SummaryWriter(str(folder), purge_step=1, filename_suffix=f".{start}")
 
-        start = len(list(folder.glob("*")))  # two starts in one second are told apart, and read in order
-        self.writer = SummaryWriter(str(folder), purge_step=1, filename_suffix=f".{start}")
-        self.step = 0
-
-    def report(self, history: list[Row]) -> None:
-        """Adds the rows that are new."""
-        for row in history[self.step :]:
-            for name in COLUMNS[1:]:
-                if name in row:
-                    self.writer.add_scalar(name, row[name], int(row["step"]))
-        self.step = len(history)
-        self.writer.flush()
-
-    def close(self) -> None:
-        """Writes what is left."""
+    def close() -> None:
         with suppress(OSError):  # a full disk was reported where it mattered
-            self.writer.close()
+            writer.close()
+
+    stack.callback(close)
+    return writer
 
 
-class WandbReporter:
-    """Reports to Weights & Biases; a run that goes on there is the one that was stopped."""
+def _open_wandb(output_dir: Path, settings: TrainingSettings, stack: ExitStack) -> Any:
+    """A run that is resumed there is the one that was stopped."""
+    import wandb
 
-    def __init__(self, output_dir: Path, settings: TrainingSettings, first_step: int) -> None:
-        import wandb
-
-        note = output_dir / WANDB_NOTE
-        if not note.is_file():
-            write_whole(note, uuid.uuid4().hex[:12])
-        self.run = wandb.init(
-            project=settings.wandb_project,
-            id=note.read_text(),
-            resume="allow",
-            dir=str(output_dir),
-            config=settings.deciding,
-        )
-        self.step = first_step
-
-    def report(self, history: list[Row]) -> None:
-        """Sends the rows that are new."""
-        for row in history[self.step :]:
-            self.run.log(row, step=int(row["step"]))
-        self.step = len(history)
-
-    def close(self) -> None:
-        """Ends the report."""
-        self.run.finish()
+    note = output_dir / WANDB_NOTE
+    if not note.is_file():
+        write_whole(note, uuid.uuid4().hex[:12])
+    page = wandb.init(
+        project=settings.wandb_project,
+        id=note.read_text(),
+        resume="allow",
+        dir=str(output_dir),
+        config=settings.identity,
+    )
+    stack.callback(page.finish)
+    return page

@@ -1,4 +1,4 @@
-"""Which run a folder holds: its settings, data and starting point, noted so that no other goes on from it."""
+"""Which run a folder holds: its settings, data and starting point, noted so that no other one resumes it."""
 
 from __future__ import annotations
 
@@ -25,81 +25,32 @@ from utils.training.history import WANDB_NOTE
 from utils.training.settings import TrainingSettings
 
 FORMAT = 2  # of checkpoints and of run.json
+Note = dict[str, Any]  # what run.json holds
 
 
-def claim_folder(
-    output_dir: Path, settings: TrainingSettings, train_set: CaptionDataset, validation_set: CaptionDataset, start: CLIP
-) -> str:
-    """Notes in ``run.json`` what this run is, or refuses a folder that holds another one.
-
-    What an equal run was made with so far stays noted, see `note_provenance`.
-
-    A folder without a whole checkpoint holds nothing to lose and may be claimed anew. A model in it stays, with
-    a note that it is not of this run.
-
-    Returns:
-        The mark of this run: checkpoints and model carry it.
-
-    Raises:
-        ValueError: If the folder holds a run with other settings, data or starting point; it says which.
-    """
-    path = output_dir / "run.json"
-    ours = _describe_run(settings, train_set, validation_set, start)
-    if any(path.name.isdecimal() for path in (output_dir / "checkpoints").glob("*")):
-        differences = _read_differences(path, ours)
-        if differences:
-            raise ValueError(
-                f"{output_dir} holds a run with {' and '.join(differences)}; choose another folder, or delete "
-                "this one to start anew."
-            )
-    elif mark_of(output_dir) != _mark(ours):
-        _set_apart(output_dir)
-    output_dir.mkdir(parents=True, exist_ok=True)
-    earlier = provenance_of(output_dir) if mark_of(output_dir) == _mark(ours) else []
-    _write(path, ours | ({PROVENANCE: earlier} if earlier else {}))
-    return _mark(ours)
-
-
-def note_provenance(output_dir: Path, train_set: CaptionDataset, start: CLIP, step: int) -> None:
-    """Notes in ``run.json`` with what the steps from here on are made, unless it is what the last ones were made with.
-
-    Args:
-        output_dir: A claimed folder.
-        train_set: As for `claim_folder`.
-        start: As for `claim_folder`.
-        step: Steps taken so far.
-    """
-    note = json.loads((output_dir / "run.json").read_text(encoding="utf-8"))
-    data = {name: note["data"][name] for name in ("name", "fingerprint")} | data_source(train_set)
-    ours = {
-        "versions": versions(),
-        "device": devices(),
-        "data": data,
-        "model": {**start.metadata.source, "weights": note["start"]["fingerprint"]},
+def describe_run(
+    start: CLIP, train_set: CaptionDataset, validation_set: CaptionDataset, settings: TrainingSettings
+) -> Note:
+    """What makes a run the one that it is, as JSON holds it."""
+    data = [
+        {"name": images.name, "images": len(images), "fingerprint": data_fingerprint(images)} | reading_note(images)
+        for images in (train_set, validation_set)
+    ]
+    parameters = nnx.to_flat_state(nnx.state(start, nnx.Param))
+    model = {
+        "fingerprint": weights_digest(start)[:16],
+        "compute_dtype": str(np.dtype(start.vision.dtype)),
+        "sizes": {".".join(map(str, path)): list(jax.tree.leaves(leaf)[0].shape) for path, leaf in parameters},
     }
-    earlier = note.get(PROVENANCE, [])
-    if not earlier or {**earlier[-1], "from_step": None} != {**ours, "from_step": None}:
-        _write(output_dir / "run.json", note | {PROVENANCE: [*earlier, {"from_step": step, **ours}]})
+    identity = {"format": FORMAT, "settings": settings.identity}
+    return identity | {"data": data[0], "validation_data": data[1], "start": model}
 
 
-def provenance_of(output_dir: Path) -> list[dict[str, Any]]:
-    """What the run in a folder was made with, an entry for each change of it; empty if nothing is noted."""
-    try:
-        return list(json.loads((output_dir / "run.json").read_text(encoding="utf-8"))[PROVENANCE])
-    except (OSError, ValueError, KeyError, TypeError):
-        return []
-
-
-def _write(path: Path, note: dict[str, Any]) -> None:
-    write_whole(path, json.dumps(note, indent=2) + "\n")
-
-
-def _set_apart(output_dir: Path) -> None:
-    """Keeps what an earlier run left in a folder from passing for that of the next one."""
-    model_dir = output_dir / "model"
-    if (model_dir / "config.json").is_file() and not (model_dir / NOTE).is_file():
-        note_model(model_dir, mark_of(output_dir))
-    (output_dir / WANDB_NOTE).unlink(missing_ok=True)
+def mark_of_run(note: Note) -> str:
+    """Hexadecimal digits; a setting that came later and is None is as if it were not there, and so is provenance."""
+    note = {name: value for name, value in note.items() if name != PROVENANCE}
+    settings = {name: value for name, value in note["settings"].items() if value is not None}
+    return hashlib.sha256(json.dumps(note | {"settings": settings}, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def run_folder(
@@ -110,71 +61,102 @@ def run_folder(
     validation_set: CaptionDataset,
     settings: TrainingSettings,
 ) -> Path:
-    """A folder for a run by the way, which an equal run finds again and no other one can meet.
+    """A folder in ``parent`` that an equal run finds again and no other one can meet: ``name`` and a mark of the run.
 
-    Args:
-        parent: Where it stands.
-        name: What it begins with; a mark of the run follows.
-        start: As for `train`.
-        train_set: As for `train`.
-        validation_set: As for `train`.
-        settings: As for `train`.
+    The other arguments are those of `train`.
     """
-    note = json.dumps(_describe_run(settings, train_set, validation_set, start), sort_keys=True)
+    note = json.dumps(describe_run(start, train_set, validation_set, settings), sort_keys=True)
     return Path(parent) / f"{name}-{hashlib.sha256(note.encode()).hexdigest()[:6]}"
 
 
-def mark_of_run(
-    settings: TrainingSettings, train_set: CaptionDataset, validation_set: CaptionDataset, start: CLIP
-) -> str:
-    """The mark that `claim_folder` gives to such a run."""
-    return _mark(_describe_run(settings, train_set, validation_set, start))
+def read_note(output_dir: Path) -> Note:
+    """What ``run.json`` tells of the run in a folder; empty if it is not there or cannot be read."""
+    try:
+        note = json.loads((output_dir / "run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return note if isinstance(note, dict) else {}
 
 
 def mark_of(output_dir: Path) -> str | None:
     """The mark of the run that ``run.json`` tells of; None if it tells of none."""
     try:
-        return _mark(json.loads((output_dir / "run.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return mark_of_run(read_note(output_dir))
+    except (KeyError, TypeError, AttributeError):
         return None
 
 
-def _mark(note: dict[str, Any]) -> str:
-    """Hexadecimal digits; a setting that came later and is None is as if it were not there, and so is provenance."""
-    note = {name: value for name, value in note.items() if name != PROVENANCE}
-    settings = {name: value for name, value in note["settings"].items() if value is not None}
-    text = json.dumps(note | {"settings": settings}, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+def claim_folder(output_dir: Path, ours: Note) -> str:
+    """Notes in ``run.json`` what this run is, as `describe_run` gives it, or refuses a folder that holds another one.
+
+    What an equal run was made with so far stays noted, see `note_provenance`. A folder without a whole checkpoint
+    holds nothing to lose and may be claimed. A model in it stays, with a note that it is not of this run.
+
+    Returns:
+        The mark of this run: checkpoints and model carry it.
+
+    Raises:
+        ValueError: If the folder holds a run with other settings, data or starting point; it says which.
+    """
+    mark = mark_of_run(ours)
+    if any(path.name.isdecimal() for path in (output_dir / "checkpoints").glob("*")):
+        try:
+            differences = _differences(read_note(output_dir), ours)
+        except (KeyError, TypeError, AttributeError):
+            raise ValueError(
+                f"{output_dir} holds checkpoints, but its run.json cannot be read, so nobody knows of which run they "
+                "are; choose another folder, or delete this one to start again."
+            ) from None
+        if differences:
+            raise ValueError(
+                f"{output_dir} holds a run with {' and '.join(differences)}; choose another folder, or delete "
+                "this one to start again."
+            )
+    elif mark_of(output_dir) != mark:  # what an earlier run left must not pass for that of this one
+        model_dir = output_dir / "model"
+        if (model_dir / "config.json").is_file() and not (model_dir / NOTE).is_file():
+            note_model(model_dir, mark_of(output_dir))
+        (output_dir / WANDB_NOTE).unlink(missing_ok=True)
+    output_dir.mkdir(parents=True, exist_ok=True)
+    earlier = provenance_of(output_dir) if mark_of(output_dir) == mark else []
+    _write_note(output_dir, ours | ({PROVENANCE: earlier} if earlier else {}))
+    return mark
 
 
-def note_of_data(output_dir: Path) -> dict[str, Any] | None:
-    """What is noted of the data that the run in a folder was trained on; None if nothing is."""
-    try:
-        note = json.loads((output_dir / "run.json").read_text(encoding="utf-8"))["data"]
-        return note if isinstance(note["name"], str) else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+def note_provenance(output_dir: Path, train_set: CaptionDataset, start: CLIP, step: int) -> None:
+    """Notes in a claimed folder with what the steps after ``step`` are made, unless it is noted of those before."""
+    note = read_note(output_dir)
+    ours = {
+        "versions": versions(),
+        "device": devices(),
+        "data": {name: note["data"][name] for name in ("name", "fingerprint")} | data_source(train_set),
+        "model": {**start.metadata.source, "weights": note["start"]["fingerprint"]},
+    }
+    earlier = note.get(PROVENANCE, [])
+    if not earlier or {**earlier[-1], "from_step": None} != {**ours, "from_step": None}:
+        _write_note(output_dir, note | {PROVENANCE: [*earlier, {"from_step": step, **ours}]})
+
+
+def provenance_of(output_dir: Path) -> list[dict[str, Any]]:
+    """What the run in a folder was made with, an entry for each change of it; empty if nothing is noted."""
+    return list(read_note(output_dir).get(PROVENANCE, []))
+
+
+def _write_note(output_dir: Path, note: Note) -> None:
+    write_whole(output_dir / "run.json", json.dumps(note, indent=2) + "\n")
 
 
 def other_data(output_dir: Path, train_set: CaptionDataset, validation_set: CaptionDataset) -> str | None:
-    """What the run in a folder was trained on, in words, if that is other data than these.
+    """What the run in a folder was trained on, in words, if that is other data; None if no difference is seen.
 
     Data of one name are told apart by the validation set, which no back-translation changes, with its own captions or
     those made of categories. One of another number of images may be a part of the same, and nothing is said of it.
-
-    Args:
-        output_dir: The folder.
-        train_set: The data in question.
-        validation_set: Their validation set.
-
-    Returns:
-        The words, or None if nothing is noted there or no difference is seen.
     """
+    note = read_note(output_dir)
     try:
-        note = json.loads((output_dir / "run.json").read_text(encoding="utf-8"))
         name, theirs = note["data"]["name"], note["validation_data"]
         images, mark = theirs["images"], theirs["fingerprint"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (KeyError, TypeError):
         return None
     if name != train_set.name:
         return str(name)
@@ -182,34 +164,13 @@ def other_data(output_dir: Path, train_set: CaptionDataset, validation_set: Capt
     named = caption_by_category(validation_set).named() if validation_set.categories else ()
     marks = (data_fingerprint(CaptionDataset(items)) for items in (spoken, named))
     if len(spoken) == images and mark not in marks:
-        return f"other pictures or captions that are called {name}, too"
+        return f"other images or captions that are called {name}, too"
     return None
 
 
-def _describe_run(
-    settings: TrainingSettings, train_set: CaptionDataset, validation_set: CaptionDataset, start: CLIP
-) -> dict[str, Any]:
-    return {
-        "format": FORMAT,
-        "settings": settings.deciding,
-        "data": _describe_data(train_set),
-        "validation_data": _describe_data(validation_set),
-        "start": _describe_model(start),
-    }
-
-
-def _read_differences(path: Path, ours: dict[str, Any]) -> list[str]:
-    try:
-        return _differences(json.loads(path.read_text(encoding="utf-8")), ours)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(
-            f"{path.parent} holds checkpoints, but its {path.name} cannot be read ({type(error).__name__}), so "
-            "nobody knows of which run they are; choose another folder, or delete this one to start anew."
-        ) from None
-
-
-def _differences(theirs: dict[str, Any], ours: dict[str, Any]) -> list[str]:
+def _differences(theirs: Note, ours: Note) -> list[str]:
     """What is not the same, in words."""
+    before = theirs["settings"]
     if theirs.get("format") != ours["format"]:
         return ["checkpoints of another version of this course"]
     found = []
@@ -217,33 +178,16 @@ def _differences(theirs: dict[str, Any], ours: dict[str, Any]) -> list[str]:
         if theirs[name] != ours[name]:
             found.append(f"other {words} ({_shown_data(theirs[name])}, not {_shown_data(ours[name])})")
     if theirs["start"]["sizes"] != ours["start"]["sizes"]:
-        sizes = [f"{_parameters(note['start']):,}" for note in (theirs, ours)]
+        sizes = [f"{sum(map(int, map(np.prod, note['start']['sizes'].values()))):,}" for note in (theirs, ours)]
         found.append(f"a model of another size ({sizes[0]} parameters, not {sizes[1]})")
     elif theirs["start"] != ours["start"]:
         found.append("another starting model of the same size")
-    before = theirs["settings"]
     for name, value in ours["settings"].items():
         if before.get(name) != value:
             found.append(f"{name} {before.get(name)!r}, not {value!r}")
     return found
 
 
-def _shown_data(note: dict[str, Any]) -> str:
+def _shown_data(note: Note) -> str:
     reading = f", read {shown_reading(note)}" if "reading" in note else ""
     return f"{note['name'] or 'a data set'}, {note['images']:,} images{reading}, mark {note['fingerprint'][:6]}"
-
-
-def _parameters(start: dict[str, Any]) -> int:
-    return sum(int(np.prod(size)) for size in start["sizes"].values())
-
-
-def _describe_data(dataset: CaptionDataset) -> dict[str, Any]:
-    note = {"name": dataset.name, "images": len(dataset), "fingerprint": data_fingerprint(dataset)}
-    return note | reading_note(dataset)
-
-
-def _describe_model(model: CLIP) -> dict[str, Any]:
-    state = nnx.to_flat_state(nnx.state(model, nnx.Param))
-    sizes = {".".join(map(str, path)): list(jax.tree.leaves(leaf)[0].shape) for path, leaf in state}
-    dtype = str(np.dtype(model.vision.dtype))
-    return {"fingerprint": weights_digest(model)[:16], "compute_dtype": dtype, "sizes": sizes}

@@ -1,4 +1,4 @@
-"""Stopping when asked: the step in hand is finished and saved, and the next start goes on behind it."""
+"""Stopping when asked: the step in hand is finished and saved, and the next start resumes behind it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 
 class TrainingStopped(KeyboardInterrupt):
-    """A run that was interrupted and saved; starting it again goes on where it was."""
+    """A run that was interrupted and saved; starting it again resumes it."""
 
     def _render_traceback_(self) -> list[str]:
         """IPython asks for this: in a notebook one line says it all."""
@@ -21,11 +21,8 @@ class TrainingStopped(KeyboardInterrupt):
 def stop_on_interrupt() -> Iterator[Callable[[], bool]]:
     """Turns the first interrupt (Ctrl-C, a notebook's stop button) into a request; the second one interrupts.
 
-    An interrupt in the middle of a step would leave the state given away and the data one batch ahead. Outside
-    the main thread, where Python allows no handler, interrupts act as ever.
-
-    Yields:
-        A function that says whether a stop was asked for.
+    An interrupt in the middle of a step would leave the state donated and the data one batch ahead. Outside the
+    main thread, where Python allows no handler, interrupts act as ever. Yields whether a stop was asked for.
     """
     asked = threading.Event()
     if threading.current_thread() is not threading.main_thread():

@@ -31,7 +31,7 @@ def contrastive_loss(
     """The symmetric contrastive loss of CLIP over the whole batch, in float32 (Radford et al. 2021, figure 3).
 
     With ``positives`` the target of each row and each column is spread evenly over all its positives (Khosla
-    et al. 2020, equation 2), so a picture is not pushed away from a caption that describes it word for word.
+    et al. 2020, equation 2), so an image is not pushed away from a caption that describes it word for word.
 
     Args:
         image_embeddings: (batch, dim), of unit length.

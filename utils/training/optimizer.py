@@ -11,6 +11,10 @@ import optax
 from flax import nnx
 
 from utils.training.settings import TrainingSettings
+from utils.training.trainable import SplitModel
+
+# Which parameters decay, by the type of their module, so that none is missed or caught for its name.
+MATRICES: dict[type, tuple[str, ...]] = {nnx.Linear: ("kernel",), nnx.LoRA: ("lora_a", "lora_b")}
 
 
 def learning_rate_schedule(settings: TrainingSettings, total_steps: int) -> optax.Schedule:
@@ -24,40 +28,25 @@ def learning_rate_schedule(settings: TrainingSettings, total_steps: int) -> opta
     return optax.join_schedules([rise, fall], [warmup])
 
 
-def decay_mask(model: nnx.Module, trained: Any = nnx.Param) -> nnx.State:
-    """Marks the matrices of linear layers: norms, biases, embeddings and logit_scale are never decayed.
+def decay_mask(split: SplitModel) -> nnx.State:
+    """A state like the trained parameters that holds True for the matrices of linear layers and else False.
 
-    They are found by the type of their module, so a parameter by another name is not missed or caught.
-
-    Args:
-        model: The model, with or without low-rank layers.
-        trained: Which parameters to mark, a filter of NNX.
-
-    Returns:
-        A state of the trained parameters' structure that holds True or False.
+    Norms, biases, embeddings and logit_scale never decay.
     """
-    matrices = {nnx.Linear: ("kernel",), nnx.LoRA: ("lora_a", "lora_b")}
     decayed = {
         (*path, name)
-        for path, module in nnx.iter_graph(model)
-        for kind, names in matrices.items()
+        for path, module in nnx.iter_graph(split.merge(split.trained, split.frozen))
+        for kind, names in MATRICES.items()
         if isinstance(module, kind)
         for name in names
     }
-    return nnx.map_state(lambda path, _: tuple(path) in decayed, nnx.state(model, trained))
+    return nnx.map_state(lambda path, _: tuple(path) in decayed, split.trained)
 
 
-def make_optimizer(
-    model: nnx.Module, settings: TrainingSettings, trained: Any = nnx.Param
-) -> optax.GradientTransformation:
+def make_optimizer(split: SplitModel, settings: TrainingSettings) -> optax.GradientTransformation:
     """Global-norm clipping, then AdamW or Adafactor, with decoupled decay of the matrices alone.
 
     AdamW has CLIP's epsilon (Radford et al. 2021, table 18).
-
-    Args:
-        model: The model; its modules decide what is decayed.
-        settings: What governs the run.
-        trained: Which parameters are trained, a filter of NNX.
 
     Returns:
         A transformation whose updates are to be multiplied by the learning rate, and are signed already. Without
@@ -65,7 +54,7 @@ def make_optimizer(
     """
     clip = optax.clip_by_global_norm(settings.max_gradient_norm)
     # Decay comes last, so that the rate scales it: optax's own in Adafactor would take a tenth at each step.
-    decay = optax.add_decayed_weights(-settings.weight_decay, decay_mask(model, trained))
+    decay = optax.add_decayed_weights(-settings.weight_decay, decay_mask(split))
     if settings.optimizer == "adafactor":
         return optax.chain(clip, adafactor_by_layer(), decay)
     # Its moments in one long row each: less to compile, and a checkpoint of few arrays is written sooner.
@@ -74,14 +63,10 @@ def make_optimizer(
 
 
 def adafactor_by_layer() -> optax.GradientTransformation:
-    """Adafactor (Shazeer & Stern 2018) before its learning rate, with optax's defaults.
+    """Adafactor (Shazeer & Stern 2018) before its learning rate, with optax's defaults; updates are signed already.
 
-    It scales each parameter's update by the size of that parameter. Most layers of a transformer are stacked in
-    one array here, but they are parameters of their own: each is scaled by itself, as in a model whose layers
-    stand apart.
-
-    Returns:
-        A transformation whose updates are to be multiplied by the learning rate, and are signed already.
+    It scales each parameter's update by the size of that parameter. Most layers of a transformer are stacked in one
+    array here, but they are parameters of their own: each is scaled by itself, as in a model whose layers stand apart.
     """
     whole = optax.adafactor(learning_rate=None)
 
@@ -91,26 +76,18 @@ def adafactor_by_layer() -> optax.GradientTransformation:
 
     layers = optax.GradientTransformation(by_layer(whole.init), by_layer(whole.update))
 
-    def label(path: tuple[Any, ...], _: Any) -> str:
-        return path[0] if "early_blocks" in path else "whole"  # the towers have layers of their own number
-
     def labels(parameters: nnx.State) -> Any:
-        return nnx.map_state(label, parameters)
+        # The towers have layers of their own number.
+        return nnx.map_state(lambda path, _: path[0] if "early_blocks" in path else "whole", parameters)
 
     return optax.partition({"vision": layers, "text": layers, "whole": whole}, labels)
 
 
 def moving_average(average: Any, parameters: Any, step: jax.Array, decay: float) -> Any:
-    """Takes one step of an exponential moving average of parameters.
+    """One step of an exponential moving average of float32 parameters; ``step`` is how many steps came before.
 
     Early on the decay is (1 + step) / (10 + step), so that the average forgets where the run started (as
     TensorFlow's ExponentialMovingAverage does).
-
-    Args:
-        average: The average so far, float32.
-        parameters: The newest parameters, of the same structure.
-        step: Scalar, how many steps were averaged before.
-        decay: The final decay.
     """
     kept = jnp.minimum(decay, (1 + step) / (10 + step)).astype(jnp.float32)
     return jax.tree.map(lambda old, new: kept * old + (1 - kept) * new, average, parameters)

@@ -10,7 +10,7 @@ import numpy as np
 from utils.clip import CLIP
 from utils.datasets import CaptionDataset, reading_note, shown_reading
 from utils.training.export import check_model, is_whole
-from utils.training.identity import mark_of, mark_of_run, note_of_data, other_data, run_folder
+from utils.training.identity import describe_run, mark_of, mark_of_run, other_data, read_note, run_folder
 from utils.training.run import train
 from utils.training.settings import TrainingSettings
 
@@ -22,17 +22,17 @@ def load_or_train(
     validation_set: CaptionDataset,
     settings: TrainingSettings,
 ) -> CLIP:
-    """The model that an earlier run left in a folder; where there is none, one trained now, beside it.
+    """Loads the model that an earlier run left in a folder; where there is none, one trained now, beside it.
 
     Where there is nothing to train on either, since images have no captions, it is the starting point itself. A line
     says so if the earlier run was trained on other data, as far as its note tells, see `other_data`.
 
     Args:
         output_dir: The folder of the earlier run.
-        start: The starting point of the training that may be needed; left as it is.
-        train_set: As for `train`.
-        validation_set: As for `train`.
-        settings: Of the training that may be needed; a short one will do.
+        start: As for `train`, of the training that may be needed.
+        train_set: Likewise.
+        validation_set: Likewise.
+        settings: Of that training; a short one will do.
 
     Returns:
         The fine-tuned model; or ``start``, the very object, so that nobody compares a model with itself.
@@ -43,7 +43,7 @@ def load_or_train(
     """
     output_dir = Path(output_dir)
     if (output_dir / "model" / "config.json").is_file():
-        _mind_other_data(output_dir, train_set, validation_set)
+        _warn_of_other_data(output_dir, train_set, validation_set)
         check_model(output_dir / "model", mark_of(output_dir))
         return CLIP.from_pretrained(output_dir / "model")
     # Images without a caption are left out, and a batch cannot hold more than remain.
@@ -54,28 +54,27 @@ def load_or_train(
             "itself is used, and what compares it with a fine-tuned one is left out."
         )
         return start
-    records = sum(counts) if settings.captions == "all" else np.count_nonzero(counts)
-    settings = settings.fitted_to(int(records))
+    settings = settings.fitted_to(sum(counts) if settings.captions == "all" else int(np.count_nonzero(counts)))
     of_the_run = (start, train_set, validation_set, settings)
     short_dir = run_folder(output_dir.parent, f"{output_dir.name}-short", *of_the_run)
-    if is_whole(short_dir / "model", mark_of_run(settings, train_set, validation_set, start)):
+    if is_whole(short_dir / "model", mark_of_run(describe_run(*of_the_run))):
         print(f"No fine-tuned model in {output_dir}: taking the short one in {short_dir}.")
         return CLIP.from_pretrained(short_dir / "model", jnp.dtype(settings.compute_dtype or start.vision.dtype))
     print(f"No fine-tuned model in {output_dir}: training a short one in {short_dir}.")
     return train(*of_the_run, short_dir).model
 
 
-def _mind_other_data(output_dir: Path, train_set: CaptionDataset, validation_set: CaptionDataset) -> None:
+def _warn_of_other_data(output_dir: Path, train_set: CaptionDataset, validation_set: CaptionDataset) -> None:
     """Says so if the model in a folder was trained on other data, or on the same read otherwise."""
-    note, ours = note_of_data(output_dir), reading_note(train_set)
-    if note and note["name"] == train_set.name and note.get("reading", []) != ours.get("reading", []):
-        theirs, now = (shown_reading(each) or "as they are" for each in (note, ours))
+    theirs, ours = read_note(output_dir).get("data") or {}, reading_note(train_set)
+    if theirs.get("name") == train_set.name and theirs.get("reading", []) != ours.get("reading", []):
+        before, now = (shown_reading(each) or "as they are" for each in (theirs, ours))
         print(
-            f"Mind: the model in {output_dir} was trained on pictures read {theirs}, and they are now read {now}; set "
+            f"Warning: the model in {output_dir} was trained on images read {before}, and they are now read {now}; set "
             "STRETCH and BANDS as they were, or name another OUTPUT_DIR for a model of these."
         )
     elif trained_on := other_data(output_dir, train_set, validation_set):
         print(
-            f"Mind: the model in {output_dir} was trained on {trained_on}, not on {train_set.name}; name another "
+            f"Warning: the model in {output_dir} was trained on {trained_on}, not on {train_set.name}; name another "
             "OUTPUT_DIR for one of these data."
         )

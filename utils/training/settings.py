@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from utils.choices import COMPUTE_DTYPES
@@ -26,9 +27,9 @@ ABOVE_ZERO = (
 SHARES = ("b1", "b2", "ema_decay")
 
 
-def _free(default: Any) -> Any:
-    """A setting that may change between the stop of a run and its going on: it has no say in the result."""
-    return field(default=default, metadata={"free": True})
+def _without_effect(default: Any) -> Any:
+    """A setting that may change between stopping a run and resuming it: it has no say in the result."""
+    return field(default=default, metadata={"without_effect": True})
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,9 @@ class TrainingSettings:
         lora_alpha: Low-rank changes are scaled by ``lora_alpha / lora_rank``.
         compute_dtype: What the transformers compute in: ``float32``, ``bfloat16``, or None as the model was
             loaded. Parameters, their reductions, similarities and loss are float32 whatever it is.
-        rematerialize: Computes activations anew on the way back instead of keeping them: slower, smaller.
-        micro_batch_size: Computes the gradient of the whole batch in pieces of so many pairs, in the memory of
-            one piece (Gao et al. 2021); None in one go.
+        rematerialize: Computes activations again on the way back instead of keeping them: slower, smaller.
+        micro_batch_size: Computes the gradient of the whole batch in micro-batches of so many pairs, in the memory
+            of one of them (Gao et al. 2021); None in one go.
         keep_best: Exports the model with the best validation recall, and not the last one.
         patience: Stops after so many epochs without a better validation recall; None never does.
         validate_every: Epochs between validations, of which each is followed by a checkpoint. The last epoch
@@ -71,8 +72,7 @@ class TrainingSettings:
         seed: Governs the order of the images, the augmentation and the captions drawn.
         workers: Threads that decode images.
         tensorboard: Whether to write TensorBoard events beside the history.
-        wandb_project: The project of Weights & Biases to report to, if its package is installed; None reports
-            nowhere.
+        wandb_project: The project of Weights & Biases to report to, if its package is installed; None reports nowhere.
     """
 
     batch_size: int = 128
@@ -98,12 +98,12 @@ class TrainingSettings:
     keep_best: bool = False
     patience: int | None = None
     validate_every: int = 1
-    checkpoint_every: int | None = _free(None)
-    keep_last: int = _free(2)
+    checkpoint_every: int | None = _without_effect(None)
+    keep_last: int = _without_effect(2)
     seed: int = 0
-    workers: int = _free(2)
-    tensorboard: bool = _free(True)
-    wandb_project: str | None = _free(None)
+    workers: int = _without_effect(2)
+    tensorboard: bool = _without_effect(True)
+    wandb_project: str | None = _without_effect(None)
 
     def __post_init__(self) -> None:
         """Refuses what could not train.
@@ -120,16 +120,14 @@ class TrainingSettings:
             self._require(name, lambda value: 0 <= value < 1, "at least 0 and below 1")
         for name, choices in CHOICES.items():
             shown = ", ".join(choice for choice in choices if choice)
-            self._require(name, lambda value, known=choices: value in known, f"one of {shown}")
+            self._require(name, choices.__contains__, f"one of {shown}")
         self._refuse_combinations()
 
-    def _require(self, name: str, holds: Any, wanted: str) -> None:
+    def _require(self, name: str, holds: Callable[[Any], bool], wanted: str) -> None:
         value = getattr(self, name)
         try:
-            allowed = value is None or holds(value)
+            allowed = not self._differs(name) if value is None else holds(value)
         except TypeError:  # YAML gives 1e-5 as text
-            allowed = False
-        if value is None and next(f for f in fields(self) if f.name == name).default is not None:
             allowed = False
         if not allowed:
             raise ValueError(f"{name} is {value!r}; it must be {wanted}.")
@@ -170,8 +168,7 @@ class TrainingSettings:
         return getattr(self, name) != next(f.default for f in fields(self) if f.name == name)
 
     @property
-    def deciding(self) -> dict[str, Any]:
-        """The settings that have a say in the result, as JSON holds them."""
-        free = {f.name for f in fields(self) if f.metadata.get("free")}
-        values = {name: value for name, value in asdict(self).items() if name not in free}
+    def identity(self) -> dict[str, Any]:
+        """The settings that have a say in the result, by which runs are told apart, as JSON holds them."""
+        values = {f.name: getattr(self, f.name) for f in fields(self) if not f.metadata.get("without_effect")}
         return values | {"frozen_parts": list(self.frozen_parts)}

@@ -1,4 +1,4 @@
-"""One optimization step, over all devices, in one go or in pieces that fit a small memory."""
+"""One optimization step over all devices, in one go or in micro-batches that fit a small memory."""
 
 from __future__ import annotations
 
@@ -16,13 +16,12 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from utils.clip import CLIP
 from utils.training.loss import MAX_LOGIT_SCALE, batch_positives, contrastive_loss
 from utils.training.optimizer import make_optimizer, moving_average
-from utils.training.parts import trained_filter
 from utils.training.settings import TrainingSettings
+from utils.training.trainable import SplitModel
 
 Batch = dict[str, jax.Array]
 State = dict[str, Any]
 TrainStep = Callable[[State, Batch, float], tuple[State, dict[str, jax.Array]]]
-Filter = Callable[[tuple[Any, ...], Any], bool]
 
 # Settings that the compiled step does not know, so that runs that differ in them share it.
 OUTSIDE_THE_STEP = (
@@ -39,19 +38,18 @@ def data_mesh(devices: Sequence[jax.Device] | None = None) -> jax.sharding.Mesh:
     return jax.make_mesh((count,), ("data",), axis_types=(AxisType.Auto,), devices=devices)
 
 
-def first_state(model: CLIP, settings: TrainingSettings, mesh: jax.sharding.Mesh) -> State:
-    """All that a run changes on the devices, before its first step; arrays of its own, to be given away.
+def first_state(split: SplitModel, settings: TrainingSettings, mesh: jax.sharding.Mesh) -> State:
+    """All that a run changes on the devices, before its first step; new arrays, which may be donated.
 
     Returns:
         ``step``, scalar int32; ``trained`` and ``frozen``, states of the model's parameters; ``optimizer``,
         which knows of the trained ones only; and ``average`` if the settings ask for one.
     """
-    is_trained = trained_filter(settings)
-    transformation = make_optimizer(model, settings, is_trained)
+    transformation = make_optimizer(split, settings)
 
     @partial(jax.jit, out_shardings=NamedSharding(mesh, PartitionSpec()))
     def start(trained: nnx.State, frozen: nnx.State) -> State:
-        # Copied, since a compiled function may hand its arguments on as they are.
+        # Copied, since a compiled function may return its arguments as they are.
         trained, frozen = jax.tree.map(jnp.copy, (trained, frozen))
         state = {"step": jnp.zeros((), jnp.int32), "trained": trained, "frozen": frozen}
         state["optimizer"] = transformation.init(trained)
@@ -59,43 +57,41 @@ def first_state(model: CLIP, settings: TrainingSettings, mesh: jax.sharding.Mesh
             state["average"] = jax.tree.map(jnp.copy, trained)
         return state
 
-    _, trained, frozen = nnx.split(model, is_trained, ...)
-    return start(trained, frozen)
+    return start(split.trained, split.frozen)
 
 
-def make_train_step(model: CLIP, settings: TrainingSettings, mesh: jax.sharding.Mesh) -> TrainStep:
+def make_train_step(split: SplitModel, settings: TrainingSettings, mesh: jax.sharding.Mesh) -> TrainStep:
     """One optimization step, compiled once for all runs of this process that it would serve.
 
-    Args:
-        model: The model, of which only the structure counts.
-        settings: What governs the run.
-        mesh: The devices; the batch is sharded over its axis ``data``.
+    The weights of the model have no say; the batch is sharded over the axis ``data`` of the mesh.
 
     Returns:
         A function of (state, batch, learning rate) that gives the next state and a dictionary of float32
         scalars. The state passed in is donated: use it no more.
     """
-    definition, *_ = nnx.split(model, trained_filter(settings), ...)
     of_the_step = {name: value for name, value in asdict(settings).items() if name not in OUTSIDE_THE_STEP}
-    key = (definition, tuple(of_the_step.items()), mesh)
+    key = (split.graphdef, tuple(of_the_step.items()), mesh)
     if key not in _steps:
         _steps.clear()  # one is enough, and a compiled step is no small thing
-        _steps[key] = _compile_step(model, settings, mesh)
+        # What the step keeps of the model is its structure alone, so that its weights can be freed.
+        _steps[key] = _compile_step(split.graphdef, make_optimizer(split, settings), settings, mesh)
     return _steps[key]
 
 
-def _compile_step(model: CLIP, settings: TrainingSettings, mesh: jax.sharding.Mesh) -> TrainStep:
-    is_trained = trained_filter(settings)
-    graphdef, *_ = nnx.split(model, is_trained, ...)
-    transformation = make_optimizer(model, settings, is_trained)
-    loss_and_gradients = make_loss_and_gradients(model, is_trained, settings, mesh)
+def _compile_step(
+    graphdef: nnx.GraphDef[CLIP],
+    transformation: optax.GradientTransformation,
+    settings: TrainingSettings,
+    mesh: jax.sharding.Mesh,
+) -> TrainStep:
+    loss_and_gradients = make_loss_and_gradients(graphdef, settings, mesh)
 
     @partial(jax.jit, donate_argnums=0)
     def train_step(state: State, batch: Batch, learning_rate: float) -> tuple[State, dict[str, jax.Array]]:
         loss, gradients = loss_and_gradients(state["trained"], state["frozen"], batch)
         updates, optimizer = transformation.update(gradients, state["optimizer"], state["trained"])
         updates = jax.tree.map(lambda update: learning_rate * update, updates)
-        trained = _within_bound(optax.apply_updates(state["trained"], updates))
+        trained = nnx.map_state(_within_bound, optax.apply_updates(state["trained"], updates))
         after = state | {"step": state["step"] + 1, "trained": trained, "optimizer": optimizer}
         if settings.ema_decay is not None:
             after["average"] = moving_average(state["average"], trained, state["step"], settings.ema_decay)
@@ -109,21 +105,17 @@ def _compile_step(model: CLIP, settings: TrainingSettings, mesh: jax.sharding.Me
     return train_step
 
 
-def _within_bound(trained: nnx.State) -> nnx.State:
-    """Keeps logit_scale, if it is trained, below CLIP's bound."""
-
-    def bound(path: tuple[Any, ...], leaf: Any) -> Any:
-        if tuple(path) != ("logit_scale",):
-            return leaf
-        return jax.tree.map(lambda value: jnp.minimum(value, MAX_LOGIT_SCALE), leaf)
-
-    return nnx.map_state(bound, trained)
+def _within_bound(path: tuple[Any, ...], leaf: Any) -> Any:
+    """Keeps logit_scale, where it is trained, below CLIP's bound."""
+    if tuple(path) != ("logit_scale",):
+        return leaf
+    return jax.tree.map(lambda value: jnp.minimum(value, MAX_LOGIT_SCALE), leaf)
 
 
 def make_loss_and_gradients(
-    model: CLIP, is_trained: Filter, settings: TrainingSettings, mesh: jax.sharding.Mesh
+    graphdef: nnx.GraphDef[CLIP], settings: TrainingSettings, mesh: jax.sharding.Mesh
 ) -> Callable[[nnx.State, nnx.State, Batch], tuple[jax.Array, nnx.State]]:
-    """Builds the loss of a global batch and its gradient, in one go or in pieces.
+    """Builds the loss of a global batch and its gradient, in one go or in micro-batches.
 
     The batch is sharded over ``data`` and the loss is written over the whole of it, so the compiler gathers
     the embeddings of all devices: every image sees every caption of the global batch as a negative.
@@ -132,9 +124,8 @@ def make_loss_and_gradients(
         A function of (trained, frozen, batch) that gives the loss, a float32 scalar, and a state of gradients
         of the trained parameters.
     """
-    graphdef, *_ = nnx.split(model, is_trained, ...)
 
-    def whole_batch(trained: nnx.State, frozen: nnx.State, batch: Batch) -> tuple[jax.Array, nnx.State]:
+    def loss_and_gradients(trained: nnx.State, frozen: nnx.State, batch: Batch) -> tuple[jax.Array, nnx.State]:
         def embed(trained: nnx.State, batch: Batch) -> tuple[jax.Array, jax.Array]:
             model = nnx.merge(graphdef, trained, frozen)
             return model.encode_images(batch["images"]), model.encode_texts(batch["tokens"])
@@ -146,67 +137,64 @@ def make_loss_and_gradients(
         if settings.micro_batch_size is None:
             return jax.value_and_grad(lambda trained: loss_of(trained, *embed(trained, batch)))(trained)
         inputs = {name: batch[name] for name in ("images", "tokens")}
-        pieces = split_batch(inputs, settings.micro_batch_size, mesh)
-        return cached_gradients(embed, loss_of, trained, pieces, mesh)
+        micro_batches = split_batch(inputs, settings.micro_batch_size, mesh)
+        return cached_gradients(embed, loss_of, trained, micro_batches, mesh)
 
-    return whole_batch
+    return loss_and_gradients
 
 
 def cached_gradients(
     embed: Callable[[nnx.State, Batch], tuple[jax.Array, jax.Array]],
     loss_of: Callable[[nnx.State, jax.Array, jax.Array], jax.Array],
     trained: nnx.State,
-    pieces: Batch,
+    micro_batches: Batch,
     mesh: jax.sharding.Mesh,
 ) -> tuple[jax.Array, nnx.State]:
-    """The gradient of a loss over a whole batch, in the memory of one piece of it (Gao et al. 2021, GradCache).
+    """The loss of a whole batch and its gradient, in the memory of a micro-batch (Gao et al. 2021, GradCache).
 
-    First every piece is embedded, and no activation kept. The loss of all embeddings together gives a gradient
-    for each embedding. Then piece after piece is embedded again, and its embeddings' gradients are carried back
-    to the parameters. The result is that of one go; each tower runs forward once more than there.
+    First every micro-batch is embedded, and no activation kept. The loss of all embeddings together gives a
+    gradient for each embedding. Then each micro-batch is embedded again, and its embeddings' gradients are carried
+    back to the parameters. The result is that of one go; each tower runs forward once more than there.
 
     Args:
-        embed: From parameters and a piece to image and text embeddings, (piece, dim) each.
+        embed: From parameters and a micro-batch to image and text embeddings, (micro-batch, dim) each.
         loss_of: From parameters and all embeddings, (batch, dim) each, to the loss.
         trained: The parameters to take the gradient of.
-        pieces: Arrays (pieces, piece, ...), as `split_batch` gives them.
+        micro_batches: Arrays (micro-batches, micro-batch, ...), as `split_batch` gives them.
         mesh: The devices.
-
-    Returns:
-        The loss and the gradient.
     """
-    parts = jax.lax.map(partial(embed, trained), pieces)
-    images, texts = (join_batch(part, mesh) for part in parts)
+    embedded = jax.lax.map(partial(embed, trained), micro_batches)
+    images, texts = (join_batch(embeddings, mesh) for embeddings in embedded)
     loss, (gradients, *cached) = jax.value_and_grad(loss_of, argnums=(0, 1, 2))(trained, images, texts)
-    piece_size = parts[0].shape[1]
 
-    def replay(gradients: nnx.State, piece: tuple[Batch, Any]) -> tuple[nnx.State, None]:
-        inputs, embedding_gradients = piece
+    def replay(gradients: nnx.State, micro_batch: tuple[Batch, Any]) -> tuple[nnx.State, None]:
+        inputs, embedding_gradients = micro_batch
         _, carry_back = jax.vjp(lambda trained: embed(trained, inputs), trained)
         return jax.tree.map(jnp.add, gradients, *carry_back(embedding_gradients)), None
 
-    gradients, _ = jax.lax.scan(replay, gradients, (pieces, split_batch(tuple(cached), piece_size, mesh)))
+    embedding_gradients = split_batch(tuple(cached), embedded[0].shape[1], mesh)
+    gradients, _ = jax.lax.scan(replay, gradients, (micro_batches, embedding_gradients))
     return loss, gradients
 
 
-def split_batch(arrays: Any, piece_size: int, mesh: jax.sharding.Mesh) -> Any:
-    """Cuts arrays (batch, ...) into (pieces, piece, ...), each piece spread over all devices.
+def split_batch(arrays: Any, size: int, mesh: jax.sharding.Mesh) -> Any:
+    """Cuts arrays (batch, ...) into (micro-batches, size, ...), each micro-batch spread over all devices.
 
     Every device cuts up its own rows, so nothing travels; `join_batch` puts them back in order.
     """
 
     def split(array: jax.Array) -> jax.Array:
-        own = array.reshape(mesh.size, -1, piece_size // mesh.size, *array.shape[1:])
-        pieces = own.swapaxes(0, 1).reshape(-1, piece_size, *array.shape[1:])
-        return jax.lax.with_sharding_constraint(pieces, NamedSharding(mesh, PartitionSpec(None, "data")))
+        own = array.reshape(mesh.size, -1, size // mesh.size, *array.shape[1:])
+        micro_batches = own.swapaxes(0, 1).reshape(-1, size, *array.shape[1:])
+        return jax.lax.with_sharding_constraint(micro_batches, NamedSharding(mesh, PartitionSpec(None, "data")))
 
     return jax.tree.map(split, arrays)
 
 
-def join_batch(pieces: jax.Array, mesh: jax.sharding.Mesh) -> jax.Array:
-    """The inverse of `split_batch`: from (pieces, piece, ...) to (batch, ...)."""
-    count, size, *rest = pieces.shape
-    own = pieces.reshape(count, mesh.size, size // mesh.size, *rest).swapaxes(0, 1)
+def join_batch(micro_batches: jax.Array, mesh: jax.sharding.Mesh) -> jax.Array:
+    """The inverse of `split_batch`: from (micro-batches, size, ...) to (batch, ...)."""
+    count, size, *rest = micro_batches.shape
+    own = micro_batches.reshape(count, mesh.size, size // mesh.size, *rest).swapaxes(0, 1)
     return jax.lax.with_sharding_constraint(
         own.reshape(count * size, *rest), NamedSharding(mesh, PartitionSpec("data"))
     )

@@ -39,12 +39,12 @@ def validate(
 
     Returns:
         ``validation_loss``: each image with its first caption. It depends on the number of negatives, so it is
-        averaged over batches of the training batch size (or of the whole set, if that is smaller); images
-        beyond the last whole batch are left out. The batches are made in the order of the file, where images of one
-        category often stand together: such negatives are harder than the shuffled ones of training, and the loss is
-        higher than theirs (2.21 beside 1.14 for one model of the miniature). Compare it with itself alone.
-        ``validation_recall``: the mean of recall@1, 5 and 10 in both
-        directions, as `utils.evaluation.retrieval_ranks` counts them, with the bounds of `recall_interval`.
+        averaged over batches of the training batch size (or of the whole set, if that is smaller); images beyond the
+        last whole batch are left out. Batches follow the order of the file, where images of one category often stand
+        together: such negatives are harder than the shuffled ones of training, and the loss is higher than theirs
+        (2.21 beside 1.14 for one model of the miniature). Compare it with itself alone.
+        ``validation_recall``: the mean of recall@1, 5 and 10 in both directions, as
+        `utils.evaluation.retrieval_ranks` counts them, with the bounds of `recall_interval`.
 
     Raises:
         FloatingPointError: If an embedding is not finite.
@@ -93,14 +93,10 @@ def _mean_loss(
 
 
 def recall_interval(ranks: dict[str, np.ndarray], seed: int) -> tuple[float, float]:
-    """Bounds that hold the mean recall of 95 % of validation sets drawn anew from this one.
+    """Bounds that hold the mean recall of 95 % of validation sets drawn from this one, from its `retrieval_ranks`.
 
     The bootstrap (Efron and Tibshirani 1993): as many queries as there are, drawn with replacement, in each
     direction by itself.
-
-    Args:
-        ranks: As `retrieval_ranks` gives them.
-        seed: Of the draws.
     """
     generator = np.random.default_rng(seed)
     means = [resampled_means(_hits(values), draws=DRAWS, generator=generator) for values in ranks.values()]

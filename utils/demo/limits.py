@@ -13,7 +13,7 @@ from collections import Counter, deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from ipaddress import ip_network
+from ipaddress import IPv6Address, IPv6Network
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -37,8 +37,10 @@ SECONDS_UNREAD = 60.0  # that an answer waits for somebody to listen
 
 def client_of(address: tuple[str, int] | None) -> str:
     """Who asks, by address; of IPv6 the network, since everybody there has millions of addresses."""
-    host = (address[0] if address else "").removeprefix("::ffff:")
-    return str(ip_network((host.partition("%")[0], 64), strict=False)) if ":" in host else host
+    host = (address[0] if address else "").partition("%")[0]
+    if ":" not in host:
+        return host
+    return str(IPv6Address(host).ipv4_mapped or IPv6Network((host, 64), strict=False))
 
 
 @dataclass

@@ -139,3 +139,13 @@ def test_a_module_that_cannot_be_read_stops_no_other_notebook(tmp_path):
         (tmp_path / "utils" / f"{name}.py").write_text(source)
     used = used_modules(tmp_path, ["import utils.whole as whole"])
     assert [path.stem for path in used] == ["__init__", "broken", "whole"]
+
+
+def test_an_import_that_is_added_meanwhile_counts(tmp_path):
+    (tmp_path / "utils").mkdir()
+    for name in ("__init__", "above", "below"):
+        (tmp_path / "utils" / f"{name}.py").write_text("")
+    used = [[path.stem for path in used_modules(tmp_path, ["from utils import above"])]]
+    (tmp_path / "utils" / "above.py").write_text("def f():\n    import utils.below as b\n")
+    used.append([path.stem for path in used_modules(tmp_path, ["from utils import above"])])
+    assert used == [["__init__", "above"], ["__init__", "above", "below"]]

@@ -216,7 +216,7 @@ def try_upload(folder: Path, chance: random.Random) -> Answer:
     path.write_bytes(content)
     change_file(path, chance)
     upload = read_upload(path)
-    check(upload.picture.mode == "RGB" and min(upload.size) >= 8, f"a picture of {upload.size}")
+    check(upload.image.mode == "RGB" and min(upload.size) >= 8, f"a picture of {upload.size}")
     return "harmless", "decoded"
 
 

@@ -26,7 +26,7 @@ def modules(root: Path) -> dict[str, Path]:
     }
 
 
-def imported_modules(source: str, known: Collection[str]) -> set[str]:
+def imported_modules(source: str | bytes, known: Collection[str]) -> set[str]:
     """Those of the known modules that a source imports, wherever in it."""
     named: set[str] = set()
     for node in ast.walk(ast.parse(source)):
@@ -37,20 +37,22 @@ def imported_modules(source: str, known: Collection[str]) -> set[str]:
     return named.intersection(known)
 
 
-@cache
 def module_imports(root: Path) -> dict[str, frozenset[str]]:
-    """The modules that each module of a checkout imports; one in a folder imports the folder's ``__init__`` too.
-
-    One that is not Python imports nothing: whoever runs it is told so by Python itself.
-    """
+    """The modules that each module of a checkout imports; one in a folder imports the folder's ``__init__`` too."""
     files = modules(root)
-    imports = {}
-    for name, path in files.items():
-        found = {name.rpartition(".")[0]}
-        with suppress(SyntaxError, UnicodeDecodeError):
-            found |= imported_modules(path.read_text(encoding="utf-8"), files)
-        imports[name] = frozenset(found & files.keys() - {name})
-    return imports
+    known = frozenset(files)
+    return {
+        name: (_imports_of(path.read_bytes(), known) | {name.rpartition(".")[0]}) & known - {name}
+        for name, path in files.items()
+    }
+
+
+@cache  # a run of hours asks again and again, and meanwhile somebody may write into a module
+def _imports_of(source: bytes, known: frozenset[str]) -> frozenset[str]:
+    """Nothing for what is not Python: whoever runs it is told so by Python itself."""
+    with suppress(SyntaxError, ValueError):  # the second of a null byte
+        return frozenset(imported_modules(source, known))
+    return frozenset()
 
 
 def used_modules(root: Path, cells: Iterable[str]) -> list[Path]:
@@ -70,14 +72,14 @@ def used_modules(root: Path, cells: Iterable[str]) -> list[Path]:
     for cell in cells:
         try:
             waiting |= imported_modules(_MAGIC.sub(r"\1pass", cell), imports)
-        except SyntaxError:
+        except (SyntaxError, ValueError):
             waiting |= {name for name in imports if _package(name) == "utils"}
     used: set[str] = set()
     while waiting:
         used |= waiting
         reached = {(name, other) for name in waiting for other in imports[name]}
         waiting = {other for name, other in reached if _package(other) in ("utils", _package(name))} - used
-    return sorted(files[name] for name in used & files.keys())
+    return sorted(files[name] for name in used)
 
 
 def _package(module: str) -> str:

@@ -199,8 +199,8 @@ def test_a_hub_name_is_fetched_without_what_is_not_needed(folder, tmp_path, monk
     cache = tmp_path / "cache"
     cache.mkdir()
 
-    def snapshot(name: str, allow_patterns: list[str]) -> str:
-        assert name == "someone/clip"
+    def snapshot(name: str, allow_patterns: list[str], revision: None) -> str:
+        assert (name, revision) == ("someone/clip", None)
         for file in published:
             if any(fnmatch(file, pattern) for pattern in allow_patterns):
                 shutil.copy(folder / file, cache)
@@ -217,7 +217,7 @@ def test_a_hub_name_is_fetched_without_what_is_not_needed(folder, tmp_path, monk
 
 
 def test_a_name_that_cannot_be_fetched_says_what_to_do(monkeypatch):
-    def snapshot(name: str, allow_patterns: list[str]) -> str:
+    def snapshot(name: str, allow_patterns: list[str], revision: None) -> str:
         raise ConnectionError("a long\nstory")
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)

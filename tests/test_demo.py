@@ -26,9 +26,10 @@ from utils.datasets import ImageError
 from utils.demo import demo_blocks, render, serve
 from utils.demo.__main__ import load_index_and_presence, main
 from utils.demo.answers import MAX_LETTERS, Answers, FeatureAnswer, SearchAnswer, verdict
-from utils.demo.decoding import MAX_BYTES, read_upload
+from utils.demo.decoding import read_upload
 from utils.demo.files import Downloads, temporary_cache
 from utils.demo.guard import Guard, check_path
+from utils.demo.limits import MAX_BYTES
 from utils.finder import Finding, PresenceModel, embed_scene, find
 from utils.search import ImageIndex
 

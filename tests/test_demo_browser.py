@@ -62,7 +62,7 @@ def address(browser, images, root, tmp_path_factory):
     background = tuple(f"An aerial image of {name}" for name in images.categories)
     presence = PresenceModel("An aerial image of {feature}", background, 1.0, 0.0, 0.0, 0.95, fingerprint(model))
     scene = tmp_path_factory.mktemp("scene") / "scene.jpg"
-    make_mosaic(list(images[:4]), 2, 64, 4).picture.save(scene)
+    make_mosaic(list(images[:4]), 2, 64, 4).image.save(scene)
     with served(index, presence, scene) as address:
         yield address
 

@@ -24,7 +24,7 @@ from training_world import colors
 from utils.demo import limits, server
 from utils.demo.files import sweep
 from utils.demo.hosts import Hosts
-from utils.demo.limits import UploadLimits, in_turn
+from utils.demo.limits import UploadLimits, client_of, in_turn
 from utils.demo.server import serve
 from utils.search import ImageIndex
 
@@ -445,3 +445,10 @@ def test_signals_end_the_page_and_proxies_do_not(index, folder, tmp_path, root):
         process.kill()
     assert "Traceback" not in process.stdout.read()
     assert not list((tmp_path / "temporary").glob("demo-*"))
+
+
+def test_a_client_is_an_address_or_of_ipv6_a_network():
+    hosts = ["10.0.0.7", "::ffff:10.0.0.7", "2001:db8::1", "2001:db8::2", "fe80::1%eth0", "::ffff:0:a00:7", ""]
+    clients = [client_of((host, 1)) for host in hosts]
+    assert clients == ["10.0.0.7", "10.0.0.7", "2001:db8::/64", "2001:db8::/64", "fe80::/64", "::/64", ""]
+    assert client_of(None) == ""

@@ -115,7 +115,7 @@ def test_what_cannot_be_cut_is_refused_in_a_sentence(model, size, options, messa
 
 
 def crops(path, boxes, longest=None):
-    with reading.open_picture(path) as picture:
+    with reading.open_scene(path) as picture:
         return type(picture).__name__, [np.asarray(picture.crop(box, longest)) for box in boxes]
 
 
@@ -125,10 +125,10 @@ def test_windows_are_what_pillow_crops(tmp_path, monkeypatch, ending):
     image.save(tmp_path / f"noise.{ending}")
     boxes = [(0, 0, 50, 50), (250, 150, 300, 200), (13, 27, 113, 127)]
     kind, whole = crops(tmp_path / f"noise.{ending}", boxes)
-    assert kind == "WholePicture"
+    assert kind == "WholeScene"
     monkeypatch.setattr(reading, "PIXELS_AT_ONCE", 1000)
     kind, windows = crops(tmp_path / f"noise.{ending}", boxes)
-    assert kind == "WindowedPicture"
+    assert kind == "WindowedScene"
     for box, one, other in zip(boxes, whole, windows, strict=True):
         np.testing.assert_array_equal(one, np.asarray(image.crop(box)))
         np.testing.assert_array_equal(other, one)
@@ -143,7 +143,7 @@ def test_windows_of_a_turned_photograph_are_upright(tmp_path, monkeypatch, orien
     upright = np.asarray(read_image(path), int)
     monkeypatch.setattr(reading, "PIXELS_AT_ONCE", 1000)
     kind, (window,) = crops(path, [(20, 40, 150, 190)])
-    assert kind == "WindowedPicture"
+    assert kind == "WindowedScene"
     assert np.abs(window - upright[40:190, 20:150]).mean() < 2
 
 
@@ -156,7 +156,7 @@ def test_a_place_on_the_earth_goes_before_a_camera_that_was_turned(tmp_path):
     place = rasterio.Affine(0.5, 0, 430000, 0, -0.5, 4580000)
     with rasterio.open(tmp_path / "drone.jpg", "r+") as file:
         file.crs, file.transform = "EPSG:32631", place
-    with reading.open_picture(tmp_path / "drone.jpg") as picture:
+    with reading.open_scene(tmp_path / "drone.jpg") as picture:
         assert picture.size == (320, 192) and picture.place.transform == place
 
 
@@ -175,7 +175,7 @@ def test_sixteen_bits_are_stretched_by_the_percentiles(tmp_path):
     low, high = (max(low - (high - low) / 4, values.min()), min(high + (high - low) / 4, values.max()))
     expected = np.clip((values[0] - low) / (high - low) * 255, 0, 255)
     assert np.abs(read - expected[..., None]).max() <= 1
-    with reading.open_picture(values[0]) as picture:
+    with reading.open_scene(values[0]) as picture:
         np.testing.assert_array_equal(np.asarray(picture.crop((0, 0, 110, 90))), read)
 
 
@@ -228,10 +228,10 @@ from types import SimpleNamespace
 
 model = SimpleNamespace(preprocessing=ImagePreprocessing(64))
 eval_transform(reading.Image.new("RGB", (99, 99)), model.preprocessing)
-with reading.open_picture(sys.argv[2]) as small:
+with reading.open_scene(sys.argv[2]) as small:
     small.overview()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-with reading.open_picture(sys.argv[1]) as picture:
+with reading.open_scene(sys.argv[1]) as picture:
     boxes, sizes = scene.cut(model, picture, [12_000, 6_000], overlap=0)
     count = sum(batch["mask"].sum() for batch in scene.TileBatches(model, [(picture, boxes)], 64))
     picture.overview()
@@ -423,13 +423,13 @@ def presence(start, icons) -> PresenceModel:
 def test_a_mosaic_has_its_pictures_in_their_cells(icons):
     items = icons["val"][:6]
     mosaic = make_mosaic(items, columns=3, cell=64)
-    assert mosaic.picture.size == (192, 128)
+    assert mosaic.image.size == (192, 128)
     for number, item in enumerate(items):
         alone = read_image(item.path).resize((64, 64), Image.Resampling.BICUBIC)
-        cell = mosaic.picture.crop(mosaic.cell_box(number))
+        cell = mosaic.image.crop(mosaic.cell_box(number))
         np.testing.assert_array_equal(np.asarray(cell), np.asarray(alone))
-    faded = make_mosaic(items, columns=3, cell=64, blend=8).picture
-    edges = [np.abs(np.diff(np.asarray(p, float)[:, 63:65], axis=1)).mean() for p in (faded, mosaic.picture)]
+    faded = make_mosaic(items, columns=3, cell=64, blend=8).image
+    edges = [np.abs(np.diff(np.asarray(p, float)[:, 63:65], axis=1)).mean() for p in (faded, mosaic.image)]
     assert faded.size == (192, 128) and edges[0] < 0.5 * edges[1]
     with pytest.raises(ValueError, match="do not fill rows"):
         make_mosaic(items, columns=4, cell=64)
@@ -449,7 +449,7 @@ def test_presence_learned_on_val_tells_test(start, icons, presence):
 
 def test_presence_is_one_number_for_a_scene_and_the_best_of_its_tiles(start, icons, presence):
     mosaic = draw_mosaics(icons["test"], 2, 1, 64, np.random.default_rng(0))[0]
-    scene = embed_scene(start, mosaic.picture)
+    scene = embed_scene(start, mosaic.image)
     for feature in ("stadium", "football stadium", "a rocket launch"):  # no category needed
         finding = find(start, scene, feature, presence)
         assert 0 < finding.presence < 1
@@ -498,7 +498,7 @@ def test_few_pictures_fill_no_large_mosaic_and_teach_all_the_same(start, icons):
 def test_the_right_cell_comes_first_more_often_than_by_chance(start, icons):
     hits = []
     for mosaic in draw_mosaics(icons["test"], 3, 12, 64, np.random.default_rng(0)):
-        scene = embed_scene(start, mosaic.picture, [64], overlap=0)
+        scene = embed_scene(start, mosaic.image, [64], overlap=0)
         for category in mosaic.categories:
             best = find(start, scene, feature_name(category)).tiles[0].box
             hits.append(mosaic.items[mosaic.cell_number(best)].category == category)
@@ -524,7 +524,7 @@ def test_real_scenes_are_searched_whole(start, presence, shared):
 def test_mosaics_of_real_photographs_are_searched(start, presence, shared):
     photographs = load_dataset("rsicd", shared / "data" / "RSICD", split="test")
     mosaic = draw_mosaics(photographs, 3, 1, 224, np.random.default_rng(0))[0]
-    scene = embed_scene(start, mosaic.picture)
+    scene = embed_scene(start, mosaic.image)
     assert scene.tile_sizes == (672, 336, 168) and len(scene.boxes) == 59
     asked = [find(start, scene, category, presence) for category in mosaic.categories]
     assert all(0 < finding.presence < 1 for finding in asked)

@@ -84,6 +84,19 @@ def test_a_folder_that_is_there_is_left_alone(root, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["answers.ipynb"]
 
 
+def test_a_folder_that_comes_while_copies_are_written_is_left_alone(root, tmp_path, monkeypatch):
+    folder = tmp_path / "class"
+
+    def and_somebody_works_there(*paths):
+        folder.mkdir()
+        (folder / "answers.ipynb").write_text("a student's work")
+
+    monkeypatch.setattr("utils.course.handout.shutil.copy", and_somebody_works_there)
+    with pytest.raises(OSError, match="not empty"):
+        write_handout(root, folder)
+    assert [path.name for path in tmp_path.rglob("*")] == ["class", "answers.ipynb"]
+
+
 def test_the_command_says_what_it_did(root, tmp_path):
     command = [sys.executable, "-m", "utils.course.handout", str(tmp_path / "class")]
     assert "for a class" in subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout

@@ -1,9 +1,15 @@
 """The house: which room imports which, and which modules make an executed notebook stale."""
 
+import ast
+import re
+
+import nbformat
 import pytest
 
 from utils.course.import_chart import COMMANDS, DRAWING, draw, floors, room_imports
-from utils.course.imports import imported_modules, module_imports, used_modules
+from utils.course.imports import PACKAGES, imported_modules, module_imports, modules, used_modules
+
+MAGIC = re.compile(r"^([ \t]*)[%!].*$", re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
@@ -56,10 +62,58 @@ def test_imports_in_functions_and_for_type_checkers_count():
     assert imported_modules(source, ["a", "c.d", "e.g", "h"]) == {"a", "c.d", "e.g"}
 
 
-def test_a_notebook_stands_on_what_it_imports_and_on_no_stand_in(root):
+def bound_names(path):
+    """Every name that a module gives something to, wherever in it."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.alias):
+            names.add(node.asname or node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+    return names
+
+
+def sources_that_import(root):
+    """Code that no ordinary test imports: of notebooks, and of what is run by hand."""
+    for path in sorted((root / "nbs").rglob("*.ipynb")):
+        for cell in nbformat.read(path, as_version=4).cells:
+            if cell.cell_type == "code":
+                yield path, MAGIC.sub(r"\1pass", cell.source)
+    for path in sorted((root / "tests").rglob("*.py")):
+        yield path, path.read_text(encoding="utf-8")
+
+
+def test_what_notebooks_benchmarks_and_trials_import_is_there(root):
+    files = modules(root)
+    for path, source in sources_that_import(root):
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] in PACKAGES:
+                assert node.module in files, f"{path} imports {node.module}"
+                wanted = {alias.name for alias in node.names}
+                wanted -= {name for name in wanted if f"{node.module}.{name}" in files}
+                assert wanted <= bound_names(files[node.module]), f"{path} imports {wanted} of {node.module}"
+            elif isinstance(node, ast.Import):
+                named = [alias.name for alias in node.names if alias.name.partition(".")[0] in PACKAGES]
+                assert files.keys() >= set(named), f"{path} imports {named}"
+
+
+def test_a_notebook_stands_on_what_it_imports_and_on_no_stand_in_behind_it(root):
     used = {path.relative_to(root).as_posix() for path in used_modules(root, ["from utils.clip import CLIP"])}
     assert {"utils/clip/model.py", "utils/datasets/transforms.py", "utils/files/hub.py"} <= used
     assert not any(path.startswith(("data/", "utils/search", "utils/demo")) for path in used)
+
+
+def test_a_notebook_that_draws_stands_on_the_stand_ins_that_it_imports(root):
+    cell = "from standins.icons.render import render_icon\nfrom utils.datasets import load_dataset"
+    used = {
+        path.relative_to(root / "data" / "standins").as_posix()
+        for path in used_modules(root, [cell])
+        if path.is_relative_to(root / "data")
+    }
+    assert {"icons/__init__.py", "icons/render.py", "icons/map_pen.py"} <= used
+    assert not any(name.startswith("scenes") for name in used)  # `load_dataset` has them drawn, as data
 
 
 def test_notebooks_do_not_stand_on_what_runs_them(root):
@@ -68,6 +122,30 @@ def test_notebooks_do_not_stand_on_what_runs_them(root):
     assert not any(path.startswith(("utils/datasets", "utils/evaluation")) for path in used)
 
 
-def test_magics_and_cells_that_are_no_python_are_no_hindrance(root):
-    cells = ["!pip list\n%%time\nfrom utils import plots", "what is this"]
-    assert root / "utils" / "plots" / "look.py" in used_modules(root, cells)
+def test_magics_are_no_hindrance(root):
+    cells = ["!pip list\n%%time\nfrom utils import plots"]
+    used = used_modules(root, cells)
+    assert root / "utils" / "plots" / "look.py" in used and root / "utils" / "clip" / "model.py" not in used
+
+
+def test_behind_a_cell_that_cannot_be_read_all_of_the_package_counts(root):
+    used = used_modules(root, ["found = !ls\nfrom utils.plots import show"])  # IPython's, and no Python
+    assert {root / "utils" / "plots" / "look.py", root / "utils" / "clip" / "model.py"} <= set(used)
+
+
+def test_a_module_that_cannot_be_read_stops_no_other_notebook(tmp_path):
+    (tmp_path / "utils").mkdir()
+    for name, source in {"__init__": "", "broken": "def", "whole": "from utils import broken"}.items():
+        (tmp_path / "utils" / f"{name}.py").write_text(source)
+    used = used_modules(tmp_path, ["import utils.whole as whole"])
+    assert [path.stem for path in used] == ["__init__", "broken", "whole"]
+
+
+def test_an_import_that_is_added_meanwhile_counts(tmp_path):
+    (tmp_path / "utils").mkdir()
+    for name in ("__init__", "above", "below"):
+        (tmp_path / "utils" / f"{name}.py").write_text("")
+    used = [[path.stem for path in used_modules(tmp_path, ["from utils import above"])]]
+    (tmp_path / "utils" / "above.py").write_text("def f():\n    import utils.below as b\n")
+    used.append([path.stem for path in used_modules(tmp_path, ["from utils import above"])])
+    assert used == [["__init__", "above"], ["__init__", "above", "below"]]

@@ -32,7 +32,7 @@ from utils.datasets import (
 from utils.datasets.images import reading
 from utils.datasets.images.reading import AS_STORED, damage
 from utils.finder import embed_scene, find
-from utils.finder.reading import open_picture
+from utils.finder.reading import open_scene
 
 pytestmark = pytest.mark.filterwarnings("ignore:Dataset has no geotransform")
 PLACE = {"crs": "EPSG:32631", "transform": from_origin(430000, 4580000, 0.5, 0.5)}
@@ -57,7 +57,7 @@ def pixels(path, how=AS_STORED) -> np.ndarray:
 
 
 def seen_by_the_finder(path, how=AS_STORED, longest=None) -> np.ndarray:
-    with open_picture(path, how) as opened:
+    with open_scene(path, how) as opened:
         return np.asarray(opened.crop((0, 0, *opened.size), longest), int)
 
 
@@ -336,7 +336,7 @@ def test_what_has_no_data_is_black_and_does_not_stretch_the_rest(tmp_path, kind)
     expected = stretched(below, *usual_range(below))
     for seen in (pixels(path), seen_by_the_finder(path)):
         assert seen[:20].max() == 0 and np.abs(seen[20:] - expected).max() <= 1
-    with open_picture(path) as opened:
+    with open_scene(path) as opened:
         data = opened.overview().data
     assert data[:20].max() == 0 and data[20:].min() == 1
 
@@ -364,7 +364,7 @@ def test_a_palette_with_a_number_for_no_data(tmp_path):
         file.write(numbers, 1)
     for seen in (pixels(path), seen_by_the_finder(path)):
         assert [tuple(seen[row, 5]) for row in (5, 15, 25)] == [(0, 0, 0), (0, 200, 0), (10, 20, 30)]
-    with open_picture(path) as opened:
+    with open_scene(path) as opened:
         assert opened.overview().data[:10].max() == 0
         half = np.asarray(opened.crop((0, 16, 32, 24), longest=8))  # colors are averaged, not their numbers
     assert tuple(half[0, 0]) == (0, 200, 0) and tuple(half[1, 0]) == (10, 20, 30)
@@ -641,7 +641,7 @@ def test_a_scene_shares_its_stretch_among_its_tiles(tmp_path):
     values = np.stack([np.arange(64 * 64).reshape(64, 64)] * 3).astype(np.uint16)
     path = raster(tmp_path / "ramp.tif", values, **PLACE)
     expected = stretched(values, *usual_range(values))
-    with open_picture(path) as opened:
+    with open_scene(path) as opened:
         for box in ((0, 0, 16, 16), (40, 40, 64, 64)):
             left, top, right, bottom = box
             assert np.abs(np.asarray(opened.crop(box), int) - expected[top:bottom, left:right]).max() <= 1

@@ -51,7 +51,7 @@ def test_pre_commit_runs_what_ci_runs_and_fetches_nothing(root, targets):
     (hook,) = source["hooks"]
     assert source["repo"] == "local" and hook["language"] == "system" and not hook["pass_filenames"]
     assert hook["entry"].removeprefix("make ") in targets
-    for name in ("utils/files.py", "nbs/template.ipynb", "pyproject.toml"):
+    for name in ("utils/check.py", "nbs/template.ipynb", "pyproject.toml"):
         assert re.search(hook["files"], name)
 
 

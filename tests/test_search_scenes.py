@@ -50,9 +50,9 @@ def rasters(tmp_path) -> Path:
 
 def opened(monkeypatch) -> list[str]:
     """The scenes that are opened for embedding from now on."""
-    names, original = [], collection.open_picture
+    names, original = [], collection.open_scene
     monkeypatch.setattr(
-        collection, "open_picture", lambda path, *rest: names.append(Path(path).name) or original(path, *rest)
+        collection, "open_scene", lambda path, *rest: names.append(Path(path).name) or original(path, *rest)
     )
     return names
 

@@ -9,7 +9,7 @@ from test_reading import PLACE, pixels, raster, reflectance, rings, seen_by_the_
 
 from utils.datasets import ImageReading
 from utils.finder.outlines import on_the_globe
-from utils.finder.reading import open_picture
+from utils.finder.reading import open_scene
 
 pytestmark = pytest.mark.filterwarnings("ignore:Dataset has no geotransform")
 
@@ -60,7 +60,7 @@ def test_a_band_without_data_is_black_where_others_have_some(tmp_path, dtype, no
     means = seen_by_the_finder(path, longest=8)
     assert means[:, :2, 0].max() == 0
     np.testing.assert_allclose(means[..., 1:], expected[4::8, 4::8, 1:], atol=1)
-    with open_picture(path) as opened:
+    with open_scene(path) as opened:
         assert opened.overview().data.min() == 1
 
 
@@ -90,7 +90,7 @@ def test_bands_on_several_scales_are_brought_to_one(tmp_path):
 
 def placed(tmp_path, crs, transform):
     path = raster(tmp_path / "placed.tif", reflectance(), crs=crs, transform=transform)
-    with open_picture(path) as opened:
+    with open_scene(path) as opened:
         return opened.place
 
 

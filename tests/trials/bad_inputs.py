@@ -51,7 +51,7 @@ from utils.course.run import plan_course
 from utils.datasets import load_dataset, read_image
 from utils.demo.decoding import read_upload
 from utils.evaluation import zero_shot
-from utils.finder.reading import open_picture
+from utils.finder.reading import open_scene
 from utils.search import ImageIndex
 
 PROCESSES.set_forkserver_preload(["training_world", "bad_inputs", "grain", "torchvision.transforms.v2", "sklearn"])
@@ -199,7 +199,7 @@ def try_raster(folder: Path, chance: random.Random) -> Answer:
         options |= {"tiled": True, "blockxsize": 16, "blockysize": 16, "compress": chance.choice(("deflate", "lzw"))}
     path = raster(folder / "scene.tif", values, **options)
     change_file(path, chance)
-    with open_picture(path) as opened:
+    with open_scene(path) as opened:
         width, height = opened.size
         overview = opened.overview()
         cut = opened.crop((0, 0, min(width, 32), min(height, 32)), 16)
@@ -216,7 +216,7 @@ def try_upload(folder: Path, chance: random.Random) -> Answer:
     path.write_bytes(content)
     change_file(path, chance)
     upload = read_upload(path)
-    check(upload.picture.mode == "RGB" and min(upload.size) >= 8, f"a picture of {upload.size}")
+    check(upload.image.mode == "RGB" and min(upload.size) >= 8, f"a picture of {upload.size}")
     return "harmless", "decoded"
 
 

@@ -73,7 +73,7 @@ def said(html: str) -> str:
 def by_words(client: httpx.Client, number: int) -> tuple[str, bool]:
     """A text search."""
     answer = ask(client, "search_by_text", random.choice(TEXTS), 12)
-    return said(answer), "12 pictures" in answer
+    return said(answer), "12 images" in answer
 
 
 def by_picture(client: httpx.Client, number: int) -> tuple[str, bool]:

@@ -18,7 +18,7 @@ import nbformat
 
 from utils.course import CourseError, course_notebooks, find_root
 from utils.course.run import plan_course
-from utils.files import disk_trouble_in_words, publish, workshop
+from utils.files import disk_trouble_in_words, workshop
 
 LEFT_OUT = "not-in-handout"
 
@@ -42,7 +42,7 @@ def write_handout(root: Path, folder: Path, profile: str = "workshop") -> list[P
             fit_for_class(notebook, plan.parameters[path.stem])
             nbformat.write(notebook, draft / path.name)
         shutil.copy(root / "nbs" / "glossary.md", draft)
-        publish(draft, folder)
+        draft.rename(folder)  # not `publish`, which would replace a folder that has come meanwhile
     return sorted(folder.glob("*.ipynb"))
 
 

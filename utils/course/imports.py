@@ -26,7 +26,7 @@ def modules(root: Path) -> dict[str, Path]:
     }
 
 
-def imported_modules(source: str, known: Collection[str]) -> set[str]:
+def imported_modules(source: str | bytes, known: Collection[str]) -> set[str]:
     """Those of the known modules that a source imports, wherever in it."""
     named: set[str] = set()
     for node in ast.walk(ast.parse(source)):
@@ -37,35 +37,50 @@ def imported_modules(source: str, known: Collection[str]) -> set[str]:
     return named.intersection(known)
 
 
-@cache
 def module_imports(root: Path) -> dict[str, frozenset[str]]:
     """The modules that each module of a checkout imports; one in a folder imports the folder's ``__init__`` too."""
     files = modules(root)
+    known = frozenset(files)
     return {
-        name: frozenset(imported_modules(path.read_text(encoding="utf-8"), files) | {name.rpartition(".")[0]})
-        & files.keys() - {name}
+        name: (_imports_of(path.read_bytes(), known) | {name.rpartition(".")[0]}) & known - {name}
         for name, path in files.items()
     }
 
 
+@cache  # a run of hours asks again and again, and meanwhile somebody may write into a module
+def _imports_of(source: bytes, known: frozenset[str]) -> frozenset[str]:
+    """Nothing for what is not Python: whoever runs it is told so by Python itself."""
+    with suppress(SyntaxError, ValueError):  # the second of a null byte
+        return frozenset(imported_modules(source, known))
+    return frozenset()
+
+
 def used_modules(root: Path, cells: Iterable[str]) -> list[Path]:
-    """Files of ``utils`` that a notebook runs through, directly or not; what stand-ins draw it sees as data.
+    """Files of the two packages that a notebook runs through, directly or not.
+
+    Stand-ins count where its own cells import them; what modules of ``utils`` have them draw, it sees as data.
 
     Args:
         root: Top of the checkout.
-        cells: Sources of its code cells; one that is not Python counts for nothing, for it will not run.
+        cells: Sources of its code cells. For one that cannot be read as Python all of ``utils`` counts.
 
     Returns:
         Sorted paths.
     """
-    imports = module_imports(root)
+    imports, files = module_imports(root), modules(root)
     waiting: set[str] = set()
     for cell in cells:
-        with suppress(SyntaxError):
+        try:
             waiting |= imported_modules(_MAGIC.sub(r"\1pass", cell), imports)
+        except (SyntaxError, ValueError):
+            waiting |= {name for name in imports if _package(name) == "utils"}
     used: set[str] = set()
-    while waiting := {name for name in waiting - used if name.partition(".")[0] == "utils"}:
+    while waiting:
         used |= waiting
-        waiting = {other for name in waiting for other in imports[name]}
-    files = modules(root)
+        reached = {(name, other) for name in waiting for other in imports[name]}
+        waiting = {other for name, other in reached if _package(other) in ("utils", _package(name))} - used
     return sorted(files[name] for name in used)
+
+
+def _package(module: str) -> str:
+    return module.partition(".")[0]

@@ -21,10 +21,8 @@ from PIL.TiffImagePlugin import TiffImageFile
 from utils.datasets import ImageError, ImageReading, to_rgb
 from utils.datasets.images.rasters import open_dataset
 from utils.datasets.images.reading import AS_STORED, Header, open_raster, open_regular, read_header
+from utils.demo.limits import MAX_PIXELS, MAX_SIDE
 
-MAX_BYTES = 20 * 2**20  # of an uploaded file
-MAX_PIXELS = 40_000_000
-MAX_SIDE = 16_384
 MIN_SIDE = 8  # pixels; less shows nothing
 MAX_DECODED = 440 * 10**6  # bytes that a decoder may take at once
 # Pillow's other decoders are rarely needed, and each is one more for a hostile file to try. With each, the bytes

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from utils.datasets import ImageError
 from utils.demo.decoding import FORMAT_NAMES
+from utils.demo.limits import SECONDS_KEPT
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from utils.finder import Finding
 
-SECONDS_BETWEEN_SWEEPS, SECONDS_KEPT = 60, 1800  # of uploaded files
 FINDINGS_KEPT = 64  # an image has one or two megabytes
 
 

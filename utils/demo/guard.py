@@ -23,10 +23,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from utils.demo.decoding import MAX_BYTES
 from utils.demo.files import is_visitor_file
 from utils.demo.hosts import Hosts
-from utils.demo.limits import QuestionLimits, UploadLimits, client_of, receive_in_time
+from utils.demo.limits import MAX_BYTES, QuestionLimits, UploadLimits, client_of, receive_in_time
 from utils.demo.questions import CALL, JOIN, NOT_OURS, Questions
 
 LOG = logging.getLogger("uvicorn.error")

@@ -13,16 +13,19 @@ from collections import Counter, deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from ipaddress import ip_network
+from ipaddress import IPv6Address, IPv6Network
 from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 
-from utils.demo.files import SECONDS_BETWEEN_SWEEPS, SECONDS_KEPT
-
+MAX_BYTES = 20 * 2**20  # of an uploaded file
+MAX_PIXELS = 40_000_000  # of an uploaded image
+MAX_SIDE = 16_384  # pixels
 MAX_STORED = 2 * 2**30  # bytes of uploads
 MAX_STORED_PER_CLIENT = MAX_STORED // 4
+
+SECONDS_BETWEEN_SWEEPS, SECONDS_KEPT = 60, 1800  # of uploaded files
 LEAST_COUNTED = 64 * 1024  # bytes that even an empty upload counts for
 MAX_UPLOADS = 64  # at once
 MAX_UPLOADS_PER_CLIENT = 32  # a client may be a class behind one address
@@ -37,8 +40,10 @@ SECONDS_UNREAD = 60.0  # that an answer waits for somebody to listen
 
 def client_of(address: tuple[str, int] | None) -> str:
     """Who asks, by address; of IPv6 the network, since everybody there has millions of addresses."""
-    host = (address[0] if address else "").removeprefix("::ffff:")
-    return str(ip_network((host.partition("%")[0], 64), strict=False)) if ":" in host else host
+    host = (address[0] if address else "").partition("%")[0]
+    if ":" not in host:
+        return host
+    return str(IPv6Address(host).ipv4_mapped or IPv6Network((host, 64), strict=False))
 
 
 @dataclass

@@ -12,8 +12,8 @@ import gradio as gr
 from utils.datasets import read_image
 from utils.demo import render
 from utils.demo.answers import MAX_IMAGES, MAX_LETTERS, TILE_SCALES, Answers, SearchAnswer
-from utils.demo.files import SECONDS_BETWEEN_SWEEPS, SECONDS_KEPT, Downloads
-from utils.demo.limits import MAX_WAITING
+from utils.demo.files import Downloads
+from utils.demo.limits import MAX_WAITING, SECONDS_BETWEEN_SWEEPS, SECONDS_KEPT
 
 if TYPE_CHECKING:
     from collections.abc import Callable

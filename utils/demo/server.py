@@ -21,11 +21,10 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from utils.demo.decoding import MAX_BYTES
-from utils.demo.files import SECONDS_BETWEEN_SWEEPS, sweep
+from utils.demo.files import sweep
 from utils.demo.guard import Guard
 from utils.demo.hosts import EVERYWHERE, Hosts
-from utils.demo.limits import QuestionLimits, client_of
+from utils.demo.limits import MAX_BYTES, SECONDS_BETWEEN_SWEEPS, QuestionLimits, client_of
 from utils.demo.questions import Questions
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from utils.category_names import category_words
 from utils.finder.finding import PROMPT, fill, logit_scale, with_named_field
 from utils.finder.mosaics import Mosaic, lay_mosaics
 from utils.finder.presence import PresenceModel, scene_measures
-from utils.finder.reading import WholePicture
+from utils.finder.reading import WholeScene
 from utils.finder.scene import TileBatches, cut
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ def _embed(model: CLIP, mosaics: list[Mosaic]) -> list[np.ndarray]:
     """The tiles of each scene, (tiles, dim) float32; tiles of all scenes share the batches."""
     from utils.clip import embed_images
 
-    pictures = [WholePicture(mosaic.picture) for mosaic in mosaics]
-    boxes = [cut(model, picture)[0] for picture in pictures]
-    embeddings = embed_images(model, TileBatches(model, zip(pictures, boxes, strict=True), batch_size=64))
+    scenes = [WholeScene(mosaic.image) for mosaic in mosaics]
+    boxes = [cut(model, scene)[0] for scene in scenes]
+    embeddings = embed_images(model, TileBatches(model, zip(scenes, boxes, strict=True), batch_size=64))
     return np.split(embeddings, np.cumsum([len(rows) for rows in boxes])[:-1])

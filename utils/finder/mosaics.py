@@ -16,13 +16,13 @@ class Mosaic:
     """A scene made of images.
 
     Attributes:
-        picture: RGB.
+        image: RGB.
         items: What lies in its cells, row by row.
         columns: Cells in a row.
         cell: Height and width of a cell in pixels.
     """
 
-    picture: Image.Image
+    image: Image.Image
     items: tuple[CaptionedImage, ...]
     columns: int
     cell: int
@@ -67,8 +67,8 @@ def make_mosaic(items: Sequence[CaptionedImage], columns: int, cell: int, blend:
         total[place] += _square(item, side) * weight
         weights[place] += weight
     inside = slice(blend, blend + rows * cell), slice(blend, blend + columns * cell)
-    picture = Image.fromarray((total[inside] / weights[inside] + 0.5).astype(np.uint8))
-    return Mosaic(picture, tuple(items), columns, cell)
+    image = Image.fromarray((total[inside] / weights[inside] + 0.5).astype(np.uint8))
+    return Mosaic(image, tuple(items), columns, cell)
 
 
 def _square(item: CaptionedImage, side: int) -> np.ndarray:

@@ -51,7 +51,7 @@ class Overview:
     data: np.ndarray
 
 
-class WholePicture:
+class WholeScene:
     """An image in memory: its file's name, or empty; its size; and (height, width) bool, where it has data."""
 
     place = NO_PLACE
@@ -76,7 +76,7 @@ class WholePicture:
         return Overview(image, np.asarray(shares))
 
 
-class WindowedPicture:
+class WindowedScene:
     """An image on the disk, of which only the windows asked for are decoded, large ones at a lower resolution.
 
     Its size is upright, unless it is georeferenced: then it is as it is stored. A damaged file is an ImageError.
@@ -96,38 +96,36 @@ class WindowedPicture:
         return Overview(Image.fromarray(colors), data)
 
 
-Picture = WholePicture | WindowedPicture
+OpenScene = WholeScene | WindowedScene
 
 
 @contextmanager
-def open_picture(
-    picture: str | Path | Image.Image | np.ndarray, reading: ImageReading = AS_STORED
-) -> Iterator[Picture]:
+def open_scene(source: str | Path | Image.Image | np.ndarray, reading: ImageReading = AS_STORED) -> Iterator[OpenScene]:
     """Opens an image for cutting.
 
     Args:
-        picture: A path, a Pillow image of any mode, or an array (height, width) or (height, width, channels).
+        source: A path, a Pillow image of any mode, or an array (height, width) or (height, width, channels).
         reading: The range of values of what is deeper than 8 bits, and the bands to show.
 
     Raises:
         ImageError: One sentence, if it is missing or cannot be decoded.
     """
-    if isinstance(picture, np.ndarray):
-        image, valid = image_of_array(picture, reading)
-        yield WholePicture(image, valid=valid)
-    elif isinstance(picture, Image.Image):
+    if isinstance(source, np.ndarray):
+        image, valid = image_of_array(source, reading)
+        yield WholeScene(image, valid=valid)
+    elif isinstance(source, Image.Image):
         try:
-            image, valid = rgb_with_data(ImageOps.exif_transpose(picture), reading)
+            image, valid = rgb_with_data(ImageOps.exif_transpose(source), reading)
         except (OSError, SyntaxError, ValueError) as error:
             raise ImageError(f"The image cannot be decoded ({error}); give another one.") from None
-        yield WholePicture(image, Path(getattr(picture, "filename", "") or "").name, valid)
+        yield WholeScene(image, Path(getattr(source, "filename", "") or "").name, valid)
     else:
-        with _open_file(Path(picture), reading) as opened:
+        with _open_file(Path(source), reading) as opened:
             yield opened
 
 
 @contextmanager
-def _open_file(path: Path, reading: ImageReading) -> Iterator[Picture]:
+def _open_file(path: Path, reading: ImageReading) -> Iterator[OpenScene]:
     with ExitStack() as stack:
         file = stack.enter_context(open_regular(path))[0]
         header = read_header(file, path)
@@ -136,10 +134,10 @@ def _open_file(path: Path, reading: ImageReading) -> Iterator[Picture]:
             if _wants_windows(raster, header):
                 if header.driver == "PNG":
                     raster = stack.enter_context(_tiled_copy(raster, reading))
-                yield WindowedPicture(raster)
+                yield WindowedScene(raster)
                 return
     image, valid = read_with_data(path, reading)
-    yield WholePicture(image, path.name, valid)
+    yield WholeScene(image, path.name, valid)
 
 
 def _wants_windows(raster: Raster, header: Header) -> bool:

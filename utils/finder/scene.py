@@ -12,7 +12,7 @@ import numpy as np
 from utils.datasets import ImageError
 from utils.datasets.images.reading import AS_STORED
 from utils.finder.place import Place
-from utils.finder.reading import Picture, open_picture
+from utils.finder.reading import OpenScene, open_scene
 from utils.finder.tiles import LEAST_DATA, OVERLAP, check_tiling, data_shares, default_tile_sizes, tile_boxes
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class SceneEmbeddings:
 
 def embed_scene(
     model: CLIP,
-    picture: str | Path | Image.Image | np.ndarray,
+    source: str | Path | Image.Image | np.ndarray,
     tile_sizes: Sequence[int] | None = None,
     overlap: float = OVERLAP,
     batch_size: int = 64,
@@ -72,7 +72,7 @@ def embed_scene(
 
     Args:
         model: The CLIP model.
-        picture: A path, a Pillow image, or an array (height, width) or (height, width, channels).
+        source: A path, a Pillow image, or an array (height, width) or (height, width, channels).
         tile_sizes: In pixels; by default the shorter side, a half and a quarter of it, but never less than the
             model's input. Features much smaller than the smallest tile will not be found.
         overlap: The share of a tile that the next one sees too, 0 to less than 1.
@@ -87,7 +87,7 @@ def embed_scene(
     """
     from utils.clip import embed_images, fingerprint
 
-    with open_picture(picture, reading) as opened:
+    with open_scene(source, reading) as opened:
         boxes, sizes = cut(model, opened, tile_sizes, overlap)
         overview = opened.overview()
         shares = data_shares(overview.data, boxes, opened.size)
@@ -125,10 +125,10 @@ def with_data(shares: np.ndarray, name: str) -> np.ndarray:
 
 
 def cut(
-    model: CLIP, picture: Picture, tile_sizes: Sequence[int] | None = None, overlap: float = OVERLAP
+    model: CLIP, scene: OpenScene, tile_sizes: Sequence[int] | None = None, overlap: float = OVERLAP
 ) -> tuple[np.ndarray, tuple[int, ...]]:
     """The boxes of a scene's tiles, (tiles, 4) int64, and the sizes of its scales; see `embed_scene`."""
-    width, height = picture.size
+    width, height = scene.size
     if tile_sizes is None:
         tile_sizes = default_tile_sizes(width, height, model.preprocessing.image_size)
     check_tiling(width, height, tile_sizes, overlap)
@@ -141,15 +141,15 @@ class TileBatches:
 
     Args:
         model: Whose preprocessing is applied.
-        pictures: Scenes, each with the boxes of its tiles.
+        scenes: Scenes, each with the boxes of its tiles.
         batch_size: Tiles in a batch; the last one is padded.
     """
 
-    def __init__(self, model: CLIP, pictures: Iterable[tuple[Picture, np.ndarray]], batch_size: int) -> None:
+    def __init__(self, model: CLIP, scenes: Iterable[tuple[OpenScene, np.ndarray]], batch_size: int) -> None:
         if batch_size < 1:
             raise ValueError(f"The batch size is {batch_size}; at least one tile must go through at once.")
         self._preprocessing, self._batch_size = model.preprocessing, batch_size
-        self._tiles = [(picture, tuple(box)) for picture, boxes in pictures for box in boxes.tolist()]
+        self._tiles = [(scene, tuple(box)) for scene, boxes in scenes for box in boxes.tolist()]
 
     def __len__(self) -> int:
         """Returns the number of batches."""
@@ -163,6 +163,6 @@ class TileBatches:
         images = np.zeros((self._batch_size, side, side, 3), np.float32)
         for start in range(0, len(self._tiles), self._batch_size):
             batch = self._tiles[start : start + self._batch_size]
-            for number, (picture, box) in enumerate(batch):
-                images[number] = eval_transform(picture.crop(box, READ_FACTOR * side), self._preprocessing)
+            for number, (scene, box) in enumerate(batch):
+                images[number] = eval_transform(scene.crop(box, READ_FACTOR * side), self._preprocessing)
             yield {"images": images.copy(), "mask": np.arange(self._batch_size) < len(batch)}

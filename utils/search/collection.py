@@ -22,7 +22,7 @@ from utils.datasets import (
     load_dataset,
     reading_note,
 )
-from utils.finder.reading import open_picture
+from utils.finder.reading import open_scene
 from utils.finder.scene import TileBatches, cut, with_data
 from utils.finder.tiles import SMALLEST_SIDE, check_tiling, data_shares
 from utils.progress import progress_bar
@@ -36,7 +36,7 @@ from utils.search.tiles import SceneTile, Tiling, address
 
 if TYPE_CHECKING:
     from utils.clip import CLIP
-    from utils.finder.reading import Picture as OpenedScene
+    from utils.finder.reading import OpenScene
 
 PIECE = 512  # images or tiles whose vectors are kept together: what a kill costs at most
 
@@ -212,7 +212,7 @@ class _Work:
             tiles = self.known.tiles[scene.path, mark]
             return tiles, [self.known.results[address(tile), mark] for tile in tiles]
         facts = (scene.path, (), None, None, scene.name, scene.reading)
-        with open_picture(scene.path, scene.reading) as opened:
+        with open_scene(scene.path, scene.reading) as opened:
             boxes = self._boxes(opened, tiling)
             windows = [(left, top, right - left, bottom - top) for left, top, right, bottom in boxes.tolist()]
             tiles = [SceneTile(*facts, window=window, place=opened.place) for window in windows]
@@ -225,7 +225,7 @@ class _Work:
 
             return tiles, self._completed(found, tiles, marks, batches_of, bar.update)
 
-    def _boxes(self, opened: OpenedScene, tiling: Tiling) -> np.ndarray:
+    def _boxes(self, opened: OpenScene, tiling: Tiling) -> np.ndarray:
         """The boxes of the tiles that have enough data, (tiles, 4) int64."""
         sizes = [min(size, *opened.size) for size in tiling.tile_sizes]
         try:

@@ -14,7 +14,7 @@ from utils.datasets import CaptionedImage, ImageReading
 from utils.finder.geojson import footprints
 from utils.finder.place import NO_PLACE, Place
 from utils.finder.presence import write_file
-from utils.finder.reading import open_picture
+from utils.finder.reading import open_scene
 from utils.search.catalog import Hit
 from utils.search.errors import SearchError
 
@@ -106,7 +106,7 @@ def cut_out(
     Raises:
         ImageError: If the scene cannot be read, or has become smaller.
     """
-    with open_picture(scene, reading) as opened:
+    with open_scene(scene, reading) as opened:
         return [opened.crop((left, top, left + width, top + height), longest) for left, top, width, height in windows]
 
 

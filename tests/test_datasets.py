@@ -264,7 +264,7 @@ def test_a_cut_off_download_leaves_nothing_behind(hub, tmp_path, monkeypatch):
     assert list((tmp_path / "fetched").iterdir()) == []
 
 
-# --- captions and pictures of one's own -------------------------------------------------------------------
+# --- your own captions and images ------------------------------------------------------------------------
 
 
 def test_a_caption_never_slips_to_another_picture(tmp_path):

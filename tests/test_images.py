@@ -336,7 +336,7 @@ def test_what_cannot_be_read_is_named(tmp_path, monkeypatch):
 
 
 def exif_with_text_for_a_number() -> bytes:
-    """A quarter turn, and a width that is a word: a turn has EXIF written anew, and the word does not fit."""
+    """A quarter turn, and a width that is a word: a turn has EXIF written again, and the word does not fit."""
     entries = [(0x0100, 2, 4, b"abc\0"), (0x0112, 3, 1, struct.pack("<HH", 6, 0))]
     fields = b"".join(struct.pack("<HHI", *entry[:3]) + entry[3] for entry in entries)
     return b"Exif\0\0II*\0" + struct.pack("<IH", 8, len(entries)) + fields + bytes(4)

@@ -215,7 +215,7 @@ def test_miniature_profile_is_what_the_notebooks_have_as_defaults():
         assert {name: defaults[name] for name in parameters[path.stem]} == parameters[path.stem]
 
 
-# What a sentence says, and what stands in the outputs if it is true: who executes anew sees which sentence to mend.
+# What a sentence says, and what stands in the outputs if it is true: who executes again sees which sentence to mend.
 BORNE_OUT = (
     ("00", "of 300 scenes in notebook 03 it names 41 %", "03", "as in file names     k=1: 0.410"),
     ("02", "631 of the 4,069 differ", "02", "after: 4,069, as CLIP reads: 3,438"),

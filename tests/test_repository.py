@@ -1,6 +1,7 @@
 """What GitHub, editors and pre-commit read of the repository: it parses, and calls what there is."""
 
 import configparser
+import json
 import re
 import tomllib
 
@@ -78,3 +79,29 @@ def test_every_path_that_contributing_names_exists(root):
     paths = re.findall(r"`((?:utils|data|nbs|tests)/[\w./-]+)`", page.replace("nbs/NN_verb_object.ipynb", ""))
     assert len(paths) > 20
     assert [path for path in paths if not (root / path).exists()] == []
+
+
+# Each reads well to whoever wrote it; CONTRIBUTING says which word to use. British spellings are codespell's.
+STUMBLED_OVER = re.compile(r"\bMind:|\banew\b|\bgiven away\b|\bstrangers\b|\bone's own\b|\btold_apart\b", re.IGNORECASE)
+
+
+def prose_and_code(root) -> dict[str, str]:
+    """What the repository says, by file; of a notebook its cells, not their outputs."""
+    files = [*root.glob("*.md"), *root.glob("nbs/*.md"), *root.glob("data/*.md")]
+    files += [path for folder in ("utils", "data/standins") for path in (root / folder).rglob("*.py")]
+    texts = {str(path): path.read_text(encoding="utf-8") for path in files}
+    for path in (root / "nbs").rglob("*.ipynb"):
+        if ".ipynb_checkpoints" not in path.parts:
+            cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+            texts[str(path)] = "\n".join("".join(cell["source"]) for cell in cells)
+    return texts
+
+
+def test_words_that_readers_stumbled_over_are_gone(root):
+    found = {
+        (name, line.strip())
+        for name, text in prose_and_code(root).items()
+        for line in text.splitlines()
+        if STUMBLED_OVER.search(line) and not line.startswith("| donated |")
+    }
+    assert not found

@@ -135,7 +135,7 @@ def torch_open_clip(images: np.ndarray, tokens: np.ndarray) -> Torch:
 def take_turns(calls: dict[str, Callable[[], None]], repeats: int) -> dict[str, float]:
     """Median seconds of each call; they take turns, so that a busy moment hits all.
 
-    A turn begins with a call that is not timed: the first one after another library's gets its memory anew from
+    A turn begins with a call that is not timed: the first one after another library's gets its memory again from
     the system, which whoever encodes a set of pictures pays once and not for each batch.
     """
     seconds: dict[str, list[float]] = {name: [] for name in calls}

@@ -106,7 +106,7 @@ def measure(dataset, batch_size: int, arguments: argparse.Namespace) -> str:
     waiting = 2 * arguments.workers  # so many batches torch holds ready; the others fewer
     rates = {name: [] for name in PIPELINES}
     for _ in range(arguments.rounds):
-        for name, make in PIPELINES.items():  # each anew: one that waits goes on loading beside the others
+        for name, make in PIPELINES.items():  # each made again: one that waits goes on loading beside the others
             stream = make(dataset, batch_size, arguments.workers)
             rates[name].append(batch_size * rate(stream, 2 * epoch + waiting, max(epoch, waiting)))
     medians = {name: statistics.median(values) for name, values in rates.items()}

@@ -73,7 +73,7 @@ def main() -> None:
     parser.add_argument("--batches", type=int, nargs="+", default=[64, 128, 256, 512, 1024, 2048])
     parser.add_argument("--micro", type=int, default=64, help="pairs in a piece")
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
-    parser.add_argument("--rematerialize", action="store_true", help="activations anew on the way back")
+    parser.add_argument("--rematerialize", action="store_true", help="activations computed again on the way back")
     arguments = parser.parse_args()
     if arguments.model == "vit-b-32":
         config = CLIPConfig()  # transformers' defaults are those of OpenAI's ViT-B/32

@@ -104,7 +104,7 @@ def kill(times: int, seed: int) -> Counter:
         for _ in range(times):
             outcome = outcome_of_a_kill(killed, rng.uniform(0.2, length))
             counts[outcome] += 1
-            if outcome.startswith("ended"):  # begin anew, half of the time from nothing
+            if outcome.startswith("ended"):  # begin again, half of the time from nothing
                 counts["of these, results as undisturbed"] += results(killed) == results(undisturbed)
                 shutil.rmtree(killed / "runs")
         status, error = run_to_the_end(killed)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from utils.plots.look import BLUE, GRAY, GREEN, INK, ORANGE, legend_beside, new_figure, new_panels, styled, told_apart
+from utils.plots.look import BLUE, GRAY, GREEN, INK, ORANGE, legend_beside, new_figure, new_panels, styled, with_looks
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -67,7 +67,7 @@ def shaded_matrix(
 def cumulative(series: dict[str, Sequence[float]], x_label: str, y_label: str) -> Figure:
     """Draws for each series the share of its values that lie at or below x: steep where many are alike."""
     figure, axis = new_figure(6.5, 2.8, x_label, y_label)
-    for name, values, (color, style) in told_apart(series, (BLUE, ORANGE, GREEN, GRAY), ("-", "--", "-.", ":")):
+    for name, values, (color, style) in with_looks(series, (BLUE, ORANGE, GREEN, GRAY), ("-", "--", "-.", ":")):
         axis.ecdf(values, color=color, linestyle=style, linewidth=1.8, label=name)
     if len(series) > 1:
         axis.legend(loc="upper left")
@@ -112,7 +112,7 @@ def compared_losses(histories: dict[str, Sequence[dict[str, float]]], titles: tu
     """
     figure, panels = new_panels(11.0, 3.6, 1, 2, sharey=True)
     looks = (GRAY, BLUE, ORANGE, GREEN), (":", "--", "-", "-.")
-    for name, history, (color, style) in told_apart(histories, *looks):
+    for name, history, (color, style) in with_looks(histories, *looks):
         rows = [row for row in history if "validation_loss" in row]
         ends = [row["step"] for row in rows]
         # Single batches scatter; their mean is what compares with the validation loss.

@@ -76,7 +76,7 @@ def styled(draw: Callable[_Arguments, Figure]) -> Callable[_Arguments, Figure]:
     return draw_in_style
 
 
-def told_apart(series: Mapping[str, _Series], *looks: Sequence[str]) -> list[tuple[str, _Series, list[str]]]:
+def with_looks(series: Mapping[str, _Series], *looks: Sequence[str]) -> list[tuple[str, _Series, list[str]]]:
     """Gives each series its own color, line, marker and the like; for each its name, itself and its looks.
 
     Raises:

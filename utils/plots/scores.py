@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from utils.plots.look import BLUE, GRAY, GREEN, INK, ORANGE, legend_beside, new_figure, styled, told_apart
+from utils.plots.look import BLUE, GRAY, GREEN, INK, ORANGE, legend_beside, new_figure, styled, with_looks
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,7 +29,7 @@ def score_bars(
     figure, axis = new_figure(8.0, 3.4, y_label=label, x_grid=False)
     places = np.arange(len(groups))
     share = 0.8 / len(series)
-    for number, (name, scores, (color, hatch)) in enumerate(told_apart(series, _COLORS, ("", "//", "..", "xx"))):
+    for number, (name, scores, (color, hatch)) in enumerate(with_looks(series, _COLORS, ("", "//", "..", "xx"))):
         at = places + (number - (len(series) - 1) / 2) * share
         axis.bar(at, scores, share * 0.92, color=color, hatch=hatch, edgecolor="white", label=name)
         if bounds:
@@ -100,11 +100,11 @@ def curves_with_spread(
     A series has its means and standard deviations at each x, a level is a height drawn as a line across.
     """
     figure, axis = new_figure(7.0, 3.6, x_label, y_label)
-    for name, (means, spreads), (color, marker) in told_apart(series, _COLORS, "osD^"):
+    for name, (means, spreads), (color, marker) in with_looks(series, _COLORS, "osD^"):
         mean, spread = np.asarray(means), np.asarray(spreads)
         axis.fill_between(x, mean - spread, mean + spread, color=color, alpha=0.18, linewidth=0)
         axis.plot(x, mean, color=color, marker=marker, label=name)
-    for name, height, (color, style) in told_apart(levels, _COLORS[:3], (":", "-.", "--")):
+    for name, height, (color, style) in with_looks(levels, _COLORS[:3], (":", "-.", "--")):
         axis.axhline(height, color=color, linestyle=style, label=name)
     axis.set_xscale("log", base=2)
     axis.set_xticks(x, [f"{value:g}" for value in x])
@@ -120,7 +120,7 @@ def reliability(curves: dict[str, tuple[Sequence[float], Sequence[float]]]) -> F
     """
     figure, axis = new_figure(5.0, 4.25, "probability that was given", "share of features that were there")
     axis.plot([0, 1], [0, 1], color=GRAY, linestyle=":", label="honest")
-    for name, (said, true), (color, marker, style) in told_apart(curves, _COLORS[1:], "oDs", ("-", "--", "-.")):
+    for name, (said, true), (color, marker, style) in with_looks(curves, _COLORS[1:], "oDs", ("-", "--", "-.")):
         axis.plot(said, true, color=color, marker=marker, linestyle=style, label=name)
     axis.legend(loc="upper left")
     return figure

@@ -473,6 +473,23 @@ def test_open_clip_computes_the_same_from_an_export(changes, tmp_path):
     CLIPModel.from_pretrained(tmp_path / "checkpoint")
 
 
+def test_an_export_that_is_killed_half_way_is_not_taken_for_a_model(tmp_path, monkeypatch):
+    one, other = (CLIP(tiny_config(), rngs=nnx.Rngs(seed)) for seed in (0, 1))
+    save_open_clip(one, tmp_path / "export")
+    changed = CLIP(tiny_config(vision={"layer_norm_eps": 0.03}), rngs=nnx.Rngs(1))
+
+    def killed(path: Path, target: Path) -> None:
+        raise KeyboardInterrupt
+
+    for model in (other, changed):
+        with monkeypatch.context() as death, pytest.raises(KeyboardInterrupt):
+            death.setattr(Path, "replace", killed)
+            save_open_clip(model, tmp_path / "export")
+        assert not (tmp_path / "export" / "open_clip_config.json").exists()
+    save_open_clip(changed, tmp_path / "export")
+    assert (tmp_path / "export" / "open_clip_config.json").is_file()
+
+
 def test_towers_that_open_clip_cannot_hold_are_refused(tmp_path):
     model = CLIP(tiny_config(text={"hidden_act": "gelu"}), rngs=nnx.Rngs(0))
     with pytest.raises(ValueError, match="one activation for both towers"):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 DISK_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
-CONFIGURATION = "config.json"  # by which a folder is known to hold a model
+CONFIGURATIONS = ("config.json", "open_clip_config.json")  # by which a folder is known to hold a model
 
 
 def read_tokenizer(folder: Path, text: TextConfig) -> PreTrainedTokenizerBase | None:
@@ -125,9 +125,8 @@ def _replace_files(new: Path, folder: Path) -> None:
         for file in sorted(new.iterdir())
         if not ((folder / file.name).is_file() and filecmp.cmp(file, folder / file.name, shallow=False))
     ]
-    configuration = new / CONFIGURATION
-    if changed and configuration.is_file():
-        (folder / CONFIGURATION).unlink(missing_ok=True)
-        changed = [*(file for file in changed if file != configuration), configuration]
-    for file in changed:
+    last = [new / name for name in CONFIGURATIONS if changed and (new / name).is_file()]
+    for file in last:
+        (folder / file.name).unlink(missing_ok=True)
+    for file in [*(file for file in changed if file not in last), *last]:
         file.replace(folder / file.name)

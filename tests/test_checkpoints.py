@@ -187,7 +187,7 @@ def test_folders_that_are_no_checkpoints_are_told_apart(folder, tmp_path):
     (folder / "config.json").write_text('{"model_type": "siglip"}')
     assert_one_sentence(folder, ValueError, "type 'siglip'")
     (folder / "config.json").write_text("[]")
-    assert_one_sentence(folder, ValueError, "config.json is no JSON object")
+    assert_one_sentence(folder, ValueError, "config.json is not a JSON object")
     (folder / "config.json").write_text("{")
     assert_one_sentence(folder, ValueError, "is not valid JSON")
 

@@ -46,7 +46,7 @@ def read_tokenizer(folder: Path, text: TextConfig) -> PreTrainedTokenizerBase | 
         sample = tokenizer("a b")["input_ids"]
         largest = max([*tokenizer.get_vocab().values(), *sample])
         tokenizer.model_max_length = min(tokenizer.model_max_length, text.max_position_embeddings)
-    except BaseException as error:  # a panic of tokenizers, written in Rust, is no Exception
+    except BaseException as error:  # a panic of tokenizers, written in Rust, is not an Exception
         if isinstance(error, KeyboardInterrupt | SystemExit | MemoryError):
             raise
         reason = " ".join(str(error).split())[:200] or type(error).__name__

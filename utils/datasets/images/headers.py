@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from utils.datasets.images.stretch import ImageError
@@ -78,7 +79,7 @@ def open_regular(source: str | Path | bytes) -> Iterator[tuple[io.BufferedReader
                 f"{path} cannot be opened as an image ({reason}); replace or remove it.", str(reason)
             ) from None
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise ImageError(f"{path} is no regular file and so not an image; remove it.", "no regular file")
+            raise ImageError(f"{path} is not a regular file, so not an image; remove it.", "not a regular file")
         yield file, path, str(source)
 
 
@@ -97,7 +98,7 @@ def read_header(file: io.BufferedReader, path: Path | None) -> Header:
         deep = head[24:25] == b"\x10" or too_many_pixels(*struct.unpack(">II", head[16:24].ljust(8, b"\0")))
     elif driver is not None:
         deep = driver not in ("JPEG", "WEBP")
-    # GDAL keeps names of bands or a mask beside a file. Photographs have none, and to ask takes a tenth of decoding.
+    # GDAL keeps names of bands or a mask beside a file. Photographs have none, and asking adds a tenth to decoding.
     companion = driver in ("GTiff", "PNG") and not deep and path is not None
     companion = companion and any(os.path.lexists(f"{path}{ending}") for ending in (".aux.xml", ".msk"))
     return Header(driver, deep, companion, orientation, premultiplied)
@@ -167,6 +168,18 @@ def _as_tuple(value: Any) -> tuple:
     return value if isinstance(value, tuple) else (value,)
 
 
+def png_is_whole(file: io.BufferedReader) -> bool:
+    """Whether a PNG's check sums are right to its end, however many pixels it has."""
+    file.seek(0)
+    try:
+        PngImageFile(file).verify()
+    except Exception:  # Pillow raises many kinds
+        return False
+    finally:
+        file.seek(0)
+    return True
+
+
 def ends_well(file: io.BufferedReader, header: Header) -> bool:
     """Whether the end of a file is where its format says; False where that cannot be told."""
     size = os.fstat(file.fileno()).st_size
@@ -175,9 +188,7 @@ def ends_well(file: io.BufferedReader, header: Header) -> bool:
             file.seek(max(0, size - len(JPEG_END)))
             return file.read() == JPEG_END
         if header.driver == "PNG":
-            with Image.open(file) as image:
-                image.verify()
-            return True
+            return png_is_whole(file)
         tags = _tiff_tags(file) if header.driver == "GTiff" else None
         for offsets, sizes in STRIPS:
             if tags is not None and offsets in tags and sizes in tags:

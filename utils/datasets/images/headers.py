@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from utils.datasets.images.stretch import ImageError
@@ -168,16 +167,15 @@ def _as_tuple(value: Any) -> tuple:
     return value if isinstance(value, tuple) else (value,)
 
 
-def png_is_whole(file: io.BufferedReader) -> bool:
-    """Whether a PNG's check sums are right to its end, however many pixels it has."""
+def png_breaks_off(file: io.BufferedReader) -> bool:
+    """Whether a PNG lacks its end."""
+    size, place, kind = file.seek(0, os.SEEK_END), 8, b""
+    while kind != b"IEND" and place + 12 <= size:  # of each chunk its length, kind and check sum
+        file.seek(place)
+        length, kind = struct.unpack(">I4s", file.read(8))
+        place += 12 + length
     file.seek(0)
-    try:
-        PngImageFile(file).verify()
-    except Exception:  # Pillow raises many kinds
-        return False
-    finally:
-        file.seek(0)
-    return True
+    return kind != b"IEND" or place > size
 
 
 def ends_well(file: io.BufferedReader, header: Header) -> bool:
@@ -188,7 +186,9 @@ def ends_well(file: io.BufferedReader, header: Header) -> bool:
             file.seek(max(0, size - len(JPEG_END)))
             return file.read() == JPEG_END
         if header.driver == "PNG":
-            return png_is_whole(file)
+            with Image.open(file) as image:
+                image.verify()
+            return True
         tags = _tiff_tags(file) if header.driver == "GTiff" else None
         for offsets, sizes in STRIPS:
             if tags is not None and offsets in tags and sizes in tags:

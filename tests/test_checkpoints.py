@@ -187,7 +187,7 @@ def test_folders_that_are_no_checkpoints_are_told_apart(folder, tmp_path):
     (folder / "config.json").write_text('{"model_type": "siglip"}')
     assert_one_sentence(folder, ValueError, "type 'siglip'")
     (folder / "config.json").write_text("[]")
-    assert_one_sentence(folder, ValueError, "config.json is no JSON object")
+    assert_one_sentence(folder, ValueError, "config.json is not a JSON object")
     (folder / "config.json").write_text("{")
     assert_one_sentence(folder, ValueError, "is not valid JSON")
 
@@ -471,6 +471,23 @@ def test_open_clip_computes_the_same_from_an_export(changes, tmp_path):
     ours_images = ours.encode_images(pixels.permute(0, 2, 3, 1).numpy())
     np.testing.assert_allclose(ours_images, images, atol=1e-5)
     CLIPModel.from_pretrained(tmp_path / "checkpoint")
+
+
+def test_an_export_that_is_killed_half_way_is_not_taken_for_a_model(tmp_path, monkeypatch):
+    one, other = (CLIP(tiny_config(), rngs=nnx.Rngs(seed)) for seed in (0, 1))
+    save_open_clip(one, tmp_path / "export")
+    changed = CLIP(tiny_config(vision={"layer_norm_eps": 0.03}), rngs=nnx.Rngs(1))
+
+    def killed(path: Path, target: Path) -> None:
+        raise KeyboardInterrupt
+
+    for model in (other, changed):
+        with monkeypatch.context() as death, pytest.raises(KeyboardInterrupt):
+            death.setattr(Path, "replace", killed)
+            save_open_clip(model, tmp_path / "export")
+        assert not (tmp_path / "export" / "open_clip_config.json").exists()
+    save_open_clip(changed, tmp_path / "export")
+    assert (tmp_path / "export" / "open_clip_config.json").is_file()
 
 
 def test_towers_that_open_clip_cannot_hold_are_refused(tmp_path):

@@ -174,6 +174,34 @@ def test_a_missing_published_set_says_where_to_put_it(tmp_path):
 # --- the miniature and the Hub ----------------------------------------------------------------------------
 
 
+def test_icons_are_drawn_by_their_name_on_first_use(tmp_path, monkeypatch):
+    monkeypatch.setattr(loading, "FETCHED_FOLDER", tmp_path / "fetched")
+    drawn = []
+
+    def draw(folder, seed):
+        drawn.append((folder, seed))
+        place = Path(folder)
+        place.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8)).save(place / "park_1.png")
+        (place / "icons.jsonl").write_text('{"filename": "park_1.png", "captions": ["a park"], "split": "test"}')
+        return place / "icons.jsonl"
+
+    monkeypatch.setattr("standins.icons.build_icons", draw)
+    icons = load_dataset("Icons", seed=4)
+    assert (icons.name, icons.splits, len(icons)) == ("icons", ("test",), 1)
+    load_dataset("icons", tmp_path / "elsewhere")
+    # Seed 0 is that of the icons that the starting checkpoint was trained on.
+    assert drawn == [(tmp_path / "fetched", 5), (tmp_path / "elsewhere", 1)]
+    with pytest.raises(DatasetError, match="seed of the icons is -1; give 0 or more"):
+        load_dataset("icons", seed=-1)
+
+
+def test_published_data_need_no_stand_ins(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "standins.scenes", None)  # as if only `utils` were on the path
+    with pytest.raises(DatasetError, match="ucm is not in"):
+        load_dataset("ucm", tmp_path / "nowhere")
+
+
 def test_the_miniature_is_made_on_first_use(tmp_path, monkeypatch):
     def build(folder: Path | None = None) -> Path:
         folder = folder or tmp_path / "miniature"

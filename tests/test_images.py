@@ -1,9 +1,11 @@
 """Decoding, transforms and the pipeline, against transformers' processor and against themselves."""
 
 import io
+import pickle
 import struct
 import threading
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -212,8 +214,43 @@ def test_parts_of_a_data_set_share_its_cache(dataset):
     kept = dataset.with_cache()
     parts = kept[:3], kept.subset(4), kept + dataset, kept.captioned(), kept.with_random_splits().split("test")
     assert all(part.cache is kept.cache for part in (*parts, kept.with_cache(), dataset.with_cache(kept.cache)))
-    assert dataset.cache is None and kept.open(1) is parts[0].open(1)
-    np.testing.assert_array_equal(np.asarray(kept.open(1)), np.asarray(dataset.open(1)))
+    assert dataset.cache is None
+    kept.open(1)
+    dataset[1].path.unlink()
+    assert kept.open(1) == parts[0].open(1)
+
+
+def test_what_a_caller_draws_on_an_image_is_not_kept(dataset):
+    kept = dataset.with_cache()
+    for _ in range(3):
+        image = kept.open(2)
+        assert image == dataset.open(2)
+        image.paste("red", (0, 0, *image.size))
+
+
+def test_a_copy_of_a_data_set_with_a_cache_keeps_images_for_itself(dataset):
+    kept = dataset.with_cache()
+    kept.open(0)
+    again = pickle.loads(pickle.dumps(kept))
+    assert list(again) == list(kept) and again.cache not in (None, kept.cache)
+    assert len(pickle.dumps(kept)) == len(pickle.dumps(dataset.with_cache()))
+    assert again.open(0) == kept.open(0)
+
+
+def test_threads_that_decode_one_image_at_once_keep_it_once(dataset, monkeypatch):
+    monkeypatch.setattr("utils.datasets.captioned_image.KEPT_BYTES", 2 * 48 * 40 * 4)  # of two images
+    together = threading.Barrier(4, timeout=20)
+    with monkeypatch.context() as slow:
+        slow.setattr(
+            "utils.datasets.captioned_image.read_image", lambda path, how: (read_image(path, how), together.wait())[0]
+        )
+        kept = dataset.with_cache()
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(kept.open, [0] * 4))
+    kept.open(1)
+    for item in dataset[:2]:
+        item.path.unlink()
+    assert kept.open(0).size == kept.open(1).size == (48, 40)
 
 
 def test_seed_governs_order_and_pixels(dataset):

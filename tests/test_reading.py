@@ -661,6 +661,20 @@ def test_turned_pngs_are_turned_once(tmp_path, monkeypatch, depth):
         assert np.abs(pixels(tmp_path / "turned.png")[..., 0] - expected).max() <= 1
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_png_that_breaks_off_is_refused_by_whatever_reads_it(dtype, tmp_path):
+    values = np.random.default_rng(0).integers(0, 255, (60, 50)).astype(dtype)
+    Image.fromarray(values).save(tmp_path / "whole.png")
+    content = (tmp_path / "whole.png").read_bytes()
+    (tmp_path / "cut.png").write_bytes(content[: len(content) // 2])
+    assert (damage(tmp_path / "whole.png"), damage(tmp_path / "cut.png") != "") == ("", True)
+    for source in (tmp_path / "cut.png", content[: len(content) // 2]):
+        for how in (ImageReading(), ImageReading(bands=(1,))):
+            with pytest.raises(ImageError, match="truncated"):
+                read_image(source, how)
+            assert read_image(content, how).size == (50, 60)
+
+
 def test_complex_numbers_and_deep_inks_are_refused(tmp_path):
     radar = raster(tmp_path / "radar.tif", np.ones((1, 9, 9), np.complex64))
     for how in (read_image, seen_by_the_finder):

@@ -84,7 +84,7 @@ print(CaptionDataset(items).verify())
 
 
 def test_a_data_set_made_by_hand_is_verified_in_spite_of_a_pipe(pictures):
-    assert "2: pipe.jpg (no regular file), folder.jpg (no regular file)\n" in in_time(HANDMADE)
+    assert "2: pipe.jpg (not a regular file), folder.jpg (not a regular file)\n" in in_time(HANDMADE)
 
 
 CAPTIONS = """
@@ -103,7 +103,7 @@ def test_captions_out_of_a_pipe_are_refused(tmp_path):
     for path in paths:
         os.mkfifo(path)
     for path, line in zip(paths, in_time(CAPTIONS, *paths).splitlines(), strict=True):
-        assert line.startswith(f"{path}: this is no regular file; give the path")
+        assert line.startswith(f"{path}: this is not a regular file; give the path")
     with pytest.raises(DatasetError, match=r"nowhere\.json"):
         load_dataset(tmp_path / "nowhere.json")
 
@@ -135,6 +135,6 @@ def test_a_pipe_among_the_files_of_a_model_a_presence_model_or_rsicd_is_refused(
         (tmp_path / "whole" / name).touch()
     printed = in_time(LOAD, tmp_path).splitlines()
     assert "presence.json is no regular file; put the file of the checkpoint in its place" in printed[0]
-    assert "holds no presence model (ValueError: it is no regular file)" in printed[1]
+    assert "holds no presence model (ValueError: it is not a regular file)" in printed[1]
     assert "no Parquet files are here" in printed[2]
     assert len(in_time(LOAD, tmp_path / "whole").splitlines()) == 2

@@ -206,6 +206,19 @@ def test_icons_that_were_not_finished_are_never_seen(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_icons_that_another_process_has_drawn_meanwhile_stay(tmp_path, monkeypatch):
+    draw, place = gallery._write_with_captions, tmp_path / "icons_1_seed_3"
+
+    def overtaken(folder, per_category, seed):
+        draw(folder, per_category, seed)
+        draw(place, per_category, seed)
+        (place / "of the other").touch()
+
+    monkeypatch.setattr(gallery, "_write_with_captions", overtaken)
+    assert build_icons(tmp_path, per_category=1, seed=3).is_file()
+    assert (place / "of the other").exists() and list(tmp_path.iterdir()) == [place]
+
+
 def test_icons_that_cannot_be_had_are_refused(tmp_path):
     with pytest.raises(ValueError, match="trained on those of seed 0"):
         build_icons(tmp_path, seed=0)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 DISK_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
-CONFIGURATION = "config.json"  # by which a folder is known to hold a model
+CONFIGURATIONS = ("config.json", "open_clip_config.json")  # by which a folder is known to hold a model
 
 
 def read_tokenizer(folder: Path, text: TextConfig) -> PreTrainedTokenizerBase | None:
@@ -46,7 +46,7 @@ def read_tokenizer(folder: Path, text: TextConfig) -> PreTrainedTokenizerBase | 
         sample = tokenizer("a b")["input_ids"]
         largest = max([*tokenizer.get_vocab().values(), *sample])
         tokenizer.model_max_length = min(tokenizer.model_max_length, text.max_position_embeddings)
-    except BaseException as error:  # a panic of tokenizers, written in Rust, is no Exception
+    except BaseException as error:  # a panic of tokenizers, written in Rust, is not an Exception
         if isinstance(error, KeyboardInterrupt | SystemExit | MemoryError):
             raise
         reason = " ".join(str(error).split())[:200] or type(error).__name__
@@ -125,9 +125,8 @@ def _replace_files(new: Path, folder: Path) -> None:
         for file in sorted(new.iterdir())
         if not ((folder / file.name).is_file() and filecmp.cmp(file, folder / file.name, shallow=False))
     ]
-    configuration = new / CONFIGURATION
-    if changed and configuration.is_file():
-        (folder / CONFIGURATION).unlink(missing_ok=True)
-        changed = [*(file for file in changed if file != configuration), configuration]
-    for file in changed:
+    last = [new / name for name in CONFIGURATIONS if changed and (new / name).is_file()]
+    for file in last:
+        (folder / file.name).unlink(missing_ok=True)
+    for file in [*(file for file in changed if file not in last), *last]:
         file.replace(folder / file.name)

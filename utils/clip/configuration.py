@@ -136,7 +136,7 @@ def read_config(folder: Path) -> tuple[CLIPConfig, Architecture]:
         config = CLIPConfig.from_pretrained(folder)
     except Exception as error:  # each setting of a wrong type has an error of its own there
         reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise ValueError(f"{path} is no configuration of a CLIP ({reason}); download it again.") from error
+        raise ValueError(f"{path} is not a configuration of a CLIP ({reason}); download it again.") from error
     return config, architecture_of(config, path)
 
 

@@ -119,7 +119,7 @@ def embed_images(model: CLIP, batches: Iterable[Mapping[str, np.ndarray]], progr
 
 
 def embed_texts(model: CLIP, texts: Sequence[str], batch_size: int = 256, progress: bool = False) -> np.ndarray:
-    """Embeds texts, short ones together, so that one long text does not pad all others.
+    """Embeds texts, ``batch_size`` at once, short ones together, so that one long text does not pad all others.
 
     Returns:
         (texts, dim) float32 of unit length, in the order of the texts.

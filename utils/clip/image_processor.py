@@ -139,7 +139,7 @@ def _side(size: Any, name: str, path: Path) -> tuple[int, bool]:
         sides, both = size, len(size) == 2
     whole = all(isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in sides)
     if not whole or not (both or not isinstance(size, list)):
-        raise ValueError(f"{path} asks for {name} {size!r}; it must be a number of pixels, as 224.")
+        raise ValueError(f"{path} asks for {name} {size!r}; it must be a number of pixels, such as 224.")
     if len(set(sides)) != 1:
         raise ValueError(f"{path} asks for {name} {size}; only square images are supported.")
     return sides[0], both
@@ -154,7 +154,7 @@ def _mean_and_deviation(asked: Mapping[str, Any], path: Path) -> tuple[Channels,
         raise ValueError(f"{path} asks for image_std {asked['image_std']}, by which nothing can be divided.")
     factor = asked["rescale_factor"] if asked["do_rescale"] else 1
     if not _is_number(factor) or factor <= 0:
-        raise ValueError(f"{path} asks for rescale_factor {factor!r}; it must be a positive number, as 1 / 255.")
+        raise ValueError(f"{path} asks for rescale_factor {factor!r}; it must be a positive number, such as 1 / 255.")
     scale = 255 * factor
     if math.isclose(scale, 1, rel_tol=1e-6):
         return mean, deviation

@@ -12,14 +12,14 @@ def read_json(path: Path) -> dict[str, Any]:
     raw = path.read_bytes()
     if raw.lstrip()[:1] == b"<":
         raise ValueError(
-            f"{path} is a web page and not JSON, as a login or an error leaves one; download it again, signed in."
+            f"{path} is a web page and not JSON, such as a login or error page; download it again, signed in."
         )
     try:
         content = json.loads(raw)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not valid JSON ({error}); download it again.") from error
     if not isinstance(content, dict):
-        raise ValueError(f"{path} is no JSON object; download it again.")
+        raise ValueError(f"{path} is not a JSON object; download it again.")
     return content
 
 

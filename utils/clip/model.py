@@ -232,7 +232,15 @@ class CLIP(nnx.Module):
         return _scaled(self.text(token_ids), normalize)
 
     def logits(self, pixels: jax.Array, token_ids: jax.Array) -> jax.Array:
-        """Cosine similarities times the logit scale, (images, texts); a softmax over the texts compares them."""
+        """Cosine similarities times the logit scale; a softmax over the second axis compares the texts.
+
+        Args:
+            pixels: (images, height, width, channels) float.
+            token_ids: (texts, length) integers.
+
+        Returns:
+            (images, texts) float32.
+        """
         images, texts = self.encode_images(pixels), self.encode_texts(token_ids)
         return jnp.exp(self.logit_scale[...]) * jnp.matmul(images, texts.T, precision="highest")
 
@@ -292,8 +300,8 @@ class CLIP(nnx.Module):
     def save_pretrained(self, folder: str | os.PathLike, weights_dtype: Any = np.float32) -> Path:
         """Writes a checkpoint that transformers' ``CLIPModel`` and ``CLIPProcessor`` load, and returns its folder.
 
-        Files of an earlier checkpoint are replaced, others stay. Weights stored in float16 halve the file, in float32
-        they are exact.
+        Everything is written beside the folder first, so that a crash leaves no half of a checkpoint; files of an
+        earlier one are replaced, others stay. Weights stored in float16 halve the file, in float32 they are exact.
         """
         from safetensors.numpy import save_file
 

@@ -77,7 +77,7 @@ def _weight_files(folder: Path) -> list[Path]:
         raise ValueError(f"{main} names no files under 'weight_map'; download it again.")
     for name in names.values():
         if not isinstance(name, str) or PurePosixPath(name).name != name or "\\" in name or "\0" in name:
-            raise ValueError(f"{main} names {name!r}, which is no file beside it; download it again.")
+            raise ValueError(f"{main} names {name!r}, which is not a file beside it; download it again.")
     files = [folder / name for name in sorted(set(names.values()))]
     for file in files:
         if not file.is_file():
@@ -164,7 +164,7 @@ def check_values(weights: Mapping[str, np.ndarray]) -> None:
     """Refuses weights that give no embedding.
 
     Raises:
-        ValueError: If one is no real number or not finite in float32, or all matrices of a tower are zero.
+        ValueError: If one does not hold real numbers, is not finite in float32, or all matrices of a tower are zero.
     """
     from ml_dtypes import bfloat16
 
@@ -179,7 +179,7 @@ def check_values(weights: Mapping[str, np.ndarray]) -> None:
             finite = np.isfinite(array.astype(np.float32, copy=False)).all()
         if not finite:
             raise ValueError(
-                f"The checkpoint's weight {name} holds NaN or infinite values, as a training that ran away leaves "
+                f"The checkpoint's weight {name} holds NaN or infinite values, as a training run that diverged leaves "
                 "them; take an earlier checkpoint, or download it again."
             )
     for part in ("vision_model.", "text_model.", "visual_projection.", "text_projection."):

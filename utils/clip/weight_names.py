@@ -163,7 +163,7 @@ def check_shapes(stored: Mapping[str, Shape], architecture: Architecture) -> Non
     # Older checkpoints store the numbers 0, 1, 2, ... of the positions as if they were weights.
     found = {name for name in stored if not name.endswith("position_ids")}
     named = ((name, parameter.shape) for parameter in stored_parameters(architecture) for name in parameter.names)
-    expected = dict(islice(named, len(found) + 4))  # of absurdly many layers, enough to see that some are missing
+    expected = dict(islice(named, len(found) + 10_000))  # of absurdly many layers, enough to see that some are missing
     others = sorted(name for name in found if not name.startswith(_BEGINNINGS))[:1]
     also = f"; it has others, as {others[0]!r}" if others else ""
     _refuse("lacks", [name for name in expected if name not in found], also)

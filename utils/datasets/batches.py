@@ -202,7 +202,7 @@ def _check_train_arguments(
 ) -> None:
     check_augmentation(augmentation)
     if captions not in CAPTION_CHOICES:
-        raise ValueError(f"The choice of captions {captions!r} is none of {', '.join(CAPTION_CHOICES)}.")
+        raise ValueError(f"The choice of captions {captions!r} is not one of {', '.join(CAPTION_CHOICES)}.")
     if bare := [item.name for item in dataset if not item.captions]:
         raise ValueError(
             f"{len(bare)} images have no caption to train on, the first is {bare[0]}; leave them out with "

@@ -19,7 +19,7 @@ def match_images(filenames: Sequence[str], folder: Path) -> dict[str, Path]:
     readable ending that no exact name has taken: UCM lists `1.tif` where converted copies hold `1.jpg`. Where
     two names would take one file, neither gets it: a caption must never slip to another image. Accented
     letters match whether the file system composes them or not. Each folder is listed once, no file is opened. A folder,
-    a pipe, a socket or a dangling link of a listed name is no file: to open a pipe would wait for its writer.
+    a pipe, a socket or a dangling link of a listed name is not a file: opening a pipe would wait for its writer.
 
     Args:
         filenames: Distinct names relative to the image folder, with forward slashes.
@@ -53,7 +53,7 @@ def match_in_subfolders(filenames: Sequence[str], folder: Path) -> dict[str, Pat
 def walk_images(folder: Path) -> list[Path]:
     """Lists every visible image at and below a folder, through links too, sorted by path.
 
-    By their names: `match_images` leaves out what is no regular file, so that it is counted as missing.
+    By their names: `match_images` leaves out what is not a regular file, so that it is counted as missing.
     """
     paths = []
     walked = set()

@@ -164,13 +164,13 @@ def read_csv(path: Path) -> list[Annotation]:
     """Reads a table with the columns `filename` and `caption`, and `split` and `category` if known.
 
     Several rows of one file are several captions of it, and so are a list in a cell and numbered columns (`caption_1`,
-    `caption_2`); an empty caption is none. Commas, semicolons (as spreadsheets write them in much of Europe) and tabs
-    are understood, and what Excel adds: a first line ``sep=;``, empty rows, UTF-16. Of other names for the columns,
-    `FILE_FIELDS`, `CAPTION_FIELDS` and `SPLIT_FIELDS` are known.
+    `caption_2`); an empty cell is not a caption. Commas, semicolons (as spreadsheets write them in much of Europe) and
+    tabs are understood, and what Excel adds: a first line ``sep=;``, empty rows, UTF-16. Other names that columns may
+    have are those of `FILE_FIELDS`, `CAPTION_FIELDS` and `SPLIT_FIELDS`.
     """
     text, delimiter, skipped = _without_preamble(read_text(path))
     if "\0" in text:
-        raise DatasetError(f"{path}: the text holds zero bytes, so it is no table in UTF-8; save it as UTF-8")
+        raise DatasetError(f"{path}: the text holds zero bytes, so it is not a table in UTF-8; save it as UTF-8")
     header = text.split("\n", 1)[0]
     rows = csv.DictReader(io.StringIO(text), delimiter=delimiter or max(",;\t", key=header.count), strict=True)
     try:
@@ -289,7 +289,7 @@ def read_class_lists(folder: Path) -> dict[str, str]:
 def read_text(path: Path) -> str:
     """Reads a text file: UTF-8, with or without a byte order mark, or UTF-16 with one."""
     if path.exists() and not path.is_file():  # a pipe would be waited for
-        raise DatasetError(f"{path}: this is no regular file; give the path of a file of captions")
+        raise DatasetError(f"{path}: this is not a regular file; give the path of a file of captions")
     try:
         content = path.read_bytes()
         # Excel's "Unicode text" is UTF-16; universal line ends, as `read_text` gives them.

@@ -96,7 +96,7 @@ def load_dataset(
             Hugging Face Hub if `data_dir` is not given and no copy is in the data folder;
             "miniature": the rendered stand-in, made on first use in `runs/data`;
             "icons": 600 map symbols and line drawings of the same categories that the starting checkpoint has not
-            seen, made there too, all of the split "test";
+            seen, made there or in `data_dir`, all of the split "test";
             a .json in Karpathy's form, COCO's or NWPU's, a .jsonl with `filename` and `captions`, or a .csv with
             `filename` and `caption` (several rows of a file, numbered columns such as `caption_1`, or a list in a
             cell are several captions), each with `split` and `category` if known, or named as in Hugging Face's
@@ -129,8 +129,8 @@ def load_dataset(
     published = _PUBLISHED.get(name.lower()) if isinstance(name, str) else None
     if class_lists and published is not _RSICD:
         raise DatasetError(f"class_lists goes with 'rsicd' alone, not with {str(name)!r}")
-    if name == "icons":
-        whole = _load_icons(seed)
+    if isinstance(name, str) and name.lower() == "icons":
+        whole = _load_icons(data_dir, seed)
     elif published:
         whole = _load_published(published, data_dir, class_lists)
     else:
@@ -176,16 +176,16 @@ def find_dataset(name: str, data_dir: str | Path | None = None) -> Path | None:
 
 def _find_or_make(published: _Published, data_dir: Path | None) -> Path:
     """Returns the folder of a published data set; makes the miniature or fetches RSICD if it is to be had."""
-    from standins.scenes import build_miniature
-
     top = DATA_FOLDER if data_dir is None else data_dir
     is_default = top.resolve() == DATA_FOLDER
-    if published.name == "miniature" and is_default:
-        return build_miniature()  # which looks whether the one that is there is of today's making
-    if folder := find_dataset(published.name, data_dir):
+    is_miniature = published.name == "miniature"
+    # One that lies in the usual place is looked at by its maker, whether it is of today's making.
+    if not (is_miniature and is_default) and (folder := find_dataset(published.name, data_dir)):
         return folder
-    if published.name == "miniature":
-        return build_miniature(top / published.folder)
+    if is_miniature:
+        from standins.scenes import build_miniature
+
+        return build_miniature(None if is_default else top / published.folder)
     if published.name == "rsicd" and is_default:
         return fetch_rsicd(FETCHED_FOLDER / published.folder)
     raise DatasetError(
@@ -210,12 +210,15 @@ def _load_published(published: _Published, data_dir: Path | None, class_lists: b
     return _with_images(annotations, [folder / published.images], published.name, SPLITS)
 
 
-def _load_icons(seed: int) -> CaptionDataset:
+def _load_icons(data_dir: Path | None, seed: int) -> CaptionDataset:
     """Draws icons on first use; those of the next seed, for the checkpoint was trained on those of seed 0."""
     from standins.icons import build_icons
 
-    with disk_trouble_in_words(FETCHED_FOLDER):
-        return _load_own(build_icons(FETCHED_FOLDER, seed=seed + 1), None)
+    if seed < 0:
+        raise DatasetError(f"the seed of the icons is {seed}; give 0 or more")
+    top = FETCHED_FOLDER if data_dir is None or data_dir.resolve() == DATA_FOLDER else data_dir
+    with disk_trouble_in_words(top):
+        return _load_own(build_icons(top, seed=seed + 1), None)
 
 
 def _load_own(path: Path, data_dir: Path | None) -> CaptionDataset:

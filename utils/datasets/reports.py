@@ -120,7 +120,7 @@ def reasons_against(items: Sequence[CaptionedImage]) -> dict[int, str]:
 def _inspect_file(item: CaptionedImage) -> tuple[str, str]:
     """Returns the SHA-256 of a file ("" if it cannot be read) and why it does not decode ("" if it does)."""
     if item.path.exists() and not item.path.is_file():  # a pipe would be waited for
-        return "", "no regular file"
+        return "", "not a regular file"
     try:
         content = item.path.read_bytes()
     except OSError as error:

@@ -105,7 +105,7 @@ def train_transform(
         Pixels of an RGB image of any size, (image_size, image_size, 3) float32; all chance is the generator's.
 
     Raises:
-        ValueError: If the augmentation is none of `AUGMENTATIONS`.
+        ValueError: If the augmentation is not one of `AUGMENTATIONS`.
         ImageError: Under ``none``, as `eval_transform`.
     """
     check_augmentation(augmentation)
@@ -121,9 +121,9 @@ def train_transform(
 
 
 def check_augmentation(augmentation: str) -> None:
-    """Refuses what is none of `AUGMENTATIONS`, with a ValueError."""
+    """Refuses what is not one of `AUGMENTATIONS`, with a ValueError."""
     if augmentation not in AUGMENTATIONS:
-        raise ValueError(f"The augmentation {augmentation!r} is none of {', '.join(AUGMENTATIONS)}.")
+        raise ValueError(f"The augmentation {augmentation!r} is not one of {', '.join(AUGMENTATIONS)}.")
 
 
 def _resized(pixels: torch.Tensor, sides: list[int]) -> torch.Tensor:
@@ -214,7 +214,10 @@ def published_view(pixels: torch.Tensor, draw: PublishedDraw, image_size: int) -
     Args:
         pixels: (3, height, width) uint8.
         draw: The parameters.
-        image_size: Height and width that the model expects, 224 where the list was written, and of what is returned.
+        image_size: Height and width that the model expects, 224 where the list was written.
+
+    Returns:
+        (3, image_size, image_size) uint8.
     """
     from torchvision.transforms.v2 import functional
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from utils.datasets import CaptionDataset
 
 GRIDS = (1, 2, 3, 4)  # scenes of 1 x 1 to 4 x 4 images
-GENERIC_TEXTS = ("An aerial image", "A photograph")  # what a tile may be that is no category at all
+GENERIC_TEXTS = ("An aerial image", "A photograph")  # what a tile may show that is not a category at all
 TOO_CLOSE = 0.95  # 'football stadium' is as close to 'stadium', 'school' to 'playground' is not
 
 

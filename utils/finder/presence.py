@@ -115,7 +115,7 @@ class PresenceModel:
         """
         try:
             if not Path(path).is_file():  # a pipe would be waited for
-                raise ValueError("it is no regular file" if Path(path).exists() else "it is not there")
+                raise ValueError("it is not a regular file" if Path(path).exists() else "it is not there")
             values = json.loads(Path(path).read_text())
             if values.pop("format") != FORMAT:
                 raise ValueError("it is of another version")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from utils.clip import CLIP
     from utils.datasets import ImageReading
 
-READ_FACTOR = 4  # a tile larger than so many times the model's input is reduced to it when read
+READ_FACTOR = 4  # times the model's input; a larger tile is reduced to that when it is read
 
 
 @dataclass(frozen=True, eq=False)

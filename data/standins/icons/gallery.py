@@ -86,7 +86,8 @@ def build_icons(folder: str | Path, per_category: int = 20, seed: int = 1) -> Pa
     if not (place / CAPTIONS_FILE).is_file():
         with workshop(place, "drawing icons") as draft:
             _write_with_captions(draft, per_category, seed)
-            publish(draft, place)
+            if not (place / CAPTIONS_FILE).is_file():  # else another process was quicker, with the same icons
+                publish(draft, place)
     return place / CAPTIONS_FILE
 
 

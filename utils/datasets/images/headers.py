@@ -78,7 +78,7 @@ def open_regular(source: str | Path | bytes) -> Iterator[tuple[io.BufferedReader
                 f"{path} cannot be opened as an image ({reason}); replace or remove it.", str(reason)
             ) from None
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise ImageError(f"{path} is no regular file and so not an image; remove it.", "no regular file")
+            raise ImageError(f"{path} is not a regular file, so not an image; remove it.", "not a regular file")
         yield file, path, str(source)
 
 
@@ -97,7 +97,7 @@ def read_header(file: io.BufferedReader, path: Path | None) -> Header:
         deep = head[24:25] == b"\x10" or too_many_pixels(*struct.unpack(">II", head[16:24].ljust(8, b"\0")))
     elif driver is not None:
         deep = driver not in ("JPEG", "WEBP")
-    # GDAL keeps names of bands or a mask beside a file. Photographs have none, and to ask takes a tenth of decoding.
+    # GDAL keeps names of bands or a mask beside a file. Photographs have none, and asking adds a tenth to decoding.
     companion = driver in ("GTiff", "PNG") and not deep and path is not None
     companion = companion and any(os.path.lexists(f"{path}{ending}") for ending in (".aux.xml", ".msk"))
     return Header(driver, deep, companion, orientation, premultiplied)
@@ -165,6 +165,17 @@ def _tiff_tags(file: io.BufferedReader) -> ImageFileDirectory_v2 | None:
 
 def _as_tuple(value: Any) -> tuple:
     return value if isinstance(value, tuple) else (value,)
+
+
+def png_breaks_off(file: io.BufferedReader) -> bool:
+    """Whether a PNG lacks its end."""
+    size, place, kind = file.seek(0, os.SEEK_END), 8, b""
+    while kind != b"IEND" and place + 12 <= size:  # of each chunk its length, kind and check sum
+        file.seek(place)
+        length, kind = struct.unpack(">I4s", file.read(8))
+        place += 12 + length
+    file.seek(0)
+    return kind != b"IEND" or place > size
 
 
 def ends_well(file: io.BufferedReader, header: Header) -> bool:

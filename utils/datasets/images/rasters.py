@@ -115,7 +115,7 @@ class Raster:
     def sample(self) -> np.ndarray:
         """Values (values,) of the file's own type, of valid pixels spread over the whole image."""
         values, valid = self._sampled
-        # A frame of zeros around an image that names no value for missing data is none of it either.
+        # A frame of zeros does not count as data either, even where the file names no value for missing data.
         return values[valid & ~zero_frame(values)[..., None]]
 
     def overview(self) -> tuple[np.ndarray, np.ndarray]:
@@ -297,10 +297,10 @@ def _scaling(dataset: Any, bands: tuple[int, ...]) -> tuple[np.ndarray, np.ndarr
 
 def _check_colors(dataset: Any, name: str) -> None:
     if any(kind.startswith("complex") for kind in dataset.dtypes):
-        raise ImageError(f"{name} holds complex numbers, which are no colors.")
+        raise ImageError(f"{name} holds complex numbers, which are not colors.")
     if any(kind.name == "cyan" for kind in dataset.colorinterp):
         raise ImageError(
-            f"{name} is stored in the inks of print (CMYK) and too deep or too large to be converted here; store "
+            f"{name} is stored in printing inks (CMYK) and is too deep or too large to be converted here; store "
             "it in RGB."
         )
 

@@ -21,7 +21,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from utils.datasets.images.headers import Header, ends_well, open_regular, read_header, too_many_pixels
+from utils.datasets.images.headers import Header, ends_well, open_regular, png_breaks_off, read_header, too_many_pixels
 from utils.datasets.images.rasters import Raster, broken, open_dataset
 from utils.datasets.images.stretch import (
     AS_STORED,
@@ -151,6 +151,8 @@ def open_raster(
     """Opens an image for reading windows of it, upright; an `ImageError` if rasterio cannot."""
     if header.driver is None:  # GDAL would try all that it knows, and a VRT may point to any address
         raise _unknown_format(name)
+    if header.driver == "PNG" and png_breaks_off(file):  # what is missing GDAL would take from whatever lies in memory
+        raise broken(name, ValueError("the file is truncated"))
     with open_dataset(source, header.driver, name) as dataset:
         # A place on the Earth is that of the pixels as they are stored, however the camera was held.
         try:

@@ -143,7 +143,7 @@ def value_range(values: np.ndarray) -> tuple[float, float]:
 def to_eight_bits(values: np.ndarray, limits: tuple[float, float] | None) -> np.ndarray:
     """Stretches numbers of any shape to uint8: the limits become 0 and 255, what is not finite 0.
 
-    Without limits the values are on that scale.
+    Without limits the values are on that scale already.
     """
     if limits is None:
         return values if values.dtype == np.uint8 else np.clip(values + 0.5, 0, 255).astype(np.uint8)
@@ -209,7 +209,11 @@ def check_bands(bands: tuple[int, ...], count: int, name: str) -> None:
 
 
 def composed(image: Image.Image) -> tuple[Image.Image, np.ndarray | None]:
-    """Lays an RGBA image on black, as pixels without data are drawn in maps, and says where it has data."""
+    """Lays an RGBA image on black, as pixels without data are drawn in maps.
+
+    Returns:
+        It in RGB, and (height, width) bool, where it is not quite transparent; None where it is so nowhere.
+    """
     valid = np.asarray(image.getchannel("A")) > 0
     rgb = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image).convert("RGB")
     return rgb, None if valid.all() else valid
@@ -258,7 +262,7 @@ _LETTERS = [re.compile(rf"^\s*{color[0]}\s*$") for color in COLORS]
 _OTHERS = re.compile(r"coastal|aerosol|infra|nir|swir|pan(?![a-z])|edge|(?<![a-z])i(?![a-z])")
 # B04 or SR_B4 or "B4, central wavelength 665 nm", and so on.
 _NUMBER = {number: re.compile(rf"(?<![a-z0-9])b0?{number}(?![a-z0-9])") for number in range(1, 8)}
-# Landsat 4 to 7 have a sixth band that is no reflectance and is left out or is called otherwise ("ST_B6", "B6_VCID_1").
+# Landsat 4 to 7 have a sixth band that is not a reflectance: it is left out or named otherwise ("ST_B6", "B6_VCID_1").
 _SIXTH = re.compile(rf"(?<!st_){_NUMBER[6].pattern}(?!_vcid)")
 
 

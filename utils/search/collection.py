@@ -266,7 +266,8 @@ class _Work:
             reasons: dict[int, str] = {}
             vectors = embed_images(self.model, _counted(batches_of(part, reasons), len(part), advance))
             rows = iter(vectors)
-            results |= {number: reasons.get(place) or next(rows) for place, number in enumerate(part)}
+            for place, number in enumerate(part):
+                results[number] = reasons[place] if place in reasons else next(rows)
             if self.folder is not None:
                 paths = [stored_path(address(members[number]), self.folder.parent) for number in part]
                 reason_of = [reasons.get(place) for place in range(len(part))]

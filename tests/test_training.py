@@ -420,15 +420,16 @@ def test_the_loss_of_slow_steps_is_fetched_as_soon_as_they_are_done(model, datas
     run = run_with_losses(model, dataset, lambda step: np.nan if step == 3 else 1.0)
     for step in range(1, STEPS_AHEAD + 3):
         run.advance()
-        assert len(run.history) == max(0, step - STEPS_AHEAD)  # so that a bar of progress has a loss to show
+        assert len(run.history) == max(0, step - STEPS_AHEAD)  # the progress bar shows the last one
     with pytest.raises(FloatingPointError, match="loss of step 3 is nan"):
         run.advance()
 
 
-def test_with_micro_batches_no_second_batch_is_on_the_devices(model, dataset, monkeypatch):
+@pytest.mark.parametrize("changes", [{"micro_batch_size": 2}, {"rematerialize": True}])
+def test_a_run_that_saves_memory_has_no_second_batch_on_the_devices(model, dataset, monkeypatch, changes):
     waited = []
     monkeypatch.setattr(OnDevice, "block_until_ready", lambda it: waited.append(it) or it)
-    run = run_with_losses(model, dataset, float, micro_batch_size=2)
+    run = run_with_losses(model, dataset, float, **changes)
     for step in (1, 2, 3):
         run.advance()
         assert len(waited) == 3 * step

@@ -32,7 +32,7 @@ def export_model(model: CLIP, model_dir: Path, mark: str, step: int) -> None:
 
 def note_model(model_dir: Path, mark: str | None, step: int | None = None) -> None:
     """Notes which run left the files of a folder; a mark of None stands for one that nobody knows."""
-    # What is no file, such as a folder that Jupyter makes, is noted as null, as it was by earlier versions.
+    # Whatever is not a file, such as a folder that Jupyter makes, is noted as null, as by earlier versions.
     files = {path.name: _digest(path) for path in sorted(model_dir.iterdir()) if path.name not in CARD_FILES}
     note = {"run": mark, "step": step, "files": files}
     write_whole(model_dir / NOTE, json.dumps(note, indent=2) + "\n")

@@ -176,7 +176,7 @@ class TrainingRun:
         settings: TrainingSettings,
         mesh: jax.sharding.Mesh | None = None,
     ) -> None:
-        """Sets up what is quickly there; nothing is compiled before a folder is ours.
+        """Sets up what takes no time; nothing is compiled before the folder is ours.
 
         Raises:
             ValueError: If something does not fit the model, the devices or the data.
@@ -190,8 +190,9 @@ class TrainingRun:
         self._done: list[DispatchedStep] = []
         self._last_end = 0.0  # in seconds
         self._learning_rates: dict[int, float] = {}
-        # Micro-batches are for a small memory: it holds the batch at hand, and no other. Their steps are long.
-        self._steps_ahead = STEPS_AHEAD if settings.micro_batch_size is None else 0
+        # Both are for a small memory, which then holds the batch at hand and no other. Their steps are long anyway.
+        saves_memory = settings.micro_batch_size is not None or settings.rematerialize
+        self._steps_ahead = 0 if saves_memory else STEPS_AHEAD
         self.train_set = train_set.captioned().with_cache()
         self.validation_set = validation_set.captioned().with_cache(self.train_set.cache)
         if start.tokenizer is None:

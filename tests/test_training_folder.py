@@ -261,13 +261,13 @@ def test_files_that_are_equal_already_are_left_alone(finished, output):
     assert {path.name: path.stat().st_mtime_ns for path in (output / "model").iterdir()} == before
 
 
-def test_a_folder_inside_a_model_is_no_damage(output):
+def test_a_folder_inside_a_model_is_no_damage(tmp_path):
     """Jupyter makes one where somebody opens a file; earlier versions noted it as null."""
-    model_dir = output / "model"
-    (model_dir / ".ipynb_checkpoints").mkdir()
-    note_model(model_dir, mark_of(output), 4)
-    assert json.loads((model_dir / NOTE).read_text())["files"][".ipynb_checkpoints"] is None
-    check_model(model_dir, mark_of(output))
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / ".ipynb_checkpoints").mkdir()
+    note_model(tmp_path, "mark", 4)
+    assert json.loads((tmp_path / NOTE).read_text())["files"][".ipynb_checkpoints"] is None
+    check_model(tmp_path, "mark")
 
 
 def test_a_disk_that_is_full_for_a_model_is_told_as_such(tmp_path):

@@ -385,9 +385,11 @@ class OnDevice:
         return np.float32(self.value)[...]
 
 
-def run_with_losses(model: CLIP, dataset: CaptionDataset, loss_at: Callable[[int], float]) -> TrainingRun:
+def run_with_losses(
+    model: CLIP, dataset: CaptionDataset, loss_at: Callable[[int], float], **changes: object
+) -> TrainingRun:
     """A run of forty steps that compute nothing and give these losses."""
-    run = TrainingRun(model, dataset, dataset, replace(SETTINGS, epochs=20))
+    run = TrainingRun(model, dataset, dataset, replace(SETTINGS, **{"epochs": 20, **changes}))
     run.state = {}
 
     def step(state: dict, batch: dict, rate: float) -> tuple[dict, dict]:
@@ -411,6 +413,43 @@ def test_metrics_stay_on_the_device_until_they_are_wanted(model, dataset, monkey
     for _ in range(2):  # each is fetched once
         assert [row["loss"] for row in run.fetch_history()] == [row["step"] for row in run.history] == steps
         assert OnDevice.fetched == 3 * len(steps)
+
+
+def test_the_loss_of_slow_steps_is_fetched_as_soon_as_they_are_done(model, dataset, monkeypatch):
+    monkeypatch.setattr("utils.training.run.SECONDS_UNFETCHED", 0.0)
+    run = run_with_losses(model, dataset, lambda step: np.nan if step == 3 else 1.0)
+    for step in range(1, STEPS_AHEAD + 3):
+        run.advance()
+        assert len(run.history) == max(0, step - STEPS_AHEAD)  # the progress bar shows the last one
+    with pytest.raises(FloatingPointError, match="loss of step 3 is nan"):
+        run.advance()
+
+
+@pytest.mark.parametrize("changes", [{"micro_batch_size": 2}, {"rematerialize": True}])
+def test_a_run_that_saves_memory_has_no_second_batch_on_the_devices(model, dataset, monkeypatch, changes):
+    waited = []
+    monkeypatch.setattr(OnDevice, "block_until_ready", lambda it: waited.append(it) or it)
+    run = run_with_losses(model, dataset, float, **changes)
+    for step in (1, 2, 3):
+        run.advance()
+        assert len(waited) == 3 * step
+
+
+def test_learning_rates_are_computed_for_no_more_than_an_epoch(model, dataset, monkeypatch):
+    """A run that is to last until patience ends it may have a million steps to come."""
+    asked = []
+
+    def schedule_of(*arguments: object) -> Callable[[int], object]:
+        schedule = learning_rate_schedule(*arguments)
+        return lambda step: asked.append(step) or schedule(step)
+
+    monkeypatch.setattr("utils.training.run.learning_rate_schedule", schedule_of)
+    run = run_with_losses(model, dataset, float, epochs=500_000)
+    for step in (1, 2, 3):
+        run.advance()
+        assert asked == list(range(2 if step <= 2 else 4))
+    whole = learning_rate_schedule(run.settings, run.total_steps)
+    assert [row["learning_rate"] for row in run.fetch_history()] == [float(whole(step)) for step in range(3)]
 
 
 def test_a_loss_that_is_not_finite_is_noticed_before_any_checkpoint(model, dataset):

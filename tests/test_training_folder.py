@@ -17,7 +17,7 @@ from utils.datasets import CaptionDataset, CaptionedImage, data_fingerprint
 from utils.files import FolderInUseError, sole_owner
 from utils.training import TrainingResult, caption_by_category, load_or_train, run, run_folder, train
 from utils.training.checkpoints import open_checkpoints, restore_checkpoint
-from utils.training.export import NOTE, export_model
+from utils.training.export import NOTE, check_model, export_model, note_model
 from utils.training.identity import mark_of, other_data
 from utils.training.run import TrainingRun
 
@@ -259,6 +259,15 @@ def test_files_that_are_equal_already_are_left_alone(finished, output):
     before = {path.name: path.stat().st_mtime_ns for path in (output / "model").iterdir()}
     export_model(finished.model, output / "model", mark_of(output), 4)
     assert {path.name: path.stat().st_mtime_ns for path in (output / "model").iterdir()} == before
+
+
+def test_a_folder_inside_a_model_is_no_damage(tmp_path):
+    """Jupyter makes one where somebody opens a file; earlier versions noted it as null."""
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / ".ipynb_checkpoints").mkdir()
+    note_model(tmp_path, "mark", 4)
+    assert json.loads((tmp_path / NOTE).read_text())["files"][".ipynb_checkpoints"] is None
+    check_model(tmp_path, "mark")
 
 
 def test_a_disk_that_is_full_for_a_model_is_told_as_such(tmp_path):

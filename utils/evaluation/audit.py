@@ -130,7 +130,7 @@ def overlap_warning(train: CaptionDataset | str, test: CaptionDataset | str, fou
     Args:
         train: What the model learned from, or its name.
         test: What it is judged by, or its name; a folder called AID gives the name "AID".
-        found: What an audit of the two has found; without it only what is known of the names is told.
+        found: What an audit of the two has found; without it, only what is known from the names counts.
     """
     trained, tested = _sources(train), _sources(test)
     sentences = [

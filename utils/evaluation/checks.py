@@ -16,7 +16,7 @@ def check_embeddings(embeddings: np.ndarray, what: str, count: int, names: str) 
         names: What is counted, for the message.
 
     Raises:
-        ValueError: If they are no matrix of ``count`` rows, or a row is not finite, all zeros, or not of unit length.
+        ValueError: If they are not a matrix of ``count`` rows, or a row is not finite, zero, or not of unit length.
     """
     if embeddings.ndim != 2:
         raise ValueError(f"The {what} embeddings have the shape {embeddings.shape}; give (rows, dim).")
@@ -54,7 +54,7 @@ def unit_rows(embeddings: np.ndarray, what: str) -> np.ndarray:
     """Scales embeddings (rows, dim) to unit length, float32.
 
     Raises:
-        ValueError: If they are no matrix or have no row, or a row is zero or not finite; ``what`` is named.
+        ValueError: If they are not a matrix with at least one row, or a row is zero or not finite; it names ``what``.
     """
     from utils.clip import unit_length
 

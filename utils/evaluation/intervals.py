@@ -96,7 +96,7 @@ def bootstrap_runs(runs: np.ndarray, *, draws: int = DRAWS, seed: int = 0) -> In
         seed: Of the draws.
 
     Raises:
-        ValueError: If the shape is another, there are no items or runs, or a value is not finite.
+        ValueError: If the shape is not that, there are no items or runs, or a value is not finite.
     """
     runs = np.asarray(runs, float)
     if runs.ndim != 2:

@@ -102,7 +102,7 @@ def is_mean_over_images(metric: str) -> bool:
 def values_of(content: Mapping[str, Any], metric: str) -> ImageValues | None:
     """What a metric of notebook 05, such as ``finetuned_top1``, is the mean of, out of `read_predictions`.
 
-    None if it is no mean over images, or they are not kept.
+    None if it is not a mean over images, or they are not kept.
     """
     asked = _METRIC.fullmatch(metric)
     if asked is None:

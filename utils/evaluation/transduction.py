@@ -16,7 +16,7 @@ from utils.evaluation.checks import check_same_size, unit_rows
 
 @dataclass(frozen=True)
 class Kept:
-    """What validation images chose.
+    """The way to classify that did best on validation images.
 
     Attributes:
         name: Of the candidate that is kept.

@@ -28,7 +28,7 @@ def workshop(folder: Path, doing: str) -> Iterator[Path]:
     """
     refuse_file(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(folder)
+    sweep_workshops(folder)
     with ExitStack() as stack:
         draft = _own_place(folder, doing, stack) / DRAFT
         draft.mkdir()
@@ -53,7 +53,7 @@ def _own_place(folder: Path, doing: str, stack: ExitStack) -> Path:
             return place
 
 
-def _sweep(folder: Path) -> None:
+def sweep_workshops(folder: Path) -> None:
     """Removes the workshops of this folder that nobody holds, and puts back what one of them has moved aside."""
     name = re.compile(rf"\.{re.escape(folder.name)}-[a-z0-9_]{{8}}")  # as mkdtemp gives them
     for place in [path for path in folder.parent.iterdir() if name.fullmatch(path.name)]:

@@ -14,7 +14,15 @@ from utils.search.errors import SearchError
 from utils.search.members import found_path
 from utils.search.pieces import PIECES, claim_pieces, drop_pieces, has_pieces, read_pieces
 from utils.search.recall import choose_widths
-from utils.search.storage import Contents, check_free, leftovers, read_index, remove_leftovers, sole_writer, write_index
+from utils.search.storage import (
+    Contents,
+    check_free,
+    has_leftovers,
+    read_index,
+    remove_leftovers,
+    sole_writer,
+    write_index,
+)
 from utils.search.tiles import SceneTile, address
 
 if TYPE_CHECKING:
@@ -97,7 +105,7 @@ def _known(pieces: Path, saved: Contents | None, collection: Collection) -> Know
 
 def _tidy(folder: Path) -> None:
     """Removes what a killed process has left beside a finished index, where the disk can be written to."""
-    if has_pieces(folder / PIECES) or leftovers(folder):
+    if has_pieces(folder / PIECES) or has_leftovers(folder):
         with suppress(OSError), sole_writer(folder):  # an OSError also if somebody else is at work there
             remove_leftovers(folder)
             drop_pieces(folder / PIECES)

@@ -97,7 +97,7 @@ class Collection:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Over which images there are and in which order: names, sizes and times of change.
+        """A digest of which images there are and in which order: names, sizes and times of change.
 
         Names count from the folder that holds them all, so that a collection may move as a whole.
         """
@@ -121,7 +121,7 @@ class Collection:
         What cannot be read is left out.
 
         Raises:
-            SearchError: If not one image or scene can be read, or the model gives no numbers.
+            SearchError: If not one image or scene can be read, or a vector of the model is not finite.
             OSError: If the disk takes no more.
         """
         work = _Work(self, model, known, folder, batch_size, progress)
@@ -134,7 +134,7 @@ class Collection:
             raise SearchError(f"Not one of the {len(skipped):,} {kind} can be read: {skipped[0].reason}")
         embeddings = np.stack([result for result in results if not isinstance(result, str)])
         if not np.isfinite(embeddings).all():
-            raise SearchError("The model gives images vectors that are no numbers; load one that has not diverged.")
+            raise SearchError("The model gives vectors that are not finite numbers; load one that has not diverged.")
         return Contents(
             dataset=CaptionDataset([members[row] for row in rows], self.dataset.name),
             embeddings=embeddings,
@@ -266,7 +266,8 @@ class _Work:
             reasons: dict[int, str] = {}
             vectors = embed_images(self.model, _counted(batches_of(part, reasons), len(part), advance))
             rows = iter(vectors)
-            results |= {number: reasons.get(place) or next(rows) for place, number in enumerate(part)}
+            for place, number in enumerate(part):
+                results[number] = reasons[place] if place in reasons else next(rows)
             if self.folder is not None:
                 paths = [stored_path(address(members[number]), self.folder.parent) for number in part]
                 reason_of = [reasons.get(place) for place in range(len(part))]

@@ -292,7 +292,7 @@ def make_engine(
 ) -> Engine:
     """An engine over unit vectors (vectors, dim) float32, built, or loaded from the file that its ``save`` wrote.
 
-    The name is one of `ENGINES` but ``auto``; the rest is told in `_Graph`. Two graphs over the same vectors may differ
+    The name is one of `ENGINES` but ``auto``; for the rest see `_Graph`. Two graphs over the same vectors may differ
     in a hit, see `NmslibEngine`.
     """
     return ExactEngine(vectors) if name == "exact" else _GRAPHS[name](vectors, saved, width, once=once)

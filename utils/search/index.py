@@ -130,7 +130,7 @@ class ImageIndex(Contents):
     def load(cls, folder: str | Path, model: CLIP) -> ImageIndex:
         """Reads an index that `save` or `build` has written.
 
-        Images that are no longer there are told in a warning and stand in ``missing``.
+        Images that are no longer there are named in a warning and listed in ``missing``.
 
         Raises:
             SearchError: If the folder holds no index, a file of it is damaged, or it was built with another model.

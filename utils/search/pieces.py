@@ -90,7 +90,10 @@ def read_pieces(folder: Path) -> Iterator[tuple[str, Mark, np.ndarray | str]]:
                 if _digest(text, embeddings) != file.metadata()["digest"]:
                     continue
             images, rows = json.loads(text), iter(embeddings)
-            found = [(path, mark and (mark[0], mark[1]), reason or next(rows)) for path, mark, reason in images]
+            found = [
+                (path, mark and (mark[0], mark[1]), next(rows) if reason is None else reason)
+                for path, mark, reason in images
+            ]
         except (SafetensorError, OSError, KeyError, TypeError, ValueError):
             continue
         yield from found

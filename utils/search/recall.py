@@ -1,7 +1,7 @@
 """How much of the truth a graph finds, and how wide it must search to find what is wanted.
 
 A graph finds its own members however narrow its search, so that members as queries flatter it. Recall is measured on
-queries that are no members: of the kind of images, and of the kind of texts.
+queries that are not members: of the kind of images, and of the kind of texts.
 """
 
 from __future__ import annotations

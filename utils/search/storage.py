@@ -35,6 +35,7 @@ from utils.files import (
     file_in_the_way,
     publish,
     sole_owner,
+    sweep_workshops,
     workshop,
     write_whole,
 )
@@ -51,6 +52,7 @@ KIND = "an image index of the CLIP course"
 # equal vectors once, or its members are tiles of scenes.
 VERSIONS = (1, 2)
 _GENERATION = "generation-"
+_DRAFT = f"{_GENERATION}0"  # whatever the number, so that what a killed writer left is found again
 _STAMP = "stamp.json"
 _FILES = ("embeddings.npy", "images.jsonl", "graph")
 _EXPECTED = ("model", "pictures", "name", "engine", "width", "recall", "skipped", "files", "generation")
@@ -114,8 +116,7 @@ def write_index(folder: Path, contents: Contents, model: str) -> None:
     earlier = _named_generation(folder)
     place = folder / f"{_GENERATION}{max(map(_number, folder.iterdir()), default=0) + 1}"
     with disk_trouble_in_words(folder):
-        # Of one name whatever the number, so that the next writer sweeps away what a killed one has left.
-        with workshop(folder / f"{_GENERATION}0", "writing an index") as draft:
+        with workshop(folder / _DRAFT, "writing an index") as draft:
             (draft / _STAMP).write_text(json.dumps({"kind": KIND}), encoding="utf-8")
             _write_array(draft / "embeddings.npy", contents.embeddings)
             marks = contents.marks or (None,) * len(contents.dataset)
@@ -157,12 +158,18 @@ def _note_of(contents: Contents, model: str, folder: Path) -> dict[str, Any]:
 
 
 def remove_leftovers(folder: Path, earlier: str = "") -> None:
-    """Removes the `leftovers` of a folder, which the caller is `sole_writer` of."""
-    for place in leftovers(folder, earlier):
+    """Removes what killed writers have left in a folder, which the caller is `sole_writer` of, and the index before."""
+    sweep_workshops(folder / _DRAFT)
+    for place in _leftovers(folder, earlier):
         _remove_generation(place)
 
 
-def leftovers(folder: Path, earlier: str = "") -> list[Path]:
+def has_leftovers(folder: Path) -> bool:
+    """Whether there may be something for `remove_leftovers`."""
+    return any(folder.glob(f".{_DRAFT}-*")) or bool(_leftovers(folder))
+
+
+def _leftovers(folder: Path, earlier: str = "") -> list[Path]:
     """The generations in a folder that are ours, or that the note named earlier, and are not those of its index."""
     current = _named_generation(folder)
     return [

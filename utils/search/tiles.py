@@ -119,7 +119,7 @@ def save_geojson(hits: Sequence[Hit], path: str | Path) -> Path:
         SearchError: If there are none, or none of them has a place on the Earth.
     """
     if not hits:
-        raise SearchError("No tiles were found, so there are no footprints to save; ask another query.")
+        raise SearchError("No tiles were found, so there are no footprints to save; try another query.")
     outlines = [(hit, hit.tile.footprint) for hit in hits if isinstance(hit, TileHit)]
     if not any(outline for _, outline in outlines):
         reason = hits[0].tile.place.reason if isinstance(hits[0], TileHit) else "is no tile of a scene"

@@ -34,13 +34,13 @@ def open_checkpoints(output_dir: Path) -> Iterator[ocp.CheckpointManager]:
     _sweep(folder)
     # Which ones to keep is decided in `tidy`: Orbax would have to choose between the last and the best.
     options = ocp.CheckpointManagerOptions(enable_async_checkpointing=False, create=True)
-    with _threads_unheard(), ocp.CheckpointManager(folder, options=options) as manager:
+    with _silent_threads(), ocp.CheckpointManager(folder, options=options) as manager:
         yield manager
 
 
 @contextmanager
-def _threads_unheard() -> Iterator[None]:
-    """Keeps quiet the threads of Orbax and TensorStore: what goes wrong in them is raised besides.
+def _silent_threads() -> Iterator[None]:
+    """Silences the threads of Orbax and TensorStore: what goes wrong in them is raised anyway.
 
     Orbax logs each save, and whole tracebacks; writes that end after the first has failed find no event loop.
     """

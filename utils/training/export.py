@@ -32,7 +32,8 @@ def export_model(model: CLIP, model_dir: Path, mark: str, step: int) -> None:
 
 def note_model(model_dir: Path, mark: str | None, step: int | None = None) -> None:
     """Notes which run left the files of a folder; a mark of None stands for one that nobody knows."""
-    files = {path.name: digest_of_file(path) for path in sorted(model_dir.iterdir()) if path.name not in CARD_FILES}
+    # Whatever is not a file, such as a folder that Jupyter makes, is noted as null, as by earlier versions.
+    files = {path.name: _digest(path) for path in sorted(model_dir.iterdir()) if path.name not in CARD_FILES}
     note = {"run": mark, "step": step, "files": files}
     write_whole(model_dir / NOTE, json.dumps(note, indent=2) + "\n")
 
@@ -67,8 +68,7 @@ def check_model(model_dir: Path, mark: str | None) -> None:
             f"The model in {model_dir} is not of the run that run.json beside it tells of, whose training has not "
             f"ended there; {way_out}."
         )
-    paths = {model_dir / name: digest for name, digest in files.items()}
-    changed = [at.name for at, digest in paths.items() if not at.is_file() or digest_of_file(at) != digest]
+    changed = [name for name, digest in files.items() if _digest(model_dir / name) != digest]
     if changed:
         raise ValueError(
             f"{' and '.join(changed)} in {model_dir}: damaged, exchanged or missing since the training wrote the "
@@ -83,6 +83,10 @@ def is_whole(model_dir: Path, mark: str) -> bool:
     except ValueError:
         return False
     return run_of(model_dir) == mark and (model_dir / "config.json").is_file()
+
+
+def _digest(path: Path) -> str | None:
+    return digest_of_file(path) if path.is_file() else None
 
 
 def _read_note(model_dir: Path) -> dict[str, Any]:

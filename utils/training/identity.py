@@ -124,7 +124,7 @@ def claim_folder(output_dir: Path, ours: Note) -> str:
 
 
 def note_provenance(output_dir: Path, train_set: CaptionDataset, start: CLIP, step: int) -> None:
-    """Notes in a claimed folder with what the steps after ``step`` are made, unless it is noted of those before."""
+    """Notes in a claimed folder what the steps after ``step`` are made with, if that differs from the ones before."""
     note = read_note(output_dir)
     ours = {
         "versions": versions(),

@@ -22,7 +22,7 @@ def stop_on_interrupt() -> Iterator[Callable[[], bool]]:
     """Turns the first interrupt (Ctrl-C, a notebook's stop button) into a request; the second one interrupts.
 
     An interrupt in the middle of a step would leave the state donated and the data one batch ahead. Outside the
-    main thread, where Python allows no handler, interrupts act as ever. Yields whether a stop was asked for.
+    main thread, where Python allows no handler, interrupts act as usual. Yields whether a stop was asked for.
     """
     asked = threading.Event()
     if threading.current_thread() is not threading.main_thread():

@@ -66,7 +66,8 @@ def load_or_train(
 
 def _warn_of_other_data(output_dir: Path, train_set: CaptionDataset, validation_set: CaptionDataset) -> None:
     """Says so if the model in a folder was trained on other data, or on the same read otherwise."""
-    theirs, ours = read_note(output_dir).get("data") or {}, reading_note(train_set)
+    theirs, ours = read_note(output_dir).get("data"), reading_note(train_set)
+    theirs = theirs if isinstance(theirs, dict) else {}
     if theirs.get("name") == train_set.name and theirs.get("reading", []) != ours.get("reading", []):
         before, now = (shown_reading(each) or "as they are" for each in (theirs, ours))
         print(

@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 
 FILES_SHOWN = 5
 STEPS_AHEAD = 2  # dispatched beyond the one that the devices are at; each holds a batch in their memory
-STEPS_UNFETCHED = 20  # whose metrics may stay on the devices once they are done
+# Steps, and seconds of steps, whose metrics may stay on the devices once they are done.
+STEPS_UNFETCHED, SECONDS_UNFETCHED = 20, 2.0
 
 
 @dataclass
@@ -175,7 +176,7 @@ class TrainingRun:
         settings: TrainingSettings,
         mesh: jax.sharding.Mesh | None = None,
     ) -> None:
-        """Sets up what is quickly there; nothing is compiled before a folder is ours.
+        """Sets up what takes no time; nothing is compiled before the folder is ours.
 
         Raises:
             ValueError: If something does not fit the model, the devices or the data.
@@ -188,6 +189,10 @@ class TrainingRun:
         self._running: deque[DispatchedStep] = deque()
         self._done: list[DispatchedStep] = []
         self._last_end = 0.0  # in seconds
+        self._learning_rates: dict[int, float] = {}
+        # Both are for a small memory, which then holds the batch at hand and no other. Their steps are long anyway.
+        saves_memory = settings.micro_batch_size is not None or settings.rematerialize
+        self._steps_ahead = 0 if saves_memory else STEPS_AHEAD
         self.train_set = train_set.captioned().with_cache()
         self.validation_set = validation_set.captioned().with_cache(self.train_set.cache)
         if start.tokenizer is None:
@@ -196,6 +201,7 @@ class TrainingRun:
         self._check_sizes()
         self.steps_per_epoch = steps_per_epoch(self.train_set, settings.batch_size, settings.captions)
         self.total_steps = self.steps_per_epoch * settings.epochs
+        self.schedule = learning_rate_schedule(settings, self.total_steps)
         self.batches = train_batches(
             self.train_set,
             start.preprocessing,
@@ -235,11 +241,16 @@ class TrainingRun:
         """The compiled step."""
         return make_train_step(self.split, self.settings, self.mesh)
 
-    @cached_property
-    def learning_rates(self) -> list[float]:
-        """Of every step. One that was computed between two steps, on their devices, would wait for the first."""
-        schedule = learning_rate_schedule(self.settings, self.total_steps)
-        return [float(schedule(step)) for step in range(self.total_steps)]
+    def _learning_rate(self) -> float:
+        """Of the next step. Those of its epoch are computed together: each takes the devices half a millisecond.
+
+        One that was computed between two steps would wait for the first; all at once would delay the start of a run
+        that may stop long before its last epoch.
+        """
+        if self.step not in self._learning_rates:
+            end = (self.step // self.steps_per_epoch + 1) * self.steps_per_epoch
+            self._learning_rates = {step: float(self.schedule(step)) for step in range(self.step, end)}
+        return self._learning_rates[self.step]
 
     @property
     def finished(self) -> bool:
@@ -263,13 +274,14 @@ class TrainingRun:
         batch = next(self.batches)
         index = batch.pop("index")
         batch = {name: jax.device_put(array, self.sharded) for name, array in batch.items()}
-        row = {"seconds_waiting": time.perf_counter() - start, "learning_rate": self.learning_rates[self.step]}
+        row = {"seconds_waiting": time.perf_counter() - start, "learning_rate": self._learning_rate()}
         self.state, metrics = self.train_step(self.state, batch, row["learning_rate"])
         self.step += 1
         self._running.append(DispatchedStep({"step": self.step, **row}, metrics, index))
-        if len(self._running) > STEPS_AHEAD:
+        if len(self._running) > self._steps_ahead:
             self._wait_for_one()
-        if len(self._done) >= STEPS_UNFETCHED:
+        seconds = sum(step.row["seconds"] for step in self._done)
+        if len(self._done) >= STEPS_UNFETCHED or seconds >= SECONDS_UNFETCHED:
             self._fetch()
 
     def _wait_for_one(self) -> None:
@@ -283,8 +295,9 @@ class TrainingRun:
     def fetch_history(self) -> list[Row]:
         """The history of all steps so far: waits for those on their way and fetches their metrics.
 
-        A loss that is not finite is noticed here: at most `STEPS_UNFETCHED` and `STEPS_AHEAD` steps late, and always
-        before the next validation, report or checkpoint, so that none holds a broken model.
+        A loss that is not finite is noticed here: at most `STEPS_UNFETCHED` and `STEPS_AHEAD` steps late, of slow steps
+        `SECONDS_UNFETCHED` and those ahead, and always before the next validation, report or checkpoint, so that none
+        holds a broken model.
 
         Raises:
             FloatingPointError: If the loss or gradient of a step is not finite; it names the step and the files.

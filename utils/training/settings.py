@@ -28,7 +28,7 @@ SHARES = ("b1", "b2", "ema_decay")
 
 
 def _without_effect(default: Any) -> Any:
-    """A setting that may change between stopping a run and resuming it: it has no say in the result."""
+    """A setting that may change between stopping a run and resuming it: it does not affect the result."""
     return field(default=default, metadata={"without_effect": True})
 
 
@@ -169,6 +169,6 @@ class TrainingSettings:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """The settings that have a say in the result, by which runs are told apart, as JSON holds them."""
+        """The settings that affect the result, by which runs are told apart, as JSON holds them."""
         values = {f.name: getattr(self, f.name) for f in fields(self) if not f.metadata.get("without_effect")}
         return values | {"frozen_parts": list(self.frozen_parts)}

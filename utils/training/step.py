@@ -63,11 +63,11 @@ def first_state(split: SplitModel, settings: TrainingSettings, mesh: jax.shardin
 def make_train_step(split: SplitModel, settings: TrainingSettings, mesh: jax.sharding.Mesh) -> TrainStep:
     """One optimization step, compiled once for all runs of this process that it would serve.
 
-    The weights of the model have no say; the batch is sharded over the axis ``data`` of the mesh.
+    The weights of the model do not matter; the batch is sharded over the axis ``data`` of the mesh.
 
     Returns:
         A function of (state, batch, learning rate) that gives the next state and a dictionary of float32
-        scalars. The state passed in is donated: use it no more.
+        scalars. The state passed in is donated and cannot be used again.
     """
     of_the_step = {name: value for name, value in asdict(settings).items() if name not in OUTSIDE_THE_STEP}
     key = (split.graphdef, tuple(of_the_step.items()), mesh)

@@ -34,7 +34,10 @@ SLOW = {
         *("test_setup", "test_standins_scenes", "test_finder::test_a_large", "test_search_index::test_a_killed"),
         *("test_checkpoints::test_the_model_card", "test_colab", "test_progress", "test_special_files"),
     ),
-    "real_data": ("reads the folder of real data, or a model of full size", "test_report"),
+    "real_data": (
+        "reads the folder of real data, or computes at published sizes",
+        *("test_report", "test_clip::test_published_shapes", "test_finder::test_presence_learned"),
+    ),
 }
 
 

@@ -90,7 +90,7 @@ def test_a_hidden_folder_that_is_swept_before_it_is_locked_is_made_once_more(tmp
         if lost:
             return own(place, doing)
         lost.append(place)
-        drafts._sweep(tmp_path / "made")
+        drafts.sweep_workshops(tmp_path / "made")
         raise FileNotFoundError(place)
 
     monkeypatch.setattr(drafts, "sole_owner", lose_once)

@@ -71,38 +71,24 @@ def find_places(
         copies: (candidates,) int, how often each candidate stands there; once by default.
     """
     rows = np.arange(len(queries)) if rows is None else rows
-    counts = np.zeros((3, len(rows)), int)
+    # float32 is exact for whole numbers up to 16.7 million, and half the memory of the next.
+    often = np.ones(len(candidates), np.float32) if copies is None else copies.astype(np.float32)
+    places = Places(*np.zeros((3, len(rows)), int))
     size = max(1, SIMILARITIES_AT_ONCE // max(len(candidates), 1))
     for start in range(0, len(rows), size):
         block = slice(start, start + size)
+        similarities = queries[rows[block]] @ candidates.T
         here = slice(*np.searchsorted(pairs.queries, (start, start + size)))
-        right = RightPairs(pairs.queries[here] - start, pairs.candidates[here], pairs.weights[here])
-        counts[:, block] = _count_places(queries[rows[block]] @ candidates.T, right, copies)
-    return Places(*counts)
-
-
-def _count_places(
-    similarities: np.ndarray, pairs: RightPairs, copies: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The three counts of `Places` for a block (queries, candidates)."""
-    of_pairs = similarities[pairs.queries, pairs.candidates]
-    best = np.full(len(similarities), -np.inf, similarities.dtype)
-    np.maximum.at(best, pairs.queries, of_pairs)
-    tied = of_pairs == best[pairs.queries]
-    right = np.zeros(len(similarities), int)
-    np.add.at(right, pairs.queries[tied], pairs.weights[tied])
-    # No right one is above the best right one, so all that are above are wrong.
-    above = _count(similarities > best[:, None], copies)
-    beside = _count(similarities == best[:, None], copies)
-    return above, beside - right, right
-
-
-def _count(chosen: np.ndarray, copies: np.ndarray | None) -> np.ndarray:
-    """How many candidates, copies included, are chosen in each row of a boolean block."""
-    if copies is None:
-        return np.count_nonzero(chosen, axis=1)
-    # float32 is exact for whole numbers up to 16.7 million, and half the memory of the next.
-    return (chosen.astype(np.float32) @ copies.astype(np.float32)).astype(int)
+        asking, weights = pairs.queries[here] - start, pairs.weights[here]
+        of_pairs = similarities[asking, pairs.candidates[here]]
+        best = np.full(len(similarities), -np.inf, similarities.dtype)
+        np.maximum.at(best, asking, of_pairs)
+        tied = of_pairs == best[asking]
+        np.add.at(places.right[block], asking[tied], weights[tied])
+        # No right one is above the best right one, so all that are above are wrong.
+        places.above[block] = (similarities > best[:, None]).astype(np.float32) @ often
+        places.wrong[block] = (similarities == best[:, None]).astype(np.float32) @ often - places.right[block]
+    return places
 
 
 def retrieval_ranks(

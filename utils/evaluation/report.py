@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +18,12 @@ import numpy as np
 from utils.datasets import reading_note
 from utils.evaluation.embedding import embed_dataset
 from utils.evaluation.intervals import DRAWS, Interval, paired_bootstrap
-from utils.evaluation.per_image import FILE, per_image_json
-from utils.evaluation.prompts import PROTOCOLS, as_protocol, embed_classes
+from utils.evaluation.per_image import FILE
+from utils.evaluation.prompts import PROTOCOLS, as_protocol
 from utils.evaluation.retrieval import MATCHINGS, RetrievalResult, distinct_captions, score_retrieval
 from utils.evaluation.summary import summary_text
 from utils.evaluation.tables import recall_table, score_table
-from utils.evaluation.zero_shot import PUBLISHED_KS, ZeroShotResult, classify
+from utils.evaluation.zero_shot import PUBLISHED_KS, ZeroShotResult, classify_dataset
 from utils.files import disk_trouble_in_words, write_whole
 
 if TYPE_CHECKING:
@@ -124,10 +124,29 @@ class Evaluation:
         }
 
     def per_image(self) -> dict[str, Any]:
-        """What each image did; see `utils.evaluation.per_image`."""
-        kept = {"prompt": self.prompt, "split_names": "split_names"} if self.zero_shot else {}
-        zero_shot = {name: self.zero_shot[protocol] for name, protocol in kept.items()}
-        return per_image_json(self.scored, self.test_set.name, zero_shot, self.retrieval.get("strict", {}))
+        """What `predictions.json` holds: what each image did, as `utils.evaluation.per_image` reads it."""
+        content: dict[str, Any] = {"data": self.test_set.name}
+        if self.zero_shot:
+            named, kept = self.scored.named(), {"prompt": self.prompt, "split_names": "split_names"}
+            content["zero_shot"] = {
+                "images": [item.name for item in named],
+                "categories": [item.category for item in named],
+                "predicted": {
+                    name: [result.class_names[number] for number in result.predictions]
+                    for name, result in self.zero_shot[self.prompt].items()
+                },
+                "ranks": {
+                    key: {name: result.ranks.tolist() for name, result in self.zero_shot[protocol].items()}
+                    for key, protocol in kept.items()
+                },
+            }
+        if strict := self.retrieval.get("strict"):
+            content["retrieval"] = {
+                "images": [item.name for item in self.scored if item.captions_with_words],
+                "weights": strict[BASELINE].per_image[1].tolist(),
+                "recalls": {name: result.per_image[0].tolist() for name, result in strict.items()},
+            }
+        return content
 
     def markdown(self) -> str:
         """The page: what was measured on what, the scores by protocol, where the gain is, retrieval."""
@@ -248,24 +267,12 @@ def evaluate(
         images, scored = embed_dataset(model, scored, batch_size=batch_size)  # both are scored on the same
         for whole, protocol in asked:
             if whole.categories:
-                zero_shot.setdefault(protocol, {})[name] = _classify(model, images, whole, scored, protocol)
+                zero_shot.setdefault(protocol, {})[name] = classify_dataset(
+                    model, images, scored, whole, protocol
+                )
         for matching, result in _retrieve(model, images, test_set, scored).items():
             retrieval.setdefault(matching, {})[name] = result
     return Evaluation(test_set, scored, zero_shot, retrieval, seed, warning, prompt)
-
-
-def _classify(
-    model: CLIP, images: np.ndarray, whole: CaptionDataset, scored: CaptionDataset, protocol: str
-) -> ZeroShotResult:
-    """A protocol's result from the embeddings of the scored images; those with a category count."""
-    decoded = {item.path for item in scored}
-    categories = [item.category for item in whole if item.path in decoded]
-    named = [number for number, category in enumerate(categories) if category is not None]
-    vectors, prompts = embed_classes(model, whole.categories, protocol)
-    truth = [categories[number] for number in named]
-    result = classify(images[named], vectors, truth, whole.categories, prompts)
-    left_out = len(whole.named()) - len(named)
-    return replace(result, protocol=protocol, dataset=whole.name, left_out=left_out)
 
 
 def _retrieve(
@@ -278,8 +285,8 @@ def _retrieve(
         return {}
     captions = [item.captions for item in scored.captioned()]
     texts = embed_texts(model, distinct_captions(captions))
-    results = {
-        matching: score_retrieval(images[spoken], texts, captions, matching, whole.name) for matching in MATCHINGS
-    }
     left_out = sum(bool(item.captions_with_words) for item in whole) - len(captions)
-    return {matching: replace(result, left_out=left_out) for matching, result in results.items()}
+    return {
+        matching: score_retrieval(images[spoken], texts, captions, matching, whole.name, left_out)
+        for matching in MATCHINGS
+    }

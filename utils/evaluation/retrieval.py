@@ -44,7 +44,7 @@ class RetrievalResult:
         caption_images: (captions,) int, sorted, the image that each caption belongs to.
         ceilings: As `retrieval_ceiling`; under ``duplicate_aware`` all 1.
         matching: ``strict`` or ``duplicate_aware``.
-        dataset: Name of the data set and its split, where one was scored.
+        dataset: Name of the data set and its split.
         left_out: Images with captions that cannot be decoded.
     """
 
@@ -146,6 +146,7 @@ def score_retrieval(
     captions: Sequence[Sequence[str]],
     matching: str = "strict",
     dataset: str = "",
+    left_out: int = 0,
 ) -> RetrievalResult:
     """Scores retrieval from stored embeddings, in blocks: memory is bounded by them and a number a caption.
 
@@ -155,7 +156,7 @@ def score_retrieval(
             `distinct_captions`.
         captions: (images,) the captions of each image, at least one, repeats included.
         matching: ``strict`` or ``duplicate_aware``, see the module.
-        dataset: Name of the data set and its split, kept for the report.
+        dataset: Name of the data set and its split, kept for the report; so is how many images were left out.
 
     Raises:
         ValueError: If shapes do not fit, an embedding is not finite, zero or not of unit length, an image has no
@@ -187,6 +188,7 @@ def score_retrieval(
         ceilings=retrieval_ceiling(captions) if strict else dict.fromkeys(RECALLS, 1.0),
         matching=matching,
         dataset=dataset,
+        left_out=left_out,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -29,7 +29,6 @@ class ZeroShotResult:
         class_names: (classes,) the names; labels and columns refer to them.
         labels: (images,) int, the true class of each image.
         similarities: (images, classes) float32 cosine similarities.
-        prompts: (classes,) the texts that stood for each class, one a template.
         protocol: Name of the protocol, where one was followed.
         dataset: Name of the data set and its split, where one was scored.
         left_out: Images that count but cannot be decoded.
@@ -38,7 +37,6 @@ class ZeroShotResult:
     class_names: tuple[str, ...]
     labels: np.ndarray
     similarities: np.ndarray
-    prompts: tuple[tuple[str, ...], ...] = ()
     protocol: str = ""
     dataset: str = ""
     left_out: int = 0
@@ -97,22 +95,17 @@ def classify(
     prompt_embeddings: np.ndarray,
     categories: Sequence[str | None],
     class_names: Sequence[str],
-    prompts: Sequence[tuple[str, ...]] = (),
 ) -> ZeroShotResult:
-    """Compares stored image embeddings with class prompts.
+    """Compares stored image embeddings with class prompts, both (rows, dim) of any floating type and of unit length.
 
-    Args:
-        image_embeddings: (images, dim) of any floating type, of unit length.
-        prompt_embeddings: (classes, dim) of unit length.
-        categories: (images,) the true class name of each image.
-        class_names: (classes,) the names that the prompts stand for.
-        prompts: (classes,) the texts of each class, kept for the report.
+    Categories are the true class names of the images, class names what the prompts stand for.
 
     Raises:
         ValueError: If a category has no class name, an embedding is not finite, zero or not of unit length, or
             shapes do not fit (a model of another projection size than the stored vectors).
     """
-    _check_categories(categories, class_names)
+    if unknown := set(categories) - set(class_names):
+        raise ValueError(f"The classifier has no name for the categories {', '.join(sorted(map(str, unknown)))}.")
     check_embeddings(image_embeddings, "image", len(categories), "names")
     check_embeddings(prompt_embeddings, "prompt", len(class_names), "names")
     check_same_size((image_embeddings, "image"), (prompt_embeddings, "prompt"))
@@ -121,13 +114,7 @@ def classify(
         class_names=tuple(class_names),
         labels=np.array([position[category] for category in categories], int),
         similarities=image_embeddings.astype(np.float32) @ prompt_embeddings.astype(np.float32).T,
-        prompts=tuple(prompts),
     )
-
-
-def _check_categories(categories: Iterable[str | None], class_names: Sequence[str]) -> None:
-    if unknown := set(categories) - set(class_names):
-        raise ValueError(f"The classifier has no name for the categories {', '.join(sorted(map(str, unknown)))}.")
 
 
 def zero_shot(
@@ -137,7 +124,6 @@ def zero_shot(
     *,
     class_names: Sequence[str] | None = None,
     batch_size: int = 64,
-    progress: bool = False,
 ) -> ZeroShotResult:
     """Classifies a data set's images by the prompts of a protocol.
 
@@ -151,28 +137,12 @@ def zero_shot(
         protocol: A `Protocol`, the name of one of `PROTOCOLS`, or a prompt with ``{}`` for the class name.
         class_names: What to choose from; by default the categories that occur. More names make it harder.
         batch_size: Images encoded at once; it does not change the scores.
-        progress: Whether to show a bar.
-
-    Returns:
-        Similarities and labels, ready to be scored.
 
     Raises:
         ValueError: If no image has a category, one has a category that is not among the names, or the protocol
             counts every image and some have no category, or not one image can be decoded.
     """
     protocol = as_protocol(protocol)
-    named = _images_that_count(dataset, protocol)
-    names = named.categories if class_names is None else tuple(class_names)
-    _check_categories(named.categories, names)  # before minutes are spent on embedding
-    vectors, prompts = embed_classes(model, names, protocol)
-    images, scored = embed_dataset(model, named, batch_size=batch_size, progress=progress)
-    result = classify(images, vectors, [item.category for item in scored], names, prompts)
-    left_out = len(named) - len(scored)
-    return replace(result, protocol=protocol.name, dataset=dataset.name, left_out=left_out)
-
-
-def _images_that_count(dataset: CaptionDataset, protocol: Protocol) -> CaptionDataset:
-    """Those with a category, which every image must have for a protocol of class lists."""
     named = dataset.named()
     title = dataset.name or "the data set"
     if not len(named):
@@ -182,4 +152,24 @@ def _images_that_count(dataset: CaptionDataset, protocol: Protocol) -> CaptionDa
             f"The protocol {protocol.name!r} counts every image, but {len(dataset) - len(named):,} of "
             f"{len(dataset):,} in {title} have no category; load it with load_dataset('rsicd', class_lists=True)."
         )
-    return named
+    images, scored = embed_dataset(model, named, batch_size=batch_size)
+    return classify_dataset(model, images, scored, named, protocol, class_names)
+
+
+def classify_dataset(
+    model: CLIP,
+    image_embeddings: np.ndarray,
+    scored: CaptionDataset,
+    dataset: CaptionDataset,
+    protocol: str | Protocol,
+    class_names: Sequence[str] | None = None,
+) -> ZeroShotResult:
+    """What `zero_shot` does with the embeddings (scored, dim) of those images of a data set that can be decoded."""
+    protocol, names = as_protocol(protocol), class_names or dataset.categories
+    decoded = {item.path for item in scored}
+    categories = [item.category for item in dataset if item.path in decoded]
+    named = [number for number, category in enumerate(categories) if category is not None]
+    prompts, _ = embed_classes(model, names, protocol)
+    result = classify(image_embeddings[named], prompts, [categories[number] for number in named], names)
+    left_out = len(dataset.named()) - len(named)
+    return replace(result, protocol=protocol.name, dataset=dataset.name, left_out=left_out)

@@ -258,7 +258,7 @@ def test_aid_is_known_to_be_inside_rsicd(tmp_path):
 
 def test_pairs_are_drawn_side_by_side(tmp_path):
     paths = [noise(tmp_path / f"{number}.png", 0) for number in range(3)]
-    figure = draw_pairs(find_near_duplicates(items(*paths)), columns=2)
+    figure = draw_pairs(find_near_duplicates(items(*paths)))
     titles = [axis.get_title(loc="center") for axis in figure.axes if axis.images]
     assert titles == [f"mine train\n{number}.png" for number in (0, 1, 0, 2, 1, 2)]
 

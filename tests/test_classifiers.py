@@ -145,7 +145,7 @@ def test_what_cannot_be_learned_is_said_in_a_sentence(classify):
 
 
 def test_neighbors_that_are_all_too_many_are_refused():
-    with pytest.raises(ValueError, match="no setting to choose from; .* no more neighbors than 80 images"):
+    with pytest.raises(ValueError, match=r"no setting to choose from; .* no more neighbors than 80 images"):
         nearest_neighbors(*SETS, TEST, (100, 200))
 
 
@@ -238,7 +238,7 @@ def test_only_what_helps_is_kept():
 def test_what_cannot_be_refined_is_said_in_a_sentence():
     with pytest.raises(ValueError, match=r"12 \(image\) and 5 \(class\) dimensions and do not fit together"):
         refine_class_embeddings(TEST, TEST[:4, :5])
-    with pytest.raises(ValueError, match="image embeddings .* are zero or not finite"):
+    with pytest.raises(ValueError, match=r"image embeddings .* are zero or not finite"):
         refine_class_embeddings(broken(TEST, np.nan), TEST[:4])
     for wrong in ({"blend": 1.5}, {"temperature": 0.0}, {"steps": -1}):
         with pytest.raises(ValueError, match="cannot work"):

@@ -165,7 +165,7 @@ def test_a_protocol_needs_a_place_for_the_name():
     for template in ("no place for a name", "{} and {}"):
         with pytest.raises(ValueError, match="exactly one"):
             class_prompts(NAMES, template)
-    with pytest.raises(ValueError, match="no template"):
+    with pytest.raises(ValueError, match="needs templates"):
         Protocol("empty", ())
     assert class_prompts(["port"], "{0} or {}") == ["{0} or port"]
 

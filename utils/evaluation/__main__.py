@@ -15,10 +15,7 @@ MEASURED = re.compile(r"(<!-- measured: (?P<folder>[^ ]+) -->\n).*?(<!-- end -->
 
 
 def fill_page(page: str, root: Path) -> str:
-    """Fills every marked place of a Markdown page from the `evaluation.json` of the folder that the mark names.
-
-    Folders are relative to ``root``. A place whose folder has no `evaluation.json` stays as it is.
-    """
+    """Fills the marked places of a Markdown page whose folders, relative to ``root``, have an `evaluation.json`."""
 
     def fill(match: re.Match[str]) -> str:
         file = root / match["folder"] / "evaluation.json"

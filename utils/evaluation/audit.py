@@ -141,13 +141,13 @@ def overlap_warning(train: CaptionDataset | str, test: CaptionDataset | str) -> 
     return " ".join(sentences) or None
 
 
-def draw_pairs(pairs: tuple[DuplicatePair, ...], columns: int = 3) -> Figure:
-    """Draws the two images of each pair side by side, each with its split and file name above; pairs fill rows."""
+def draw_pairs(pairs: tuple[DuplicatePair, ...]) -> Figure:
+    """Draws the two images of each pair side by side, three pairs in a row, with split and file name above each."""
     from utils import plots
 
     items = [item for pair in pairs for item in (pair.first, pair.second)]
     titles = [f"{item.source} {item.split or ''}".strip() + f"\n{item.name}" for item in items]
-    return plots.image_grid([read_image(item.path, item.reading) for item in items], titles, columns=2 * columns)
+    return plots.image_grid([read_image(item.path, item.reading) for item in items], titles)
 
 
 def _sources(dataset: CaptionDataset | str) -> set[str]:

@@ -25,12 +25,8 @@ def embed_dataset(
 
     What is broken in the middle of a file, where loading does not look, is left out with a warning that names it.
 
-    Args:
-        model: The model.
-        dataset: The images. With a cache (`CaptionDataset.with_cache`) several models share what was decoded.
-        batch_size: Images encoded at once.
-        workers: Threads that decode.
-        sharding: How to spread batches over the devices; by default they go to the first.
+    With a cache (`CaptionDataset.with_cache`) several models share what was decoded. ``sharding`` spreads batches over
+    the devices; by default they go to the first.
 
     Returns:
         (readable, dim) float32 of unit length, and the data set of the images that the rows belong to: the one given,

@@ -1,9 +1,8 @@
 """How sure a figure is: percentile bootstrap of a mean, of a difference, and over several training runs.
 
 The bootstrap (Efron and Tibshirani 1993) draws as many items as there are, with replacement, and takes their mean,
-many times; the middle 95 % of those means are the interval. It answers: had other images been drawn from where these
-come from, how would the figure scatter? It knows nothing of how other training runs would have come out, unless they
-are given (`bootstrap_runs`).
+many times; the middle 95 % of those means say how the figure would scatter, had other images been drawn from where
+these come from. Of other training runs it knows nothing, unless they are given (`bootstrap_runs`).
 """
 
 from __future__ import annotations
@@ -20,13 +19,7 @@ _CELLS_AT_ONCE = 2**22  # drawn items held at once, 32 MB of indices
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure and the bounds that hold 95 % of its bootstrap draws.
-
-    Attributes:
-        value: The figure on the items as they are.
-        low: Lower bound.
-        high: Upper bound.
-    """
+    """A figure, on the items as they are, and the bounds that hold 95 % of its bootstrap draws."""
 
     value: float
     low: float
@@ -45,13 +38,11 @@ class Interval:
 def bootstrap(values: np.ndarray, weights: np.ndarray | None = None, *, draws: int = DRAWS, seed: int = 0) -> Interval:
     """The interval of a mean over items.
 
-    What is drawn together belongs into one item: an image with its five captions is one item whose value is the mean
-    of its captions and whose weight is their number (the cluster bootstrap).
-
     Args:
         values: (items,) one number an item, such as 1 for a hit and 0 for a miss; or (items, metrics), of which the
             figure is the mean of each metric's mean.
-        weights: Of the same shape, how much of its metric each item stands for; all the same by default.
+        weights: Of the same shape, how much of its metric each item stands for; all the same by default. What is drawn
+            together is one item: an image whose value is the mean of its captions weighs their number.
         draws: Samples drawn.
         seed: Of the draws.
 
@@ -83,17 +74,11 @@ def paired_bootstrap(
 
 
 def bootstrap_runs(runs: np.ndarray, *, draws: int = DRAWS, seed: int = 0) -> Interval:
-    """The interval of a mean over several training runs (seeds) that were scored on the same items.
+    """The interval of a mean over several training runs (seeds), (runs, items), one number for each item and run.
 
     Two levels, crossed: each draw takes as many runs as there are, with replacement, and one set of items, with
     replacement, on which all drawn runs are scored. So it holds both kinds of chance, which images were drawn and
-    how the training came out. A handful of runs says little of the second: with three, the interval is too narrow
-    rather than too wide.
-
-    Args:
-        runs: (runs, items) one number for each item under each run.
-        draws: Samples drawn.
-        seed: Of the draws.
+    how the training came out; of the second a handful of runs says little, and the interval is too narrow.
 
     Raises:
         ValueError: If the shape is another, there are no items or runs, or a value is not finite.

@@ -1,10 +1,9 @@
 """Near-duplicate images: a perceptual hash sifts all pairs, aligned detail decides.
 
-A hash alone cannot do it. A copy from which 5 % was cropped off differs in about 80 of 256 bits, and among the
-60 million pairs of RSICD's 10,921 images thousands of unrelated ones come as near, deserts, meadows and beaches most
-of all. So the hash is a wide sieve, and the images that pass it are aligned and compared in their detail. The
-thresholds were measured on RSICD, UCM and the miniature, with copies that were halved, enlarged, stored as JPEG of
-quality 60, cropped by 5 and 10 % at the middle and at a corner, and all of it together.
+A hash alone cannot do it. A copy from which 5 % was cropped off differs in about 80 of 256 bits, and thousands of the
+60 million pairs of RSICD's images come as near, deserts, meadows and beaches most of all. The thresholds were measured
+on RSICD, UCM and the miniature, with copies that were halved, enlarged, stored as JPEG of quality 60, cropped by 5 and
+10 % at the middle and at a corner, and all of it together.
 """
 
 from __future__ import annotations
@@ -43,11 +42,7 @@ BLOCK, CHUNK = 2048, 256  # images a side in one block of pairs; pairs whose sma
 class DuplicatePair:
     """Two images that show the same, the earlier one first.
 
-    Attributes:
-        first: The one that stands earlier in the data set.
-        second: The other.
-        hash_distance: Bits of 256 in which their perceptual hashes differ.
-        detail_correlation: Of their aligned detail, 1 for equal images.
+    Their perceptual hashes differ in so many of 256 bits, and their aligned detail correlates, by 1 for equal images.
     """
 
     first: CaptionedImage
@@ -134,7 +129,7 @@ def _pairs_of_close_hashes(hashes: np.ndarray) -> Iterator[tuple[np.ndarray, np.
         close = close[close[:, 0] + row < close[:, 1] + column]
         for start in range(0, len(close), CHUNK):
             some = close[start : start + CHUNK]
-            yield some + (row, column), distances[tuple(some.T)]
+            yield some + np.array([row, column]), distances[tuple(some.T)]
 
 
 def _hash_distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 """What each image did under each model: kept beside an `evaluation.json`, so that runs can be compared image by image.
 
-`predictions.json`, as `Evaluation.per_image` gives it, holds the images, their categories, what was predicted, the rank
-of the true category and the six recalls. Two runs on the same images have a paired interval, several seeds a joined one.
+`predictions.json`, from `Evaluation.per_image`, holds the images, their categories, what was predicted, the rank of the
+true category and the six recalls. Two runs on the same images have a paired interval, several seeds a joined one.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def is_mean_over_images(metric: str) -> bool:
 
 
 def values_of(content: Mapping[str, Any], metric: str) -> ImageValues | None:
-    """What a metric of notebook 05, such as ``finetuned_top1``, is the mean of; None if not over images that are kept."""
+    """What a metric of notebook 05, such as ``finetuned_top1``, is the mean of; None if not of images that are kept."""
     asked = _METRIC.fullmatch(metric)
     if asked is None:
         return None

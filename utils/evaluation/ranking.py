@@ -12,12 +12,9 @@ SIMILARITIES_AT_ONCE = 2**23  # 32 MB in float32, and as much again while they a
 
 @dataclass(frozen=True)
 class RightPairs:
-    """Which candidates are right for which queries, each pair once.
+    """Which candidates are right for which queries, each pair once, all (pairs,) int.
 
-    Attributes:
-        queries: (pairs,) int, sorted; every query has at least one pair.
-        candidates: (pairs,) int.
-        weights: (pairs,) int, how many copies of the candidate are right for the query.
+    Queries are sorted, and each has a pair; weights say how many copies of the candidate are right for the query.
     """
 
     queries: np.ndarray
@@ -27,12 +24,10 @@ class RightPairs:
 
 @dataclass(frozen=True)
 class Places:
-    """Where the best right candidate of each query stands; ties are kept apart, for a rule to decide them.
+    """Where the best right candidate of each query stands, (queries,) int each; a rule is to decide ties.
 
-    Attributes:
-        above: (queries,) int, wrong candidates that are more similar than the best right one.
-        wrong: (queries,) int, wrong candidates that are exactly as similar.
-        right: (queries,) int, right candidates that are as similar, itself included.
+    Wrong candidates that are more similar stand above; of those exactly as similar some are wrong and some right, the
+    best itself included.
     """
 
     above: np.ndarray
@@ -63,12 +58,8 @@ def find_places(
 ) -> Places:
     """Finds the best right candidate of each query and counts what stands before and beside it, copies included.
 
-    Args:
-        queries: (vectors, dim) float32, of unit length.
-        candidates: (candidates, dim) float32, of unit length.
-        pairs: What is right, by number of the query.
-        rows: (queries,) int, the vector of each query, where several queries share one; one each by default.
-        copies: (candidates,) int, how often each candidate stands there; once by default.
+    Queries and candidates are (rows, dim) float32 of unit length. Where several queries share a vector, ``rows``
+    (queries,) int has that of each; ``copies`` (candidates,) int is how often each candidate stands there.
     """
     rows = np.arange(len(queries)) if rows is None else rows
     # float32 is exact for whole numbers up to 16.7 million, and half the memory of the next.
@@ -96,10 +87,8 @@ def retrieval_ranks(
 ) -> dict[str, np.ndarray]:
     """The ranks from which the recall is taken that judges a training run: distinct texts, any equal caption is right.
 
-    Captions repeat, within an image and between images, so every distinct text is one candidate and one query. It is
-    right for an image if it is one of the image's captions, word for word. Of equal similarities the wrong ones stand
-    first, so a model that ranks alike for every query earns nothing. The figures of papers are counted otherwise: see
-    `utils.evaluation.retrieval`.
+    Every distinct text is one candidate and one query. Of equal similarities the wrong ones stand first, so a model
+    that ranks alike for every query earns nothing. Papers count otherwise: see `utils.evaluation.retrieval`.
 
     Args:
         image_embeddings: (images, dim) float32, of unit length.

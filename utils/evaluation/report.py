@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from utils.datasets import CaptionDataset
 
 BASELINE, FINETUNED = "baseline", "fine-tuned"
-NAMED_PROTOCOLS = tuple(name for name, protocol in PROTOCOLS.items() if not protocol.class_lists)
-LIST_PROTOCOLS = tuple(name for name, protocol in PROTOCOLS.items() if protocol.class_lists)
 
 
 @dataclass(frozen=True)
@@ -198,11 +196,7 @@ class Evaluation:
         return figures
 
     def write(self, folder: str | Path) -> Path:
-        """Writes `evaluation.json`, `predictions.json`, `README.md` (the page) and its figures into a folder.
-
-        Raises:
-            OSError: If the disk is full.
-        """
+        """Writes `evaluation.json`, `predictions.json`, `README.md` (the page) and its figures into a folder."""
         folder = Path(folder)
         with disk_trouble_in_words(folder):
             folder.mkdir(parents=True, exist_ok=True)
@@ -231,8 +225,7 @@ def evaluate(
 
     Args:
         baseline: What the other is compared with.
-        finetuned: The model in question; ``baseline`` itself, as `load_or_train` gives it where nothing can be
-            trained, is scored alone.
+        finetuned: The model in question; ``baseline`` itself, where nothing could be trained, is scored alone.
         test_set: Images with categories, captions, or both.
         with_class_lists: The same split loaded with ``class_lists=True``, for RSICD's protocol of 31 classes.
         warning: What an audit has against scores on these images.
@@ -246,10 +239,7 @@ def evaluate(
             other images, or there is no such prompt.
     """
     if as_protocol(prompt).class_lists:
-        raise ValueError(
-            f"The protocol {prompt!r} counts other images than the figures do; choose one of "
-            f"{', '.join(NAMED_PROTOCOLS)} as the prompt, or give one with '{{}}'."
-        )
+        raise ValueError(f"The protocol {prompt!r} counts other images than the figures do; choose another prompt.")
     if not any(item.category or item.captions_with_words for item in test_set):
         raise ValueError(
             f"No image of {test_set.name or 'the data set'} has a category to be classified into, or a caption."
@@ -259,17 +249,13 @@ def evaluate(
     zero_shot: dict[str, dict[str, ZeroShotResult]] = {}
     retrieval: dict[str, dict[str, RetrievalResult]] = {}
     models = {BASELINE: baseline} if finetuned is baseline else {BASELINE: baseline, FINETUNED: finetuned}
-    asked = [(test_set, protocol) for protocol in dict.fromkeys((*NAMED_PROTOCOLS, prompt))]
-    if with_class_lists is not None:
-        asked += [(with_class_lists, protocol) for protocol in LIST_PROTOCOLS]
     scored = test_set
     for name, model in models.items():
         images, scored = embed_dataset(model, scored, batch_size=batch_size)  # both are scored on the same
-        for whole, protocol in asked:
-            if whole.categories:
-                zero_shot.setdefault(protocol, {})[name] = classify_dataset(
-                    model, images, scored, whole, protocol
-                )
+        for protocol in sorted(dict.fromkeys((*PROTOCOLS, prompt)), key=lambda name: as_protocol(name).class_lists):
+            whole = with_class_lists if as_protocol(protocol).class_lists else test_set
+            if whole and whole.categories:
+                zero_shot.setdefault(protocol, {})[name] = classify_dataset(model, images, scored, whole, protocol)
         for matching, result in _retrieve(model, images, test_set, scored).items():
             retrieval.setdefault(matching, {})[name] = result
     return Evaluation(test_set, scored, zero_shot, retrieval, seed, warning, prompt)

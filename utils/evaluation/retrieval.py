@@ -1,18 +1,10 @@
 """Retrieval as the field reports it: image to text and text to image, recall@1, 5, 10 and their mean.
 
-Queries and candidates are every image and every occurrence of a caption, five an image, equal ones included. Two
-rules say what is right:
-
-- ``strict``: only the image's own captions, and only the caption's own image. This is the field's way (CLIP_benchmark's
-  recall@k: a hit if any right candidate is among the k most similar), and where captions are shared between images no
-  model can reach 100 %: see `retrieval_ceiling`.
-- ``duplicate_aware``: any caption with the words of one of the image's own, and any image that owns the caption's
-  words. Queries and candidates are the same, so it is never below strict.
-
-Ties. Equal captions give equal similarities, so the order of equal candidates is chance; topk leaves it to the
-machine, and a score would change with the order of a file. Here a hit counts as the chance that a right candidate is
-among the k best if ties fall at random: the figure is the expectation of the field's, and the same in any order. A
-model that ranks all alike scores as guessing does. So that equal captions are equal to the last bit, each
+Queries and candidates are every image and every occurrence of a caption. By the rule ``strict`` only an image's own
+captions are right, and only a caption's own image: the field's way (CLIP_benchmark's recall@k), in which no model
+reaches 100 % where images share captions. By ``duplicate_aware`` any caption with the words of an own one is right, and
+any image that owns the words. Equal captions tie: a hit counts as the chance that a right one is among the k best if
+ties fall at random, the field's figure on average over orders of a file. So that they tie to the last bit, each
 distinct text is embedded and compared once, and counts as often as it occurs.
 """
 
@@ -38,8 +30,7 @@ class RetrievalResult:
     """How well images and captions find each other.
 
     Attributes:
-        image_to_text: (images, 3) float64, for each image the chance of a hit@1, 5 and 10: 0 or 1, between them only
-            where ties decide.
+        image_to_text: (images, 3) float64, for each image the chance of a hit@1, 5 and 10, between 0 and 1 by ties.
         text_to_image: (captions, 3) float64, the same for each occurrence of a caption.
         caption_images: (captions,) int, sorted, the image that each caption belongs to.
         ceilings: As `retrieval_ceiling`; under ``duplicate_aware`` all 1.
@@ -69,11 +60,9 @@ class RetrievalResult:
 
     @property
     def per_image(self) -> tuple[np.ndarray, np.ndarray]:
-        """What `bootstrap` and `paired_bootstrap` take: the six recalls of each image, and its weight in each.
+        """The six `recalls` of each image, captions averaged, and its weights in them, both (images, 6) float64.
 
-        Returns:
-            (images, 6) float64 in the order of `recalls`, captions averaged, and (images, 6) float64, 1 for the
-            image as a query and the number of its captions for those.
+        An image weighs 1 as a query, and its captions as many as they are, as `bootstrap` takes it.
         """
         counts = np.bincount(self.caption_images).astype(float)
         sums = np.zeros_like(self.image_to_text)
@@ -85,10 +74,7 @@ class RetrievalResult:
         """A recall, a key of `recalls`, or their mean, with the bounds that hold 95 % of bootstrap draws.
 
         Images are drawn, and an image's captions go with it (cluster bootstrap): five captions of one image are not
-        five independent observations. The candidates stay what they are.
-
-        Raises:
-            ValueError: If there is no such figure.
+        five independent observations. The candidates stay. Raises ValueError if there is no such figure.
         """
         if name not in ("mean_recall", *RECALLS):
             raise ValueError(f"There is no figure {name!r}; choose one of mean_recall, {', '.join(RECALLS)}.")
@@ -120,10 +106,7 @@ def retrieval_ceiling(captions: Sequence[Sequence[str]]) -> dict[str, float]:
     before the others finds the right one among k with a chance of min(1, k / n). This is the ceiling that is published
     for RSICD, UCM and Sydney. (Betting on images that repeat a caption within themselves could gain half a point.)
     Image to text: each image may put the own caption first that fewest others share; a copy of another image then
-    stands beside its own, ties at random. Captions are those of each image, repeats included.
-
-    Raises:
-        ValueError: If an image has no caption.
+    stands beside its own, ties at random. Captions are those of each image, repeats included, at least one.
     """
     _check_captions(captions)
     owned, copies = _owned(captions)
@@ -152,11 +135,11 @@ def score_retrieval(
 
     Args:
         image_embeddings: (images, dim) of any floating type, of unit length; compared in float32.
-        text_embeddings: (texts, dim) of any floating type, of unit length, of the distinct captions in the order of
-            `distinct_captions`.
+        text_embeddings: (texts, dim) the same of the distinct captions, in the order of `distinct_captions`.
         captions: (images,) the captions of each image, at least one, repeats included.
         matching: ``strict`` or ``duplicate_aware``, see the module.
-        dataset: Name of the data set and its split, kept for the report; so is how many images were left out.
+        dataset: Name of the data set and its split, kept for the report.
+        left_out: Images that cannot be decoded, for the report too.
 
     Raises:
         ValueError: If shapes do not fit, an embedding is not finite, zero or not of unit length, an image has no

@@ -30,21 +30,18 @@ def score_table(results: Mapping[str, ZeroShotResult], seed: int = 0) -> str:
 def recall_table(results: Mapping[str, RetrievalResult], seed: int = 0) -> str:
     """A row for each model, by its name: matching, split, images, captions, six recalls in percent, mR with interval.
 
-    Below the rows of each matching and data set stands the ceiling that shared captions impose there.
+    Below stands the ceiling that shared captions impose on all of them: results are of one matching and split.
     """
     header = ["model", "matching", "data", "images", "captions", *(f"{way} R@1/5/10" for way in ("i->t", "t->i")), "mR"]
-    groups: dict[tuple[str, ...], list[list[str]]] = {}
-    ceilings: dict[tuple[str, ...], dict[str, float]] = {}
-    for name, result in results.items():
-        counts = _images(len(result.image_to_text), result.left_out), f"{len(result.text_to_image):,}"
-        setting: tuple[str, ...] = (result.matching.replace("_", "-"), result.dataset or "not named", *counts)
-        row = [name, *setting, *_recall_cells(result.recalls), f"{result.interval(seed=seed):.2%}".replace("%", "")]
-        groups.setdefault(setting, []).append(row)
-        ceilings[setting] = result.ceilings
-    for setting, best in ceilings.items():
-        mean = sum(best.values()) / len(best)
-        groups[setting].append(["ceiling", *setting, *_recall_cells(best), f"{100 * mean:.2f}"])
-    return _markdown(header, [row for rows in groups.values() for row in rows])
+    first = next(iter(results.values()))
+    counts = [_images(len(first.image_to_text), first.left_out), f"{len(first.text_to_image):,}"]
+    setting = [first.matching.replace("_", "-"), first.dataset or "not named", *counts]
+    rows = [
+        [name, *setting, *_recall_cells(result.recalls), f"{result.interval(seed=seed):.2%}".replace("%", "")]
+        for name, result in results.items()
+    ]
+    mean = sum(first.ceilings.values()) / len(first.ceilings)
+    return _markdown(header, [*rows, ["ceiling", *setting, *_recall_cells(first.ceilings), f"{100 * mean:.2f}"]])
 
 
 def _images(count: int, left_out: int) -> str:

@@ -29,8 +29,8 @@ class ZeroShotResult:
         class_names: (classes,) the names; labels and columns refer to them.
         labels: (images,) int, the true class of each image.
         similarities: (images, classes) float32 cosine similarities.
-        protocol: Name of the protocol, where one was followed.
-        dataset: Name of the data set and its split, where one was scored.
+        protocol: Name of the protocol.
+        dataset: Name of the data set and its split.
         left_out: Images that count but cannot be decoded.
     """
 
@@ -53,11 +53,7 @@ class ZeroShotResult:
         return np.argmax(self.similarities, axis=1)
 
     def hits(self, k: int = 1) -> np.ndarray:
-        """(images,) bool, whether the true class is among the k best.
-
-        Raises:
-            ValueError: If k is below 1.
-        """
+        """(images,) bool, whether the true class is among the k best, which must be at least one."""
         if k < 1:
             raise ValueError(f"score@{k} does not exist; k counts from 1.")
         return self.ranks < k
@@ -132,8 +128,7 @@ def zero_shot(
 
     Args:
         model: The CLIP model.
-        dataset: Images, of which those with a category count, and which can be decoded. With a cache
-            (`CaptionDataset.with_cache`) several models share what was decoded.
+        dataset: Images, of which those count that have a category and can be decoded.
         protocol: A `Protocol`, the name of one of `PROTOCOLS`, or a prompt with ``{}`` for the class name.
         class_names: What to choose from; by default the categories that occur. More names make it harder.
         batch_size: Images encoded at once; it does not change the scores.

@@ -20,8 +20,7 @@ from utils.translation.cache import TranslationError
 if TYPE_CHECKING:
     from transformers import GenerationConfig, MarianTokenizer
 
-# transformers searches on while a longer hypothesis may still win, CTranslate2 until so many hypotheses a beam are
-# finished.
+# transformers searches on while a longer hypothesis may still win, CTranslate2 until so many a beam are finished.
 PATIENCE = 1.25
 
 # From the token numbers of a batch of texts to those of their translations.
@@ -40,9 +39,6 @@ class GenerationSettings:
         max_length: Most tokens of a translation, with the one that starts it and the one that ends it.
         temperature: Draws each token at random at this temperature, in place of beam search.
         seed: What is drawn follows from it.
-
-    Raises:
-        ValueError: Naming the setting, its value and what it must be.
     """
 
     num_beams: int | None = None
@@ -52,7 +48,7 @@ class GenerationSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Refuses what could not work."""
+        """Raises ValueError, naming the setting, its value and what it must be."""
         for name in ("num_beams", "max_length", "temperature"):
             value, bound = getattr(self, name), 2 if name == "max_length" else 0
             if value is not None and not value > bound:
@@ -60,10 +56,7 @@ class GenerationSettings:
         if self.temperature is None and self.seed:
             raise ValueError("a seed is for drawing; give a temperature too, or leave it out.")
         if self.temperature is not None and (self.num_beams or 1) > 1:
-            raise ValueError(
-                f"num_beams is {self.num_beams} and temperature {self.temperature}; a translation is either "
-                "searched for or drawn: give one of them."
-            )
+            raise ValueError("num_beams and temperature are given; a translation is either searched for or drawn.")
 
 
 class MarianTranslator:
@@ -99,8 +92,7 @@ class MarianTranslator:
         self.languages = self._to_romance.languages
         if not self.languages:
             raise TranslationError(
-                f"{to_romance} knows no language codes such as >>fr<<; give a model from English to several "
-                "languages, such as Helsinki-NLP/opus-mt-en-ROMANCE."
+                f"{to_romance} knows no language codes such as >>fr<<; give Helsinki-NLP/opus-mt-en-ROMANCE or its like."
             )
         self.name = f"{self._to_romance.name} and {self._to_english.name} by {engine}"
 
@@ -127,10 +119,11 @@ class _Direction:
         config = GenerationConfig.from_pretrained(folder)
         search = _resolve(settings, config)
         if engine == "transformers":
-            self._generate = _by_transformers(folder, self._tokenizer, config, search, device)
+            self._generate = self._by_transformers(folder, config, search, device)
         else:
             search["patience"] = 1.0 if config.early_stopping is True else PATIENCE
-            self._generate = _by_ctranslate2(folder, self._tokenizer, config, search, engine, device)
+            compute_type = "int8" if engine == "ctranslate2-int8" else "float32"
+            self._generate = self._by_ctranslate2(folder, config, search, device, compute_type)
         codes = (re.fullmatch(">>(.+)<<", token) for token in self._tokenizer.get_vocab())
         self.languages = frozenset(code.group(1) for code in codes if code)
         how = " ".join(f"{name}={value}" for name, value in search.items())
@@ -146,70 +139,58 @@ class _Direction:
                 )
         return self._tokenizer.batch_decode(self._generate(batch), skip_special_tokens=True)
 
+    def _by_transformers(
+        self, folder: Path, config: GenerationConfig, search: dict[str, float], device: str
+    ) -> _Generate:
+        """Returns transformers' own `generate`, in float32."""
+        import torch
+        from transformers import MarianMTModel
 
-def _by_transformers(
-    folder: Path, tokenizer: MarianTokenizer, config: GenerationConfig, search: dict[str, float], device: str
-) -> _Generate:
-    """Returns transformers' own `generate`, in float32."""
-    import torch
-    from transformers import MarianMTModel
+        model = MarianMTModel.from_pretrained(folder, dtype=torch.float32).eval()
+        model.to(device)
+        options = {name: value for name, value in search.items() if name != "seed"}
+        config.update(**options, do_sample="temperature" in search)
 
-    model = MarianMTModel.from_pretrained(folder, dtype=torch.float32).eval()
-    model.to(device)
-    options = {name: value for name, value in search.items() if name != "seed"}
-    config.update(**options, do_sample="temperature" in search)
+        def generate(batch: list[list[int]]) -> list[list[int]]:
+            if "seed" in search:
+                # A seed for each batch, so that a run that resumes draws what it would have drawn.
+                digest = hashlib.sha256(f"{search['seed']} {batch}".encode()).digest()
+                torch.manual_seed(int.from_bytes(digest[:4]))
+            inputs = self._tokenizer.pad({"input_ids": batch}, return_tensors="pt").to(device)
+            with torch.inference_mode():
+                return model.generate(**inputs, generation_config=config).tolist()
 
-    def generate(batch: list[list[int]]) -> list[list[int]]:
-        if "seed" in search:
-            # A seed for each batch, so that a run that resumes draws what it would have drawn.
-            digest = hashlib.sha256(f"{search['seed']} {batch}".encode()).digest()
-            torch.manual_seed(int.from_bytes(digest[:4]))
-        inputs = tokenizer.pad({"input_ids": batch}, return_tensors="pt").to(device)
-        with torch.inference_mode():
-            return model.generate(**inputs, generation_config=config).tolist()
+        return generate
 
-    return generate
+    def _by_ctranslate2(
+        self, folder: Path, config: GenerationConfig, search: dict[str, float], device: str, compute_type: str
+    ) -> _Generate:
+        """Returns the search of CTranslate2 with the same model, converted."""
+        import ctranslate2
 
+        with tempfile.TemporaryDirectory() as place:
+            converted = str(Path(place) / "model")
+            ctranslate2.converters.TransformersConverter(str(folder)).convert(converted)
+            model = ctranslate2.Translator(converted, device=device, compute_type=compute_type)
+        numbers, unknown = self._tokenizer.get_vocab(), self._tokenizer.unk_token_id
+        # transformers counts the token that starts the decoder, and the end where it forces one into the last place.
+        longest = search["max_length"] - (1 if config.forced_eos_token_id is None else 2)
 
-def _by_ctranslate2(
-    folder: Path,
-    tokenizer: MarianTokenizer,
-    config: GenerationConfig,
-    search: dict[str, float],
-    engine: str,
-    device: str,
-) -> _Generate:
-    """Returns the search of CTranslate2 with the same model, converted."""
-    import ctranslate2
+        def generate(batch: list[list[int]]) -> list[list[int]]:
+            results = model.translate_batch(
+                [self._tokenizer.convert_ids_to_tokens(ids) for ids in batch],
+                beam_size=search["num_beams"],
+                length_penalty=search["length_penalty"],
+                patience=search["patience"],
+                max_decoding_length=longest,
+            )
+            return [[numbers.get(token, unknown) for token in result.hypotheses[0]] for result in results]
 
-    with tempfile.TemporaryDirectory() as place:
-        converted = str(Path(place) / "model")
-        ctranslate2.converters.TransformersConverter(str(folder)).convert(converted)
-        compute_type = "int8" if engine == "ctranslate2-int8" else "float32"
-        model = ctranslate2.Translator(converted, device=device, compute_type=compute_type)
-    numbers, unknown = tokenizer.get_vocab(), tokenizer.unk_token_id
-    # transformers counts the token that starts the decoder, and the end where it forces one into the last place.
-    longest = search["max_length"] - (1 if config.forced_eos_token_id is None else 2)
-
-    def generate(batch: list[list[int]]) -> list[list[int]]:
-        results = model.translate_batch(
-            [tokenizer.convert_ids_to_tokens(ids) for ids in batch],
-            beam_size=search["num_beams"],
-            length_penalty=search["length_penalty"],
-            patience=search["patience"],
-            max_decoding_length=longest,
-        )
-        return [[numbers.get(token, unknown) for token in result.hypotheses[0]] for result in results]
-
-    return generate
+        return generate
 
 
 def _choose(engine: str, device: str, settings: GenerationSettings) -> tuple[str, str]:
-    """Decides what ``auto`` means on this machine.
-
-    CTranslate2's random generator belongs to its threads and cannot be set back, so drawing, which must follow
-    its seed, is transformers' alone.
-    """
+    """Decides what ``auto`` means on this machine; CTranslate2 cannot draw by a seed, so that is for transformers."""
     import torch
 
     if engine not in TRANSLATION_ENGINES:

@@ -29,7 +29,7 @@ from utils.evaluation import (
     zero_shot,
 )
 from utils.evaluation.__main__ import fill_page, main
-from utils.evaluation.summary import summary_table
+from utils.evaluation.tables import summary_table
 
 
 @pytest.fixture(scope="module")

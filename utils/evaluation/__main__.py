@@ -8,7 +8,7 @@ import json
 import re
 from pathlib import Path
 
-from utils.evaluation.summary import summary_text
+from utils.evaluation.tables import summary_text
 from utils.files import write_whole
 
 MEASURED = re.compile(r"(<!-- measured: (?P<folder>[^ ]+) -->\n).*?(<!-- end -->)", re.DOTALL)

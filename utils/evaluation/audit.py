@@ -102,12 +102,7 @@ class Audit:
 
 
 def audit_overlap(train: CaptionDataset, test: CaptionDataset) -> Audit:
-    """Looks for what a test set shares with a training set, of the same data set or another.
-
-    Raises:
-        ValueError: If a set is empty.
-        DatasetError: If not one image can be decoded.
-    """
+    """Looks for what a test set shares with a training set, of the same data set or another; none must be empty."""
     if not len(train) or not len(test):
         raise ValueError(f"An audit needs training and test images, not {len(train)} and {len(test)}.")
     trained = {item.path for item in train}

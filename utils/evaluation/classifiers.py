@@ -34,7 +34,7 @@ class ProbeResult:
     """What a classifier says of test images, and how it was chosen.
 
     Attributes:
-        class_names: (classes,) sorted, as the training labels name them; columns refer to them.
+        class_names: (classes,) the training labels, sorted; columns refer to them.
         probabilities: (images, classes) float, rows sum to 1.
         chosen: The setting that did best on validation images, the smallest of equals.
         validation_accuracies: By setting.
@@ -89,13 +89,8 @@ def linear_probe(
         ValueError: If embeddings are zero, not finite or do not fit the labels, a class is unknown or alone, or
             there is nothing to choose from.
     """
-    return _choose_and_refit(
-        _logistic_regression,
-        (train_embeddings, train_labels),
-        (validation_embeddings, validation_labels),
-        test_embeddings,
-        inverse_penalties,
-    )
+    labeled = (train_embeddings, train_labels), (validation_embeddings, validation_labels)
+    return _choose_and_refit(_logistic_regression, inverse_penalties, *labeled, test_embeddings)
 
 
 def nearest_neighbors(
@@ -113,13 +108,9 @@ def nearest_neighbors(
     """
     if any(count < 1 for count in neighbor_counts):
         raise ValueError(f"At least 1 neighbor must vote, not {min(neighbor_counts)}.")
-    return _choose_and_refit(
-        _votes,
-        (train_embeddings, train_labels),
-        (validation_embeddings, validation_labels),
-        test_embeddings,
-        [count for count in neighbor_counts if count <= len(train_embeddings)],
-    )
+    possible = [count for count in neighbor_counts if count <= len(train_embeddings)]
+    labeled = (train_embeddings, train_labels), (validation_embeddings, validation_labels)
+    return _choose_and_refit(_votes, possible, *labeled, test_embeddings)
 
 
 def few_shot_curve(
@@ -165,10 +156,10 @@ def few_shot_curve(
 
 def _choose_and_refit(
     classify: Callable[[np.ndarray, np.ndarray, np.ndarray, Setting], np.ndarray],
+    settings: Sequence[Setting],
     training: tuple[np.ndarray, Sequence],
     validation: tuple[np.ndarray, Sequence],
     test_embeddings: np.ndarray,
-    settings: Sequence[Setting],
 ) -> ProbeResult:
     """Tries each setting on validation images and uses the best with all labeled images on the test images."""
     train, held_out, test = unit_rows(

@@ -1,7 +1,7 @@
 """A model against a baseline: every score with its interval, as `evaluation.json`, figures and a page.
 
 `evaluate` takes the scores, `Evaluation.write` leaves them in a folder. What others show of them, the model card and
-the README's tables, is made from `evaluation.json` by `utils.evaluation.summary`.
+the README's tables, is made from `evaluation.json` by `utils.evaluation.tables`.
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ from utils.evaluation.intervals import DRAWS, Interval, paired_bootstrap
 from utils.evaluation.per_image import FILE
 from utils.evaluation.prompts import PROTOCOLS, as_protocol
 from utils.evaluation.retrieval import MATCHINGS, RetrievalResult, distinct_captions, score_retrieval
-from utils.evaluation.summary import summary_text
-from utils.evaluation.tables import recall_table, score_table
+from utils.evaluation.tables import recall_table, score_table, summary_text
 from utils.evaluation.zero_shot import PUBLISHED_KS, ZeroShotResult, classify_dataset
 from utils.files import disk_trouble_in_words, write_whole
 

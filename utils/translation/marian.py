@@ -92,7 +92,7 @@ class MarianTranslator:
         self.languages = self._to_romance.languages
         if not self.languages:
             raise TranslationError(
-                f"{to_romance} knows no language codes such as >>fr<<; give Helsinki-NLP/opus-mt-en-ROMANCE or its like."
+                f"{to_romance} knows no language codes such as >>fr<<; give one like Helsinki-NLP/opus-mt-en-ROMANCE."
             )
         self.name = f"{self._to_romance.name} and {self._to_english.name} by {engine}"
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
+from itertools import combinations_with_replacement, product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -122,8 +123,7 @@ def _measured_pairs(hashes: np.ndarray, small: np.ndarray) -> Iterator[np.ndarra
 
 def _pairs_of_close_hashes(hashes: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yields (pairs, 2) indices and (pairs,) distances, each pair once, few at a time, so that memory is bounded."""
-    starts = range(0, len(hashes), BLOCK)
-    for row, column in ((row, column) for row in starts for column in starts if column >= row):
+    for row, column in combinations_with_replacement(range(0, len(hashes), BLOCK), 2):
         distances = _hash_distances(hashes[row : row + BLOCK], hashes[column : column + BLOCK])
         close = np.argwhere(distances <= MAX_HASH_DISTANCE)
         close = close[close[:, 0] + row < close[:, 1] + column]
@@ -163,15 +163,13 @@ def _detail_views(images: np.ndarray) -> np.ndarray:
 @cache
 def _view_weights() -> tuple[np.ndarray, np.ndarray]:
     """What cuts and shrinks each view when it is multiplied: (views, VIEW, SMALL) and (views, SMALL, VIEW)."""
-    places = [
-        (share, top, left)
-        for share in KEPT_SHARES
-        for top in np.unique([0, (1 - share) / 2, 1 - share])
-        for left in np.unique([0, (1 - share) / 2, 1 - share])
-    ]
-    down = np.stack([_area_weights(share, top, VIEW) for share, top, _ in places])
-    across = np.stack([_area_weights(share, left, VIEW).T for share, _, left in places])
-    return down, across
+    down, across = [], []
+    for share in KEPT_SHARES:
+        stretches = [_area_weights(share, start, VIEW) for start in np.unique([0, (1 - share) / 2, 1 - share])]
+        for top, left in product(stretches, repeat=2):
+            down.append(top)
+            across.append(left.T)
+    return np.stack(down), np.stack(across)
 
 
 def _area_weights(share: float, start: float, size: int) -> np.ndarray:

@@ -261,18 +261,6 @@ def test_several_models_may_share_decoded_pictures(model, pictures, monkeypatch)
         np.testing.assert_array_equal(found.similarities, alone.similarities)
 
 
-def test_names_may_be_more_than_occur_but_not_fewer(model, pictures):
-    names = ("violet", *pictures.categories, "beige")
-    more, plain = zero_shot(model, pictures, class_names=names), zero_shot(model, pictures)
-    assert more.class_names == names and more.similarities.shape == (16, 10)
-    assert more.similarities[:, 1:-1] == pytest.approx(plain.similarities, abs=1e-6)
-    assert (more.ranks >= plain.ranks).all()
-    with pytest.raises(ValueError, match="no name for the categories red"):
-        zero_shot(model, pictures, class_names=[name for name in names if name != "red"])
-    with pytest.raises(ValueError, match="class names that differ"):
-        zero_shot(model, pictures, class_names=[*names, "red"])
-
-
 def test_a_prompt_may_stand_for_a_protocol(model, pictures):
     own = zero_shot(model, pictures, "Aerial photograph of {}")
     named = zero_shot(model, pictures, "script")

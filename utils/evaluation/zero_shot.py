@@ -114,14 +114,9 @@ def classify(
 
 
 def zero_shot(
-    model: CLIP,
-    dataset: CaptionDataset,
-    protocol: str | Protocol = "documents",
-    *,
-    class_names: Sequence[str] | None = None,
-    batch_size: int = 64,
+    model: CLIP, dataset: CaptionDataset, protocol: str | Protocol = "documents", *, batch_size: int = 64
 ) -> ZeroShotResult:
-    """Classifies a data set's images by the prompts of a protocol.
+    """Classifies a data set's images into the categories that occur, by the prompts of a protocol.
 
     The published protocol is the RSICD test split, the images with a category in their file name, 30 unsplit
     names. Images without a category are left out, unless the protocol counts every image.
@@ -130,12 +125,11 @@ def zero_shot(
         model: The CLIP model.
         dataset: Images, of which those count that have a category and can be decoded.
         protocol: A `Protocol`, the name of one of `PROTOCOLS`, or a prompt with ``{}`` for the class name.
-        class_names: What to choose from; by default the categories that occur. More names make it harder.
         batch_size: Images encoded at once; it does not change the scores.
 
     Raises:
-        ValueError: If no image has a category, one has a category that is not among the names, or the protocol
-            counts every image and some have no category, or not one image can be decoded.
+        ValueError: If no image has a category, the protocol counts every image and some have none, or not one image
+            can be decoded.
     """
     protocol = as_protocol(protocol)
     named = dataset.named()
@@ -148,19 +142,14 @@ def zero_shot(
             f"{len(dataset):,} in {title} have no category; load it with load_dataset('rsicd', class_lists=True)."
         )
     images, scored = embed_dataset(model, named, batch_size=batch_size)
-    return classify_dataset(model, images, scored, named, protocol, class_names)
+    return classify_dataset(model, images, scored, named, protocol)
 
 
 def classify_dataset(
-    model: CLIP,
-    image_embeddings: np.ndarray,
-    scored: CaptionDataset,
-    dataset: CaptionDataset,
-    protocol: str | Protocol,
-    class_names: Sequence[str] | None = None,
+    model: CLIP, image_embeddings: np.ndarray, scored: CaptionDataset, dataset: CaptionDataset, protocol: str | Protocol
 ) -> ZeroShotResult:
     """What `zero_shot` does with the embeddings (scored, dim) of those images of a data set that can be decoded."""
-    protocol, names = as_protocol(protocol), class_names or dataset.categories
+    protocol, names = as_protocol(protocol), dataset.categories
     decoded = {item.path for item in scored}
     categories = [item.category for item in dataset if item.path in decoded]
     named = [number for number, category in enumerate(categories) if category is not None]

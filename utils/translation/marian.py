@@ -37,26 +37,18 @@ class GenerationSettings:
         num_beams: Hypotheses that beam search keeps.
         length_penalty: Exponent of the length by which a hypothesis' score is divided.
         max_length: Most tokens of a translation, with the one that starts it and the one that ends it.
-        temperature: Draws each token at random at this temperature, in place of beam search.
-        seed: What is drawn follows from it.
     """
 
     num_beams: int | None = None
     length_penalty: float | None = None
     max_length: int | None = None
-    temperature: float | None = None
-    seed: int = 0
 
     def __post_init__(self) -> None:
         """Raises ValueError, naming the setting, its value and what it must be."""
-        for name in ("num_beams", "max_length", "temperature"):
-            value, bound = getattr(self, name), 2 if name == "max_length" else 0
+        for name, bound in (("num_beams", 0), ("max_length", 2)):
+            value = getattr(self, name)
             if value is not None and not value > bound:
                 raise ValueError(f"{name} is {value!r}; it must be above {bound}.")
-        if self.temperature is None and self.seed:
-            raise ValueError("a seed is for drawing; give a temperature too, or leave it out.")
-        if self.temperature is not None and (self.num_beams or 1) > 1:
-            raise ValueError("num_beams and temperature are given; a translation is either searched for or drawn.")
 
 
 class MarianTranslator:
@@ -67,13 +59,12 @@ class MarianTranslator:
         to_english: Folder or Hub name of the model to English.
         settings: How a translation is searched for.
         engine: ``ctranslate2`` (float32), ``ctranslate2-int8`` (weights of 8 bits: faster, a few texts differ),
-            ``transformers``, or ``auto``: transformers where torch sees a GPU or a temperature is set, else
-            CTranslate2 in float32.
+            ``transformers``, or ``auto``: transformers where torch sees a GPU, else CTranslate2 in float32.
         device: ``cpu``, ``cuda``, or ``auto``: the GPU where torch sees one.
 
     Raises:
         TranslationError: If a model is missing, is not a Marian model or lacks language codes.
-        ValueError: If there is no such engine, or it cannot draw.
+        ValueError: If there is no such engine.
     """
 
     def __init__(
@@ -85,7 +76,7 @@ class MarianTranslator:
         device: str = "auto",
     ) -> None:
         settings = settings or GenerationSettings()
-        engine, device = _choose(engine, device, settings)
+        engine, device = _choose(engine, device)
         with _quiet_loading():
             self._to_romance = _Direction(to_romance, settings, engine, device)
             self._to_english = _Direction(to_english, settings, engine, device)
@@ -148,14 +139,9 @@ class _Direction:
 
         model = MarianMTModel.from_pretrained(folder, dtype=torch.float32).eval()
         model.to(device)
-        options = {name: value for name, value in search.items() if name != "seed"}
-        config.update(**options, do_sample="temperature" in search)
+        config.update(**search, do_sample=False)
 
         def generate(batch: list[list[int]]) -> list[list[int]]:
-            if "seed" in search:
-                # A seed for each batch, so that a run that resumes draws what it would have drawn.
-                digest = hashlib.sha256(f"{search['seed']} {batch}".encode()).digest()
-                torch.manual_seed(int.from_bytes(digest[:4]))
             inputs = self._tokenizer.pad({"input_ids": batch}, return_tensors="pt").to(device)
             with torch.inference_mode():
                 return model.generate(**inputs, generation_config=config).tolist()
@@ -189,19 +175,16 @@ class _Direction:
         return generate
 
 
-def _choose(engine: str, device: str, settings: GenerationSettings) -> tuple[str, str]:
-    """Decides what ``auto`` means on this machine; CTranslate2 cannot draw by a seed, so that is for transformers."""
+def _choose(engine: str, device: str) -> tuple[str, str]:
+    """Decides what ``auto`` means on this machine."""
     import torch
 
     if engine not in TRANSLATION_ENGINES:
         raise ValueError(f"the engine {engine!r} is not one of {', '.join(TRANSLATION_ENGINES)}.")
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    draws = settings.temperature is not None
-    if draws and engine.startswith("ctranslate2"):
-        raise ValueError(f"the engine {engine!r} cannot draw by a seed; with a temperature take 'transformers'.")
     if engine == "auto":
-        engine = "ctranslate2" if device == "cpu" and not draws else "transformers"
+        engine = "ctranslate2" if device == "cpu" else "transformers"
     return engine, device
 
 
@@ -246,11 +229,7 @@ def _resolve(settings: GenerationSettings, config: GenerationConfig) -> dict[str
         "length_penalty": 1.0 if config.length_penalty is None else config.length_penalty,  # zero means none
         "max_length": config.max_length or 512,
     }
-    search = own | {name: value for name in own if (value := getattr(settings, name)) is not None}
-    if settings.temperature is not None:
-        search |= {"num_beams": 1, "temperature": settings.temperature, "top_k": 50, "top_p": 1.0}
-        search["seed"] = settings.seed
-    return search
+    return own | {name: value for name in own if (value := getattr(settings, name)) is not None}
 
 
 def _fingerprint(folder: Path) -> str:

@@ -75,8 +75,15 @@ class MarianTranslator:
         engine: str = "auto",
         device: str = "auto",
     ) -> None:
+        import torch
+
         settings = settings or GenerationSettings()
-        engine, device = _choose(engine, device)
+        if engine not in TRANSLATION_ENGINES:
+            raise ValueError(f"the engine {engine!r} is not one of {', '.join(TRANSLATION_ENGINES)}.")
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        if engine == "auto":
+            engine = "ctranslate2" if device == "cpu" else "transformers"
         with _quiet_loading():
             self._to_romance = _Direction(to_romance, settings, engine, device)
             self._to_english = _Direction(to_english, settings, engine, device)
@@ -173,19 +180,6 @@ class _Direction:
             return [[numbers.get(token, unknown) for token in result.hypotheses[0]] for result in results]
 
         return generate
-
-
-def _choose(engine: str, device: str) -> tuple[str, str]:
-    """Decides what ``auto`` means on this machine."""
-    import torch
-
-    if engine not in TRANSLATION_ENGINES:
-        raise ValueError(f"the engine {engine!r} is not one of {', '.join(TRANSLATION_ENGINES)}.")
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if engine == "auto":
-        engine = "ctranslate2" if device == "cpu" else "transformers"
-    return engine, device
 
 
 @contextmanager

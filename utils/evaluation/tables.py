@@ -42,8 +42,8 @@ def recall_table(results: Mapping[str, RetrievalResult], seed: int = 0) -> str:
     """
     header = ["model", "matching", "data", "images", "captions", *(f"{way} R@1/5/10" for way in ("i->t", "t->i")), "mR"]
     first = next(iter(results.values()))
-    counts = [_images(len(first.image_to_text), first.left_out), f"{len(first.text_to_image):,}"]
-    setting = [first.matching.replace("_", "-"), first.dataset or "not named", *counts]
+    images, captions = _images(len(first.image_to_text), first.left_out), f"{len(first.text_to_image):,}"
+    setting = [first.matching.replace("_", "-"), first.dataset or "not named", images, captions]
     rows = [
         [name, *setting, *_recall_cells(result.recalls), f"{result.interval(seed=seed):.2%}".replace("%", "")]
         for name, result in results.items()

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from utils.datasets import CaptionDataset, CaptionedImage
+from utils.datasets import CaptionDataset
 from utils.files import disk_trouble_in_words, write_whole
 from utils.translation.cache import TranslationCache, TranslationError, Translator, translate_all
 
@@ -75,9 +75,9 @@ class AugmentedCaptions:
 def plan_replacements(captions: Sequence[str], languages: Sequence[str] = LANGUAGES) -> list[tuple[int, str]]:
     """Decides which captions of one image are replaced, by the rule of CLIP-rsicd.
 
-    Of a caption that stands n times, the first n - 1 copies are replaced, through the languages in their
-    order; the last copy stays. Every repeated caption starts again at the first language. Copies beyond the
-    number of languages stay too: a language twice would give the same text twice. Returned are positions and languages.
+    Of a caption that stands n times, the first n - 1 copies are replaced, through the languages in their order; the
+    last copy stays. Every repeated caption starts again at the first language. Copies beyond the number of languages
+    stay too: a language twice would give the same text twice. What is returned are positions and languages.
     """
     copies = Counter(captions)
     seen: Counter[str] = Counter()
@@ -119,7 +119,12 @@ def backtranslate(
         for position, language in plan_replacements(item.captions, languages)
     ]
     for image, position, _ in plan:
-        _check_caption(dataset[image], position)
+        words = len(dataset[image].captions[position].split())
+        if not 0 < words <= _MOST_WORDS:
+            raise TranslationError(
+                f"caption {position + 1} of {dataset[image].path} has {words} words, and it takes 1 to {_MOST_WORDS}; "
+                "mend the caption or leave out the image."
+            )
     cache = TranslationCache() if cache is None else cache
     replacements = {}
     for language in languages:
@@ -131,12 +136,3 @@ def backtranslate(
             pivot = pivots[original]
             replacements[place] = BackTranslation(*place, language, original, pivot, texts[pivot])
     return AugmentedCaptions(dataset, tuple(replacements[image, position] for image, position, _ in plan))
-
-
-def _check_caption(item: CaptionedImage, position: int) -> None:
-    words = len(item.captions[position].split())
-    if not 0 < words <= _MOST_WORDS:
-        raise TranslationError(
-            f"caption {position + 1} of {item.path} has {words} words, and it takes 1 to {_MOST_WORDS}; mend the "
-            "caption or leave out the image."
-        )

@@ -11,18 +11,6 @@ SIMILARITIES_AT_ONCE = 2**23  # 32 MB in float32, and as much again while they a
 
 
 @dataclass(frozen=True)
-class RightPairs:
-    """Which candidates are right for which queries, each pair once, all (pairs,) int.
-
-    Queries are sorted, and each has a pair; weights say how many copies of the candidate are right for the query.
-    """
-
-    queries: np.ndarray
-    candidates: np.ndarray
-    weights: np.ndarray
-
-
-@dataclass(frozen=True)
 class Places:
     """Where the best right candidate of each query stands, (queries,) int each; a rule is to decide ties.
 
@@ -51,16 +39,25 @@ class Places:
 def find_places(
     queries: np.ndarray,
     candidates: np.ndarray,
-    pairs: RightPairs,
+    asking: np.ndarray,
+    right: np.ndarray,
     *,
+    weights: np.ndarray | None = None,
     rows: np.ndarray | None = None,
     copies: np.ndarray | None = None,
 ) -> Places:
     """Finds the best right candidate of each query and counts what stands before and beside it, copies included.
 
-    Queries and candidates are (rows, dim) float32 of unit length. Where several queries share a vector, ``rows``
-    (queries,) int has that of each; ``copies`` (candidates,) int is how often each candidate stands there.
+    Args:
+        queries: (vectors, dim) float32, of unit length.
+        candidates: (candidates, dim) float32, of unit length.
+        asking: (pairs,) int, sorted, numbers of queries; every query has at least one pair, each pair stands once.
+        right: (pairs,) int, the candidate that is right for it.
+        weights: (pairs,) int, how many copies of the candidate are right for the query; one by default.
+        rows: (queries,) int, the vector of each query, where several queries share one; one each by default.
+        copies: (candidates,) int, how often each candidate stands there; once by default.
     """
+    weights = np.ones(len(asking), int) if weights is None else weights
     rows = np.arange(len(queries)) if rows is None else rows
     # float32 is exact for whole numbers up to 16.7 million, and half the memory of the next.
     often = np.ones(len(candidates), np.float32) if copies is None else copies.astype(np.float32)
@@ -69,13 +66,12 @@ def find_places(
     for start in range(0, len(rows), size):
         block = slice(start, start + size)
         similarities = queries[rows[block]] @ candidates.T
-        here = slice(*np.searchsorted(pairs.queries, (start, start + size)))
-        asking, weights = pairs.queries[here] - start, pairs.weights[here]
-        of_pairs = similarities[asking, pairs.candidates[here]]
+        here = slice(*np.searchsorted(asking, (start, start + size)))
+        query, of_pairs = asking[here] - start, similarities[asking[here] - start, right[here]]
         best = np.full(len(similarities), -np.inf, similarities.dtype)
-        np.maximum.at(best, asking, of_pairs)
-        tied = of_pairs == best[asking]
-        np.add.at(places.right[block], asking[tied], weights[tied])
+        np.maximum.at(best, query, of_pairs)
+        tied = of_pairs == best[query]
+        np.add.at(places.right[block], query[tied], weights[here][tied])
         # No right one is above the best right one, so all that are above are wrong.
         places.above[block] = (similarities > best[:, None]).astype(np.float32) @ often
         places.wrong[block] = (similarities == best[:, None]).astype(np.float32) @ often - places.right[block]
@@ -101,11 +97,9 @@ def retrieval_ranks(
     """
     images, columns = np.nonzero(caption_sets >= 0)
     texts = caption_sets[images, columns]
-    once, by_text = np.ones(len(images), int), np.argsort(texts, kind="stable")
+    by_text = np.argsort(texts, kind="stable")
     places = {
-        "image_to_text": find_places(image_embeddings, text_embeddings, RightPairs(images, texts, once)),
-        "text_to_image": find_places(
-            text_embeddings, image_embeddings, RightPairs(texts[by_text], images[by_text], once)
-        ),
+        "image_to_text": find_places(image_embeddings, text_embeddings, images, texts),
+        "text_to_image": find_places(text_embeddings, image_embeddings, texts[by_text], images[by_text]),
     }
     return {direction: of.above + of.wrong for direction, of in places.items()}

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from utils.evaluation.checks import check_embeddings, check_same_size
 from utils.evaluation.intervals import Interval, bootstrap
-from utils.evaluation.ranking import RECALL_AT, Places, RightPairs, find_places
+from utils.evaluation.ranking import RECALL_AT, Places, find_places
 
 DIRECTIONS = ("image_to_text", "text_to_image")
 MATCHINGS = ("strict", "duplicate_aware")
@@ -83,15 +83,22 @@ class RetrievalResult:
         return bootstrap(values[:, columns], weights[:, columns], seed=seed)
 
 
-def _owned(captions: Sequence[Sequence[str]]) -> tuple[RightPairs, np.ndarray]:
-    """Pairs of an image and a distinct text under it, weighted by how often, and how often each text occurs in all."""
+def _owned(captions: Sequence[Sequence[str]]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Pairs of an image and a distinct text under it, how often it stands there, and how often each text in all."""
+    if not len(captions):
+        raise ValueError("There are no captions to retrieve by.")
+    if bare := [number for number, texts in enumerate(captions) if not texts]:
+        raise ValueError(
+            f"{len(bare):,} of {len(captions):,} images have no caption to be found by (the first is number "
+            f"{bare[0]}); leave them out."
+        )
     numbers: dict[str, int] = {}
     counts = Counter(
         (image, numbers.setdefault(text, len(numbers))) for image, texts in enumerate(captions) for text in texts
     )
     images, texts = np.array(list(counts), int).T
     weights = np.array(list(counts.values()), int)
-    return RightPairs(images, texts, weights), np.bincount(texts, weights).astype(int)
+    return images, texts, weights, np.bincount(texts, weights).astype(int)
 
 
 def distinct_captions(captions: Iterable[Sequence[str]]) -> list[str]:
@@ -108,18 +115,17 @@ def retrieval_ceiling(captions: Sequence[Sequence[str]]) -> dict[str, float]:
     Image to text: each image may put the own caption first that fewest others share; a copy of another image then
     stands beside its own, ties at random. Captions are those of each image, repeats included, at least one.
     """
-    _check_captions(captions)
-    owned, copies = _owned(captions)
-    top = np.zeros(len(owned.queries), int)
-    sharing = np.bincount(owned.candidates)[owned.candidates]  # images that own the text of each pair
-    own_text = Places(top, copies[owned.candidates] - owned.weights, owned.weights)
+    images, texts, weights, copies = _owned(captions)
+    top = np.zeros(len(images), int)
+    sharing = np.bincount(texts)[texts]  # images that own the text of each pair
+    own_text = Places(top, copies[texts] - weights, weights)
     own_image = Places(top, sharing - 1, np.ones_like(top))
     ceilings = []
     for k in RECALL_AT:
         best = np.zeros(len(captions))
-        np.maximum.at(best, owned.queries, own_text.hit_chances(k))
+        np.maximum.at(best, images, own_text.hit_chances(k))
         ceilings.append(best.mean())
-    ceilings += [np.average(own_image.hit_chances(k), weights=owned.weights) for k in RECALL_AT]
+    ceilings += [np.average(own_image.hit_chances(k), weights=weights) for k in RECALL_AT]
     return dict(zip(RECALLS, map(float, ceilings), strict=True))
 
 
@@ -147,27 +153,23 @@ def score_retrieval(
     """
     if matching not in MATCHINGS:
         raise ValueError(f"There is no matching {matching!r}; choose one of {', '.join(MATCHINGS)}.")
-    _check_captions(captions)
-    owned, copies = _owned(captions)
+    owner, owned, weights, copies = _owned(captions)
     check_embeddings(image_embeddings, "image", len(captions), "images")
     check_embeddings(text_embeddings, "text", len(copies), "distinct captions")
     check_same_size((image_embeddings, "image"), (text_embeddings, "text"))
     images, texts = (rows.astype(np.float32, copy=False) for rows in (image_embeddings, text_embeddings))
     strict = matching == "strict"
-    right = owned if strict else replace(owned, weights=copies[owned.candidates])
-    image_to_text = _hit_chances(find_places(images, texts, right, copies=copies))
-    once, number = np.ones(len(owned.queries), int), np.arange(len(owned.queries))
+    right = weights if strict else copies[owned]
+    image_to_text = _hit_chances(find_places(images, texts, owner, owned, weights=right, copies=copies))
     if strict:  # the same text is a query once for each of its images
-        places = find_places(texts, images, RightPairs(number, owned.queries, once), rows=owned.candidates)
-        text_to_image = _hit_chances(places)
+        text_to_image = _hit_chances(find_places(texts, images, np.arange(len(owner)), owner, rows=owned))
     else:
-        order = np.argsort(owned.candidates, kind="stable")
-        places = find_places(texts, images, RightPairs(owned.candidates[order], owned.queries[order], once))
-        text_to_image = _hit_chances(places)[owned.candidates]
+        order = np.argsort(owned, kind="stable")
+        text_to_image = _hit_chances(find_places(texts, images, owned[order], owner[order]))[owned]
     return RetrievalResult(
         image_to_text=image_to_text,
-        text_to_image=np.repeat(text_to_image, owned.weights, axis=0),
-        caption_images=np.repeat(owned.queries, owned.weights),
+        text_to_image=np.repeat(text_to_image, weights, axis=0),
+        caption_images=np.repeat(owner, weights),
         ceilings=retrieval_ceiling(captions) if strict else dict.fromkeys(RECALLS, 1.0),
         matching=matching,
         dataset=dataset,
@@ -178,13 +180,3 @@ def score_retrieval(
 def _hit_chances(places: Places) -> np.ndarray:
     """(queries, 3) float64, the chances of a hit@1, 5 and 10."""
     return np.stack([places.hit_chances(k) for k in RECALL_AT], axis=1)
-
-
-def _check_captions(captions: Sequence[Sequence[str]]) -> None:
-    if not len(captions):
-        raise ValueError("There are no captions to retrieve by.")
-    if bare := [number for number, texts in enumerate(captions) if not texts]:
-        raise ValueError(
-            f"{len(bare):,} of {len(captions):,} images have no caption to be found by (the first is number "
-            f"{bare[0]}); leave them out."
-        )

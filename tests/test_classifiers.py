@@ -126,7 +126,7 @@ def broken(rows: np.ndarray, value: float) -> np.ndarray:
 def test_what_cannot_be_learned_is_said_in_a_sentence(classify):
     train, labels, held_out, true = SETS
     for value in (0, np.nan):
-        with pytest.raises(ValueError, match=r"1 of 40 validation embeddings are zero or not finite.*row 5"):
+        with pytest.raises(ValueError, match=r"1 of 40 validation embeddings .*row 5.* are zero or not finite"):
             classify(train, labels, broken(held_out, value), true, TEST)
     with pytest.raises(ValueError, match="validation labels name canyon, desert, but no training image"):
         classify(train, labels, held_out, ["desert", "canyon", *true[2:]], TEST)
@@ -144,8 +144,8 @@ def test_what_cannot_be_learned_is_said_in_a_sentence(classify):
         classify(train, labels, held_out, true, TEST, (0,))
 
 
-def test_neighbors_that_are_all_too_many_are_named():
-    with pytest.raises(ValueError, match="100 and 200 neighbors cannot be had of 80 training images"):
+def test_neighbors_that_are_all_too_many_are_refused():
+    with pytest.raises(ValueError, match=r"no setting to choose from; .* no more neighbors than 80 images"):
         nearest_neighbors(*SETS, TEST, (100, 200))
 
 
@@ -159,7 +159,7 @@ def test_too_few_images_for_the_shots_are_named():
         with pytest.raises(ValueError, match="at least one draw and one shot"):
             few_shot_curve(train, labels, TEST, TEST_LABELS, inverse_penalty=1, **wrong)
     with pytest.raises(ValueError, match=r"shape \(12,\)"):
-        unit_rows(train[0], "training")
+        unit_rows((train[0], "training"))
 
 
 def test_accuracy_wants_a_label_for_each_image():
@@ -238,7 +238,7 @@ def test_only_what_helps_is_kept():
 def test_what_cannot_be_refined_is_said_in_a_sentence():
     with pytest.raises(ValueError, match=r"12 \(image\) and 5 \(class\) dimensions and do not fit together"):
         refine_class_embeddings(TEST, TEST[:4, :5])
-    with pytest.raises(ValueError, match="image embeddings are zero or not finite"):
+    with pytest.raises(ValueError, match=r"image embeddings .* are zero or not finite"):
         refine_class_embeddings(broken(TEST, np.nan), TEST[:4])
     for wrong in ({"blend": 1.5}, {"temperature": 0.0}, {"steps": -1}):
         with pytest.raises(ValueError, match="cannot work"):

@@ -260,8 +260,8 @@ def test_sentences_are_borne_out_by_the_outputs():
 
 
 def test_the_factor_on_the_similarities_has_one_name():
-    """It is the logit scale; a temperature is what tokens are drawn at, in notebook 02."""
-    for path in [path for path in [*COURSE, *SOLUTIONS] if not path.name.startswith("02")]:
+    """It is the logit scale, never a temperature."""
+    for path in [*COURSE, *SOLUTIONS]:
         assert not [cell.source for cell in nbformat.read(path, as_version=4).cells if "emperature" in cell.source]
 
 

@@ -29,7 +29,7 @@ from utils.evaluation import (
     zero_shot,
 )
 from utils.evaluation.__main__ import fill_page, main
-from utils.evaluation.summary import summary_table
+from utils.evaluation.tables import summary_table
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def by_hand() -> Evaluation:
     before, after = right[[0, 2, 0, 0]], right[[0, 1, 2, 0]]
     zero_shot = {
         name: {
-            model: ZeroShotResult(("beach", "port"), labels, rows, (("a", "b"),), name, "made test")
+            model: ZeroShotResult(("beach", "port"), labels, rows, name, "made test")
             for model, rows in (("baseline", before), ("fine-tuned", after))
         }
         for name in ("documents", "split_names", "ensemble")
@@ -158,8 +158,7 @@ def test_class_lists_join_in_where_they_are(models, shared):
     everything = load_dataset("rsicd", data, "test", class_lists=True)
     listed = CaptionDataset([item for item in everything if item.path in chosen], everything.name)
     result = evaluate(*models, named, with_class_lists=listed).zero_shot["vt_rsbs"]["baseline"]
-    assert len(result.labels) == 30
-    assert result.prompts[0] == (f"a remote sensing image of a {result.class_names[0]}",)
+    assert len(result.labels) == 30 and result.protocol == "vt_rsbs"
     with pytest.raises(ValueError, match="same order"):
         evaluate(*models, named, with_class_lists=listed[::-1])
 

@@ -15,8 +15,7 @@ from utils.evaluation.prompts import PROMPT_TEMPLATES, PROTOCOLS, Protocol, as_p
 from utils.evaluation.ranking import RECALL_AT, retrieval_ranks
 from utils.evaluation.report import Evaluation, evaluate
 from utils.evaluation.retrieval import distinct_captions, retrieval_ceiling, score_retrieval
-from utils.evaluation.summary import add_to_card, summary_text
-from utils.evaluation.tables import recall_table, score_table
+from utils.evaluation.tables import add_to_card, recall_table, score_table, summary_text
 from utils.evaluation.zero_shot import PUBLISHED_KS, ZeroShotResult, classify, zero_shot
 
 __all__ = [

@@ -8,17 +8,14 @@ import json
 import re
 from pathlib import Path
 
-from utils.evaluation.summary import summary_text
+from utils.evaluation.tables import summary_text
 from utils.files import write_whole
 
 MEASURED = re.compile(r"(<!-- measured: (?P<folder>[^ ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def fill_page(page: str, root: Path) -> str:
-    """Fills every marked place of a Markdown page from the `evaluation.json` of the folder that the mark names.
-
-    Folders are relative to ``root``. A place whose folder has no `evaluation.json` stays as it is.
-    """
+    """Fills the marked places of a Markdown page whose folders, relative to ``root``, have an `evaluation.json`."""
 
     def fill(match: re.Match[str]) -> str:
         file = root / match["folder"] / "evaluation.json"

@@ -20,14 +20,7 @@ KNOWN_OVERLAPS = {("rsicd", "aid"): "its 30 categories are those of AID, and so 
 
 @dataclass(frozen=True)
 class CaptionOverlap:
-    """Captions of a test set that stand word for word in a training set.
-
-    Attributes:
-        count: Test captions that stand in training too.
-        total: All test captions.
-        images: Test images with at least one such caption.
-        examples: The most frequent of them, the most frequent first.
-    """
+    """Captions of a test set that stand word for word in training: how many, on how many images, the most frequent."""
 
     count: int
     total: int
@@ -49,7 +42,7 @@ class Audit:
         test: The images that it is judged by.
         pairs: Near-duplicates within and between the two.
         captions: Captions that stand in both.
-        shared_files: Test images that are training images, the very same files.
+        shared_files: Names of test images that are training images, the very same files.
     """
 
     train: CaptionDataset
@@ -80,7 +73,19 @@ class Audit:
     @property
     def warning(self) -> str | None:
         """What must stand beside every score of this test set; None where nothing was found in its images."""
-        return overlap_warning(self.train, self.test, self)
+        known = overlap_warning(self.train, self.test)
+        sentences = [known] if known else []
+        of = f"of {len(self.test):,} {_title(self.test)} images are"
+        if self.shared_files:
+            sentences.append(f"{len(self.shared_files):,} {of} training images themselves.")
+        if leaked := self.leaked:
+            originals = {pair.second.name: pair.first.name for pair in reversed(self.across)}
+            named = ", ".join(f"{name} ({originals[name]})" for name in leaked[:SHOWN])
+            more = ", ..." if len(leaked) > SHOWN else ""
+            sentences.append(
+                f"{len(leaked):,} {of} near-duplicates of training images: {named}{more}; their scores are too high."
+            )
+        return " ".join(sentences) or None
 
     def __str__(self) -> str:
         """Returns the report as people read it."""
@@ -97,12 +102,7 @@ class Audit:
 
 
 def audit_overlap(train: CaptionDataset, test: CaptionDataset) -> Audit:
-    """Looks for what a test set shares with a training set, of the same data set or another.
-
-    Raises:
-        ValueError: If a set is empty.
-        DatasetError: If not one image can be decoded.
-    """
+    """Looks for what a test set shares with a training set, of the same data set or another; none must be empty."""
     if not len(train) or not len(test):
         raise ValueError(f"An audit needs training and test images, not {len(train)} and {len(test)}.")
     trained = {item.path for item in train}
@@ -124,14 +124,8 @@ def caption_overlap(train: CaptionDataset, test: CaptionDataset) -> CaptionOverl
     )
 
 
-def overlap_warning(train: CaptionDataset | str, test: CaptionDataset | str, found: Audit | None = None) -> str | None:
-    """Says what must stand beside a score of one data set by a model that learned from another, or None.
-
-    Args:
-        train: What the model learned from, or its name.
-        test: What it is judged by, or its name; a folder called AID gives the name "AID".
-        found: What an audit of the two has found; without it, only what is known from the names counts.
-    """
+def overlap_warning(train: CaptionDataset | str, test: CaptionDataset | str) -> str | None:
+    """What must stand beside a score of ``test`` by a model that learned from ``train`` (data sets or names), or None."""
     trained, tested = _sources(train), _sources(test)
     sentences = [
         f"{name.upper()} holds images of {other.upper()}: {reason}; scores of a model trained on one of them are too "
@@ -139,32 +133,16 @@ def overlap_warning(train: CaptionDataset | str, test: CaptionDataset | str, fou
         for (name, other), reason in KNOWN_OVERLAPS.items()
         if (name in trained and other in tested) or (other in trained and name in tested)
     ]
-    of = f"of {len(found.test):,} {_title(found.test)} images are" if found else ""
-    if found and found.shared_files:
-        sentences.append(f"{len(found.shared_files):,} {of} training images themselves.")
-    if found and found.leaked:
-        originals = {pair.second.name: pair.first.name for pair in reversed(found.across)}
-        named = ", ".join(f"{name} ({originals[name]})" for name in found.leaked[:SHOWN])
-        more = ", ..." if len(found.leaked) > SHOWN else ""
-        sentences.append(
-            f"{len(found.leaked):,} {of} near-duplicates of training images: {named}{more}; their scores are too high."
-        )
     return " ".join(sentences) or None
 
 
-def draw_pairs(pairs: tuple[DuplicatePair, ...], columns: int = 3) -> Figure:
-    """Draws the two images of each pair side by side, each with its split and file name above; pairs fill rows.
-
-    Raises:
-        ValueError: If there is no pair.
-    """
+def draw_pairs(pairs: tuple[DuplicatePair, ...]) -> Figure:
+    """Draws the two images of each pair side by side, three pairs in a row, with split and file name above each."""
     from utils import plots
 
-    if not pairs:
-        raise ValueError("There is no pair to be drawn: the audit has found none.")
     items = [item for pair in pairs for item in (pair.first, pair.second)]
     titles = [f"{item.source} {item.split or ''}".strip() + f"\n{item.name}" for item in items]
-    return plots.image_grid([read_image(item.path, item.reading) for item in items], titles, columns=2 * columns)
+    return plots.image_grid([read_image(item.path, item.reading) for item in items], titles)
 
 
 def _sources(dataset: CaptionDataset | str) -> set[str]:

@@ -6,33 +6,37 @@ import numpy as np
 _LENGTH_TOLERANCE = 0.02
 
 
-def check_embeddings(embeddings: np.ndarray, what: str, count: int, names: str) -> None:
-    """Makes sure that rows are finite vectors of unit length, so that their products are cosines.
+def _refuse(bad: np.ndarray, what: str, trouble: str) -> None:
+    """Raises ValueError if any of the rows is bad."""
+    if bad.any():
+        raise ValueError(
+            f"{bad.sum():,} of {len(bad):,} {what} embeddings (the first in row {bad.argmax()}) are {trouble}."
+        )
 
-    Args:
-        embeddings: (rows, dim) of any floating type.
-        what: What the rows are, for the message: "image".
-        count: How many rows there must be.
-        names: What is counted, for the message.
+
+def lengths_of(embeddings: np.ndarray, what: str) -> np.ndarray:
+    """The lengths (rows,) float32 of embeddings (rows, dim) of any floating type, in one pass.
 
     Raises:
-        ValueError: If they are not a matrix of ``count`` rows, or a row is not finite, zero, or not of unit length.
+        ValueError: If they are not a matrix with at least one row, or a row is zero or not finite; it names ``what``.
     """
-    if embeddings.ndim != 2:
-        raise ValueError(f"The {what} embeddings have the shape {embeddings.shape}; give (rows, dim).")
-    # A row with NaN or infinity has no finite length, so one pass over the matrix answers all three questions.
-    squares = np.einsum("ij,ij->i", embeddings, embeddings, dtype=np.float32, casting="same_kind")
-    lengths = np.sqrt(squares)
-    for bad, trouble in (
-        (~np.isfinite(lengths), "not finite numbers; the model or its input is broken"),
-        (lengths == 0, "all zeros and have no direction; the model or its input is broken"),
-        (np.abs(lengths - 1) > _LENGTH_TOLERANCE, "not of unit length; divide each row by its length"),
-    ):
-        if bad.any():
-            rows = np.flatnonzero(bad)
-            raise ValueError(
-                f"{len(rows):,} of {len(lengths):,} {what} embeddings (the first in row {rows[0]}) are {trouble}."
-            )
+    if embeddings.ndim != 2 or not len(embeddings):
+        raise ValueError(
+            f"The {what} embeddings have the shape {embeddings.shape}; give (rows, dim), at least one row."
+        )
+    lengths = np.sqrt(np.einsum("ij,ij->i", embeddings, embeddings, dtype=np.float32, casting="same_kind"))
+    _refuse(~(np.isfinite(lengths) & (lengths > 0)), what, "zero or not finite: the model or its input is broken")
+    return lengths
+
+
+def check_embeddings(embeddings: np.ndarray, what: str, count: int, names: str) -> None:
+    """Makes sure that there are ``count`` rows of unit length, one for each of ``names``, so that products are cosines.
+
+    Raises:
+        ValueError: If not, or as `lengths_of`.
+    """
+    far = np.abs(lengths_of(embeddings, what) - 1) > _LENGTH_TOLERANCE
+    _refuse(far, what, "not of unit length; divide each row by its length")
     if len(embeddings) != count:
         raise ValueError(f"{len(embeddings):,} {what} embeddings do not fit {count:,} {names}; give one for each.")
 
@@ -50,24 +54,12 @@ def check_same_size(*parts: tuple[np.ndarray, str]) -> None:
         )
 
 
-def unit_rows(embeddings: np.ndarray, what: str) -> np.ndarray:
-    """Scales embeddings (rows, dim) to unit length, float32.
-
-    Raises:
-        ValueError: If they are not a matrix with at least one row, or a row is zero or not finite; it names ``what``.
-    """
+def unit_rows(*parts: tuple[np.ndarray, str]) -> list[np.ndarray]:
+    """Scales embeddings, each (rows, dim) with what they are of, to unit length, float32; errors as above."""
     from utils.clip import unit_length
 
-    embeddings = np.asarray(embeddings, np.float32)
-    if embeddings.ndim != 2 or not len(embeddings):
-        raise ValueError(
-            f"The {what} embeddings have the shape {embeddings.shape}; give (rows, dim), at least one row."
-        )
-    lengths = np.linalg.norm(embeddings, axis=1)
-    broken = np.flatnonzero(~(np.isfinite(lengths) & (lengths > 0)))
-    if len(broken):
-        raise ValueError(
-            f"{len(broken):,} of {len(lengths):,} {what} embeddings are zero or not finite, the first in row "
-            f"{broken[0]}: the model or its input is broken."
-        )
-    return unit_length(embeddings)
+    rows = [np.asarray(embeddings, np.float32) for embeddings, _ in parts]
+    for own, (_, what) in zip(rows, parts, strict=True):
+        lengths_of(own, what)
+    check_same_size(*zip(rows, (what for _, what in parts), strict=True))
+    return [unit_length(own) for own in rows]

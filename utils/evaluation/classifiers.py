@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from utils.evaluation.checks import check_same_size, unit_rows
+from utils.evaluation.checks import unit_rows
 
 # A grid in powers of ten. Unit embeddings of one model lie close together, so weak regularization is often right.
 INVERSE_PENALTIES = (0.1, 1.0, 10.0, 100.0, 1_000.0, 10_000.0)
@@ -34,7 +34,7 @@ class ProbeResult:
     """What a classifier says of test images, and how it was chosen.
 
     Attributes:
-        class_names: (classes,) sorted, as the training labels name them; columns refer to them.
+        class_names: (classes,) the training labels, sorted; columns refer to them.
         probabilities: (images, classes) float, rows sum to 1.
         chosen: The setting that did best on validation images, the smallest of equals.
         validation_accuracies: By setting.
@@ -55,14 +55,8 @@ class ProbeResult:
 
 @dataclass(frozen=True)
 class FewShotCurve:
-    """Accuracy by the number of labeled images of each class.
+    """Accuracies (counts, draws) on test images by the number of labeled images of each class that were drawn."""
 
-    Attributes:
-        shots: (counts,) images of each class that were learned from.
-        accuracies: (counts, draws) on test images, one for each random draw of them.
-    """
-
-    shots: tuple[int, ...]
     accuracies: np.ndarray
 
     @property
@@ -74,7 +68,7 @@ class FewShotCurve:
     def spread(self) -> np.ndarray:
         """(counts,) standard deviation over the draws (n - 1); 0 for a single draw."""
         draws = self.accuracies.shape[1]
-        return self.accuracies.std(axis=1, ddof=1) if draws > 1 else np.zeros(len(self.shots))
+        return self.accuracies.std(axis=1, ddof=1) if draws > 1 else np.zeros(len(self.accuracies))
 
 
 def linear_probe(
@@ -87,28 +81,16 @@ def linear_probe(
 ) -> ProbeResult:
     """Logistic regression with an L2 penalty on unit embeddings, its strength chosen on validation images.
 
-    Args:
-        train_embeddings: (images, dim), of any length but zero.
-        train_labels: (images,) class names or numbers.
-        validation_embeddings: (images, dim).
-        validation_labels: (images,) of the classes in training.
-        test_embeddings: (images, dim).
-        inverse_penalties: scikit-learn's C to choose from.
-
-    Returns:
-        Probabilities of the test images from the probe refitted on training and validation images.
+    Embeddings are (images, dim) of any length but zero, labels (images,) class names or numbers, and
+    ``inverse_penalties`` scikit-learn's C to choose from. What is returned are the probabilities of the test images
+    from the probe refitted on training and validation images.
 
     Raises:
         ValueError: If embeddings are zero, not finite or do not fit the labels, a class is unknown or alone, or
             there is nothing to choose from.
     """
-    return _choose_and_refit(
-        _logistic_regression,
-        (train_embeddings, train_labels),
-        (validation_embeddings, validation_labels),
-        test_embeddings,
-        inverse_penalties,
-    )
+    labeled = (train_embeddings, train_labels), (validation_embeddings, validation_labels)
+    return _choose_and_refit(_logistic_regression, inverse_penalties, *labeled, test_embeddings)
 
 
 def nearest_neighbors(
@@ -122,22 +104,13 @@ def nearest_neighbors(
     """Lets the most similar labeled images vote, each with the weight exp(cosine / 0.07).
 
     Arguments and errors are those of `linear_probe`, but for the numbers of neighbors to choose from, at least 1; those
-    above the number of training images are left out.
-
-    Returns:
-        Shares of the votes for the test images, of training and validation images together.
+    above the number of training images are left out. What is returned are shares of the votes.
     """
     if any(count < 1 for count in neighbor_counts):
         raise ValueError(f"At least 1 neighbor must vote, not {min(neighbor_counts)}.")
     possible = [count for count in neighbor_counts if count <= len(train_embeddings)]
-    if len(neighbor_counts) and not possible:
-        raise ValueError(
-            f"{' and '.join(map(str, neighbor_counts))} neighbors cannot be had of {len(train_embeddings)} training "
-            "images; give a smaller number."
-        )
-    return _choose_and_refit(
-        _votes, (train_embeddings, train_labels), (validation_embeddings, validation_labels), test_embeddings, possible
-    )
+    labeled = (train_embeddings, train_labels), (validation_embeddings, validation_labels)
+    return _choose_and_refit(_votes, possible, *labeled, test_embeddings)
 
 
 def few_shot_curve(
@@ -151,26 +124,16 @@ def few_shot_curve(
     draws: int = 5,
     seed: int = 0,
 ) -> FewShotCurve:
-    """How much a few labeled images of each class give, by logistic regression on unit embeddings.
+    """How much ``shots`` labeled images of each class give, by logistic regression on unit embeddings.
 
     In one draw the smaller numbers of shots are parts of the larger ones, so that a curve rises by what was added
-    and not by luck.
-
-    Args:
-        train_embeddings: (images, dim) to draw from; labels and embeddings are those of `linear_probe`.
-        train_labels: (images,) class names or numbers.
-        test_embeddings: (images, dim).
-        test_labels: (images,) of the classes in training.
-        inverse_penalty: scikit-learn's C; few shots leave nothing to choose it on, so take it from elsewhere.
-        shots: Images of each class.
-        draws: How often to draw.
-        seed: Of the draws.
+    and not by luck. Embeddings and labels are those of `linear_probe`; few shots leave nothing to choose scikit-learn's
+    C on, so ``inverse_penalty`` comes from elsewhere.
 
     Raises:
         ValueError: If a class has fewer images than shots, or as `linear_probe`.
     """
-    train, test = unit_rows(train_embeddings, "training"), unit_rows(test_embeddings, "test")
-    check_same_size((train, "training"), (test, "test"))
+    train, test = unit_rows((train_embeddings, "training"), (test_embeddings, "test"))
     names, (numbers, true) = _numbered((train, train_labels, "training"), (test, test_labels, "test"))
     if draws < 1 or not len(shots) or min(shots) < 1:
         raise ValueError(f"A curve needs at least one draw and one shot, not {draws} draws of {list(shots)}.")
@@ -188,23 +151,25 @@ def few_shot_curve(
             chosen = np.concatenate([members[:shot] for members in by_class])
             probabilities = _logistic_regression(train[chosen], numbers[chosen], test, inverse_penalty)
             accuracies[row, draw] = np.mean(np.argmax(probabilities, axis=1) == true)
-    return FewShotCurve(tuple(shots), accuracies)
+    return FewShotCurve(accuracies)
 
 
 def _choose_and_refit(
     classify: Callable[[np.ndarray, np.ndarray, np.ndarray, Setting], np.ndarray],
+    settings: Sequence[Setting],
     training: tuple[np.ndarray, Sequence],
     validation: tuple[np.ndarray, Sequence],
     test_embeddings: np.ndarray,
-    settings: Sequence[Setting],
 ) -> ProbeResult:
     """Tries each setting on validation images and uses the best with all labeled images on the test images."""
-    train, held_out = unit_rows(training[0], "training"), unit_rows(validation[0], "validation")
-    test = unit_rows(test_embeddings, "test")
-    check_same_size((train, "training"), (held_out, "validation"), (test, "test"))
+    train, held_out, test = unit_rows(
+        (training[0], "training"), (validation[0], "validation"), (test_embeddings, "test")
+    )
     names, (numbers, true) = _numbered((train, training[1], "training"), (held_out, validation[1], "validation"))
     if not len(settings):
-        raise ValueError("There is no setting to choose from; give at least one.")
+        raise ValueError(
+            f"There is no setting to choose from; give at least one, and no more neighbors than {len(train)} images."
+        )
     ordered = sorted(settings)
     likeliest = (np.argmax(classify(train, numbers, held_out, setting), axis=1) for setting in ordered)
     accuracies = [float(np.mean(classes == true)) for classes in likeliest]

@@ -20,20 +20,13 @@ def embed_dataset(
     batch_size: int = 64,
     workers: int = 2,
     sharding: jax.sharding.NamedSharding | None = None,
-    progress: bool = False,
 ) -> tuple[np.ndarray, CaptionDataset]:
     """Embeds the images of a data set, and says which these are.
 
-    Loading looks at files from both ends; what is broken in the middle shows here. It is left out, with a warning
-    that counts and names it.
+    What is broken in the middle of a file, where loading does not look, is left out with a warning that names it.
 
-    Args:
-        model: The model.
-        dataset: The images. With a cache (`CaptionDataset.with_cache`) several models share what was decoded.
-        batch_size: Images encoded at once.
-        workers: Threads that decode.
-        sharding: How to spread batches over the devices; by default they go to the first.
-        progress: Whether to show a bar.
+    With a cache (`CaptionDataset.with_cache`) several models share what was decoded. ``sharding`` spreads batches over
+    the devices; by default they go to the first.
 
     Returns:
         (readable, dim) float32 of unit length, and the data set of the images that the rows belong to: the one given,
@@ -51,5 +44,4 @@ def embed_dataset(
     batches = eval_batches(dataset, model.preprocessing, batch_size=batch_size, workers=workers, unreadable=unreadable)
     if sharding is not None:
         batches = ({**batch, "images": jax.device_put(batch["images"], sharding)} for batch in batches)
-    embeddings = embed_images(model, batches, progress=progress)
-    return embeddings, dataset.without_unreadable(unreadable)
+    return embed_images(model, batches), dataset.without_unreadable(unreadable)

@@ -1,9 +1,8 @@
 """How sure a figure is: percentile bootstrap of a mean, of a difference, and over several training runs.
 
 The bootstrap (Efron and Tibshirani 1993) draws as many items as there are, with replacement, and takes their mean,
-many times; the middle 95 % of those means are the interval. It answers: had other images been drawn from where these
-come from, how would the figure scatter? It knows nothing of how other training runs would have come out, unless they
-are given (`bootstrap_runs`).
+many times; the middle 95 % of those means say how the figure would scatter, had other images been drawn from where
+these come from. Of other training runs it knows nothing, unless they are given (`bootstrap_runs`).
 """
 
 from __future__ import annotations
@@ -14,19 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 
 DRAWS = 2000
-LEVEL = 0.95
+TAILS = (0.025, 0.975)  # what 95 % of draws lie between
 _CELLS_AT_ONCE = 2**22  # drawn items held at once, 32 MB of indices
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure and the bounds that hold 95 % of its bootstrap draws.
-
-    Attributes:
-        value: The figure on the items as they are.
-        low: Lower bound.
-        high: Upper bound.
-    """
+    """A figure, on the items as they are, and the bounds that hold 95 % of its bootstrap draws."""
 
     value: float
     low: float
@@ -45,13 +38,11 @@ class Interval:
 def bootstrap(values: np.ndarray, weights: np.ndarray | None = None, *, draws: int = DRAWS, seed: int = 0) -> Interval:
     """The interval of a mean over items.
 
-    What is drawn together belongs into one item: an image with its five captions is one item whose value is the mean
-    of its captions and whose weight is their number (the cluster bootstrap).
-
     Args:
         values: (items,) one number an item, such as 1 for a hit and 0 for a miss; or (items, metrics), of which the
             figure is the mean of each metric's mean.
-        weights: Of the same shape, how much of its metric each item stands for; all the same by default.
+        weights: Of the same shape, how much of its metric each item stands for; all the same by default. What is drawn
+            together is one item: an image whose value is the mean of its captions weighs their number.
         draws: Samples drawn.
         seed: Of the draws.
 
@@ -61,7 +52,7 @@ def bootstrap(values: np.ndarray, weights: np.ndarray | None = None, *, draws: i
     values, weights = _checked(values, weights)
     everything = np.arange(len(values))[None]
     means = resampled_means(values, weights, draws=draws, generator=np.random.default_rng(seed))
-    return _interval(_weighted_means(values, weights, everything)[0], means)
+    return Interval(float(_weighted_means(values, weights, everything)[0]), *bounds(means))
 
 
 def paired_bootstrap(
@@ -83,17 +74,11 @@ def paired_bootstrap(
 
 
 def bootstrap_runs(runs: np.ndarray, *, draws: int = DRAWS, seed: int = 0) -> Interval:
-    """The interval of a mean over several training runs (seeds) that were scored on the same items.
+    """The interval of a mean over several training runs (seeds), (runs, items), one number for each item and run.
 
     Two levels, crossed: each draw takes as many runs as there are, with replacement, and one set of items, with
     replacement, on which all drawn runs are scored. So it holds both kinds of chance, which images were drawn and
-    how the training came out. A handful of runs says little of the second: with three, the interval is too narrow
-    rather than too wide.
-
-    Args:
-        runs: (runs, items) one number for each item under each run.
-        draws: Samples drawn.
-        seed: Of the draws.
+    how the training came out; of the second a handful of runs says little, and the interval is too narrow.
 
     Raises:
         ValueError: If the shape is not that, there are no items or runs, or a value is not finite.
@@ -106,7 +91,7 @@ def bootstrap_runs(runs: np.ndarray, *, draws: int = DRAWS, seed: int = 0) -> In
     for items in _drawn_items(runs.shape[1], draws, generator):
         shares = generator.multinomial(count, np.full(count, 1 / count), size=len(items)) / count
         means.append(np.take_along_axis(shares @ runs, items, axis=1).mean(axis=1))
-    return _interval(runs.mean(), np.concatenate(means))
+    return Interval(float(runs.mean()), *bounds(np.concatenate(means)))
 
 
 def resampled_means(
@@ -155,6 +140,7 @@ def _weighted_means(values: np.ndarray, weights: np.ndarray | None, items: np.nd
     return means / values.shape[1]
 
 
-def _interval(value: float, means: np.ndarray) -> Interval:
-    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Interval(float(value), float(low), float(high))
+def bounds(means: np.ndarray) -> tuple[float, float]:
+    """The bounds that hold 95 % of the means of bootstrap draws, such as `resampled_means`."""
+    low, high = np.quantile(means, TAILS)
+    return float(low), float(high)

@@ -1,10 +1,9 @@
 """Near-duplicate images: a perceptual hash sifts all pairs, aligned detail decides.
 
-A hash alone cannot do it. A copy from which 5 % was cropped off differs in about 80 of 256 bits, and among the
-60 million pairs of RSICD's 10,921 images thousands of unrelated ones come as near, deserts, meadows and beaches most
-of all. So the hash is a wide sieve, and the images that pass it are aligned and compared in their detail. The
-thresholds were measured on RSICD, UCM and the miniature, with copies that were halved, enlarged, stored as JPEG of
-quality 60, cropped by 5 and 10 % at the middle and at a corner, and all of it together.
+A hash alone cannot do it. A copy from which 5 % was cropped off differs in about 80 of 256 bits, and thousands of the
+60 million pairs of RSICD's images come as near, deserts, meadows and beaches most of all. The thresholds were measured
+on RSICD, UCM and the miniature, with copies that were halved, enlarged, stored as JPEG of quality 60, cropped by 5 and
+10 % at the middle and at a corner, and all of it together.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
+from itertools import combinations_with_replacement, product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -36,19 +36,14 @@ MIN_DETAIL_CORRELATION = 0.75
 SMALL, COARSE, VIEW = 48, 8, 32  # pixels a side: what is kept of an image, compared first, compared last
 KEPT_SHARES = (1.0, 0.975, 0.95, 0.925, 0.9)  # of height and width, where one image is a crop of the other
 DETAIL_DEVIATION = 2.0  # pixels of the view; what is smoother than this is shading, which unrelated images share
-# Images a side in one block of pairs; pairs whose small images are compared at once; pairs aligned at once.
-BLOCK, CHUNK, BATCH = 2048, 4096, 64
+BLOCK, CHUNK = 2048, 256  # images a side in one block of pairs; pairs whose small images are compared at once
 
 
 @dataclass(frozen=True)
 class DuplicatePair:
-    """Two images that show the same.
+    """Two images that show the same, the earlier one first.
 
-    Attributes:
-        first: The one that stands earlier in the data set.
-        second: The other.
-        hash_distance: Bits of 256 in which their perceptual hashes differ.
-        detail_correlation: Of their aligned detail, 1 for equal images.
+    Their perceptual hashes differ in so many of 256 bits, and their aligned detail correlates, by 1 for equal images.
     """
 
     first: CaptionedImage
@@ -62,19 +57,6 @@ class DuplicatePair:
         return f"{first} and {second} ({self.hash_distance} of 256 bits, detail {self.detail_correlation:.2f})"
 
 
-@dataclass(frozen=True)
-class HashedImages:
-    """What is kept of each image: 2.3 kB, so a hundred thousand take 230 MB.
-
-    Attributes:
-        hashes: (images, 4) uint64, the bits of the perceptual hash.
-        small: (images, SMALL, SMALL) uint8, gray.
-    """
-
-    hashes: np.ndarray
-    small: np.ndarray
-
-
 def find_near_duplicates(dataset: CaptionDataset) -> tuple[DuplicatePair, ...]:
     """Finds the pairs of images that show the same, within and between splits, those with the most equal detail first.
 
@@ -85,9 +67,9 @@ def find_near_duplicates(dataset: CaptionDataset) -> tuple[DuplicatePair, ...]:
     Raises:
         DatasetError: If there are images and not one can be decoded.
     """
-    hashed, unreadable = hash_images(list(dataset))
+    hashes, small, unreadable = hash_images(list(dataset))
     dataset = dataset.without_unreadable(unreadable)
-    found = np.concatenate([np.zeros((0, 4)), *_measured_pairs(hashed)])
+    found = np.concatenate([np.zeros((0, 4)), *_measured_pairs(hashes, small)])
     order = np.lexsort((found[:, 1], found[:, 0], -found[:, 3]))
     return tuple(
         DuplicatePair(dataset[int(first)], dataset[int(second)], int(distance), float(detail))
@@ -95,10 +77,12 @@ def find_near_duplicates(dataset: CaptionDataset) -> tuple[DuplicatePair, ...]:
     )
 
 
-def hash_images(items: Sequence[CaptionedImage]) -> tuple[HashedImages, dict[int, str]]:
-    """Decodes images in parallel; returns a row for each that decodes, and position and reason of each that does not.
+def hash_images(items: Sequence[CaptionedImage]) -> tuple[np.ndarray, np.ndarray, dict[int, str]]:
+    """Decodes images in parallel and keeps 2.3 kB of each.
 
-    The hash is ImageHash's ``phash``: the signs of the lowest frequencies of a cosine transform.
+    Returns:
+        Of those that decode the bits of ImageHash's ``phash``, (images, 4) uint64, and what is left of the image,
+        (images, SMALL, SMALL) gray uint8; of the others the reasons by their positions.
     """
     import imagehash
     from PIL import Image
@@ -120,35 +104,32 @@ def hash_images(items: Sequence[CaptionedImage]) -> tuple[HashedImages, dict[int
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(take, range(len(items))))
     kept = [number for number in range(len(items)) if number not in unreadable]
-    return HashedImages(hashes[kept], small[kept]), unreadable
+    return hashes[kept], small[kept], unreadable
 
 
-def _measured_pairs(hashed: HashedImages) -> Iterator[np.ndarray]:
+def _measured_pairs(hashes: np.ndarray, small: np.ndarray) -> Iterator[np.ndarray]:
     """Yields the pairs whose hash, coarse and detailed images agree: (pairs, 4), two indices, distance, correlation."""
     shrink = _area_weights(1.0, 0.0, COARSE)
-    coarse = _centered(shrink @ hashed.small.astype(np.float32) @ shrink.T)
-    for pairs in _pairs_of_close_hashes(hashed.hashes):
-        alike = np.einsum("nd,nd->n", coarse[pairs[:, 0]], coarse[pairs[:, 1]]) >= MIN_COARSE_CORRELATION
+    coarse = _centered(shrink @ small.astype(np.float32) @ shrink.T)
+    for pairs, distances in _pairs_of_close_hashes(hashes):
+        first, second = pairs.T
+        alike = np.einsum("nd,nd->n", coarse[first], coarse[second]) >= MIN_COARSE_CORRELATION
         # An image without any detail correlates with nothing; those that are quite equal must not get lost.
-        alike |= (hashed.small[pairs[:, 0]] == hashed.small[pairs[:, 1]]).all(axis=(1, 2))
-        pairs = pairs[alike]
-        differing = np.bitwise_count(hashed.hashes[pairs[:, 0]] ^ hashed.hashes[pairs[:, 1]])
-        details = [np.zeros(0)]
-        for start in range(0, len(pairs), BATCH):
-            details.append(detail_correlation(*(hashed.small[column] for column in pairs[start : start + BATCH].T)))
-        found = np.column_stack([pairs, differing.sum(axis=1, dtype=np.int64), np.concatenate(details)])
-        yield found[found[:, 3] >= MIN_DETAIL_CORRELATION]
+        alike |= (small[first] == small[second]).all(axis=(1, 2))
+        details = detail_correlation(small[first[alike]], small[second[alike]])
+        found = np.column_stack([pairs[alike], distances[alike], details])
+        yield found[details >= MIN_DETAIL_CORRELATION]
 
 
-def _pairs_of_close_hashes(hashes: np.ndarray) -> Iterator[np.ndarray]:
-    """Yields (pairs, 2) indices, each pair once, not too many at a time, so that memory is bounded."""
-    starts = range(0, len(hashes), BLOCK)
-    for row, column in ((row, column) for row in starts for column in starts if column >= row):
+def _pairs_of_close_hashes(hashes: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yields (pairs, 2) indices and (pairs,) distances, each pair once, few at a time, so that memory is bounded."""
+    for row, column in combinations_with_replacement(range(0, len(hashes), BLOCK), 2):
         distances = _hash_distances(hashes[row : row + BLOCK], hashes[column : column + BLOCK])
-        pairs = np.argwhere(distances <= MAX_HASH_DISTANCE) + np.array([row, column])
-        pairs = pairs[pairs[:, 0] < pairs[:, 1]]
-        for start in range(0, len(pairs), CHUNK):
-            yield pairs[start : start + CHUNK]
+        close = np.argwhere(distances <= MAX_HASH_DISTANCE)
+        close = close[close[:, 0] + row < close[:, 1] + column]
+        for start in range(0, len(close), CHUNK):
+            some = close[start : start + CHUNK]
+            yield some + np.array([row, column]), distances[tuple(some.T)]
 
 
 def _hash_distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -182,15 +163,13 @@ def _detail_views(images: np.ndarray) -> np.ndarray:
 @cache
 def _view_weights() -> tuple[np.ndarray, np.ndarray]:
     """What cuts and shrinks each view when it is multiplied: (views, VIEW, SMALL) and (views, SMALL, VIEW)."""
-    places = [
-        (share, top, left)
-        for share in KEPT_SHARES
-        for top in np.unique([0, (1 - share) / 2, 1 - share])
-        for left in np.unique([0, (1 - share) / 2, 1 - share])
-    ]
-    down = np.stack([_area_weights(share, top, VIEW) for share, top, _ in places])
-    across = np.stack([_area_weights(share, left, VIEW).T for share, _, left in places])
-    return down, across
+    down, across = [], []
+    for share in KEPT_SHARES:
+        stretches = [_area_weights(share, start, VIEW) for start in np.unique([0, (1 - share) / 2, 1 - share])]
+        for top, left in product(stretches, repeat=2):
+            down.append(top)
+            across.append(left.T)
+    return np.stack(down), np.stack(across)
 
 
 def _area_weights(share: float, start: float, size: int) -> np.ndarray:

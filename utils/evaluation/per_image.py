@@ -1,7 +1,7 @@
 """What each image did under each model: kept beside an `evaluation.json`, so that runs can be compared image by image.
 
-`predictions.json` holds the images, their categories, what was predicted, the rank of the true category and the six
-recalls of retrieval. Two runs on the same images have a paired interval, several seeds a joined one.
+`predictions.json`, from `Evaluation.per_image`, holds the images, their categories, what was predicted, the rank of the
+true category and the six recalls. Two runs on the same images have a paired interval, several seeds a joined one.
 """
 
 from __future__ import annotations
@@ -11,15 +11,9 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-
-from utils.evaluation.retrieval import RetrievalResult
-from utils.evaluation.zero_shot import ZeroShotResult
-
-if TYPE_CHECKING:
-    from utils.datasets import CaptionDataset
 
 FILE = "predictions.json"
 # What notebook 05 records: 'finetuned_top3', 'baseline_split_names_top1', 'finetuned_mean_recall'.
@@ -29,13 +23,7 @@ _MODELS = {"baseline": "baseline", "finetuned": "fine-tuned"}
 
 @dataclass(frozen=True)
 class ImageValues:
-    """What a metric is the mean of.
-
-    Attributes:
-        images: (images,) what each is known by.
-        values: (images, figures) float64.
-        weights: Of the same shape, as `bootstrap` takes them.
-    """
+    """What a metric is the mean of: names of images, and (images, figures) values and weights as of `bootstrap`."""
 
     images: tuple[str, ...]
     values: np.ndarray
@@ -45,44 +33,6 @@ class ImageValues:
     def mean(self) -> float:
         """The metric itself."""
         return float(np.mean(np.average(self.values, axis=0, weights=self.weights)))
-
-
-def per_image_json(
-    items: CaptionDataset,
-    data: str,
-    zero_shot: Mapping[str, Mapping[str, ZeroShotResult]],
-    retrieval: Mapping[str, RetrievalResult],
-) -> dict[str, Any]:
-    """What `predictions.json` holds of one split, ``data``.
-
-    Args:
-        items: The images: those with a category were classified, those whose captions have words retrieved.
-        data: Name of the data set and its split.
-        zero_shot: By ``prompt`` and ``split_names``, then by model; empty where no image has a category.
-        retrieval: Strict, by model; empty where no image has a caption.
-    """
-    content: dict[str, Any] = {"data": data}
-    if zero_shot:
-        first = zero_shot["prompt"]
-        content["zero_shot"] = {
-            "images": [item.name for item in items if item.category is not None],
-            "categories": [item.category for item in items if item.category is not None],
-            "predicted": {
-                name: [result.class_names[number] for number in result.predictions] for name, result in first.items()
-            },
-            "ranks": {
-                protocol: {name: result.ranks.tolist() for name, result in of.items()}
-                for protocol, of in zero_shot.items()
-            },
-        }
-    if retrieval:
-        per_image = {name: result.per_image for name, result in retrieval.items()}
-        content["retrieval"] = {
-            "images": [item.name for item in items if item.captions_with_words],
-            "weights": next(iter(per_image.values()))[1].tolist(),
-            "recalls": {name: values.tolist() for name, (values, _) in per_image.items()},
-        }
-    return content
 
 
 def read_predictions(folder: Path) -> dict[str, Any]:
@@ -100,10 +50,7 @@ def is_mean_over_images(metric: str) -> bool:
 
 
 def values_of(content: Mapping[str, Any], metric: str) -> ImageValues | None:
-    """What a metric of notebook 05, such as ``finetuned_top1``, is the mean of, out of `read_predictions`.
-
-    None if it is not a mean over images, or they are not kept.
-    """
+    """What a metric of notebook 05, such as ``finetuned_top1``, is the mean of; None if there is no such mean."""
     asked = _METRIC.fullmatch(metric)
     if asked is None:
         return None
@@ -124,15 +71,10 @@ def values_of(content: Mapping[str, Any], metric: str) -> ImageValues | None:
 def aligned(several: Sequence[ImageValues]) -> list[np.ndarray] | None:
     """The values (images, figures) of several runs in the order of the first's images; None if the images differ."""
     first = several[0]
-    order = np.argsort(first.images, kind="stable")
-    rows = []
-    for run in several:
-        its_order = np.argsort(run.images, kind="stable")
-        if not np.array_equal(np.array(run.images)[its_order], np.array(first.images)[order]):
-            return None
-        if not np.array_equal(run.weights[its_order], first.weights[order]):  # other captions
-            return None
-        values = np.empty_like(run.values)
-        values[order] = run.values[its_order]
-        rows.append(values)
-    return rows
+    if any(sorted(run.images) != sorted(first.images) for run in several):
+        return None
+    place = np.argsort(np.argsort(first.images, kind="stable"))
+    orders = [np.argsort(run.images, kind="stable")[place] for run in several]
+    if any(not np.array_equal(run.weights[order], first.weights) for run, order in zip(several, orders, strict=True)):
+        return None  # other captions
+    return [run.values[order] for run, order in zip(several, orders, strict=True)]

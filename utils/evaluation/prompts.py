@@ -36,20 +36,16 @@ class Protocol:
 
     def __post_init__(self) -> None:
         """Raises ValueError if there is no template, or one has no place, or several, for the name."""
-        if not self.templates:
-            raise ValueError(f"The protocol {self.name!r} has no template; give at least one.")
-        for template in self.templates:
-            if template.count("{}") != 1:
-                raise ValueError(f"The template {template!r} needs exactly one '{{}}' where the class name goes.")
+        if not self.templates or any(template.count("{}") != 1 for template in self.templates):
+            raise ValueError(
+                f"The protocol {self.name!r} needs templates with exactly one '{{}}' where the class name goes, not "
+                f"{list(self.templates)}."
+            )
 
     def with_split_names(self) -> Protocol:
         """The same prompts with names split into words."""
-        return replace(
-            self,
-            name=f"{self.name}, split names",
-            description=f"{self.description} Names are split into words.".strip(),
-            split_names=True,
-        )
+        description = f"{self.description} Names are split into words.".strip()
+        return replace(self, name=f"{self.name}, split names", description=description, split_names=True)
 
     def prompts(self, class_name: str) -> tuple[str, ...]:
         """The texts that stand for a class, one a template."""
@@ -102,11 +98,7 @@ PROMPT_TEMPLATES = {name: PROTOCOLS[name].templates[0] for name in PROMPTS}
 
 
 def as_protocol(protocol: str | Protocol) -> Protocol:
-    """Gives the protocol of a name, or makes one of a template with ``{}`` and names as they are.
-
-    Raises:
-        ValueError: If there is no such protocol.
-    """
+    """Gives the protocol of a name, or makes one of a template with ``{}``; ValueError if there is no such protocol."""
     if isinstance(protocol, Protocol):
         return protocol
     if protocol in PROTOCOLS:
@@ -119,11 +111,7 @@ def as_protocol(protocol: str | Protocol) -> Protocol:
 
 
 def class_prompts(class_names: Sequence[str], template: str) -> list[str]:
-    """Fills a template, a text with one ``{}``, with each class name, unsplit.
-
-    Raises:
-        ValueError: If the template has no place for the name.
-    """
+    """Fills a template, a text with one ``{}``, with each class name, unsplit; ValueError if it has no such place."""
     protocol = Protocol(template, (template,))
     return [protocol.prompts(name)[0] for name in class_names]
 
@@ -131,13 +119,10 @@ def class_prompts(class_names: Sequence[str], template: str) -> list[str]:
 def embed_classes(
     model: CLIP, class_names: Sequence[str], protocol: str | Protocol = "documents"
 ) -> tuple[np.ndarray, list[tuple[str, ...]]]:
-    """Makes a classifier out of class names; each prompt is encoded once.
+    """Makes a classifier of class names: (classes, dim) float32 of unit length, and the prompts of each class.
 
     Several templates are joined as in CLIP's own evaluation (Radford et al. 2021, section 3.1.4): unit vectors are
     averaged, and the average is scaled to unit length again.
-
-    Returns:
-        (classes, dim) float32 of unit length, and the prompts of each class, one a template.
 
     Raises:
         ValueError: If there is no name, a name repeats, there is no such protocol, or the prompts of a class cancel

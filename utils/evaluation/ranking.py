@@ -11,28 +11,11 @@ SIMILARITIES_AT_ONCE = 2**23  # 32 MB in float32, and as much again while they a
 
 
 @dataclass(frozen=True)
-class RightPairs:
-    """Which candidates are right for which queries, each pair once.
-
-    Attributes:
-        queries: (pairs,) int, sorted; every query has at least one pair.
-        candidates: (pairs,) int.
-        weights: (pairs,) int, how many copies of the candidate are right for the query.
-    """
-
-    queries: np.ndarray
-    candidates: np.ndarray
-    weights: np.ndarray
-
-
-@dataclass(frozen=True)
 class Places:
-    """Where the best right candidate of each query stands; ties are kept apart, for a rule to decide them.
+    """Where the best right candidate of each query stands, (queries,) int each; a rule is to decide ties.
 
-    Attributes:
-        above: (queries,) int, wrong candidates that are more similar than the best right one.
-        wrong: (queries,) int, wrong candidates that are exactly as similar.
-        right: (queries,) int, right candidates that are as similar, itself included.
+    Wrong candidates that are more similar stand above; of those exactly as similar some are wrong and some right, the
+    best itself included.
     """
 
     above: np.ndarray
@@ -56,8 +39,10 @@ class Places:
 def find_places(
     queries: np.ndarray,
     candidates: np.ndarray,
-    pairs: RightPairs,
+    asking: np.ndarray,
+    right: np.ndarray,
     *,
+    weights: np.ndarray | None = None,
     rows: np.ndarray | None = None,
     copies: np.ndarray | None = None,
 ) -> Places:
@@ -66,43 +51,31 @@ def find_places(
     Args:
         queries: (vectors, dim) float32, of unit length.
         candidates: (candidates, dim) float32, of unit length.
-        pairs: What is right, by number of the query.
+        asking: (pairs,) int, sorted, numbers of queries; every query has at least one pair, each pair stands once.
+        right: (pairs,) int, the candidate that is right for it.
+        weights: (pairs,) int, how many copies of the candidate are right for the query; one by default.
         rows: (queries,) int, the vector of each query, where several queries share one; one each by default.
         copies: (candidates,) int, how often each candidate stands there; once by default.
     """
+    weights = np.ones(len(asking), int) if weights is None else weights
     rows = np.arange(len(queries)) if rows is None else rows
-    counts = np.zeros((3, len(rows)), int)
+    # float32 is exact for whole numbers up to 16.7 million, and half the memory of the next.
+    often = np.ones(len(candidates), np.float32) if copies is None else copies.astype(np.float32)
+    places = Places(*np.zeros((3, len(rows)), int))
     size = max(1, SIMILARITIES_AT_ONCE // max(len(candidates), 1))
     for start in range(0, len(rows), size):
         block = slice(start, start + size)
-        here = slice(*np.searchsorted(pairs.queries, (start, start + size)))
-        right = RightPairs(pairs.queries[here] - start, pairs.candidates[here], pairs.weights[here])
-        counts[:, block] = _count_places(queries[rows[block]] @ candidates.T, right, copies)
-    return Places(*counts)
-
-
-def _count_places(
-    similarities: np.ndarray, pairs: RightPairs, copies: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The three counts of `Places` for a block (queries, candidates)."""
-    of_pairs = similarities[pairs.queries, pairs.candidates]
-    best = np.full(len(similarities), -np.inf, similarities.dtype)
-    np.maximum.at(best, pairs.queries, of_pairs)
-    tied = of_pairs == best[pairs.queries]
-    right = np.zeros(len(similarities), int)
-    np.add.at(right, pairs.queries[tied], pairs.weights[tied])
-    # No right one is above the best right one, so all that are above are wrong.
-    above = _count(similarities > best[:, None], copies)
-    beside = _count(similarities == best[:, None], copies)
-    return above, beside - right, right
-
-
-def _count(chosen: np.ndarray, copies: np.ndarray | None) -> np.ndarray:
-    """How many candidates, copies included, are chosen in each row of a boolean block."""
-    if copies is None:
-        return np.count_nonzero(chosen, axis=1)
-    # float32 is exact for whole numbers up to 16.7 million, and half the memory of the next.
-    return (chosen.astype(np.float32) @ copies.astype(np.float32)).astype(int)
+        similarities = queries[rows[block]] @ candidates.T
+        here = slice(*np.searchsorted(asking, (start, start + size)))
+        query, of_pairs = asking[here] - start, similarities[asking[here] - start, right[here]]
+        best = np.full(len(similarities), -np.inf, similarities.dtype)
+        np.maximum.at(best, query, of_pairs)
+        tied = of_pairs == best[query]
+        np.add.at(places.right[block], query[tied], weights[here][tied])
+        # No right one is above the best right one, so all that are above are wrong.
+        places.above[block] = (similarities > best[:, None]).astype(np.float32) @ often
+        places.wrong[block] = (similarities == best[:, None]).astype(np.float32) @ often - places.right[block]
+    return places
 
 
 def retrieval_ranks(
@@ -110,10 +83,8 @@ def retrieval_ranks(
 ) -> dict[str, np.ndarray]:
     """The ranks from which the recall is taken that judges a training run: distinct texts, any equal caption is right.
 
-    Captions repeat, within an image and between images, so every distinct text is one candidate and one query. It is
-    right for an image if it is one of the image's captions, word for word. Of equal similarities the wrong ones stand
-    first, so a model that ranks alike for every query earns nothing. The figures of papers are counted otherwise: see
-    `utils.evaluation.retrieval`.
+    Every distinct text is one candidate and one query. Of equal similarities the wrong ones stand first, so a model
+    that ranks alike for every query earns nothing. Papers count otherwise: see `utils.evaluation.retrieval`.
 
     Args:
         image_embeddings: (images, dim) float32, of unit length.
@@ -126,11 +97,9 @@ def retrieval_ranks(
     """
     images, columns = np.nonzero(caption_sets >= 0)
     texts = caption_sets[images, columns]
-    once, by_text = np.ones(len(images), int), np.argsort(texts, kind="stable")
+    by_text = np.argsort(texts, kind="stable")
     places = {
-        "image_to_text": find_places(image_embeddings, text_embeddings, RightPairs(images, texts, once)),
-        "text_to_image": find_places(
-            text_embeddings, image_embeddings, RightPairs(texts[by_text], images[by_text], once)
-        ),
+        "image_to_text": find_places(image_embeddings, text_embeddings, images, texts),
+        "text_to_image": find_places(text_embeddings, image_embeddings, texts[by_text], images[by_text]),
     }
     return {direction: of.above + of.wrong for direction, of in places.items()}

@@ -1,7 +1,7 @@
 """A model against a baseline: every score with its interval, as `evaluation.json`, figures and a page.
 
 `evaluate` takes the scores, `Evaluation.write` leaves them in a folder. What others show of them, the model card and
-the README's tables, is made from `evaluation.json` by `utils.evaluation.summary`.
+the README's tables, is made from `evaluation.json` by `utils.evaluation.tables`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +18,11 @@ import numpy as np
 from utils.datasets import reading_note
 from utils.evaluation.embedding import embed_dataset
 from utils.evaluation.intervals import DRAWS, Interval, paired_bootstrap
-from utils.evaluation.per_image import FILE, per_image_json
-from utils.evaluation.prompts import PROTOCOLS, as_protocol, embed_classes
+from utils.evaluation.per_image import FILE
+from utils.evaluation.prompts import PROTOCOLS, as_protocol
 from utils.evaluation.retrieval import MATCHINGS, RetrievalResult, distinct_captions, score_retrieval
-from utils.evaluation.summary import summary_text
-from utils.evaluation.tables import recall_table, score_table
-from utils.evaluation.zero_shot import PUBLISHED_KS, ZeroShotResult, classify
+from utils.evaluation.tables import recall_table, score_table, summary_text
+from utils.evaluation.zero_shot import PUBLISHED_KS, ZeroShotResult, classify_dataset
 from utils.files import disk_trouble_in_words, write_whole
 
 if TYPE_CHECKING:
@@ -33,8 +32,6 @@ if TYPE_CHECKING:
     from utils.datasets import CaptionDataset
 
 BASELINE, FINETUNED = "baseline", "fine-tuned"
-NAMED_PROTOCOLS = tuple(name for name, protocol in PROTOCOLS.items() if not protocol.class_lists)
-LIST_PROTOCOLS = tuple(name for name, protocol in PROTOCOLS.items() if protocol.class_lists)
 
 
 @dataclass(frozen=True)
@@ -124,10 +121,29 @@ class Evaluation:
         }
 
     def per_image(self) -> dict[str, Any]:
-        """What each image did; see `utils.evaluation.per_image`."""
-        kept = {"prompt": self.prompt, "split_names": "split_names"} if self.zero_shot else {}
-        zero_shot = {name: self.zero_shot[protocol] for name, protocol in kept.items()}
-        return per_image_json(self.scored, self.test_set.name, zero_shot, self.retrieval.get("strict", {}))
+        """What `predictions.json` holds: what each image did, as `utils.evaluation.per_image` reads it."""
+        content: dict[str, Any] = {"data": self.test_set.name}
+        if self.zero_shot:
+            named, kept = self.scored.named(), {"prompt": self.prompt, "split_names": "split_names"}
+            content["zero_shot"] = {
+                "images": [item.name for item in named],
+                "categories": [item.category for item in named],
+                "predicted": {
+                    name: [result.class_names[number] for number in result.predictions]
+                    for name, result in self.zero_shot[self.prompt].items()
+                },
+                "ranks": {
+                    key: {name: result.ranks.tolist() for name, result in self.zero_shot[protocol].items()}
+                    for key, protocol in kept.items()
+                },
+            }
+        if strict := self.retrieval.get("strict"):
+            content["retrieval"] = {
+                "images": [item.name for item in self.scored if item.captions_with_words],
+                "weights": strict[BASELINE].per_image[1].tolist(),
+                "recalls": {name: result.per_image[0].tolist() for name, result in strict.items()},
+            }
+        return content
 
     def markdown(self) -> str:
         """The page: what was measured on what, the scores by protocol, where the gain is, retrieval."""
@@ -179,11 +195,7 @@ class Evaluation:
         return figures
 
     def write(self, folder: str | Path) -> Path:
-        """Writes `evaluation.json`, `predictions.json`, `README.md` (the page) and its figures into a folder.
-
-        Raises:
-            OSError: If the disk is full.
-        """
+        """Writes `evaluation.json`, `predictions.json`, `README.md` (the page) and its figures into a folder."""
         folder = Path(folder)
         with disk_trouble_in_words(folder):
             folder.mkdir(parents=True, exist_ok=True)
@@ -212,8 +224,7 @@ def evaluate(
 
     Args:
         baseline: What the other is compared with.
-        finetuned: The model in question; ``baseline`` itself, as `load_or_train` gives it where nothing can be
-            trained, is scored alone.
+        finetuned: The model in question; ``baseline`` itself, where nothing could be trained, is scored alone.
         test_set: Images with categories, captions, or both.
         with_class_lists: The same split loaded with ``class_lists=True``, for RSICD's protocol of 31 classes.
         warning: What an audit has against scores on these images.
@@ -227,10 +238,7 @@ def evaluate(
             other images, or there is no such prompt.
     """
     if as_protocol(prompt).class_lists:
-        raise ValueError(
-            f"The protocol {prompt!r} counts other images than the figures do; choose one of "
-            f"{', '.join(NAMED_PROTOCOLS)} as the prompt, or give one with '{{}}'."
-        )
+        raise ValueError(f"The protocol {prompt!r} counts other images than the figures do; choose another prompt.")
     if not any(item.category or item.captions_with_words for item in test_set):
         raise ValueError(
             f"No image of {test_set.name or 'the data set'} has a category to be classified into, or a caption."
@@ -240,32 +248,16 @@ def evaluate(
     zero_shot: dict[str, dict[str, ZeroShotResult]] = {}
     retrieval: dict[str, dict[str, RetrievalResult]] = {}
     models = {BASELINE: baseline} if finetuned is baseline else {BASELINE: baseline, FINETUNED: finetuned}
-    asked = [(test_set, protocol) for protocol in dict.fromkeys((*NAMED_PROTOCOLS, prompt))]
-    if with_class_lists is not None:
-        asked += [(with_class_lists, protocol) for protocol in LIST_PROTOCOLS]
     scored = test_set
     for name, model in models.items():
         images, scored = embed_dataset(model, scored, batch_size=batch_size)  # both are scored on the same
-        for whole, protocol in asked:
-            if whole.categories:
-                zero_shot.setdefault(protocol, {})[name] = _classify(model, images, whole, scored, protocol)
+        for protocol in sorted(dict.fromkeys((*PROTOCOLS, prompt)), key=lambda name: as_protocol(name).class_lists):
+            whole = with_class_lists if as_protocol(protocol).class_lists else test_set
+            if whole and whole.categories:
+                zero_shot.setdefault(protocol, {})[name] = classify_dataset(model, images, scored, whole, protocol)
         for matching, result in _retrieve(model, images, test_set, scored).items():
             retrieval.setdefault(matching, {})[name] = result
     return Evaluation(test_set, scored, zero_shot, retrieval, seed, warning, prompt)
-
-
-def _classify(
-    model: CLIP, images: np.ndarray, whole: CaptionDataset, scored: CaptionDataset, protocol: str
-) -> ZeroShotResult:
-    """A protocol's result from the embeddings of the scored images; those with a category count."""
-    decoded = {item.path for item in scored}
-    categories = [item.category for item in whole if item.path in decoded]
-    named = [number for number, category in enumerate(categories) if category is not None]
-    vectors, prompts = embed_classes(model, whole.categories, protocol)
-    truth = [categories[number] for number in named]
-    result = classify(images[named], vectors, truth, whole.categories, prompts)
-    left_out = len(whole.named()) - len(named)
-    return replace(result, protocol=protocol, dataset=whole.name, left_out=left_out)
 
 
 def _retrieve(
@@ -278,8 +270,8 @@ def _retrieve(
         return {}
     captions = [item.captions for item in scored.captioned()]
     texts = embed_texts(model, distinct_captions(captions))
-    results = {
-        matching: score_retrieval(images[spoken], texts, captions, matching, whole.name) for matching in MATCHINGS
-    }
     left_out = sum(bool(item.captions_with_words) for item in whole) - len(captions)
-    return {matching: replace(result, left_out=left_out) for matching, result in results.items()}
+    return {
+        matching: score_retrieval(images[spoken], texts, captions, matching, whole.name, left_out)
+        for matching in MATCHINGS
+    }

@@ -1,18 +1,10 @@
 """Retrieval as the field reports it: image to text and text to image, recall@1, 5, 10 and their mean.
 
-Queries and candidates are every image and every occurrence of a caption, five an image, equal ones included. Two
-rules say what is right:
-
-- ``strict``: only the image's own captions, and only the caption's own image. This is the field's way (CLIP_benchmark's
-  recall@k: a hit if any right candidate is among the k most similar), and where captions are shared between images no
-  model can reach 100 %: see `retrieval_ceiling`.
-- ``duplicate_aware``: any caption with the words of one of the image's own, and any image that owns the caption's
-  words. Queries and candidates are the same, so it is never below strict.
-
-Ties. Equal captions give equal similarities, so the order of equal candidates is chance; topk leaves it to the
-machine, and a score would change with the order of a file. Here a hit counts as the chance that a right candidate is
-among the k best if ties fall at random: the figure is the expectation of the field's, and the same in any order. A
-model that ranks all alike scores as guessing does. So that equal captions are equal to the last bit, each
+Queries and candidates are every image and every occurrence of a caption. By the rule ``strict`` only an image's own
+captions are right, and only a caption's own image: the field's way (CLIP_benchmark's recall@k), in which no model
+reaches 100 % where images share captions. By ``duplicate_aware`` any caption with the words of an own one is right, and
+any image that owns the words. Equal captions tie: a hit counts as the chance that a right one is among the k best if
+ties fall at random, the field's figure on average over orders of a file. So that they tie to the last bit, each
 distinct text is embedded and compared once, and counts as often as it occurs.
 """
 
@@ -20,13 +12,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from utils.evaluation.checks import check_embeddings, check_same_size
 from utils.evaluation.intervals import Interval, bootstrap
-from utils.evaluation.ranking import RECALL_AT, Places, RightPairs, find_places
+from utils.evaluation.ranking import RECALL_AT, Places, find_places
 
 DIRECTIONS = ("image_to_text", "text_to_image")
 MATCHINGS = ("strict", "duplicate_aware")
@@ -38,13 +30,12 @@ class RetrievalResult:
     """How well images and captions find each other.
 
     Attributes:
-        image_to_text: (images, 3) float64, for each image the chance of a hit@1, 5 and 10: 0 or 1, between them only
-            where ties decide.
+        image_to_text: (images, 3) float64, for each image the chance of a hit@1, 5 and 10, between 0 and 1 by ties.
         text_to_image: (captions, 3) float64, the same for each occurrence of a caption.
         caption_images: (captions,) int, sorted, the image that each caption belongs to.
         ceilings: As `retrieval_ceiling`; under ``duplicate_aware`` all 1.
         matching: ``strict`` or ``duplicate_aware``.
-        dataset: Name of the data set and its split, where one was scored.
+        dataset: Name of the data set and its split.
         left_out: Images with captions that cannot be decoded.
     """
 
@@ -69,11 +60,9 @@ class RetrievalResult:
 
     @property
     def per_image(self) -> tuple[np.ndarray, np.ndarray]:
-        """What `bootstrap` and `paired_bootstrap` take: the six recalls of each image, and its weight in each.
+        """The six `recalls` of each image, captions averaged, and its weights in them, both (images, 6) float64.
 
-        Returns:
-            (images, 6) float64 in the order of `recalls`, captions averaged, and (images, 6) float64, 1 for the
-            image as a query and the number of its captions for those.
+        An image weighs 1 as a query, and its captions as many as they are, as `bootstrap` takes it.
         """
         counts = np.bincount(self.caption_images).astype(float)
         sums = np.zeros_like(self.image_to_text)
@@ -85,10 +74,7 @@ class RetrievalResult:
         """A recall, a key of `recalls`, or their mean, with the bounds that hold 95 % of bootstrap draws.
 
         Images are drawn, and an image's captions go with it (cluster bootstrap): five captions of one image are not
-        five independent observations. The candidates stay what they are.
-
-        Raises:
-            ValueError: If there is no such figure.
+        five independent observations. The candidates stay. Raises ValueError if there is no such figure.
         """
         if name not in ("mean_recall", *RECALLS):
             raise ValueError(f"There is no figure {name!r}; choose one of mean_recall, {', '.join(RECALLS)}.")
@@ -97,15 +83,22 @@ class RetrievalResult:
         return bootstrap(values[:, columns], weights[:, columns], seed=seed)
 
 
-def _owned(captions: Sequence[Sequence[str]]) -> tuple[RightPairs, np.ndarray]:
-    """Pairs of an image and a distinct text under it, weighted by how often, and how often each text occurs in all."""
+def _owned(captions: Sequence[Sequence[str]]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Pairs of an image and a distinct text under it, how often it stands there, and how often each text in all."""
+    if not len(captions):
+        raise ValueError("There are no captions to retrieve by.")
+    if bare := [number for number, texts in enumerate(captions) if not texts]:
+        raise ValueError(
+            f"{len(bare):,} of {len(captions):,} images have no caption to be found by (the first is number "
+            f"{bare[0]}); leave them out."
+        )
     numbers: dict[str, int] = {}
     counts = Counter(
         (image, numbers.setdefault(text, len(numbers))) for image, texts in enumerate(captions) for text in texts
     )
     images, texts = np.array(list(counts), int).T
     weights = np.array(list(counts.values()), int)
-    return RightPairs(images, texts, weights), np.bincount(texts, weights).astype(int)
+    return images, texts, weights, np.bincount(texts, weights).astype(int)
 
 
 def distinct_captions(captions: Iterable[Sequence[str]]) -> list[str]:
@@ -120,26 +113,22 @@ def retrieval_ceiling(captions: Sequence[Sequence[str]]) -> dict[str, float]:
     before the others finds the right one among k with a chance of min(1, k / n). This is the ceiling that is published
     for RSICD, UCM and Sydney. (Betting on images that repeat a caption within themselves could gain half a point.)
     Image to text: each image may put the own caption first that fewest others share; a copy of another image then
-    stands beside its own, ties at random. Captions are those of each image, repeats included.
+    stands beside its own, ties at random. Captions are those of each image, repeats included, at least one.
 
     Returns:
         The six recalls of `RetrievalResult`, shares from 0 to 1.
-
-    Raises:
-        ValueError: If an image has no caption.
     """
-    _check_captions(captions)
-    owned, copies = _owned(captions)
-    top = np.zeros(len(owned.queries), int)
-    sharing = np.bincount(owned.candidates)[owned.candidates]  # images that own the text of each pair
-    own_text = Places(top, copies[owned.candidates] - owned.weights, owned.weights)
+    images, texts, weights, copies = _owned(captions)
+    top = np.zeros(len(images), int)
+    sharing = np.bincount(texts)[texts]  # images that own the text of each pair
+    own_text = Places(top, copies[texts] - weights, weights)
     own_image = Places(top, sharing - 1, np.ones_like(top))
     ceilings = []
     for k in RECALL_AT:
         best = np.zeros(len(captions))
-        np.maximum.at(best, owned.queries, own_text.hit_chances(k))
+        np.maximum.at(best, images, own_text.hit_chances(k))
         ceilings.append(best.mean())
-    ceilings += [np.average(own_image.hit_chances(k), weights=owned.weights) for k in RECALL_AT]
+    ceilings += [np.average(own_image.hit_chances(k), weights=weights) for k in RECALL_AT]
     return dict(zip(RECALLS, map(float, ceilings), strict=True))
 
 
@@ -149,16 +138,17 @@ def score_retrieval(
     captions: Sequence[Sequence[str]],
     matching: str = "strict",
     dataset: str = "",
+    left_out: int = 0,
 ) -> RetrievalResult:
     """Scores retrieval from stored embeddings, in blocks: memory is bounded by them and a number a caption.
 
     Args:
         image_embeddings: (images, dim) of any floating type, of unit length; compared in float32.
-        text_embeddings: (texts, dim) of any floating type, of unit length, of the distinct captions in the order of
-            `distinct_captions`.
+        text_embeddings: (texts, dim) the same of the distinct captions, in the order of `distinct_captions`.
         captions: (images,) the captions of each image, at least one, repeats included.
         matching: ``strict`` or ``duplicate_aware``, see the module.
         dataset: Name of the data set and its split, kept for the report.
+        left_out: Images that cannot be decoded, for the report too.
 
     Raises:
         ValueError: If shapes do not fit, an embedding is not finite, zero or not of unit length, an image has no
@@ -166,43 +156,30 @@ def score_retrieval(
     """
     if matching not in MATCHINGS:
         raise ValueError(f"There is no matching {matching!r}; choose one of {', '.join(MATCHINGS)}.")
-    _check_captions(captions)
-    owned, copies = _owned(captions)
+    owner, owned, weights, copies = _owned(captions)
     check_embeddings(image_embeddings, "image", len(captions), "images")
     check_embeddings(text_embeddings, "text", len(copies), "distinct captions")
     check_same_size((image_embeddings, "image"), (text_embeddings, "text"))
     images, texts = (rows.astype(np.float32, copy=False) for rows in (image_embeddings, text_embeddings))
     strict = matching == "strict"
-    right = owned if strict else replace(owned, weights=copies[owned.candidates])
-    image_to_text = _hit_chances(find_places(images, texts, right, copies=copies))
-    once, number = np.ones(len(owned.queries), int), np.arange(len(owned.queries))
+    right = weights if strict else copies[owned]
+    image_to_text = _hit_chances(find_places(images, texts, owner, owned, weights=right, copies=copies))
     if strict:  # the same text is a query once for each of its images
-        places = find_places(texts, images, RightPairs(number, owned.queries, once), rows=owned.candidates)
-        text_to_image = _hit_chances(places)
+        text_to_image = _hit_chances(find_places(texts, images, np.arange(len(owner)), owner, rows=owned))
     else:
-        order = np.argsort(owned.candidates, kind="stable")
-        places = find_places(texts, images, RightPairs(owned.candidates[order], owned.queries[order], once))
-        text_to_image = _hit_chances(places)[owned.candidates]
+        order = np.argsort(owned, kind="stable")
+        text_to_image = _hit_chances(find_places(texts, images, owned[order], owner[order]))[owned]
     return RetrievalResult(
         image_to_text=image_to_text,
-        text_to_image=np.repeat(text_to_image, owned.weights, axis=0),
-        caption_images=np.repeat(owned.queries, owned.weights),
+        text_to_image=np.repeat(text_to_image, weights, axis=0),
+        caption_images=np.repeat(owner, weights),
         ceilings=retrieval_ceiling(captions) if strict else dict.fromkeys(RECALLS, 1.0),
         matching=matching,
         dataset=dataset,
+        left_out=left_out,
     )
 
 
 def _hit_chances(places: Places) -> np.ndarray:
     """(queries, 3) float64, the chances of a hit@1, 5 and 10."""
     return np.stack([places.hit_chances(k) for k in RECALL_AT], axis=1)
-
-
-def _check_captions(captions: Sequence[Sequence[str]]) -> None:
-    if not len(captions):
-        raise ValueError("There are no captions to retrieve by.")
-    if bare := [number for number, texts in enumerate(captions) if not texts]:
-        raise ValueError(
-            f"{len(bare):,} of {len(captions):,} images have no caption to be found by (the first is number "
-            f"{bare[0]}); leave them out."
-        )

@@ -11,17 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from utils.evaluation.checks import check_same_size, unit_rows
+from utils.evaluation.checks import unit_rows
 
 
 @dataclass(frozen=True)
 class Kept:
-    """The way to classify that did best on validation images.
-
-    Attributes:
-        name: Of the candidate that is kept.
-        validation_accuracies: Of each candidate.
-    """
+    """The way to classify that did best on validation images: its name, and the accuracies of all candidates."""
 
     name: str
     validation_accuracies: dict[str, float]
@@ -45,13 +40,10 @@ def refine_class_embeddings(
 
     Args:
         image_embeddings: (images, dim), the very images that are to be classified; of any length but zero.
-        class_embeddings: (classes, dim) of the prompts.
+        class_embeddings: (classes, dim) of the prompts; so is what is returned, float32 of unit length.
         temperature: Small for hard assignments; 1 / exp(logit scale) is what the model was trained with.
         blend: Share of the images, from 0, which changes nothing, to 1, which leaves the texts behind.
         steps: How often.
-
-    Returns:
-        (classes, dim) float32 of unit length.
 
     Raises:
         ValueError: If embeddings are zero, not finite or of two sizes, or a setting is out of its range.
@@ -60,8 +52,7 @@ def refine_class_embeddings(
 
     from utils.clip import unit_length
 
-    images, texts = unit_rows(image_embeddings, "image"), unit_rows(class_embeddings, "class")
-    check_same_size((images, "image"), (texts, "class"))
+    images, texts = unit_rows((image_embeddings, "image"), (class_embeddings, "class"))
     if not (temperature > 0 and 0 <= blend <= 1 and steps >= 0):
         raise ValueError(
             f"Temperature {temperature}, blend {blend} and {steps} steps cannot work: above 0, from 0 to 1, and 0 or "
@@ -80,9 +71,8 @@ def refine_class_embeddings(
 def keep_what_helps(candidates: Mapping[str, np.ndarray], labels: Sequence[int] | np.ndarray) -> Kept:
     """Chooses among ways to classify by their accuracy on validation images, the first of equals.
 
-    Args:
-        candidates: By name the scores (images, classes) that each gives to validation images.
-        labels: (images,) int, the column of the true class.
+    Candidates are, by name, the scores (images, classes) that each gives to validation images, labels (images,) the
+    columns of the true classes.
 
     Raises:
         ValueError: If there is no candidate, or scores and labels do not fit or are not finite.
@@ -90,7 +80,7 @@ def keep_what_helps(candidates: Mapping[str, np.ndarray], labels: Sequence[int] 
     true = np.asarray(labels)
     if not candidates or not len(true):
         raise ValueError("There is nothing to choose: give at least one candidate and one labeled image.")
-    hits = {}
+    accuracies = {}
     for name, scores in candidates.items():
         if np.ndim(scores) != 2 or len(scores) != len(true) or not 0 <= true.min() <= true.max() < scores.shape[1]:
             raise ValueError(
@@ -99,6 +89,5 @@ def keep_what_helps(candidates: Mapping[str, np.ndarray], labels: Sequence[int] 
             )
         if not np.isfinite(scores).all():
             raise ValueError(f"Some scores of {name!r} are not finite numbers.")
-        hits[name] = np.argmax(scores, axis=1) == true
-    accuracies = {name: float(np.mean(hit)) for name, hit in hits.items()}
+        accuracies[name] = float(np.mean(np.argmax(scores, axis=1) == true))
     return Kept(max(accuracies, key=accuracies.__getitem__), accuracies)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -29,16 +29,14 @@ class ZeroShotResult:
         class_names: (classes,) the names; labels and columns refer to them.
         labels: (images,) int, the true class of each image.
         similarities: (images, classes) float32 cosine similarities.
-        prompts: (classes,) the texts that stood for each class, one a template.
-        protocol: Name of the protocol, where one was followed.
-        dataset: Name of the data set and its split, where one was scored.
+        protocol: Name of the protocol.
+        dataset: Name of the data set and its split.
         left_out: Images that count but cannot be decoded.
     """
 
     class_names: tuple[str, ...]
     labels: np.ndarray
     similarities: np.ndarray
-    prompts: tuple[tuple[str, ...], ...] = ()
     protocol: str = ""
     dataset: str = ""
     left_out: int = 0
@@ -55,11 +53,7 @@ class ZeroShotResult:
         return np.argmax(self.similarities, axis=1)
 
     def hits(self, k: int = 1) -> np.ndarray:
-        """(images,) bool, whether the true class is among the k best.
-
-        Raises:
-            ValueError: If k is below 1.
-        """
+        """(images,) bool, whether the true class is among the k best, which must be at least one."""
         if k < 1:
             raise ValueError(f"score@{k} does not exist; k counts from 1.")
         return self.ranks < k
@@ -97,22 +91,17 @@ def classify(
     prompt_embeddings: np.ndarray,
     categories: Sequence[str | None],
     class_names: Sequence[str],
-    prompts: Sequence[tuple[str, ...]] = (),
 ) -> ZeroShotResult:
-    """Compares stored image embeddings with class prompts.
+    """Compares stored image embeddings with class prompts, both (rows, dim) of any floating type and of unit length.
 
-    Args:
-        image_embeddings: (images, dim) of any floating type, of unit length.
-        prompt_embeddings: (classes, dim) of unit length.
-        categories: (images,) the true class name of each image.
-        class_names: (classes,) the names that the prompts stand for.
-        prompts: (classes,) the texts of each class, kept for the report.
+    Categories are the true class names of the images, class names what the prompts stand for.
 
     Raises:
         ValueError: If a category has no class name, an embedding is not finite, zero or not of unit length, or
             shapes do not fit (a model of another projection size than the stored vectors).
     """
-    _check_categories(categories, class_names)
+    if unknown := set(categories) - set(class_names):
+        raise ValueError(f"The classifier has no name for the categories {', '.join(sorted(map(str, unknown)))}.")
     check_embeddings(image_embeddings, "image", len(categories), "names")
     check_embeddings(prompt_embeddings, "prompt", len(class_names), "names")
     check_same_size((image_embeddings, "image"), (prompt_embeddings, "prompt"))
@@ -121,58 +110,28 @@ def classify(
         class_names=tuple(class_names),
         labels=np.array([position[category] for category in categories], int),
         similarities=image_embeddings.astype(np.float32) @ prompt_embeddings.astype(np.float32).T,
-        prompts=tuple(prompts),
     )
 
 
-def _check_categories(categories: Iterable[str | None], class_names: Sequence[str]) -> None:
-    if unknown := set(categories) - set(class_names):
-        raise ValueError(f"The classifier has no name for the categories {', '.join(sorted(map(str, unknown)))}.")
-
-
 def zero_shot(
-    model: CLIP,
-    dataset: CaptionDataset,
-    protocol: str | Protocol = "documents",
-    *,
-    class_names: Sequence[str] | None = None,
-    batch_size: int = 64,
-    progress: bool = False,
+    model: CLIP, dataset: CaptionDataset, protocol: str | Protocol = "documents", *, batch_size: int = 64
 ) -> ZeroShotResult:
-    """Classifies a data set's images by the prompts of a protocol.
+    """Classifies a data set's images into the categories that occur, by the prompts of a protocol.
 
     The published protocol is the RSICD test split, the images with a category in their file name, 30 unsplit
     names. Images without a category are left out, unless the protocol counts every image.
 
     Args:
         model: The CLIP model.
-        dataset: Images, of which those with a category count, and which can be decoded. With a cache
-            (`CaptionDataset.with_cache`) several models share what was decoded.
+        dataset: Images, of which those count that have a category and can be decoded.
         protocol: A `Protocol`, the name of one of `PROTOCOLS`, or a prompt with ``{}`` for the class name.
-        class_names: What to choose from; by default the categories that occur. More names make it harder.
         batch_size: Images encoded at once; it does not change the scores.
-        progress: Whether to show a bar.
-
-    Returns:
-        Similarities and labels, ready to be scored.
 
     Raises:
-        ValueError: If no image has a category, one has a category that is not among the names, or the protocol
-            counts every image and some have no category, or not one image can be decoded.
+        ValueError: If no image has a category, the protocol counts every image and some have none, or not one image
+            can be decoded.
     """
     protocol = as_protocol(protocol)
-    named = _images_that_count(dataset, protocol)
-    names = named.categories if class_names is None else tuple(class_names)
-    _check_categories(named.categories, names)  # before minutes are spent on embedding
-    vectors, prompts = embed_classes(model, names, protocol)
-    images, scored = embed_dataset(model, named, batch_size=batch_size, progress=progress)
-    result = classify(images, vectors, [item.category for item in scored], names, prompts)
-    left_out = len(named) - len(scored)
-    return replace(result, protocol=protocol.name, dataset=dataset.name, left_out=left_out)
-
-
-def _images_that_count(dataset: CaptionDataset, protocol: Protocol) -> CaptionDataset:
-    """Those with a category, which every image must have for a protocol of class lists."""
     named = dataset.named()
     title = dataset.name or "the data set"
     if not len(named):
@@ -182,4 +141,19 @@ def _images_that_count(dataset: CaptionDataset, protocol: Protocol) -> CaptionDa
             f"The protocol {protocol.name!r} counts every image, but {len(dataset) - len(named):,} of "
             f"{len(dataset):,} in {title} have no category; load it with load_dataset('rsicd', class_lists=True)."
         )
-    return named
+    images, scored = embed_dataset(model, named, batch_size=batch_size)
+    return classify_dataset(model, images, scored, named, protocol)
+
+
+def classify_dataset(
+    model: CLIP, image_embeddings: np.ndarray, scored: CaptionDataset, dataset: CaptionDataset, protocol: str | Protocol
+) -> ZeroShotResult:
+    """What `zero_shot` does with the embeddings (scored, dim) of those images of a data set that can be decoded."""
+    protocol, names = as_protocol(protocol), dataset.categories
+    decoded = {item.path for item in scored}
+    categories = [item.category for item in dataset if item.path in decoded]
+    named = [number for number, category in enumerate(categories) if category is not None]
+    prompts, _ = embed_classes(model, names, protocol)
+    result = classify(image_embeddings[named], prompts, [categories[number] for number in named], names)
+    left_out = len(dataset.named()) - len(named)
+    return replace(result, protocol=protocol.name, dataset=dataset.name, left_out=left_out)

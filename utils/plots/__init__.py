@@ -5,18 +5,22 @@ alternative text, and that is all. Series differ by marker or line as well as by
 """
 
 from utils.plots.charts import (
+    before_and_after,
     compared_losses,
     count_bars,
     cumulative,
+    curves_with_spread,
     histogram,
     line,
     loss_curves,
     pair_marks,
+    reliability,
+    score_bars,
     shaded_matrix,
+    trade_off,
 )
 from utils.plots.images import captioned_images, image_grid, image_with_patches, scored_images
 from utils.plots.look import show
-from utils.plots.scores import before_and_after, curves_with_spread, reliability, score_bars, trade_off
 
 __all__ = [
     "before_and_after",

@@ -1,4 +1,4 @@
-"""Bars, histograms, matrices and curves: how many, how they are distributed, and what happens in training."""
+"""Bars, histograms, matrices and curves: of data, of training, of scores. Scores and shares are from 0 to 1."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _LOSS = "contrastive loss (nats)"
+_COLORS = (GRAY, BLUE, ORANGE, GREEN)
 
 
 @styled
@@ -43,10 +44,7 @@ def shaded_matrix(
     digits: int | None = None,
     width: float = 8.0,
 ) -> Figure:
-    """Draws a matrix (rows, columns) in shades, dark for high; the color bar says which ``values``.
-
-    With ``digits`` the numbers stand in the cells, with so many decimals. The width is in inches.
-    """
+    """Draws a matrix in shades, dark for high; with ``digits`` numbers stand in the cells, with so many decimals."""
     height = max(2.2, width * len(row_names) / max(len(column_names), 1) * 0.85)
     figure, axis = new_figure(width, height)
     shades = axis.imshow(matrix, cmap="Blues", aspect="auto")
@@ -90,10 +88,7 @@ def loss_curves(
     validation: Sequence[float],
     chance: float | None = None,
 ) -> Figure:
-    """Draws training and validation losses, in nats, at their steps.
-
-    ``chance`` is the loss of a model that knows nothing, drawn as a line.
-    """
+    """Draws training and validation losses, in nats, at their steps, and the loss of a model that knows nothing."""
     figure, axis = new_figure(8.0, 3.6, "step", _LOSS)
     axis.plot(steps, training, color=BLUE, linewidth=1.2, label="training, each step")
     axis.plot(validation_steps, validation, color=ORANGE, marker="o", label="validation")
@@ -111,8 +106,7 @@ def compared_losses(histories: dict[str, Sequence[dict[str, float]]], titles: tu
     A history has rows with ``step``, ``loss`` and, where it was measured, ``validation_loss``, in nats.
     """
     figure, panels = new_panels(11.0, 3.6, 1, 2, sharey=True)
-    looks = (GRAY, BLUE, ORANGE, GREEN), (":", "--", "-", "-.")
-    for name, history, (color, style) in with_looks(histories, *looks):
+    for name, history, (color, style) in with_looks(histories, _COLORS, (":", "--", "-", "-.")):
         rows = [row for row in history if "validation_loss" in row]
         ends = [row["step"] for row in rows]
         # Single batches scatter; their mean is what compares with the validation loss.
@@ -132,10 +126,7 @@ def compared_losses(histories: dict[str, Sequence[dict[str, float]]], titles: tu
 
 @styled
 def pair_marks(positives: np.ndarray) -> Figure:
-    """Marks which texts of a batch fit which images: own pairs on the diagonal, chance ones beside it.
-
-    ``positives``: (batch, batch) bool; a row for each image, a column for each text.
-    """
+    """Marks which texts, columns of (batch, batch) bool, fit which images, its rows: own pairs on the diagonal."""
     figure, axis = new_figure(5.2, 5.2, "captions of the batch", "images of the batch")
     own = np.eye(len(positives), dtype=bool)
     for marks, marker, size, color, label in (
@@ -147,4 +138,106 @@ def pair_marks(positives: np.ndarray) -> Figure:
     axis.set_aspect("equal")
     axis.invert_yaxis()
     axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=1, fontsize=9)
+    return figure
+
+
+@styled
+def score_bars(
+    groups: Sequence[str],
+    series: dict[str, Sequence[float]],
+    label: str,
+    bounds: dict[str, Sequence[tuple[float, float]]] | None = None,
+) -> Figure:
+    """Draws groups of bars, one bar a series, the value above each; ``bounds`` of scores are drawn as whiskers."""
+    figure, axis = new_figure(8.0, 3.4, y_label=label, x_grid=False)
+    places = np.arange(len(groups))
+    share = 0.8 / len(series)
+    for number, (name, scores, (color, hatch)) in enumerate(with_looks(series, _COLORS, ("", "//", "..", "xx"))):
+        at = places + (number - (len(series) - 1) / 2) * share
+        axis.bar(at, scores, share * 0.92, color=color, hatch=hatch, edgecolor="white", label=name)
+        if bounds:
+            reach = np.abs(np.transpose(bounds[name]) - scores)
+            axis.errorbar(at, scores, reach, fmt="none", ecolor=INK, elinewidth=1, capsize=3)
+        tops = [high for _, high in bounds[name]] if bounds else scores
+        for x, score, top in zip(at, scores, tops, strict=True):
+            axis.text(x, top + 0.015, f"{score:.2f}", ha="center", va="bottom", fontsize=8)
+    axis.set_xticks(places, groups)
+    axis.set_ylim(0, 1.08)
+    legend_beside(axis)
+    return figure
+
+
+@styled
+def before_and_after(
+    names: Sequence[str],
+    before: Sequence[float],
+    after: Sequence[float],
+    labels: tuple[str, str],
+    x_label: str,
+    *,
+    sort_by_gain: bool = True,
+) -> Figure:
+    """Draws for each name a line from its score before to its score after; the legend has the two ``labels``.
+
+    The highest gain stands on top, or else the highest score before and, where equal, after.
+    """
+    first, second = np.asarray(before), np.asarray(after)
+    order = np.argsort(second - first) if sort_by_gain else np.lexsort((second, first))
+    first, second = first[order], second[order]
+    figure, axis = new_figure(8.0, 0.24 * len(names) + 0.9, x_label)
+    rows = np.arange(len(names))
+    axis.hlines(rows, first, second, color="#C5CCD3", linewidth=2.5, zorder=1)
+    axis.scatter(first, rows, marker="o", facecolor="white", edgecolor=INK, label=labels[0], zorder=2)
+    axis.scatter(second, rows, marker="D", color=BLUE, label=labels[1], zorder=3)
+    axis.set_yticks(rows, [names[number] for number in order])
+    axis.set_xlim(-0.03, 1.03)
+    legend_beside(axis)
+    return figure
+
+
+@styled
+def trade_off(
+    x: Sequence[float], y: Sequence[float], names: Sequence[str], chosen: int, x_label: str, y_label: str
+) -> Figure:
+    """Draws points between two goods, joined by a line, each named and the one at ``chosen`` marked."""
+    figure, axis = new_figure(6.0, 4.0, x_label, y_label)
+    axis.plot(x, y, color=BLUE, marker="o", markersize=5)
+    axis.plot(x[chosen], y[chosen], color=ORANGE, marker="D", markersize=11, linestyle="none", label="chosen")
+    for left, up, name in zip(x, y, names, strict=True):
+        axis.annotate(name, (left, up), xytext=(6, 5), textcoords="offset points", fontsize=8)
+    axis.margins(0.12)
+    axis.legend(loc="best")
+    return figure
+
+
+@styled
+def curves_with_spread(
+    x: Sequence[float],
+    series: dict[str, tuple[Sequence[float], Sequence[float]]],
+    x_label: str,
+    y_label: str,
+    levels: dict[str, float],
+) -> Figure:
+    """Draws curves over doubling numbers, means and standard deviations at each x, and levels as lines across."""
+    figure, axis = new_figure(7.0, 3.6, x_label, y_label)
+    for name, (means, spreads), (color, marker) in with_looks(series, _COLORS, "osD^"):
+        mean, spread = np.asarray(means), np.asarray(spreads)
+        axis.fill_between(x, mean - spread, mean + spread, color=color, alpha=0.18, linewidth=0)
+        axis.plot(x, mean, color=color, marker=marker, label=name)
+    for name, height, (color, style) in with_looks(levels, _COLORS[:3], (":", "-.", "--")):
+        axis.axhline(height, color=color, linestyle=style, label=name)
+    axis.set_xscale("log", base=2)
+    axis.set_xticks(x, [f"{value:g}" for value in x])
+    legend_beside(axis)
+    return figure
+
+
+@styled
+def reliability(curves: dict[str, tuple[Sequence[float], Sequence[float]]]) -> Figure:
+    """Draws curves of mean probabilities and the shares that were true: on the diagonal a probability is honest."""
+    figure, axis = new_figure(5.0, 4.25, "probability that was given", "share of features that were there")
+    axis.plot([0, 1], [0, 1], color=GRAY, linestyle=":", label="honest")
+    for name, (said, true), (color, marker, style) in with_looks(curves, _COLORS[1:], "oDs", ("-", "--", "-.")):
+        axis.plot(said, true, color=color, marker=marker, linestyle=style, label=name)
+    axis.legend(loc="upper left")
     return figure

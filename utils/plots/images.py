@@ -82,8 +82,7 @@ def scored_images(
 ) -> Figure:
     """Draws images in a row, and under each its names with their scores, 0 to 1, as lying bars, the first on top.
 
-    A name that is the title of its image is bold and its bar blue. ``label`` says what the scores are; the width is
-    in inches.
+    A name that is the title of its image is bold and its bar blue; ``label`` says what the scores are.
     """
     cell = width / len(images)
     figure, panels = new_panels(width, cell + 2.0, 2, len(images), height_ratios=[cell, 1.7])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import io
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,8 +45,7 @@ STYLE: dict[RcKeyType, object] = {
 def show(figure: Figure, alt: str, photographs: bool = False) -> None:
     """Displays a figure in the notebook, with a sentence that says what it shows for those who cannot see it.
 
-    Photographs are stored as JPEG, which keeps pages of images small, all else as a PNG of 256 colors, which looks
-    like a plain one at a third of its size.
+    Photographs are stored as JPEG, all else as a PNG of 256 colors, which looks the same at a third of the size.
     """
     from IPython.display import display
     from PIL import Image
@@ -77,35 +76,20 @@ def styled(draw: Callable[_Arguments, Figure]) -> Callable[_Arguments, Figure]:
 
 
 def with_looks(series: Mapping[str, _Series], *looks: Sequence[str]) -> list[tuple[str, _Series, list[str]]]:
-    """Gives each series its own color, line, marker and the like; for each its name, itself and its looks.
-
-    Raises:
-        ValueError: If there are more series than looks.
-    """
+    """Gives each series its own color, line, marker and the like; ValueError if there are more series than looks."""
     if len(series) > len(looks[0]):
-        raise ValueError(
-            f"{len(series)} series were given, and {len(looks[0])} can be told apart in this figure; draw fewer of "
-            "them, or several figures."
-        )
+        raise ValueError(f"{len(series)} series were given, and {len(looks[0])} can be told apart here; draw fewer.")
     return [(name, series[name], [look[number] for look in looks]) for number, name in enumerate(series)]
 
 
 def new_panels(
-    width: float,
-    height: float,
-    rows: int = 1,
-    columns: int = 1,
-    width_ratios: Sequence[float] | None = None,
-    height_ratios: Sequence[float] | None = None,
-    sharey: bool = False,
+    width: float, height: float, rows: int = 1, columns: int = 1, **options: Any
 ) -> tuple[Figure, np.ndarray]:
-    """Returns a figure, sizes in inches, and its panels, (rows, columns)."""
+    """Returns a figure, sizes in inches, and its panels, (rows, columns), with options of `Figure.subplots`."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
-    return figure, figure.subplots(
-        rows, columns, sharey=sharey, squeeze=False, width_ratios=width_ratios, height_ratios=height_ratios
-    )
+    return figure, figure.subplots(rows, columns, squeeze=False, **options)
 
 
 def new_figure(

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from utils.datasets import CaptionDataset, CaptionedImage
+from utils.datasets import CaptionDataset
 from utils.files import disk_trouble_in_words, write_whole
 from utils.translation.cache import TranslationCache, TranslationError, Translator, translate_all
 
@@ -21,16 +21,7 @@ _MOST_WORDS = 100
 
 @dataclass(frozen=True)
 class BackTranslation:
-    """One caption that went through another language.
-
-    Attributes:
-        image: Position of its image in the data set.
-        caption: Position among the captions of that image.
-        language: Code of the language that it went through.
-        original: The caption before.
-        pivot: The caption in that language.
-        text: The caption that came back.
-    """
+    """One caption, by the position of its image and its own there, that went through a language and came back."""
 
     image: int
     caption: int
@@ -62,11 +53,10 @@ class AugmentedCaptions:
         return replace(self, replacements=tuple(new for new in self.replacements if new not in unwanted))
 
     def write(self, path: str | Path) -> None:
-        """Writes JSON lines with the origin of every caption.
+        """Writes JSON lines, which ``load_dataset(path, data_dir=dataset.image_root)`` reads back.
 
-        Each line holds ``filename`` (below the folder that holds all images), ``captions``, ``split``,
-        ``category``, ``source`` and ``origins``: for each caption ``null``, or ``language``, ``original`` and
-        ``pivot``. ``load_dataset(path, data_dir=dataset.image_root)`` reads it back.
+        Each holds ``filename`` (below the folder that holds all images), ``captions``, ``split``, ``category``,
+        ``source`` and ``origins``: for each caption ``null``, or ``language``, ``original`` and ``pivot``.
         """
         origins: list[list[dict[str, str] | None]] = [[None] * len(item.captions) for item in self.raw]
         for new in self.replacements:
@@ -85,12 +75,9 @@ class AugmentedCaptions:
 def plan_replacements(captions: Sequence[str], languages: Sequence[str] = LANGUAGES) -> list[tuple[int, str]]:
     """Decides which captions of one image are replaced, by the rule of CLIP-rsicd.
 
-    Of a caption that stands n times, the first n - 1 copies are replaced, through the languages in their
-    order; the last copy stays. Every repeated caption starts again at the first language. Copies beyond the
-    number of languages stay too: a language twice would give the same text twice.
-
-    Returns:
-        Position and language of every replacement, by position.
+    Of a caption that stands n times, the first n - 1 copies are replaced, through the languages in their order; the
+    last copy stays. Every repeated caption starts again at the first language. Copies beyond the number of languages
+    stay too: a language twice would give the same text twice. What is returned are positions and languages.
     """
     copies = Counter(captions)
     seen: Counter[str] = Counter()
@@ -116,25 +103,15 @@ def backtranslate(
     """Replaces repeated captions by back-translations.
 
     Each distinct caption is translated once for each language, however many images share it. A stopped run
-    resumes from its cache.
-
-    Args:
-        dataset: One data set or several joined with ``+``; it is not changed.
-        translator: Translates from English and back.
-        cache: Keeps the translations; None forgets them.
-        languages: Codes of the pivot languages, in order.
-        splits: The splits to change; None changes all images, those without a split too.
-        batch_size: Texts translated at a time.
-        progress: Whether to show a bar for each language and direction.
-
-    Returns:
-        The data set with its back-translations.
+    resumes from its cache. ``splits`` are those to change; None changes all images, those without a split too.
 
     Raises:
         TranslationError: If a language is unknown, a caption is empty or far too long, or the cache cannot be
             written; nothing that was translated is lost.
     """
-    _check_languages(languages, translator)
+    if not set(languages) <= translator.languages or len(set(languages)) < len(languages):
+        known = ", ".join(sorted(translator.languages))
+        raise TranslationError(f"{translator.name} knows {known}, each to be named once, not {', '.join(languages)}.")
     plan = [
         (image, position, language)
         for image, item in enumerate(dataset)
@@ -142,39 +119,20 @@ def backtranslate(
         for position, language in plan_replacements(item.captions, languages)
     ]
     for image, position, _ in plan:
-        _check_caption(dataset[image], position)
+        words = len(dataset[image].captions[position].split())
+        if not 0 < words <= _MOST_WORDS:
+            raise TranslationError(
+                f"caption {position + 1} of {dataset[image].path} has {words} words, and it takes 1 to {_MOST_WORDS}; "
+                "mend the caption or leave out the image."
+            )
     cache = TranslationCache() if cache is None else cache
-    pivots, returned = {}, {}
+    replacements = {}
     for language in languages:
-        originals = [dataset[image].captions[position] for image, position, code in plan if code == language]
-        pivots[language] = translate_all(originals, translator, "en", language, cache, batch_size, progress)
-        there = list(pivots[language].values())
-        returned[language] = translate_all(there, translator, language, "en", cache, batch_size, progress)
-    replacements = []
-    for image, position, language in plan:
-        original = dataset[image].captions[position]
-        pivot = pivots[language][original]
-        text = returned[language][pivot]
-        replacements.append(BackTranslation(image, position, language, original, pivot, text))
-    return AugmentedCaptions(dataset, tuple(replacements))
-
-
-def _check_languages(languages: Sequence[str], translator: Translator) -> None:
-    if unknown := [language for language in languages if language not in translator.languages]:
-        known = ", ".join(sorted(translator.languages))
-        raise TranslationError(
-            f"{translator.name} knows no language {unknown[0]!r}; it translates to and from {known}."
-        )
-    if len(set(languages)) < len(languages):
-        raise TranslationError(f"a language stands twice in {', '.join(languages)}; name each once.")
-
-
-def _check_caption(item: CaptionedImage, position: int) -> None:
-    words = len(item.captions[position].split())
-    where = f"caption {position + 1} of {item.path}"
-    if not words:
-        raise TranslationError(f"{where} is empty; remove it or leave out the image.")
-    if words > _MOST_WORDS:
-        raise TranslationError(
-            f"{where} has {words} words, and a caption may have {_MOST_WORDS}; shorten it or leave out the image."
-        )
+        places = [(image, position) for image, position, code in plan if code == language]
+        originals = [dataset[image].captions[position] for image, position in places]
+        pivots = translate_all(originals, translator, "en", language, cache, batch_size, progress)
+        texts = translate_all(list(pivots.values()), translator, language, "en", cache, batch_size, progress)
+        for place, original in zip(places, originals, strict=True):
+            pivot = pivots[original]
+            replacements[place] = BackTranslation(*place, language, original, pivot, texts[pivot])
+    return AugmentedCaptions(dataset, tuple(replacements[image, position] for image, position, _ in plan))

@@ -33,8 +33,7 @@ class Translator(Protocol):
     """Translates texts. Anything with these three members will do.
 
     Attributes:
-        name: Names everything that the output depends on: models, decoding, settings. Two translators of one
-            name must give the same texts, since the cache tells them apart by it.
+        name: Names everything that the output depends on: the cache takes two translators of one name for the same.
         languages: Codes of the languages that it translates to from English, and from to English.
     """
 
@@ -42,11 +41,7 @@ class Translator(Protocol):
     languages: frozenset[str]
 
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[str]:
-        """Translates a batch from one language to another, given by their codes; as many texts, in the same order.
-
-        Raises:
-            TranslationError: If a text or a language cannot be translated.
-        """
+        """Translates a batch between languages, given by their codes, in the same order, or raises TranslationError."""
         ...
 
 
@@ -54,10 +49,7 @@ class TranslationCache:
     """An SQLite file of translations, keyed by translator, languages and text.
 
     Several processes may use one file at once. Each call of `add` is one transaction: after a kill, a crash or
-    a full disk the file holds what was added before.
-
-    Args:
-        path: The file, made if it is missing; ``:memory:`` keeps nothing.
+    a full disk the file holds what was added before. A missing file is made; ``:memory:`` keeps nothing.
 
     Raises:
         TranslationError: If the file cannot be opened or is something else; so do all methods.
@@ -87,14 +79,10 @@ class TranslationCache:
 
     def find(self, translator: str, source: str, target: str, texts: Iterable[str]) -> dict[str, str]:
         """Returns the translations of those texts that are known."""
-        query = "SELECT translation FROM translations WHERE translator = ? AND source = ? AND target = ? AND text = ?"
-        found = {}
+        query = "SELECT text, translation FROM translations WHERE (translator, source, target, text) = (?, ?, ?, ?)"
         with self._clear_errors():
-            for text in texts:
-                row = self._connection.execute(query, (translator, source, target, text)).fetchone()
-                if row is not None:
-                    found[text] = row[0]
-        return found
+            rows = (self._connection.execute(query, (translator, source, target, text)).fetchone() for text in texts)
+            return dict(row for row in rows if row)
 
     def add(self, translator: str, source: str, target: str, translations: Mapping[str, str]) -> None:
         """Keeps translations, all of them or none; one that another run has added meanwhile stays."""
@@ -115,12 +103,10 @@ def _explain(error: Exception) -> str:
     code = getattr(error, "sqlite_errorname", "")
     if code == "SQLITE_FULL" or code.startswith("SQLITE_IOERR"):
         return f"the disk is full ({error}); make room and run again: the translations kept so far are safe."
-    if code == "SQLITE_NOTADB":
-        return "this is not a cache of translations; give another file, or delete this one."
+    if code in ("SQLITE_NOTADB", "SQLITE_CORRUPT"):
+        return f"this is not a cache of translations, or a damaged one ({error}); give another file, or delete it."
     if code.startswith("SQLITE_BUSY"):
         return f"another run has held this file for {_PATIENCE:.0f} seconds; wait for it and run again."
-    if code == "SQLITE_CORRUPT":
-        return f"this cache of translations is damaged ({error}); delete it and run again."
     return f"the cache of translations cannot be used ({error}); check the folder and its permissions."
 
 
@@ -137,28 +123,20 @@ def translate_all(
 
     Texts of similar length share a batch, so that little is spent on padding. Only what the cache does not hold
     is translated, also where another run has added it meanwhile.
-
-    Raises:
-        TranslationError: If a text cannot be translated, the batch size is less than 1 or the cache cannot be
-            written; batches that were finished before are kept.
     """
     if batch_size < 1:
         raise TranslationError(f"the batch size is {batch_size}; at least one text must go through at once.")
     known = cache.find(translator.name, source, target, texts)
     unknown = sorted(set(texts) - known.keys(), key=lambda text: (len(text), text))
-    with progress_bar(
-        total=len(unknown), desc=f"{source} to {target}", unit="text", disable=not (progress and unknown)
-    ) as bar:
+    hidden = not (progress and unknown)
+    with progress_bar(total=len(unknown), desc=f"{source} to {target}", unit="text", disable=hidden) as bar:
         for start in range(0, len(unknown), batch_size):
             batch = unknown[start : start + batch_size]
             known |= cache.find(translator.name, source, target, batch)
             if wanted := [text for text in batch if text not in known]:
                 translations = translator.translate(wanted, source, target)
                 if len(translations) != len(wanted):
-                    raise TranslationError(
-                        f"{translator.name} gave {len(translations)} texts for {len(wanted)}; a translator must "
-                        "give one for each."
-                    )
+                    raise TranslationError(f"{translator.name} gave {len(translations)} texts for {len(wanted)}.")
                 new = dict(zip(wanted, translations, strict=True))
                 cache.add(translator.name, source, target, new)
                 known |= new

@@ -17,18 +17,11 @@ from utils.translation.quality import UNKNOWN_CAPTIONS, distances, find_failures
 def load_or_backtranslate(
     dataset: CaptionDataset, path: str | Path, to_romance: str | Path, to_english: str | Path
 ) -> CaptionDataset:
-    """Returns the same images with the captions that an earlier run wrote; without its file, translated now.
+    """Returns the same images with the captions that `AugmentedCaptions.write` has written; without, translates now.
 
-    Args:
-        dataset: The images; those that the file does not name keep their captions, with a warning.
-        path: The file that `AugmentedCaptions.write` has written, or not yet. Translating now writes only
-            ``translations.sqlite`` beside it.
-        to_romance: Folder or Hub name of the model from English.
-        to_english: The same to English.
-
-    Returns:
-        The data set with back-translations, failures left out; as it was, if the translators do not know such
-        captions.
+    Images that the file does not name keep their captions, with a warning. Translating now, by two models as
+    `MarianTranslator` takes them, writes only ``translations.sqlite`` beside it, leaves failures out, and leaves the
+    data set as it was if the translators do not know such captions.
     """
     path = Path(path)
     if path.is_file():
@@ -53,9 +46,6 @@ def load_or_backtranslate(
 
 
 def _names(item: CaptionedImage) -> list[tuple[str | None, str]]:
-    """Returns the names that a file may have for an image, whatever folder they begin at.
-
-    The longest comes first: "0.jpg" alone may be another image, in the folder above.
-    """
+    """Returns the names that a file may have for an image, the longest first: "0.jpg" alone may be one above."""
     parts = item.path.parts
     return [(item.source, "/".join(parts[-length:])) for length in range(len(parts), 0, -1)]

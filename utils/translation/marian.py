@@ -20,8 +20,7 @@ from utils.translation.cache import TranslationError
 if TYPE_CHECKING:
     from transformers import GenerationConfig, MarianTokenizer
 
-# transformers searches on while a longer hypothesis may still win, CTranslate2 until so many hypotheses a beam are
-# finished.
+# transformers searches on while a longer hypothesis may still win, CTranslate2 until so many a beam are finished.
 PATIENCE = 1.25
 
 # From the token numbers of a batch of texts to those of their translations.
@@ -38,32 +37,18 @@ class GenerationSettings:
         num_beams: Hypotheses that beam search keeps.
         length_penalty: Exponent of the length by which a hypothesis' score is divided.
         max_length: Most tokens of a translation, with the one that starts it and the one that ends it.
-        temperature: Draws each token at random at this temperature, in place of beam search.
-        seed: What is drawn follows from it.
-
-    Raises:
-        ValueError: Naming the setting, its value and what it must be.
     """
 
     num_beams: int | None = None
     length_penalty: float | None = None
     max_length: int | None = None
-    temperature: float | None = None
-    seed: int = 0
 
     def __post_init__(self) -> None:
-        """Refuses what could not work."""
-        for name in ("num_beams", "max_length", "temperature"):
-            value, bound = getattr(self, name), 2 if name == "max_length" else 0
+        """Raises ValueError, naming the setting, its value and what it must be."""
+        for name, bound in (("num_beams", 0), ("max_length", 2)):
+            value = getattr(self, name)
             if value is not None and not value > bound:
                 raise ValueError(f"{name} is {value!r}; it must be above {bound}.")
-        if self.temperature is None and self.seed:
-            raise ValueError("a seed is for drawing; give a temperature too, or leave it out.")
-        if self.temperature is not None and (self.num_beams or 1) > 1:
-            raise ValueError(
-                f"num_beams is {self.num_beams} and temperature {self.temperature}; a translation is either "
-                "searched for or drawn: give one of them."
-            )
 
 
 class MarianTranslator:
@@ -74,13 +59,12 @@ class MarianTranslator:
         to_english: Folder or Hub name of the model to English.
         settings: How a translation is searched for.
         engine: ``ctranslate2`` (float32), ``ctranslate2-int8`` (weights of 8 bits: faster, a few texts differ),
-            ``transformers``, or ``auto``: transformers where torch sees a GPU or a temperature is set, else
-            CTranslate2 in float32.
+            ``transformers``, or ``auto``: transformers where torch sees a GPU, else CTranslate2 in float32.
         device: ``cpu``, ``cuda``, or ``auto``: the GPU where torch sees one.
 
     Raises:
         TranslationError: If a model is missing, is not a Marian model or lacks language codes.
-        ValueError: If there is no such engine, or it cannot draw.
+        ValueError: If there is no such engine.
     """
 
     def __init__(
@@ -91,16 +75,22 @@ class MarianTranslator:
         engine: str = "auto",
         device: str = "auto",
     ) -> None:
+        import torch
+
         settings = settings or GenerationSettings()
-        engine, device = _choose(engine, device, settings)
+        if engine not in TRANSLATION_ENGINES:
+            raise ValueError(f"the engine {engine!r} is not one of {', '.join(TRANSLATION_ENGINES)}.")
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        if engine == "auto":
+            engine = "ctranslate2" if device == "cpu" else "transformers"
         with _quiet_loading():
             self._to_romance = _Direction(to_romance, settings, engine, device)
             self._to_english = _Direction(to_english, settings, engine, device)
         self.languages = self._to_romance.languages
         if not self.languages:
             raise TranslationError(
-                f"{to_romance} knows no language codes such as >>fr<<; give a model from English to several "
-                "languages, such as Helsinki-NLP/opus-mt-en-ROMANCE."
+                f"{to_romance} knows no language codes such as >>fr<<; give one like Helsinki-NLP/opus-mt-en-ROMANCE."
             )
         self.name = f"{self._to_romance.name} and {self._to_english.name} by {engine}"
 
@@ -127,10 +117,11 @@ class _Direction:
         config = GenerationConfig.from_pretrained(folder)
         search = _resolve(settings, config)
         if engine == "transformers":
-            self._generate = _by_transformers(folder, self._tokenizer, config, search, device)
+            self._generate = self._by_transformers(folder, config, search, device)
         else:
             search["patience"] = 1.0 if config.early_stopping is True else PATIENCE
-            self._generate = _by_ctranslate2(folder, self._tokenizer, config, search, engine, device)
+            compute_type = "int8" if engine == "ctranslate2-int8" else "float32"
+            self._generate = self._by_ctranslate2(folder, config, search, device, compute_type)
         codes = (re.fullmatch(">>(.+)<<", token) for token in self._tokenizer.get_vocab())
         self.languages = frozenset(code.group(1) for code in codes if code)
         how = " ".join(f"{name}={value}" for name, value in search.items())
@@ -146,82 +137,49 @@ class _Direction:
                 )
         return self._tokenizer.batch_decode(self._generate(batch), skip_special_tokens=True)
 
+    def _by_transformers(
+        self, folder: Path, config: GenerationConfig, search: dict[str, float], device: str
+    ) -> _Generate:
+        """Returns transformers' own `generate`, in float32."""
+        import torch
+        from transformers import MarianMTModel
 
-def _by_transformers(
-    folder: Path, tokenizer: MarianTokenizer, config: GenerationConfig, search: dict[str, float], device: str
-) -> _Generate:
-    """Returns transformers' own `generate`, in float32."""
-    import torch
-    from transformers import MarianMTModel
+        model = MarianMTModel.from_pretrained(folder, dtype=torch.float32).eval()
+        model.to(device)
+        config.update(**search, do_sample=False)
 
-    model = MarianMTModel.from_pretrained(folder, dtype=torch.float32).eval()
-    model.to(device)
-    options = {name: value for name, value in search.items() if name != "seed"}
-    config.update(**options, do_sample="temperature" in search)
+        def generate(batch: list[list[int]]) -> list[list[int]]:
+            inputs = self._tokenizer.pad({"input_ids": batch}, return_tensors="pt").to(device)
+            with torch.inference_mode():
+                return model.generate(**inputs, generation_config=config).tolist()
 
-    def generate(batch: list[list[int]]) -> list[list[int]]:
-        if "seed" in search:
-            # A seed for each batch, so that a run that resumes draws what it would have drawn.
-            digest = hashlib.sha256(f"{search['seed']} {batch}".encode()).digest()
-            torch.manual_seed(int.from_bytes(digest[:4]))
-        inputs = tokenizer.pad({"input_ids": batch}, return_tensors="pt").to(device)
-        with torch.inference_mode():
-            return model.generate(**inputs, generation_config=config).tolist()
+        return generate
 
-    return generate
+    def _by_ctranslate2(
+        self, folder: Path, config: GenerationConfig, search: dict[str, float], device: str, compute_type: str
+    ) -> _Generate:
+        """Returns the search of CTranslate2 with the same model, converted."""
+        import ctranslate2
 
+        with tempfile.TemporaryDirectory() as place:
+            converted = str(Path(place) / "model")
+            ctranslate2.converters.TransformersConverter(str(folder)).convert(converted)
+            model = ctranslate2.Translator(converted, device=device, compute_type=compute_type)
+        numbers, unknown = self._tokenizer.get_vocab(), self._tokenizer.unk_token_id
+        # transformers counts the token that starts the decoder, and the end where it forces one into the last place.
+        longest = search["max_length"] - (1 if config.forced_eos_token_id is None else 2)
 
-def _by_ctranslate2(
-    folder: Path,
-    tokenizer: MarianTokenizer,
-    config: GenerationConfig,
-    search: dict[str, float],
-    engine: str,
-    device: str,
-) -> _Generate:
-    """Returns the search of CTranslate2 with the same model, converted."""
-    import ctranslate2
+        def generate(batch: list[list[int]]) -> list[list[int]]:
+            results = model.translate_batch(
+                [self._tokenizer.convert_ids_to_tokens(ids) for ids in batch],
+                beam_size=search["num_beams"],
+                length_penalty=search["length_penalty"],
+                patience=search["patience"],
+                max_decoding_length=longest,
+            )
+            return [[numbers.get(token, unknown) for token in result.hypotheses[0]] for result in results]
 
-    with tempfile.TemporaryDirectory() as place:
-        converted = str(Path(place) / "model")
-        ctranslate2.converters.TransformersConverter(str(folder)).convert(converted)
-        compute_type = "int8" if engine == "ctranslate2-int8" else "float32"
-        model = ctranslate2.Translator(converted, device=device, compute_type=compute_type)
-    numbers, unknown = tokenizer.get_vocab(), tokenizer.unk_token_id
-    # transformers counts the token that starts the decoder, and the end where it forces one into the last place.
-    longest = search["max_length"] - (1 if config.forced_eos_token_id is None else 2)
-
-    def generate(batch: list[list[int]]) -> list[list[int]]:
-        results = model.translate_batch(
-            [tokenizer.convert_ids_to_tokens(ids) for ids in batch],
-            beam_size=search["num_beams"],
-            length_penalty=search["length_penalty"],
-            patience=search["patience"],
-            max_decoding_length=longest,
-        )
-        return [[numbers.get(token, unknown) for token in result.hypotheses[0]] for result in results]
-
-    return generate
-
-
-def _choose(engine: str, device: str, settings: GenerationSettings) -> tuple[str, str]:
-    """Decides what ``auto`` means on this machine.
-
-    CTranslate2's random generator belongs to its threads and cannot be set back, so drawing, which must follow
-    its seed, is transformers' alone.
-    """
-    import torch
-
-    if engine not in TRANSLATION_ENGINES:
-        raise ValueError(f"the engine {engine!r} is not one of {', '.join(TRANSLATION_ENGINES)}.")
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    draws = settings.temperature is not None
-    if draws and engine.startswith("ctranslate2"):
-        raise ValueError(f"the engine {engine!r} cannot draw by a seed; with a temperature take 'transformers'.")
-    if engine == "auto":
-        engine = "ctranslate2" if device == "cpu" and not draws else "transformers"
-    return engine, device
+        return generate
 
 
 @contextmanager
@@ -265,11 +223,7 @@ def _resolve(settings: GenerationSettings, config: GenerationConfig) -> dict[str
         "length_penalty": 1.0 if config.length_penalty is None else config.length_penalty,  # zero means none
         "max_length": config.max_length or 512,
     }
-    search = own | {name: value for name in own if (value := getattr(settings, name)) is not None}
-    if settings.temperature is not None:
-        search |= {"num_beams": 1, "temperature": settings.temperature, "top_k": 50, "top_p": 1.0}
-        search["seed"] = settings.seed
-    return search
+    return own | {name: value for name in own if (value := getattr(settings, name)) is not None}
 
 
 def _fingerprint(folder: Path) -> str:

@@ -37,10 +37,7 @@ class Distances:
 
     @property
     def are_small(self) -> bool:
-        """Whether the translators know such captions: half of them came back with a chrF of at least 50.
-
-        Models that do not know a language still answer, in good grammar and about something else.
-        """
+        """Whether the translators know such captions (others answer too, about something else): median chrF 50."""
         return bool(len(self.chrf)) and float(np.median(self.chrf)) >= _LEAST_MEDIAN_CHRF
 
 
@@ -71,9 +68,6 @@ def find_failures(replacements: Sequence[BackTranslation]) -> dict[str, list[Bac
         degenerate: one to four words stand three times in a row, or the result has over 2.5 times as many words
             as the original or under 1 / 2.5 of them.
         unchanged: the same words came back, so for CLIP, which reads lower case, the caption is still a repeat.
-
-    Returns:
-        For each of the four, what was found.
     """
     failures: dict[str, list[BackTranslation]] = {"empty": [], "untranslated": [], "degenerate": [], "unchanged": []}
     for new in replacements:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 DRAWS = 2000
-TAILS = (0.025, 0.975)  # what 95 % of draws lie between
+LEVEL = 0.95
 _CELLS_AT_ONCE = 2**22  # drawn items held at once, 32 MB of indices
 
 
@@ -52,7 +52,7 @@ def bootstrap(values: np.ndarray, weights: np.ndarray | None = None, *, draws: i
     values, weights = _checked(values, weights)
     everything = np.arange(len(values))[None]
     means = resampled_means(values, weights, draws=draws, generator=np.random.default_rng(seed))
-    return Interval(float(_weighted_means(values, weights, everything)[0]), *bounds(means))
+    return _interval(_weighted_means(values, weights, everything)[0], means)
 
 
 def paired_bootstrap(
@@ -91,7 +91,7 @@ def bootstrap_runs(runs: np.ndarray, *, draws: int = DRAWS, seed: int = 0) -> In
     for items in _drawn_items(runs.shape[1], draws, generator):
         shares = generator.multinomial(count, np.full(count, 1 / count), size=len(items)) / count
         means.append(np.take_along_axis(shares @ runs, items, axis=1).mean(axis=1))
-    return Interval(float(runs.mean()), *bounds(np.concatenate(means)))
+    return _interval(runs.mean(), np.concatenate(means))
 
 
 def resampled_means(
@@ -140,7 +140,6 @@ def _weighted_means(values: np.ndarray, weights: np.ndarray | None, items: np.nd
     return means / values.shape[1]
 
 
-def bounds(means: np.ndarray) -> tuple[float, float]:
-    """The bounds that hold 95 % of the means of bootstrap draws, such as `resampled_means`."""
-    low, high = np.quantile(means, TAILS)
-    return float(low), float(high)
+def _interval(value: float, means: np.ndarray) -> Interval:
+    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Interval(float(value), float(low), float(high))

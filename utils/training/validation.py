@@ -10,7 +10,6 @@ import numpy as np
 from utils.clip import CLIP, embed_texts
 from utils.datasets import caption_table
 from utils.evaluation import RECALL_AT, embed_dataset, resampled_means, retrieval_ranks
-from utils.evaluation.intervals import bounds
 from utils.training.loss import batch_positives, contrastive_loss
 from utils.training.settings import TrainingSettings
 
@@ -101,7 +100,8 @@ def recall_interval(ranks: dict[str, np.ndarray], seed: int) -> tuple[float, flo
     """
     generator = np.random.default_rng(seed)
     means = [resampled_means(_hits(values), draws=DRAWS, generator=generator) for values in ranks.values()]
-    return bounds(np.mean(means, axis=0))
+    low, high = np.quantile(np.mean(means, axis=0), [0.025, 0.975])
+    return float(low), float(high)
 
 
 def _hits(ranks: np.ndarray) -> np.ndarray:

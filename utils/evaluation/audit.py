@@ -125,7 +125,7 @@ def caption_overlap(train: CaptionDataset, test: CaptionDataset) -> CaptionOverl
 
 
 def overlap_warning(train: CaptionDataset | str, test: CaptionDataset | str) -> str | None:
-    """What must stand beside a score of ``test`` by a model that learned from ``train`` (data sets or names), or None."""
+    """What must stand beside a score of ``test`` by a model trained on ``train`` (data sets or names), or None."""
     trained, tested = _sources(train), _sources(test)
     sentences = [
         f"{name.upper()} holds images of {other.upper()}: {reason}; scores of a model trained on one of them are too "

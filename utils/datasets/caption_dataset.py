@@ -325,7 +325,7 @@ class CaptionDataset(Sequence[CaptionedImage]):
         Raises:
             ValueError: Either cannot be.
         """
-        reading = measure_reading([item.path for item in self._items], ImageReading.of(stretch, bands))
+        reading = measure_reading([item.path for item in self._items], ImageReading(stretch, bands))
         return self._with(
             (replace(item, reading=reading) for item in self._items),
             damaged=((replace(item, reading=reading), reason) for item, reason in self.damaged),

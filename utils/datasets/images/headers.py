@@ -33,32 +33,20 @@ _DRIVERS = {
 
 @dataclass(frozen=True)
 class Header:
-    """What the first bytes of a file say.
+    """What the first bytes of a file say."""
 
-    Attributes:
-        driver: GDAL's name of the format; None for what rasterio is not asked to read.
-        needs_raster: Whether Pillow would read it wrongly or not at all.
-        companion: Whether GDAL keeps more of it in a file beside it.
-        orientation: As EXIF numbers it; 1 is upright.
-        premultiplied: Whether its colors are multiplied by its opacity already.
-    """
-
-    driver: str | None
-    needs_raster: bool
-    companion: bool = False
-    orientation: int = 1
-    premultiplied: bool = False
+    driver: str | None  # GDAL's name of the format; None for what rasterio is not asked to read
+    needs_raster: bool  # Pillow would read it wrongly or not at all
+    companion: bool = False  # GDAL keeps more of it in a file beside it
+    orientation: int = 1  # as EXIF numbers it; 1 is upright
+    premultiplied: bool = False  # its colors are multiplied by its opacity already
 
 
 @contextmanager
 def open_regular(source: str | Path | bytes) -> Iterator[tuple[io.BufferedReader, Path | None, str]]:
-    """Opens a file, but never one that would wait for a writer.
+    """Opens a file and yields it, its path or None for content, and what to call it.
 
-    Yields:
-        The open file, its path or None for content, and what to call it.
-
-    Raises:
-        ImageError: If there is no such file, or it is a folder, a pipe, a socket or a device.
+    What is not there, or is a folder, a pipe, a socket or a device, is an `ImageError`: a pipe would be waited for.
     """
     if isinstance(source, bytes):
         yield io.BufferedReader(io.BytesIO(source)), None, "What was given"
@@ -66,10 +54,11 @@ def open_regular(source: str | Path | bytes) -> Iterator[tuple[io.BufferedReader
     path = Path(source)
     with ExitStack() as stack:
         try:
-            file = stack.enter_context(open(path, "rb", opener=_without_waiting))
+            flags = getattr(os, "O_NONBLOCK", 0)  # a pipe would otherwise open only when somebody writes into it
+            file = stack.enter_context(open(path, "rb", opener=lambda name, mode: os.open(name, mode | flags)))
         except FileNotFoundError:
-            link = "the link leads nowhere" if path.is_symlink() else "check the folder and the file's ending"
-            raise ImageError(f"There is no image file at {path}; {link}.", "no such file") from None
+            advice = "the link leads nowhere" if path.is_symlink() else "check the folder and the file's ending"
+            raise ImageError(f"There is no image file at {path}; {advice}.", "no such file") from None
         except IsADirectoryError:
             raise ImageError(f"{path} is a folder, not an image; give the file of an image.", "a folder") from None
         except (OSError, ValueError) as error:
@@ -80,11 +69,6 @@ def open_regular(source: str | Path | bytes) -> Iterator[tuple[io.BufferedReader
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise ImageError(f"{path} is no regular file and so not an image; remove it.", "no regular file")
         yield file, path, str(source)
-
-
-def _without_waiting(path: str, flags: int) -> int:
-    """A pipe would otherwise open only when somebody writes into it."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def read_header(file: io.BufferedReader, path: Path | None) -> Header:
@@ -117,14 +101,12 @@ def _driver_of(head: bytes, path: Path | None) -> str | None:
 
 def _tiff_header(file: io.BufferedReader) -> tuple[bool, int, bool]:
     """Whether a TIFF needs rasterio, how it lies, and whether its opacity is applied already."""
-    tags = _tiff_tags(file)
-    if tags is None:  # GDAL then says what is wrong
-        return True, 1, False
     try:
+        tags = _tiff_tags(file)
         # Inks and Lab are Pillow's alone.
         needs_raster = not _is_plain_tiff(tags) and tags.get(262) not in (5, 8, 9)
         return needs_raster, int(tags.get(274, 1)), 1 in _as_tuple(tags.get(338, 0))
-    except Exception:  # of values that make no sense
+    except Exception:  # of Pillow's parser, or of values that make no sense; GDAL then says what is wrong
         return True, 1, False
 
 
@@ -148,19 +130,17 @@ def too_many_pixels(width: int, height: int) -> bool:
     return Image.MAX_IMAGE_PIXELS is not None and width * height > Image.MAX_IMAGE_PIXELS
 
 
-def _tiff_tags(file: io.BufferedReader) -> ImageFileDirectory_v2 | None:
-    """The first directory of a TIFF, also of a kind that Pillow opens no image of; None if it is broken."""
+def _tiff_tags(file: io.BufferedReader) -> ImageFileDirectory_v2:
+    """The first directory of a TIFF, also of a kind that Pillow opens no image of; it raises much if that is broken."""
     file.seek(0)
     head = file.read(16)
     try:
         tags = ImageFileDirectory_v2(head if head[2:4] in (b"+\0", b"\0+") else head[:8])
         file.seek(tags.next)
         tags.load(file)
-    except Exception:  # of Pillow's parser: SyntaxError, struct.error, ...
-        return None
+        return tags
     finally:
         file.seek(0)
-    return tags
 
 
 def _as_tuple(value: Any) -> tuple:
@@ -178,9 +158,9 @@ def ends_well(file: io.BufferedReader, header: Header) -> bool:
             with Image.open(file) as image:
                 image.verify()
             return True
-        tags = _tiff_tags(file) if header.driver == "GTiff" else None
-        for offsets, sizes in STRIPS:
-            if tags is not None and offsets in tags and sizes in tags:
-                pairs = zip(_as_tuple(tags[offsets]), _as_tuple(tags[sizes]), strict=True)
-                return all(offset + length <= size for offset, length in pairs)
+        if header.driver == "GTiff":
+            tags = _tiff_tags(file)
+            offsets, sizes = next(pair for pair in STRIPS if pair[0] in tags and pair[1] in tags)
+            pairs = zip(_as_tuple(tags[offsets]), _as_tuple(tags[sizes]), strict=True)
+            return all(offset + length <= size for offset, length in pairs)
     return False

@@ -1,8 +1,7 @@
 """Rasters of any depth, size and number of bands, read window by window, upright and in 8 bits.
 
-rasterio decodes at full resolution; what is read smaller is averaged here, over the pixels that have data. GDAL's own
-reduced reads take the file's overviews, which most programs make by picking every other pixel, and mistake a fourth
-band for opacity.
+What is read smaller is averaged here, over the pixels that have data: GDAL's own reduced reads take the file's
+overviews, which most programs make by picking every other pixel, and mistake a fourth band for opacity.
 """
 
 from __future__ import annotations
@@ -49,13 +48,6 @@ warnings.filterwarnings("ignore", message="Dataset has no geotransform")
 
 class Raster:
     """A raster on the disk, open in rasterio, of which only the windows asked for are decoded.
-
-    Args:
-        dataset: Of rasterio.
-        name: For messages.
-        reading: Stretch and bands.
-        orientation: As EXIF numbers it; 1 is upright.
-        premultiplied: Whether its colors are multiplied by its opacity already, of which GDAL says nothing.
 
     Attributes:
         size: Width and height in pixels, upright.
@@ -121,11 +113,8 @@ class Raster:
     def overview(self) -> tuple[np.ndarray, np.ndarray]:
         """The whole as `read` gives it, at most `SAMPLE_SIDE` pixels wide and high; a frame of zeros is no data."""
         colors, data = self.read((0, 0, *self.size), SAMPLE_SIDE)
-        if self.limits is None:
-            frame = zero_frame(colors)
-        else:
-            # What is below the range is black too, and is data.
-            frame = self._upright(zero_frame(self._sampled[0])[..., None])[..., 0]
+        # Stretched, what is below the range is black too, and is data.
+        frame = zero_frame(colors) if self.limits is None else self._upright(zero_frame(self._sampled[0]))
         return colors, np.where(frame, np.float32(0), data)
 
     @cached_property
@@ -176,11 +165,10 @@ class Raster:
         return three_channels(colors), np.ones(size[::-1], np.float32) if data is None else data
 
     def _window(self, box: Box, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        """A stored box, decoded at a size (width, height).
+        """Decodes a stored box at a size (width, height).
 
-        Returns:
-            Values (height, width, channels) of the file's own type, or the palette's colors; (height, width) bool,
-            which have data in any band; and (height, width, 1) float32, how opaque they are, None where all are.
+        Returns values (height, width, channels) of the file's own type, or the palette's colors; (height, width) bool,
+        which have data in any band; and (height, width, 1) float32, how opaque they are, None where all are.
         """
         values, opacity = self._values(box, size), None
         known = np.ones(values.shape, bool)
@@ -258,18 +246,13 @@ def reduced(size: tuple[int, int], longest: int | None) -> tuple[int, int]:
 
 
 def zero_frame(values: np.ndarray) -> np.ndarray:
-    """Where an image (height, width, bands) is zero in all bands from its border inward, (height, width) bool.
+    """Where (height, width, bands) is zero in all bands from its border inward, as around a turned scene: bool."""
+    from scipy.ndimage import binary_propagation
 
-    So are the surroundings of a turned scene.
-    """
     zero = ~np.any(values, axis=2)
-    if not any(side.any() for side in (zero[0], zero[-1], zero[:, 0], zero[:, -1])):
-        return np.zeros_like(zero)
-    from scipy.ndimage import label
-
-    parts, _ = label(zero)
-    border = np.concatenate([parts[0], parts[-1], parts[:, 0], parts[:, -1]])
-    return np.isin(parts, border[border > 0])
+    seeds = zero.copy()
+    seeds[1:-1, 1:-1] = False
+    return binary_propagation(seeds, mask=zero) if seeds.any() else seeds
 
 
 def broken(name: str, error: Exception) -> ImageError:

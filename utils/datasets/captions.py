@@ -1,7 +1,7 @@
 """What files of captions say of images: one `Annotation` each, whatever the format.
 
-Nothing in a caption is changed: back-translation and duplicate counts depend on the exact text. Only what is blank, or
-a placeholder such as "NaN", is left out, and a list that a table holds as text is taken apart.
+Captions stay verbatim, as back-translation and duplicate counts need them. Only what is blank, or a placeholder such as
+"NaN", is left out, and a list that a table holds as text is taken apart.
 """
 
 import ast
@@ -74,11 +74,7 @@ def annotation_of(entry: Mapping, captions: tuple[str, ...], where: str) -> Anno
 
 
 def merge_repeated_names(annotations: Iterable[Annotation], path: Path) -> list[Annotation]:
-    """Joins the entries of one file name: their captions in order, the split and category that they agree on.
-
-    Raises:
-        DatasetError: Two entries of a name put it into different splits or categories, or nothing was read.
-    """
+    """Joins the entries of one file name; a `DatasetError` if two contradict each other, or nothing was read."""
     merged: dict[str, Annotation] = {}
     for new in annotations:
         old = merged.setdefault(new.filename, new)
@@ -104,10 +100,7 @@ def merge_repeated_names(annotations: Iterable[Annotation], path: Path) -> list[
 
 @lru_cache  # rows of a table have all the same
 def caption_fields(fields: tuple[str, ...]) -> tuple[str, ...]:
-    """Returns which fields of an entry, or columns of a table, hold its captions: the first known, then numbered.
-
-    Numbered are `caption_1` or "caption 2" with or without a `caption`, and `raw_1` of NWPU-Captions.
-    """
+    """Returns which fields or columns hold the captions: the first known one, and numbered ones such as `caption_1`."""
     for name in CAPTION_FIELDS:
         stem = name.removesuffix("s")
         plain = [field for field in (name, stem) if field in fields and field in CAPTION_FIELDS][:1]
@@ -143,8 +136,7 @@ def known_name(text: object) -> str | None:
 def caption_texts(cell: str) -> tuple[str, ...]:
     """Returns the captions in a cell of a table, verbatim, without blanks and placeholders: those of a list, or one.
 
-    pandas and the csv module write a list as Python or NumPy print it (``['a', 'b']``, ``['a' 'b']``), other
-    programs as JSON. A text that merely begins with a bracket is one caption.
+    A list is written as JSON, or as Python or NumPy print it. A text that merely begins with a bracket is one caption.
     """
     return tuple(filter(is_filled, _listed(cell.strip()) or (cell,)))
 

@@ -11,6 +11,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from utils.datasets.captions import (
@@ -32,13 +33,10 @@ from utils.files import printable
 
 
 def read_karpathy_json(path: Path) -> tuple[list[Annotation], str]:
-    """Reads captions in Karpathy's JSON form, in which RSICD, UCM and Sydney are published.
+    """Reads captions in Karpathy's form, in which RSICD, UCM and Sydney are published, and the name in `dataset`, or "".
 
-    The form is `{"images": [{"filename", "split", "sentences": [{"raw"}]}], "dataset"}`. `filepath` (a
-    folder, as in COCO's files) and `category` are read where they are given. A sentence without `raw` is put
-    together from its `tokens`.
-
-    The name in its `dataset` field comes with them ("" where it has none).
+    The form is `{"images": [{"filename", "split", "sentences": [{"raw"}]}], "dataset"}`. `filepath` (a folder) and
+    `category` are read where they are given; a sentence without `raw` is put together from its `tokens`.
     """
     return _of_karpathy(_json_of(path), path)
 
@@ -50,22 +48,17 @@ def _of_karpathy(content: object, path: Path) -> tuple[list[Annotation], str]:
 
 
 def read_json(path: Path) -> list[Annotation]:
-    """Reads captions in any of the JSON forms of the field.
+    """Reads captions in Karpathy's form, COCO's (`images` and `annotations`) or that of NWPU-Captions (by class).
 
-    Karpathy's (RSICD, UCM, Sydney), COCO's (`images` and `annotations` with a `caption` each), that of NWPU-Captions
-    (a list for each class, captions in `raw`, `raw_1` and so on), a list of objects as of JSON lines, and JSON lines
-    that are called .json.
+    Also a list of objects as of JSON lines, and JSON lines that are called .json.
     """
     try:
         content = _json_of(path)
     except DatasetError:
-        try:  # whether the first line is a whole JSON object by itself
-            first = json.loads(read_text(path).lstrip().split("\n", 1)[0])
-        except json.JSONDecodeError:
-            first = None
-        if not isinstance(first, dict):
-            raise
-        return read_jsonl(path)
+        with suppress(json.JSONDecodeError):  # of JSON lines, the first is an object by itself
+            if isinstance(json.loads(read_text(path).lstrip().split("\n", 1)[0]), dict):
+                return read_jsonl(path)
+        raise
     if isinstance(content, list) and content and all(isinstance(entry, dict) for entry in content):
         return _of_entries(content, path)
     if isinstance(content, dict):
@@ -73,7 +66,9 @@ def read_json(path: Path) -> list[Annotation]:
             return read_jsonl(path)  # of one line
         if isinstance(content.get("annotations"), list):
             return _of_entries(_coco_entries(content, path), path, "entry {} of 'images'")
-        if content and all(map(_is_class_of_nwpu, content.values())):
+        of_nwpu = (isinstance(rows, list) and all(isinstance(row, dict) and "raw" in row for row in rows)
+                   for rows in content.values())
+        if content and all(of_nwpu):
             return _of_entries([{"category": name, **row} for name, rows in content.items() for row in rows], path)
     return _of_karpathy(content, path)[0]
 
@@ -106,10 +101,6 @@ def _coco_entries(content: dict, path: Path) -> list[dict]:
             f"{path}: expected COCO's captions, 'images' with 'id' and 'file_name' and 'annotations' with 'image_id' "
             f"and 'caption'; {error} is missing or not what it should be"
         ) from None
-
-
-def _is_class_of_nwpu(rows: object) -> bool:
-    return isinstance(rows, list) and all(isinstance(entry, dict) and "raw" in entry for entry in rows)
 
 
 def read_jsonl(path: Path) -> list[Annotation]:
@@ -163,10 +154,9 @@ def _caption_text(sentence: object, where: str) -> str:
 def read_csv(path: Path) -> list[Annotation]:
     """Reads a table with the columns `filename` and `caption`, and `split` and `category` if known.
 
-    Several rows of one file are several captions of it, and so are a list in a cell and numbered columns (`caption_1`,
-    `caption_2`); an empty caption is none. Commas, semicolons (as spreadsheets write them in much of Europe) and tabs
-    are understood, and what Excel adds: a first line ``sep=;``, empty rows, UTF-16. Of other names for the columns,
-    `FILE_FIELDS`, `CAPTION_FIELDS` and `SPLIT_FIELDS` are known.
+    Several rows of one file are several captions of it, and so are a list in a cell and numbered columns (`caption_1`).
+    Commas, semicolons (as spreadsheets write them in much of Europe) and tabs are understood, and what Excel adds: a
+    first line ``sep=;``, empty rows, UTF-16.
     """
     text, delimiter, skipped = _without_preamble(read_text(path))
     if "\0" in text:
@@ -189,27 +179,20 @@ def read_csv(path: Path) -> list[Annotation]:
 
 def _without_preamble(text: str) -> tuple[str, str | None, int]:
     """Returns a table from its header on, the delimiter that Excel's `sep=` line names, and the lines before."""
-    delimiter, skipped = None, 0
-    while text:
-        line, _, rest = text.partition("\n")
-        named = re.fullmatch(r'"?sep=(.)"?', line.strip("\r\n "))
-        if line.strip() and not named:
-            break
-        delimiter = named[1] if named else delimiter
-        text, skipped = rest, skipped + 1
-    return text, delimiter, skipped
+    preamble = re.match(r'(?:\s*\n|[ ]*"?sep=(.)"?[ \r]*\n)*', text)
+    start = preamble.end() if preamble else 0
+    return text[start:], preamble[1] if preamble else None, text.count("\n", 0, start)
 
 
 def _checked_columns(columns: list[str], where: str) -> list[str]:
     """Returns the columns with that of file names called `filename`."""
-    twice = [name for name, count in Counter(columns).items() if name and count > 1]
-    if twice:
+    if twice := [name for name, count in Counter(columns).items() if name and count > 1]:
         raise DatasetError(
             f"{where}: the header names {' and '.join(twice)} twice; give each further caption a row of its own"
         )
     known = next((name for name in FILE_FIELDS if name in columns), None)
     columns = ["filename" if name == known else name for name in columns]
-    found = {"filename": known is not None, "caption": bool(caption_fields(tuple(columns)))}
+    found = {"filename": known, "caption": caption_fields(tuple(columns))}
     if absent := [name for name, there in found.items() if not there]:
         kind = NoCaptionsError if "caption" in absent else DatasetError
         raise kind(
@@ -241,11 +224,10 @@ def names_caption_fields(path: Path) -> bool:
 
 
 def read_category_folders(folder: Path) -> list[Annotation]:
-    """Lists images that lie in a folder per category, with train, val and test above them or not.
+    """Lists images that lie in a folder per category, with train, val and test above them or not, sorted by path.
 
-    `airport/1.jpg` has the category airport and no split; `train/airport/1.jpg` has both; `train/1.jpg` has a
-    split alone. Deeper folders belong to their category. Hidden files and folders are passed over. Split folders may
-    not stand beside others. The annotations have no captions and are sorted by path.
+    `airport/1.jpg` has the category airport and no split, `train/airport/1.jpg` has both, `train/1.jpg` a split alone.
+    Deeper folders belong to their category. Hidden ones are passed over. Split folders may not stand beside others.
     """
     paths = [path.relative_to(folder) for path in walk_images(folder)]
     if not paths:
@@ -268,11 +250,9 @@ def read_category_folders(folder: Path) -> list[Annotation]:
 
 
 def read_class_lists(folder: Path) -> dict[str, str]:
-    """Reads RSICD's `txtclasses_rsicd`: one text file a class, each line the name of one of its images.
+    """Reads RSICD's `txtclasses_rsicd`, a text file of names a class: the class of each image, by its name's stem.
 
-    Returns:
-        The class of each image, keyed by its file name without the ending. Classes are called what their
-        list is called, with spaces: "storage tanks".
+    Classes are called what their list is called, with spaces: "storage tanks".
     """
     lists = sorted(folder.glob("*.txt"))
     if not lists:

@@ -10,6 +10,7 @@ from utils.files import workshop, write_whole
 
 FETCHED_FROM = "fetched_from.json"  # in a data set's folder: the repository and the revision it came from
 RSICD_REPOSITORY = "arampacha/rsicd"
+_COLUMNS = ["filename", "captions", "image"]
 _ROWS_A_BATCH = 256
 
 
@@ -34,15 +35,10 @@ def fetch_rsicd(folder: Path) -> Path:
 
 
 def convert_rsicd_parquet(parquet_folder: Path, folder: Path) -> Path:
-    """Turns the Hub's Parquet files into RSICD's published layout; the bytes of each image stay as they are.
+    """Turns the Hub's Parquet files, at any depth, into a folder in RSICD's published layout, and returns it.
 
     The rows hold `filename` ("rsicd_images/airport_1.jpg"), `captions` (a list) and `image` (`bytes`, `path`);
-    the split is the start of the Parquet file's name. All is written beside the folder and then renamed, so
-    that a folder of that name is always whole.
-
-    Args:
-        parquet_folder: A folder with `train-*.parquet`, `valid-*.parquet`, `test-*.parquet` at any depth.
-        folder: Where `dataset_rsicd.json` and `RSICD_images/` will lie; it is returned.
+    the split is the start of the Parquet file's name. The bytes of images stay, and the folder is whole or not there.
 
     Raises:
         DatasetError: No Parquet files are there, or their columns or rows are not those of RSICD.
@@ -76,10 +72,9 @@ def _convert_file(file: Path, image_folder: Path, entries: list[dict]) -> None:
     split = split_name(file.name.split("-")[0])
     try:
         with ParquetFile(file) as parquet:
-            absent = {"filename", "captions", "image"} - set(parquet.schema_arrow.names)
-            if absent:
-                raise DatasetError(f"{file}: the column {sorted(absent)[0]!r} is missing; this is not RSICD")
-            for batch in parquet.iter_batches(_ROWS_A_BATCH, columns=["filename", "captions", "image"]):
+            if absent := set(_COLUMNS) - set(parquet.schema_arrow.names):
+                raise DatasetError(f"{file}: the column {min(absent)!r} is missing; this is not RSICD")
+            for batch in parquet.iter_batches(_ROWS_A_BATCH, columns=_COLUMNS):
                 for row in batch.to_pylist():
                     entries.append(_convert_row(row, split, image_folder, len(entries), file))
     except ArrowInvalid as error:

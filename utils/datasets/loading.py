@@ -39,16 +39,14 @@ _READERS = {".json": read_json, ".jsonl": read_jsonl, ".csv": read_csv, ".tsv": 
 
 
 def _category_before_underscore(filename: str) -> str | None:
-    """Returns RSICD's category: "airport_1.jpg" is an airport, "00001.jpg" is not named."""
+    """RSICD's: "airport_1.jpg" is an airport, "00001.jpg" is not named."""
     return filename.partition("_")[0] or None if "_" in filename else None
 
 
 def _category_of_ucm_number(filename: str) -> str | None:
-    """Returns UCM's category by number: a hundred images for each of 21 classes, from 1.tif on."""
     number = Path(filename).stem
-    if not number.isdecimal() or not 1 <= int(number) <= 100 * len(UCM_CATEGORIES):
-        return None
-    return UCM_CATEGORIES[(int(number) - 1) // 100]
+    known = number.isdecimal() and 1 <= int(number) <= 100 * len(UCM_CATEGORIES)
+    return UCM_CATEGORIES[(int(number) - 1) // 100] if known else None
 
 
 @dataclass(frozen=True)
@@ -86,39 +84,30 @@ def load_dataset(
 ) -> CaptionDataset:
     """Loads a published data set by its name, or your own images by the path of their captions.
 
-    Images that are listed but not on the disk are left out, with a warning that counts and names them; they
-    stand in `missing`. So do pipes, sockets and dangling links that are called like images. A file may differ
-    from the list in its ending ("1.tif" listed, "1.jpg" there).
+    It is in the order of the captions file. What is listed but not on the disk as a regular file is left out, counted
+    and named in a warning, and stands in `missing`. Endings may differ ("1.tif" listed, "1.jpg" there).
 
     Args:
         name: One of
-            "rsicd", "ucm", "sydney": the published JSON with its image folder. RSICD is fetched from the
-            Hugging Face Hub if `data_dir` is not given and no copy is in the data folder;
+            "rsicd", "ucm", "sydney": the published JSON with its image folder; RSICD is fetched from the Hugging Face
+            Hub if `data_dir` is not given and no copy is in the data folder;
             "miniature": the rendered stand-in, made on first use in `runs/data`;
-            "icons": 600 map symbols and line drawings of the same categories that the starting checkpoint has not
-            seen, made there too, all of the split "test";
+            "icons": 600 drawings of the same categories, new to the starting checkpoint, made there too, all "test";
             a .json in Karpathy's form, COCO's or NWPU's, a .jsonl with `filename` and `captions`, or a .csv with
-            `filename` and `caption` (several rows of a file, numbered columns such as `caption_1`, or a list in a
-            cell are several captions), each with `split` and `category` if known, or named as in Hugging Face's
-            metadata or open_clip's tables (so also what `utils.translation` writes);
+            `filename` and `caption`, each with `split` and `category` if known, or named as in Hugging Face's metadata
+            or open_clip's tables (so also what `utils.translation` writes);
             a folder with a folder for each category, with train, val and test above them or not.
-        data_dir: For a name: the folder of the data set, or the one above it (`data_dir/RSICD`,
-            `data_dir/UCM_captions`, `data_dir/Sydney_captions`, `data_dir/miniature`); by default `data` in
-            the checkout. For a captions file: the image folder, if it is not the folder of the file or
-            `images`, `imgs` or `RSICD_images` beside it.
-        split: Return this split only. Your own images without splits have none until `with_random_splits`.
-        class_lists: For RSICD, take categories from the lists in `txtclasses_rsicd`: 31 classes, also for
-            images whose name says none, called as the lists are ("storage tanks"). Without them a category
-            is what stands before the underscore of the file name (30, "storagetanks"), None without one.
+        data_dir: For a name: the folder of the data set (`RSICD`, `UCM_captions`, `Sydney_captions`, `miniature`) or
+            the one above it; by default `data` in the checkout. For a captions file: the image folder, if it is not
+            that of the file or `images`, `imgs` or `RSICD_images` beside it.
+        split: Return this split only.
+        class_lists: Take RSICD's categories from the lists in `txtclasses_rsicd`: 31 for all images ("storage tanks"),
+            not the 30 ("storagetanks") that stand before the underscore of most file names.
         stretch: Of images with more than 8 bits, see `CaptionDataset.with_reading`.
         bands: Of images with other bands than three, likewise.
-        check_files: Leave out damaged images, with a warning that counts and names them, see
-            `CaptionDataset.without_damaged`; they stand in `damaged`.
+        check_files: Leave out damaged images, as the missing; see `CaptionDataset.without_damaged`.
         val_from_train: The share of train that becomes val where there is none, see `CaptionDataset.with_validation`.
         seed: Of that draw, and of the icons.
-
-    Returns:
-        The data set, in the order of the captions file.
 
     Raises:
         DatasetError: The data cannot be found or read; the message says where and what to do.
@@ -130,7 +119,10 @@ def load_dataset(
     if class_lists and published is not _RSICD:
         raise DatasetError(f"class_lists goes with 'rsicd' alone, not with {str(name)!r}")
     if name == "icons":
-        whole = _load_icons(seed)
+        from standins.icons import build_icons
+
+        with disk_trouble_in_words(FETCHED_FOLDER):  # the next seed's: the checkpoint was trained on those of seed 0
+            whole = _load_own(build_icons(FETCHED_FOLDER, seed=seed + 1), None)
     elif published:
         whole = _load_published(published, data_dir, class_lists)
     else:
@@ -149,23 +141,19 @@ def load_dataset(
     return dataset
 
 
-def _in_no_usual_split(dataset: CaptionDataset) -> str | None:
-    """Says how many images of a data set with splits are in none of train, val and test; None if all are in one."""
+def _in_no_usual_split(dataset: CaptionDataset) -> str:
+    """Says how many images of a data set with splits are in none of train, val and test; empty if all are in one."""
     counts = Counter(item.split for item in dataset if item.split not in SPLITS)
-    if not counts or not dataset.splits:
-        return None
     named = [f"{count:,} in {name!r}" if name else f"{count:,} without a split" for name, count in counts.items()]
-    return (
+    said = (
         f"{dataset.name}: {counts.total():,} of {len(dataset):,} images are in none of the splits {', '.join(SPLITS)}, "
         f"so the notebooks do not use them: {', '.join(named)}"
     )
+    return said if counts and dataset.splits else ""
 
 
 def find_dataset(name: str, data_dir: str | Path | None = None) -> Path | None:
-    """Returns the folder of a published data set or the miniature, None if it is not there; makes or fetches nothing.
-
-    By default, and with ``data_dir``, it looks where `load_dataset` does.
-    """
+    """Returns the folder in which `load_dataset` finds a published data set, None if it has to be made or fetched."""
     published = _PUBLISHED[name]
     top = DATA_FOLDER if data_dir is None else Path(data_dir)
     folders = [top, top / published.folder]
@@ -179,18 +167,18 @@ def _find_or_make(published: _Published, data_dir: Path | None) -> Path:
     from standins.scenes import build_miniature
 
     top = DATA_FOLDER if data_dir is None else data_dir
-    is_default = top.resolve() == DATA_FOLDER
+    is_default, place = top.resolve() == DATA_FOLDER, top / published.folder
     if published.name == "miniature" and is_default:
         return build_miniature()  # which looks whether the one that is there is of today's making
     if folder := find_dataset(published.name, data_dir):
         return folder
     if published.name == "miniature":
-        return build_miniature(top / published.folder)
+        return build_miniature(place)
     if published.name == "rsicd" and is_default:
         return fetch_rsicd(FETCHED_FOLDER / published.folder)
     raise DatasetError(
-        f"{published.name} is not in {top} nor in {top / published.folder}: put {published.annotations} and the "
-        f"folder {published.images} into {top / published.folder}, or say with data_dir where they lie"
+        f"{published.name} is not in {top} nor in {place}: put {published.annotations} and the folder "
+        f"{published.images} into {place}, or say with data_dir where they lie"
     )
 
 
@@ -208,14 +196,6 @@ def _load_published(published: _Published, data_dir: Path | None, class_lists: b
 
     annotations = [replace(entry, category=category(entry.filename)) for entry in annotations]
     return _with_images(annotations, [folder / published.images], published.name, SPLITS)
-
-
-def _load_icons(seed: int) -> CaptionDataset:
-    """Draws icons on first use; those of the next seed, for the checkpoint was trained on those of seed 0."""
-    from standins.icons import build_icons
-
-    with disk_trouble_in_words(FETCHED_FOLDER):
-        return _load_own(build_icons(FETCHED_FOLDER, seed=seed + 1), None)
 
 
 def _load_own(path: Path, data_dir: Path | None) -> CaptionDataset:
@@ -273,11 +253,9 @@ def _with_images(
             f"{name}: none of the {len(filenames):,} listed images, {filenames[0]!r} the first, is in "
             f"{', '.join(map(str, folders))}; put them there or say with data_dir where they lie"
         )
-    items: list[CaptionedImage] = []
-    missing: list[CaptionedImage] = []
+    parts: dict[bool, list[CaptionedImage]] = {True: [], False: []}
     for entry in annotations:
-        path = found.get(entry.filename)
-        place, source = path or folder / entry.filename, entry.source or name
-        item = CaptionedImage(place, entry.captions, entry.split, entry.category, source)
-        (missing if path is None else items).append(item)
-    return CaptionDataset(items, name, missing, splits)
+        path = found.get(entry.filename, folder / entry.filename)
+        item = CaptionedImage(path, entry.captions, entry.split, entry.category, entry.source or name)
+        parts[entry.filename in found].append(item)
+    return CaptionDataset(parts[True], name, parts[False], splits)

@@ -43,10 +43,6 @@ class DatasetError(ValueError):
     """Images or captions cannot be loaded; the message says what is wrong, where, and what to do."""
 
 
-class NoCaptionsError(DatasetError):
-    """A file holds no captions but something else, such as the names of classes."""
-
-
 @dataclass(frozen=True)
 class Annotation:
     """What a captions file says of one image; None where it says nothing."""

@@ -1,8 +1,7 @@
 """The file formats that captions come in: Karpathy's, COCO's and NWPU's JSON, JSON lines, tables, folders of classes.
 
-Every reader returns plain `Annotation` records in the order of the file and opens no image; `utils.datasets.files`
-finds the files. A file that is missing or broken, or lacks what it needs, raises a `DatasetError` that names the place
-in it; one that holds something else than captions, a `NoCaptionsError`.
+Every reader returns plain `Annotation` records in the order of the file and opens no image. A file that is missing or
+broken, or lacks what it needs, raises a `DatasetError` that names the place in it.
 """
 
 import csv
@@ -20,7 +19,6 @@ from utils.datasets.captions import (
     SPLITS,
     Annotation,
     DatasetError,
-    NoCaptionsError,
     annotation_of,
     caption_fields,
     caption_texts,
@@ -43,7 +41,7 @@ def read_karpathy_json(path: Path) -> tuple[list[Annotation], str]:
 
 def _of_karpathy(content: object, path: Path) -> tuple[list[Annotation], str]:
     if not isinstance(content, dict) or not isinstance(content.get("images"), list):
-        raise NoCaptionsError(f"{path}: expected Karpathy's form, an object with a list called 'images'")
+        raise DatasetError(f"{path}: expected Karpathy's form, an object with a list called 'images'")
     return _of_entries(content["images"], path, "entry {} of 'images'"), str(content.get("dataset") or "")
 
 
@@ -94,7 +92,7 @@ def _coco_entries(content: dict, path: Path) -> list[dict]:
         for annotation in content["annotations"]:
             captions[annotation["image_id"]] += [annotation["caption"]] if "caption" in annotation else []
         if content["annotations"] and not any(captions.values()):
-            raise NoCaptionsError(f"{path}: COCO's annotations in this file hold no captions; give its captions file")
+            raise DatasetError(f"{path}: COCO's annotations in this file hold no captions; give its captions file")
         return [{**image, "captions": captions[image["id"]]} for image in content["images"]]
     except (KeyError, TypeError) as error:
         raise DatasetError(
@@ -125,7 +123,7 @@ def _of_entry(entry: object, where: str) -> Annotation:
     if not isinstance(entry, dict):
         raise DatasetError(f"{where}: expected an object with 'filename' and captions, found {str(entry)[:60]!r}")
     if not (fields := caption_fields(tuple(entry))):
-        raise NoCaptionsError(f"{where}: 'captions' (or 'sentences') is missing; give a list of texts")
+        raise DatasetError(f"{where}: 'captions' (or 'sentences') is missing; give a list of texts")
     # Nothing is known where JSON says null, or NaN as pandas writes it.
     known = {field: value for field, value in entry.items() if value is not None and value == value}
     sentences: list[object] = []
@@ -194,8 +192,7 @@ def _checked_columns(columns: list[str], where: str) -> list[str]:
     columns = ["filename" if name == known else name for name in columns]
     found = {"filename": known, "caption": caption_fields(tuple(columns))}
     if absent := [name for name, there in found.items() if not there]:
-        kind = NoCaptionsError if "caption" in absent else DatasetError
-        raise kind(
+        raise DatasetError(
             f"{where}: the header lacks {' and '.join(absent)}; it has {', '.join(columns)}: give the columns of file "
             "names and captions these names"
         )
@@ -212,15 +209,16 @@ def _of_row(row: dict, where: str) -> Annotation:
     return annotation_of(known | {"filename": row["filename"].strip()}, captions, where)
 
 
-def names_caption_fields(path: Path) -> bool:
-    """Whether a file that cannot be read, such as a table or JSON in Latin-1, has a column or a field for captions."""
-    text = path.read_bytes().replace(b"\0", b"").decode("latin-1")  # it decodes anything, and ASCII as it is
+def names_captions(path: Path) -> bool:
+    """Whether a file, be it broken or in Latin-1, has columns or fields for file names and captions."""
+    # Without the marks of UTF-8 and UTF-16; Latin-1 decodes anything, and ASCII as it is.
+    text = re.sub(rb"\A(?:\xef\xbb\xbf|\xff\xfe|\xfe\xff)|\0", b"", path.read_bytes()).decode("latin-1")
     if path.suffix.lower() in (".json", ".jsonl"):
         fields = re.findall(r'"(\w+)"\s*:', text)
     else:
         header = _without_preamble(text)[0].split("\n", 1)[0]
         fields = [name.strip('"\r ').lower() for name in re.split("[,;\t]", header)]
-    return bool(caption_fields(tuple(fields)))
+    return not set(FILE_FIELDS).isdisjoint(fields) and bool(caption_fields(tuple(fields)))
 
 
 def read_category_folders(folder: Path) -> list[Annotation]:

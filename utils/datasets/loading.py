@@ -8,10 +8,10 @@ from pathlib import Path
 
 from utils.datasets.caption_dataset import CaptionDataset
 from utils.datasets.captioned_image import CaptionedImage
-from utils.datasets.captions import SPLITS, Annotation, DatasetError, NoCaptionsError
+from utils.datasets.captions import SPLITS, Annotation, DatasetError
 from utils.datasets.files import match_images, match_in_subfolders
 from utils.datasets.formats import (
-    names_caption_fields,
+    names_captions,
     read_category_folders,
     read_class_lists,
     read_csv,
@@ -211,7 +211,7 @@ def _load_own(path: Path, data_dir: Path | None) -> CaptionDataset:
         )
     if path.is_dir():
         for file in sorted(path.iterdir()):
-            if file.suffix.lower() in _READERS and _holds_captions(file):
+            if file.suffix.lower() in _READERS and file.is_file() and names_captions(file):
                 raise DatasetError(f"{path} has its captions in {printable(file.name)}: give the path of that file")
         return _with_images(read_category_folders(path), [path], printable(path.name))
     reader = _READERS.get(path.suffix.lower())
@@ -225,17 +225,6 @@ def _load_own(path: Path, data_dir: Path | None) -> CaptionDataset:
     tops = [path.parent] if data_dir is None else [data_dir, path.parent]
     folders = [top / inner for top in tops for inner in ("", "images", "imgs", "RSICD_images")]
     return _with_images(annotations, folders, printable(path.stem))
-
-
-def _holds_captions(file: Path) -> bool:
-    """Whether a file in a folder of images is their captions, broken ones too, and not the names of classes."""
-    try:
-        _READERS[file.suffix.lower()](file)
-    except NoCaptionsError:
-        return False
-    except DatasetError:
-        return file.is_file() and names_caption_fields(file)
-    return True
 
 
 def _with_images(

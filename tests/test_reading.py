@@ -21,7 +21,6 @@ from utils.datasets import (
     ImageError,
     ImagePreprocessing,
     ImageReading,
-    ReducedImageWarning,
     data_fingerprint,
     eval_batches,
     image_of_array,
@@ -31,6 +30,7 @@ from utils.datasets import (
 )
 from utils.datasets.images import reading
 from utils.datasets.images.reading import AS_STORED, damage
+from utils.datasets.images.stretch import ReducedImageWarning
 from utils.finder import embed_scene, find
 from utils.finder.reading import open_scene
 

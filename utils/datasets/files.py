@@ -4,7 +4,7 @@ import os
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 # What Pillow or GDAL decodes and people keep images in; .img is ERDAS Imagine's or, with a .hdr beside it, ENVI's,
 # .ntf NITF's. Where one name has several files that differ in the ending alone, the first ending in this row wins:
@@ -25,12 +25,12 @@ def match_images(filenames: Sequence[str], folder: Path) -> dict[str, Path]:
         by_parent.setdefault(name.rpartition("/")[0], []).append(name)
     found: dict[str, Path] = {}
     for parent, names in by_parent.items():
-        if place := _find_subfolder(folder, parent):
+        place = folder / parent
+        if place.is_dir():
             matches = _match_in_folder([name.rpartition("/")[2] for name in names], _regular_files(place))
             prefix = f"{parent}/" if parent else ""
             found |= {prefix + name: place / file for name, file in matches.items()}
-    claims = Counter(found.values())
-    return {name: path for name, path in found.items() if claims[path] == 1 or path == folder / name}
+    return found
 
 
 def match_in_subfolders(filenames: Sequence[str], folder: Path) -> dict[str, Path]:
@@ -95,17 +95,3 @@ def _split_ending(name: str) -> tuple[str, str]:
     stem, dot, ending = name.rpartition(".")
     ending = (dot + ending).lower()
     return (stem, ending) if stem and ending in IMAGE_ENDINGS else (name, "")
-
-
-def _find_subfolder(folder: Path, parent: str) -> Path | None:
-    """Returns folder/parent, in other capitals if the exact one is not there, or None."""
-    if (folder / parent).is_dir():
-        return folder / parent
-    place = folder
-    for part in PurePosixPath(parent).parts:
-        inner = place.iterdir() if place.is_dir() else ()
-        same = [path for path in inner if path.name.casefold() == part.casefold()]
-        if len(same) != 1:
-            return None
-        place = same[0]
-    return place if place.is_dir() else None

@@ -37,7 +37,6 @@ class Header:
 
     driver: str | None  # GDAL's name of the format; None for what rasterio is not asked to read
     needs_raster: bool  # Pillow would read it wrongly or not at all
-    companion: bool = False  # GDAL keeps more of it in a file beside it
     orientation: int = 1  # as EXIF numbers it; 1 is upright
     premultiplied: bool = False  # its colors are multiplied by its opacity already
 
@@ -82,9 +81,9 @@ def read_header(file: io.BufferedReader, path: Path | None) -> Header:
     elif driver is not None:
         deep = driver not in ("JPEG", "WEBP")
     # GDAL keeps names of bands or a mask beside a file. Photographs have none, and to ask takes a tenth of decoding.
-    companion = driver in ("GTiff", "PNG") and not deep and path is not None
-    companion = companion and any(os.path.lexists(f"{path}{ending}") for ending in (".aux.xml", ".msk"))
-    return Header(driver, deep, companion, orientation, premultiplied)
+    if driver in ("GTiff", "PNG") and not deep and path is not None:
+        deep = any(os.path.lexists(f"{path}{ending}") for ending in (".aux.xml", ".msk"))
+    return Header(driver, deep, orientation, premultiplied)
 
 
 def _driver_of(head: bytes, path: Path | None) -> str | None:

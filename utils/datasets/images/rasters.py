@@ -78,11 +78,6 @@ class Raster:
         self._alpha, self._opaque = self._opacity_band()
         self.limits = self._chosen_range(reading)
 
-    @property
-    def is_plain(self) -> bool:
-        """Whether there is no more to it than colors of 8 bits, in this order."""
-        return self.limits is None and not self._has_masks and self._bands in ((1,), (1, 2, 3))
-
     def read(self, box: Box, longest: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Decodes a box (left, top, right, bottom); a longer side than ``longest`` pixels is averaged down to it.
 

@@ -64,11 +64,6 @@ def read_with_data(
         raster = (file, content, name, reading, header)
         if header.needs_raster or (header.driver and reading.bands):
             return _by_rasterio(*raster)
-        if header.companion:  # Pillow decodes it if what stands beside it does not change how it looks
-            with open_raster(*raster) as opened:
-                is_plain = opened.is_plain
-            if not is_plain:
-                return _by_rasterio(*raster)
         return _by_pillow(file, name, reading, header) or _by_rasterio(*raster)
 
 

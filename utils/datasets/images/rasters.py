@@ -174,7 +174,7 @@ class Raster:
         valid = np.any(known, axis=2)
         if self.limits is not None and values.dtype != np.uint8 and not known.all():
             # A band that has no data where others have is black there, and so it counts in means.
-            values = np.where(known, values, _as_stored(self.limits[0], values.dtype))
+            values = np.where(known, values, self.limits[0])
         if self._alpha is not None:
             stored = self._decode((self._alpha,), box, size)
             valid &= stored[..., 0] > 0
@@ -254,14 +254,6 @@ def broken(name: str, error: Exception) -> ImageError:
     """What to say of a file that breaks off, from what GDAL says."""
     reason = str(error.__cause__ or error).rstrip(".")
     return ImageError(f"{name} cannot be decoded as an image ({reason}); replace it.", reason)
-
-
-def _as_stored(value: float, dtype: np.dtype) -> np.ndarray:
-    """A value in such a type, rounded down; as it is where the type does not reach so far."""
-    if dtype.kind == "f":
-        return np.array(value, dtype)
-    reach = np.iinfo(dtype)
-    return np.array(np.floor(value), dtype) if reach.min <= value <= reach.max else np.array(value)
 
 
 def _scaling(dataset: Any, bands: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray] | None:

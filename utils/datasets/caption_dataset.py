@@ -186,30 +186,20 @@ class CaptionDataset(Sequence[CaptionedImage]):
                 warnings.warn(f"{self._title}: {len(names):,} of {what} {name_a_few(names)}", stacklevel=2)
         return self._choice(replace(item, captions=item.captions_with_words) for item in kept)
 
-    def with_categories(self, names: Iterable[str]) -> CaptionDataset:
-        """Returns the images of some categories; a `DatasetError` names those that no image here has."""
-        wanted = self._known_categories(names)
-        return self._choice(item for item in self._items if item.category in wanted)
-
     def without_categories(self, names: Iterable[str]) -> CaptionDataset:
-        """Returns the images that are not of some categories; those of unknown category stay.
+        """Returns the images that are not of some categories; those of unknown category, a tenth of RSICD's, stay.
 
-        RSICD's file names leave a tenth of its images without one: `named` first, or `load_dataset` with
-        class lists, if nothing of the categories may be left. A `DatasetError` names those that no image here has.
+        A `DatasetError` names the categories that no image here has.
         """
-        unwanted = self._known_categories(names)
-        return self._choice(item for item in self._items if item.category not in unwanted)
-
-    def _known_categories(self, names: Iterable[str]) -> set[str]:
         if isinstance(names, str):
             raise DatasetError(f"categories are a list of names, not one text: write [{names!r}]")
-        chosen = set(names)
-        if unknown := sorted(chosen - set(self.categories)):
+        unwanted = set(names)
+        if unknown := sorted(unwanted - set(self.categories)):
             raise DatasetError(
                 f"{self._title} has no images of {', '.join(unknown)}; it has "
                 f"{', '.join(self.categories) or 'no categories'}"
             )
-        return chosen
+        return self._choice(item for item in self._items if item.category not in unwanted)
 
     def subset(self, n: int, seed: int = 0) -> CaptionDataset:
         """Draws n images at random, in the order in which they stand here; all, if there are no more than that.

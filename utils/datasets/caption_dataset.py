@@ -29,7 +29,7 @@ class CaptionDataset(Sequence[CaptionedImage]):
         name: What the data set is called in its summary.
         missing: Images that are listed but have no file, with the path where it was expected. They are
             counted and named, and are not part of the row; a slice or a subset does not carry them on.
-        splits: Names of splits that belong to the data set even if no image is in them.
+        splits: Names of splits that belong to it even if no image is in them; kept with train, val and test first.
         damaged: Images whose files cannot be decoded, with the reason; otherwise as the missing ones.
         cache: Where decoded images are kept; every data set that is made of this one shares it.
     """
@@ -51,7 +51,7 @@ class CaptionDataset(Sequence[CaptionedImage]):
         known = self._items + self.missing + tuple(item for item, _ in self.damaged)
         present = dict.fromkeys([*splits, *(item.split for item in known if item.split is not None)])
         usual = [split for split in SPLITS if split in present]
-        self._splits = (*usual, *(split for split in present if split not in SPLITS))
+        self.splits = (*usual, *(split for split in present if split not in SPLITS))
 
     def _with(self, items: Iterable[CaptionedImage], **changes: Any) -> CaptionDataset:
         """Returns a data set of other images that is like this one, but for what is given."""
@@ -114,11 +114,6 @@ class CaptionDataset(Sequence[CaptionedImage]):
         return self._with(self._items, cache=cache or self.cache or ImageCache())
 
     @property
-    def splits(self) -> tuple[str, ...]:
-        """Names of the splits, train, val and test first. Empty where the data set has none."""
-        return self._splits
-
-    @property
     def categories(self) -> tuple[str, ...]:
         """Sorted names of the categories that images have."""
         return tuple(sorted({item.category for item in self._items if item.category is not None}))
@@ -178,12 +173,8 @@ class CaptionDataset(Sequence[CaptionedImage]):
                 "and caption, or another captions file"
             )
         captions = sum(len(item.captions) for item in kept)
-        for names, what in (
-            (bare, f"{len(self):,} images have no caption and are left out:"),
-            (wordless, f"{captions:,} captions have no words and are left out, under"),
-        ):
-            if names:
-                warnings.warn(f"{self._title}: {len(names):,} of {what} {name_a_few(names)}", stacklevel=2)
+        self._say_left_out(bare, f"{len(self):,} images have no caption and are left out:")
+        self._say_left_out(wordless, f"{captions:,} captions have no words and are left out, under")
         return self._choice(replace(item, captions=item.captions_with_words) for item in kept)
 
     def without_categories(self, names: Iterable[str]) -> CaptionDataset:
@@ -268,8 +259,9 @@ class CaptionDataset(Sequence[CaptionedImage]):
                 f"{self._title} has too few train images ({len(train)}) to spare one for val: leave val_from_train out"
             )
         drawn = {item.path for item in train.subset(max(1, round(share * len(train))), seed)}
-        moved = (item.split == "train" and item.path in drawn for item in self._items)
-        return self._with(replace(i, split="val") if new else i for i, new in zip(self._items, moved, strict=True))
+        return self._with(
+            replace(item, split="val") if item.split == "train" and item.path in drawn else item for item in self
+        )
 
     def with_reading(
         self, stretch: str | Sequence[float] = "auto", bands: Sequence[int] | None = None
@@ -288,8 +280,7 @@ class CaptionDataset(Sequence[CaptionedImage]):
     def without_damaged(self) -> CaptionDataset:
         """Returns the images whose files are whole; the others stand in `damaged`, with the reason.
 
-        Files are looked at from both ends, and decoded where that leaves a doubt: enough for downloads that broke
-        off and pages saved as images. `verify` decodes each.
+        That is enough for downloads that broke off and pages saved as images; `verify` decodes each.
         """
         return self._without({n: reason for n, item in enumerate(self._items) if (reason := damage(item.path))})
 
@@ -300,15 +291,11 @@ class CaptionDataset(Sequence[CaptionedImage]):
         """
         if not reasons:
             return self
-        unreadable = sorted(reasons)
-        if len(unreadable) == len(self):
-            reason = reasons[unreadable[0]].rstrip(".")
+        if len(reasons) == len(self):
+            reason = reasons[0].rstrip(".")
             raise DatasetError(f"{self._title}: not one of its {len(self):,} images can be decoded ({reason})")
-        warnings.warn(
-            f"{self._title}: {len(unreadable):,} of {len(self):,} images cannot be decoded and are left out: "
-            f"{name_a_few([self._items[number].name for number in unreadable])}",
-            stacklevel=2,
-        )
+        names = [self._items[number].name for number in sorted(reasons)]
+        self._say_left_out(names, f"{len(self):,} images cannot be decoded and are left out:")
         return self._without(reasons)
 
     def decodable(self) -> CaptionDataset:
@@ -316,6 +303,11 @@ class CaptionDataset(Sequence[CaptionedImage]):
         with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow decodes outside Python's lock
             reasons = enumerate(pool.map(CaptionedImage.reason_against, self._items))
             return self.without_unreadable({number: reason for number, reason in reasons if reason})
+
+    def _say_left_out(self, names: Sequence[str], of_how_many: str) -> None:
+        if names:
+            said = f"{self._title}: {len(names):,} of {of_how_many} {name_a_few(names)}"
+            warnings.warn(said, stacklevel=3)  # where the data set was asked
 
     def _without(self, reasons: Mapping[int, str]) -> CaptionDataset:
         """Moves images, by their positions, to `damaged` with the reason."""
@@ -327,8 +319,7 @@ class CaptionDataset(Sequence[CaptionedImage]):
 
     def summary(self) -> str:
         """Returns a table of images, captions, unique captions and categories for every split."""
-        damaged = [item for item, _ in self.damaged]
-        return summary_table(self.name, self.splits, self._items, self.missing, damaged)
+        return summary_table(self.name, self.splits, self._items, self.missing, [item for item, _ in self.damaged])
 
     def verify(self) -> VerificationReport:
         """Reads and decodes every image, by a thread a core, and reports what is missing, damaged or there twice."""

@@ -64,11 +64,13 @@ def read_json(path: Path) -> list[Annotation]:
             return read_jsonl(path)  # of one line
         if isinstance(content.get("annotations"), list):
             return _of_entries(_coco_entries(content, path), path, "entry {} of 'images'")
-        of_nwpu = (isinstance(rows, list) and all(isinstance(row, dict) and "raw" in row for row in rows)
-                   for rows in content.values())
-        if content and all(of_nwpu):
+        if content and all(map(_is_class_of_nwpu, content.values())):
             return _of_entries([{"category": name, **row} for name, rows in content.items() for row in rows], path)
     return _of_karpathy(content, path)[0]
+
+
+def _is_class_of_nwpu(rows: object) -> bool:
+    return isinstance(rows, list) and all(isinstance(row, dict) and "raw" in row for row in rows)
 
 
 def _json_of(path: Path) -> object:
@@ -81,8 +83,8 @@ def _json_of(path: Path) -> object:
 
 
 def _of_entries(entries: Iterable[object], path: Path, place: str = "entry {}") -> list[Annotation]:
-    numbered = enumerate(entries, start=1)
-    return merge_repeated_names((_of_entry(one, f"{path}, {place.format(number)}") for number, one in numbered), path)
+    read = (_of_entry(entry, f"{path}, {place.format(number)}") for number, entry in enumerate(entries, start=1))
+    return merge_repeated_names(read, path)
 
 
 def _coco_entries(content: dict, path: Path) -> list[dict]:

@@ -163,7 +163,6 @@ def find_dataset(name: str, data_dir: str | Path | None = None) -> Path | None:
 
 
 def _find_or_make(published: _Published, data_dir: Path | None) -> Path:
-    """Returns the folder of a published data set; makes the miniature or fetches RSICD if it is to be had."""
     from standins.scenes import build_miniature
 
     top = DATA_FOLDER if data_dir is None else data_dir
@@ -183,7 +182,6 @@ def _find_or_make(published: _Published, data_dir: Path | None) -> Path:
 
 
 def _load_published(published: _Published, data_dir: Path | None, class_lists: bool) -> CaptionDataset:
-    """Reads a data set in its published layout, and gives each image its category."""
     folder = _find_or_make(published, data_dir)
     path = folder / published.annotations
     annotations, title = read_karpathy_json(path)
@@ -199,7 +197,6 @@ def _load_published(published: _Published, data_dir: Path | None, class_lists: b
 
 
 def _load_own(path: Path, data_dir: Path | None) -> CaptionDataset:
-    """Reads your own captions in any of the supported forms."""
     if is_too_long(path):
         raise DatasetError(f"{str(path)[:60]!r}... is a longer path than this system takes")
     if not path.exists() and data_dir is not None and not path.is_absolute():
@@ -233,11 +230,11 @@ def _with_images(
     """Joins annotations with the files of the folder that holds most of them, the first of equals."""
     filenames = [entry.filename for entry in annotations]
     folders = [folder for folder in folders if folder.is_dir()] or folders[:1]
+    found: dict[str, Path] = {}
     for match in (match_images, match_in_subfolders):
-        found, folder = max(((match(filenames, folder), folder) for folder in folders), key=lambda pair: len(pair[0]))
-        if found:
-            break
-    else:
+        if not found:
+            found, folder = max(((match(filenames, one), one) for one in folders), key=lambda pair: len(pair[0]))
+    if not found:
         raise DatasetError(
             f"{name}: none of the {len(filenames):,} listed images, {filenames[0]!r} the first, is in "
             f"{', '.join(map(str, folders))}; put them there or say with data_dir where they lie"

@@ -14,7 +14,7 @@ import numpy as np
 
 from utils.datasets.caption_dataset import CaptionDataset
 from utils.datasets.images.stretch import ImageError
-from utils.datasets.transforms import ImagePreprocessing, check_augmentation, eval_transform, train_transform
+from utils.datasets.transforms import ImagePreprocessing, eval_transform, train_transform
 
 if TYPE_CHECKING:
     import grain
@@ -65,7 +65,7 @@ def train_batches(
         batch_size: Pairs in a batch.
         epochs: Passes over the records.
         seed: Governs the order, the augmentation and the captions drawn.
-        augmentation: One of `utils.datasets.AUGMENTATIONS`.
+        augmentation: See `train_transform`.
         captions: ``one``: a record is an image, and one of its captions is drawn at each visit. ``all``: a record is
             an image with one of its captions, repeated ones included, as published.
         workers: Threads that decode and transform.
@@ -80,7 +80,6 @@ def train_batches(
         ImageError: If `MOST_DAMAGED` images in a row cannot be decoded.
     """
     grain = _import_grain()
-    check_augmentation(augmentation)
     _check_train_arguments(dataset, batch_size, epochs, captions)
     texts, caption_sets = caption_table(dataset)
     position = {text: number for number, text in enumerate(texts)}

@@ -8,15 +8,17 @@ import ast
 import json
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 SPLITS = ("train", "val", "test")
-# Other words for them. Any further name ("fold2") is kept as it is.
-SPLIT_ALIASES = {
+# Other words for them, restval of Karpathy's COCO, on which every published protocol trains. Any further name ("fold2")
+# is kept as it is.
+_ALIASES = {
     "training": "train",
-    "restval": "train",  # of Karpathy's COCO: every published protocol trains on them
+    "restval": "train",
     "valid": "val",
     "validation": "val",
     "dev": "val",
@@ -110,7 +112,7 @@ def split_name(text: object) -> str | None:
     """Returns the usual name of a split: "Validation" is "val"; blank, a placeholder or None is None."""
     name = known_name(text)
     lowered = (name or "").lower()
-    return lowered if lowered in SPLITS else SPLIT_ALIASES.get(lowered, name)
+    return lowered if lowered in SPLITS else _ALIASES.get(lowered, name)
 
 
 def is_filled(text: str) -> bool:
@@ -139,14 +141,11 @@ def caption_texts(cell: str) -> tuple[str, ...]:
 
 def _listed(text: str) -> list[str] | None:
     """Returns the texts of a list; None where the text is not a list of texts, [""] for an empty one."""
-    if text[:1] not in ("[", "(") or not _LIST.fullmatch(text):
+    if not _LIST.fullmatch(text):
         return None
-    try:
-        found = json.loads(text)  # first: its escapes are not Python's
-    except json.JSONDecodeError:
-        try:
-            # One by one: Python would join texts that stand side by side without a comma.
-            found = [ast.literal_eval(quoted) for quoted in re.findall(_QUOTED, text, re.DOTALL)]
-        except (SyntaxError, ValueError):  # a line break or a broken escape within quotes
-            return None
-    return [item for item in found if isinstance(item, str)] or [""]
+    with suppress(json.JSONDecodeError):  # first: its escapes are not Python's
+        return [item for item in json.loads(text) if isinstance(item, str)] or [""]
+    with suppress(SyntaxError, ValueError):  # a line break or a broken escape within quotes
+        # One by one: Python would join texts that stand side by side without a comma.
+        return [ast.literal_eval(quoted) for quoted in re.findall(_QUOTED, text, re.DOTALL)] or [""]
+    return None

@@ -18,7 +18,7 @@ def match_images(filenames: Sequence[str], folder: Path) -> dict[str, Path]:
     A file of exactly the listed name is taken first. Each other name may take a file of the same stem and any
     readable ending that no exact name has taken: UCM lists `1.tif` where converted copies hold `1.jpg`. Where
     two names would take one file, neither gets it: a caption must never slip to another image. Accented
-    letters match whether the file system composes them or not. What is no regular file is not found, and none is opened.
+    letters match whether the file system composes them or not. No file is opened.
     """
     by_parent: dict[str, list[str]] = {}
     for name in filenames:

@@ -31,7 +31,7 @@ from utils.files import printable
 
 
 def read_karpathy_json(path: Path) -> tuple[list[Annotation], str]:
-    """Reads captions in Karpathy's form, in which RSICD, UCM and Sydney are published, and the name in `dataset`, or "".
+    """Reads captions in Karpathy's form, in which RSICD, UCM and Sydney are published, and its `dataset`, or "".
 
     The form is `{"images": [{"filename", "split", "sentences": [{"raw"}]}], "dataset"}`. `filepath` (a folder) and
     `category` are read where they are given; a sentence without `raw` is put together from its `tokens`.

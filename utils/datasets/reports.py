@@ -1,4 +1,4 @@
-"""What a data set holds and what is wrong with it: its table, its verification, its fingerprint, notes of its readings."""
+"""What a data set holds and what is wrong with it: its table, verification, fingerprint, and notes of its readings."""
 
 from __future__ import annotations
 

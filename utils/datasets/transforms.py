@@ -90,7 +90,8 @@ def train_transform(
     a jitter of brightness, contrast and saturation by up to 20 %. Where the model squashes oblong images, each
     augmentation squashes them too, and crops are parts of the squashed image. Any other is a ValueError.
     """
-    check_augmentation(augmentation)
+    if augmentation not in AUGMENTATIONS:
+        raise ValueError(f"The augmentation {augmentation!r} is none of {', '.join(AUGMENTATIONS)}.")
     if augmentation == "none":
         return eval_transform(image, preprocessing)
     pixels = image_to_tensor(image)
@@ -100,12 +101,6 @@ def train_transform(
         pixels = _resized(pixels, [PUBLISHED_SIZE, PUBLISHED_SIZE])
     draw = draw_published(pixels.shape[1], pixels.shape[2], generator)
     return normalize_pixels(published_view(pixels, draw, preprocessing.image_size), preprocessing)
-
-
-def check_augmentation(augmentation: str) -> None:
-    """Refuses what is none of `AUGMENTATIONS`, with a ValueError."""
-    if augmentation not in AUGMENTATIONS:
-        raise ValueError(f"The augmentation {augmentation!r} is none of {', '.join(AUGMENTATIONS)}.")
 
 
 def _resized(pixels: torch.Tensor, sides: list[int]) -> torch.Tensor:

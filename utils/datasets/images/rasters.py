@@ -116,10 +116,7 @@ class Raster:
     def _sampled(self) -> tuple[np.ndarray, np.ndarray]:
         """(height, width, bands) at most `SAMPLE_SIDE` pixels wide and high, and which of them have data."""
         size = reduced(self._stored_size, SAMPLE_SIDE)
-        values = self._values(self._whole, size)
-        valid = np.ones(values.shape, bool)
-        if self._has_masks:
-            valid &= self._decode(self._bands, self._whole, size, masks=True) > 0
+        values, valid = self._values(self._whole, size)
         if self._alpha is not None:
             valid &= self._decode((self._alpha,), self._whole, size) > 0
         return values, valid
@@ -165,12 +162,7 @@ class Raster:
         Returns values (height, width, channels) of the file's own type, or the palette's colors; (height, width) bool,
         which have data in any band; and (height, width, 1) float32, how opaque they are, None where all are.
         """
-        values, opacity = self._values(box, size), None
-        known = np.ones(values.shape, bool)
-        if self._has_masks:
-            known = self._decode(self._bands, box, size, masks=True) > 0
-        if values.dtype.kind == "f":
-            known &= np.isfinite(values)
+        (values, known), opacity = self._values(box, size), None
         valid = np.any(known, axis=2)
         if self.limits is not None and values.dtype != np.uint8 and not known.all():
             # A band that has no data where others have is black there, and so it counts in means.
@@ -194,10 +186,15 @@ class Raster:
         step = max([one for one in kept if one <= factor], default=1)
         return -(-(right - left) // step), -(-(bottom - top) // step)
 
-    def _values(self, box: Box, size: tuple[int, int]) -> np.ndarray:
-        """(height, width, bands) of the file's own type; on one scale in float64 where its bands have several."""
+    def _values(self, box: Box, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+        """(height, width, bands) of the file's own type, float64 if bands have several scales, and what is data."""
         values = self._decode(self._bands, box, size)
-        return values if self._scaling is None else values * self._scaling[0] + self._scaling[1]
+        if self._scaling is not None:
+            values = values * self._scaling[0] + self._scaling[1]
+        known = np.isfinite(values) if values.dtype.kind == "f" else np.ones(values.shape, bool)
+        if self._has_masks:
+            known &= self._decode(self._bands, box, size, masks=True) > 0
+        return values, known
 
     def _decode(self, bands: tuple[int, ...], box: Box, size: tuple[int, int], masks: bool = False) -> np.ndarray:
         """(height, width, bands) of the file's own type, or their masks in uint8, as stored."""

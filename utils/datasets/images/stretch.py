@@ -44,8 +44,7 @@ class ImageReading:
     """How images are read: the range of values deeper than 8 bits, and which bands are shown.
 
     Attributes:
-        stretch: The range (low, high) that becomes 0 to 255, in the file's own values (scaled ones where its bands
-            have several scales); ``"auto"``: measured on each image.
+        stretch: The range (low, high) that becomes 0 to 255, in the file's own values; ``"auto"``: measured on each.
         bands: Those that are shown as red, green and blue, or the one that is shown as gray, counted from 1. None
             takes them from what the file says of its bands, else the first three.
     """

@@ -57,12 +57,9 @@ class Raster:
         ImageError: If its numbers are not colors, or it lacks a band that the reading names.
     """
 
-    def __init__(
-        self, dataset: Any, name: str, reading: ImageReading, orientation: int = 1, premultiplied: bool = False
-    ) -> None:
+    def __init__(self, dataset: Any, name: str, reading: ImageReading, orientation: int = 1) -> None:
         _check_colors(dataset, name)
-        self.dataset, self.name = dataset, name
-        self.orientation, self._premultiplied = orientation, premultiplied
+        self.dataset, self.name, self.orientation = dataset, name, orientation
         self._turn = tuple(orientation in kind for kind in (SWAPPED, MIRRORED_X, MIRRORED_Y))
         self._stored_size = dataset.shape[::-1]
         self._whole = (0, 0, *self._stored_size)
@@ -169,8 +166,7 @@ class Raster:
         if self._alpha is not None:
             stored = self._decode((self._alpha,), box, size)
             valid &= stored[..., 0] > 0
-            if not self._premultiplied:
-                opacity = np.minimum(stored / np.float32(self._opaque), 1)
+            opacity = np.minimum(stored / np.float32(self._opaque), 1)
         if self._palette is not None:
             seen = self._palette[values[..., 0]]
             values = seen[..., :3]

@@ -5,7 +5,7 @@ import pytest
 import rasterio
 from rasterio.transform import from_origin
 from rasterio.windows import Window
-from test_reading import PLACE, pixels, raster, reflectance, rings, seen_by_the_finder, stretched, usual_range
+from test_reading import pixels, raster, reflectance, rings, seen_by_the_finder, stretched, usual_range
 
 from utils.datasets import ImageReading
 from utils.finder.outlines import on_the_globe

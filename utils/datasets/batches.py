@@ -28,9 +28,7 @@ RECORDS_AHEAD = 8  # for each worker
 def caption_table(dataset: CaptionDataset) -> tuple[list[str], np.ndarray]:
     """Numbers the distinct captions, so that equal texts, under whatever image, share a number.
 
-    Returns:
-        The distinct captions, and for each image the numbers of its distinct captions, (images, most captions)
-        int32 with -1 behind the last.
+    Returns them, and for each image the numbers of its own, (images, most captions) int32, padded with -1.
     """
     numbers: dict[str, int] = {}
     rows = [[numbers.setdefault(caption, len(numbers)) for caption in dict.fromkeys(item.captions)] for item in dataset]

@@ -159,8 +159,7 @@ class CaptionDataset(Sequence[CaptionedImage]):
     def captioned(self) -> CaptionDataset:
         """Returns what can be learned from: the images that have captions with words, and these captions.
 
-        What is left out, also captions such as " .", is counted and named in a warning. If there are images, and none
-        of them has a caption, a `DatasetError` says so.
+        What is left out is counted and named in a warning. If images are there and all are, a `DatasetError` says so.
         """
         kept = [item for item in self._items if item.captions_with_words]
         bare = [item.name for item in self._items if not item.captions_with_words]
@@ -178,10 +177,7 @@ class CaptionDataset(Sequence[CaptionedImage]):
         return self._choice(replace(item, captions=item.captions_with_words) for item in kept)
 
     def without_categories(self, names: Iterable[str]) -> CaptionDataset:
-        """Returns the images that are not of some categories; those of unknown category, a tenth of RSICD's, stay.
-
-        A `DatasetError` names the categories that no image here has.
-        """
+        """Returns the images that are not of some categories, each of which must be here; the uncategorized stay."""
         if isinstance(names, str):
             raise DatasetError(f"categories are a list of names, not one text: write [{names!r}]")
         unwanted = set(names)
@@ -238,11 +234,9 @@ class CaptionDataset(Sequence[CaptionedImage]):
         return self._with(items, missing=missing, splits=names, damaged=damaged)
 
     def with_validation(self, share: float, seed: int = 0) -> CaptionDataset:
-        """Moves a share of the train images, drawn as by `subset`, into a new val split, where none was published.
+        """Moves a share of the train images, above 0 and at most `LARGEST_VAL_SHARE`, into a new val split.
 
-        Raises:
-            DatasetError: The share is not above 0 and at most `LARGEST_VAL_SHARE`, there is a val split, or train has
-                fewer than two images.
+        They are drawn as by `subset`. If that cannot be, a `DatasetError` says why.
         """
         if not 0 < share <= LARGEST_VAL_SHARE:
             raise DatasetError(

@@ -49,12 +49,8 @@ warnings.filterwarnings("ignore", message="Dataset has no geotransform")
 class Raster:
     """A raster on the disk, open in rasterio, of which only the windows asked for are decoded.
 
-    Attributes:
-        size: Width and height in pixels, upright.
-        limits: The range of values that becomes 0 to 255; None where 8 bits stay as they are.
-
-    Raises:
-        ImageError: If its numbers are not colors, or it lacks a band that the reading names.
+    Its `size`, width and height in pixels, is upright; its `limits` are the range of values that becomes 0 to 255, None
+    where 8 bits stay as they are. What is not colors, or lacks a band that the reading names, is an `ImageError`.
     """
 
     def __init__(self, dataset: Any, name: str, reading: ImageReading, orientation: int = 1) -> None:
@@ -77,12 +73,8 @@ class Raster:
     def read(self, box: Box, longest: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Decodes a box (left, top, right, bottom); a longer side than ``longest`` pixels is averaged down to it.
 
-        Returns:
-            (height, width, 3) uint8, black where there is no data; and (height, width) float32, the share of each
-            pixel that has data: 1 everywhere where the file says nothing of that.
-
-        Raises:
-            ImageError: If the file breaks off there.
+        Returns (height, width, 3) uint8, black where there are no data, and (height, width) float32, the share of each
+        pixel that has data, 1 where the file says nothing. If the file breaks off there, an `ImageError` is raised.
         """
         left, top, right, bottom = self._stored(box)
         width, height = reduced((right - left, bottom - top), longest)

@@ -27,7 +27,6 @@ from utils.datasets.images.stretch import (
     AS_STORED,
     ImageError,
     ImageReading,
-    ReducedImageWarning,
     check_bands,
     composed,
     image_of_array,
@@ -46,10 +45,8 @@ def read_image(source: str | Path | bytes, reading: ImageReading = AS_STORED) ->
 
     EXIF turns are applied; gray, palette, CMYK and alpha images are converted (what is transparent, or has no data,
     becomes black). Deeper values are stretched, and bands chosen, as the reading says. What has more pixels than
-    Pillow decodes is averaged down to about `LARGEST_SIDE` pixels a side, with a `ReducedImageWarning`.
-
-    Raises:
-        ImageError: If the file is missing, truncated, too large to be honest, or not an image at all.
+    Pillow decodes is averaged down to about `LARGEST_SIDE` pixels a side, with a warning. A file that is missing,
+    truncated, too large to be honest, or not an image at all is an `ImageError`.
     """
     return read_with_data(source, reading)[0]
 
@@ -169,7 +166,6 @@ def _by_rasterio(
             warnings.warn(
                 f"{name} has {width:,} x {height:,} pixels; it is read at {colors.shape[1]:,} x "
                 f"{colors.shape[0]:,}, each the mean of those under it.",
-                ReducedImageWarning,
                 stacklevel=4,
             )
         return Image.fromarray(colors), None if data.all() else data > 0

@@ -24,33 +24,19 @@ FLAT = 128  # what an image of one single value becomes: neither black, as what 
 
 
 class ImageError(ValueError):
-    """A file that cannot be decoded as an image; the message names it.
-
-    Attributes:
-        reason: What is wrong, for a list that names the file already; by default the whole message.
-    """
+    """A file that cannot be decoded as an image; the message names it."""
 
     def __init__(self, message: str, reason: str = "") -> None:
         super().__init__(message)
-        self.reason = reason or message
-
-
-class ReducedImageWarning(UserWarning):
-    """An image of more pixels than are decoded at once was read at a lower resolution."""
+        self.reason = reason or message  # for a list that names the file already
 
 
 @dataclass(frozen=True, init=False)
 class ImageReading:
-    """How images are read: the range of values deeper than 8 bits, and which bands are shown.
+    """How images are read: the range of values deeper than 8 bits, and which bands are shown."""
 
-    Attributes:
-        stretch: The range (low, high) that becomes 0 to 255, in the file's own values; ``"auto"``: measured on each.
-        bands: Those that are shown as red, green and blue, or the one that is shown as gray, counted from 1. None
-            takes them from what the file says of its bands, else the first three.
-    """
-
-    stretch: str | tuple[float, float]
-    bands: tuple[int, ...] | None
+    stretch: str | tuple[float, float]  # (low, high) of the file's own values become 0 to 255; "auto" measures each
+    bands: tuple[int, ...] | None  # red, green and blue, or one as gray, from 1; None: as described, else the first
 
     def __init__(self, stretch: str | Sequence[float] = "auto", bands: Sequence[int] | None = None) -> None:
         """Takes lists too, and empty ones for the defaults; a ValueError says what can be given."""
@@ -131,18 +117,10 @@ def to_eight_bits(values: np.ndarray, limits: tuple[float, float] | None) -> np.
 
 
 def image_of_array(values: np.ndarray, reading: ImageReading = AS_STORED) -> tuple[Image.Image, np.ndarray | None]:
-    """Makes an RGB image of an array, by the rule of files.
+    """Makes an RGB image of (height, width[, channels]) numbers or truth values, by the rule of files.
 
-    Args:
-        values: (height, width) or (height, width, channels), numbers or truth values. A fourth channel of uint8 is
-            opacity if its values say so.
-        reading: How to stretch deeper values than 8 bits, and which channels to show; by default the first three.
-
-    Returns:
-        The image, and (height, width) bool, where it has data; None where it has data everywhere.
-
-    Raises:
-        ImageError: If the array is not an image.
+    A fourth channel of uint8 is opacity if its values say so. Returns the image, and (height, width) bool, where it has
+    data, None if everywhere. What is not an image is an `ImageError`.
     """
     channels = values[..., None] if values.ndim == 2 else values
     if channels.ndim != 3 or not channels.size or channels.dtype.kind not in "buif":

@@ -62,7 +62,7 @@ def train_batches(
         tokenize: Turns texts into token ids, (texts, length) int32.
         batch_size: Pairs in a batch.
         epochs: Passes over the records.
-        seed: Governs the order, the augmentation and the captions drawn.
+        seed: Of all chance.
         augmentation: See `train_transform`.
         captions: ``one``: a record is an image, and one of its captions is drawn at each visit. ``all``: a record is
             an image with one of its captions, repeated ones included, as published.

@@ -4,6 +4,7 @@ import os
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 # What Pillow or GDAL decodes and people keep images in; .img is ERDAS Imagine's or, with a .hdr beside it, ENVI's,
@@ -61,15 +62,12 @@ def walk_images(folder: Path) -> list[Path]:
 
 def _regular_files(folder: Path) -> list[str]:
     """The sorted names of what lies in a folder and can be read as a file, through links too."""
-
-    def is_regular(entry: os.DirEntry) -> bool:
-        try:
-            return entry.is_file()
-        except OSError:  # a link that leads to itself, or into a closed folder
-            return False
-
+    names = []
     with os.scandir(folder) as entries:
-        return sorted(entry.name for entry in entries if is_regular(entry))
+        for entry in entries:
+            with suppress(OSError):  # a link that leads to itself, or into a closed folder
+                names += [entry.name] if entry.is_file() else []
+    return sorted(names)
 
 
 def _match_in_folder(names: Sequence[str], files: Sequence[str]) -> dict[str, str]:

@@ -211,6 +211,9 @@ def _of_row(row: dict, where: str) -> Annotation:
     return annotation_of(known | {"filename": row["filename"].strip()}, captions, where)
 
 
+READERS = {".json": read_json, ".jsonl": read_jsonl, ".csv": read_csv, ".tsv": read_csv}
+
+
 def names_captions(path: Path) -> bool:
     """Whether a file, be it broken or in Latin-1, has columns or fields for file names and captions."""
     # Without the marks of UTF-8 and UTF-16; Latin-1 decodes anything, and ASCII as it is.

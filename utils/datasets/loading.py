@@ -10,15 +10,7 @@ from utils.datasets.caption_dataset import CaptionDataset
 from utils.datasets.captioned_image import CaptionedImage
 from utils.datasets.captions import SPLITS, Annotation, DatasetError
 from utils.datasets.files import match_images, match_in_subfolders
-from utils.datasets.formats import (
-    names_captions,
-    read_category_folders,
-    read_class_lists,
-    read_csv,
-    read_json,
-    read_jsonl,
-    read_karpathy_json,
-)
+from utils.datasets.formats import READERS, names_captions, read_category_folders, read_class_lists, read_karpathy_json
 from utils.datasets.hub import fetch_rsicd
 from utils.datasets.reports import name_a_few
 from utils.files import disk_trouble_in_words, file_in_the_way, is_too_long, printable
@@ -35,12 +27,10 @@ UCM_CATEGORIES = (
     "overpass", "parkinglot", "river", "runway", "sparseresidential", "storagetanks", "tenniscourt",
 )
 # fmt: on
-_READERS = {".json": read_json, ".jsonl": read_jsonl, ".csv": read_csv, ".tsv": read_csv}
 
 
 def _category_before_underscore(filename: str) -> str | None:
-    """RSICD's: "airport_1.jpg" is an airport, "00001.jpg" is not named."""
-    return filename.partition("_")[0] or None if "_" in filename else None
+    return filename.partition("_")[0] or None if "_" in filename else None  # of airport_1.jpg, not of 00001.jpg
 
 
 def _category_of_ucm_number(filename: str) -> str | None:
@@ -187,11 +177,8 @@ def _load_published(published: _Published, data_dir: Path | None, class_lists: b
     annotations, title = read_karpathy_json(path)
     if title != published.title and title in {other.title for other in _PUBLISHED.values()}:
         raise DatasetError(f"{path}: this is the data set {title!r}, not {published.title!r}")
-    classes = read_class_lists(folder / "txtclasses_rsicd") if class_lists else None
-
-    def category(filename: str) -> str | None:
-        return published.category(filename) if classes is None else classes.get(Path(filename).stem)
-
+    classes = read_class_lists(folder / "txtclasses_rsicd") if class_lists else {}
+    category = (lambda filename: classes.get(Path(filename).stem)) if class_lists else published.category
     annotations = [replace(entry, category=category(entry.filename)) for entry in annotations]
     return _with_images(annotations, [folder / published.images], published.name, SPLITS)
 
@@ -208,20 +195,17 @@ def _load_own(path: Path, data_dir: Path | None) -> CaptionDataset:
         )
     if path.is_dir():
         for file in sorted(path.iterdir()):
-            if file.suffix.lower() in _READERS and file.is_file() and names_captions(file):
+            if file.suffix.lower() in READERS and file.is_file() and names_captions(file):
                 raise DatasetError(f"{path} has its captions in {printable(file.name)}: give the path of that file")
         return _with_images(read_category_folders(path), [path], printable(path.name))
-    reader = _READERS.get(path.suffix.lower())
-    if reader is None:
-        spreadsheet = path.suffix.lower() in (".xlsx", ".xls", ".ods")
+    if path.suffix.lower() not in READERS:
         raise DatasetError(
-            f"{path}: captions must be a .json, .jsonl or .csv file, or a folder of images"
-            + "; save the sheet as CSV (UTF-8), with the columns filename and caption" * spreadsheet
+            f"{path}: captions must be a .json, .jsonl or .csv file, or a folder of images; of a spreadsheet, save "
+            "the sheet as CSV (UTF-8), with the columns filename and caption"
         )
-    annotations = reader(path)
     tops = [path.parent] if data_dir is None else [data_dir, path.parent]
     folders = [top / inner for top in tops for inner in ("", "images", "imgs", "RSICD_images")]
-    return _with_images(annotations, folders, printable(path.stem))
+    return _with_images(READERS[path.suffix.lower()](path), folders, printable(path.stem))
 
 
 def _with_images(

@@ -120,13 +120,13 @@ def summary_table(
 ) -> str:
     """Returns images, captions, unique captions and categories of every split, and a line for what is amiss."""
     known = [*splits, None] if any(item.split is None for item in (*items, *missing)) else splits
-    rows = [HEADER]
+    rows: list[tuple[str, ...]] = [HEADER]
     for split in known:
         of_split = [[item for item in part if item.split == split] for part in (items, missing)]
         rows.append(_row(split or "no split", *of_split))
     if len(known) != 1:
         rows.append(_row("all", items, missing))
-    columns = []
+    columns: list[list[str]] = []
     for column in zip(*rows, strict=True):
         width = max(map(len, column))
         columns.append([cell.rjust(width) if columns else cell.ljust(width) for cell in column])

@@ -145,7 +145,7 @@ def image_of_array(values: np.ndarray, reading: ImageReading = AS_STORED) -> tup
 
 
 def is_opacity(values: np.ndarray, full: float = 255) -> bool:
-    """Whether a band that is marked as alpha, as GDAL marks any fourth one, is opacity: nothing or full in most."""
+    """Whether a band marked as alpha, as GDAL marks any fourth one, is opacity: nothing or full in most pixels."""
     return bool(np.mean((values == 0) | (values == full)) >= OPACITY_EXTREMES)
 
 

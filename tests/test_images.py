@@ -17,18 +17,15 @@ from utils.datasets import (
     CaptionedImage,
     ImageError,
     ImagePreprocessing,
-    PublishedDraw,
     caption_table,
-    draw_published,
     eval_batches,
     eval_transform,
-    image_to_tensor,
-    published_view,
     read_image,
     steps_per_epoch,
     train_batches,
     train_transform,
 )
+from utils.datasets.transforms import PublishedDraw, draw_published, image_to_tensor, published_view
 
 SMALL = ImagePreprocessing(image_size=32)
 

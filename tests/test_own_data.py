@@ -214,6 +214,8 @@ def test_odd_files_beside_category_folders_are_no_captions(counts):
     for name, content in (
         ("a.csv", "filename,caption\n0.png,Größe\n".encode("latin-1")),
         ("b.tsv", "Filename\tCaption\n0.png\tGröße\n".encode("utf-16-le")),
+        ("marked.csv", "filename,caption\n0.png,Größe\n".encode("utf-8-sig")),
+        ("marked.tsv", "filename\tcaption\n0.png\tGröße\n".encode("utf-16")),
         ("c.jsonl", '{"filename": "0.png", "captions": ["Größe"]}'.encode("latin-1")),
         ("d.json", b'{"images": [{"filename": "0.png", "sentences": ['),
     ):

@@ -21,7 +21,6 @@ from utils.datasets import (
     ImageError,
     ImagePreprocessing,
     ImageReading,
-    ReducedImageWarning,
     data_fingerprint,
     eval_batches,
     image_of_array,
@@ -429,7 +428,7 @@ def test_more_pixels_than_pillow_decodes_are_averaged_down_with_a_word(tmp_path,
     Image.fromarray(values).save(path)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 128 * 128 - 1)
     monkeypatch.setattr(reading, "LARGEST_SIDE", 32)
-    with pytest.warns(ReducedImageWarning, match=r"large\.\w+ has 128 x 128 pixels; it is read at 32 x 32"):
+    with pytest.warns(UserWarning, match=r"large\.\w+ has 128 x 128 pixels; it is read at 32 x 32"):
         seen = pixels(path)
     np.testing.assert_array_equal(seen[..., 0], values.reshape(32, 4, 32, 4).mean(axis=(1, 3)))
 

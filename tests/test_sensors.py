@@ -5,7 +5,7 @@ import pytest
 import rasterio
 from rasterio.transform import from_origin
 from rasterio.windows import Window
-from test_reading import PLACE, pixels, raster, reflectance, rings, seen_by_the_finder, stretched, usual_range
+from test_reading import pixels, raster, reflectance, rings, seen_by_the_finder, stretched, usual_range
 
 from utils.datasets import ImageReading
 from utils.finder.outlines import on_the_globe
@@ -35,15 +35,6 @@ def test_opacity_of_a_deep_raster_may_end_at_the_value_of_a_shallow_one(tmp_path
     assert np.abs(pixels(path) - expected).max() <= 1
 
 
-def test_colours_that_are_laid_on_black_already_are_not_laid_on_it_twice(tmp_path):
-    values = reflectance(4, top=250, dtype=np.uint8)
-    values[3] = np.where(np.arange(64) < 8, 128, 255)[:, None]
-    values[:3, :8] //= 2
-    path = raster(tmp_path / "laid.tif", values, photometric="rgb", alpha="premultiplied", **PLACE)
-    for seen in (pixels(path), seen_by_the_finder(path)):
-        assert np.abs(seen - values[:3].transpose(1, 2, 0)).max() <= 1
-
-
 @pytest.mark.parametrize(
     ("dtype", "nodata"), [(np.uint16, 65535), (np.int16, -32768), (np.float32, 1e20), (np.float32, np.nan)]
 )
@@ -71,18 +62,6 @@ def test_a_band_without_data_is_black_though_its_own_type_has_no_value_so_low(tm
     expected[:, :16, 0] = 0
     path = raster(tmp_path / "edge.tif", values, nodata=0)
     assert np.abs(pixels(path, ImageReading((-1000, 3000))) - expected).max() <= 1
-
-
-def test_bands_on_several_scales_are_brought_to_one(tmp_path):
-    values = reflectance()
-    path = raster(tmp_path / "packed.tif", values)
-    with rasterio.open(path, "r+") as file:
-        file.scales, file.offsets = (1e-4, 2e-4, 4e-4), (0, -0.1, -0.2)
-    physical = values * np.reshape([1e-4, 2e-4, 4e-4], (3, 1, 1)) - np.reshape([0, 0.1, 0.2], (3, 1, 1))
-    assert np.abs(pixels(path) - stretched(physical, *usual_range(physical))).max() <= 1
-    with rasterio.open(path, "r+") as file:
-        file.scales, file.offsets = (1e-4,) * 3, (-0.1,) * 3
-    assert np.abs(pixels(path) - stretched(values, *usual_range(values))).max() <= 1
 
 
 # --- place ---------------------------------------------------------------------------------------------------

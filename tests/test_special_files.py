@@ -84,7 +84,7 @@ print(CaptionDataset(items).verify())
 
 
 def test_a_data_set_made_by_hand_is_verified_in_spite_of_a_pipe(pictures):
-    assert "2: pipe.jpg (not a regular file), folder.jpg (not a regular file)\n" in in_time(HANDMADE)
+    assert "2: pipe.jpg (not a regular file), folder.jpg (a folder)\n" in in_time(HANDMADE)
 
 
 CAPTIONS = """

@@ -1,8 +1,6 @@
-"""From a data set to batches: a deterministic Grain pipeline.
+"""From a data set to batches, dictionaries of NumPy arrays: a deterministic Grain pipeline.
 
-A batch is a dictionary of NumPy arrays. Images are NHWC float32, normalized per channel. The order of the images, the
-crops, the flips and the captions drawn are functions of one seed and the position in the run: the number of worker
-threads changes the speed and nothing else.
+All chance is a function of one seed and the position in the run; the number of threads changes the speed alone.
 """
 
 from __future__ import annotations
@@ -16,7 +14,7 @@ import numpy as np
 
 from utils.datasets.caption_dataset import CaptionDataset
 from utils.datasets.images.stretch import ImageError
-from utils.datasets.transforms import ImagePreprocessing, check_augmentation, eval_transform, train_transform
+from utils.datasets.transforms import ImagePreprocessing, eval_transform, train_transform
 
 if TYPE_CHECKING:
     import grain
@@ -30,9 +28,7 @@ RECORDS_AHEAD = 8  # for each worker
 def caption_table(dataset: CaptionDataset) -> tuple[list[str], np.ndarray]:
     """Numbers the distinct captions, so that equal texts, under whatever image, share a number.
 
-    Returns:
-        The distinct captions, and for each image the numbers of its distinct captions, (images, most captions)
-        int32 with -1 behind the last.
+    Returns them, and for each image the numbers of its own, (images, most captions) int32, padded with -1.
     """
     numbers: dict[str, int] = {}
     rows = [[numbers.setdefault(caption, len(numbers)) for caption in dict.fromkeys(item.captions)] for item in dataset]
@@ -66,11 +62,10 @@ def train_batches(
         tokenize: Turns texts into token ids, (texts, length) int32.
         batch_size: Pairs in a batch.
         epochs: Passes over the records.
-        seed: Governs the order, the augmentation and the captions drawn.
-        augmentation: One of `utils.datasets.AUGMENTATIONS`.
-        captions: ``one``: a record is an image, and one of its captions is drawn at each visit. ``all``: a
-            record is an image with one of its captions, so an image comes once for each caption in an epoch,
-            repeated captions included, as published.
+        seed: Of all chance.
+        augmentation: See `train_transform`.
+        captions: ``one``: a record is an image, and one of its captions is drawn at each visit. ``all``: a record is
+            an image with one of its captions, repeated ones included, as published.
         workers: Threads that decode and transform.
 
     Returns:
@@ -83,7 +78,7 @@ def train_batches(
         ImageError: If `MOST_DAMAGED` images in a row cannot be decoded.
     """
     grain = _import_grain()
-    _check_train_arguments(dataset, batch_size, epochs, augmentation, captions)
+    _check_train_arguments(dataset, batch_size, epochs, captions)
     texts, caption_sets = caption_table(dataset)
     position = {text: number for number, text in enumerate(texts)}
     tokens = tokenize(texts)
@@ -116,7 +111,7 @@ def train_batches(
 
 
 def steps_per_epoch(dataset: CaptionDataset, batch_size: int, captions: str = "one") -> int:
-    """Whole batches in one pass over the records of `train_batches`."""
+    """Returns the number of whole batches in one pass over the records of `train_batches`."""
     return _records(dataset, captions) // batch_size
 
 
@@ -134,17 +129,9 @@ def eval_batches(
 ) -> Iterator[dict[str, np.ndarray]]:
     """Yields every image once, in order, the last batch padded with repeats of its last image.
 
-    Args:
-        dataset: The images.
-        preprocessing: Of the model.
-        batch_size: Images in a batch.
-        workers: Threads that decode and transform.
-        unreadable: Receives the position and the reason of each image that cannot be decoded, before its batch
-            comes. Without it, such an image raises an `ImageError`.
-
-    Yields:
-        ``images`` (batch, size, size, 3) float32, ``index`` (batch,) int64, ``mask`` (batch,) bool, False for
-        padding and for what is unreadable.
+    Batches hold ``images`` (batch, size, size, 3) float32, ``index`` (batch,) int64, and ``mask`` (batch,) bool, False
+    for padding and for what cannot be decoded. Of that, ``unreadable`` receives the position and the reason before its
+    batch comes; without it, an `ImageError` is raised.
     """
     grain = _import_grain()
     blank = np.zeros((preprocessing.image_size, preprocessing.image_size, 3), np.float32)
@@ -186,21 +173,15 @@ def _import_grain() -> Any:
 
 
 def _in_batches(records: grain.MapDataset, batch_size: int, workers: int) -> grain.DatasetIterator:
-    """Batches, of which the next is made while one is used; `close` ends its threads.
-
-    Grain looks through the records that wait each time that it hands one out. Were they whole batches of 1,024, that
-    would take longer than all the rest; so few records wait, and one batch.
-    """
+    """Batches, of which the next is made while one is used; `close` ends its threads."""
     grain = _import_grain()
+    # Few records wait, and one batch: Grain looks through all that wait each time that it hands one out.
     options = grain.ReadOptions(num_threads=workers, prefetch_buffer_size=RECORDS_AHEAD * max(workers, 1))
     batches = records.to_iter_dataset(options).batch(batch_size)
     return iter(grain.experimental.ThreadPrefetchIterDataset(batches, prefetch_buffer_size=1))
 
 
-def _check_train_arguments(
-    dataset: CaptionDataset, batch_size: int, epochs: int, augmentation: str, captions: str
-) -> None:
-    check_augmentation(augmentation)
+def _check_train_arguments(dataset: CaptionDataset, batch_size: int, epochs: int, captions: str) -> None:
     if captions not in CAPTION_CHOICES:
         raise ValueError(f"The choice of captions {captions!r} is not one of {', '.join(CAPTION_CHOICES)}.")
     if bare := [item.name for item in dataset if not item.captions]:
@@ -210,9 +191,6 @@ def _check_train_arguments(
         )
     records, kind = _records(dataset, captions), "pairs" if captions == "all" else "images"
     if not 1 <= batch_size <= records:
-        raise ValueError(
-            f"A batch of {batch_size} {kind} cannot be drawn from {records}; choose a batch size between 1 and the "
-            f"number of {kind}."
-        )
+        raise ValueError(f"A batch of {batch_size} {kind} cannot be drawn from {records}; choose 1 to {records}.")
     if epochs < 1:
         raise ValueError(f"Training needs at least one epoch, not {epochs}.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, overload
@@ -17,7 +18,7 @@ from utils.datasets.captioned_image import CaptionedImage, ImageCache
 from utils.datasets.captions import SPLITS, DatasetError, split_name
 from utils.datasets.images.reading import damage, measure_reading
 from utils.datasets.images.stretch import ImageReading
-from utils.datasets.reports import VerificationReport, name_a_few, reasons_against, summary_table, verify_images
+from utils.datasets.reports import VerificationReport, name_a_few, summary_table, verify_images
 
 
 class CaptionDataset(Sequence[CaptionedImage]):
@@ -28,11 +29,9 @@ class CaptionDataset(Sequence[CaptionedImage]):
         name: What the data set is called in its summary.
         missing: Images that are listed but have no file, with the path where it was expected. They are
             counted and named, and are not part of the row; a slice or a subset does not carry them on.
-        splits: Names of splits that belong to the data set even if no image is in them. Those of `items`
-            and `missing` are added.
-        damaged: Images whose files cannot be decoded, with the reason. As the missing ones, they are counted and
-            named, and are not part of the row.
-        cache: Where decoded images are kept, see `with_cache`; every data set that is made of this one shares it.
+        splits: Names of splits that belong to it even if no image is in them; kept with train, val and test first.
+        damaged: Images whose files cannot be decoded, with the reason; otherwise as the missing ones.
+        cache: Where decoded images are kept; every data set that is made of this one shares it.
     """
 
     def __init__(
@@ -52,7 +51,7 @@ class CaptionDataset(Sequence[CaptionedImage]):
         known = self._items + self.missing + tuple(item for item, _ in self.damaged)
         present = dict.fromkeys([*splits, *(item.split for item in known if item.split is not None)])
         usual = [split for split in SPLITS if split in present]
-        self._splits = (*usual, *(split for split in present if split not in SPLITS))
+        self.splits = (*usual, *(split for split in present if split not in SPLITS))
 
     def _with(self, items: Iterable[CaptionedImage], **changes: Any) -> CaptionDataset:
         """Returns a data set of other images that is like this one, but for what is given."""
@@ -110,15 +109,9 @@ class CaptionDataset(Sequence[CaptionedImage]):
     def with_cache(self, cache: ImageCache | None = None) -> CaptionDataset:
         """Returns the same data set, which keeps the images that it decodes in memory, up to 256 MiB in all.
 
-        So does every split and subset that is made of it, in the same cache. Another data set's cache may be given, to
-        be shared with it; by default it is a new one, or the one that is there.
+        Every data set that is made of it shares its cache, and so does another one that the cache is given to.
         """
         return self._with(self._items, cache=cache or self.cache or ImageCache())
-
-    @property
-    def splits(self) -> tuple[str, ...]:
-        """Names of the splits, train, val and test first. Empty where the data set has none."""
-        return self._splits
 
     @property
     def categories(self) -> tuple[str, ...]:
@@ -132,30 +125,24 @@ class CaptionDataset(Sequence[CaptionedImage]):
 
     @property
     def image_root(self) -> Path:
-        """The deepest folder that holds every image; a `DatasetError` if there is none, as on two drives of Windows."""
+        """The deepest folder that holds every image; a `DatasetError` if there is none, as on two drives."""
         try:
             return Path(os.path.commonpath([item.path.parent.absolute() for item in self._items]))
         except ValueError as error:
             raise DatasetError(f"{self._title}: no folder holds all its images ({error})") from error
 
     def split(self, name: str) -> CaptionDataset:
-        """Returns the images of one split, empty if it is known but has none; "valid" means "val".
-
-        Raises:
-            DatasetError: The data set has no such split; the message lists those it has.
-        """
+        """Returns the images of one split; "valid" means "val". A `DatasetError` lists those that there are."""
         wanted = name if name in self.splits else split_name(name)
         if not self.splits:
             raise DatasetError(
                 f"{self._title} has no splits, so none is called {name!r}: make some with dataset.with_random_splits()"
             )
         if wanted not in self.splits:
-            can_draw = wanted == "val" and "train" in self.splits
             raise DatasetError(
                 f"{self._title} has no split {name!r}; it has {', '.join(self.splits)}: name the splits train, val and "
-                "test, or none, and with_random_splits() draws all three"
-                + "; load_dataset(..., val_from_train=0.1) draws val from train, in notebooks VAL_FROM_TRAIN = 0.1"
-                * can_draw
+                "test, or none, and with_random_splits() draws all three; load_dataset(..., val_from_train=0.1) draws "
+                "val from train, in notebooks VAL_FROM_TRAIN = 0.1"
             )
         return self._with(
             (item for item in self._items if item.split == wanted),
@@ -172,67 +159,40 @@ class CaptionDataset(Sequence[CaptionedImage]):
     def captioned(self) -> CaptionDataset:
         """Returns what can be learned from: the images that have captions with words, and these captions.
 
-        What has none is left out, with a warning that counts and names it; so are captions such as " .".
-
-        Raises:
-            DatasetError: There are images, and none of them has a caption.
+        What is left out is counted and named in a warning. If images are there and all are, a `DatasetError` says so.
         """
         kept = [item for item in self._items if item.captions_with_words]
-        if len(kept) == len(self) and all(item.captions_with_words == item.captions for item in kept):
+        bare = [item.name for item in self._items if not item.captions_with_words]
+        wordless = [item.name for item in kept for _ in range(len(item.captions) - len(item.captions_with_words))]
+        if not bare and not wordless:
             return self
         if not kept:
             raise DatasetError(
                 f"{self._title}: none of its {len(self):,} images has a caption; give a .csv with the columns filename "
                 "and caption, or another captions file"
             )
-        if bare := [item.name for item in self._items if not item.captions_with_words]:
-            warnings.warn(
-                f"{self._title}: {len(bare):,} of {len(self):,} images have no caption and are left out: "
-                f"{name_a_few(bare)}",
-                stacklevel=2,
-            )
         captions = sum(len(item.captions) for item in kept)
-        if wordless := [item.name for item in kept for _ in range(len(item.captions) - len(item.captions_with_words))]:
-            warnings.warn(
-                f"{self._title}: {len(wordless):,} of {captions:,} captions have no words and are left out, under "
-                f"{name_a_few(wordless)}",
-                stacklevel=2,
-            )
+        self._say_left_out(bare, f"{len(self):,} images have no caption and are left out:")
+        self._say_left_out(wordless, f"{captions:,} captions have no words and are left out, under")
         return self._choice(replace(item, captions=item.captions_with_words) for item in kept)
 
-    def with_categories(self, names: Iterable[str]) -> CaptionDataset:
-        """Returns the images of some categories; a `DatasetError` names those that no image here has."""
-        wanted = self._known_categories(names)
-        return self._choice(item for item in self._items if item.category in wanted)
-
     def without_categories(self, names: Iterable[str]) -> CaptionDataset:
-        """Returns the images that are not of some categories; those of unknown category stay.
-
-        RSICD's file names leave a tenth of its images without one: `named` first, or `load_dataset` with
-        class lists, if nothing of the categories may be left. A `DatasetError` names those that no image here has.
-        """
-        unwanted = self._known_categories(names)
-        return self._choice(item for item in self._items if item.category not in unwanted)
-
-    def _known_categories(self, names: Iterable[str]) -> set[str]:
+        """Returns the images that are not of some categories, each of which must be here; the uncategorized stay."""
         if isinstance(names, str):
             raise DatasetError(f"categories are a list of names, not one text: write [{names!r}]")
-        chosen = set(names)
-        if unknown := sorted(chosen - set(self.categories)):
+        unwanted = set(names)
+        if unknown := sorted(unwanted - set(self.categories)):
             raise DatasetError(
                 f"{self._title} has no images of {', '.join(unknown)}; it has "
                 f"{', '.join(self.categories) or 'no categories'}"
             )
-        return chosen
+        return self._choice(item for item in self._items if item.category not in unwanted)
 
     def subset(self, n: int, seed: int = 0) -> CaptionDataset:
         """Draws n images at random, in the order in which they stand here; all, if there are no more than that.
 
-        The draw is stratified: every category gives its share to within one image. Images of unknown
-        category are a stratum too. The same seed draws the same images on every machine.
-
-        Raises:
-            DatasetError: n is negative.
+        Every category, also the unknown one, gives its share to within one image. The same seed draws the same images
+        on every machine. A negative n is a `DatasetError`.
         """
         if n < 0:
             raise DatasetError(f"a subset of {n} images cannot be drawn: n must be 0 or more")
@@ -253,14 +213,9 @@ class CaptionDataset(Sequence[CaptionedImage]):
     def with_random_splits(self, fractions: Mapping[str, float] | None = None, seed: int = 0) -> CaptionDataset:
         """Returns the same images with splits drawn at random, in place of any that they have.
 
-        Every category is divided in the same proportion, as far as whole images allow.
-
-        Args:
-            fractions: Share of each split, summing to 1. Default: 0.8 train, 0.1 val, 0.1 test.
-            seed: The same seed gives the same splits on every machine.
-
-        Raises:
-            DatasetError: A fraction is negative or they do not sum to 1.
+        Every category is divided in the same proportion, as far as whole images allow, by default in 0.8 train, 0.1 val
+        and 0.1 test. The same seed gives the same splits on every machine. Fractions that are negative or do not sum to
+        1 are a `DatasetError`.
         """
         fractions = {"train": 0.8, "val": 0.1, "test": 0.1} if fractions is None else dict(fractions)
         if min(fractions.values(), default=-1.0) < 0 or abs(sum(fractions.values()) - 1) > 1e-6:
@@ -279,16 +234,9 @@ class CaptionDataset(Sequence[CaptionedImage]):
         return self._with(items, missing=missing, splits=names, damaged=damaged)
 
     def with_validation(self, share: float, seed: int = 0) -> CaptionDataset:
-        """Moves a share of the train images into a new val split, where none was published, as of RSITMD.
+        """Moves a share of the train images, above 0 and at most `LARGEST_VAL_SHARE`, into a new val split.
 
-        Images are drawn with all their captions, as `subset` draws; the test images stay as they are.
-
-        Args:
-            share: Above 0, at most `LARGEST_VAL_SHARE`.
-            seed: The same seed draws the same images on every machine.
-
-        Raises:
-            DatasetError: The share is out of its bounds, there is a val split, or train has fewer than two images.
+        They are drawn as by `subset`. If that cannot be, a `DatasetError` says why.
         """
         if not 0 < share <= LARGEST_VAL_SHARE:
             raise DatasetError(
@@ -305,27 +253,19 @@ class CaptionDataset(Sequence[CaptionedImage]):
                 f"{self._title} has too few train images ({len(train)}) to spare one for val: leave val_from_train out"
             )
         drawn = {item.path for item in train.subset(max(1, round(share * len(train))), seed)}
-        moved = (item.split == "train" and item.path in drawn for item in self._items)
-        return self._with(replace(i, split="val") if new else i for i, new in zip(self._items, moved, strict=True))
+        return self._with(
+            replace(item, split="val") if item.split == "train" and item.path in drawn else item for item in self
+        )
 
     def with_reading(
         self, stretch: str | Sequence[float] = "auto", bands: Sequence[int] | None = None
     ) -> CaptionDataset:
-        """Returns the same images, read with one range of values and with these bands.
+        """Returns the same images, those of more than 8 bits or three bands read alike; see `ImageReading`.
 
-        It matters to images of more than 8 bits or three bands alone. Give it before the data set is divided, so
-        that all splits are read alike.
-
-        Args:
-            stretch: The values that become black and white, such as (0, 3000). "auto" measures them over a sample
-                of the images, if these are of one type, and so presumably of one sensor.
-            bands: The bands shown as red, green and blue, counted from 1, or the one shown as gray; None leaves it
-                to the files' own descriptions.
-
-        Raises:
-            ValueError: Either cannot be.
+        Give it before the data set is divided. A stretch of "auto" is measured over a sample of the images, if these
+        are of one type, and so presumably of one sensor. What cannot be is a ValueError.
         """
-        reading = measure_reading([item.path for item in self._items], ImageReading.of(stretch, bands))
+        reading = measure_reading([item.path for item in self._items], ImageReading(stretch, bands))
         return self._with(
             (replace(item, reading=reading) for item in self._items),
             damaged=((replace(item, reading=reading), reason) for item, reason in self.damaged),
@@ -334,34 +274,34 @@ class CaptionDataset(Sequence[CaptionedImage]):
     def without_damaged(self) -> CaptionDataset:
         """Returns the images whose files are whole; the others stand in `damaged`, with the reason.
 
-        Files are looked at from both ends, and decoded where that leaves a doubt: enough for downloads that broke
-        off and pages saved as images. `verify` decodes each.
+        That is enough for downloads that broke off and pages saved as images; `verify` decodes each.
         """
-        reasons = {number: damage(item.path) for number, item in enumerate(self._items)}
-        return self._without({number: reason for number, reason in reasons.items() if reason})
+        return self._without({n: reason for n, item in enumerate(self._items) if (reason := damage(item.path))})
 
     def without_unreadable(self, reasons: Mapping[int, str]) -> CaptionDataset:
         """Returns the images except those that turned out not to decode, with a warning that counts and names them.
 
-        The reasons are by their positions here, as `utils.datasets.eval_batches` tells them. If not one image is left,
-        a `DatasetError` says so.
+        The reasons are by position, as `eval_batches` tells them. If no image is left, a `DatasetError` says so.
         """
         if not reasons:
             return self
-        unreadable = sorted(reasons)
-        if len(unreadable) == len(self):
-            reason = reasons[unreadable[0]].rstrip(".")
+        if len(reasons) == len(self):
+            reason = reasons[0].rstrip(".")
             raise DatasetError(f"{self._title}: not one of its {len(self):,} images can be decoded ({reason})")
-        warnings.warn(
-            f"{self._title}: {len(unreadable):,} of {len(self):,} images cannot be decoded and are left out: "
-            f"{name_a_few([self._items[number].name for number in unreadable])}",
-            stacklevel=2,
-        )
+        names = [self._items[number].name for number in sorted(reasons)]
+        self._say_left_out(names, f"{len(self):,} images cannot be decoded and are left out:")
         return self._without(reasons)
 
     def decodable(self) -> CaptionDataset:
         """Returns the images that decode to their end; each is decoded, see `without_unreadable`."""
-        return self.without_unreadable(reasons_against(self._items))
+        with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow decodes outside Python's lock
+            reasons = enumerate(pool.map(CaptionedImage.reason_against, self._items))
+            return self.without_unreadable({number: reason for number, reason in reasons if reason})
+
+    def _say_left_out(self, names: Sequence[str], of_how_many: str) -> None:
+        if names:
+            said = f"{self._title}: {len(names):,} of {of_how_many} {name_a_few(names)}"
+            warnings.warn(said, stacklevel=3)  # where the data set was asked
 
     def _without(self, reasons: Mapping[int, str]) -> CaptionDataset:
         """Moves images, by their positions, to `damaged` with the reason."""
@@ -373,8 +313,7 @@ class CaptionDataset(Sequence[CaptionedImage]):
 
     def summary(self) -> str:
         """Returns a table of images, captions, unique captions and categories for every split."""
-        damaged = [item for item, _ in self.damaged]
-        return summary_table(self.name, self.splits, self._items, self.missing, damaged)
+        return summary_table(self.name, self.splits, self._items, self.missing, [item for item, _ in self.damaged])
 
     def verify(self) -> VerificationReport:
         """Reads and decodes every image, by a thread a core, and reports what is missing, damaged or there twice."""

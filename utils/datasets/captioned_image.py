@@ -8,7 +8,7 @@ from PIL import Image
 
 from utils.datasets.captions import has_words
 from utils.datasets.images.reading import read_image
-from utils.datasets.images.stretch import AS_STORED, ImageReading
+from utils.datasets.images.stretch import AS_STORED, ImageError, ImageReading
 from utils.files import printable
 
 KEPT_BYTES = 256 << 20  # of decoded images: all of the miniature, a seventh of RSICD
@@ -16,23 +16,14 @@ KEPT_BYTES = 256 << 20  # of decoded images: all of the miniature, a seventh of 
 
 @dataclass(frozen=True)
 class CaptionedImage:
-    """One image and what is known of it.
+    """One image and what is known of it."""
 
-    Attributes:
-        path: The file. It identifies the image; file names repeat between data sets.
-        captions: Zero, one or more captions, verbatim.
-        split: "train", "val", "test" or another name; None where there are no splits.
-        category: Name of the category, or None where it is not known.
-        source: Name of the data set that the image comes from.
-        reading: How its file becomes 8-bit colors, where it is deeper or has other bands.
-    """
-
-    path: Path
-    captions: tuple[str, ...]
-    split: str | None
+    path: Path  # of the file, which identifies the image: file names repeat between data sets
+    captions: tuple[str, ...]  # verbatim
+    split: str | None  # "train", "val", "test" or another name; None where there are no splits
     category: str | None
-    source: str
-    reading: ImageReading = AS_STORED
+    source: str  # the data set that it comes from
+    reading: ImageReading = AS_STORED  # how its file becomes 8-bit colors
 
     @property
     def name(self) -> str:
@@ -45,12 +36,16 @@ class CaptionedImage:
         return tuple(filter(has_words, self.captions))
 
     def open(self) -> Image.Image:
-        """Decodes the image to 8-bit RGB, as its reading says.
-
-        Raises:
-            ImageError: It cannot be decoded; the message names its file.
-        """
+        """Decodes the image to 8-bit RGB, as its reading says; an `ImageError` names its file."""
         return read_image(self.path, self.reading)
+
+    def reason_against(self) -> str:
+        """Decodes the image, and returns why that cannot be; empty if it can."""
+        try:
+            self.open()
+        except ImageError as error:
+            return printable(error.reason)
+        return ""
 
 
 class ImageCache:

@@ -1,22 +1,24 @@
 """What files of captions say of images: one `Annotation` each, whatever the format.
 
-Nothing in a caption is changed: back-translation and duplicate counts depend on the exact text. Only what is blank, or
-a placeholder such as "NaN", is left out, and a list that a table holds as text is taken apart.
+Captions stay verbatim, as back-translation and duplicate counts need them. Only what is blank, or a placeholder such as
+"NaN", is left out, and a list that a table holds as text is taken apart.
 """
 
 import ast
 import json
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 SPLITS = ("train", "val", "test")
-# Other words for them. Any further name ("fold2") is kept as it is.
-SPLIT_ALIASES = {
+# Other words for them, restval of Karpathy's COCO, on which every published protocol trains. Any further name ("fold2")
+# is kept as it is.
+_ALIASES = {
     "training": "train",
-    "restval": "train",  # of Karpathy's COCO: every published protocol trains on them
+    "restval": "train",
     "valid": "val",
     "validation": "val",
     "dev": "val",
@@ -41,10 +43,6 @@ _LIST = re.compile(rf"[\[(]\s*+(?:{_LIST_ITEM}\s*+,?+\s*+)*+[\])]", re.DOTALL)
 
 class DatasetError(ValueError):
     """Images or captions cannot be loaded; the message says what is wrong, where, and what to do."""
-
-
-class NoCaptionsError(DatasetError):
-    """A file holds no captions but something else, such as the names of classes."""
 
 
 @dataclass(frozen=True)
@@ -74,11 +72,7 @@ def annotation_of(entry: Mapping, captions: tuple[str, ...], where: str) -> Anno
 
 
 def merge_repeated_names(annotations: Iterable[Annotation], path: Path) -> list[Annotation]:
-    """Joins the entries of one file name: their captions in order, the split and category that they agree on.
-
-    Raises:
-        DatasetError: Two entries of a name put it into different splits or categories, or nothing was read.
-    """
+    """Joins the entries of one file name; a `DatasetError` if two contradict each other, or nothing was read."""
     merged: dict[str, Annotation] = {}
     for new in annotations:
         old = merged.setdefault(new.filename, new)
@@ -104,10 +98,7 @@ def merge_repeated_names(annotations: Iterable[Annotation], path: Path) -> list[
 
 @lru_cache  # rows of a table have all the same
 def caption_fields(fields: tuple[str, ...]) -> tuple[str, ...]:
-    """Returns which fields of an entry, or columns of a table, hold its captions: the first known, then numbered.
-
-    Numbered are `caption_1` or "caption 2" with or without a `caption`, and `raw_1` of NWPU-Captions.
-    """
+    """Returns which fields or columns hold the captions: the first known one, and numbered ones such as `caption_1`."""
     for name in CAPTION_FIELDS:
         stem = name.removesuffix("s")
         plain = [field for field in (name, stem) if field in fields and field in CAPTION_FIELDS][:1]
@@ -121,7 +112,7 @@ def split_name(text: object) -> str | None:
     """Returns the usual name of a split: "Validation" is "val"; blank, a placeholder or None is None."""
     name = known_name(text)
     lowered = (name or "").lower()
-    return lowered if lowered in SPLITS else SPLIT_ALIASES.get(lowered, name)
+    return lowered if lowered in SPLITS else _ALIASES.get(lowered, name)
 
 
 def is_filled(text: str) -> bool:
@@ -143,22 +134,18 @@ def known_name(text: object) -> str | None:
 def caption_texts(cell: str) -> tuple[str, ...]:
     """Returns the captions in a cell of a table, verbatim, without blanks and placeholders: those of a list, or one.
 
-    pandas and the csv module write a list as Python or NumPy print it (``['a', 'b']``, ``['a' 'b']``), other
-    programs as JSON. A text that merely begins with a bracket is one caption.
+    A list is written as JSON, or as Python or NumPy print it. A text that merely begins with a bracket is one caption.
     """
     return tuple(filter(is_filled, _listed(cell.strip()) or (cell,)))
 
 
 def _listed(text: str) -> list[str] | None:
     """Returns the texts of a list; None where the text is not a list of texts, [""] for an empty one."""
-    if text[:1] not in ("[", "(") or not _LIST.fullmatch(text):
+    if not _LIST.fullmatch(text):
         return None
-    try:
-        found = json.loads(text)  # first: its escapes are not Python's
-    except json.JSONDecodeError:
-        try:
-            # One by one: Python would join texts that stand side by side without a comma.
-            found = [ast.literal_eval(quoted) for quoted in re.findall(_QUOTED, text, re.DOTALL)]
-        except (SyntaxError, ValueError):  # a line break or a broken escape within quotes
-            return None
-    return [item for item in found if isinstance(item, str)] or [""]
+    with suppress(json.JSONDecodeError):  # first: its escapes are not Python's
+        return [item for item in json.loads(text) if isinstance(item, str)] or [""]
+    with suppress(SyntaxError, ValueError):  # a line break or a broken escape within quotes
+        # One by one: Python would join texts that stand side by side without a comma.
+        return [ast.literal_eval(quoted) for quoted in re.findall(_QUOTED, text, re.DOTALL)] or [""]
+    return None

@@ -4,7 +4,8 @@ import os
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from contextlib import suppress
+from pathlib import Path
 
 # What Pillow or GDAL decodes and people keep images in; .img is ERDAS Imagine's or, with a .hdr beside it, ENVI's,
 # .ntf NITF's. Where one name has several files that differ in the ending alone, the first ending in this row wins:
@@ -13,30 +14,24 @@ IMAGE_ENDINGS = (".png", ".tif", ".tiff", ".bmp", ".img", ".ntf", ".jpg", ".jpeg
 
 
 def match_images(filenames: Sequence[str], folder: Path) -> dict[str, Path]:
-    """Finds the file of each listed name, although the ending may differ from the list.
+    """Finds the files of distinct names relative to a folder, although endings may differ from the list.
 
     A file of exactly the listed name is taken first. Each other name may take a file of the same stem and any
     readable ending that no exact name has taken: UCM lists `1.tif` where converted copies hold `1.jpg`. Where
     two names would take one file, neither gets it: a caption must never slip to another image. Accented
-    letters match whether the file system composes them or not. Each folder is listed once, no file is opened. A folder,
-    a pipe, a socket or a dangling link of a listed name is not a file: opening a pipe would wait for its writer.
-
-    Args:
-        filenames: Distinct names relative to the image folder, with forward slashes.
-        folder: The image folder.
+    letters match whether the file system composes them or not. No file is opened.
     """
     by_parent: dict[str, list[str]] = {}
     for name in filenames:
         by_parent.setdefault(name.rpartition("/")[0], []).append(name)
     found: dict[str, Path] = {}
     for parent, names in by_parent.items():
-        place = _find_subfolder(folder, parent)
-        if place is not None:
+        place = folder / parent
+        if place.is_dir():
             matches = _match_in_folder([name.rpartition("/")[2] for name in names], _regular_files(place))
             prefix = f"{parent}/" if parent else ""
             found |= {prefix + name: place / file for name, file in matches.items()}
-    claims = Counter(found.values())
-    return {name: path for name, path in found.items() if claims[path] == 1 or path == folder / name}
+    return found
 
 
 def match_in_subfolders(filenames: Sequence[str], folder: Path) -> dict[str, Path]:
@@ -51,11 +46,8 @@ def match_in_subfolders(filenames: Sequence[str], folder: Path) -> dict[str, Pat
 
 
 def walk_images(folder: Path) -> list[Path]:
-    """Lists every visible image at and below a folder, through links too, sorted by path.
-
-    By their names: `match_images` leaves out what is not a regular file, so that it is counted as missing.
-    """
-    paths = []
+    """Lists by name every visible image at and below a folder, through links too, sorted by path."""
+    paths: list[Path] = []
     walked = set()
     for top, folders, files in os.walk(folder, followlinks=True):
         real = Path(top).resolve()
@@ -70,59 +62,34 @@ def walk_images(folder: Path) -> list[Path]:
 
 def _regular_files(folder: Path) -> list[str]:
     """The sorted names of what lies in a folder and can be read as a file, through links too."""
-
-    def is_regular(entry: os.DirEntry) -> bool:
-        try:
-            return entry.is_file()
-        except OSError:  # a link that leads to itself, or into a closed folder
-            return False
-
+    names = []
     with os.scandir(folder) as entries:
-        return sorted(entry.name for entry in entries if is_regular(entry))
+        for entry in entries:
+            with suppress(OSError):  # a link that leads to itself, or into a closed folder
+                names += [entry.name] if entry.is_file() else []
+    return sorted(names)
 
 
 def _match_in_folder(names: Sequence[str], files: Sequence[str]) -> dict[str, str]:
     """Matches plain file names with the files of one folder, by the rule of `match_images`."""
     matches = {name: name for name in set(files).intersection(names)}
-    free: dict[str, list[str]] = {}
-    claims: dict[str, list[str]] = {}
-    for file in files:
+    free: dict[str, dict[str, str]] = {}  # by stem, then by ending
+    for file in sorted(set(files) - set(matches), reverse=True):  # of several in other capitals, the first
         stem, ending = _split_ending(file)
-        if ending and file not in matches:
-            free.setdefault(stem, []).append(file)
-    for name in names:
-        if name not in matches:
-            claims.setdefault(_split_ending(name)[0], []).append(name)
-    for stem, claimants in claims.items():
-        if len(claimants) == 1 and stem in free:
-            listed = _split_ending(claimants[0])[1]
-            ranks = {file: _split_ending(file)[1] for file in free[stem]}
-            matches[claimants[0]] = min(
-                ranks, key=lambda file: (ranks[file] != listed, IMAGE_ENDINGS.index(ranks[file]))
-            )
+        if ending:
+            free.setdefault(stem, {})[ending] = file
+    listed = {name: _split_ending(name) for name in names if name not in matches}
+    claims = Counter(stem for stem, _ in listed.values())
+    for name, (stem, ending) in listed.items():
+        if claims[stem] == 1 and stem in free:
+            best = ending if ending in free[stem] else min(free[stem], key=IMAGE_ENDINGS.index)
+            matches[name] = free[stem][best]
     return matches
 
 
 def _split_ending(name: str) -> tuple[str, str]:
-    """Splits a file name into its stem, accents composed, and its ending in lower case if an image has such.
-
-    A name like "tile.2015" keeps its dot: what follows it is not the ending of an image.
-    """
+    """Splits a file name into its stem, accents composed, and an image's ending in lower case; "tile.2015" has none."""
     name = unicodedata.normalize("NFC", name)
     stem, dot, ending = name.rpartition(".")
     ending = (dot + ending).lower()
     return (stem, ending) if stem and ending in IMAGE_ENDINGS else (name, "")
-
-
-def _find_subfolder(folder: Path, parent: str) -> Path | None:
-    """Returns folder/parent, in other capitals if the exact one is not there, or None."""
-    if (folder / parent).is_dir():
-        return folder / parent
-    place = folder
-    for part in PurePosixPath(parent).parts:
-        inner = place.iterdir() if place.is_dir() else ()
-        same = [path for path in inner if path.name.casefold() == part.casefold()]
-        if len(same) != 1:
-            return None
-        place = same[0]
-    return place if place.is_dir() else None

@@ -1,8 +1,7 @@
 """The file formats that captions come in: Karpathy's, COCO's and NWPU's JSON, JSON lines, tables, folders of classes.
 
-Every reader returns plain `Annotation` records in the order of the file and opens no image; `utils.datasets.files`
-finds the files. A file that is missing or broken, or lacks what it needs, raises a `DatasetError` that names the place
-in it; one that holds something else than captions, a `NoCaptionsError`.
+Every reader returns plain `Annotation` records in the order of the file and opens no image. A file that is missing or
+broken, or lacks what it needs, raises a `DatasetError` that names the place in it.
 """
 
 import csv
@@ -11,6 +10,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from utils.datasets.captions import (
@@ -19,7 +19,6 @@ from utils.datasets.captions import (
     SPLITS,
     Annotation,
     DatasetError,
-    NoCaptionsError,
     annotation_of,
     caption_fields,
     caption_texts,
@@ -32,40 +31,32 @@ from utils.files import printable
 
 
 def read_karpathy_json(path: Path) -> tuple[list[Annotation], str]:
-    """Reads captions in Karpathy's JSON form, in which RSICD, UCM and Sydney are published.
+    """Reads captions in Karpathy's form, in which RSICD, UCM and Sydney are published, and its `dataset`, or "".
 
-    The form is `{"images": [{"filename", "split", "sentences": [{"raw"}]}], "dataset"}`. `filepath` (a
-    folder, as in COCO's files) and `category` are read where they are given. A sentence without `raw` is put
-    together from its `tokens`.
-
-    The name in its `dataset` field comes with them ("" where it has none).
+    The form is `{"images": [{"filename", "split", "sentences": [{"raw"}]}], "dataset"}`. `filepath` (a folder) and
+    `category` are read where they are given; a sentence without `raw` is put together from its `tokens`.
     """
     return _of_karpathy(_json_of(path), path)
 
 
 def _of_karpathy(content: object, path: Path) -> tuple[list[Annotation], str]:
     if not isinstance(content, dict) or not isinstance(content.get("images"), list):
-        raise NoCaptionsError(f"{path}: expected Karpathy's form, an object with a list called 'images'")
+        raise DatasetError(f"{path}: expected Karpathy's form, an object with a list called 'images'")
     return _of_entries(content["images"], path, "entry {} of 'images'"), str(content.get("dataset") or "")
 
 
 def read_json(path: Path) -> list[Annotation]:
-    """Reads captions in any of the JSON forms of the field.
+    """Reads captions in Karpathy's form, COCO's (`images` and `annotations`) or that of NWPU-Captions (by class).
 
-    Karpathy's (RSICD, UCM, Sydney), COCO's (`images` and `annotations` with a `caption` each), that of NWPU-Captions
-    (a list for each class, captions in `raw`, `raw_1` and so on), a list of objects as of JSON lines, and JSON lines
-    that are called .json.
+    Also a list of objects as of JSON lines, and JSON lines that are called .json.
     """
     try:
         content = _json_of(path)
     except DatasetError:
-        try:  # whether the first line is a whole JSON object by itself
-            first = json.loads(read_text(path).lstrip().split("\n", 1)[0])
-        except json.JSONDecodeError:
-            first = None
-        if not isinstance(first, dict):
-            raise
-        return read_jsonl(path)
+        with suppress(json.JSONDecodeError):  # of JSON lines, the first is an object by itself
+            if isinstance(json.loads(read_text(path).lstrip().split("\n", 1)[0]), dict):
+                return read_jsonl(path)
+        raise
     if isinstance(content, list) and content and all(isinstance(entry, dict) for entry in content):
         return _of_entries(content, path)
     if isinstance(content, dict):
@@ -78,6 +69,10 @@ def read_json(path: Path) -> list[Annotation]:
     return _of_karpathy(content, path)[0]
 
 
+def _is_class_of_nwpu(rows: object) -> bool:
+    return isinstance(rows, list) and all(isinstance(row, dict) and "raw" in row for row in rows)
+
+
 def _json_of(path: Path) -> object:
     try:
         return json.loads(read_text(path))
@@ -88,8 +83,8 @@ def _json_of(path: Path) -> object:
 
 
 def _of_entries(entries: Iterable[object], path: Path, place: str = "entry {}") -> list[Annotation]:
-    numbered = enumerate(entries, start=1)
-    return merge_repeated_names((_of_entry(one, f"{path}, {place.format(number)}") for number, one in numbered), path)
+    read = (_of_entry(entry, f"{path}, {place.format(number)}") for number, entry in enumerate(entries, start=1))
+    return merge_repeated_names(read, path)
 
 
 def _coco_entries(content: dict, path: Path) -> list[dict]:
@@ -99,17 +94,13 @@ def _coco_entries(content: dict, path: Path) -> list[dict]:
         for annotation in content["annotations"]:
             captions[annotation["image_id"]] += [annotation["caption"]] if "caption" in annotation else []
         if content["annotations"] and not any(captions.values()):
-            raise NoCaptionsError(f"{path}: COCO's annotations in this file hold no captions; give its captions file")
+            raise DatasetError(f"{path}: COCO's annotations in this file hold no captions; give its captions file")
         return [{**image, "captions": captions[image["id"]]} for image in content["images"]]
     except (KeyError, TypeError) as error:
         raise DatasetError(
             f"{path}: expected COCO's captions, 'images' with 'id' and 'file_name' and 'annotations' with 'image_id' "
             f"and 'caption'; {error} is missing or not what it should be"
         ) from None
-
-
-def _is_class_of_nwpu(rows: object) -> bool:
-    return isinstance(rows, list) and all(isinstance(entry, dict) and "raw" in entry for entry in rows)
 
 
 def read_jsonl(path: Path) -> list[Annotation]:
@@ -134,7 +125,7 @@ def _of_entry(entry: object, where: str) -> Annotation:
     if not isinstance(entry, dict):
         raise DatasetError(f"{where}: expected an object with 'filename' and captions, found {str(entry)[:60]!r}")
     if not (fields := caption_fields(tuple(entry))):
-        raise NoCaptionsError(f"{where}: 'captions' (or 'sentences') is missing; give a list of texts")
+        raise DatasetError(f"{where}: 'captions' (or 'sentences') is missing; give a list of texts")
     # Nothing is known where JSON says null, or NaN as pandas writes it.
     known = {field: value for field, value in entry.items() if value is not None and value == value}
     sentences: list[object] = []
@@ -163,10 +154,9 @@ def _caption_text(sentence: object, where: str) -> str:
 def read_csv(path: Path) -> list[Annotation]:
     """Reads a table with the columns `filename` and `caption`, and `split` and `category` if known.
 
-    Several rows of one file are several captions of it, and so are a list in a cell and numbered columns (`caption_1`,
-    `caption_2`); an empty cell is not a caption. Commas, semicolons (as spreadsheets write them in much of Europe) and
-    tabs are understood, and what Excel adds: a first line ``sep=;``, empty rows, UTF-16. Other names that columns may
-    have are those of `FILE_FIELDS`, `CAPTION_FIELDS` and `SPLIT_FIELDS`.
+    Several rows of one file are several captions of it, and so are a list in a cell and numbered columns (`caption_1`).
+    Commas, semicolons (as spreadsheets write them in much of Europe) and tabs are understood, and what Excel adds: a
+    first line ``sep=;``, empty rows, UTF-16.
     """
     text, delimiter, skipped = _without_preamble(read_text(path))
     if "\0" in text:
@@ -189,30 +179,22 @@ def read_csv(path: Path) -> list[Annotation]:
 
 def _without_preamble(text: str) -> tuple[str, str | None, int]:
     """Returns a table from its header on, the delimiter that Excel's `sep=` line names, and the lines before."""
-    delimiter, skipped = None, 0
-    while text:
-        line, _, rest = text.partition("\n")
-        named = re.fullmatch(r'"?sep=(.)"?', line.strip("\r\n "))
-        if line.strip() and not named:
-            break
-        delimiter = named[1] if named else delimiter
-        text, skipped = rest, skipped + 1
-    return text, delimiter, skipped
+    preamble = re.match(r'(?:\s*\n|[ ]*"?sep=(.)"?[ \r]*\n)*', text)
+    start = preamble.end() if preamble else 0
+    return text[start:], preamble[1] if preamble else None, text.count("\n", 0, start)
 
 
 def _checked_columns(columns: list[str], where: str) -> list[str]:
     """Returns the columns with that of file names called `filename`."""
-    twice = [name for name, count in Counter(columns).items() if name and count > 1]
-    if twice:
+    if twice := [name for name, count in Counter(columns).items() if name and count > 1]:
         raise DatasetError(
             f"{where}: the header names {' and '.join(twice)} twice; give each further caption a row of its own"
         )
     known = next((name for name in FILE_FIELDS if name in columns), None)
     columns = ["filename" if name == known else name for name in columns]
-    found = {"filename": known is not None, "caption": bool(caption_fields(tuple(columns)))}
+    found = {"filename": known, "caption": caption_fields(tuple(columns))}
     if absent := [name for name, there in found.items() if not there]:
-        kind = NoCaptionsError if "caption" in absent else DatasetError
-        raise kind(
+        raise DatasetError(
             f"{where}: the header lacks {' and '.join(absent)}; it has {', '.join(columns)}: give the columns of file "
             "names and captions these names"
         )
@@ -229,23 +211,26 @@ def _of_row(row: dict, where: str) -> Annotation:
     return annotation_of(known | {"filename": row["filename"].strip()}, captions, where)
 
 
-def names_caption_fields(path: Path) -> bool:
-    """Whether a file that cannot be read, such as a table or JSON in Latin-1, has a column or a field for captions."""
-    text = path.read_bytes().replace(b"\0", b"").decode("latin-1")  # it decodes anything, and ASCII as it is
+READERS = {".json": read_json, ".jsonl": read_jsonl, ".csv": read_csv, ".tsv": read_csv}
+
+
+def names_captions(path: Path) -> bool:
+    """Whether a file, be it broken or in Latin-1, has columns or fields for file names and captions."""
+    # Without the marks of UTF-8 and UTF-16; Latin-1 decodes anything, and ASCII as it is.
+    text = re.sub(rb"\A(?:\xef\xbb\xbf|\xff\xfe|\xfe\xff)|\0", b"", path.read_bytes()).decode("latin-1")
     if path.suffix.lower() in (".json", ".jsonl"):
         fields = re.findall(r'"(\w+)"\s*:', text)
     else:
         header = _without_preamble(text)[0].split("\n", 1)[0]
         fields = [name.strip('"\r ').lower() for name in re.split("[,;\t]", header)]
-    return bool(caption_fields(tuple(fields)))
+    return not set(FILE_FIELDS).isdisjoint(fields) and bool(caption_fields(tuple(fields)))
 
 
 def read_category_folders(folder: Path) -> list[Annotation]:
-    """Lists images that lie in a folder per category, with train, val and test above them or not.
+    """Lists images that lie in a folder per category, with train, val and test above them or not, sorted by path.
 
-    `airport/1.jpg` has the category airport and no split; `train/airport/1.jpg` has both; `train/1.jpg` has a
-    split alone. Deeper folders belong to their category. Hidden files and folders are passed over. Split folders may
-    not stand beside others. The annotations have no captions and are sorted by path.
+    `airport/1.jpg` has the category airport and no split, `train/airport/1.jpg` has both, `train/1.jpg` a split alone.
+    Deeper folders belong to their category. Hidden ones are passed over. Split folders may not stand beside others.
     """
     paths = [path.relative_to(folder) for path in walk_images(folder)]
     if not paths:
@@ -268,11 +253,9 @@ def read_category_folders(folder: Path) -> list[Annotation]:
 
 
 def read_class_lists(folder: Path) -> dict[str, str]:
-    """Reads RSICD's `txtclasses_rsicd`: one text file a class, each line the name of one of its images.
+    """Reads RSICD's `txtclasses_rsicd`, a text file of names a class: the class of each image, by its name's stem.
 
-    Returns:
-        The class of each image, keyed by its file name without the ending. Classes are called what their
-        list is called, with spaces: "storage tanks".
+    Classes are called what their list is called, with spaces: "storage tanks".
     """
     lists = sorted(folder.glob("*.txt"))
     if not lists:

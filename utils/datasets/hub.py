@@ -1,6 +1,7 @@
 """RSICD from the Hugging Face Hub, written down once in the layout in which RSICD is published."""
 
 import json
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
@@ -10,14 +11,14 @@ from utils.files import workshop, write_whole
 
 FETCHED_FROM = "fetched_from.json"  # in a data set's folder: the repository and the revision it came from
 RSICD_REPOSITORY = "arampacha/rsicd"
+_COLUMNS = ["filename", "captions", "image"]
 _ROWS_A_BATCH = 256
 
 
 def fetch_rsicd(folder: Path) -> Path:
-    """Downloads RSICD (about half a gigabyte of Parquet files), lays it out in a folder, and returns the folder.
+    """Downloads RSICD (half a gigabyte of Parquet files) and lays it out in a folder, which is returned.
 
-    Raises:
-        DatasetError: The Hub cannot be reached; the message says where to put the published files instead.
+    If the Hub cannot be reached, a `DatasetError` says where to put the published files instead.
     """
     from huggingface_hub import snapshot_download
 
@@ -34,15 +35,10 @@ def fetch_rsicd(folder: Path) -> Path:
 
 
 def convert_rsicd_parquet(parquet_folder: Path, folder: Path) -> Path:
-    """Turns the Hub's Parquet files into RSICD's published layout; the bytes of each image stay as they are.
+    """Turns the Hub's Parquet files, at any depth, into a folder in RSICD's published layout, and returns it.
 
     The rows hold `filename` ("rsicd_images/airport_1.jpg"), `captions` (a list) and `image` (`bytes`, `path`);
-    the split is the start of the Parquet file's name. All is written beside the folder and then renamed, so
-    that a folder of that name is always whole.
-
-    Args:
-        parquet_folder: A folder with `train-*.parquet`, `valid-*.parquet`, `test-*.parquet` at any depth.
-        folder: Where `dataset_rsicd.json` and `RSICD_images/` will lie; it is returned.
+    the split is the start of the Parquet file's name. The bytes of images stay, and the folder is whole or not there.
 
     Raises:
         DatasetError: No Parquet files are there, or their columns or rows are not those of RSICD.
@@ -53,9 +49,8 @@ def convert_rsicd_parquet(parquet_folder: Path, folder: Path) -> Path:
     try:
         with workshop(folder, "laying out RSICD") as draft:
             (draft / "RSICD_images").mkdir()
-            entries: list[dict] = []
-            for file in files:
-                _convert_file(file, draft / "RSICD_images", entries)
+            rows = ((file, row) for file in files for row in _rows(file))
+            entries = [_entry(row, number, file, draft / "RSICD_images") for number, (file, row) in enumerate(rows)]
             content = {"images": entries, "dataset": "rsicd"}
             write_whole(draft / "dataset_rsicd.json", json.dumps(content, ensure_ascii=False))
             if parquet_folder.parent.name == "snapshots":  # of the Hub
@@ -68,26 +63,22 @@ def convert_rsicd_parquet(parquet_folder: Path, folder: Path) -> Path:
     return folder
 
 
-def _convert_file(file: Path, image_folder: Path, entries: list[dict]) -> None:
-    """Writes the images of one Parquet file and appends its captions to `entries`."""
+def _rows(file: Path) -> Iterator[dict]:
     from pyarrow import ArrowInvalid
     from pyarrow.parquet import ParquetFile
 
-    split = split_name(file.name.split("-")[0])
     try:
         with ParquetFile(file) as parquet:
-            absent = {"filename", "captions", "image"} - set(parquet.schema_arrow.names)
-            if absent:
-                raise DatasetError(f"{file}: the column {sorted(absent)[0]!r} is missing; this is not RSICD")
-            for batch in parquet.iter_batches(_ROWS_A_BATCH, columns=["filename", "captions", "image"]):
-                for row in batch.to_pylist():
-                    entries.append(_convert_row(row, split, image_folder, len(entries), file))
+            if absent := set(_COLUMNS) - set(parquet.schema_arrow.names):
+                raise DatasetError(f"{file}: the column {min(absent)!r} is missing; this is not RSICD")
+            for batch in parquet.iter_batches(_ROWS_A_BATCH, columns=_COLUMNS):
+                yield from batch.to_pylist()
     except ArrowInvalid as error:
         raise DatasetError(f"{file}: this is not a whole Parquet file; delete it and fetch it again") from error
 
 
-def _convert_row(row: dict, split: str | None, image_folder: Path, image_id: int, file: Path) -> dict:
-    """Writes one image and returns its entry in Karpathy's form."""
+def _entry(row: dict, image_id: int, file: Path, image_folder: Path) -> dict:
+    """Writes the image of a row and returns its entry in Karpathy's form."""
     name = PurePosixPath(row["filename"] or "").name
     content = (row["image"] or {}).get("bytes")
     if not name or name == ".." or not content:
@@ -97,6 +88,7 @@ def _convert_row(row: dict, split: str | None, image_folder: Path, image_id: int
         raise DatasetError(f"{file}: {name} stands in the data set twice; fetch the files again")
     target.write_bytes(content)
     sentences = [{"raw": caption, "imgid": image_id} for caption in row["captions"] or ()]
+    split = split_name(file.name.split("-")[0])
     return {"filename": name, "imgid": image_id, "split": split, "sentences": sentences}
 
 

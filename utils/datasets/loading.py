@@ -8,17 +8,9 @@ from pathlib import Path
 
 from utils.datasets.caption_dataset import CaptionDataset
 from utils.datasets.captioned_image import CaptionedImage
-from utils.datasets.captions import SPLITS, Annotation, DatasetError, NoCaptionsError
+from utils.datasets.captions import SPLITS, Annotation, DatasetError
 from utils.datasets.files import match_images, match_in_subfolders
-from utils.datasets.formats import (
-    names_caption_fields,
-    read_category_folders,
-    read_class_lists,
-    read_csv,
-    read_json,
-    read_jsonl,
-    read_karpathy_json,
-)
+from utils.datasets.formats import READERS, names_captions, read_category_folders, read_class_lists, read_karpathy_json
 from utils.datasets.hub import fetch_rsicd
 from utils.datasets.reports import name_a_few
 from utils.files import disk_trouble_in_words, file_in_the_way, is_too_long, printable
@@ -35,20 +27,16 @@ UCM_CATEGORIES = (
     "overpass", "parkinglot", "river", "runway", "sparseresidential", "storagetanks", "tenniscourt",
 )
 # fmt: on
-_READERS = {".json": read_json, ".jsonl": read_jsonl, ".csv": read_csv, ".tsv": read_csv}
 
 
 def _category_before_underscore(filename: str) -> str | None:
-    """Returns RSICD's category: "airport_1.jpg" is an airport, "00001.jpg" is not named."""
-    return filename.partition("_")[0] or None if "_" in filename else None
+    return filename.partition("_")[0] or None if "_" in filename else None  # of airport_1.jpg, not of 00001.jpg
 
 
 def _category_of_ucm_number(filename: str) -> str | None:
-    """Returns UCM's category by number: a hundred images for each of 21 classes, from 1.tif on."""
     number = Path(filename).stem
-    if not number.isdecimal() or not 1 <= int(number) <= 100 * len(UCM_CATEGORIES):
-        return None
-    return UCM_CATEGORIES[(int(number) - 1) // 100]
+    known = number.isdecimal() and 1 <= int(number) <= 100 * len(UCM_CATEGORIES)
+    return UCM_CATEGORIES[(int(number) - 1) // 100] if known else None
 
 
 @dataclass(frozen=True)
@@ -86,39 +74,31 @@ def load_dataset(
 ) -> CaptionDataset:
     """Loads a published data set by its name, or your own images by the path of their captions.
 
-    Images that are listed but not on the disk are left out, with a warning that counts and names them; they
-    stand in `missing`. So do pipes, sockets and dangling links that are called like images. A file may differ
-    from the list in its ending ("1.tif" listed, "1.jpg" there).
+    It is in the order of the captions file. What is listed but not on the disk as a regular file is left out, counted
+    and named in a warning, and stands in `missing`. Endings may differ ("1.tif" listed, "1.jpg" there).
 
     Args:
         name: One of
-            "rsicd", "ucm", "sydney": the published JSON with its image folder. RSICD is fetched from the
-            Hugging Face Hub if `data_dir` is not given and no copy is in the data folder;
+            "rsicd", "ucm", "sydney": the published JSON with its image folder; RSICD is fetched from the Hugging Face
+            Hub if `data_dir` is not given and no copy is in the data folder;
             "miniature": the rendered stand-in, made on first use in `runs/data`;
             "icons": 600 map symbols and line drawings of the same categories that the starting checkpoint has not
             seen, made there or in `data_dir`, all of the split "test";
             a .json in Karpathy's form, COCO's or NWPU's, a .jsonl with `filename` and `captions`, or a .csv with
-            `filename` and `caption` (several rows of a file, numbered columns such as `caption_1`, or a list in a
-            cell are several captions), each with `split` and `category` if known, or named as in Hugging Face's
-            metadata or open_clip's tables (so also what `utils.translation` writes);
+            `filename` and `caption`, each with `split` and `category` if known, or named as in Hugging Face's metadata
+            or open_clip's tables (so also what `utils.translation` writes);
             a folder with a folder for each category, with train, val and test above them or not.
-        data_dir: For a name: the folder of the data set, or the one above it (`data_dir/RSICD`,
-            `data_dir/UCM_captions`, `data_dir/Sydney_captions`, `data_dir/miniature`); by default `data` in
-            the checkout. For a captions file: the image folder, if it is not the folder of the file or
-            `images`, `imgs` or `RSICD_images` beside it.
-        split: Return this split only. Your own images without splits have none until `with_random_splits`.
-        class_lists: For RSICD, take categories from the lists in `txtclasses_rsicd`: 31 classes, also for
-            images whose name says none, called as the lists are ("storage tanks"). Without them a category
-            is what stands before the underscore of the file name (30, "storagetanks"), None without one.
+        data_dir: For a name: the folder of the data set (`RSICD`, `UCM_captions`, `Sydney_captions`, `miniature`) or
+            the one above it; by default `data` in the checkout. For a captions file: the image folder, if it is not
+            that of the file or `images`, `imgs` or `RSICD_images` beside it.
+        split: Return this split only.
+        class_lists: Take RSICD's categories from the lists in `txtclasses_rsicd`: 31 for all images ("storage tanks"),
+            not the 30 ("storagetanks") that stand before the underscore of most file names.
         stretch: Of images with more than 8 bits, see `CaptionDataset.with_reading`.
         bands: Of images with other bands than three, likewise.
-        check_files: Leave out damaged images, with a warning that counts and names them, see
-            `CaptionDataset.without_damaged`; they stand in `damaged`.
+        check_files: Leave out damaged images, as the missing; see `CaptionDataset.without_damaged`.
         val_from_train: The share of train that becomes val where there is none, see `CaptionDataset.with_validation`.
         seed: Of that draw, and of the icons.
-
-    Returns:
-        The data set, in the order of the captions file.
 
     Raises:
         DatasetError: The data cannot be found or read; the message says where and what to do.
@@ -149,23 +129,19 @@ def load_dataset(
     return dataset
 
 
-def _in_no_usual_split(dataset: CaptionDataset) -> str | None:
-    """Says how many images of a data set with splits are in none of train, val and test; None if all are in one."""
+def _in_no_usual_split(dataset: CaptionDataset) -> str:
+    """Says how many images of a data set with splits are in none of train, val and test; empty if all are in one."""
     counts = Counter(item.split for item in dataset if item.split not in SPLITS)
-    if not counts or not dataset.splits:
-        return None
     named = [f"{count:,} in {name!r}" if name else f"{count:,} without a split" for name, count in counts.items()]
-    return (
+    said = (
         f"{dataset.name}: {counts.total():,} of {len(dataset):,} images are in none of the splits {', '.join(SPLITS)}, "
         f"so the notebooks do not use them: {', '.join(named)}"
     )
+    return said if counts and dataset.splits else ""
 
 
 def find_dataset(name: str, data_dir: str | Path | None = None) -> Path | None:
-    """Returns the folder of a published data set or the miniature, None if it is not there; makes or fetches nothing.
-
-    By default, and with ``data_dir``, it looks where `load_dataset` does.
-    """
+    """Returns the folder in which `load_dataset` finds a published data set, None if it has to be made or fetched."""
     published = _PUBLISHED[name]
     top = DATA_FOLDER if data_dir is None else Path(data_dir)
     folders = [top, top / published.folder]
@@ -177,7 +153,7 @@ def find_dataset(name: str, data_dir: str | Path | None = None) -> Path | None:
 def _find_or_make(published: _Published, data_dir: Path | None) -> Path:
     """Returns the folder of a published data set; makes the miniature or fetches RSICD if it is to be had."""
     top = DATA_FOLDER if data_dir is None else data_dir
-    is_default = top.resolve() == DATA_FOLDER
+    is_default, place = top.resolve() == DATA_FOLDER, top / published.folder
     is_miniature = published.name == "miniature"
     # One that lies in the usual place is looked at by its maker, whether it is of today's making.
     if not (is_miniature and is_default) and (folder := find_dataset(published.name, data_dir)):
@@ -185,27 +161,23 @@ def _find_or_make(published: _Published, data_dir: Path | None) -> Path:
     if is_miniature:
         from standins.scenes import build_miniature
 
-        return build_miniature(None if is_default else top / published.folder)
+        return build_miniature(None if is_default else place)
     if published.name == "rsicd" and is_default:
         return fetch_rsicd(FETCHED_FOLDER / published.folder)
     raise DatasetError(
-        f"{published.name} is not in {top} nor in {top / published.folder}: put {published.annotations} and the "
-        f"folder {published.images} into {top / published.folder}, or say with data_dir where they lie"
+        f"{published.name} is not in {top} nor in {place}: put {published.annotations} and the folder "
+        f"{published.images} into {place}, or say with data_dir where they lie"
     )
 
 
 def _load_published(published: _Published, data_dir: Path | None, class_lists: bool) -> CaptionDataset:
-    """Reads a data set in its published layout, and gives each image its category."""
     folder = _find_or_make(published, data_dir)
     path = folder / published.annotations
     annotations, title = read_karpathy_json(path)
     if title != published.title and title in {other.title for other in _PUBLISHED.values()}:
         raise DatasetError(f"{path}: this is the data set {title!r}, not {published.title!r}")
-    classes = read_class_lists(folder / "txtclasses_rsicd") if class_lists else None
-
-    def category(filename: str) -> str | None:
-        return published.category(filename) if classes is None else classes.get(Path(filename).stem)
-
+    classes = read_class_lists(folder / "txtclasses_rsicd") if class_lists else {}
+    category = (lambda filename: classes.get(Path(filename).stem)) if class_lists else published.category
     annotations = [replace(entry, category=category(entry.filename)) for entry in annotations]
     return _with_images(annotations, [folder / published.images], published.name, SPLITS)
 
@@ -222,7 +194,6 @@ def _load_icons(data_dir: Path | None, seed: int) -> CaptionDataset:
 
 
 def _load_own(path: Path, data_dir: Path | None) -> CaptionDataset:
-    """Reads your own captions in any of the supported forms."""
     if is_too_long(path):
         raise DatasetError(f"{str(path)[:60]!r}... is a longer path than this system takes")
     if not path.exists() and data_dir is not None and not path.is_absolute():
@@ -234,31 +205,17 @@ def _load_own(path: Path, data_dir: Path | None) -> CaptionDataset:
         )
     if path.is_dir():
         for file in sorted(path.iterdir()):
-            if file.suffix.lower() in _READERS and _holds_captions(file):
+            if file.suffix.lower() in READERS and file.is_file() and names_captions(file):
                 raise DatasetError(f"{path} has its captions in {printable(file.name)}: give the path of that file")
         return _with_images(read_category_folders(path), [path], printable(path.name))
-    reader = _READERS.get(path.suffix.lower())
-    if reader is None:
-        spreadsheet = path.suffix.lower() in (".xlsx", ".xls", ".ods")
+    if path.suffix.lower() not in READERS:
         raise DatasetError(
-            f"{path}: captions must be a .json, .jsonl or .csv file, or a folder of images"
-            + "; save the sheet as CSV (UTF-8), with the columns filename and caption" * spreadsheet
+            f"{path}: captions must be a .json, .jsonl or .csv file, or a folder of images; of a spreadsheet, save "
+            "the sheet as CSV (UTF-8), with the columns filename and caption"
         )
-    annotations = reader(path)
     tops = [path.parent] if data_dir is None else [data_dir, path.parent]
     folders = [top / inner for top in tops for inner in ("", "images", "imgs", "RSICD_images")]
-    return _with_images(annotations, folders, printable(path.stem))
-
-
-def _holds_captions(file: Path) -> bool:
-    """Whether a file in a folder of images is their captions, broken ones too, and not the names of classes."""
-    try:
-        _READERS[file.suffix.lower()](file)
-    except NoCaptionsError:
-        return False
-    except DatasetError:
-        return file.is_file() and names_caption_fields(file)
-    return True
+    return _with_images(READERS[path.suffix.lower()](path), folders, printable(path.stem))
 
 
 def _with_images(
@@ -267,20 +224,18 @@ def _with_images(
     """Joins annotations with the files of the folder that holds most of them, the first of equals."""
     filenames = [entry.filename for entry in annotations]
     folders = [folder for folder in folders if folder.is_dir()] or folders[:1]
+    found: dict[str, Path] = {}
     for match in (match_images, match_in_subfolders):
-        found, folder = max(((match(filenames, folder), folder) for folder in folders), key=lambda pair: len(pair[0]))
-        if found:
-            break
-    else:
+        if not found:
+            found, folder = max(((match(filenames, one), one) for one in folders), key=lambda pair: len(pair[0]))
+    if not found:
         raise DatasetError(
             f"{name}: none of the {len(filenames):,} listed images, {filenames[0]!r} the first, is in "
             f"{', '.join(map(str, folders))}; put them there or say with data_dir where they lie"
         )
-    items: list[CaptionedImage] = []
-    missing: list[CaptionedImage] = []
+    parts: dict[bool, list[CaptionedImage]] = {True: [], False: []}
     for entry in annotations:
-        path = found.get(entry.filename)
-        place, source = path or folder / entry.filename, entry.source or name
-        item = CaptionedImage(place, entry.captions, entry.split, entry.category, source)
-        (missing if path is None else items).append(item)
-    return CaptionDataset(items, name, missing, splits)
+        path = found.get(entry.filename, folder / entry.filename)
+        item = CaptionedImage(path, entry.captions, entry.split, entry.category, entry.source or name)
+        parts[entry.filename in found].append(item)
+    return CaptionDataset(parts[True], name, parts[False], splits)

@@ -1,7 +1,4 @@
-"""What a data set holds and what is wrong with it: its table, its verification, its fingerprint, notes of its readings.
-
-All of them take plain `CaptionedImage` rows, so that the data set itself can offer them.
-"""
+"""What a data set holds and what is wrong with it: its table, verification, fingerprint, and notes of its readings."""
 
 from __future__ import annotations
 
@@ -10,14 +7,15 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from utils.datasets.captioned_image import CaptionedImage
 from utils.datasets.captions import has_words
-from utils.datasets.images.stretch import AS_STORED, ImageError, ImageReading
-from utils.files import printable
+from utils.datasets.images.stretch import AS_STORED, ImageReading
+from utils.files import digest_of_file, printable
 
 NAMES_SHOWN = 3
 HEADER = ("split", "images", "captions", "unique", "per image", "categories", "missing")
@@ -25,30 +23,17 @@ HEADER = ("split", "images", "captions", "unique", "per image", "categories", "m
 
 @dataclass(frozen=True)
 class VerificationReport:
-    """What `CaptionDataset.verify` found.
-
-    Attributes:
-        image_count: Number of images that were read.
-        missing: Names that the captions file lists and the disk lacks.
-        unreadable: Path and reason of each image that does not decode to its end.
-        without_captions: Paths of images that have no caption.
-        without_words: Path and caption of each caption that holds no word, such as " .".
-        repeated_paths: Paths that stand in the data set more than once.
-        shared_names: File names that several images in different folders have. Harmless here, because an
-            image is known by its path; a trap for whoever joins tables by file name.
-        equal_content: Groups of images whose files are the same, byte for byte.
-        equal_across_splits: Those of the groups that stand in more than one split: training data in a test.
-    """
+    """What `CaptionDataset.verify` found."""
 
     image_count: int
-    missing: tuple[str, ...]
-    unreadable: tuple[tuple[Path, str], ...]
+    missing: tuple[str, ...]  # names that are listed but not on the disk
+    unreadable: tuple[tuple[Path, str], ...]  # with the reason
     without_captions: tuple[Path, ...]
-    without_words: tuple[tuple[Path, str], ...]
+    without_words: tuple[tuple[Path, str], ...]  # with each caption that holds no word, such as " ."
     repeated_paths: tuple[Path, ...]
-    shared_names: tuple[str, ...]
-    equal_content: tuple[tuple[Path, ...], ...]
-    equal_across_splits: tuple[tuple[Path, ...], ...]
+    shared_names: tuple[str, ...]  # of files in several folders: a trap for whoever joins tables by file name
+    equal_content: tuple[tuple[Path, ...], ...]  # groups of files that are the same, byte for byte
+    equal_across_splits: tuple[tuple[Path, ...], ...]  # those in more than one split: training data in a test
 
     @property
     def ok(self) -> bool:
@@ -79,12 +64,7 @@ class VerificationReport:
 
 
 def verify_images(items: Sequence[CaptionedImage], missing: Iterable[str]) -> VerificationReport:
-    """Reads and decodes every image, and gathers what is wrong; nothing raises because of an image.
-
-    Args:
-        items: The images.
-        missing: Names that are listed but not on the disk, to be reported.
-    """
+    """Reads and decodes every image, and gathers what is wrong; nothing raises because of an image."""
     splits: dict[Path, set[str | None]] = {}
     for item in items:
         splits.setdefault(item.path, set()).add(item.split)
@@ -111,29 +91,13 @@ def verify_images(items: Sequence[CaptionedImage], missing: Iterable[str]) -> Ve
     )
 
 
-def reasons_against(items: Sequence[CaptionedImage]) -> dict[int, str]:
-    """Decodes every image, and says of each that does not decode, by its position, why."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return {number: reason for number, reason in enumerate(pool.map(_reason_against, items)) if reason}
-
-
 def _inspect_file(item: CaptionedImage) -> tuple[str, str]:
     """Returns the SHA-256 of a file ("" if it cannot be read) and why it does not decode ("" if it does)."""
-    if item.path.exists() and not item.path.is_file():  # a pipe would be waited for
-        return "", "not a regular file"
-    try:
-        content = item.path.read_bytes()
-    except OSError as error:
-        return "", error.strerror or type(error).__name__
-    return hashlib.sha256(content).hexdigest(), _reason_against(item)
-
-
-def _reason_against(item: CaptionedImage) -> str:
-    try:
-        item.open()
-    except ImageError as error:
-        return printable(error.reason)
-    return ""
+    reason, digest = item.reason_against(), ""
+    with suppress(OSError):
+        if item.path.is_file():  # a pipe would be waited for
+            digest = digest_of_file(item.path)
+    return digest, reason
 
 
 def name_a_few(names: Sequence[str]) -> str:
@@ -162,11 +126,11 @@ def summary_table(
         rows.append(_row(split or "no split", *of_split))
     if len(known) != 1:
         rows.append(_row("all", items, missing))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [name or "data set"]
-    for first, *cells in rows:
-        numbers = (cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True))
-        lines.append("  " + "  ".join([first.ljust(widths[0]), *numbers]))
+    columns: list[list[str]] = []
+    for column in zip(*rows, strict=True):
+        width = max(map(len, column))
+        columns.append([cell.rjust(width) if columns else cell.ljust(width) for cell in column])
+    lines = [name or "data set", *("  " + "  ".join(row) for row in zip(*columns, strict=True))]
     if uncaptioned := [item.name for item in items if not item.captions]:
         lines.append(f"  without captions {count_and_name(uncaptioned)}")
     if uncategorized := sum(item.category is None for item in items):
@@ -190,7 +154,7 @@ def _row(label: str, items: Sequence[CaptionedImage], missing: Sequence[Captione
 
 
 def data_fingerprint(dataset: Iterable[CaptionedImage]) -> str:
-    """Sixteen hexadecimal digits that stand for a data set: file names, sizes, captions, and how files are read."""
+    """Returns sixteen hexadecimal digits of a data set's file names, sizes, captions, and how its files are read."""
     digest = hashlib.sha256()
     for item in dataset:
         size = item.path.stat().st_size if item.path.is_file() else None
@@ -201,19 +165,11 @@ def data_fingerprint(dataset: Iterable[CaptionedImage]) -> str:
 
 
 def reading_note(dataset: Iterable[CaptionedImage]) -> dict[str, list[dict[str, Any]]]:
-    """What is to be noted beside all that is made of a data set: its readings, as JSON knows them.
-
-    Returns:
-        ``{"reading": [...]}``; empty where files are read as they are, so that notes of plain images stay short.
-    """
+    """Returns ``{"reading": [...]}`` to be noted beside what is made of a data set; empty for plain images."""
     readings = [one.describe() for one in dict.fromkeys(item.reading for item in dataset) if one != AS_STORED]
     return {"reading": readings} if readings else {}
 
 
 def shown_reading(note: dict[str, Any]) -> str:
-    """A noted reading for people: "from 0 to 3000, bands 4, 3, 2"; empty where there is none.
-
-    Args:
-        note: Any note that `reading_note` is a part of.
-    """
+    """Returns the reading in a note for people: "from 0 to 3000, bands 4, 3, 2"; empty where there is none."""
     return "; ".join(str(ImageReading(**reading)) for reading in note.get("reading", ()))

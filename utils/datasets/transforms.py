@@ -1,7 +1,7 @@
 """From decoded images to the pixels that a model takes: resizing, normalization, and random views for training.
 
-torchvision's own random transforms draw from torch's global generator, which threads would share, so each parameter
-is drawn here from the record's own generator and applied with ``torchvision.transforms.v2.functional``.
+torchvision's random transforms draw from a generator that threads share, so each parameter is drawn here from the
+record's own and applied with ``torchvision.transforms.v2.functional``.
 """
 
 from __future__ import annotations
@@ -31,19 +31,12 @@ Box = tuple[int, int, int, int]  # top, left, height, width in pixels
 
 @dataclass(frozen=True)
 class ImagePreprocessing:
-    """What a CLIP model expects of its input pixels.
+    """What a CLIP model expects of its input pixels."""
 
-    Attributes:
-        image_size: Height and width in pixels.
-        mean: Channel means (R, G, B), on the scale 0 to 1.
-        std: Channel standard deviations (R, G, B), on the scale 0 to 1.
-        squash: Whether oblong images are pressed into the square; by default its center is cut out of them.
-    """
-
-    image_size: int = 224
-    mean: tuple[float, float, float] = CLIP_MEAN
+    image_size: int = 224  # height and width in pixels
+    mean: tuple[float, float, float] = CLIP_MEAN  # of the channels R, G, B, on the scale 0 to 1
     std: tuple[float, float, float] = CLIP_STD
-    squash: bool = False
+    squash: bool = False  # oblong images are pressed into the square; otherwise its center is cut out of them
 
 
 def image_to_tensor(image: Image.Image) -> torch.Tensor:
@@ -56,11 +49,8 @@ def image_to_tensor(image: Image.Image) -> torch.Tensor:
 def eval_transform(image: Image.Image, preprocessing: ImagePreprocessing) -> np.ndarray:
     """Resizes the shorter side (bicubic, antialiased), crops the center and normalizes, as CLIP's own does.
 
-    Returns:
-        Pixels of an RGB image of any size, (image_size, image_size, 3) float32.
-
-    Raises:
-        ImageError: If the aspect ratio is extreme: the square in the center would show nothing of the image.
+    Returns (image_size, image_size, 3) float32. An extreme aspect ratio is an `ImageError`: the square in the center
+    would show nothing of the image.
     """
     from torchvision.transforms.v2 import functional
 
@@ -82,8 +72,7 @@ def eval_transform(image: Image.Image, preprocessing: ImagePreprocessing) -> np.
 
 def normalize_pixels(pixels: torch.Tensor, preprocessing: ImagePreprocessing) -> np.ndarray:
     """Turns uint8 (3, height, width) into normalized float32 (height, width, 3)."""
-    mean = np.array(preprocessing.mean, np.float32)[:, None, None]
-    std = np.array(preprocessing.std, np.float32)[:, None, None]
+    mean, std = (np.array(one, np.float32)[:, None, None] for one in (preprocessing.mean, preprocessing.std))
     # A channel after the other, in memory too, is twice as fast as all three of a pixel at a time.
     values = np.divide(pixels.numpy(), 255, dtype=np.float32, order="C")
     values -= mean
@@ -94,21 +83,15 @@ def normalize_pixels(pixels: torch.Tensor, preprocessing: ImagePreprocessing) ->
 def train_transform(
     image: Image.Image, preprocessing: ImagePreprocessing, augmentation: str, generator: np.random.Generator
 ) -> np.ndarray:
-    """Applies one random draw of an augmentation, then normalizes.
+    """Applies one random draw of an augmentation, then normalizes: (image_size, image_size, 3) float32.
 
-    ``none`` is the evaluation transform. ``published`` is CLIP-rsicd's, see `published_view`. ``aerial`` keeps
-    what stays true from above: a crop of 80 to 100 % of the area, both flips, quarter turns (an image taken
-    from above has no up), and a jitter of brightness, contrast and saturation by up to 20 %. Where the model
-    squashes oblong images, each augmentation squashes them too, and crops are parts of the squashed image.
-
-    Returns:
-        Pixels of an RGB image of any size, (image_size, image_size, 3) float32; all chance is the generator's.
-
-    Raises:
-        ValueError: If the augmentation is not one of `AUGMENTATIONS`.
-        ImageError: Under ``none``, as `eval_transform`.
+    ``none`` is `eval_transform`. ``published`` is CLIP-rsicd's, see `published_view`. ``aerial`` keeps what stays true
+    from above: a crop of 80 to 100 % of the area, both flips, quarter turns (an image taken from above has no up), and
+    a jitter of brightness, contrast and saturation by up to 20 %. Where the model squashes oblong images, each
+    augmentation squashes them too, and crops are parts of the squashed image. Any other is a ValueError.
     """
-    check_augmentation(augmentation)
+    if augmentation not in AUGMENTATIONS:
+        raise ValueError(f"The augmentation {augmentation!r} is not one of {', '.join(AUGMENTATIONS)}.")
     if augmentation == "none":
         return eval_transform(image, preprocessing)
     pixels = image_to_tensor(image)
@@ -118,12 +101,6 @@ def train_transform(
         pixels = _resized(pixels, [PUBLISHED_SIZE, PUBLISHED_SIZE])
     draw = draw_published(pixels.shape[1], pixels.shape[2], generator)
     return normalize_pixels(published_view(pixels, draw, preprocessing.image_size), preprocessing)
-
-
-def check_augmentation(augmentation: str) -> None:
-    """Refuses what is not one of `AUGMENTATIONS`, with a ValueError."""
-    if augmentation not in AUGMENTATIONS:
-        raise ValueError(f"The augmentation {augmentation!r} is not one of {', '.join(AUGMENTATIONS)}.")
 
 
 def _resized(pixels: torch.Tensor, sides: list[int]) -> torch.Tensor:
@@ -156,11 +133,9 @@ def _flipped(pixels: torch.Tensor, left_right: bool, top_bottom: bool) -> torch.
 
 
 def _random_crop_box(height: int, width: int, generator: np.random.Generator, squash: bool) -> Box:
-    """Draws a square-ish box of 80 to 100 % of the area.
+    """Draws a box of 80 to 100 % of the area, of 3:4 to 4:3, clipped to the image, as RandomResizedCrop does.
 
-    The aspect ratio of the box is drawn between 3:4 and 4:3, as torchvision's RandomResizedCrop does; a box
-    that would stick out is clipped to the image. For a model that squashes images the box is square-ish in the
-    square that the image is pressed into, so its two sides are shares of the image's own.
+    For a model that squashes images, its aspect ratio is that in the square that the image is pressed into.
     """
     share = generator.uniform(0.8, 1.0)
     ratio = np.exp(generator.uniform(np.log(3 / 4), np.log(4 / 3)))
@@ -182,39 +157,26 @@ class PublishedDraw(NamedTuple):
 def draw_published(height: int, width: int, generator: np.random.Generator) -> PublishedDraw:
     """Draws the parameters of `published_view` for an image of a size in pixels, as torchvision's classes do.
 
-    An image smaller than RSICD's 224 is cut in proportion, as far as its shorter side goes.
+    An image smaller than RSICD's 224 is cut in proportion.
     """
     side = min(PUBLISHED_CROP, max(1, round(min(height, width) * PUBLISHED_CROP / PUBLISHED_SIZE)))
     top, left = (int(generator.integers(length - side + 1)) for length in (height, width))
-    flips = (bool(generator.random() < 0.5), bool(generator.random() < 0.5))
-    return PublishedDraw((top, left, side, side), flips, _published_second_crop(side, generator))
-
-
-def _published_second_crop(side: int, generator: np.random.Generator) -> Box:
-    """RandomResizedCrop's box for scale (0.8, 1.2) and ratio (1, 1) in a square.
-
-    A scale above 1 does not fit: torchvision draws again, ten times, and then takes the whole.
-    """
-    for _ in range(10):
+    first, flips = (top, left, side, side), (bool(generator.random() < 0.5), bool(generator.random() < 0.5))
+    for _ in range(10):  # RandomResizedCrop draws again where a scale above 1 does not fit, and then takes the whole
         drawn = round(np.sqrt(side * side * generator.uniform(0.8, 1.2)))
         if drawn <= side:
             top, left = (int(value) for value in generator.integers(side - drawn + 1, size=2))
-            return top, left, drawn, drawn
-    return 0, 0, side, side
+            return PublishedDraw(first, flips, (top, left, drawn, drawn))
+    return PublishedDraw(first, flips, (0, 0, side, side))
 
 
 def published_view(pixels: torch.Tensor, draw: PublishedDraw, image_size: int) -> torch.Tensor:
-    """What CLIP-rsicd's training saw of an image.
+    """Returns what CLIP-rsicd's training saw of (3, height, width) uint8, (3, image_size, image_size) uint8.
 
     The published list is RandomCrop(179), ColorJitter(), RandomHorizontalFlip(0.5), RandomVerticalFlip(0.5),
     RandomResizedCrop(179, scale=(0.8, 1.2), ratio=(1, 1)), Resize(224, bicubic), CenterCrop(224). Three parts of
     it are dead: ColorJitter without arguments changes nothing, no scale above 1 can happen, and the center crop
     finds a square of its own size. Together the crops show 58 % of an RSICD image, never all of it.
-
-    Args:
-        pixels: (3, height, width) uint8.
-        draw: The parameters.
-        image_size: Height and width that the model expects, 224 where the list was written.
 
     Returns:
         (3, image_size, image_size) uint8.

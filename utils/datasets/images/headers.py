@@ -33,32 +33,18 @@ _DRIVERS = {
 
 @dataclass(frozen=True)
 class Header:
-    """What the first bytes of a file say.
+    """What the first bytes of a file say."""
 
-    Attributes:
-        driver: GDAL's name of the format; None for what rasterio is not asked to read.
-        needs_raster: Whether Pillow would read it wrongly or not at all.
-        companion: Whether GDAL keeps more of it in a file beside it.
-        orientation: As EXIF numbers it; 1 is upright.
-        premultiplied: Whether its colors are multiplied by its opacity already.
-    """
-
-    driver: str | None
-    needs_raster: bool
-    companion: bool = False
-    orientation: int = 1
-    premultiplied: bool = False
+    driver: str | None  # GDAL's name of the format; None for what rasterio is not asked to read
+    needs_raster: bool  # Pillow would read it wrongly or not at all
+    orientation: int = 1  # as EXIF numbers it; 1 is upright
 
 
 @contextmanager
 def open_regular(source: str | Path | bytes) -> Iterator[tuple[io.BufferedReader, Path | None, str]]:
-    """Opens a file, but never one that would wait for a writer.
+    """Opens a file and yields it, its path or None for content, and what to call it.
 
-    Yields:
-        The open file, its path or None for content, and what to call it.
-
-    Raises:
-        ImageError: If there is no such file, or it is a folder, a pipe, a socket or a device.
+    What is not there, or is a folder, a pipe, a socket or a device, is an `ImageError`: a pipe would be waited for.
     """
     if isinstance(source, bytes):
         yield io.BufferedReader(io.BytesIO(source)), None, "What was given"
@@ -66,10 +52,11 @@ def open_regular(source: str | Path | bytes) -> Iterator[tuple[io.BufferedReader
     path = Path(source)
     with ExitStack() as stack:
         try:
-            file = stack.enter_context(open(path, "rb", opener=_without_waiting))
+            flags = getattr(os, "O_NONBLOCK", 0)  # a pipe would otherwise open only when somebody writes into it
+            file = stack.enter_context(open(path, "rb", opener=lambda name, mode: os.open(name, mode | flags)))
         except FileNotFoundError:
-            link = "the link leads nowhere" if path.is_symlink() else "check the folder and the file's ending"
-            raise ImageError(f"There is no image file at {path}; {link}.", "no such file") from None
+            advice = "the link leads nowhere" if path.is_symlink() else "check the folder and the file's ending"
+            raise ImageError(f"There is no image file at {path}; {advice}.", "no such file") from None
         except IsADirectoryError:
             raise ImageError(f"{path} is a folder, not an image; give the file of an image.", "a folder") from None
         except (OSError, ValueError) as error:
@@ -82,25 +69,20 @@ def open_regular(source: str | Path | bytes) -> Iterator[tuple[io.BufferedReader
         yield file, path, str(source)
 
 
-def _without_waiting(path: str, flags: int) -> int:
-    """A pipe would otherwise open only when somebody writes into it."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
-
-
 def read_header(file: io.BufferedReader, path: Path | None) -> Header:
     """Tells by the first bytes how an image is to be read; the file is at its beginning before and after."""
     head = file.peek(HEAD)[:HEAD]  # what was looked at need not be read again
-    driver, deep, orientation, premultiplied = _driver_of(head, path), False, 1, False
+    driver, deep, orientation = _driver_of(head, path), False, 1
     if driver == "GTiff":
-        deep, orientation, premultiplied = _tiff_header(file)
+        deep, orientation = _tiff_header(file)
     elif driver == "PNG":
         deep = head[24:25] == b"\x10" or too_many_pixels(*struct.unpack(">II", head[16:24].ljust(8, b"\0")))
     elif driver is not None:
         deep = driver not in ("JPEG", "WEBP")
     # GDAL keeps names of bands or a mask beside a file. Photographs have none, and asking adds a tenth to decoding.
-    companion = driver in ("GTiff", "PNG") and not deep and path is not None
-    companion = companion and any(os.path.lexists(f"{path}{ending}") for ending in (".aux.xml", ".msk"))
-    return Header(driver, deep, companion, orientation, premultiplied)
+    if driver in ("GTiff", "PNG") and not deep and path is not None:
+        deep = any(os.path.lexists(f"{path}{ending}") for ending in (".aux.xml", ".msk"))
+    return Header(driver, deep, orientation)
 
 
 def _driver_of(head: bytes, path: Path | None) -> str | None:
@@ -115,17 +97,14 @@ def _driver_of(head: bytes, path: Path | None) -> str | None:
     return driver
 
 
-def _tiff_header(file: io.BufferedReader) -> tuple[bool, int, bool]:
-    """Whether a TIFF needs rasterio, how it lies, and whether its opacity is applied already."""
-    tags = _tiff_tags(file)
-    if tags is None:  # GDAL then says what is wrong
-        return True, 1, False
+def _tiff_header(file: io.BufferedReader) -> tuple[bool, int]:
+    """Whether a TIFF needs rasterio, and how it lies."""
     try:
+        tags = _tiff_tags(file)
         # Inks and Lab are Pillow's alone.
-        needs_raster = not _is_plain_tiff(tags) and tags.get(262) not in (5, 8, 9)
-        return needs_raster, int(tags.get(274, 1)), 1 in _as_tuple(tags.get(338, 0))
-    except Exception:  # of values that make no sense
-        return True, 1, False
+        return not _is_plain_tiff(tags) and tags.get(262) not in (5, 8, 9), int(tags.get(274, 1))
+    except Exception:  # of Pillow's parser, or of values that make no sense; GDAL then says what is wrong
+        return True, 1
 
 
 def _is_plain_tiff(tags: ImageFileDirectory_v2) -> bool:
@@ -148,19 +127,17 @@ def too_many_pixels(width: int, height: int) -> bool:
     return Image.MAX_IMAGE_PIXELS is not None and width * height > Image.MAX_IMAGE_PIXELS
 
 
-def _tiff_tags(file: io.BufferedReader) -> ImageFileDirectory_v2 | None:
-    """The first directory of a TIFF, also of a kind that Pillow opens no image of; None if it is broken."""
+def _tiff_tags(file: io.BufferedReader) -> ImageFileDirectory_v2:
+    """The first directory of a TIFF, also of a kind that Pillow opens no image of; it raises much if that is broken."""
     file.seek(0)
     head = file.read(16)
     try:
         tags = ImageFileDirectory_v2(head if head[2:4] in (b"+\0", b"\0+") else head[:8])
         file.seek(tags.next)
         tags.load(file)
-    except Exception:  # of Pillow's parser: SyntaxError, struct.error, ...
-        return None
+        return tags
     finally:
         file.seek(0)
-    return tags
 
 
 def _as_tuple(value: Any) -> tuple:
@@ -189,9 +166,9 @@ def ends_well(file: io.BufferedReader, header: Header) -> bool:
             with Image.open(file) as image:
                 image.verify()
             return True
-        tags = _tiff_tags(file) if header.driver == "GTiff" else None
-        for offsets, sizes in STRIPS:
-            if tags is not None and offsets in tags and sizes in tags:
-                pairs = zip(_as_tuple(tags[offsets]), _as_tuple(tags[sizes]), strict=True)
-                return all(offset + length <= size for offset, length in pairs)
+        if header.driver == "GTiff":
+            tags = _tiff_tags(file)
+            offsets, sizes = next(pair for pair in STRIPS if pair[0] in tags and pair[1] in tags)
+            pairs = zip(_as_tuple(tags[offsets]), _as_tuple(tags[sizes]), strict=True)
+            return all(offset + length <= size for offset, length in pairs)
     return False

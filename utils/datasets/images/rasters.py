@@ -1,8 +1,7 @@
 """Rasters of any depth, size and number of bands, read window by window, upright and in 8 bits.
 
-rasterio decodes at full resolution; what is read smaller is averaged here, over the pixels that have data. GDAL's own
-reduced reads take the file's overviews, which most programs make by picking every other pixel, and mistake a fourth
-band for opacity.
+What is read smaller is averaged here, over the pixels that have data: GDAL's own reduced reads take the file's
+overviews, which most programs make by picking every other pixel, and mistake a fourth band for opacity.
 """
 
 from __future__ import annotations
@@ -50,27 +49,13 @@ warnings.filterwarnings("ignore", message="Dataset has no geotransform")
 class Raster:
     """A raster on the disk, open in rasterio, of which only the windows asked for are decoded.
 
-    Args:
-        dataset: Of rasterio.
-        name: For messages.
-        reading: Stretch and bands.
-        orientation: As EXIF numbers it; 1 is upright.
-        premultiplied: Whether its colors are multiplied by its opacity already, of which GDAL says nothing.
-
-    Attributes:
-        size: Width and height in pixels, upright.
-        limits: The range of values that becomes 0 to 255; None where 8 bits stay as they are.
-
-    Raises:
-        ImageError: If its numbers are not colors, or it lacks a band that the reading names.
+    Its `size`, width and height in pixels, is upright; its `limits` are the range of values that becomes 0 to 255, None
+    where 8 bits stay as they are. What is not colors, or lacks a band that the reading names, is an `ImageError`.
     """
 
-    def __init__(
-        self, dataset: Any, name: str, reading: ImageReading, orientation: int = 1, premultiplied: bool = False
-    ) -> None:
+    def __init__(self, dataset: Any, name: str, reading: ImageReading, orientation: int = 1) -> None:
         _check_colors(dataset, name)
-        self.dataset, self.name = dataset, name
-        self.orientation, self._premultiplied = orientation, premultiplied
+        self.dataset, self.name, self.orientation = dataset, name, orientation
         self._turn = tuple(orientation in kind for kind in (SWAPPED, MIRRORED_X, MIRRORED_Y))
         self._stored_size = dataset.shape[::-1]
         self._whole = (0, 0, *self._stored_size)
@@ -79,27 +64,17 @@ class Raster:
             check_bands(reading.bands, dataset.count, name)
         self._bands = reading.bands or described_bands(dataset.descriptions, dataset.colorinterp)
         self._palette = _palette(dataset) if self._bands == (1,) else None
-        self._scaling = _scaling(dataset, self._bands)
         flags = [{flag.name for flag in dataset.mask_flag_enums[band - 1]} for band in self._bands]
         # Other than by an opacity band.
         self._has_masks = any("nodata" in of or ("per_dataset" in of and "alpha" not in of) for of in flags)
         self._alpha, self._opaque = self._opacity_band()
         self.limits = self._chosen_range(reading)
 
-    @property
-    def is_plain(self) -> bool:
-        """Whether there is no more to it than colors of 8 bits, in this order."""
-        return self.limits is None and not self._has_masks and self._bands in ((1,), (1, 2, 3))
-
     def read(self, box: Box, longest: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Decodes a box (left, top, right, bottom); a longer side than ``longest`` pixels is averaged down to it.
 
-        Returns:
-            (height, width, 3) uint8, black where there is no data; and (height, width) float32, the share of each
-            pixel that has data: 1 everywhere where the file says nothing of that.
-
-        Raises:
-            ImageError: If the file breaks off there.
+        Returns (height, width, 3) uint8, black where there are no data, and (height, width) float32, the share of each
+        pixel that has data, 1 where the file says nothing. If the file breaks off there, an `ImageError` is raised.
         """
         left, top, right, bottom = self._stored(box)
         width, height = reduced((right - left, bottom - top), longest)
@@ -121,21 +96,15 @@ class Raster:
     def overview(self) -> tuple[np.ndarray, np.ndarray]:
         """The whole as `read` gives it, at most `SAMPLE_SIDE` pixels wide and high; a frame of zeros is no data."""
         colors, data = self.read((0, 0, *self.size), SAMPLE_SIDE)
-        if self.limits is None:
-            frame = zero_frame(colors)
-        else:
-            # What is below the range is black too, and is data.
-            frame = self._upright(zero_frame(self._sampled[0])[..., None])[..., 0]
+        # Stretched, what is below the range is black too, and is data.
+        frame = zero_frame(colors) if self.limits is None else self._upright(zero_frame(self._sampled[0]))
         return colors, np.where(frame, np.float32(0), data)
 
     @cached_property
     def _sampled(self) -> tuple[np.ndarray, np.ndarray]:
         """(height, width, bands) at most `SAMPLE_SIDE` pixels wide and high, and which of them have data."""
         size = reduced(self._stored_size, SAMPLE_SIDE)
-        values = self._values(self._whole, size)
-        valid = np.ones(values.shape, bool)
-        if self._has_masks:
-            valid &= self._decode(self._bands, self._whole, size, masks=True) > 0
+        values, valid = self._values(self._whole, size)
         if self._alpha is not None:
             valid &= self._decode((self._alpha,), self._whole, size) > 0
         return values, valid
@@ -176,27 +145,20 @@ class Raster:
         return three_channels(colors), np.ones(size[::-1], np.float32) if data is None else data
 
     def _window(self, box: Box, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        """A stored box, decoded at a size (width, height).
+        """Decodes a stored box at a size (width, height).
 
-        Returns:
-            Values (height, width, channels) of the file's own type, or the palette's colors; (height, width) bool,
-            which have data in any band; and (height, width, 1) float32, how opaque they are, None where all are.
+        Returns values (height, width, channels) of the file's own type, or the palette's colors; (height, width) bool,
+        which have data in any band; and (height, width, 1) float32, how opaque they are, None where all are.
         """
-        values, opacity = self._values(box, size), None
-        known = np.ones(values.shape, bool)
-        if self._has_masks:
-            known = self._decode(self._bands, box, size, masks=True) > 0
-        if values.dtype.kind == "f":
-            known &= np.isfinite(values)
+        (values, known), opacity = self._values(box, size), None
         valid = np.any(known, axis=2)
         if self.limits is not None and values.dtype != np.uint8 and not known.all():
             # A band that has no data where others have is black there, and so it counts in means.
-            values = np.where(known, values, _as_stored(self.limits[0], values.dtype))
+            values = np.where(known, values, self.limits[0])
         if self._alpha is not None:
             stored = self._decode((self._alpha,), box, size)
             valid &= stored[..., 0] > 0
-            if not self._premultiplied:
-                opacity = np.minimum(stored / np.float32(self._opaque), 1)
+            opacity = np.minimum(stored / np.float32(self._opaque), 1)
         if self._palette is not None:
             seen = self._palette[values[..., 0]]
             values = seen[..., :3]
@@ -211,10 +173,13 @@ class Raster:
         step = max([one for one in kept if one <= factor], default=1)
         return -(-(right - left) // step), -(-(bottom - top) // step)
 
-    def _values(self, box: Box, size: tuple[int, int]) -> np.ndarray:
-        """(height, width, bands) of the file's own type; on one scale in float64 where its bands have several."""
+    def _values(self, box: Box, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+        """(height, width, bands) of the file's own type, and which have data."""
         values = self._decode(self._bands, box, size)
-        return values if self._scaling is None else values * self._scaling[0] + self._scaling[1]
+        known = np.isfinite(values) if values.dtype.kind == "f" else np.ones(values.shape, bool)
+        if self._has_masks:
+            known &= self._decode(self._bands, box, size, masks=True) > 0
+        return values, known
 
     def _decode(self, bands: tuple[int, ...], box: Box, size: tuple[int, int], masks: bool = False) -> np.ndarray:
         """(height, width, bands) of the file's own type, or their masks in uint8, as stored."""
@@ -258,41 +223,19 @@ def reduced(size: tuple[int, int], longest: int | None) -> tuple[int, int]:
 
 
 def zero_frame(values: np.ndarray) -> np.ndarray:
-    """Where an image (height, width, bands) is zero in all bands from its border inward, (height, width) bool.
+    """Where (height, width, bands) is zero in all bands from its border inward, as around a turned scene: bool."""
+    from scipy.ndimage import binary_propagation
 
-    So are the surroundings of a turned scene.
-    """
     zero = ~np.any(values, axis=2)
-    if not any(side.any() for side in (zero[0], zero[-1], zero[:, 0], zero[:, -1])):
-        return np.zeros_like(zero)
-    from scipy.ndimage import label
-
-    parts, _ = label(zero)
-    border = np.concatenate([parts[0], parts[-1], parts[:, 0], parts[:, -1]])
-    return np.isin(parts, border[border > 0])
+    seeds = zero.copy()
+    seeds[1:-1, 1:-1] = False
+    return binary_propagation(seeds, mask=zero) if seeds.any() else seeds
 
 
 def broken(name: str, error: Exception) -> ImageError:
     """What to say of a file that breaks off, from what GDAL says."""
     reason = str(error.__cause__ or error).rstrip(".")
     return ImageError(f"{name} cannot be decoded as an image ({reason}); replace it.", reason)
-
-
-def _as_stored(value: float, dtype: np.dtype) -> np.ndarray:
-    """A value in such a type, rounded down; as it is where the type does not reach so far."""
-    if dtype.kind == "f":
-        return np.array(value, dtype)
-    reach = np.iinfo(dtype)
-    return np.array(np.floor(value), dtype) if reach.min <= value <= reach.max else np.array(value)
-
-
-def _scaling(dataset: Any, bands: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray] | None:
-    """Factors and offsets of deep bands that are stored on different scales, which can share no range as stored."""
-    chosen = np.array(bands) - 1
-    scales, offsets = np.array(dataset.scales)[chosen], np.array(dataset.offsets)[chosen]
-    if dataset.dtypes[bands[0] - 1] == "uint8" or (np.ptp(scales) == 0 and np.ptp(offsets) == 0):
-        return None
-    return scales, offsets
 
 
 def _check_colors(dataset: Any, name: str) -> None:

@@ -1,8 +1,8 @@
 """The one reader of images that come from outside: data sets, training, evaluation, search, finder and page.
 
-Images of 8 bits a channel are what Pillow decodes. What Pillow cannot do, or does wrongly, goes through rasterio:
-more than 8 bits, floats, two or more than four bands, values that stand for no data, masks, infrared that is marked as
-opacity, JPEG 2000, and more pixels than should be decoded at once, which are averaged down while they are read.
+Pillow decodes images of 8 bits a channel. What it cannot do, or does wrongly, goes through rasterio: more bits, floats,
+other bands than it knows, no data, masks, infrared that is marked as opacity, JPEG 2000, and more pixels than should be
+decoded at once.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ from utils.datasets.images.stretch import (
     AS_STORED,
     ImageError,
     ImageReading,
-    ReducedImageWarning,
     check_bands,
     composed,
     image_of_array,
@@ -38,24 +37,16 @@ from utils.datasets.images.stretch import (
 LARGEST_SIDE = 4096  # pixels of what is read of a raster as a whole; models see a few hundred
 SAMPLED_IMAGES = 64  # over which a data set's range of values is measured
 SAMPLED_VALUES = 65_536  # of each
-LOOKED_AT = 16  # of a data set, to tell whether it has more than 8 bits
 _EXIF_READERS: dict[str | None, Any] = {"JPEG": JpegImageFile, "PNG": PngImageFile, "WEBP": WebPImageFile}
 
 
 def read_image(source: str | Path | bytes, reading: ImageReading = AS_STORED) -> Image.Image:
-    """Decodes an image to 8-bit RGB, upright.
+    """Decodes an image file, or its content, to 8-bit RGB, upright.
 
     EXIF turns are applied; gray, palette, CMYK and alpha images are converted (what is transparent, or has no data,
-    becomes black). Deeper values than 8 bits are stretched as `stretch` says. Of several bands those are shown that
-    the file calls red, green and blue, else the first three. What has more pixels than Pillow decodes is averaged
-    down to `LARGEST_SIDE` pixels, with a `ReducedImageWarning`.
-
-    Args:
-        source: The image file, or its content.
-        reading: Another range of values, or other bands.
-
-    Raises:
-        ImageError: If the file is missing, truncated, too large to be honest, or not an image at all.
+    becomes black). Deeper values are stretched, and bands chosen, as the reading says. What has more pixels than
+    Pillow decodes is averaged down to about `LARGEST_SIDE` pixels a side, with a warning. A file that is missing,
+    truncated, too large to be honest, or not an image at all is an `ImageError`.
     """
     return read_with_data(source, reading)[0]
 
@@ -63,23 +54,13 @@ def read_image(source: str | Path | bytes, reading: ImageReading = AS_STORED) ->
 def read_with_data(
     source: str | Path | bytes, reading: ImageReading = AS_STORED
 ) -> tuple[Image.Image, np.ndarray | None]:
-    """Decodes as `read_image` does, and says where the image has data.
-
-    Returns:
-        The image, and (height, width) bool, False where the file has no data or nothing but transparency; None
-        where it has data everywhere.
-    """
+    """Decodes as `read_image` does, and says where there are data: (height, width) bool, None if everywhere."""
     with open_regular(source) as (file, path, name):
         header = read_header(file, path)
         content = source if isinstance(source, bytes) else Path(source)
         raster = (file, content, name, reading, header)
         if header.needs_raster or (header.driver and reading.bands):
             return _by_rasterio(*raster)
-        if header.companion:  # Pillow decodes it if what stands beside it does not change how it looks
-            with open_raster(*raster) as opened:
-                is_plain = opened.is_plain
-            if not is_plain:
-                return _by_rasterio(*raster)
         return _by_pillow(file, name, reading, header) or _by_rasterio(*raster)
 
 
@@ -156,8 +137,7 @@ def open_raster(
     with open_dataset(source, header.driver, name) as dataset:
         # A place on the Earth is that of the pixels as they are stored, however the camera was held.
         try:
-            orientation = 1 if dataset.crs else _orientation(file, header)
-            raster = Raster(dataset, name, reading, orientation, header.premultiplied)
+            raster = Raster(dataset, name, reading, 1 if dataset.crs else _orientation(file, header))
         except ImageError:
             raise
         except Exception as error:  # of tags that make no sense
@@ -188,7 +168,6 @@ def _by_rasterio(
             warnings.warn(
                 f"{name} has {width:,} x {height:,} pixels; it is read at {colors.shape[1]:,} x "
                 f"{colors.shape[0]:,}, each the mean of those under it.",
-                ReducedImageWarning,
                 stacklevel=4,
             )
         return Image.fromarray(colors), None if data.all() else data > 0
@@ -197,19 +176,14 @@ def _by_rasterio(
 def measure_reading(sources: Sequence[str | Path], reading: ImageReading = AS_STORED) -> ImageReading:
     """Measures one range of values for images of one sensor, so that bright and dark ones stay so.
 
-    Some files that are evenly spread are looked at.
-
-    Returns:
-        The reading with the range of values; as it was, if it has one, or the images have 8 bits, or not all one type.
+    Some files that are evenly spread are looked at. Returns the reading with that range; as it was, if it has one, or
+    the images have 8 bits, or not all one type.
     """
-
-    def samples(count: int) -> Iterator[np.ndarray | None]:
-        count = min(count, len(sources))
-        return (_sample(sources[number * len(sources) // count], reading) for number in range(count))
-
-    if reading.stretch != "auto" or all(values is None for values in samples(LOOKED_AT)):
+    if reading.stretch != "auto":
         return reading
-    found = [values for values in samples(SAMPLED_IMAGES) if values is not None and values.size]
+    count = min(SAMPLED_IMAGES, len(sources))
+    samples = (_sample(sources[number * len(sources) // count], reading) for number in range(count))
+    found = [values for values in samples if values is not None and values.size]
     if len({values.dtype for values in found}) != 1:
         return reading
     low, high = value_range(np.concatenate(found))
@@ -236,8 +210,7 @@ def _sample(source: str | Path, reading: ImageReading) -> np.ndarray | None:
 def damage(path: str | Path) -> str:
     """What is wrong with a file; empty if it is whole.
 
-    A JPEG or TIFF that ends where its format says, and a PNG whose check sums are right, are taken for whole without
-    being decoded: a data set of ten thousand is looked through in a second. Any other is decoded.
+    JPEG, TIFF and PNG are looked at from both ends, ten thousand in a second; what leaves a doubt is decoded.
     """
     try:
         with open_regular(path) as (file, place, _):

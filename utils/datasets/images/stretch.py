@@ -1,13 +1,10 @@
 """From bands and values of any depth to 8-bit RGB: one rule for files, arrays and windows of scenes.
 
-8 bits stay as they are. Of anything deeper (10 to 16 bits, signed numbers, floats) a range of values becomes 0 to
-255, one range for all three bands, so that colors keep their hue, as in ESA's true color images of Sentinel-2.
-The range is given, or measured on the valid pixels: from the 2nd to the 98th percentile, QGIS's default cumulative
-count cut, and on either side a quarter of that more, as far as there are values. Without the margin models would see
-more contrast than they learned: in the 8-bit images of RSICD and UCM these percentiles lie at 40 and 190 to 200,
-not at 0 and 255. The range belongs to a whole image, a scene or a data set, never to a tile. An image that fills its
-scale, with a 98th percentile in the upper half of 0 to 1 (floats) or 0 to 65,535 (uint16), is a photograph stored with
-more digits: its range is that scale.
+8 bits stay as they are. Of anything deeper, one range of values for all three bands becomes 0 to 255, so that colors
+keep their hue. It is given, or measured on the valid pixels of a whole image, scene or data set, never of a tile: the
+2nd to the 98th percentile (QGIS's default) and a quarter more on either side, as far as there are values. Without
+that margin models would see more contrast than they learned: in RSICD and UCM these percentiles lie at 40 and 190 to
+200. An image that fills its scale is a photograph stored with more digits, and its range is that scale.
 """
 
 from __future__ import annotations
@@ -27,50 +24,24 @@ FLAT = 128  # what an image of one single value becomes: neither black, as what 
 
 
 class ImageError(ValueError):
-    """A file that cannot be decoded as an image; the message names it.
-
-    Attributes:
-        reason: What is wrong, for a list that names the file already; by default the whole message.
-    """
+    """A file that cannot be decoded as an image; the message names it."""
 
     def __init__(self, message: str, reason: str = "") -> None:
         super().__init__(message)
-        self.reason = reason or message
+        self.reason = reason or message  # for a list that names the file already
 
 
-class ReducedImageWarning(UserWarning):
-    """An image of more pixels than are decoded at once was read at a lower resolution."""
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class ImageReading:
-    """How images are read: the range of values deeper than 8 bits, and which bands are shown.
+    """How images are read: the range of values deeper than 8 bits, and which bands are shown."""
 
-    Empty lists, the defaults of the notebooks' STRETCH and BANDS, stand for the defaults here.
+    stretch: str | tuple[float, float]  # (low, high) of the file's own values become 0 to 255; "auto" measures each
+    bands: tuple[int, ...] | None  # red, green and blue, or one as gray, from 1; None: as described, else the first
 
-    Attributes:
-        stretch: ``"auto"``: the range of values that becomes 0 to 255 is measured on each image. Or that range,
-            (low, high) in the file's own values (scaled ones where its bands have several scales), the same for
-            all images of one sensor.
-        bands: The bands that are shown as red, green and blue, or the one that is shown as gray, counted from 1.
-            None takes them from what the file says of its bands, else the first three.
-
-    Raises:
-        ValueError: If either cannot be; the sentence says what can.
-    """
-
-    stretch: str | tuple[float, float] = "auto"
-    bands: tuple[int, ...] | None = None
-
-    def __post_init__(self) -> None:
-        """Checks both, and makes tuples of lists, as parameters and JSON give them."""
-        object.__setattr__(self, "stretch", _checked_stretch(self.stretch))
-        object.__setattr__(self, "bands", _checked_bands(self.bands))
-
-    @classmethod
-    def of(cls, stretch: str | Sequence[float], bands: Sequence[int] | None) -> ImageReading:
-        """Makes one of lists, as parameters give them."""
-        return cls(_checked_stretch(stretch), _checked_bands(bands))
+    def __init__(self, stretch: str | Sequence[float] = "auto", bands: Sequence[int] | None = None) -> None:
+        """Takes lists too, and empty ones for the defaults; a ValueError says what can be given."""
+        object.__setattr__(self, "stretch", _checked_stretch(stretch))
+        object.__setattr__(self, "bands", _checked_bands(bands))
 
     def __str__(self) -> str:
         """Returns it in words, for a summary."""
@@ -79,11 +50,9 @@ class ImageReading:
         return values if self.bands is None else f"{values}, bands {', '.join(map(str, self.bands))}"
 
     def describe(self) -> dict[str, Any]:
-        """Returns what is to be noted beside vectors or weights that were made of such images, as JSON knows it."""
-        return {
-            "stretch": self.stretch if isinstance(self.stretch, str) else list(self.stretch),
-            "bands": None if self.bands is None else list(self.bands),
-        }
+        """Returns it for JSON, to be noted beside vectors or weights that were made of such images."""
+        stretch = self.stretch if isinstance(self.stretch, str) else list(self.stretch)
+        return {"stretch": stretch, "bands": None if self.bands is None else list(self.bands)}
 
 
 def _checked_stretch(stretch: Any) -> str | tuple[float, float]:
@@ -118,11 +87,7 @@ AS_STORED = ImageReading()
 
 
 def value_range(values: np.ndarray) -> tuple[float, float]:
-    """Measures what becomes black and what white; they are equal where there is but one value, or none.
-
-    Args:
-        values: Of the valid pixels, of any shape and one type; what is not finite does not count.
-    """
+    """Measures on valid pixels what becomes black and what white: equal where there is but one value, or none."""
     values = np.asarray(values).ravel()
     scale = 1.0 if values.dtype.kind == "f" else 65535.0 if values.dtype == np.uint16 else None
     if values.dtype.kind == "f":
@@ -141,10 +106,7 @@ def value_range(values: np.ndarray) -> tuple[float, float]:
 
 
 def to_eight_bits(values: np.ndarray, limits: tuple[float, float] | None) -> np.ndarray:
-    """Stretches numbers of any shape to uint8: the limits become 0 and 255, what is not finite 0.
-
-    Without limits the values are on that scale already.
-    """
+    """Stretches numbers to uint8: the limits, by default 0 and 255, become 0 and 255, what is not finite 0."""
     if limits is None:
         return values if values.dtype == np.uint8 else np.clip(values + 0.5, 0, 255).astype(np.uint8)
     low, high = limits
@@ -155,19 +117,10 @@ def to_eight_bits(values: np.ndarray, limits: tuple[float, float] | None) -> np.
 
 
 def image_of_array(values: np.ndarray, reading: ImageReading = AS_STORED) -> tuple[Image.Image, np.ndarray | None]:
-    """Makes an RGB image of an array, by the rule of files.
+    """Makes an RGB image of (height, width[, channels]) numbers or truth values, by the rule of files.
 
-    Args:
-        values: (height, width) or (height, width, channels), numbers or truth values. The fourth of uint8 is
-            opacity if its values say so (see `is_opacity`); the first three, or the first of fewer, are shown, or
-            those that the reading names.
-        reading: How to stretch deeper values than 8 bits, and which channels to show.
-
-    Returns:
-        The image, and (height, width) bool, where it has data; None where it has data everywhere.
-
-    Raises:
-        ImageError: If the array is not an image.
+    A fourth channel of uint8 is opacity if its values say so. Returns the image, and (height, width) bool, where it has
+    data, None if everywhere. What is not an image is an `ImageError`.
     """
     channels = values[..., None] if values.ndim == 2 else values
     if channels.ndim != 3 or not channels.size or channels.dtype.kind not in "buif":
@@ -192,10 +145,7 @@ def image_of_array(values: np.ndarray, reading: ImageReading = AS_STORED) -> tup
 
 
 def is_opacity(values: np.ndarray, full: float = 255) -> bool:
-    """Whether a band that is marked as alpha, as GDAL marks any fourth one, is opacity and not infrared.
-
-    Opacity is nothing or full in most pixels of a band, or of a sample of it, infrared in few.
-    """
+    """Whether a band marked as alpha, as GDAL marks any fourth one, is opacity: nothing or full in most pixels."""
     return bool(np.mean((values == 0) | (values == full)) >= OPACITY_EXTREMES)
 
 
@@ -227,15 +177,10 @@ def three_channels(values: np.ndarray) -> np.ndarray:
 def averages(
     values: np.ndarray, weights: np.ndarray | None, size: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Averages what lies under each pixel of a smaller image of a size (width, height).
+    """Averages (height, width, channels) finite values under each pixel of a smaller image of a size (width, height).
 
-    Args:
-        values: (height, width, channels), finite.
-        weights: (height, width) float32, 0 or 1; None for 1 everywhere.
-        size: At most that of the values.
-
-    Returns:
-        The means of what has a weight, and the share that has, (height, width) float32, None where all have.
+    Weights, (height, width) float32, are 0 or 1; None is 1 everywhere. Returns the means of what has a weight, and the
+    share that has, (height, width) float32, None where all have.
     """
     height, width = values.shape[:2]
     if (width, height) == tuple(size):
@@ -269,15 +214,12 @@ _SIXTH = re.compile(rf"(?<!st_){_NUMBER[6].pattern}(?!_vcid)")
 def described_bands(descriptions: Sequence[str | None], interpretations: Sequence[Any]) -> tuple[int, ...]:
     """Chooses the bands to show as red, green and blue, counted from 1, or one for gray.
 
-    The names that describe bands go before GDAL's color interpretation (rasterio's ``colorinterp``), which calls the
-    first three bands of many files red, green and blue unasked.
+    Names go before rasterio's ``colorinterp``: GDAL calls the first three bands of many files red, green and blue.
     """
-    names = [(name or "").lower() for name in descriptions]
+    names = ["" if _OTHERS.search((name or "").lower()) else (name or "").lower() for name in descriptions]
 
     def first(pattern: re.Pattern) -> int:
-        """The number of the first band of that name that is not another color's too; 0 for none."""
-        matches = (n for n, name in enumerate(names, 1) if pattern.search(name) and not _OTHERS.search(name))
-        return next(matches, 0)
+        return next((number for number, name in enumerate(names, 1) if pattern.search(name)), 0)
 
     earlier = first(_NUMBER[5]) and first(_NUMBER[7]) and not first(_SIXTH)
     numbers = (3, 2, 1) if earlier else (4, 3, 2)  # of Landsat 4 to 7; of Landsat 8 and 9 and Sentinel-2

@@ -35,6 +35,15 @@ def test_opacity_of_a_deep_raster_may_end_at_the_value_of_a_shallow_one(tmp_path
     assert np.abs(pixels(path) - expected).max() <= 1
 
 
+def test_colours_that_are_laid_on_black_already_are_not_laid_on_it_twice(tmp_path):
+    values = reflectance(4, top=250, dtype=np.uint8)
+    values[3] = np.where(np.arange(64) < 8, 128, 255)[:, None]
+    values[:3, :8] //= 2
+    path = raster(tmp_path / "laid.tif", values, photometric="rgb", alpha="premultiplied", **PLACE)
+    for seen in (pixels(path), seen_by_the_finder(path)):
+        assert np.abs(seen - values[:3].transpose(1, 2, 0)).max() <= 1
+
+
 @pytest.mark.parametrize(
     ("dtype", "nodata"), [(np.uint16, 65535), (np.int16, -32768), (np.float32, 1e20), (np.float32, np.nan)]
 )

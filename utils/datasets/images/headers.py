@@ -38,6 +38,7 @@ class Header:
     driver: str | None  # GDAL's name of the format; None for what rasterio is not asked to read
     needs_raster: bool  # Pillow would read it wrongly or not at all
     orientation: int = 1  # as EXIF numbers it; 1 is upright
+    premultiplied: bool = False  # its colors are multiplied by its opacity already
 
 
 @contextmanager
@@ -72,9 +73,9 @@ def open_regular(source: str | Path | bytes) -> Iterator[tuple[io.BufferedReader
 def read_header(file: io.BufferedReader, path: Path | None) -> Header:
     """Tells by the first bytes how an image is to be read; the file is at its beginning before and after."""
     head = file.peek(HEAD)[:HEAD]  # what was looked at need not be read again
-    driver, deep, orientation = _driver_of(head, path), False, 1
+    driver, deep, orientation, premultiplied = _driver_of(head, path), False, 1, False
     if driver == "GTiff":
-        deep, orientation = _tiff_header(file)
+        deep, orientation, premultiplied = _tiff_header(file)
     elif driver == "PNG":
         deep = head[24:25] == b"\x10" or too_many_pixels(*struct.unpack(">II", head[16:24].ljust(8, b"\0")))
     elif driver is not None:
@@ -82,7 +83,7 @@ def read_header(file: io.BufferedReader, path: Path | None) -> Header:
     # GDAL keeps names of bands or a mask beside a file. Photographs have none, and asking adds a tenth to decoding.
     if driver in ("GTiff", "PNG") and not deep and path is not None:
         deep = any(os.path.lexists(f"{path}{ending}") for ending in (".aux.xml", ".msk"))
-    return Header(driver, deep, orientation)
+    return Header(driver, deep, orientation, premultiplied)
 
 
 def _driver_of(head: bytes, path: Path | None) -> str | None:
@@ -97,14 +98,15 @@ def _driver_of(head: bytes, path: Path | None) -> str | None:
     return driver
 
 
-def _tiff_header(file: io.BufferedReader) -> tuple[bool, int]:
-    """Whether a TIFF needs rasterio, and how it lies."""
+def _tiff_header(file: io.BufferedReader) -> tuple[bool, int, bool]:
+    """Whether a TIFF needs rasterio, how it lies, and whether its opacity is applied already."""
     try:
         tags = _tiff_tags(file)
         # Inks and Lab are Pillow's alone.
-        return not _is_plain_tiff(tags) and tags.get(262) not in (5, 8, 9), int(tags.get(274, 1))
+        needs_raster = not _is_plain_tiff(tags) and tags.get(262) not in (5, 8, 9)
+        return needs_raster, int(tags.get(274, 1)), 1 in _as_tuple(tags.get(338, 0))
     except Exception:  # of Pillow's parser, or of values that make no sense; GDAL then says what is wrong
-        return True, 1
+        return True, 1, False
 
 
 def _is_plain_tiff(tags: ImageFileDirectory_v2) -> bool:

@@ -53,9 +53,12 @@ class Raster:
     where 8 bits stay as they are. What is not colors, or lacks a band that the reading names, is an `ImageError`.
     """
 
-    def __init__(self, dataset: Any, name: str, reading: ImageReading, orientation: int = 1) -> None:
+    def __init__(
+        self, dataset: Any, name: str, reading: ImageReading, orientation: int = 1, premultiplied: bool = False
+    ) -> None:
         _check_colors(dataset, name)
-        self.dataset, self.name, self.orientation = dataset, name, orientation
+        self.dataset, self.name = dataset, name
+        self.orientation, self._premultiplied = orientation, premultiplied
         self._turn = tuple(orientation in kind for kind in (SWAPPED, MIRRORED_X, MIRRORED_Y))
         self._stored_size = dataset.shape[::-1]
         self._whole = (0, 0, *self._stored_size)
@@ -158,7 +161,8 @@ class Raster:
         if self._alpha is not None:
             stored = self._decode((self._alpha,), box, size)
             valid &= stored[..., 0] > 0
-            opacity = np.minimum(stored / np.float32(self._opaque), 1)
+            if not self._premultiplied:
+                opacity = np.minimum(stored / np.float32(self._opaque), 1)
         if self._palette is not None:
             seen = self._palette[values[..., 0]]
             values = seen[..., :3]

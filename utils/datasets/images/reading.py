@@ -137,7 +137,8 @@ def open_raster(
     with open_dataset(source, header.driver, name) as dataset:
         # A place on the Earth is that of the pixels as they are stored, however the camera was held.
         try:
-            raster = Raster(dataset, name, reading, 1 if dataset.crs else _orientation(file, header))
+            orientation = 1 if dataset.crs else _orientation(file, header)
+            raster = Raster(dataset, name, reading, orientation, header.premultiplied)
         except ImageError:
             raise
         except Exception as error:  # of tags that make no sense

@@ -73,6 +73,18 @@ def test_a_band_without_data_is_black_though_its_own_type_has_no_value_so_low(tm
     assert np.abs(pixels(path, ImageReading((-1000, 3000))) - expected).max() <= 1
 
 
+def test_bands_on_several_scales_are_brought_to_one(tmp_path):
+    values = reflectance()
+    path = raster(tmp_path / "packed.tif", values)
+    with rasterio.open(path, "r+") as file:
+        file.scales, file.offsets = (1e-4, 2e-4, 4e-4), (0, -0.1, -0.2)
+    physical = values * np.reshape([1e-4, 2e-4, 4e-4], (3, 1, 1)) - np.reshape([0, 0.1, 0.2], (3, 1, 1))
+    assert np.abs(pixels(path) - stretched(physical, *usual_range(physical))).max() <= 1
+    with rasterio.open(path, "r+") as file:
+        file.scales, file.offsets = (1e-4,) * 3, (-0.1,) * 3
+    assert np.abs(pixels(path) - stretched(values, *usual_range(values))).max() <= 1
+
+
 # --- place ---------------------------------------------------------------------------------------------------
 
 

@@ -67,6 +67,7 @@ class Raster:
             check_bands(reading.bands, dataset.count, name)
         self._bands = reading.bands or described_bands(dataset.descriptions, dataset.colorinterp)
         self._palette = _palette(dataset) if self._bands == (1,) else None
+        self._scaling = _scaling(dataset, self._bands)
         flags = [{flag.name for flag in dataset.mask_flag_enums[band - 1]} for band in self._bands]
         # Other than by an opacity band.
         self._has_masks = any("nodata" in of or ("per_dataset" in of and "alpha" not in of) for of in flags)
@@ -178,8 +179,10 @@ class Raster:
         return -(-(right - left) // step), -(-(bottom - top) // step)
 
     def _values(self, box: Box, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-        """(height, width, bands) of the file's own type, and which have data."""
+        """(height, width, bands) of the file's own type, float64 if bands have several scales, and what is data."""
         values = self._decode(self._bands, box, size)
+        if self._scaling is not None:
+            values = values * self._scaling[0] + self._scaling[1]
         known = np.isfinite(values) if values.dtype.kind == "f" else np.ones(values.shape, bool)
         if self._has_masks:
             known &= self._decode(self._bands, box, size, masks=True) > 0
@@ -240,6 +243,15 @@ def broken(name: str, error: Exception) -> ImageError:
     """What to say of a file that breaks off, from what GDAL says."""
     reason = str(error.__cause__ or error).rstrip(".")
     return ImageError(f"{name} cannot be decoded as an image ({reason}); replace it.", reason)
+
+
+def _scaling(dataset: Any, bands: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray] | None:
+    """Factors and offsets of deep bands that are stored on different scales, which can share no range as stored."""
+    chosen = np.array(bands) - 1
+    scales, offsets = np.array(dataset.scales)[chosen], np.array(dataset.offsets)[chosen]
+    if dataset.dtypes[bands[0] - 1] == "uint8" or (np.ptp(scales) == 0 and np.ptp(offsets) == 0):
+        return None
+    return scales, offsets
 
 
 def _check_colors(dataset: Any, name: str) -> None:

@@ -35,7 +35,8 @@ class ImageError(ValueError):
 class ImageReading:
     """How images are read: the range of values deeper than 8 bits, and which bands are shown."""
 
-    stretch: str | tuple[float, float]  # (low, high) of the file's own values become 0 to 255; "auto" measures each
+    # (low, high) of the file's own values, or of scaled ones where bands have several scales; "auto" measures each
+    stretch: str | tuple[float, float]
     bands: tuple[int, ...] | None  # red, green and blue, or one as gray, from 1; None: as described, else the first
 
     def __init__(self, stretch: str | Sequence[float] = "auto", bands: Sequence[int] | None = None) -> None:

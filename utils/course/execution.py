@@ -34,8 +34,7 @@ class Outcome:
 
     Attributes:
         stem: File name without its ending.
-        status: ``ok``, ``kept`` (an equal earlier run was kept), ``left out`` (the data give it nothing to work
-            on) or ``failed``.
+        status: ``ok``, ``kept`` (an equal earlier run), ``left out`` (no data to work on) or ``failed``.
         seconds: Wall-clock time of the execution.
         error: For a failure, the cell and the end of its error; for what was left out, why.
     """
@@ -94,25 +93,8 @@ def run_in_order(
     return outcomes
 
 
-def outdated_notebooks(
-    root: Path, notebooks: Iterable[Path], parameters: dict[str, dict[str, Any]], output_dir: Path
-) -> list[str]:
-    """Stems of executed notebooks that are not what `run_in_order` would give now."""
-    ledger = Ledger(root, output_dir, parameters)
-    outdated = []
-    for path in notebooks:
-        if (output_dir / path.name).is_file() and not ledger.is_current(path):
-            outdated.append(path.stem)
-        ledger.pass_on(path)
-    return outdated
-
-
 def run_notebook(path: Path, parameters: dict[str, Any], ledger: Ledger) -> Outcome:
-    """Executes one notebook in a kernel of its own; the executed copy is kept whatever happens.
-
-    While it runs, its copy has a hidden name; the copy of an earlier run is replaced at the end. It raises what
-    `run_in_order` raises.
-    """
+    """Executes one notebook in a kernel of its own; its copy, hidden while it runs, is kept whatever happens."""
     output = ledger.output_dir / path.name
     running = _hidden(output)
     before, stamp = ledger.states(), ledger.stamp(path)
@@ -129,7 +111,8 @@ def run_notebook(path: Path, parameters: dict[str, Any], ledger: Ledger) -> Outc
     if status != "failed":
         notebook.metadata[STAMP] = stamp
     # A notebook with a stamp has its page: a kill between the two leaves the page alone new.
-    write_whole(output.with_suffix(".html"), _page(notebook, path.stem))
+    page, _ = HTMLExporter().from_notebook_node(notebook, resources={"metadata": {"name": path.stem}})
+    write_whole(output.with_suffix(".html"), page)
     write_whole(output, nbformat.writes(notebook) + "\n")
     return Outcome(path.stem, status, seconds, error)
 
@@ -208,10 +191,6 @@ def drop_widgets(notebook: Any) -> None:
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if WIDGET_MIME not in output.get("data", {})]
-
-
-def _page(notebook: Any, name: str) -> str:
-    return HTMLExporter().from_notebook_node(notebook, resources={"metadata": {"name": name}})[0]
 
 
 def _print_outcome(outcome: Outcome) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,52 +21,42 @@ FILES = ("CAPTIONS_FILE", "SCENE")
 
 
 class InputMarks:
-    """Marks over inputs, each made once in a run of the course.
-
-    Args:
-        root: Top of the checkout, where relative paths begin.
-    """
+    """Marks over inputs, each made once in a run of the course; relative paths begin at the top of the checkout."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._known: dict[tuple, str] = {}
+        self._mark = cache(_mark)
 
     def of(self, notebook: Path, parameters: Mapping[str, Any]) -> dict[str, str]:
         """Marks over all that a notebook reads from outside the folder for results, by parameter.
 
-        Data and models that are not on this machine yet are fetched, as the notebook would fetch them. What
-        cannot be had has an empty mark: the notebook says so in its own words.
-
-        Args:
-            notebook: Its file; the defaults of its parameters hold where nothing else is given.
-            parameters: What it is given.
+        Where it is given no parameter, its default holds. Data and models that are not on this machine yet are
+        fetched, as the notebook would fetch them.
         """
         values = {name: value for name, value in (declared_values(notebook) | dict(parameters)).items() if value}
         data_dir = self._place(values["DATA_DIR"]) if "DATA_DIR" in values else None
         marks = {}
         for name in values.keys() & {*DATA, *CHECKPOINTS, *FILES}:
-            place = self._place(values[name])
-            if name in FILES:
-                if "/" in values[name]:  # a bare name lies in the folder for results
-                    marks[name] = self._once(_mark_of_file, place)
-            elif name in CHECKPOINTS:
-                marks[name] = self._once(_mark_of_checkpoint, str(place) if place.exists() else values[name])
-            else:
-                is_path = place.exists() and not (data_dir and (data_dir / values[name]).exists())
-                marks[name] = self._once(_mark_of_data, str(place) if is_path else values[name], data_dir)
+            value, place = values[name], self._place(values[name])
+            if name in CHECKPOINTS:
+                marks[name] = self._mark(_mark_of_checkpoint, str(place) if place.exists() else value)
+            elif name in DATA:
+                is_path = place.exists() and not (data_dir and (data_dir / value).exists())
+                marks[name] = self._mark(_mark_of_data, str(place) if is_path else value, data_dir)
+            elif "/" in value:  # a bare name lies in the folder for results
+                marks[name] = self._mark(digest_of_file, place)
         return marks
 
     def _place(self, path: str) -> Path:
         return self._root / Path(path).expanduser()
 
-    def _once(self, mark_of: Callable[..., str], *what: Any) -> str:
-        key = (mark_of, *what)
-        if key not in self._known:
-            try:
-                self._known[key] = mark_of(*what)
-            except (OSError, ValueError):  # what the notebook will say, too
-                self._known[key] = ""
-        return self._known[key]
+
+def _mark(mark_of: Callable[..., str], *what: Any) -> str:
+    """A mark; empty over what cannot be had: the notebook says so in its own words."""
+    try:
+        return mark_of(*what)
+    except (OSError, ValueError):
+        return ""
 
 
 def _mark_of_data(name: str, data_dir: Path | None) -> str:
@@ -86,7 +77,3 @@ def _mark_of_checkpoint(name: str) -> str:
     """Over the content of a folder's files; for a name on the Hub the revision that is here."""
     folder = find_checkpoint(name)
     return folder.name if folder.parent.name == "snapshots" else digest_of_folder(folder)
-
-
-def _mark_of_file(path: Path) -> str:
-    return digest_of_file(path) if path.is_file() else ""

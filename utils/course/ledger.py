@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ class Ledger:
         self._root, self._parameters, self._results_may_go = root, parameters, results_may_go
         self._inputs = InputMarks(root)
         self._left: dict[str, str] = {}
-        self._digests: dict[tuple, str] = {}
+        self._digest = cache(_digest)  # a file is read again only when it was written again
 
     def stamp(self, path: Path) -> str:
         """Over all that a notebook depends on if it runs now, behind those passed so far.
@@ -70,36 +71,41 @@ class Ledger:
         """Notes what a notebook has left, for the stamps of those after it."""
         self._left |= results_left(self.output_dir / path.name)
 
+    def outdated(self, notebooks: Iterable[Path]) -> list[str]:
+        """Stems of those notebooks, all of them in their order, whose copy is not current or not there."""
+        outdated = []
+        for path in notebooks:
+            if not self.is_current(path):
+                outdated.append(path.stem)
+            self.pass_on(path)
+        return outdated
+
     def states(self) -> dict[str, tuple]:
-        """When each result was written, to tell later what a notebook has left."""
+        """When and how large each file of each result was written; empty where there is none."""
         return {name: self._state(name) for name in PASSED_ON}
 
     def left_since(self, before: Mapping[str, tuple], output: Path) -> dict[str, str]:
-        """Digests of the results written since, and of those that an earlier run of the same notebook had left.
+        """Digests of the results written since ``before``, the earlier `states`.
 
-        Args:
-            before: As from `states`.
-            output: The executed copy of the earlier run.
+        Those that an earlier run of the same notebook, whose executed copy is ``output``, had left count too.
         """
         earlier, now = results_left(output), self.states()
         return self._digests_of(name for name in PASSED_ON if name in earlier or now[name] != before[name])
 
     def _state(self, name: str) -> tuple:
-        """When and how large each file of a result was written; empty where there is none."""
         path = self.output_dir / name
         files = [file for file in (sorted(path.rglob("*")) if path.is_dir() else [path]) if file.is_file()]
         return tuple((file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files)
 
     def _digests_of(self, names: Iterable[str]) -> dict[str, str]:
-        """Digests of those results that are there; a file is read again only when it was written again."""
-        found = {}
-        for name in names:
-            if state := self._state(name):
-                path = self.output_dir / name
-                if (name, state) not in self._digests:
-                    self._digests[name, state] = digest_of_folder(path) if path.is_dir() else digest_of_file(path)
-                found[name] = self._digests[name, state]
-        return found
+        """Digests of those results that are there."""
+        states = {name: self._state(name) for name in names}
+        return {name: self._digest(self.output_dir / name, state) for name, state in states.items() if state}
+
+
+def _digest(path: Path, state: tuple) -> str:
+    """The digest of a file or a folder in a state."""
+    return digest_of_folder(path) if path.is_dir() else digest_of_file(path)
 
 
 def finished_stamp(output: Path) -> str | None:

@@ -27,11 +27,15 @@ def load_profile(root: Path, profile: str) -> dict[str, dict[str, Any]]:
         raise CourseError(
             f"There is no profile {profile!r}; choose one of {known}, or give the path of your own .yaml file."
         )
+    wanted = "a profile: write a section common: with lines NAME: value below it, moved in by two spaces"
+    return read_sections(path, wanted)
+
+
+def read_sections(path: Path, wanted: str) -> dict[str, dict[str, Any]]:
+    """Reads a YAML file of named sections of parameters; ``wanted`` says what it should be, and how to write it."""
     sections = read_yaml(path)
     if not isinstance(sections, dict) or not all(isinstance(of, dict | None) for of in sections.values()):
-        raise CourseError(
-            f"{path} is not a profile: write a section common: with lines NAME: value below it, moved in by two spaces."
-        )
+        raise CourseError(f"{path} is not {wanted}.")
     return {str(name): values or {} for name, values in sections.items()}
 
 

@@ -41,7 +41,6 @@ def check_results_folder(root: Path, folder: Path) -> None:
             f"Results would go to {str(folder)[:60]}..., a longer path than this system takes; shorten OUTPUT_DIR."
         )
     of_the_checkout = place.relative_to(top).parts[0] if top in place.parents else ""
-    reason = ""
     if blocked := file_in_the_way(place):
         reason = "is a file" if blocked == place else f"lies in no folder, for {blocked} is a file"
     elif place == top or place in top.parents or place == Path.home():
@@ -56,10 +55,9 @@ def check_results_folder(root: Path, folder: Path) -> None:
         reason = f"holds notebooks that no run of the course has left, {foreign[0].name} the first"
     elif not is_of_a_run(root, place) and (there := results_in(place)):
         reason = f"holds {there[0].name}, which no run of the course has left and which results would replace"
-    if reason:
-        raise CourseError(
-            f"OUTPUT_DIR is {folder}, which {reason}; name a folder for results alone, such as runs/mine."
-        )
+    else:
+        return
+    raise CourseError(f"OUTPUT_DIR is {folder}, which {reason}; name a folder for results alone, such as runs/mine.")
 
 
 def _foreign_notebooks(root: Path, folder: Path) -> list[Path]:
@@ -102,15 +100,6 @@ def read_json(path: Path) -> dict[str, Any]:
 def results_in(folder: Path) -> list[Path]:
     """What in a folder has a name of results, sorted; executed notebooks are not looked at."""
     return sorted({path for pattern in RESULTS for path in folder.glob(pattern)})
-
-
-def check_deletable(root: Path, folder: Path) -> None:
-    """Refuses to delete results in a folder that is not a run's, with a `CourseError`."""
-    if not is_of_a_run(root, folder):
-        raise CourseError(
-            f"FRESH=1 deletes what runs of the course have left, and none has left its stamp in {folder}; leave "
-            "FRESH out, or name another OUTPUT_DIR."
-        )
 
 
 def delete_results(root: Path, folder: Path) -> list[str]:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from utils.course import CourseError
-from utils.course.parameters import read_yaml
+from utils.course.parameters import read_sections
 
 BACKTRANSLATED = "backtranslated.jsonl"
 CATEGORIES = "categories"  # as CAPTIONS_FILE: captions made of the names of categories
@@ -63,22 +63,15 @@ def read_grid(path: Path) -> dict[str, dict[str, Any]]:
     """
     if not path.is_file():
         raise CourseError(f"GRID is {str(path)!r}, and there is no such file; give the path of a .yaml of rows.")
-    content = read_yaml(path)
-    if not isinstance(content, dict) or not content:
-        raise CourseError(
-            f"{path} holds no rows; write the name of a row and a colon, and below it NAME: value, moved in by two "
-            "spaces."
-        )
-    for name, parameters in content.items():
-        if not isinstance(name, str) or not re.fullmatch(r"\w[\w.+-]*", name):
-            raise CourseError(
-                f"{path}: {name!r} cannot be the name of a row, which names a folder, too; write it in quotes with "
-                "letters, digits, '-' and '.' alone."
-            )
-        if not isinstance(parameters, dict | None):
-            raise CourseError(f"{path}: the row {name} is {parameters!r}; write NAME: value below its name.")
-        _check_row(f"{path}: the row {name}", parameters or {})
-    return {name: parameters or {} for name, parameters in content.items()}
+    wanted = "a grid: write the name of a row and a colon, and below it lines NAME: value, moved in by two spaces"
+    rows = read_sections(path, wanted)
+    if not rows:
+        raise CourseError(f"{path} is not {wanted}.")
+    for name, parameters in rows.items():
+        if not re.fullmatch(r"\w[\w.+-]*", name):
+            raise CourseError(f"{path}: {name!r} cannot be the name of a row; use letters, digits, '-' and '.' alone.")
+        _check_row(f"{path}: the row {name}", parameters)
+    return rows
 
 
 def _check_row(where: str, parameters: Mapping[str, Any]) -> None:

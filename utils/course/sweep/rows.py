@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +23,18 @@ class Row:
     """A row of the published table, or your own.
 
     Attributes:
-        name: Its file name without the ending.
+        name: Its file name without the ending, or its name in a grid.
         parameters: How it differs from what is common, as parameters of the training notebook.
         checkpoint: Which checkpoint was published; empty if none was.
         published: The published score@k by k; empty for your own.
+        same_as: The first row whose parameters are the same, if it is another: the two are one run, trained once.
     """
 
     name: str
     parameters: dict[str, Any]
     checkpoint: str = ""
     published: dict[int, float] = field(default_factory=dict)
+    same_as: Row | None = None
 
     @property
     def is_trained(self) -> bool:
@@ -59,6 +62,7 @@ class Scale:
     """What a sweep is run with, whatever the row.
 
     Attributes:
+        root: Top of the checkout.
         profile: Name of the profile.
         sections: Parameters of the profile, by notebook, with the evaluation's of the sweep.
         training: What rows share as parameters of the training notebook, the profile's scale included.
@@ -70,6 +74,7 @@ class Scale:
         grid: The file of the rows, if they are not the published ones.
     """
 
+    root: Path
     profile: str
     sections: dict[str, dict[str, Any]]
     training: dict[str, Any]
@@ -81,37 +86,43 @@ class Scale:
     grid: Path | None = None
 
     @property
-    def name(self) -> str:
-        """What its folder is called: the profile, data or a model that are not the profile's, and the grid."""
-        name = Path(self.output_dir).name
-        return f"{name}-{self.grid.stem}" if self.grid else name
-
-    @property
     def output_dir(self) -> str:
         """Where the profile's own course leaves its files, from the top of the checkout."""
         return self.sections["common"]["OUTPUT_DIR"]
 
+    @property
+    def folder(self) -> Path:
+        """Where the sweep leaves everything, named by profile, data or a model that are not the profile's, and grid."""
+        name = Path(self.output_dir).name
+        return self.root / "runs" / "sweep" / (f"{name}-{self.grid.stem}" if self.grid else name)
+
 
 def load_common(root: Path) -> dict[str, Any]:
     """Reads what the rows share, the scales, and the published figures."""
-    return _read_yaml(_folder(root) / f"{COMMON}.yaml")
+    return _read_parameters(_rows_folder(root) / f"{COMMON}.yaml")
 
 
-def load_rows(root: Path, wanted: Iterable[str] = (), grid: Path | None = None) -> list[Row]:
+def load_rows(scale: Scale, wanted: Iterable[str] = ()) -> list[Row]:
     """Reads all rows or those wanted: of a grid, or of the published table in its order, then your own by name.
 
     Raises:
         CourseError: If a file cannot be read or a wanted row does not exist.
     """
-    if grid:
-        rows = {name: Row(name, parameters) for name, parameters in read_grid(grid).items()}
+    if scale.grid:
+        found = [Row(name, parameters) for name, parameters in read_grid(scale.grid).items()]
     else:
-        published = load_common(root)["published"]
-        files = {path.stem: path for path in sorted(_folder(root).glob("*.yaml")) if path.stem != COMMON}
-        rows = {}
-        for name in dict.fromkeys([*(name for name in published if name in files), *files]):
+        published = load_common(scale.root)["published"]
+        files = {path.stem: path for path in sorted(_rows_folder(scale.root).glob("*.yaml")) if path.stem != COMMON}
+        found = []
+        for name in sorted(files, key=lambda name: [*published, name].index(name)):
             known = published.get(name, {})
-            rows[name] = Row(name, _read_yaml(files[name]), known.get("checkpoint", ""), dict(known.get("scores", {})))
+            row = Row(name, _read_parameters(files[name]), known.get("checkpoint", ""), known.get("scores", {}))
+            found.append(row)
+    rows, first = {}, {}
+    for row in found:
+        run = json.dumps([training_parameters(scale, row), row.needs_captions, row.is_trained], sort_keys=True)
+        rows[row.name] = replace(row, same_as=first.get(run))
+        first.setdefault(run, row)
     if unknown := [name for name in wanted if name not in rows]:
         raise CourseError(f"There is no row {', '.join(unknown)}; choose of {', '.join(rows)}.")
     chosen = set(wanted) or set(rows)
@@ -138,8 +149,7 @@ def load_scale(root: Path, profile: str, overrides: dict[str, Any], grid: Path |
         for_all, training = common.get("grid", {}), sections.get(TRAINING, {})
         # Captions made of categories are for all rows, paraphrases for those that say so.
         if (captions_file or (given | training).get("CAPTIONS_FILE")) == CATEGORIES:
-            training = training | {"CAPTIONS_FILE": CATEGORIES}
-            captions_file = ""
+            training, captions_file = training | {"CAPTIONS_FILE": CATEGORIES}, ""
         caveat = f"The rows are those of {grid.name}; what they leave out is as the profile {name} has it."
         scale = {"caveat": caveat, "training": training}
     elif name in common["scales"]:
@@ -150,13 +160,11 @@ def load_scale(root: Path, profile: str, overrides: dict[str, Any], grid: Path |
             f"{', '.join(common['scales'])}, or give your own rows with GRID=."
         )
     declared = declared_values(root / "nbs" / f"{EVALUATION}.ipynb")
-    sections["common"] = {
-        **{parameter: declared[parameter] for parameter in ("DATASET", "MODEL")},
-        **given,
-        "OUTPUT_DIR": results_folder(root, name, given, overrides),
-    }
-    sections[EVALUATION] = {**sections.get(EVALUATION, {}), **for_all.get("evaluation", {})}
+    output_dir = {"OUTPUT_DIR": results_folder(root, name, given, overrides)}
+    sections["common"] = {parameter: declared[parameter] for parameter in ("DATASET", "MODEL")} | given | output_dir
+    sections[EVALUATION] = sections.get(EVALUATION, {}) | for_all.get("evaluation", {})
     return Scale(
+        root=root,
         profile=name,
         sections=sections,
         training=merge(for_all.get("training", {}), scale.get("training", {})),
@@ -171,9 +179,9 @@ def load_scale(root: Path, profile: str, overrides: dict[str, Any], grid: Path |
 
 def merge(*layers: dict[str, Any]) -> dict[str, Any]:
     """Lays parameters over each other; of SETTINGS each layer replaces only what it names."""
-    merged = {name: value for layer in layers for name, value in layer.items()}
+    merged = {name: value for layer in layers for name, value in layer.items() if name != "SETTINGS"}
     settings = {name: value for layer in layers for name, value in layer.get("SETTINGS", {}).items()}
-    return merged | {"SETTINGS": settings} if settings else {n: v for n, v in merged.items() if n != "SETTINGS"}
+    return merged | ({"SETTINGS": settings} if settings else {})
 
 
 def training_parameters(scale: Scale, row: Row) -> dict[str, Any]:
@@ -185,12 +193,10 @@ def training_parameters(scale: Scale, row: Row) -> dict[str, Any]:
     if is_of_type(own.get("LEARNING_RATE"), "float"):  # 120 x 5e-6 is 6e-4, without the dust of floating point
         own["LEARNING_RATE"] = float(f"{own['LEARNING_RATE'] * scale.learning_rate_factor:.6g}")
     merged = merge(scale.training, own, {"SETTINGS": scale.settings})
-    return {**merged, **{name: value for name, value in scale.overrides.items() if name in merged}}
+    return merged | {name: value for name, value in scale.overrides.items() if name in merged}
 
 
-def run_parameters(
-    root: Path, scale: Scale, row: Row, seed: int, folder: Path, captions: str = ""
-) -> dict[str, dict[str, Any]]:
+def run_parameters(scale: Scale, row: Row, seed: int, folder: Path, captions: str = "") -> dict[str, dict[str, Any]]:
     """What each notebook is given for one run, by its stem; captions are the file for a row that wants one.
 
     Raises:
@@ -198,12 +204,12 @@ def run_parameters(
     """
     own = training_parameters(scale, row)
     own["CAPTIONS_FILE"] = captions or (CATEGORIES if own.get("CAPTIONS_FILE") == CATEGORIES else "")
-    common = {**scale.sections["common"], "OUTPUT_DIR": folder.relative_to(root).as_posix(), "SEED": seed}
-    sections = {**scale.sections, "common": common, TRAINING: own}
-    return resolve_parameters(course_notebooks(root), sections, scale.overrides)
+    place = {"OUTPUT_DIR": folder.relative_to(scale.root).as_posix(), "SEED": seed}
+    sections = scale.sections | {"common": scale.sections["common"] | place, TRAINING: own}
+    return resolve_parameters(course_notebooks(scale.root), sections, scale.overrides)
 
 
-def check_rows(root: Path, scale: Scale, rows: Iterable[Row], seed: int, folder: Path) -> None:
+def check_rows(scale: Scale, rows: Iterable[Row]) -> None:
     """Refuses rows whose parameters cannot work, before anything runs.
 
     Raises:
@@ -212,23 +218,23 @@ def check_rows(root: Path, scale: Scale, rows: Iterable[Row], seed: int, folder:
     trained = []
     for row in rows:
         try:
-            given = run_parameters(root, scale, row, seed, folder)
+            given = run_parameters(scale, row, 0, scale.folder)
             for stem in (TRAINING, EVALUATION) if row.is_trained else (EVALUATION,):
                 check_values(given.get(stem, {}))
-                check_places(root, given.get(stem, {}))
+                check_places(scale.root, given.get(stem, {}))
         except CourseError as error:
             raise CourseError(f"The row {row.name}: {error}" if scale.grid else str(error)) from None
         if row.is_trained:
             trained.append((row.name, given[TRAINING]))
     if scale.grid:
-        check_settings(root, trained)
+        check_settings(scale.root, trained)
 
 
-def _folder(root: Path) -> Path:
+def _rows_folder(root: Path) -> Path:
     return root / "nbs" / "profiles" / "sweep"
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def _read_parameters(path: Path) -> dict[str, Any]:
     content = read_yaml(path)
     if not isinstance(content, dict):
         raise CourseError(f"{path} holds no parameters; write NAME: value, one a line.")

@@ -9,7 +9,6 @@ import importlib.metadata
 import os
 import platform
 import shutil
-import subprocess
 import tempfile
 import textwrap
 import tomllib
@@ -51,12 +50,9 @@ NOT_INSTALLED = "not installed"
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at.
+    """One thing that was looked at, what was found, and advice if all is not well.
 
     Attributes:
-        subject: What was looked at.
-        found: What was found.
-        advice: What to do; empty if all is well.
         needed: Whether the course cannot run on the miniature without it.
         is_version: Whether it is a package and its version, which go on one line with others.
     """
@@ -133,21 +129,12 @@ def _check_jax_devices() -> Check:
     except (ImportError, RuntimeError) as error:  # jax refuses a jaxlib, or a device that the user asks for
         return Check("JAX devices", "JAX does not start", str(error), needed=True)
     advice = ""
-    if devices[0].platform == "cpu" and (gpu := _nvidia_gpu()):
-        advice = f"{gpu} is here, but this JAX is the build for CPUs: pip install '{FOR_GPUS}'"
+    if devices[0].platform == "cpu" and shutil.which("nvidia-smi"):
+        advice = f"an NVIDIA GPU seems to be here, but this JAX is the build for CPUs: pip install '{FOR_GPUS}'"
     elif devices[0].platform == "gpu" and SpecifierSet(SLOW_ON_GPUS).contains(_version("jaxlib")):
         advice = f"this JAX makes training on GPUs slower by far: pip install '{FOR_GPUS}'"
     kinds = ", ".join(sorted({f"{d.platform} ({d.device_kind})" for d in devices}))
     return Check("JAX devices", f"{len(devices)} x {kinds}", advice)
-
-
-def _nvidia_gpu() -> str:
-    """The name of the first NVIDIA GPU, or nothing."""
-    if not shutil.which("nvidia-smi"):
-        return ""
-    command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
-    answer = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
-    return answer.stdout.partition("\n")[0].strip() if answer.returncode == 0 else ""
 
 
 def check_memory_and_disk(output_dir: str | Path = "runs/miniature") -> list[Check]:
@@ -155,17 +142,15 @@ def check_memory_and_disk(output_dir: str | Path = "runs/miniature") -> list[Che
     import psutil
 
     memory, folder = psutil.virtual_memory(), Path(output_dir)
-    short = memory.available < NEEDED_MEMORY
-    advice = "close other programs, or other notebooks' kernels: a notebook takes 1 to 2 GB" if short else ""
     found = f"{memory.available / GIB:.1f} of {memory.total / GIB:.1f} GiB are free"
-    checks = [Check("memory", found, advice, needed=True)]
+    close = "close other programs, or other notebooks' kernels: a notebook takes 1 to 2 GB"
+    checks = [Check("memory", found, close if memory.available < NEEDED_MEMORY else "", needed=True)]
     existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.is_dir())
     free = shutil.disk_usage(existing).free
     found = f"{free / GIB:.1f} GiB are free for {folder}"
     advice = "make room: the course leaves about half a gigabyte" if free < NEEDED_DISK else ""
     try:
-        with tempfile.TemporaryFile(dir=existing):
-            pass
+        tempfile.TemporaryFile(dir=existing).close()
     except OSError as error:
         found, advice = f"{folder}: {error.strerror}", "give an OUTPUT_DIR that you may write to"
     return [*checks, Check("disk", found, advice, needed=True)]
@@ -231,12 +216,11 @@ def _check_model(name: str) -> Check:
 def check_network() -> list[Check]:
     """Whether the Hugging Face Hub answers within three seconds."""
     try:
-        with urllib.request.urlopen(urllib.request.Request(HUB, method="HEAD"), timeout=3):
-            return [Check("network", f"{HUB} answers")]
+        urllib.request.urlopen(urllib.request.Request(HUB, method="HEAD"), timeout=3).close()
     except (OSError, ValueError) as error:
-        found = f"{HUB} does not answer ({type(error).__name__})"
-    advice = "the miniature needs none; real data and models go by hand where data/README.md says"
-    return [Check("network", found, advice)]
+        advice = "the miniature needs none; real data and models go by hand where data/README.md says"
+        return [Check("network", f"{HUB} does not answer ({type(error).__name__})", advice)]
+    return [Check("network", f"{HUB} answers")]
 
 
 def as_text(checks: Iterable[Check]) -> str:

@@ -1,8 +1,7 @@
 """The version and the address that badges, first cells and the citation name: ``make release``, ``make address``.
 
 A notebook on Colab fetches its own release of the package from its own repository, so both stand written out in it.
-``pyproject.toml`` says what they are, every other place follows it, and the test of this module finds one that does
-not.
+``pyproject.toml`` says what they are, every other place follows it.
 """
 
 from __future__ import annotations
@@ -86,9 +85,7 @@ def release(root: Path, version: str, day: str = "") -> list[Path]:
     if version != before and _numbers(version) < _numbers(latest):
         raise CourseError(f"{version} is older than {latest}, the current version; give a newer one.")
     dates.setdefault(version, day or datetime.date.today().isoformat())
-    texts: dict[Path, str] = {}
-    _replace(root, texts, "version", latest, version)
-    _replace(root, texts, "date", dates[latest], dates[version])
+    texts = _replaced(root, {"version": (latest, version), "date": (dates[latest], dates[version])})
     if version != latest:
         texts[log] = _changelog(_read(log), latest, version, dates, old["address"])
     return _write(texts)
@@ -97,37 +94,29 @@ def release(root: Path, version: str, day: str = "") -> list[Path]:
 def move(root: Path, address: str) -> list[Path]:
     """Changes the address of the repository, ``owner/name`` on GitHub, wherever it is named.
 
-    Returns:
-        The files changed; none if it is the address already.
-
-    Raises:
-        CourseError: If that is not an address, or a file names another one than ``pyproject.toml``. Nothing is
-            written then.
+    It returns and raises what `release` does.
     """
     if not _ADDRESS.fullmatch(address):
         raise CourseError(f"{address!r} is not a repository of GitHub; give REPO=owner/name, and no more of it.")
+    return _write(_replaced(root, {"address": (current(root)["address"], address)}))
+
+
+def _replaced(root: Path, values: dict[str, tuple[str, str]]) -> dict[Path, str]:
+    """The texts with a new value in every place of a kind, all of which must have the old one; nothing is written."""
     texts: dict[Path, str] = {}
-    _replace(root, texts, "address", current(root)["address"], address)
-    return _write(texts)
-
-
-def _replace(root: Path, texts: dict[Path, str], kind: str, old: str, new: str) -> None:
-    """Puts a new value into every place of a kind, all of which must have the old one; changes the texts given.
-
-    All texts are changed in memory first, so that a refusal leaves every file alone.
-    """
-
-    def with_new(match: re.Match) -> str:  # by its place, for what surrounds it may have the same letters
-        return match[0][: match.start(1) - match.start()] + new + match[0][match.end(1) - match.start() :]
-
-    for path, pattern in places(root, kind):
-        text = texts.get(path) or _read(path)
-        found = {match[1] for match in re.finditer(pattern, text, re.MULTILINE)}
-        if found != {old}:
-            named = ", ".join(sorted(found - {old})) or "nowhere to be found"
-            where = path.relative_to(root)
-            raise CourseError(f"Expected {old} as the {kind} of {where}, which is {named}; correct it there first.")
-        texts[path] = re.sub(pattern, with_new, text, flags=re.MULTILINE)
+    for kind, (old, new) in values.items():
+        for path, pattern in places(root, kind):
+            text = texts.get(path) or _read(path)
+            matches = list(re.finditer(pattern, text, re.MULTILINE))
+            found = {match[1] for match in matches}
+            if found != {old}:
+                named = ", ".join(sorted(found - {old})) or "nowhere to be found"
+                where = path.relative_to(root)
+                raise CourseError(f"Expected {old} as the {kind} of {where}, which is {named}; correct it there first.")
+            for match in reversed(matches):  # by its place, for what surrounds it may have the same letters
+                text = text[: match.start(1)] + new + text[match.end(1) :]
+            texts[path] = text
+    return texts
 
 
 def _write(texts: dict[Path, str]) -> list[Path]:

@@ -30,7 +30,7 @@ def write_reports(
         output_dir: Where the notebooks are.
         profile: Name of the profile.
         outcomes: How each notebook of this run ended.
-        parameters: What each notebook is given, by its stem; those of notebooks that were not run are not noted.
+        parameters: What each notebook is given, by its stem; noted are those of the notebooks that ran.
         outdated: Stems of executed notebooks that no longer are what a run would give; their metrics are left out.
     """
     metrics = {
@@ -82,24 +82,17 @@ def zero_shot_table(metrics: dict[str, dict[str, float]], evaluation: Mapping[st
     scores = metrics.get("05_evaluate_zero_shot", {})
     if "baseline_top1" not in scores:
         return ""
-    values = {
-        name: [scores[f"{prefix}_top{k}"] for k in KS] for name, prefix in MODELS.items() if f"{prefix}_top1" in scores
-    }
+    models = {name: prefix for name, prefix in MODELS.items() if f"{prefix}_top1" in scores}
+    values = {(name, k): scores[f"{prefix}_top{k}"] for name, prefix in models.items() for k in KS}
     evaluation = evaluation or {}
     of = evaluation.get("zero_shot", {}).get(evaluation.get("prompt", "documents"), {"scores": {}})
-    figures = {name: [by_k[str(k)] for k in KS] for name, by_k in of["scores"].items()}
-    same = figures.keys() == values.keys() and all(
-        abs(figure["value"] - value) < 1e-6
-        for name in values
-        for figure, value in zip(figures[name], values[name], strict=True)
-    )
+    figures = {(name, k): by_k[str(k)] for name, by_k in of["scores"].items() for k in KS}
+    same = figures.keys() == values.keys() and all(abs(figures[at]["value"] - values[at]) < 1e-6 for at in values)
+    cells = {at: f"{value:.3f}" for at, value in values.items()}
+    if same:
+        cells = {at: f"{cells[at]} ({figures[at]['low']:.3f} to {figures[at]['high']:.3f})" for at in values}
     rows = ["| model | k=1 | k=3 | k=5 | k=10 |", "|---|---|---|---|---|"]
-    for name in values:
-        cells = [f"{value:.3f}" for value in values[name]]
-        if same:
-            bounds = [f" ({figure['low']:.3f} to {figure['high']:.3f})" for figure in figures[name]]
-            cells = [cell + bound for cell, bound in zip(cells, bounds, strict=True)]
-        rows.append(f"| {name} | {' | '.join(cells)} |")
+    rows += [f"| {name} | {' | '.join(cells[name, k] for k in KS)} |" for name in models]
     if same:
         rows += ["", f'Prompt "{of["templates"][0]}"; in brackets: {evaluation["intervals"]}.']
     return "\n".join(rows)

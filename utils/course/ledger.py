@@ -14,6 +14,7 @@ from typing import Any
 
 from utils.course.imports import used_modules
 from utils.course.inputs import InputMarks
+from utils.course.places import read_json
 from utils.files import digest_of_file, digest_of_folder
 
 STAMP = "course_stamp"  # in the metadata of a notebook that ran to its end
@@ -128,8 +129,5 @@ def is_executed_copy(path: Path) -> bool:
 
 def read_metadata(path: Path) -> dict[str, Any]:
     """The metadata of a notebook; empty if none can be read."""
-    try:
-        metadata = json.loads(path.read_text(encoding="utf-8"))["metadata"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
+    metadata = read_json(path).get("metadata")
     return metadata if isinstance(metadata, dict) else {}

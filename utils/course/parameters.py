@@ -92,17 +92,12 @@ def declared_values(path: Path) -> dict[str, Any]:
 def resolve_parameters(
     notebooks: Iterable[Path], profile: dict[str, dict[str, Any]], overrides: dict[str, Any]
 ) -> dict[str, dict[str, Any]]:
-    """Decides what each notebook is given.
-
-    A notebook gets of ``common`` and of the overrides what it declares, and all of its own section.
+    """Decides what each notebook, by its stem, is given: of ``common`` and overrides what it declares, and its section.
 
     Args:
         notebooks: Every notebook of the course, not only those to be run.
         profile: As from `load_profile`.
         overrides: Values from the command line.
-
-    Returns:
-        Parameters by notebook stem.
 
     Raises:
         CourseError: If a name is declared nowhere (papermill alone would only warn, and run with defaults), or a
@@ -125,18 +120,10 @@ def resolve_parameters(
         given = {**common, **sections.get(stem, {}), **overrides}
         resolved[stem] = {name: value for name, value in given.items() if name in known}
         for name, value in resolved[stem].items():
-            _check_type(stem, name, value, known[name]["inferred_type_name"])
+            if not is_of_type(value, wanted := known[name]["inferred_type_name"]):
+                hint = {"float": "; YAML wants numbers as 1.0e-4, with a point", "str": "; put it in quotes"}
+                raise CourseError(f"{name} is {value!r}, and {stem} declares it as {wanted}{hint.get(wanted, '')}.")
     return resolved
-
-
-def _check_type(stem: str, name: str, value: Any, wanted: str) -> None:
-    if not is_of_type(value, wanted):
-        hint = ""
-        if isinstance(value, str) and wanted == "float":
-            hint = "; YAML wants numbers as 1.0e-4, with a point"
-        elif wanted == "str":
-            hint = f"; put it in quotes, as in '{name}=\"{value}\"'"
-        raise CourseError(f"{name} is {value!r}, and {stem} declares it as {wanted}{hint}.")
 
 
 def parse_overrides(assignments: Iterable[str], data_dir: str = "", model: str = "") -> dict[str, Any]:

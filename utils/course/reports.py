@@ -10,7 +10,8 @@ from typing import Any
 from utils.course.execution import LEFT_OUT, Outcome
 from utils.course.metrics import read_metrics
 from utils.course.parameters import declared_values
-from utils.course.results import MADE_BY, METRICS, PARAMETERS, SUMMARY, read_json
+from utils.course.places import read_json
+from utils.course.results import MADE_BY, METRICS, PARAMETERS, SUMMARY
 from utils.course.values import few_steps_warning
 from utils.files import write_whole
 from utils.files.provenance import PROVENANCE, versions

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
-from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from utils.course.errors import CourseError
 from utils.course.ledger import is_executed_copy, read_metadata
-from utils.course.places import course_notebooks
+from utils.course.places import course_notebooks, read_json
 from utils.files import file_in_the_way, is_too_long, write_whole
 
 METRICS, PARAMETERS, SUMMARY = "metrics.json", "parameters.json", "summary.md"
@@ -87,14 +85,6 @@ def claim_folder(folder: Path) -> None:
     noted = read_json(folder / PARAMETERS)
     if noted.get("made_by") != MADE_BY:
         write_whole(folder / PARAMETERS, json.dumps({"made_by": MADE_BY, **noted}, indent=2) + "\n")
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """What an earlier run has noted; empty if nothing can be read."""
-    with suppress(OSError, ValueError):
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return content if isinstance(content, dict) else {}
-    return {}
 
 
 def results_in(folder: Path) -> list[Path]:

@@ -56,10 +56,8 @@ def is_too_long(path: str | os.PathLike) -> bool:
     """Whether a path, or a name in it, is longer than this system takes; to ask whether it exists is an error then."""
     try:
         os.lstat(path)
-    except OSError as error:
-        return error.errno == errno.ENAMETOOLONG
-    except ValueError:  # of a null character, which Python's own questions answer
-        return False
+    except (OSError, ValueError) as error:  # the second of a null character, which Python's own questions answer
+        return getattr(error, "errno", None) == errno.ENAMETOOLONG
     return False
 
 

@@ -1,6 +1,6 @@
-"""What this machine has and lacks for the course, with what to do about it; ``make check`` prints it.
+"""What this machine has and lacks for the course, with what to do about it: ``make check``, and notebook 00.
 
-Notebook 00 shows the same, section by section. Nothing is fetched, made or changed.
+Nothing is fetched, made or changed.
 """
 
 from __future__ import annotations
@@ -118,23 +118,20 @@ def _version(name: str) -> str:
 
 def check_devices() -> list[Check]:
     """Cores, what JAX computes on, and a GPU that it does not see, or is slow on."""
-    return [Check("CPU cores", str(usable_cores())), _check_jax_devices()]
-
-
-def _check_jax_devices() -> Check:
+    cores = Check("CPU cores", str(usable_cores()))
     try:
         import jax
 
         devices = jax.devices()
     except (ImportError, RuntimeError) as error:  # jax refuses a jaxlib, or a device that the user asks for
-        return Check("JAX devices", "JAX does not start", str(error), needed=True)
+        return [cores, Check("JAX devices", "JAX does not start", str(error), needed=True)]
     advice = ""
     if devices[0].platform == "cpu" and shutil.which("nvidia-smi"):
         advice = f"an NVIDIA GPU seems to be here, but this JAX is the build for CPUs: pip install '{FOR_GPUS}'"
     elif devices[0].platform == "gpu" and SpecifierSet(SLOW_ON_GPUS).contains(_version("jaxlib")):
         advice = f"this JAX makes training on GPUs slower by far: pip install '{FOR_GPUS}'"
     kinds = ", ".join(sorted({f"{d.platform} ({d.device_kind})" for d in devices}))
-    return Check("JAX devices", f"{len(devices)} x {kinds}", advice)
+    return [cores, Check("JAX devices", f"{len(devices)} x {kinds}", advice)]
 
 
 def check_memory_and_disk(output_dir: str | Path = "runs/miniature") -> list[Check]:
@@ -158,9 +155,17 @@ def check_memory_and_disk(output_dir: str | Path = "runs/miniature") -> list[Che
 
 def check_data(dataset: str = "miniature", data_dir: str = "", **how: Any) -> list[Check]:
     """Which data sets are on the disk, in a folder or in data/; your own captions are read as `load_dataset` does."""
-    from utils.datasets import find_dataset
+    from utils.datasets import DatasetError, find_dataset, load_dataset
 
-    checks = [] if dataset in DATASETS else [_check_captions(dataset, data_dir, how)]
+    checks = []
+    if dataset not in DATASETS:
+        try:
+            mine = load_dataset(dataset, data_dir or None, **how)
+            splits = ", ".join(f"{len(mine.split(name))} {name}" for name in mine.splits) or "no splits yet"
+            found = f"{len(mine)} images ({splits}), {len(mine.categories)} categories"
+            checks = [Check("data: yours", found)]
+        except (DatasetError, OSError) as error:
+            checks = [Check("data: yours", "cannot be read", str(error), needed=True)]
     for name, advice in DATASETS.items():
         folder = find_dataset(name, data_dir or None)
         found, advice = (f"in {_short(folder)}", "") if folder else ("not here", advice)
@@ -168,22 +173,11 @@ def check_data(dataset: str = "miniature", data_dir: str = "", **how: Any) -> li
     return checks
 
 
-def _check_captions(dataset: str, data_dir: str, how: dict[str, Any]) -> Check:
-    from utils.datasets import DatasetError, load_dataset
-
-    try:
-        found = load_dataset(dataset, data_dir or None, **how)
-    except (DatasetError, OSError) as error:
-        return Check("data: yours", "cannot be read", str(error), needed=True)
-    splits = ", ".join(f"{len(found.split(name))} {name}" for name in found.splits) or "no splits yet"
-    return Check("data: yours", f"{len(found)} images ({splits}), {len(found.categories)} categories")
-
-
 def _short(path: Path) -> str:
     """A path without what lies above the course or the home, which is nobody's business in a bug report."""
-    for top, name in ((find_root(), ""), (Path.home(), "~/")):
-        if path.resolve().is_relative_to(top.resolve()):
-            return name + path.resolve().relative_to(top.resolve()).as_posix()
+    for top, name in ((find_root().resolve(), ""), (Path.home().resolve(), "~/")):
+        if path.resolve().is_relative_to(top):
+            return name + path.resolve().relative_to(top).as_posix()
     return str(path)
 
 

@@ -26,6 +26,7 @@ WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
 QUIET_KERNEL = ["--IPKernelApp.log_level=CRITICAL"]
 START_TIMEOUT = 300  # seconds that a kernel may take to answer: slow disks and virus scanners exist
 LEFT_OUT = "left out"
+RUNNING = ".{}.running.ipynb"  # what an executed copy is called while its notebook runs
 
 
 @dataclass(frozen=True)
@@ -53,10 +54,7 @@ def run_in_order(
     only: str = "",
     results_may_go: bool = False,
 ) -> list[Outcome]:
-    """Executes notebooks of which each may use what those before it left.
-
-    A finished one is kept whose source, modules, parameters, data, models and earlier results are what they were,
-    and what it has left is still there.
+    """Executes notebooks of which each may use what those before it left; one that is current (`Ledger`) is kept.
 
     Args:
         root: Top of the checkout.
@@ -80,7 +78,7 @@ def run_in_order(
     outcomes = []
     ledger = Ledger(root, output_dir, parameters, results_may_go)
     for path in notebooks:
-        _hidden(output_dir / path.name).unlink(missing_ok=True)  # what a killed run was writing
+        (output_dir / RUNNING.format(path.stem)).unlink(missing_ok=True)  # what a killed run was writing
         if path.name.startswith(only):
             if not only and ledger.is_current(path):
                 outcomes.append(Outcome(path.stem, "kept"))
@@ -96,7 +94,7 @@ def run_in_order(
 def run_notebook(path: Path, parameters: dict[str, Any], ledger: Ledger) -> Outcome:
     """Executes one notebook in a kernel of its own; its copy, hidden while it runs, is kept whatever happens."""
     output = ledger.output_dir / path.name
-    running = _hidden(output)
+    running = output.with_name(RUNNING.format(path.stem))
     before, stamp = ledger.states(), ledger.stamp(path)
     start = time.perf_counter()
     try:
@@ -115,11 +113,6 @@ def run_notebook(path: Path, parameters: dict[str, Any], ledger: Ledger) -> Outc
     write_whole(output.with_suffix(".html"), page)
     write_whole(output, nbformat.writes(notebook) + "\n")
     return Outcome(path.stem, status, seconds, error)
-
-
-def _hidden(output: Path) -> Path:
-    """What an executed copy is called while its notebook runs."""
-    return output.with_name(f".{output.stem}.running.ipynb")
 
 
 def _execute(path: Path, output: Path, parameters: dict[str, Any]) -> tuple[str, str]:

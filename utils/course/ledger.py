@@ -63,10 +63,8 @@ class Ledger:
     def is_current(self, path: Path) -> bool:
         """Whether the executed copy is what a run would give now, and all that it has left is there."""
         output = self.output_dir / path.name
-        if finished_stamp(output) != self.stamp(path):
-            return False
         left = results_left(output)
-        return self._results_may_go or self._digests_of(left) == left
+        return finished_stamp(output) == self.stamp(path) and (self._results_may_go or self._digests_of(left) == left)
 
     def pass_on(self, path: Path) -> None:
         """Notes what a notebook has left, for the stamps of those after it."""

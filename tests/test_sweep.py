@@ -383,12 +383,9 @@ def small_sweep(tmp_path, monkeypatch) -> Path:
     for name, content in {**rows, "common": COMMON}.items():
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(content))
 
-    def save_untrained(root: Path, model: str, target: Path) -> str:
-        target.mkdir(parents=True)
-        (target / "config.json").write_text("0.125")
-        return ""
-
-    monkeypatch.setattr(runs_module, "_save_untrained", save_untrained)
+    (tmp_path / "untrained").mkdir()
+    (tmp_path / "untrained" / "config.json").write_text("0.125")
+    monkeypatch.setattr(runs_module, "find_checkpoint", lambda model: tmp_path / "untrained")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

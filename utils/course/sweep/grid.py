@@ -91,28 +91,13 @@ def _check_row(where: str, parameters: Mapping[str, Any]) -> None:
 
 
 def check_settings(root: Path, rows: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
-    """Has the training's own code refuse what it would refuse in rows, each a name and the training's parameters.
-
-    Raises:
-        CourseError: With the name of the row and the training's sentence.
-    """
+    """Has the training's own code, which imports JAX, refuse what it would refuse in rows, by name, in a process."""
     asked = [
         (name, {of.lower(): parameters[of] for of in AS_SETTINGS if of in parameters} | parameters.get("SETTINGS", {}))
         for name, parameters in rows
     ]
-    if trouble := trouble_of_python(root, CHECK, stdin=json.dumps(asked)):
-        raise CourseError(f"The row {trouble}")
-
-
-def trouble_of_python(root: Path, code: str, *arguments: str, stdin: str = "") -> str:
-    """Runs code that imports JAX in a process of its own; returns the last line of its error, or nothing."""
-    done = subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        cwd=root,
-        input=stdin,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "JAX_PLATFORMS": "cpu"},
-    )
-    lines = [line for line in done.stderr.splitlines() if line.strip()]
-    return (lines or ["? It ended without a word."])[-1] if done.returncode else ""
+    environment = os.environ | {"JAX_PLATFORMS": "cpu"}
+    command = [sys.executable, "-c", CHECK]
+    done = subprocess.run(command, cwd=root, input=json.dumps(asked), capture_output=True, text=True, env=environment)
+    if done.returncode:
+        raise CourseError(f"The row {(done.stderr.strip().splitlines() or ['? It ended without a word.'])[-1]}")

@@ -14,14 +14,12 @@ from utils.course.execution import Outcome, run_in_order
 from utils.course.ledger import Ledger
 from utils.course.metrics import read_metrics
 from utils.course.parameters import resolve_parameters
-from utils.course.sweep.grid import BACKTRANSLATED, trouble_of_python
+from utils.course.sweep.grid import BACKTRANSLATED
 from utils.course.sweep.rows import EVALUATION, TRAINING, TRANSLATION, Row, Scale, run_parameters
+from utils.files import find_checkpoint, publish, workshop
 
 INTERRUPTED = ("TrainingStopped", "KeyboardInterrupt")
 LONGEST_REASON = 240
-SAVE_UNTRAINED = (
-    "import sys; from utils.clip import CLIP; CLIP.from_pretrained(sys.argv[1]).save_pretrained(sys.argv[2])"
-)
 
 
 @dataclass(frozen=True)
@@ -102,8 +100,11 @@ def run_once(scale: Scale, row: Row, seed: int, of_row: Path, captions: str) -> 
         # The evaluation would else train a short model in its place, and the table would show that one's scores.
         if Ledger(scale.root, folder, parameters, results_may_go=True).outdated(notebooks):
             (folder / notebooks[0].name).unlink(missing_ok=True)
-        if not row.is_trained and (trouble := _save_untrained(scale.root, parameters[EVALUATION]["MODEL"], model_dir)):
-            return RowRun(seed, "failed", error=_one_line(trouble))
+        try:
+            if not row.is_trained:
+                _copy_untrained(scale.root, parameters[EVALUATION]["MODEL"], model_dir)
+        except FileNotFoundError as error:
+            return RowRun(seed, "failed", error=_one_line(str(error)))
     outcomes = run_in_order(scale.root, notebooks, parameters, folder, results_may_go=True)
     seconds = sum(outcome.seconds for outcome in outcomes)
     if outcomes[-1].status == "failed":
@@ -117,9 +118,13 @@ def run_once(scale: Scale, row: Row, seed: int, of_row: Path, captions: str) -> 
     return RowRun(seed, status, seconds, metrics=metrics, folder=f"{of_row.name}/{folder.name}")
 
 
-def _save_untrained(root: Path, model: str, folder: Path) -> str:
-    """Puts the starting model where the evaluation looks for a fine-tuned one; returns a reason if it cannot."""
-    return trouble_of_python(root, SAVE_UNTRAINED, model, str(folder))
+def _copy_untrained(root: Path, model: str, folder: Path) -> None:
+    """Puts the starting model where the evaluation looks for a fine-tuned one, without its card."""
+    named = root / Path(model).expanduser()
+    with workshop(folder, "copying the starting model") as draft:
+        source = find_checkpoint(named if named.exists() else model)
+        shutil.copytree(source, draft, ignore=shutil.ignore_patterns("*.md", ".*"), dirs_exist_ok=True)
+        publish(draft, folder)
 
 
 def find_captions(scale: Scale) -> str:

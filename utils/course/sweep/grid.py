@@ -12,12 +12,8 @@ A row is how its run differs, as parameters of the training notebook, from what 
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import subprocess
-import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,24 +31,6 @@ ELSEWHERE = {
         "a table has one for all rows: set it in the profile or with SET=",
     ),
 }
-# Parameters of the training notebook that are settings under another name.
-AS_SETTINGS = (
-    *("BATCH_SIZE", "EPOCHS", "LEARNING_RATE", "WARMUP_STEPS", "WEIGHT_DECAY", "VALIDATE_EVERY", "AUGMENTATION"),
-    *("COMPUTE_DTYPE", "SEED"),
-)
-CHECK = """
-import json, sys
-from dataclasses import fields
-from utils.training import TrainingSettings
-known = {field.name for field in fields(TrainingSettings)}
-for name, values in json.load(sys.stdin):
-    try:
-        if unknown := sorted(set(values) - known):
-            raise ValueError(f"SETTINGS has no {', '.join(unknown)}; there are {', '.join(sorted(known))}.")
-        TrainingSettings(**values)
-    except ValueError as error:
-        sys.exit(f"{name}: {error}")
-"""
 
 
 def read_grid(path: Path) -> dict[str, dict[str, Any]]:
@@ -78,26 +56,10 @@ def _check_row(where: str, parameters: Mapping[str, Any]) -> None:
     for name in parameters:
         if name in ELSEWHERE:
             raise CourseError(f"{where} sets {name}; {ELSEWHERE[name]}.")
-    settings = parameters.get("SETTINGS", {})
-    if not isinstance(settings, dict):
+    if not isinstance(settings := parameters.get("SETTINGS", {}), dict):
         raise CourseError(f"{where} has SETTINGS {settings!r}; it must be a mapping, as {{patience: 2}}.")
-    if twice := [name for name in settings if str(name).upper() in AS_SETTINGS]:
-        raise CourseError(f"{where} has {twice[0]} in SETTINGS; write it as {twice[0].upper()} beside them.")
     if parameters.get("CAPTIONS_FILE") not in (None, "", BACKTRANSLATED, CATEGORIES):
         raise CourseError(
             f"{where} sets CAPTIONS_FILE to {parameters['CAPTIONS_FILE']!r}; a row takes {BACKTRANSLATED}, "
             f"{CATEGORIES} or nothing: name your own file with SET=."
         )
-
-
-def check_settings(root: Path, rows: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
-    """Has the training's own code, which imports JAX, refuse what it would refuse in rows, by name, in a process."""
-    asked = [
-        (name, {of.lower(): parameters[of] for of in AS_SETTINGS if of in parameters} | parameters.get("SETTINGS", {}))
-        for name, parameters in rows
-    ]
-    environment = os.environ | {"JAX_PLATFORMS": "cpu"}
-    command = [sys.executable, "-c", CHECK]
-    done = subprocess.run(command, cwd=root, input=json.dumps(asked), capture_output=True, text=True, env=environment)
-    if done.returncode:
-        raise CourseError(f"The row {(done.stderr.strip().splitlines() or ['? It ended without a word.'])[-1]}")

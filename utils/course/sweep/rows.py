@@ -11,7 +11,7 @@ from typing import Any
 from utils.course import CourseError, check_values, course_notebooks
 from utils.course.parameters import declared_values, load_profile, profile_name, read_yaml, resolve_parameters
 from utils.course.run import results_folder
-from utils.course.sweep.grid import CATEGORIES, check_settings, read_grid
+from utils.course.sweep.grid import CATEGORIES, read_grid
 from utils.course.values import check_places, is_of_type
 
 TRANSLATION, TRAINING, EVALUATION = "02_backtranslate_captions", "04_finetune_clip", "05_evaluate_zero_shot"
@@ -210,12 +210,11 @@ def run_parameters(scale: Scale, row: Row, seed: int, folder: Path, captions: st
 
 
 def check_rows(scale: Scale, rows: Iterable[Row]) -> None:
-    """Refuses rows whose parameters cannot work, before anything runs.
+    """Refuses rows whose parameters cannot work, before anything runs; SETTINGS are left to the training.
 
     Raises:
         CourseError: Naming the row, if it is one of a grid, and what cannot work.
     """
-    trained = []
     for row in rows:
         try:
             given = run_parameters(scale, row, 0, scale.folder)
@@ -224,10 +223,6 @@ def check_rows(scale: Scale, rows: Iterable[Row]) -> None:
                 check_places(scale.root, given.get(stem, {}))
         except CourseError as error:
             raise CourseError(f"The row {row.name}: {error}" if scale.grid else str(error)) from None
-        if row.is_trained:
-            trained.append((row.name, given[TRAINING]))
-    if scale.grid:
-        check_settings(scale.root, trained)
 
 
 def _rows_folder(root: Path) -> Path:

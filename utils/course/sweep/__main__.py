@@ -52,7 +52,7 @@ def main(argv: list[str] | None = None) -> int:
         return INTERRUPTED
     print("\n" + as_markdown(make_table(scale, rows, runs)))
     where = os.path.relpath(folder)
-    print(f"{time.perf_counter() - start:.0f} s. table.md, table.csv, table.json and every run: {where}")
+    print(f"{time.perf_counter() - start:.0f} s. table.md, table.json and every run: {where}")
     return int(any(run.status == "failed" for row in runs.values() for run in row))
 
 

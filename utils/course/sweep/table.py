@@ -1,9 +1,7 @@
-"""The table: mean and spread over seeds beside the published figures, as Markdown, CSV and JSON."""
+"""The table: mean and spread over seeds beside the published figures, as Markdown and JSON."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import statistics
 from collections.abc import Sequence
@@ -137,10 +135,9 @@ def _joined_interval(kept: Sequence[dict[str, Any]], metric: str, scores: Sequen
 
 
 def write_table(table: Table, runs: dict[str, list[RowRun]], folder: Path) -> None:
-    """Writes table.md, table.csv and table.json; the last holds every run's metrics too."""
+    """Writes table.md and table.json; the latter holds every run's metrics too."""
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(folder / "table.md", as_markdown(table))
-    write_whole(folder / "table.csv", as_csv(table))
     every_run = {name: [asdict(run) for run in row] for name, row in runs.items()}
     write_whole(folder / "table.json", json.dumps({**asdict(table), "runs": every_run}, indent=2) + "\n")
 
@@ -184,28 +181,3 @@ def _markdown_line(line: Line, has_published: bool) -> str:
         (f"{line.status}: {line.note}" if line.note else line.status).replace("|", "\\|"),
     ]
     return f"| {' | '.join(cells)} |"
-
-
-def as_csv(table: Table) -> str:
-    """One line a row, with data and protocol in each, so that lines of several sweeps can stand in one file."""
-    rows = []
-    for line in table.lines:
-        bounds = {bound: {k: of[n] for k, of in line.interval.items()} for n, bound in enumerate(("low", "high"))}
-        by_k = {"mean": line.mean, "deviation": line.deviation, "published": line.published, **bounds}
-        rows.append(
-            {
-                "run": line.run,
-                "status": line.status,
-                "seeds": " ".join(map(str, line.seeds)),
-                "images": " ".join(map(str, line.images)),
-                **{f"{kind}_top{k}": figures.get(k, "") for kind, figures in by_k.items() for k in PUBLISHED_KS},
-                "mean_split_names_top1": "" if line.split_names is None else line.split_names,
-                "note": line.note,
-                **{name: getattr(table, name) for name in ("profile", "data", "model", "protocol")},
-            }
-        )
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, list(rows[0]) if rows else ["run"], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return buffer.getvalue()

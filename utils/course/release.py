@@ -63,7 +63,7 @@ def places(root: Path, kind: str) -> list[tuple[Path, str]]:
 def release(root: Path, version: str, day: str = "") -> list[Path]:
     """Changes the version wherever it is named, and gives what is unreleased in the change log its heading.
 
-    The version before the current one takes that release back. The day is that of the release, by default today.
+    The day is that of the release, by default today.
 
     Returns:
         The files changed; none if it is the version already.
@@ -76,18 +76,18 @@ def release(root: Path, version: str, day: str = "") -> list[Path]:
         raise CourseError(f"{version!r} is not a version; give three numbers, as in VERSION=0.2.0.")
     old, log = current(root), root / "CHANGELOG.md"
     dates = dict(_RELEASES.findall(_read(log)))
-    latest, before, *_ = [*dates, "", ""]
+    latest = next(iter(dates), "")
     if latest != old["version"]:
         raise CourseError(
             f"The newest release of CHANGELOG.md is {latest!r}, but pyproject.toml has version {old['version']}; "
             "correct the one that is wrong."
         )
-    if version != before and _numbers(version) < _numbers(latest):
+    if _numbers(version) < _numbers(latest):
         raise CourseError(f"{version} is older than {latest}, the current version; give a newer one.")
     dates.setdefault(version, day or datetime.date.today().isoformat())
     texts = _replaced(root, {"version": (latest, version), "date": (dates[latest], dates[version])})
     if version != latest:
-        texts[log] = _changelog(_read(log), latest, version, dates, old["address"])
+        texts[log] = _changelog(_read(log), latest, version, dates[version], old["address"])
     return _write(texts)
 
 
@@ -132,18 +132,12 @@ def _write(texts: dict[Path, str]) -> list[Path]:
     return changed
 
 
-def _changelog(text: str, old: str, new: str, dates: dict[str, str], address: str) -> str:
-    """The change log with a heading and a link for a newer version, or without those of the one taken back."""
-    newer, older = sorted((old, new), key=_numbers, reverse=True)
+def _changelog(text: str, old: str, new: str, day: str, address: str) -> str:
+    """The change log with a heading and a link for a newer version."""
     compare = f"https://github.com/{address}/compare"
-    heading = "## [Unreleased]\n"
-    before = (heading, f"[Unreleased]: {compare}/v{older}...HEAD\n")
-    after = (
-        f"{heading}\n## [{newer}] - {dates[newer]}\n",
-        f"[Unreleased]: {compare}/v{newer}...HEAD\n[{newer}]: {compare}/v{older}...v{newer}\n",
-    )
-    pairs = zip(before, after, strict=True) if new == newer else zip(after, before, strict=True)
-    for here, there in pairs:
+    heading, link = "## [Unreleased]\n", f"[Unreleased]: {compare}/v{old}...HEAD\n"
+    links = f"[Unreleased]: {compare}/v{new}...HEAD\n[{new}]: {compare}/v{old}...v{new}\n"
+    for here, there in ((heading, f"{heading}\n## [{new}] - {day}\n"), (link, links)):
         if text.count(here) != 1:
             raise CourseError(f"CHANGELOG.md should have {here!r} once; write it as for earlier releases.")
         text = text.replace(here, there)

@@ -89,23 +89,11 @@ def check_versions() -> list[Check]:
         else:
             advice = f"the course needs {requirement}: make a fresh .venv with make, or pip install '{requirement}'"
             checks.append(Check(requirement.name, version or NOT_INSTALLED, advice, needed=True))
-    if jax := _version("jax"):
-        checks.append(_check_jaxlib(jax))
+    checks.append(Check("jaxlib", _version("jaxlib") or NOT_INSTALLED, is_version=True))
     for name, purpose in OPTIONAL_PACKAGES.items():
         advice = "" if _version(name) else f"only for {purpose}: pip install {name}"
         checks.append(Check(name, _version(name) or NOT_INSTALLED, advice, is_version=True))
     return checks
-
-
-def _check_jaxlib(jax: str) -> Check:
-    """jaxlib, the compiled half of jax: it should be of the same release, though jax starts with some others, too."""
-    jaxlib = _version("jaxlib")
-    if jax == jaxlib:
-        return Check("jaxlib", jaxlib, is_version=True)
-    asked = next(r for r in map(Requirement, importlib.metadata.requires("jax") or ()) if r.name == "jaxlib")
-    starts = jaxlib and asked.specifier.contains(jaxlib, prereleases=True)
-    advice = f"the two belong together: pip install jax=={jax} jaxlib=={jax}"
-    return Check("jaxlib", f"{jaxlib or NOT_INSTALLED}, beside jax {jax}", advice, needed=not starts)
 
 
 def _version(name: str) -> str:

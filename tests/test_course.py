@@ -113,17 +113,6 @@ def test_the_first_failure_ends_the_run_and_is_kept_to_look_at(small_course, cap
     assert [o.status for o in run_course(small_course, "small", {})] == ["ok", "ok"]
 
 
-def test_a_kernel_that_does_not_answer_is_one_sentence(small_course, monkeypatch):
-    import papermill
-
-    def silent(*arguments, **options):
-        raise RuntimeError("Kernel didn't respond in 300 seconds")
-
-    monkeypatch.setattr(papermill, "execute_notebook", silent)
-    with pytest.raises(CourseError, match=r"01_count\.ipynb: its kernel did not answer in 300 seconds"):
-        run_course(small_course, "small", {})
-
-
 def test_fresh_forgets_what_earlier_runs_left(small_course):
     run_course(small_course, "small", {})
     model = small_course / "runs" / "small" / "finetuned"

@@ -25,7 +25,7 @@ def find_checkpoint(name_or_path: str | os.PathLike, example: str = "openai/clip
         The folder, for a Hub name the one in the local cache.
 
     Raises:
-        FileNotFoundError: If there is no such folder and nothing could be fetched, or a file of it cannot be read.
+        FileNotFoundError: If there is no such folder and nothing could be fetched.
     """
     folder = Path(name_or_path).expanduser()
     if is_too_long(folder):
@@ -34,7 +34,6 @@ def find_checkpoint(name_or_path: str | os.PathLike, example: str = "openai/clip
             "and weights."
         )
     if folder.is_dir():
-        _check_regular(folder)
         return folder
     # Of a relative path only the end: "name/model" is of the Hub, whatever else is called "name" here.
     if blocked := file_in_the_way(folder) if folder.is_absolute() or folder.is_file() else None:
@@ -88,16 +87,6 @@ def _why_not_fetched(name: str, revision: str, error: Exception, example: str) -
         f" ({type(error).__name__}); give a folder with config.json and model.safetensors, or a Hub name such as "
         f"{example!r} while there is a network"
     )
-
-
-def _check_regular(folder: Path) -> None:
-    """Refuses a checkpoint folder with a pipe or a socket in place of a file: opening one may wait forever."""
-    for pattern in (*_CHECKPOINT_FILES, _PICKLED_WEIGHTS):
-        for path in folder.glob(pattern):
-            if path.exists() and not path.is_file() and not path.is_dir():
-                raise FileNotFoundError(
-                    f"{path} is no regular file; put the file of the checkpoint in its place, or take it away."
-                )
 
 
 def checkpoint_source(folder: Path) -> dict[str, str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from utils.course.errors import CourseError
 from utils.course.ledger import is_executed_copy, read_metadata
 from utils.course.places import course_notebooks, read_json
-from utils.files import file_in_the_way, is_too_long, write_whole
+from utils.files import file_in_the_way, write_whole
 
 METRICS, PARAMETERS, SUMMARY = "metrics.json", "parameters.json", "summary.md"
 MADE_BY = "the CLIP course"  # in parameters.json: the folder is one of ours
@@ -34,10 +34,6 @@ def check_results_folder(root: Path, folder: Path) -> None:
         CourseError: Saying what it holds, and what to name instead.
     """
     place, top, runs = folder.resolve(), root.resolve(), (root / "runs").resolve()
-    if is_too_long(place):
-        raise CourseError(
-            f"Results would go to {str(folder)[:60]}..., a longer path than this system takes; shorten OUTPUT_DIR."
-        )
     of_the_checkout = place.relative_to(top).parts[0] if top in place.parents else ""
     if blocked := file_in_the_way(place):
         reason = "is a file" if blocked == place else f"lies in no folder, for {blocked} is a file"

@@ -11,7 +11,7 @@ from typing import Any
 from utils.choices import AUGMENTATIONS, COMPUTE_DTYPES, LARGEST_VAL_SHARE, PROMPTS, TRANSLATION_ENGINES
 from utils.course.errors import CourseError
 from utils.course.places import read_json
-from utils.files import file_in_the_way, is_too_long
+from utils.files import file_in_the_way
 
 FEW_STEPS = 100  # below them a training has hardly left its start
 # What papermill calls the annotation of a parameter, and what its value may then be.
@@ -104,9 +104,6 @@ def check_places(root: Path, values: Mapping[str, Any]) -> None:
         CourseError: Naming the parameter and the place.
     """
     data_dir, dataset, model = (str(values.get(name) or "") for name in ("DATA_DIR", "DATASET", "MODEL"))
-    for name, value in (("DATA_DIR", data_dir), ("DATASET", dataset), ("MODEL", model)):
-        if is_too_long(root / value):
-            raise CourseError(f"{name} is {value[:60]!r}..., a longer path than this system takes.")
     data_folder = root / Path(data_dir or "data").expanduser()
     if data_dir and not data_folder.is_dir():
         raise CourseError(f"DATA_DIR is {data_dir!r}, and there is no folder {data_folder}.")

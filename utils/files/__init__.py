@@ -5,15 +5,7 @@ from utils.files.drafts import publish, workshop
 from utils.files.hub import find_checkpoint
 from utils.files.locks import FolderInUseError, sole_owner
 from utils.files.workers import end_with_parent, usable_cores, worker_pool
-from utils.files.writing import (
-    DiskError,
-    disk_trouble_in_words,
-    file_in_the_way,
-    is_too_long,
-    printable,
-    refuse_file,
-    write_whole,
-)
+from utils.files.writing import DiskError, disk_trouble_in_words, file_in_the_way, printable, refuse_file, write_whole
 
 __all__ = [
     "DiskError",
@@ -24,7 +16,6 @@ __all__ = [
     "end_with_parent",
     "file_in_the_way",
     "find_checkpoint",
-    "is_too_long",
     "printable",
     "publish",
     "refuse_file",

@@ -6,7 +6,7 @@ import os
 from functools import partial
 from pathlib import Path
 
-from utils.files.writing import file_in_the_way, is_too_long
+from utils.files.writing import file_in_the_way
 
 # What a checkpoint folder may hold, but for pickled weights: those come only where there is nothing better.
 _CHECKPOINT_FILES = ("*.json", "*.txt", "*.spm", "model*.safetensors")
@@ -28,11 +28,6 @@ def find_checkpoint(name_or_path: str | os.PathLike, example: str = "openai/clip
         FileNotFoundError: If there is no such folder and nothing could be fetched.
     """
     folder = Path(name_or_path).expanduser()
-    if is_too_long(folder):
-        raise FileNotFoundError(
-            f"{str(name_or_path)[:60]!r}... is a longer path than this system takes; give the folder with config.json "
-            "and weights."
-        )
     if folder.is_dir():
         return folder
     # Of a relative path only the end: "name/model" is of the Hub, whatever else is called "name" here.

@@ -31,19 +31,12 @@ RUNNING = ".{}.running.ipynb"  # what an executed copy is called while its noteb
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one notebook ended.
+    """How one notebook ended."""
 
-    Attributes:
-        stem: File name without its ending.
-        status: ``ok``, ``kept`` (an equal earlier run), ``left out`` (no data to work on) or ``failed``.
-        seconds: Wall-clock time of the execution.
-        error: For a failure, the cell and the end of its error; for what was left out, why.
-    """
-
-    stem: str
-    status: str
-    seconds: float = 0.0
-    error: str = ""
+    stem: str  # its file name without the ending
+    status: str  # ok, kept (an equal earlier run), left out (no data to work on) or failed
+    seconds: float = 0.0  # wall-clock time of the execution
+    error: str = ""  # of a failure the cell and the end of its error; of what was left out, why
 
 
 def run_in_order(

@@ -14,21 +14,30 @@ from utils.course.errors import CourseError
 from utils.course.values import is_of_type
 
 
-def load_profile(root: Path, profile: str) -> dict[str, dict[str, Any]]:
-    """Reads a profile, by its name or its path: a section ``common`` and one for each notebook that wants more.
+def find_profile(root: Path, profile: str) -> Path:
+    """The file of a profile, which has its name, or which is named itself: ``mine.yaml``.
 
     Raises:
-        CourseError: If there is no such profile, or it cannot be read.
+        CourseError: If there is none.
     """
     folder = root / "nbs" / "profiles"
-    path = Path(profile).expanduser() if _is_file_name(profile) else folder / f"{profile}.yaml"
+    path = Path(profile).expanduser() if profile.endswith((".yaml", ".yml")) else folder / f"{profile}.yaml"
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in folder.glob("*.yaml")))
         raise CourseError(
             f"There is no profile {profile!r}; choose one of {known}, or give the path of your own .yaml file."
         )
+    return path
+
+
+def load_profile(root: Path, profile: str) -> dict[str, dict[str, Any]]:
+    """Reads a profile: a section ``common`` and one for each notebook that wants more.
+
+    Raises:
+        CourseError: If there is no such profile, or it cannot be read.
+    """
     wanted = "a profile: write a section common: with lines NAME: value below it, moved in by two spaces"
-    return read_sections(path, wanted)
+    return read_sections(find_profile(root, profile), wanted)
 
 
 def read_sections(path: Path, wanted: str) -> dict[str, dict[str, Any]]:
@@ -62,15 +71,6 @@ class _Loader(yaml.SafeLoader):
                 problem=f"{twice[0]!r} is given twice", problem_mark=node.start_mark
             )
         return super().construct_mapping(node, deep)
-
-
-def profile_name(profile: str) -> str:
-    """What a profile is called: its file name without the ending."""
-    return Path(profile).stem if _is_file_name(profile) else profile
-
-
-def _is_file_name(profile: str) -> bool:
-    return profile.endswith((".yaml", ".yml"))
 
 
 def notebook_parameters(path: Path) -> dict[str, Any]:

@@ -27,12 +27,8 @@ def write_reports(
 ) -> None:
     """Writes metrics.json, parameters.json and summary.md beside the executed notebooks.
 
-    Args:
-        output_dir: Where the notebooks are.
-        profile: Name of the profile.
-        outcomes: How each notebook of this run ended.
-        parameters: What each notebook is given, by its stem; noted are those of the notebooks that ran.
-        outdated: Stems of executed notebooks that no longer are what a run would give; their metrics are left out.
+    Noted are the parameters of the notebooks that ran, and metrics but for those of the notebooks, by stem, which are
+    no longer what a run would give (``outdated``).
     """
     metrics = {
         path.stem: values
@@ -76,9 +72,7 @@ def warning_of_run(output_dir: Path, metrics: Mapping[str, Any], parameters: Map
 def zero_shot_table(metrics: dict[str, dict[str, float]], evaluation: Mapping[str, Any] | None = None) -> str:
     """Baseline beside fine-tuned at k = 1, 3, 5, 10, as Markdown; empty if nothing was evaluated.
 
-    Args:
-        metrics: By notebook, then by name.
-        evaluation: An `evaluation.json`, read: its prompt and intervals are shown where its scores are these.
+    Prompt and intervals of an ``evaluation.json`` are shown where its scores are those of the metrics.
     """
     scores = metrics.get("05_evaluate_zero_shot", {})
     if "baseline_top1" not in scores:

@@ -11,7 +11,7 @@ from typing import Any
 from utils.course.errors import CourseError
 from utils.course.execution import Outcome, run_in_order
 from utils.course.ledger import Ledger
-from utils.course.parameters import load_profile, notebook_parameters, profile_name, resolve_parameters
+from utils.course.parameters import find_profile, load_profile, notebook_parameters, resolve_parameters
 from utils.course.places import course_notebooks
 from utils.course.reports import write_reports
 from utils.course.results import check_results_folder, claim_folder, delete_results, is_of_a_run
@@ -34,7 +34,8 @@ def plan_course(root: Path, profile: str, overrides: dict[str, Any]) -> Plan:
     Raises:
         CourseError: If profile or parameters cannot work.
     """
-    name, notebooks, sections = profile_name(profile), course_notebooks(root), load_profile(root, profile)
+    name, notebooks = find_profile(root, profile).stem, course_notebooks(root)
+    sections = load_profile(root, profile)
     resolve_parameters(notebooks, sections, overrides)  # refuses names and types before they name a folder
     folder = results_folder(root, name, sections.get("common", {}), overrides)
     check_results_folder(root, root / folder)
@@ -68,7 +69,7 @@ def results_folder(root: Path, name: str, common: Mapping[str, Any], overrides: 
 def run_course(
     root: Path, profile: str, overrides: dict[str, Any], only: str = "", fresh: bool = False
 ) -> list[Outcome]:
-    """Runs the notebooks one after another and writes what they gave.
+    """Runs the notebooks one after another, and writes what they gave.
 
     Args:
         root: Top of the checkout.

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from utils.course import CourseError, check_values, course_notebooks
-from utils.course.parameters import declared_values, load_profile, profile_name, read_yaml, resolve_parameters
+from utils.course.parameters import declared_values, find_profile, load_profile, read_yaml, resolve_parameters
 from utils.course.run import results_folder
 from utils.course.sweep.grid import CATEGORIES, read_grid
 from utils.course.values import check_places, is_of_type
@@ -20,21 +20,13 @@ COMMON = "common"
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the published table, or your own.
+    """A row of the published table, or your own; one that was not published has neither checkpoint nor figures."""
 
-    Attributes:
-        name: Its file name without the ending, or its name in a grid.
-        parameters: How it differs from what is common, as parameters of the training notebook.
-        checkpoint: Which checkpoint was published; empty if none was.
-        published: The published score@k by k; empty for your own.
-        same_as: The first row whose parameters are the same, if it is another: the two are one run, trained once.
-    """
-
-    name: str
-    parameters: dict[str, Any]
-    checkpoint: str = ""
-    published: dict[int, float] = field(default_factory=dict)
-    same_as: Row | None = None
+    name: str  # of its file, or in a grid
+    parameters: dict[str, Any]  # how it differs from what is common, as parameters of the training notebook
+    checkpoint: str = ""  # which one was published
+    published: dict[int, float] = field(default_factory=dict)  # score@k by k
+    same_as: Row | None = None  # the first row with equal parameters, if it is another: the two are one run
 
     @property
     def is_trained(self) -> bool:
@@ -59,31 +51,18 @@ class Row:
 
 @dataclass(frozen=True)
 class Scale:
-    """What a sweep is run with, whatever the row.
+    """What a sweep is run with, whatever the row."""
 
-    Attributes:
-        root: Top of the checkout.
-        profile: Name of the profile.
-        sections: Parameters of the profile, by notebook, with the evaluation's of the sweep.
-        training: What rows share as parameters of the training notebook, the profile's scale included.
-        learning_rate_factor: Published learning rates are multiplied by it.
-        caveat: What a reader of the table must know.
-        overrides: Values from the command line, but for SETTINGS, which is merged, and CAPTIONS_FILE.
-        settings: SETTINGS from the command line.
-        captions_file: CAPTIONS_FILE from the command line, if it is a file; it goes to the rows that want one.
-        grid: The file of the rows, if they are not the published ones.
-    """
-
-    root: Path
-    profile: str
-    sections: dict[str, dict[str, Any]]
-    training: dict[str, Any]
-    learning_rate_factor: float
-    caveat: str
-    overrides: dict[str, Any]
-    settings: dict[str, Any]
-    captions_file: str
-    grid: Path | None = None
+    root: Path  # top of the checkout
+    profile: str  # its name
+    sections: dict[str, dict[str, Any]]  # parameters of the profile by notebook, with the evaluation's of the sweep
+    training: dict[str, Any]  # what rows share as parameters of the training notebook, the profile's scale included
+    learning_rate_factor: float  # of published learning rates
+    caveat: str  # what a reader of the table must know
+    overrides: dict[str, Any]  # from the command line, but for the two below
+    settings: dict[str, Any]  # SETTINGS from the command line, which are merged
+    captions_file: str  # CAPTIONS_FILE from the command line, if it is a file; it goes to the rows that want one
+    grid: Path | None = None  # the file of the rows, if they are not the published ones
 
     @property
     def output_dir(self) -> str:
@@ -142,7 +121,7 @@ def load_scale(root: Path, profile: str, overrides: dict[str, Any], grid: Path |
     overrides = {name: value for name, value in overrides.items() if name not in ("SETTINGS", "CAPTIONS_FILE")}
     if not isinstance(settings, dict):
         raise CourseError(f"SETTINGS is {settings!r}; it must be a mapping, as in SET=\"'SETTINGS={{patience: 2}}'\".")
-    common, name, sections = load_common(root), profile_name(profile), load_profile(root, profile)
+    common, name, sections = load_common(root), find_profile(root, profile).stem, load_profile(root, profile)
     given = sections.get("common", {})
     scale: dict[str, Any]
     if grid:

@@ -24,23 +24,14 @@ LONGEST_REASON = 240
 
 @dataclass(frozen=True)
 class RowRun:
-    """How one row ended with one seed.
-
-    Attributes:
-        seed: The seed.
-        status: ``ok``, ``kept`` (an equal earlier run) or ``failed``.
-        seconds: Wall-clock time of what was executed now.
-        error: For a failure, one line.
-        metrics: What the notebooks recorded.
-        folder: What it has left, below the folder of the sweep.
-    """
+    """How one row ended with one seed."""
 
     seed: int
-    status: str
-    seconds: float = 0.0
-    error: str = ""
-    metrics: dict[str, float] = field(default_factory=dict)
-    folder: str = ""
+    status: str  # ok, kept (an equal earlier run) or failed
+    seconds: float = 0.0  # of what was executed now
+    error: str = ""  # for a failure, one line
+    metrics: dict[str, float] = field(default_factory=dict)  # what the notebooks recorded
+    folder: str = ""  # what it has left, below the folder of the sweep
 
 
 def run_sweep(
@@ -48,14 +39,8 @@ def run_sweep(
 ) -> dict[str, list[RowRun]]:
     """Runs rows over seeds, one that is not trained over the first alone; a failure leaves the others alone.
 
-    Args:
-        scale: As from `load_scale`.
-        rows: What to run, as `check_rows` lets it pass.
-        seeds: One run each.
-        report: Called after every run with all runs so far, so that a sweep that is stopped has a table too.
-
-    Returns:
-        The runs of each row, by its name.
+    After every run ``report`` is called with the runs so far by name of the row, so that a sweep that is stopped has a
+    table too.
 
     Raises:
         KeyboardInterrupt: If it was interrupted; a training in progress resumes from its last checkpoint.

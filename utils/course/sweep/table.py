@@ -20,32 +20,18 @@ from utils.files import write_whole
 
 @dataclass(frozen=True)
 class Line:
-    """One row with its figures.
+    """One row with its figures, by k; those of score@k that there are none of are left out."""
 
-    Attributes:
-        run: Name as published.
-        seeds: Those that gave figures.
-        images: Test images of each of these seeds.
-        mean: Mean score@k over the seeds, by k; empty if none gave figures.
-        deviation: Sample standard deviation of score@k, by k; empty with fewer than two seeds.
-        interval: What holds 95 % of bootstrap draws of seeds and test images together, by k; empty where the seeds
-            had other images.
-        split_names: Mean score@1 with names such as "storage tanks" split; None without figures.
-        published: The published score@k by k; empty for your own row.
-        status: ``ok``, ``failed``, or how many of the seeds failed.
-        note: The reason of the first failure, or which row is the same run.
-    """
-
-    run: str
-    seeds: list[int]
-    images: list[int]
-    mean: dict[int, float]
-    deviation: dict[int, float]
-    interval: dict[int, list[float]]
-    split_names: float | None
+    run: str  # its name as published
+    seeds: list[int]  # those that gave figures
+    images: list[int]  # test images of each of these seeds
+    mean: dict[int, float]  # of score@k over the seeds
+    deviation: dict[int, float]  # of the sample; none of a single seed
+    interval: dict[int, list[float]]  # what holds 95 % of bootstrap draws of seeds and the same test images together
+    split_names: float | None  # mean score@1 with names such as "storage tanks" split
     published: dict[int, float]
-    status: str
-    note: str
+    status: str  # ok, failed, or how many of the seeds failed
+    note: str  # the reason of the first failure, or which row is the same run
 
 
 @dataclass(frozen=True)

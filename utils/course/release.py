@@ -122,13 +122,7 @@ def _replaced(root: Path, values: dict[str, tuple[str, str]]) -> dict[Path, str]
 def _write(texts: dict[Path, str]) -> list[Path]:
     changed = [path for path, text in texts.items() if text != _read(path)]
     for path in changed:
-        try:
-            write_whole(path, texts[path].encode())
-        except OSError as error:
-            raise CourseError(
-                f"{path} could not be written ({error.strerror}), and others may have changed already; take them "
-                "back with git restore, make room, and try again."
-            ) from error
+        write_whole(path, texts[path].encode())
     return changed
 
 
@@ -149,10 +143,7 @@ def _numbers(version: str) -> list[int]:
 
 
 def _read(path: Path) -> str:
-    try:
-        return path.read_bytes().decode()  # line ends stay as they are
-    except (OSError, UnicodeDecodeError) as error:
-        raise CourseError(f"{path} could not be read ({error}); take it from git again.") from error
+    return path.read_bytes().decode()  # line ends stay as they are
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -165,7 +156,7 @@ def main(argv: list[str] | None = None) -> int:
     target, value = ("address", arguments.address) if arguments.version is None else ("release", arguments.version)
     try:
         changed = (move if target == "address" else release)(find_root(), value)
-    except CourseError as error:
+    except (CourseError, OSError, ValueError) as error:
         print(f"make {target}: {error}", file=sys.stderr)
         return 2
     print(f"{value} now stands in {len(changed)} files." if changed else f"{value} stands everywhere already.")

@@ -9,15 +9,12 @@ from typing import Any
 
 from utils.course.execution import LEFT_OUT, Outcome
 from utils.course.metrics import read_metrics
-from utils.course.parameters import declared_values
 from utils.course.places import read_json
 from utils.course.results import MADE_BY, METRICS, PARAMETERS, SUMMARY
-from utils.course.values import few_steps_warning
 from utils.files import write_whole
 from utils.files.provenance import PROVENANCE, versions
 
 EVALUATION = Path("evaluation") / "evaluation.json"
-TRAINING = "04_finetune_clip"
 MODELS = {"baseline": "baseline", "fine-tuned": "finetuned"}  # as tables call them, and as metrics do
 KS = (1, 3, 5, 10)
 
@@ -44,8 +41,6 @@ def write_reports(
     lines = [f"# The course, profile {profile}", "", "| notebook | status | seconds |", "|---|---|---|"]
     lines += [f"| [{o.stem}]({o.stem}.html) | {o.status} | {o.seconds:.0f} |" for o in outcomes]
     lines += [f"\n{o.stem} was left out: {o.error}" for o in outcomes if o.status == LEFT_OUT]
-    if warning := warning_of_run(output_dir, metrics, noted):
-        lines += [f"\n{warning}"]
     if outdated:
         lines += [f"\nNot in here, for they are of an earlier run: {', '.join(outdated)}; `make course` mends that."]
     if table := zero_shot_table(metrics, read_json(output_dir / EVALUATION)):
@@ -60,13 +55,6 @@ def _provenance(output_dir: Path) -> dict[str, Any]:
     noted = next(filter(None, (read_json(run).get(PROVENANCE) for run in runs)), None)
     of_training = {name: noted[-1][name] for name in ("device", "data", "model")} if noted else {}
     return {"versions": versions(), **of_training}
-
-
-def warning_of_run(output_dir: Path, metrics: Mapping[str, Any], parameters: Mapping[str, Any]) -> str:
-    """A warning if the training was of few steps; empty if not, or if there was none."""
-    steps = metrics.get(TRAINING, {}).get("steps", 0)
-    values = declared_values(output_dir / f"{TRAINING}.ipynb") | parameters.get(TRAINING, {}) if steps else {}
-    return few_steps_warning(steps, values.get("EPOCHS", 1))
 
 
 def zero_shot_table(metrics: dict[str, dict[str, float]], evaluation: Mapping[str, Any] | None = None) -> str:

@@ -40,12 +40,7 @@ class Outcome:
 
 
 def run_in_order(
-    root: Path,
-    notebooks: Iterable[Path],
-    parameters: dict[str, dict[str, Any]],
-    output_dir: Path,
-    only: str = "",
-    results_may_go: bool = False,
+    root: Path, notebooks: Iterable[Path], parameters: dict[str, dict[str, Any]], output_dir: Path, only: str = ""
 ) -> list[Outcome]:
     """Executes notebooks of which each may use what those before it left; one that is current (`Ledger`) is kept.
 
@@ -55,7 +50,6 @@ def run_in_order(
         parameters: What each is given, by its stem.
         output_dir: Receives the executed copies and pages.
         only: Execute those whose name begins so, finished or not, and none of the others.
-        results_may_go: Keep a finished notebook although what it has left was deleted.
 
     Returns:
         One outcome a notebook that was chosen; the first failure is the last.
@@ -68,7 +62,7 @@ def run_in_order(
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(root / "runs" / "compiled"))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
     outcomes = []
-    ledger = Ledger(root, output_dir, parameters, results_may_go)
+    ledger = Ledger(root, output_dir, parameters)
     for path in notebooks:
         (output_dir / RUNNING.format(path.stem)).unlink(missing_ok=True)  # what a killed run was writing
         if path.name.startswith(only):

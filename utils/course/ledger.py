@@ -31,14 +31,11 @@ class Ledger:
         root: Top of the checkout.
         output_dir: Holds the executed copies, and what notebooks leave.
         parameters: What each notebook is given, by its stem.
-        results_may_go: Whether a notebook stays current although what it has left was deleted.
     """
 
-    def __init__(
-        self, root: Path, output_dir: Path, parameters: Mapping[str, dict[str, Any]], results_may_go: bool = False
-    ) -> None:
+    def __init__(self, root: Path, output_dir: Path, parameters: Mapping[str, dict[str, Any]]) -> None:
         self.output_dir = output_dir
-        self._root, self._parameters, self._results_may_go = root, parameters, results_may_go
+        self._root, self._parameters = root, parameters
         self._inputs = InputMarks(root)
         self._left: dict[str, str] = {}
         self._digest = cache(_digest)  # a file is read again only when it was written again
@@ -64,7 +61,7 @@ class Ledger:
         """Whether the executed copy is what a run would give now, and all that it has left is there."""
         output = self.output_dir / path.name
         left = results_left(output)
-        return finished_stamp(output) == self.stamp(path) and (self._results_may_go or self._digests_of(left) == left)
+        return finished_stamp(output) == self.stamp(path) and self._digests_of(left) == left
 
     def pass_on(self, path: Path) -> None:
         """Notes what a notebook has left, for the stamps of those after it."""

@@ -81,16 +81,12 @@ def run_once(scale: Scale, row: Row, seed: int, of_row: Path, captions: str) -> 
     folder = of_row / f"seed-{seed}-{Ledger(scale.root, of_row, draft).stamp(notebooks[0])[:8]}"
     parameters = run_parameters(scale, row, seed, folder, captions)
     model_dir = folder / "finetuned" / "model"
-    if not model_dir.is_dir():
-        # The evaluation would else train a short model in its place, and the table would show that one's scores.
-        if Ledger(scale.root, folder, parameters, results_may_go=True).outdated(notebooks):
-            (folder / notebooks[0].name).unlink(missing_ok=True)
+    if not row.is_trained and not model_dir.is_dir():
         try:
-            if not row.is_trained:
-                _copy_untrained(scale.root, parameters[EVALUATION]["MODEL"], model_dir)
+            _copy_untrained(scale.root, parameters[EVALUATION]["MODEL"], model_dir)
         except FileNotFoundError as error:
             return RowRun(seed, "failed", error=_one_line(str(error)))
-    outcomes = run_in_order(scale.root, notebooks, parameters, folder, results_may_go=True)
+    outcomes = run_in_order(scale.root, notebooks, parameters, folder)
     seconds = sum(outcome.seconds for outcome in outcomes)
     if outcomes[-1].status == "failed":
         return RowRun(seed, "failed", seconds, _reason(outcomes[-1]))

@@ -15,7 +15,6 @@ from utils.files import write_whole
 from utils.files.provenance import PROVENANCE, versions
 
 EVALUATION = Path("evaluation") / "evaluation.json"
-MODELS = {"baseline": "baseline", "fine-tuned": "finetuned"}  # as tables call them, and as metrics do
 KS = (1, 3, 5, 10)
 
 
@@ -57,25 +56,14 @@ def _provenance(output_dir: Path) -> dict[str, Any]:
     return {"versions": versions(), **of_training}
 
 
-def zero_shot_table(metrics: dict[str, dict[str, float]], evaluation: Mapping[str, Any] | None = None) -> str:
-    """Baseline beside fine-tuned at k = 1, 3, 5, 10, as Markdown; empty if nothing was evaluated.
-
-    Prompt and intervals of an ``evaluation.json`` are shown where its scores are those of the metrics.
-    """
-    scores = metrics.get("05_evaluate_zero_shot", {})
-    if "baseline_top1" not in scores:
+def zero_shot_table(metrics: Mapping[str, Any], evaluation: Mapping[str, Any]) -> str:
+    """Scores of an ``evaluation.json`` at k = 1, 3, 5, 10, as Markdown; empty if this run did not evaluate."""
+    if "05_evaluate_zero_shot" not in metrics or not evaluation.get("zero_shot"):
         return ""
-    models = {name: prefix for name, prefix in MODELS.items() if f"{prefix}_top1" in scores}
-    values = {(name, k): scores[f"{prefix}_top{k}"] for name, prefix in models.items() for k in KS}
-    evaluation = evaluation or {}
-    of = evaluation.get("zero_shot", {}).get(evaluation.get("prompt", "documents"), {"scores": {}})
-    figures = {(name, k): by_k[str(k)] for name, by_k in of["scores"].items() for k in KS}
-    same = figures.keys() == values.keys() and all(abs(figures[at]["value"] - values[at]) < 1e-6 for at in values)
-    cells = {at: f"{value:.3f}" for at, value in values.items()}
-    if same:
-        cells = {at: f"{cells[at]} ({figures[at]['low']:.3f} to {figures[at]['high']:.3f})" for at in values}
+    of = evaluation["zero_shot"][evaluation.get("prompt", "documents")]
     rows = ["| model | k=1 | k=3 | k=5 | k=10 |", "|---|---|---|---|---|"]
-    rows += [f"| {name} | {' | '.join(cells[name, k] for k in KS)} |" for name in models]
-    if same:
-        rows += ["", f'Prompt "{of["templates"][0]}"; in brackets: {evaluation["intervals"]}.']
-    return "\n".join(rows)
+    for name, by_k in of["scores"].items():
+        figures = [by_k[str(k)] for k in KS]
+        cells = [f"{figure['value']:.3f} ({figure['low']:.3f} to {figure['high']:.3f})" for figure in figures]
+        rows.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join([*rows, "", f'Prompt "{of["templates"][0]}"; in brackets: {evaluation["intervals"]}.'])

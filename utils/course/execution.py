@@ -102,7 +102,7 @@ def run_notebook(path: Path, parameters: dict[str, Any], ledger: Ledger) -> Outc
 
 
 def _execute(path: Path, output: Path, parameters: dict[str, Any]) -> tuple[str, str]:
-    """Runs a notebook under papermill; returns its status, and the error of one that failed."""
+    """Runs a notebook under papermill; returns its status, and the error of one that failed or was left out."""
     try:
         papermill.execute_notebook(
             str(path),
@@ -115,19 +115,15 @@ def _execute(path: Path, output: Path, parameters: dict[str, Any]) -> tuple[str,
             extra_arguments=QUIET_KERNEL,
         )
     except papermill.PapermillExecutionError as failure:
-        return _describe_failure(failure)
+        if failure.ename == LeftOut.__name__:
+            return LEFT_OUT, failure.evalue
+        # Colors are noise in a log.
+        traceback = [line for line in strip_ansi("\n".join(failure.traceback)).splitlines() if line.strip()]
+        where = f"cell {failure.cell_index + 1}: {failure.ename}: {failure.evalue}\n"
+        return "failed", where + "\n".join(traceback[-12:])
     except DeadKernelError:
         return "failed", "its kernel died: most often there is not enough memory; a smaller BATCH_SIZE needs less."
     return "ok", ""
-
-
-def _describe_failure(failure: Any) -> tuple[str, str]:
-    if failure.ename == LeftOut.__name__:
-        return LEFT_OUT, failure.evalue
-    # Colors are noise in a log.
-    traceback = [line for line in strip_ansi("\n".join(failure.traceback)).splitlines() if line.strip()]
-    where = f"cell {failure.cell_index + 1}: {failure.ename}: {failure.evalue}\n"
-    return "failed", where + "\n".join(traceback[-12:])
 
 
 def refresh_notebooks(root: Path) -> None:

@@ -1,6 +1,6 @@
 """The command line of the sweep: ``python -m utils.course.sweep --rows baseline bs128x8-lr5e-6-adam --seeds 0 1 2``.
 
-``--grid mine.yaml`` runs your own rows in place of the published ones, see `utils.course.sweep.grid`.
+``--grid mine.yaml`` runs your own rows in place of the published ones, see `utils.course.sweep.rows`.
 """
 
 from __future__ import annotations

@@ -1,21 +1,35 @@
-"""What is run: the rows of the published table or of a grid, and how each is brought to the scale of a profile."""
+"""What is run: the rows of the published table or of a grid, and how each is brought to the scale of a profile.
+
+A grid is a YAML file of your own rows by name, ``make sweep GRID=mine.yaml``. A row is how its run differs, as
+parameters of the training notebook, from what the profile gives to all: ``low-rank: {SETTINGS: {lora_rank: 8}}``.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from utils.course import CourseError, check_values, course_notebooks
-from utils.course.parameters import declared_values, find_profile, load_profile, read_yaml, resolve_parameters
+from utils.course.parameters import (
+    declared_values,
+    find_profile,
+    load_profile,
+    read_sections,
+    read_yaml,
+    resolve_parameters,
+)
 from utils.course.run import results_folder
-from utils.course.sweep.grid import CATEGORIES, read_grid
 from utils.course.values import check_places, is_of_type
 
 TRANSLATION, TRAINING, EVALUATION = "02_backtranslate_captions", "04_finetune_clip", "05_evaluate_zero_shot"
 COMMON = "common"
+BACKTRANSLATED = "backtranslated.jsonl"
+CATEGORIES = "categories"  # as CAPTIONS_FILE: captions made of the names of categories
+OF_ALL_ROWS = ("SEED", "OUTPUT_DIR", "DATASET", "DATA_DIR", "MODEL", "IMAGES_PER_SPLIT")
 
 
 @dataclass(frozen=True)
@@ -106,6 +120,37 @@ def load_rows(scale: Scale, wanted: Iterable[str] = ()) -> list[Row]:
         raise CourseError(f"There is no row {', '.join(unknown)}; choose of {', '.join(rows)}.")
     chosen = set(wanted) or set(rows)
     return [row for name, row in rows.items() if name in chosen]
+
+
+def read_grid(path: Path) -> dict[str, dict[str, Any]]:
+    """Reads the rows of a grid by name, in their order.
+
+    Raises:
+        CourseError: If the file is missing or is not a grid, or a row has a name or parameters that it cannot have.
+    """
+    if not path.is_file():
+        raise CourseError(f"GRID is {str(path)!r}, and there is no such file; give the path of a .yaml of rows.")
+    wanted = "a grid: write the name of a row and a colon, and below it lines NAME: value, moved in by two spaces"
+    rows = read_sections(path, wanted)
+    if not rows:
+        raise CourseError(f"{path} is not {wanted}.")
+    for name, parameters in rows.items():
+        if not re.fullmatch(r"\w[\w.+-]*", name):
+            raise CourseError(f"{path}: {name!r} cannot be the name of a row; use letters, digits, '-' and '.' alone.")
+        _check_row(f"{path}: the row {name}", parameters)
+    return rows
+
+
+def _check_row(where: str, parameters: Mapping[str, Any]) -> None:
+    if of_all := [name for name in parameters if name in OF_ALL_ROWS]:
+        raise CourseError(f"{where} sets {of_all[0]}, one for all rows; set it in the profile, with SET= or SEEDS=.")
+    if not isinstance(settings := parameters.get("SETTINGS", {}), dict):
+        raise CourseError(f"{where} has SETTINGS {settings!r}; it must be a mapping, as {{patience: 2}}.")
+    if parameters.get("CAPTIONS_FILE") not in (None, "", BACKTRANSLATED, CATEGORIES):
+        raise CourseError(
+            f"{where} sets CAPTIONS_FILE to {parameters['CAPTIONS_FILE']!r}; a row takes {BACKTRANSLATED}, "
+            f"{CATEGORIES} or nothing: name your own file with SET=."
+        )
 
 
 def load_scale(root: Path, profile: str, overrides: dict[str, Any], grid: Path | None = None) -> Scale:

@@ -14,8 +14,7 @@ from utils.course.execution import Outcome, run_in_order
 from utils.course.ledger import Ledger
 from utils.course.metrics import read_metrics
 from utils.course.parameters import resolve_parameters
-from utils.course.sweep.grid import BACKTRANSLATED
-from utils.course.sweep.rows import EVALUATION, TRAINING, TRANSLATION, Row, Scale, run_parameters
+from utils.course.sweep.rows import BACKTRANSLATED, EVALUATION, TRAINING, TRANSLATION, Row, Scale, run_parameters
 from utils.files import find_checkpoint, publish, workshop
 
 INTERRUPTED = ("TrainingStopped", "KeyboardInterrupt")

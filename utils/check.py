@@ -33,8 +33,7 @@ HUB_MODELS = ("openai/clip-vit-base-patch32", "Helsinki-NLP/opus-mt-en-ROMANCE")
 DATASETS = {
     "miniature": "it draws itself when a notebook asks for it, in about 20 seconds",
     "rsicd": "only for real images: it is fetched on first use, or put it where data/README.md says",
-    "ucm": "only for other real images: put it where data/README.md says",
-    "sydney": "only for other real images: put it where data/README.md says",
+    **dict.fromkeys(("ucm", "sydney"), "only for other real images: put it where data/README.md says"),
 }
 OPTIONAL_PACKAGES = {
     "gradio": "the page of make demo",

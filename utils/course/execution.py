@@ -44,12 +44,7 @@ def run_in_order(
 ) -> list[Outcome]:
     """Executes notebooks of which each may use what those before it left; one that is current (`Ledger`) is kept.
 
-    Args:
-        root: Top of the checkout.
-        notebooks: All notebooks, in this order.
-        parameters: What each is given, by its stem.
-        output_dir: Receives the executed copies and pages.
-        only: Execute those whose name begins so, finished or not, and none of the others.
+    With ``only`` those whose name begins so are executed, finished or not, and none of the others.
 
     Returns:
         One outcome a notebook that was chosen; the first failure is the last.

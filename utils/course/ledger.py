@@ -27,10 +27,7 @@ PASSED_ON = ("backtranslated.jsonl", "finetuned/model", "evaluation", "index", "
 class Ledger:
     """Goes through notebooks in their order, and knows at each what it reads and what was left before it.
 
-    Args:
-        root: Top of the checkout.
-        output_dir: Holds the executed copies, and what notebooks leave.
-        parameters: What each notebook is given, by its stem.
+    ``output_dir`` holds the executed copies and what notebooks leave; parameters are what each is given, by its stem.
     """
 
     def __init__(self, root: Path, output_dir: Path, parameters: Mapping[str, dict[str, Any]]) -> None:

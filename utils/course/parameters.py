@@ -94,10 +94,7 @@ def resolve_parameters(
 ) -> dict[str, dict[str, Any]]:
     """Decides what each notebook, by its stem, is given: of ``common`` and overrides what it declares, and its section.
 
-    Args:
-        notebooks: Every notebook of the course, not only those to be run.
-        profile: As from `load_profile`.
-        overrides: Values from the command line.
+    It wants every notebook of the course, not only those to be run.
 
     Raises:
         CourseError: If a name is declared nowhere (papermill alone would only warn, and run with defaults), or a

@@ -328,11 +328,6 @@ score = float((Path("..") / OUTPUT_DIR / "finetuned" / "model" / "config.json").
 figures = {f"{model}_top{k}": score for model in ("baseline", "finetuned") for k in (1, 3, 5, 10)}
 record(test_images=7, baseline_split_names_top1=score, finetuned_split_names_top1=score, **figures)
 """
-TRANSLATE = """
-from pathlib import Path
-(Path("..") / OUTPUT_DIR).mkdir(parents=True, exist_ok=True)
-(Path("..") / OUTPUT_DIR / "backtranslated.jsonl").write_text("one two")
-"""
 COMMON = {
     "training": {"RATE": 0.5, "EPOCHS": 2},
     "evaluation": {"PROMPT": "script"},
@@ -405,21 +400,19 @@ def test_a_sweep_goes_past_a_failure_and_keeps_what_is_finished(small_sweep, cap
     assert statuses(sweep(small_sweep, ["first"], [0])) == {"first": ["kept"]}, "the other settings took its place"
 
 
-def test_captions_come_from_the_notebook_and_their_content_counts(small_sweep):
-    translating, parameters = small_sweep / "nbs" / "02_backtranslate_captions.ipynb", "OUTPUT_DIR: str = 'x'  # where"
-    write_stub(translating, "OUTPUT_DIR", parameters)
-    runs = sweep(small_sweep, ["baseline", "texts"], [0])
-    assert statuses(runs) == {"baseline": ["ok"], "texts": ["failed"]}
-    assert "ran but left no runs/miniature/backtranslated.jsonl" in runs["texts"][0].error
-
-    write_stub(translating, TRANSLATE, parameters)
+def test_captions_are_wanted_before_anything_runs_and_their_content_counts(small_sweep):
+    with pytest.raises(CourseError, match=r"runs/miniature/backtranslated\.jsonl is not there: make course NB=02"):
+        sweep(small_sweep, ["baseline", "texts"], [0])
+    captions = small_sweep / "runs" / "miniature" / "backtranslated.jsonl"
+    captions.parent.mkdir(parents=True)
+    captions.write_text("one two")
     (run,) = sweep(small_sweep, ["texts"], [0])["texts"]
     assert (run.status, run.metrics["finetuned_top1"]) == ("ok", 2.5)
     (small_sweep / "mine.jsonl").write_text("one two three")
     (run,) = sweep(small_sweep, ["texts"], [0], CAPTIONS_FILE="mine.jsonl")["texts"]
     assert (run.status, run.metrics["finetuned_top1"]) == ("ok", 3.5)
-    (run,) = sweep(small_sweep, ["texts"], [0], CAPTIONS_FILE="gone.jsonl")["texts"]
-    assert run.status == "failed" and "gone.jsonl" in run.error
+    with pytest.raises(CourseError, match=r"gone\.jsonl"):
+        sweep(small_sweep, ["texts"], [0], CAPTIONS_FILE="gone.jsonl")
 
 
 def fake_outcomes(monkeypatch, *endings: Outcome) -> list[list[str]]:

@@ -25,7 +25,7 @@ from utils.course.parameters import (
 from utils.course.run import results_folder
 from utils.course.values import check_places, is_of_type
 
-TRANSLATION, TRAINING, EVALUATION = "02_backtranslate_captions", "04_finetune_clip", "05_evaluate_zero_shot"
+TRAINING, EVALUATION = "04_finetune_clip", "05_evaluate_zero_shot"
 COMMON = "common"
 BACKTRANSLATED = "backtranslated.jsonl"
 CATEGORIES = "categories"  # as CAPTIONS_FILE: captions made of the names of categories

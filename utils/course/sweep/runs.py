@@ -13,8 +13,7 @@ from utils.course import CourseError, course_notebooks
 from utils.course.execution import Outcome, run_in_order
 from utils.course.ledger import Ledger
 from utils.course.metrics import read_metrics
-from utils.course.parameters import resolve_parameters
-from utils.course.sweep.rows import BACKTRANSLATED, EVALUATION, TRAINING, TRANSLATION, Row, Scale, run_parameters
+from utils.course.sweep.rows import BACKTRANSLATED, EVALUATION, TRAINING, Row, Scale, run_parameters
 from utils.files import find_checkpoint, publish, workshop
 
 INTERRUPTED = ("TrainingStopped", "KeyboardInterrupt")
@@ -42,24 +41,17 @@ def run_sweep(
     table too.
 
     Raises:
+        CourseError: If rows want back-translated captions and there are none; nothing has run then.
         KeyboardInterrupt: If it was interrupted; a training in progress resumes from its last checkpoint.
     """
-    captions = no_captions = ""
-    if any(row.needs_captions for row in rows):
-        try:
-            captions = find_captions(scale)
-        except CourseError as error:
-            print(f"\n{error}", flush=True)
-            no_captions = _one_line(str(error))
+    captions = find_captions(scale) if any(row.needs_captions for row in rows) else ""
     finished: dict[tuple[str, int], RowRun] = {}
     runs: dict[str, list[RowRun]] = {}
     for row in rows:
         runs[row.name] = []
         first = row.same_as or row
         for seed in seeds if row.is_trained else seeds[:1]:
-            if row.needs_captions and no_captions:
-                finished[first.name, seed] = RowRun(seed, "failed", error=no_captions)
-            elif (first.name, seed) not in finished:
+            if (first.name, seed) not in finished:
                 print(f"\n{row.title}, seed {seed}", flush=True)
                 of_row = scale.folder / first.name
                 finished[first.name, seed] = run_once(scale, row, seed, of_row, captions if row.needs_captions else "")
@@ -108,13 +100,10 @@ def _copy_untrained(root: Path, model: str, folder: Path) -> None:
 
 
 def find_captions(scale: Scale) -> str:
-    """Finds the back-translated captions, or has the notebook make them.
-
-    Returns:
-        The file, as the training notebook is given it: from the top of the checkout if it lies in there.
+    """The file of back-translated captions, as the training notebook is given it: from the top of the checkout.
 
     Raises:
-        CourseError: If they are not there and cannot be made, or are of fewer training images than a run is to have.
+        CourseError: If it is not there, or has captions of fewer training images than a run is to have.
     """
     root = scale.root
     if scale.captions_file:
@@ -125,7 +114,10 @@ def find_captions(scale: Scale) -> str:
         return f"./{named.relative_to(root).as_posix()}" if named.is_relative_to(root) else str(named)
     file = Path(scale.output_dir) / BACKTRANSLATED
     if not (root / file).is_file():
-        _translate(scale, file)
+        raise CourseError(
+            f"Some rows want back-translated captions, and {file} is not there: make course NB=02 makes it, with the "
+            'same PROFILE=; or name yours with SET="CAPTIONS_FILE=...", or leave these rows out with ROWS=.'
+        )
     _check_whole(scale, file)
     return file.as_posix()
 
@@ -148,20 +140,6 @@ def _check_whole(scale: Scale, file: Path) -> None:
             f"{file} has captions of {found:,} training images, and a run is to have {wanted:,}: delete the file, so "
             "that it is made whole."
         )
-
-
-def _translate(scale: Scale, file: Path) -> None:
-    print(f"\nBack-translating captions into {file}", flush=True)
-    # All images, whatever part of them a run takes: the file serves every run.
-    overrides = {name: value for name, value in scale.overrides.items() if name != "IMAGES_PER_SPLIT"}
-    sections = {name: scale.sections[name] for name in ("common", TRANSLATION) if name in scale.sections}
-    parameters = resolve_parameters(course_notebooks(scale.root), sections, overrides)
-    notebook = scale.root / "nbs" / f"{TRANSLATION}.ipynb"
-    outcome = run_in_order(scale.root, [notebook], parameters, scale.folder / "captions")[-1]
-    if outcome.status == "failed":
-        raise CourseError(_reason(outcome))
-    if not (scale.root / file).is_file():
-        raise CourseError(f"{TRANSLATION} ran but left no {file}; see what it says and run it by itself.")
 
 
 def _reason(outcome: Outcome) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Callable, Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,41 +19,32 @@ CHECKPOINTS = ("MODEL", "TO_ROMANCE", "TO_ENGLISH")
 FILES = ("CAPTIONS_FILE", "SCENE")
 
 
-class InputMarks:
-    """Marks over inputs, each made once in a run of the course; relative paths begin at the top of the checkout."""
+def input_marks(root: Path, notebook: Path, parameters: Mapping[str, Any], mark: Callable[..., str]) -> dict[str, str]:
+    """Marks over all that a notebook reads from outside the folder for results, by parameter.
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        self._mark = cache(_mark)
-
-    def of(self, notebook: Path, parameters: Mapping[str, Any]) -> dict[str, str]:
-        """Marks over all that a notebook reads from outside the folder for results, by parameter.
-
-        Where it is given no parameter, its default holds. Data and models that are not on this machine yet are
-        fetched, as the notebook would fetch them.
-        """
-        values = {name: value for name, value in (declared_values(notebook) | dict(parameters)).items() if value}
-        data_dir = self._place(values["DATA_DIR"]) if "DATA_DIR" in values else None
-        marks = {}
-        for name in values.keys() & {*DATA, *CHECKPOINTS, *FILES}:
-            value, place = values[name], self._place(values[name])
-            if name in CHECKPOINTS:
-                marks[name] = self._mark(_mark_of_checkpoint, str(place) if place.exists() else value)
-            elif name in DATA:
-                is_path = place.exists() and not (data_dir and (data_dir / value).exists())
-                marks[name] = self._mark(_mark_of_data, str(place) if is_path else value, data_dir)
-            elif "/" in value:  # a bare name lies in the folder for results
-                marks[name] = self._mark(digest_of_file, place)
-        return marks
-
-    def _place(self, path: str) -> Path:
-        return self._root / Path(path).expanduser()
+    Where it is given no parameter, its default holds. Data and models that are not on this machine yet are fetched,
+    as the notebook would fetch them. Relative paths begin at ``root``, the top of the checkout; ``mark`` is `mark_of`,
+    or remembers what that gave.
+    """
+    values = {name: value for name, value in (declared_values(notebook) | dict(parameters)).items() if value}
+    data_dir = root / Path(values["DATA_DIR"]).expanduser() if "DATA_DIR" in values else None
+    marks = {}
+    for name in values.keys() & {*DATA, *CHECKPOINTS, *FILES}:
+        value, place = values[name], root / Path(values[name]).expanduser()
+        if name in CHECKPOINTS:
+            marks[name] = mark(_mark_of_checkpoint, str(place) if place.exists() else value)
+        elif name in DATA:
+            is_path = place.exists() and not (data_dir and (data_dir / value).exists())
+            marks[name] = mark(_mark_of_data, str(place) if is_path else value, data_dir)
+        elif "/" in value:  # a bare name lies in the folder for results
+            marks[name] = mark(digest_of_file, place)
+    return marks
 
 
-def _mark(mark_of: Callable[..., str], *what: Any) -> str:
-    """A mark; empty over what cannot be had: the notebook says so in its own words."""
+def mark_of(content: Callable[..., str], *what: Any) -> str:
+    """The mark of a content; empty over what cannot be had: the notebook says so in its own words."""
     try:
-        return mark_of(*what)
+        return content(*what)
     except (OSError, ValueError):
         return ""
 

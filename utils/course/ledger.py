@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from utils.course.imports import used_modules
-from utils.course.inputs import InputMarks
+from utils.course.inputs import input_marks, mark_of
 from utils.course.places import read_json
 from utils.files import digest_of_file, digest_of_folder
 
@@ -33,8 +33,8 @@ class Ledger:
     def __init__(self, root: Path, output_dir: Path, parameters: Mapping[str, dict[str, Any]]) -> None:
         self.output_dir = output_dir
         self._root, self._parameters = root, parameters
-        self._inputs = InputMarks(root)
         self._left: dict[str, str] = {}
+        self._mark = cache(mark_of)  # each input is looked at once in a run
         self._digest = cache(_digest)  # a file is read again only when it was written again
 
     def stamp(self, path: Path) -> str:
@@ -45,7 +45,7 @@ class Ledger:
         import nbformat
 
         given = self._parameters[path.stem]
-        inputs = self._inputs.of(path, given) | self._left
+        inputs = input_marks(self._root, path, given, self._mark) | self._left
         digest = hashlib.sha256(json.dumps([given, inputs], sort_keys=True).encode())
         cells = nbformat.read(path, as_version=4).cells
         for cell in cells:

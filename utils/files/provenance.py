@@ -33,7 +33,7 @@ def _commit(checkout: Path) -> str:
     if not (checkout / ".git").exists():  # it may lie in somebody else's
         return ""
     describe = ["describe", "--always", "--exclude=*", "--abbrev=12", "--dirty=+changes"]
-    command = ["git", "--no-optional-locks", "-C", checkout, *describe]
+    command = ["git", "--no-optional-locks", "-C", str(checkout), *describe]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout.strip()
     except (OSError, subprocess.SubprocessError):

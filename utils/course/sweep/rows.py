@@ -111,7 +111,8 @@ def load_rows(scale: Scale, wanted: Iterable[str] = ()) -> list[Row]:
             known = published.get(name, {})
             row = Row(name, _read_parameters(files[name]), known.get("checkpoint", ""), known.get("scores", {}))
             found.append(row)
-    rows, first = {}, {}
+    rows: dict[str, Row] = {}
+    first: dict[str, Row] = {}
     for row in found:
         run = json.dumps([training_parameters(scale, row), row.needs_captions, row.is_trained], sort_keys=True)
         rows[row.name] = replace(row, same_as=first.get(run))

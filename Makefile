@@ -95,7 +95,7 @@ notebooks: $(READY) ## Execute the notebooks in place, as they are committed
 	@$(RUN) -m utils.course --refresh
 
 imports: $(READY) ## Draw into CONTRIBUTING.md which room imports which
-	@$(RUN) -m utils.course.import_chart
+	@$(RUN) tests/draw_imports.py
 
 release: $(READY) ## Name VERSION=0.2.0 in badges, first cells, change log and citation
 	@$(RUN) -m utils.course.release --version "$(VERSION)"

@@ -94,7 +94,7 @@ def test_the_command_writes_both_files_and_pandas_reads_the_sheet(runs, tmp_path
 
 @pytest.mark.parametrize(
     ("content", "sentence"),
-    [(None, "has no metrics.json"), ("{not json", "cannot be read"), ('{"04": 3}', "cannot be read")],
+    [(None, "No such file"), ("{not json", "has no metrics.json that can be read"), ('{"04": 3}', "has no metrics")],
 )
 def test_a_folder_without_a_run_is_one_sentence(runs, tmp_path, capsys, content, sentence):
     wrong = tmp_path / "wrong"

@@ -17,7 +17,6 @@ from test_course import write_notebook
 from utils.course import CourseError, course_notebooks, execution, results
 from utils.course.compare import read_run
 from utils.course.ledger import finished_stamp
-from utils.course.reports import warning_of_run
 from utils.course.run import run_course
 from utils.files import sole_owner
 from utils.files.locks import LOCK, OWNER
@@ -120,13 +119,6 @@ def test_metrics_say_what_they_were_made_with(passing_on):
     noted = json.loads((folder / "metrics.json").read_text())["provenance"]
     noted.pop("versions")
     assert noted == of_training
-
-
-def test_a_summary_tells_of_few_steps_also_where_the_epochs_are_those_of_the_notebook(root):
-    metrics = {"04_finetune_clip": {"steps": 20.0}}
-    assert "EPOCHS: 50 would" in warning_of_run(root / "nbs", metrics, {})
-    assert "EPOCHS: 15 would" in warning_of_run(root / "nbs", metrics, {"04_finetune_clip": {"EPOCHS": 3}})
-    assert not warning_of_run(root / "nbs", {}, {})
 
 
 # --- nothing of the user's is deleted --------------------------------------------------------------------------

@@ -70,14 +70,6 @@ def test_a_file_where_a_folder_is_wanted_is_one_sentence(world, what, where):
     assert (world.top / "a file").read_text() == "no folder"
 
 
-@pytest.mark.parametrize("what", ["model, read", "your own data set", "DATA_DIR", "MODEL", "OUTPUT_DIR"])
-def test_a_path_that_is_longer_than_the_system_takes_is_one_sentence(world, what):
-    tried = FOLDER_WANTED[what] if what != "your own data set" else lambda world, place: load_dataset(place)
-    with pytest.raises((OSError, ValueError, CourseError), match="longer path than this system takes") as caught:
-        tried(world, world.top / ("a" * 5_000))
-    check_sentence(caught.value)
-
-
 @pytest.mark.parametrize("what", FILE_WANTED)
 def test_a_folder_where_a_file_is_wanted_is_one_sentence(world, what):
     with pytest.raises((OSError, ValueError)) as caught:

@@ -5,8 +5,8 @@ import re
 
 import nbformat
 import pytest
+from draw_imports import COMMANDS, DRAWING, draw, floors, room_imports
 
-from utils.course.import_chart import COMMANDS, DRAWING, draw, floors, room_imports
 from utils.course.imports import PACKAGES, imported_modules, module_imports, modules, used_modules
 
 MAGIC = re.compile(r"^([ \t]*)[%!].*$", re.MULTILINE)

@@ -94,13 +94,11 @@ def test_a_release_changes_the_version_and_nothing_else(copy):
     assert len(log.splitlines()) == len(before[NAMED_APART].decode().splitlines()) + 3
 
 
-def test_a_release_can_be_asked_for_twice_and_taken_back(copy):
-    before, old, new = contents(copy), current(copy)["version"], next_version(copy)
+def test_a_release_can_be_asked_for_twice(copy):
+    new = next_version(copy)
     release(copy, new, DAY)
     once = contents(copy)
     assert release(copy, new, "2031-01-01") == [] and contents(copy) == once
-    release(copy, old)
-    assert contents(copy) == before
 
 
 def test_an_address_changes_alone_twice_and_back(copy):
@@ -155,7 +153,7 @@ def test_a_bad_address_is_refused(copy, address):
         ("CHANGELOG.md", "## [Unreleased]\n", "", "CHANGELOG.md should have '## [Unreleased]"),
         ("CHANGELOG.md", "## [{version}] - ", "## {version}, ", "The newest release of CHANGELOG.md"),
         ("pyproject.toml", "[project.urls]", "[urls]", "pyproject.toml gives no version in [project]"),
-        ("README.md", "/blob/v{version}/", "/blob/v{version}/\udce9", "README.md could not be read"),
+        ("README.md", "/blob/v{version}/", "/blob/v{version}/\udce9", "can't decode byte 0xe9"),
     ],
 )  # fmt: skip
 def test_what_does_not_stand_where_it_is_expected_is_refused(copy, capsys, monkeypatch, name, old, new, said):
@@ -182,15 +180,6 @@ def test_a_lost_address_is_refused(copy):
     with pytest.raises(CourseError, match=r"as the address of README\.md, which is nowhere to be found"):
         move(copy, "some-body/fork")
     assert contents(copy) == before
-
-
-def test_a_disk_that_takes_no_more_is_told_with_the_way_back(copy, monkeypatch):
-    def fail(path, content):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("utils.course.release.write_whole", fail)
-    with pytest.raises(CourseError, match=r"\(No space left on device\).* git restore"):
-        move(copy, "some-body/fork")
 
 
 def test_the_command_line_says_what_was_done(copy, capsys, monkeypatch):

@@ -1,6 +1,6 @@
-"""What this machine has and lacks for the course, with what to do about it; ``make check`` prints it.
+"""What this machine has and lacks for the course, with what to do about it: ``make check``, and notebook 00.
 
-Notebook 00 shows the same, section by section. Nothing is fetched, made or changed.
+Nothing is fetched, made or changed.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import importlib.metadata
 import os
 import platform
 import shutil
-import subprocess
 import tempfile
 import textwrap
 import tomllib
@@ -34,8 +33,7 @@ HUB_MODELS = ("openai/clip-vit-base-patch32", "Helsinki-NLP/opus-mt-en-ROMANCE")
 DATASETS = {
     "miniature": "it draws itself when a notebook asks for it, in about 20 seconds",
     "rsicd": "only for real images: it is fetched on first use, or put it where data/README.md says",
-    "ucm": "only for other real images: put it where data/README.md says",
-    "sydney": "only for other real images: put it where data/README.md says",
+    **dict.fromkeys(("ucm", "sydney"), "only for other real images: put it where data/README.md says"),
 }
 OPTIONAL_PACKAGES = {
     "gradio": "the page of make demo",
@@ -51,12 +49,9 @@ NOT_INSTALLED = "not installed"
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at.
+    """One thing that was looked at, what was found, and advice if all is not well.
 
     Attributes:
-        subject: What was looked at.
-        found: What was found.
-        advice: What to do; empty if all is well.
         needed: Whether the course cannot run on the miniature without it.
         is_version: Whether it is a package and its version, which go on one line with others.
     """
@@ -93,23 +88,11 @@ def check_versions() -> list[Check]:
         else:
             advice = f"the course needs {requirement}: make a fresh .venv with make, or pip install '{requirement}'"
             checks.append(Check(requirement.name, version or NOT_INSTALLED, advice, needed=True))
-    if jax := _version("jax"):
-        checks.append(_check_jaxlib(jax))
+    checks.append(Check("jaxlib", _version("jaxlib") or NOT_INSTALLED, is_version=True))
     for name, purpose in OPTIONAL_PACKAGES.items():
         advice = "" if _version(name) else f"only for {purpose}: pip install {name}"
         checks.append(Check(name, _version(name) or NOT_INSTALLED, advice, is_version=True))
     return checks
-
-
-def _check_jaxlib(jax: str) -> Check:
-    """jaxlib, the compiled half of jax: it should be of the same release, though jax starts with some others, too."""
-    jaxlib = _version("jaxlib")
-    if jax == jaxlib:
-        return Check("jaxlib", jaxlib, is_version=True)
-    asked = next(r for r in map(Requirement, importlib.metadata.requires("jax") or ()) if r.name == "jaxlib")
-    starts = jaxlib and asked.specifier.contains(jaxlib, prereleases=True)
-    advice = f"the two belong together: pip install jax=={jax} jaxlib=={jax}"
-    return Check("jaxlib", f"{jaxlib or NOT_INSTALLED}, beside jax {jax}", advice, needed=not starts)
 
 
 def _version(name: str) -> str:
@@ -122,32 +105,20 @@ def _version(name: str) -> str:
 
 def check_devices() -> list[Check]:
     """Cores, what JAX computes on, and a GPU that it does not see, or is slow on."""
-    return [Check("CPU cores", str(usable_cores())), _check_jax_devices()]
-
-
-def _check_jax_devices() -> Check:
+    cores = Check("CPU cores", str(usable_cores()))
     try:
         import jax
 
         devices = jax.devices()
     except (ImportError, RuntimeError) as error:  # jax refuses a jaxlib, or a device that the user asks for
-        return Check("JAX devices", "JAX does not start", str(error), needed=True)
+        return [cores, Check("JAX devices", "JAX does not start", str(error), needed=True)]
     advice = ""
-    if devices[0].platform == "cpu" and (gpu := _nvidia_gpu()):
-        advice = f"{gpu} is here, but this JAX is the build for CPUs: pip install '{FOR_GPUS}'"
+    if devices[0].platform == "cpu" and shutil.which("nvidia-smi"):
+        advice = f"an NVIDIA GPU seems to be here, but this JAX is the build for CPUs: pip install '{FOR_GPUS}'"
     elif devices[0].platform == "gpu" and SpecifierSet(SLOW_ON_GPUS).contains(_version("jaxlib")):
         advice = f"this JAX makes training on GPUs slower by far: pip install '{FOR_GPUS}'"
     kinds = ", ".join(sorted({f"{d.platform} ({d.device_kind})" for d in devices}))
-    return Check("JAX devices", f"{len(devices)} x {kinds}", advice)
-
-
-def _nvidia_gpu() -> str:
-    """The name of the first NVIDIA GPU, or nothing."""
-    if not shutil.which("nvidia-smi"):
-        return ""
-    command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
-    answer = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
-    return answer.stdout.partition("\n")[0].strip() if answer.returncode == 0 else ""
+    return [cores, Check("JAX devices", f"{len(devices)} x {kinds}", advice)]
 
 
 def check_memory_and_disk(output_dir: str | Path = "runs/miniature") -> list[Check]:
@@ -155,17 +126,15 @@ def check_memory_and_disk(output_dir: str | Path = "runs/miniature") -> list[Che
     import psutil
 
     memory, folder = psutil.virtual_memory(), Path(output_dir)
-    short = memory.available < NEEDED_MEMORY
-    advice = "close other programs, or other notebooks' kernels: a notebook takes 1 to 2 GB" if short else ""
     found = f"{memory.available / GIB:.1f} of {memory.total / GIB:.1f} GiB are free"
-    checks = [Check("memory", found, advice, needed=True)]
+    close = "close other programs, or other notebooks' kernels: a notebook takes 1 to 2 GB"
+    checks = [Check("memory", found, close if memory.available < NEEDED_MEMORY else "", needed=True)]
     existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.is_dir())
     free = shutil.disk_usage(existing).free
     found = f"{free / GIB:.1f} GiB are free for {folder}"
     advice = "make room: the course leaves about half a gigabyte" if free < NEEDED_DISK else ""
     try:
-        with tempfile.TemporaryFile(dir=existing):
-            pass
+        tempfile.TemporaryFile(dir=existing).close()
     except OSError as error:
         found, advice = f"{folder}: {error.strerror}", "give an OUTPUT_DIR that you may write to"
     return [*checks, Check("disk", found, advice, needed=True)]
@@ -173,9 +142,17 @@ def check_memory_and_disk(output_dir: str | Path = "runs/miniature") -> list[Che
 
 def check_data(dataset: str = "miniature", data_dir: str = "", **how: Any) -> list[Check]:
     """Which data sets are on the disk, in a folder or in data/; your own captions are read as `load_dataset` does."""
-    from utils.datasets import find_dataset
+    from utils.datasets import DatasetError, find_dataset, load_dataset
 
-    checks = [] if dataset in DATASETS else [_check_captions(dataset, data_dir, how)]
+    checks = []
+    if dataset not in DATASETS:
+        try:
+            mine = load_dataset(dataset, data_dir or None, **how)
+            splits = ", ".join(f"{len(mine.split(name))} {name}" for name in mine.splits) or "no splits yet"
+            found = f"{len(mine)} images ({splits}), {len(mine.categories)} categories"
+            checks = [Check("data: yours", found)]
+        except (DatasetError, OSError) as error:
+            checks = [Check("data: yours", "cannot be read", str(error), needed=True)]
     for name, advice in DATASETS.items():
         folder = find_dataset(name, data_dir or None)
         found, advice = (f"in {_short(folder)}", "") if folder else ("not here", advice)
@@ -183,22 +160,11 @@ def check_data(dataset: str = "miniature", data_dir: str = "", **how: Any) -> li
     return checks
 
 
-def _check_captions(dataset: str, data_dir: str, how: dict[str, Any]) -> Check:
-    from utils.datasets import DatasetError, load_dataset
-
-    try:
-        found = load_dataset(dataset, data_dir or None, **how)
-    except (DatasetError, OSError) as error:
-        return Check("data: yours", "cannot be read", str(error), needed=True)
-    splits = ", ".join(f"{len(found.split(name))} {name}" for name in found.splits) or "no splits yet"
-    return Check("data: yours", f"{len(found)} images ({splits}), {len(found.categories)} categories")
-
-
 def _short(path: Path) -> str:
     """A path without what lies above the course or the home, which is nobody's business in a bug report."""
-    for top, name in ((find_root(), ""), (Path.home(), "~/")):
-        if path.resolve().is_relative_to(top.resolve()):
-            return name + path.resolve().relative_to(top.resolve()).as_posix()
+    for top, name in ((find_root().resolve(), ""), (Path.home().resolve(), "~/")):
+        if path.resolve().is_relative_to(top):
+            return name + path.resolve().relative_to(top).as_posix()
     return str(path)
 
 
@@ -231,12 +197,11 @@ def _check_model(name: str) -> Check:
 def check_network() -> list[Check]:
     """Whether the Hugging Face Hub answers within three seconds."""
     try:
-        with urllib.request.urlopen(urllib.request.Request(HUB, method="HEAD"), timeout=3):
-            return [Check("network", f"{HUB} answers")]
+        urllib.request.urlopen(urllib.request.Request(HUB, method="HEAD"), timeout=3).close()
     except (OSError, ValueError) as error:
-        found = f"{HUB} does not answer ({type(error).__name__})"
-    advice = "the miniature needs none; real data and models go by hand where data/README.md says"
-    return [Check("network", found, advice)]
+        advice = "the miniature needs none; real data and models go by hand where data/README.md says"
+        return [Check("network", f"{HUB} does not answer ({type(error).__name__})", advice)]
+    return [Check("network", f"{HUB} answers")]
 
 
 def as_text(checks: Iterable[Check]) -> str:

@@ -10,9 +10,9 @@ import time
 from utils.course.errors import CourseError
 from utils.course.execution import refresh_notebooks
 from utils.course.parameters import parse_overrides
-from utils.course.places import find_root
+from utils.course.places import find_root, read_json
 from utils.course.reports import EVALUATION, zero_shot_table
-from utils.course.results import METRICS, read_json
+from utils.course.results import METRICS
 from utils.course.run import plan_course, run_course
 
 EXPECTED_TIME = {

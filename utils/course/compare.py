@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from utils.course.errors import CourseError
-from utils.course.results import METRICS, PARAMETERS, read_json
+from utils.course.places import read_json
+from utils.course.results import METRICS, PARAMETERS
 from utils.evaluation import aligned, paired_bootstrap, read_predictions, values_of
 from utils.evaluation.intervals import DRAWS
 from utils.evaluation.per_image import is_mean_over_images
@@ -38,13 +39,10 @@ DESCRIBED = (
 
 @dataclass(frozen=True)
 class RunMetrics:
-    """What a run of the course has left to compare.
+    """What a run of the course has left to compare: metrics by notebook and name, and what `read_predictions` gives.
 
-    Attributes:
-        name: What it is called: its folder, below runs/ if it lies there.
-        made_with: The profile and what `DESCRIBED` says, as far as it was noted.
-        metrics: By notebook, then by name.
-        predictions: What each test image did, as `read_predictions` of `utils.evaluation` gives it.
+    Its name is that of its folder, below runs/ if it lies there; the profile and what `DESCRIBED` says is in
+    ``made_with`` as far as it was noted.
     """
 
     name: str
@@ -59,17 +57,14 @@ def read_run(folder: Path) -> RunMetrics:
     Raises:
         CourseError: If there are none, or they cannot be read.
     """
-    path = folder / METRICS
     try:
-        metrics = json.loads(path.read_text(encoding="utf-8"))
+        metrics = json.loads((folder / METRICS).read_text(encoding="utf-8"))
         metrics.pop(PROVENANCE, None)
         metrics = {stem: {name: float(value) for name, value in of.items()} for stem, of in metrics.items()}
-    except FileNotFoundError:
-        raise CourseError(
-            f"{folder} has no {METRICS}; give folders that a run of the course has left, such as runs/miniature."
-        ) from None
     except (OSError, ValueError, AttributeError, TypeError) as error:
-        raise CourseError(f"{path} cannot be read ({error}); run the course again in {folder}.") from error
+        raise CourseError(
+            f"{folder} has no {METRICS} that can be read ({error}); give folders that a run of the course has left."
+        ) from error
     parts = folder.resolve().parts
     below = parts[len(parts) - parts[::-1].index("runs") :] if "runs" in parts else ()
     made_with, predictions = _made_with(read_json(folder / PARAMETERS)), read_predictions(folder / "evaluation")
@@ -79,11 +74,9 @@ def read_run(folder: Path) -> RunMetrics:
 def _made_with(noted: dict[str, Any]) -> dict[str, Any]:
     """The profile, and of each described parameter what the training notebook had, or else the first that has it."""
     sections = noted.get("parameters", {})
-    given: dict[str, Any] = {}
+    given: dict[str, Any] = {name: noted[name] for name in ("profile",) if name in noted}
     for stem in sorted(sections, key=lambda stem: not stem.startswith("04_")):
-        given = {**sections[stem], **given}
-    if "profile" in noted:
-        given["profile"] = noted["profile"]
+        given = sections[stem] | given
     return {name: given[name] for name in ("profile", *DESCRIBED) if name in given}
 
 
@@ -138,9 +131,7 @@ def _cell(text: str) -> str:
 def write_comparison(rows: list[list[str]], path: Path) -> tuple[Path, Path]:
     """Writes a table as from `table_of` as Markdown, and as CSV beside it; returns both files.
 
-    Raises:
-        CourseError: If one of them is there and is something else.
-        OSError: If the disk is full.
+    It raises a `CourseError` if one of them is there and is something else, and an OSError for a full disk.
     """
     page, sheet = path.with_suffix(".md"), path.with_suffix(".csv")
     lines = io.StringIO()

@@ -26,52 +26,30 @@ WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
 QUIET_KERNEL = ["--IPKernelApp.log_level=CRITICAL"]
 START_TIMEOUT = 300  # seconds that a kernel may take to answer: slow disks and virus scanners exist
 LEFT_OUT = "left out"
+RUNNING = ".{}.running.ipynb"  # what an executed copy is called while its notebook runs
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one notebook ended.
+    """How one notebook ended."""
 
-    Attributes:
-        stem: File name without its ending.
-        status: ``ok``, ``kept`` (an equal earlier run was kept), ``left out`` (the data give it nothing to work
-            on) or ``failed``.
-        seconds: Wall-clock time of the execution.
-        error: For a failure, the cell and the end of its error; for what was left out, why.
-    """
-
-    stem: str
-    status: str
-    seconds: float = 0.0
-    error: str = ""
+    stem: str  # its file name without the ending
+    status: str  # ok, kept (an equal earlier run), left out (no data to work on) or failed
+    seconds: float = 0.0  # wall-clock time of the execution
+    error: str = ""  # of a failure the cell and the end of its error; of what was left out, why
 
 
 def run_in_order(
-    root: Path,
-    notebooks: Iterable[Path],
-    parameters: dict[str, dict[str, Any]],
-    output_dir: Path,
-    only: str = "",
-    results_may_go: bool = False,
+    root: Path, notebooks: Iterable[Path], parameters: dict[str, dict[str, Any]], output_dir: Path, only: str = ""
 ) -> list[Outcome]:
-    """Executes notebooks of which each may use what those before it left.
+    """Executes notebooks of which each may use what those before it left; one that is current (`Ledger`) is kept.
 
-    A finished one is kept whose source, modules, parameters, data, models and earlier results are what they were,
-    and what it has left is still there.
-
-    Args:
-        root: Top of the checkout.
-        notebooks: All notebooks, in this order.
-        parameters: What each is given, by its stem.
-        output_dir: Receives the executed copies and pages.
-        only: Execute those whose name begins so, finished or not, and none of the others.
-        results_may_go: Keep a finished notebook although what it has left was deleted.
+    With ``only`` those whose name begins so are executed, finished or not, and none of the others.
 
     Returns:
         One outcome a notebook that was chosen; the first failure is the last.
 
     Raises:
-        CourseError: If no kernel answers.
         OSError: If the disk takes no more.
     """
     output_dir.mkdir(parents=True, exist_ok=True)
@@ -79,9 +57,9 @@ def run_in_order(
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(root / "runs" / "compiled"))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
     outcomes = []
-    ledger = Ledger(root, output_dir, parameters, results_may_go)
+    ledger = Ledger(root, output_dir, parameters)
     for path in notebooks:
-        _hidden(output_dir / path.name).unlink(missing_ok=True)  # what a killed run was writing
+        (output_dir / RUNNING.format(path.stem)).unlink(missing_ok=True)  # what a killed run was writing
         if path.name.startswith(only):
             if not only and ledger.is_current(path):
                 outcomes.append(Outcome(path.stem, "kept"))
@@ -94,27 +72,10 @@ def run_in_order(
     return outcomes
 
 
-def outdated_notebooks(
-    root: Path, notebooks: Iterable[Path], parameters: dict[str, dict[str, Any]], output_dir: Path
-) -> list[str]:
-    """Stems of executed notebooks that are not what `run_in_order` would give now."""
-    ledger = Ledger(root, output_dir, parameters)
-    outdated = []
-    for path in notebooks:
-        if (output_dir / path.name).is_file() and not ledger.is_current(path):
-            outdated.append(path.stem)
-        ledger.pass_on(path)
-    return outdated
-
-
 def run_notebook(path: Path, parameters: dict[str, Any], ledger: Ledger) -> Outcome:
-    """Executes one notebook in a kernel of its own; the executed copy is kept whatever happens.
-
-    While it runs, its copy has a hidden name; the copy of an earlier run is replaced at the end. It raises what
-    `run_in_order` raises.
-    """
+    """Executes one notebook in a kernel of its own; its copy, hidden while it runs, is kept whatever happens."""
     output = ledger.output_dir / path.name
-    running = _hidden(output)
+    running = output.with_name(RUNNING.format(path.stem))
     before, stamp = ledger.states(), ledger.stamp(path)
     start = time.perf_counter()
     try:
@@ -129,18 +90,14 @@ def run_notebook(path: Path, parameters: dict[str, Any], ledger: Ledger) -> Outc
     if status != "failed":
         notebook.metadata[STAMP] = stamp
     # A notebook with a stamp has its page: a kill between the two leaves the page alone new.
-    write_whole(output.with_suffix(".html"), _page(notebook, path.stem))
+    page, _ = HTMLExporter().from_notebook_node(notebook, resources={"metadata": {"name": path.stem}})
+    write_whole(output.with_suffix(".html"), page)
     write_whole(output, nbformat.writes(notebook) + "\n")
     return Outcome(path.stem, status, seconds, error)
 
 
-def _hidden(output: Path) -> Path:
-    """What an executed copy is called while its notebook runs."""
-    return output.with_name(f".{output.stem}.running.ipynb")
-
-
 def _execute(path: Path, output: Path, parameters: dict[str, Any]) -> tuple[str, str]:
-    """Runs a notebook under papermill; returns its status, and the error of one that failed."""
+    """Runs a notebook under papermill; returns its status, and the error of one that failed or was left out."""
     try:
         papermill.execute_notebook(
             str(path),
@@ -153,26 +110,15 @@ def _execute(path: Path, output: Path, parameters: dict[str, Any]) -> tuple[str,
             extra_arguments=QUIET_KERNEL,
         )
     except papermill.PapermillExecutionError as failure:
-        return _describe_failure(failure)
+        if failure.ename == LeftOut.__name__:
+            return LEFT_OUT, failure.evalue
+        # Colors are noise in a log.
+        traceback = [line for line in strip_ansi("\n".join(failure.traceback)).splitlines() if line.strip()]
+        where = f"cell {failure.cell_index + 1}: {failure.ename}: {failure.evalue}\n"
+        return "failed", where + "\n".join(traceback[-12:])
     except DeadKernelError:
         return "failed", "its kernel died: most often there is not enough memory; a smaller BATCH_SIZE needs less."
-    except RuntimeError as failure:
-        if "respond" not in str(failure):
-            raise
-        raise CourseError(
-            f"{path.name}: its kernel did not answer in {START_TIMEOUT} seconds; see that nothing keeps programs of "
-            "this machine from talking to each other on 127.0.0.1 (a firewall, a network without loopback)."
-        ) from None
     return "ok", ""
-
-
-def _describe_failure(failure: Any) -> tuple[str, str]:
-    if failure.ename == LeftOut.__name__:
-        return LEFT_OUT, failure.evalue
-    # Colors are noise in a log.
-    traceback = [line for line in strip_ansi("\n".join(failure.traceback)).splitlines() if line.strip()]
-    where = f"cell {failure.cell_index + 1}: {failure.ename}: {failure.evalue}\n"
-    return "failed", where + "\n".join(traceback[-12:])
 
 
 def refresh_notebooks(root: Path) -> None:
@@ -208,10 +154,6 @@ def drop_widgets(notebook: Any) -> None:
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if WIDGET_MIME not in output.get("data", {})]
-
-
-def _page(notebook: Any, name: str) -> str:
-    return HTMLExporter().from_notebook_node(notebook, resources={"metadata": {"name": name}})[0]
 
 
 def _print_outcome(outcome: Outcome) -> None:

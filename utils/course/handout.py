@@ -26,8 +26,7 @@ LEFT_OUT = "not-in-handout"
 def write_handout(root: Path, folder: Path, profile: str = "workshop") -> list[Path]:
     """Writes the numbered notebooks and the glossary as a class gets them, and returns the notebooks.
 
-    The copies run where they are as long as that is somewhere inside the course, for their first cell looks for
-    its top. Values of the profile replace those of the parameters cells. The folder appears only when it is whole.
+    The copies run anywhere inside the course, for their first cell looks for its top.
 
     Raises:
         CourseError: If the folder is there, for students may have worked in it, or the profile cannot work.

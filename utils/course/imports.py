@@ -56,16 +56,10 @@ def _imports_of(source: bytes, known: frozenset[str]) -> frozenset[str]:
 
 
 def used_modules(root: Path, cells: Iterable[str]) -> list[Path]:
-    """Files of the two packages that a notebook runs through, directly or not.
+    """Files of the two packages, sorted, that a notebook with these code cells runs through, directly or not.
 
-    Stand-ins count where its own cells import them; what modules of ``utils`` have them draw, it sees as data.
-
-    Args:
-        root: Top of the checkout.
-        cells: Sources of its code cells. For one that cannot be read as Python all of ``utils`` counts.
-
-    Returns:
-        Sorted paths.
+    Stand-ins count where its own cells import them; what modules of ``utils`` have them draw, it sees as data. For a
+    cell that cannot be read as Python all of ``utils`` counts.
     """
     imports, files = module_imports(root), modules(root)
     waiting: set[str] = set()

@@ -19,53 +19,34 @@ CHECKPOINTS = ("MODEL", "TO_ROMANCE", "TO_ENGLISH")
 FILES = ("CAPTIONS_FILE", "SCENE")
 
 
-class InputMarks:
-    """Marks over inputs, each made once in a run of the course.
+def input_marks(root: Path, notebook: Path, parameters: Mapping[str, Any], mark: Callable[..., str]) -> dict[str, str]:
+    """Marks over all that a notebook reads from outside the folder for results, by parameter.
 
-    Args:
-        root: Top of the checkout, where relative paths begin.
+    Where it is given no parameter, its default holds. Data and models that are not on this machine yet are fetched,
+    as the notebook would fetch them. Relative paths begin at ``root``, the top of the checkout; ``mark`` is `mark_of`,
+    or remembers what that gave.
     """
+    values = {name: value for name, value in (declared_values(notebook) | dict(parameters)).items() if value}
+    data_dir = root / Path(values["DATA_DIR"]).expanduser() if "DATA_DIR" in values else None
+    marks = {}
+    for name in values.keys() & {*DATA, *CHECKPOINTS, *FILES}:
+        value, place = values[name], root / Path(values[name]).expanduser()
+        if name in CHECKPOINTS:
+            marks[name] = mark(_mark_of_checkpoint, str(place) if place.exists() else value)
+        elif name in DATA:
+            is_path = place.exists() and not (data_dir and (data_dir / value).exists())
+            marks[name] = mark(_mark_of_data, str(place) if is_path else value, data_dir)
+        elif "/" in value:  # a bare name lies in the folder for results
+            marks[name] = mark(digest_of_file, place)
+    return marks
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        self._known: dict[tuple, str] = {}
 
-    def of(self, notebook: Path, parameters: Mapping[str, Any]) -> dict[str, str]:
-        """Marks over all that a notebook reads from outside the folder for results, by parameter.
-
-        Data and models that are not on this machine yet are fetched, as the notebook would fetch them. What
-        cannot be had has an empty mark: the notebook says so in its own words.
-
-        Args:
-            notebook: Its file; the defaults of its parameters hold where nothing else is given.
-            parameters: What it is given.
-        """
-        values = {name: value for name, value in (declared_values(notebook) | dict(parameters)).items() if value}
-        data_dir = self._place(values["DATA_DIR"]) if "DATA_DIR" in values else None
-        marks = {}
-        for name in values.keys() & {*DATA, *CHECKPOINTS, *FILES}:
-            place = self._place(values[name])
-            if name in FILES:
-                if "/" in values[name]:  # a bare name lies in the folder for results
-                    marks[name] = self._once(_mark_of_file, place)
-            elif name in CHECKPOINTS:
-                marks[name] = self._once(_mark_of_checkpoint, str(place) if place.exists() else values[name])
-            else:
-                is_path = place.exists() and not (data_dir and (data_dir / values[name]).exists())
-                marks[name] = self._once(_mark_of_data, str(place) if is_path else values[name], data_dir)
-        return marks
-
-    def _place(self, path: str) -> Path:
-        return self._root / Path(path).expanduser()
-
-    def _once(self, mark_of: Callable[..., str], *what: Any) -> str:
-        key = (mark_of, *what)
-        if key not in self._known:
-            try:
-                self._known[key] = mark_of(*what)
-            except (OSError, ValueError):  # what the notebook will say, too
-                self._known[key] = ""
-        return self._known[key]
+def mark_of(content: Callable[..., str], *what: Any) -> str:
+    """The mark of a content; empty over what cannot be had: the notebook says so in its own words."""
+    try:
+        return content(*what)
+    except (OSError, ValueError):
+        return ""
 
 
 def _mark_of_data(name: str, data_dir: Path | None) -> str:
@@ -86,7 +67,3 @@ def _mark_of_checkpoint(name: str) -> str:
     """Over the content of a folder's files; for a name on the Hub the revision that is here."""
     folder = find_checkpoint(name)
     return folder.name if folder.parent.name == "snapshots" else digest_of_folder(folder)
-
-
-def _mark_of_file(path: Path) -> str:
-    return digest_of_file(path) if path.is_file() else ""

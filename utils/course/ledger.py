@@ -8,11 +8,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from utils.course.imports import used_modules
-from utils.course.inputs import InputMarks
+from utils.course.inputs import input_marks, mark_of
+from utils.course.places import read_json
 from utils.files import digest_of_file, digest_of_folder
 
 STAMP = "course_stamp"  # in the metadata of a notebook that ran to its end
@@ -25,21 +27,15 @@ PASSED_ON = ("backtranslated.jsonl", "finetuned/model", "evaluation", "index", "
 class Ledger:
     """Goes through notebooks in their order, and knows at each what it reads and what was left before it.
 
-    Args:
-        root: Top of the checkout.
-        output_dir: Holds the executed copies, and what notebooks leave.
-        parameters: What each notebook is given, by its stem.
-        results_may_go: Whether a notebook stays current although what it has left was deleted.
+    ``output_dir`` holds the executed copies and what notebooks leave; parameters are what each is given, by its stem.
     """
 
-    def __init__(
-        self, root: Path, output_dir: Path, parameters: Mapping[str, dict[str, Any]], results_may_go: bool = False
-    ) -> None:
+    def __init__(self, root: Path, output_dir: Path, parameters: Mapping[str, dict[str, Any]]) -> None:
         self.output_dir = output_dir
-        self._root, self._parameters, self._results_may_go = root, parameters, results_may_go
-        self._inputs = InputMarks(root)
+        self._root, self._parameters = root, parameters
         self._left: dict[str, str] = {}
-        self._digests: dict[tuple, str] = {}
+        self._mark = cache(mark_of)  # each input is looked at once in a run
+        self._digest = cache(_digest)  # a file is read again only when it was written again
 
     def stamp(self, path: Path) -> str:
         """Over all that a notebook depends on if it runs now, behind those passed so far.
@@ -49,7 +45,7 @@ class Ledger:
         import nbformat
 
         given = self._parameters[path.stem]
-        inputs = self._inputs.of(path, given) | self._left
+        inputs = input_marks(self._root, path, given, self._mark) | self._left
         digest = hashlib.sha256(json.dumps([given, inputs], sort_keys=True).encode())
         cells = nbformat.read(path, as_version=4).cells
         for cell in cells:
@@ -61,45 +57,48 @@ class Ledger:
     def is_current(self, path: Path) -> bool:
         """Whether the executed copy is what a run would give now, and all that it has left is there."""
         output = self.output_dir / path.name
-        if finished_stamp(output) != self.stamp(path):
-            return False
         left = results_left(output)
-        return self._results_may_go or self._digests_of(left) == left
+        return finished_stamp(output) == self.stamp(path) and self._digests_of(left) == left
 
     def pass_on(self, path: Path) -> None:
         """Notes what a notebook has left, for the stamps of those after it."""
         self._left |= results_left(self.output_dir / path.name)
 
+    def outdated(self, notebooks: Iterable[Path]) -> list[str]:
+        """Stems of those notebooks, all of them in their order, whose copy is not current or not there."""
+        outdated = []
+        for path in notebooks:
+            if not self.is_current(path):
+                outdated.append(path.stem)
+            self.pass_on(path)
+        return outdated
+
     def states(self) -> dict[str, tuple]:
-        """When each result was written, to tell later what a notebook has left."""
+        """When and how large each file of each result was written; empty where there is none."""
         return {name: self._state(name) for name in PASSED_ON}
 
     def left_since(self, before: Mapping[str, tuple], output: Path) -> dict[str, str]:
-        """Digests of the results written since, and of those that an earlier run of the same notebook had left.
+        """Digests of the results written since ``before``, the earlier `states`.
 
-        Args:
-            before: As from `states`.
-            output: The executed copy of the earlier run.
+        Those that an earlier run of the same notebook, whose executed copy is ``output``, had left count too.
         """
         earlier, now = results_left(output), self.states()
         return self._digests_of(name for name in PASSED_ON if name in earlier or now[name] != before[name])
 
     def _state(self, name: str) -> tuple:
-        """When and how large each file of a result was written; empty where there is none."""
         path = self.output_dir / name
         files = [file for file in (sorted(path.rglob("*")) if path.is_dir() else [path]) if file.is_file()]
         return tuple((file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files)
 
     def _digests_of(self, names: Iterable[str]) -> dict[str, str]:
-        """Digests of those results that are there; a file is read again only when it was written again."""
-        found = {}
-        for name in names:
-            if state := self._state(name):
-                path = self.output_dir / name
-                if (name, state) not in self._digests:
-                    self._digests[name, state] = digest_of_folder(path) if path.is_dir() else digest_of_file(path)
-                found[name] = self._digests[name, state]
-        return found
+        """Digests of those results that are there."""
+        states = {name: self._state(name) for name in names}
+        return {name: self._digest(self.output_dir / name, state) for name, state in states.items() if state}
+
+
+def _digest(path: Path, state: tuple) -> str:
+    """The digest of a file or a folder in a state."""
+    return digest_of_folder(path) if path.is_dir() else digest_of_file(path)
 
 
 def finished_stamp(output: Path) -> str | None:
@@ -122,8 +121,5 @@ def is_executed_copy(path: Path) -> bool:
 
 def read_metadata(path: Path) -> dict[str, Any]:
     """The metadata of a notebook; empty if none can be read."""
-    try:
-        metadata = json.loads(path.read_text(encoding="utf-8"))["metadata"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
+    metadata = read_json(path).get("metadata")
     return metadata if isinstance(metadata, dict) else {}

@@ -14,24 +14,37 @@ from utils.course.errors import CourseError
 from utils.course.values import is_of_type
 
 
-def load_profile(root: Path, profile: str) -> dict[str, dict[str, Any]]:
-    """Reads a profile, by its name or its path: a section ``common`` and one for each notebook that wants more.
+def find_profile(root: Path, profile: str) -> Path:
+    """The file of a profile, which has its name, or which is named itself: ``mine.yaml``.
 
     Raises:
-        CourseError: If there is no such profile, or it cannot be read.
+        CourseError: If there is none.
     """
     folder = root / "nbs" / "profiles"
-    path = Path(profile).expanduser() if _is_file_name(profile) else folder / f"{profile}.yaml"
+    path = Path(profile).expanduser() if profile.endswith((".yaml", ".yml")) else folder / f"{profile}.yaml"
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in folder.glob("*.yaml")))
         raise CourseError(
             f"There is no profile {profile!r}; choose one of {known}, or give the path of your own .yaml file."
         )
+    return path
+
+
+def load_profile(root: Path, profile: str) -> dict[str, dict[str, Any]]:
+    """Reads a profile: a section ``common`` and one for each notebook that wants more.
+
+    Raises:
+        CourseError: If there is no such profile, or it cannot be read.
+    """
+    wanted = "a profile: write a section common: with lines NAME: value below it, moved in by two spaces"
+    return read_sections(find_profile(root, profile), wanted)
+
+
+def read_sections(path: Path, wanted: str) -> dict[str, dict[str, Any]]:
+    """Reads a YAML file of named sections of parameters; ``wanted`` says what it should be, and how to write it."""
     sections = read_yaml(path)
     if not isinstance(sections, dict) or not all(isinstance(of, dict | None) for of in sections.values()):
-        raise CourseError(
-            f"{path} is not a profile: write a section common: with lines NAME: value below it, moved in by two spaces."
-        )
+        raise CourseError(f"{path} is not {wanted}.")
     return {str(name): values or {} for name, values in sections.items()}
 
 
@@ -60,15 +73,6 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def profile_name(profile: str) -> str:
-    """What a profile is called: its file name without the ending."""
-    return Path(profile).stem if _is_file_name(profile) else profile
-
-
-def _is_file_name(profile: str) -> bool:
-    return profile.endswith((".yaml", ".yml"))
-
-
 def notebook_parameters(path: Path) -> dict[str, Any]:
     """The parameters that a notebook declares, as papermill reads its parameters cell."""
     from papermill import inspect_notebook
@@ -88,17 +92,9 @@ def declared_values(path: Path) -> dict[str, Any]:
 def resolve_parameters(
     notebooks: Iterable[Path], profile: dict[str, dict[str, Any]], overrides: dict[str, Any]
 ) -> dict[str, dict[str, Any]]:
-    """Decides what each notebook is given.
+    """Decides what each notebook, by its stem, is given: of ``common`` and overrides what it declares, and its section.
 
-    A notebook gets of ``common`` and of the overrides what it declares, and all of its own section.
-
-    Args:
-        notebooks: Every notebook of the course, not only those to be run.
-        profile: As from `load_profile`.
-        overrides: Values from the command line.
-
-    Returns:
-        Parameters by notebook stem.
+    It wants every notebook of the course, not only those to be run.
 
     Raises:
         CourseError: If a name is declared nowhere (papermill alone would only warn, and run with defaults), or a
@@ -121,18 +117,10 @@ def resolve_parameters(
         given = {**common, **sections.get(stem, {}), **overrides}
         resolved[stem] = {name: value for name, value in given.items() if name in known}
         for name, value in resolved[stem].items():
-            _check_type(stem, name, value, known[name]["inferred_type_name"])
+            if not is_of_type(value, wanted := known[name]["inferred_type_name"]):
+                hint = {"float": "; YAML wants numbers as 1.0e-4, with a point", "str": "; put it in quotes"}
+                raise CourseError(f"{name} is {value!r}, and {stem} declares it as {wanted}{hint.get(wanted, '')}.")
     return resolved
-
-
-def _check_type(stem: str, name: str, value: Any, wanted: str) -> None:
-    if not is_of_type(value, wanted):
-        hint = ""
-        if isinstance(value, str) and wanted == "float":
-            hint = "; YAML wants numbers as 1.0e-4, with a point"
-        elif wanted == "str":
-            hint = f"; put it in quotes, as in '{name}=\"{value}\"'"
-        raise CourseError(f"{name} is {value!r}, and {stem} declares it as {wanted}{hint}.")
 
 
 def parse_overrides(assignments: Iterable[str], data_dir: str = "", model: str = "") -> dict[str, Any]:

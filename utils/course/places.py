@@ -1,9 +1,12 @@
-"""Where things are: the top of the checkout, its notebooks, the folder for results."""
+"""Where things are: the top of the checkout, its notebooks, the folder for results and what is noted there."""
 
 from __future__ import annotations
 
+import json
 import os
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from utils.course.errors import CourseError
 
@@ -46,3 +49,11 @@ def output_file(folder: str, name: str) -> Path:
         name: A parameter such as CAPTIONS_FILE: ``captions.jsonl``, or ``elsewhere/captions.jsonl``.
     """
     return output_folder(name if "/" in name or Path(name).is_absolute() else f"{folder}/{name}")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """What stands in a file of JSON, a mapping; empty if nothing can be read."""
+    with suppress(OSError, ValueError):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return content if isinstance(content, dict) else {}
+    return {}

@@ -1,8 +1,7 @@
 """The version and the address that badges, first cells and the citation name: ``make release``, ``make address``.
 
 A notebook on Colab fetches its own release of the package from its own repository, so both stand written out in it.
-``pyproject.toml`` says what they are, every other place follows it, and the test of this module finds one that does
-not.
+``pyproject.toml`` says what they are, every other place follows it.
 """
 
 from __future__ import annotations
@@ -64,7 +63,7 @@ def places(root: Path, kind: str) -> list[tuple[Path, str]]:
 def release(root: Path, version: str, day: str = "") -> list[Path]:
     """Changes the version wherever it is named, and gives what is unreleased in the change log its heading.
 
-    The version before the current one takes that release back. The day is that of the release, by default today.
+    The day is that of the release, by default today.
 
     Returns:
         The files changed; none if it is the version already.
@@ -77,84 +76,62 @@ def release(root: Path, version: str, day: str = "") -> list[Path]:
         raise CourseError(f"{version!r} is not a version; give three numbers, as in VERSION=0.2.0.")
     old, log = current(root), root / "CHANGELOG.md"
     dates = dict(_RELEASES.findall(_read(log)))
-    latest, before, *_ = [*dates, "", ""]
+    latest = next(iter(dates), "")
     if latest != old["version"]:
         raise CourseError(
             f"The newest release of CHANGELOG.md is {latest!r}, but pyproject.toml has version {old['version']}; "
             "correct the one that is wrong."
         )
-    if version != before and _numbers(version) < _numbers(latest):
+    if _numbers(version) < _numbers(latest):
         raise CourseError(f"{version} is older than {latest}, the current version; give a newer one.")
     dates.setdefault(version, day or datetime.date.today().isoformat())
-    texts: dict[Path, str] = {}
-    _replace(root, texts, "version", latest, version)
-    _replace(root, texts, "date", dates[latest], dates[version])
+    texts = _replaced(root, {"version": (latest, version), "date": (dates[latest], dates[version])})
     if version != latest:
-        texts[log] = _changelog(_read(log), latest, version, dates, old["address"])
+        texts[log] = _changelog(_read(log), latest, version, dates[version], old["address"])
     return _write(texts)
 
 
 def move(root: Path, address: str) -> list[Path]:
     """Changes the address of the repository, ``owner/name`` on GitHub, wherever it is named.
 
-    Returns:
-        The files changed; none if it is the address already.
-
-    Raises:
-        CourseError: If that is not an address, or a file names another one than ``pyproject.toml``. Nothing is
-            written then.
+    It returns and raises what `release` does.
     """
     if not _ADDRESS.fullmatch(address):
         raise CourseError(f"{address!r} is not a repository of GitHub; give REPO=owner/name, and no more of it.")
+    return _write(_replaced(root, {"address": (current(root)["address"], address)}))
+
+
+def _replaced(root: Path, values: dict[str, tuple[str, str]]) -> dict[Path, str]:
+    """The texts with a new value in every place of a kind, all of which must have the old one; nothing is written."""
     texts: dict[Path, str] = {}
-    _replace(root, texts, "address", current(root)["address"], address)
-    return _write(texts)
-
-
-def _replace(root: Path, texts: dict[Path, str], kind: str, old: str, new: str) -> None:
-    """Puts a new value into every place of a kind, all of which must have the old one; changes the texts given.
-
-    All texts are changed in memory first, so that a refusal leaves every file alone.
-    """
-
-    def with_new(match: re.Match) -> str:  # by its place, for what surrounds it may have the same letters
-        return match[0][: match.start(1) - match.start()] + new + match[0][match.end(1) - match.start() :]
-
-    for path, pattern in places(root, kind):
-        text = texts.get(path) or _read(path)
-        found = {match[1] for match in re.finditer(pattern, text, re.MULTILINE)}
-        if found != {old}:
-            named = ", ".join(sorted(found - {old})) or "nowhere to be found"
-            where = path.relative_to(root)
-            raise CourseError(f"Expected {old} as the {kind} of {where}, which is {named}; correct it there first.")
-        texts[path] = re.sub(pattern, with_new, text, flags=re.MULTILINE)
+    for kind, (old, new) in values.items():
+        for path, pattern in places(root, kind):
+            text = texts.get(path) or _read(path)
+            matches = list(re.finditer(pattern, text, re.MULTILINE))
+            found = {match[1] for match in matches}
+            if found != {old}:
+                named = ", ".join(sorted(found - {old})) or "nowhere to be found"
+                where = path.relative_to(root)
+                raise CourseError(f"Expected {old} as the {kind} of {where}, which is {named}; correct it there first.")
+            for match in reversed(matches):  # by its place, for what surrounds it may have the same letters
+                text = text[: match.start(1)] + new + text[match.end(1) :]
+            texts[path] = text
+    return texts
 
 
 def _write(texts: dict[Path, str]) -> list[Path]:
     changed = [path for path, text in texts.items() if text != _read(path)]
     for path in changed:
-        try:
-            write_whole(path, texts[path].encode())
-        except OSError as error:
-            raise CourseError(
-                f"{path} could not be written ({error.strerror}), and others may have changed already; take them "
-                "back with git restore, make room, and try again."
-            ) from error
+        write_whole(path, texts[path].encode())
     return changed
 
 
-def _changelog(text: str, old: str, new: str, dates: dict[str, str], address: str) -> str:
-    """The change log with a heading and a link for a newer version, or without those of the one taken back."""
-    newer, older = sorted((old, new), key=_numbers, reverse=True)
+def _changelog(text: str, old: str, new: str, day: str, address: str) -> str:
+    """The change log with a heading and a link for a newer version."""
     compare = f"https://github.com/{address}/compare"
-    heading = "## [Unreleased]\n"
-    before = (heading, f"[Unreleased]: {compare}/v{older}...HEAD\n")
-    after = (
-        f"{heading}\n## [{newer}] - {dates[newer]}\n",
-        f"[Unreleased]: {compare}/v{newer}...HEAD\n[{newer}]: {compare}/v{older}...v{newer}\n",
-    )
-    pairs = zip(before, after, strict=True) if new == newer else zip(after, before, strict=True)
-    for here, there in pairs:
+    heading, link = "## [Unreleased]\n", f"[Unreleased]: {compare}/v{old}...HEAD\n"
+    links = f"[Unreleased]: {compare}/v{new}...HEAD\n[{new}]: {compare}/v{old}...v{new}\n"
+    for here, there in ((heading, f"{heading}\n## [{new}] - {day}\n"), (link, links)):
         if text.count(here) != 1:
             raise CourseError(f"CHANGELOG.md should have {here!r} once; write it as for earlier releases.")
         text = text.replace(here, there)
@@ -166,10 +143,7 @@ def _numbers(version: str) -> list[int]:
 
 
 def _read(path: Path) -> str:
-    try:
-        return path.read_bytes().decode()  # line ends stay as they are
-    except (OSError, UnicodeDecodeError) as error:
-        raise CourseError(f"{path} could not be read ({error}); take it from git again.") from error
+    return path.read_bytes().decode()  # line ends stay as they are
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -182,7 +156,7 @@ def main(argv: list[str] | None = None) -> int:
     target, value = ("address", arguments.address) if arguments.version is None else ("release", arguments.version)
     try:
         changed = (move if target == "address" else release)(find_root(), value)
-    except CourseError as error:
+    except (CourseError, OSError, ValueError) as error:
         print(f"make {target}: {error}", file=sys.stderr)
         return 2
     print(f"{value} now stands in {len(changed)} files." if changed else f"{value} stands everywhere already.")

@@ -9,15 +9,12 @@ from typing import Any
 
 from utils.course.execution import LEFT_OUT, Outcome
 from utils.course.metrics import read_metrics
-from utils.course.parameters import declared_values
-from utils.course.results import MADE_BY, METRICS, PARAMETERS, SUMMARY, read_json
-from utils.course.values import few_steps_warning
+from utils.course.places import read_json
+from utils.course.results import MADE_BY, METRICS, PARAMETERS, SUMMARY
 from utils.files import write_whole
 from utils.files.provenance import PROVENANCE, versions
 
 EVALUATION = Path("evaluation") / "evaluation.json"
-TRAINING = "04_finetune_clip"
-MODELS = {"baseline": "baseline", "fine-tuned": "finetuned"}  # as tables call them, and as metrics do
 KS = (1, 3, 5, 10)
 
 
@@ -26,12 +23,8 @@ def write_reports(
 ) -> None:
     """Writes metrics.json, parameters.json and summary.md beside the executed notebooks.
 
-    Args:
-        output_dir: Where the notebooks are.
-        profile: Name of the profile.
-        outcomes: How each notebook of this run ended.
-        parameters: What each notebook is given, by its stem; those of notebooks that were not run are not noted.
-        outdated: Stems of executed notebooks that no longer are what a run would give; their metrics are left out.
+    Noted are the parameters of the notebooks that ran, and metrics but for those of the notebooks, by stem, which are
+    no longer what a run would give (``outdated``).
     """
     metrics = {
         path.stem: values
@@ -47,8 +40,6 @@ def write_reports(
     lines = [f"# The course, profile {profile}", "", "| notebook | status | seconds |", "|---|---|---|"]
     lines += [f"| [{o.stem}]({o.stem}.html) | {o.status} | {o.seconds:.0f} |" for o in outcomes]
     lines += [f"\n{o.stem} was left out: {o.error}" for o in outcomes if o.status == LEFT_OUT]
-    if warning := warning_of_run(output_dir, metrics, noted):
-        lines += [f"\n{warning}"]
     if outdated:
         lines += [f"\nNot in here, for they are of an earlier run: {', '.join(outdated)}; `make course` mends that."]
     if table := zero_shot_table(metrics, read_json(output_dir / EVALUATION)):
@@ -65,41 +56,14 @@ def _provenance(output_dir: Path) -> dict[str, Any]:
     return {"versions": versions(), **of_training}
 
 
-def warning_of_run(output_dir: Path, metrics: Mapping[str, Any], parameters: Mapping[str, Any]) -> str:
-    """A warning if the training was of few steps; empty if not, or if there was none."""
-    steps = metrics.get(TRAINING, {}).get("steps", 0)
-    values = declared_values(output_dir / f"{TRAINING}.ipynb") | parameters.get(TRAINING, {}) if steps else {}
-    return few_steps_warning(steps, values.get("EPOCHS", 1))
-
-
-def zero_shot_table(metrics: dict[str, dict[str, float]], evaluation: Mapping[str, Any] | None = None) -> str:
-    """Baseline beside fine-tuned at k = 1, 3, 5, 10, as Markdown; empty if nothing was evaluated.
-
-    Args:
-        metrics: By notebook, then by name.
-        evaluation: An `evaluation.json`, read: its prompt and intervals are shown where its scores are these.
-    """
-    scores = metrics.get("05_evaluate_zero_shot", {})
-    if "baseline_top1" not in scores:
+def zero_shot_table(metrics: Mapping[str, Any], evaluation: Mapping[str, Any]) -> str:
+    """Scores of an ``evaluation.json`` at k = 1, 3, 5, 10, as Markdown; empty if this run did not evaluate."""
+    if "05_evaluate_zero_shot" not in metrics or not evaluation.get("zero_shot"):
         return ""
-    values = {
-        name: [scores[f"{prefix}_top{k}"] for k in KS] for name, prefix in MODELS.items() if f"{prefix}_top1" in scores
-    }
-    evaluation = evaluation or {}
-    of = evaluation.get("zero_shot", {}).get(evaluation.get("prompt", "documents"), {"scores": {}})
-    figures = {name: [by_k[str(k)] for k in KS] for name, by_k in of["scores"].items()}
-    same = figures.keys() == values.keys() and all(
-        abs(figure["value"] - value) < 1e-6
-        for name in values
-        for figure, value in zip(figures[name], values[name], strict=True)
-    )
+    of = evaluation["zero_shot"][evaluation.get("prompt", "documents")]
     rows = ["| model | k=1 | k=3 | k=5 | k=10 |", "|---|---|---|---|---|"]
-    for name in values:
-        cells = [f"{value:.3f}" for value in values[name]]
-        if same:
-            bounds = [f" ({figure['low']:.3f} to {figure['high']:.3f})" for figure in figures[name]]
-            cells = [cell + bound for cell, bound in zip(cells, bounds, strict=True)]
+    for name, by_k in of["scores"].items():
+        figures = [by_k[str(k)] for k in KS]
+        cells = [f"{figure['value']:.3f} ({figure['low']:.3f} to {figure['high']:.3f})" for figure in figures]
         rows.append(f"| {name} | {' | '.join(cells)} |")
-    if same:
-        rows += ["", f'Prompt "{of["templates"][0]}"; in brackets: {evaluation["intervals"]}.']
-    return "\n".join(rows)
+    return "\n".join([*rows, "", f'Prompt "{of["templates"][0]}"; in brackets: {evaluation["intervals"]}.'])

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from utils.course.errors import CourseError
 from utils.course.ledger import is_executed_copy, read_metadata
-from utils.course.places import course_notebooks
-from utils.files import file_in_the_way, is_too_long, write_whole
+from utils.course.places import course_notebooks, read_json
+from utils.files import file_in_the_way, write_whole
 
 METRICS, PARAMETERS, SUMMARY = "metrics.json", "parameters.json", "summary.md"
 MADE_BY = "the CLIP course"  # in parameters.json: the folder is one of ours
@@ -36,12 +34,7 @@ def check_results_folder(root: Path, folder: Path) -> None:
         CourseError: Saying what it holds, and what to name instead.
     """
     place, top, runs = folder.resolve(), root.resolve(), (root / "runs").resolve()
-    if is_too_long(place):
-        raise CourseError(
-            f"Results would go to {str(folder)[:60]}..., a longer path than this system takes; shorten OUTPUT_DIR."
-        )
     of_the_checkout = place.relative_to(top).parts[0] if top in place.parents else ""
-    reason = ""
     if blocked := file_in_the_way(place):
         reason = "is a file" if blocked == place else f"lies in no folder, for {blocked} is a file"
     elif place == top or place in top.parents or place == Path.home():
@@ -56,10 +49,9 @@ def check_results_folder(root: Path, folder: Path) -> None:
         reason = f"holds notebooks that no run of the course has left, {foreign[0].name} the first"
     elif not is_of_a_run(root, place) and (there := results_in(place)):
         reason = f"holds {there[0].name}, which no run of the course has left and which results would replace"
-    if reason:
-        raise CourseError(
-            f"OUTPUT_DIR is {folder}, which {reason}; name a folder for results alone, such as runs/mine."
-        )
+    else:
+        return
+    raise CourseError(f"OUTPUT_DIR is {folder}, which {reason}; name a folder for results alone, such as runs/mine.")
 
 
 def _foreign_notebooks(root: Path, folder: Path) -> list[Path]:
@@ -91,26 +83,9 @@ def claim_folder(folder: Path) -> None:
         write_whole(folder / PARAMETERS, json.dumps({"made_by": MADE_BY, **noted}, indent=2) + "\n")
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """What an earlier run has noted; empty if nothing can be read."""
-    with suppress(OSError, ValueError):
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return content if isinstance(content, dict) else {}
-    return {}
-
-
 def results_in(folder: Path) -> list[Path]:
     """What in a folder has a name of results, sorted; executed notebooks are not looked at."""
     return sorted({path for pattern in RESULTS for path in folder.glob(pattern)})
-
-
-def check_deletable(root: Path, folder: Path) -> None:
-    """Refuses to delete results in a folder that is not a run's, with a `CourseError`."""
-    if not is_of_a_run(root, folder):
-        raise CourseError(
-            f"FRESH=1 deletes what runs of the course have left, and none has left its stamp in {folder}; leave "
-            "FRESH out, or name another OUTPUT_DIR."
-        )
 
 
 def delete_results(root: Path, folder: Path) -> list[str]:

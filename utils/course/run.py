@@ -9,24 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from utils.course.errors import CourseError
-from utils.course.execution import Outcome, outdated_notebooks, run_in_order
-from utils.course.parameters import load_profile, notebook_parameters, profile_name, resolve_parameters
+from utils.course.execution import Outcome, run_in_order
+from utils.course.ledger import Ledger
+from utils.course.parameters import find_profile, load_profile, notebook_parameters, resolve_parameters
 from utils.course.places import course_notebooks
 from utils.course.reports import write_reports
-from utils.course.results import check_deletable, check_results_folder, claim_folder, delete_results
+from utils.course.results import check_results_folder, claim_folder, delete_results, is_of_a_run
 from utils.course.values import check_places, check_values
 from utils.files import FolderInUseError, disk_trouble_in_words, sole_owner
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run will do, checked before anything starts.
-
-    Attributes:
-        profile: Name of the profile.
-        output_dir: Receives executed notebooks, pages and reports beside what the notebooks leave.
-        parameters: What each notebook is given, by its stem.
-    """
+    """What a run will do, checked before anything starts: parameters are what each notebook is given, by its stem."""
 
     profile: str
     output_dir: Path
@@ -39,7 +34,8 @@ def plan_course(root: Path, profile: str, overrides: dict[str, Any]) -> Plan:
     Raises:
         CourseError: If profile or parameters cannot work.
     """
-    name, notebooks, sections = profile_name(profile), course_notebooks(root), load_profile(root, profile)
+    name, notebooks = find_profile(root, profile).stem, course_notebooks(root)
+    sections = load_profile(root, profile)
     resolve_parameters(notebooks, sections, overrides)  # refuses names and types before they name a folder
     folder = results_folder(root, name, sections.get("common", {}), overrides)
     check_results_folder(root, root / folder)
@@ -53,18 +49,10 @@ def plan_course(root: Path, profile: str, overrides: dict[str, Any]) -> Plan:
 
 
 def results_folder(root: Path, name: str, common: Mapping[str, Any], overrides: Mapping[str, Any]) -> str:
-    """Where a run leaves everything: data or a model that are not the profile's get a folder of their own.
+    """Where a run of the profile ``name`` leaves everything: a path from the top of the checkout, or an absolute one.
 
-    An OUTPUT_DIR from the command line is taken as it is, ``~`` the home folder.
-
-    Args:
-        root: Top of the checkout.
-        name: Of the profile.
-        common: What the profile gives to all notebooks.
-        overrides: Parameters from the command line.
-
-    Returns:
-        A path from the top of the checkout, or an absolute one.
+    Data or a model from the command line (``overrides``) that are not the profile's (``common``) get a folder of their
+    own; an OUTPUT_DIR from there is taken as it is, ``~`` the home folder.
     """
     if "OUTPUT_DIR" in overrides:
         return str(Path(overrides["OUTPUT_DIR"]).expanduser())
@@ -81,7 +69,7 @@ def results_folder(root: Path, name: str, common: Mapping[str, Any], overrides: 
 def run_course(
     root: Path, profile: str, overrides: dict[str, Any], only: str = "", fresh: bool = False
 ) -> list[Outcome]:
-    """Runs the notebooks one after another and writes what they gave.
+    """Runs the notebooks one after another, and writes what they gave.
 
     Args:
         root: Top of the checkout.
@@ -104,8 +92,11 @@ def run_course(
         raise CourseError(f"No notebook begins with {only!r}; there are {', '.join(p.stem for p in notebooks)}.")
     if fresh and only:
         raise CourseError("FRESH=1 begins the whole run again and NB= runs one notebook of it; give one of them.")
-    if fresh:
-        check_deletable(root, folder)
+    if fresh and not is_of_a_run(root, folder):
+        raise CourseError(
+            f"FRESH=1 deletes what runs of the course have left, and none has left its stamp in {folder}; leave "
+            "FRESH out, or name another OUTPUT_DIR."
+        )
     try:
         with disk_trouble_in_words(folder), sole_owner(folder, "running the course"):
             if fresh and (gone := delete_results(root, folder)):
@@ -113,7 +104,8 @@ def run_course(
             claim_folder(folder)
             outcomes = run_in_order(root, notebooks, plan.parameters, folder, only)
             ran = {outcome.stem for outcome in outcomes}
-            outdated = [s for s in outdated_notebooks(root, notebooks, plan.parameters, folder) if s not in ran]
+            copies = {path.stem for path in folder.glob("*.ipynb")} - ran
+            outdated = [stem for stem in Ledger(root, folder, plan.parameters).outdated(notebooks) if stem in copies]
             write_reports(folder, plan.profile, outcomes, plan.parameters, outdated)
     except FolderInUseError as error:
         raise CourseError(str(error)) from None

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from utils.choices import AUGMENTATIONS, COMPUTE_DTYPES, LARGEST_VAL_SHARE, PROMPTS, TRANSLATION_ENGINES
 from utils.course.errors import CourseError
-from utils.files import file_in_the_way, is_too_long
+from utils.course.places import read_json
+from utils.files import file_in_the_way
 
 FEW_STEPS = 100  # below them a training has hardly left its start
 # What papermill calls the annotation of a parameter, and what its value may then be.
-TYPES: dict[str, tuple[type, ...]] = {
-    "str": (str,),
-    "int": (int,),
-    "float": (float, int),
-    "bool": (bool,),
-    "dict": (dict,),
-    "list": (list,),
-}
+TYPES: dict[str, Any] = {"str": str, "int": int, "float": float | int, "bool": bool, "dict": dict, "list": list}
 
-Rule = tuple[Callable[[Any], bool], str]  # whether a value can work, and what it must be
+Rule = tuple[Callable[[Any], object], str]  # true of a value that can work, and what it must be
 
 
 def is_of_type(value: Any, declared: str) -> bool:
@@ -35,12 +29,6 @@ def is_of_type(value: Any, declared: str) -> bool:
 
 def _is_number(value: Any) -> bool:
     return is_of_type(value, "float") and math.isfinite(value)
-
-
-def _is_prompt(value: Any) -> bool:
-    """Whether a text has one place for a name, and no other brace, which would be a place written wrongly."""
-    parts = value.split("{}") if isinstance(value, str) else []
-    return len(parts) == 2 and not any(brace in part for part in parts for brace in "{}")
 
 
 def _whole_number(least: int) -> Rule:
@@ -55,11 +43,7 @@ def _list(fits: Callable[[list], bool], wanted: str) -> Rule:
     return lambda value: isinstance(value, list) and (not value or fits(value)), f"empty, or {wanted}"
 
 
-CHOICES: dict[str, tuple[str, ...]] = {
-    "ENGINE": TRANSLATION_ENGINES,
-    "AUGMENTATION": AUGMENTATIONS,
-    "COMPUTE_DTYPE": COMPUTE_DTYPES,
-}
+CHOICES = {"ENGINE": TRANSLATION_ENGINES, "AUGMENTATION": AUGMENTATIONS, "COMPUTE_DTYPE": COMPUTE_DTYPES}
 # Parameters that mean the same in every notebook.
 RULES: dict[str, Rule] = {
     **dict.fromkeys(("BATCH_SIZE", "EPOCHS", "VALIDATE_EVERY", "TRAINING_IMAGES", "TRAINING_BATCH"), _whole_number(1)),
@@ -79,7 +63,8 @@ RULES: dict[str, Rule] = {
         "three whole numbers, red, green and blue, or one for gray, counted from 1, such as [4, 3, 2]",
     ),
     "PROMPT": (
-        lambda value: value in PROMPTS or _is_prompt(value),
+        # Another brace would be a place written wrongly.
+        lambda value: value in PROMPTS or (isinstance(value, str) and re.fullmatch(r"[^{}]*\{\}[^{}]*", value)),
         f"{', '.join(PROMPTS)}, or a text with one {{}} for the name and no other brace: 'a photo of {{}}'",
     ),
     **{name: (choices.__contains__, f"one of {', '.join(choices)}") for name, choices in CHOICES.items()},
@@ -119,13 +104,11 @@ def check_places(root: Path, values: Mapping[str, Any]) -> None:
         CourseError: Naming the parameter and the place.
     """
     data_dir, dataset, model = (str(values.get(name) or "") for name in ("DATA_DIR", "DATASET", "MODEL"))
-    for name, value in (("DATA_DIR", data_dir), ("DATASET", dataset), ("MODEL", model)):
-        if is_too_long(root / value):
-            raise CourseError(f"{name} is {value[:60]!r}..., a longer path than this system takes.")
     data_folder = root / Path(data_dir or "data").expanduser()
     if data_dir and not data_folder.is_dir():
         raise CourseError(f"DATA_DIR is {data_dir!r}, and there is no folder {data_folder}.")
-    if _is_path(dataset) and not (root / dataset).exists() and not (data_folder / dataset).exists():
+    is_path = re.search(r"[/\\]|\.(csv|tsv|jsonl?)$", dataset, re.IGNORECASE)
+    if is_path and not (root / dataset).exists() and not (data_folder / dataset).exists():
         raise CourseError(
             f"DATASET is {dataset!r}, and there is no {root / dataset}: give the path of a .csv, .json or .jsonl of "
             "captions, or of a folder with a folder for each category."
@@ -133,19 +116,8 @@ def check_places(root: Path, values: Mapping[str, Any]) -> None:
     folder = root / Path(model).expanduser()
     if model and (blocked := file_in_the_way(folder)):
         raise CourseError(f"MODEL is {model!r}, and {blocked} is a file: give the folder with config.json and weights.")
-    if model and folder.is_dir() and _model_type(folder) != "clip":
+    if model and folder.is_dir() and read_json(folder / "config.json").get("model_type") != "clip":
         raise CourseError(
             f"MODEL is {model!r}, and {folder} holds no CLIP: its config.json must be there and say "
             '"model_type": "clip", as transformers\' CLIPModel.save_pretrained writes it.'
         )
-
-
-def _is_path(name: str) -> bool:
-    return "/" in name or "\\" in name or Path(name).suffix.lower() in (".csv", ".tsv", ".json", ".jsonl")
-
-
-def _model_type(folder: Path) -> str | None:
-    try:
-        return json.loads((folder / "config.json").read_text()).get("model_type")
-    except (OSError, ValueError, AttributeError):
-        return None

@@ -13,7 +13,7 @@ from utils.datasets.files import match_images, match_in_subfolders
 from utils.datasets.formats import READERS, names_captions, read_category_folders, read_class_lists, read_karpathy_json
 from utils.datasets.hub import fetch_rsicd
 from utils.datasets.reports import name_a_few
-from utils.files import disk_trouble_in_words, file_in_the_way, is_too_long, printable
+from utils.files import disk_trouble_in_words, file_in_the_way, printable
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA_FOLDER = ROOT / "data"  # what people put there
@@ -194,8 +194,6 @@ def _load_icons(data_dir: Path | None, seed: int) -> CaptionDataset:
 
 
 def _load_own(path: Path, data_dir: Path | None) -> CaptionDataset:
-    if is_too_long(path):
-        raise DatasetError(f"{str(path)[:60]!r}... is a longer path than this system takes")
     if not path.exists() and data_dir is not None and not path.is_absolute():
         path = data_dir / path
     if not path.exists():

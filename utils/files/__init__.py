@@ -4,27 +4,16 @@ from utils.files.digests import digest_of_file, digest_of_folder
 from utils.files.drafts import publish, sweep_workshops, workshop
 from utils.files.hub import find_checkpoint
 from utils.files.locks import FolderInUseError, sole_owner
-from utils.files.workers import end_with_parent, usable_cores, worker_pool
-from utils.files.writing import (
-    DiskError,
-    disk_trouble_in_words,
-    file_in_the_way,
-    is_too_long,
-    printable,
-    refuse_file,
-    write_whole,
-)
+from utils.files.workers import usable_cores, worker_pool
+from utils.files.writing import disk_trouble_in_words, file_in_the_way, printable, refuse_file, write_whole
 
 __all__ = [
-    "DiskError",
     "FolderInUseError",
     "digest_of_file",
     "digest_of_folder",
     "disk_trouble_in_words",
-    "end_with_parent",
     "file_in_the_way",
     "find_checkpoint",
-    "is_too_long",
     "printable",
     "publish",
     "refuse_file",

@@ -18,13 +18,10 @@ _OURS = {DRAFT, REPLACED, LOCK, OWNER, f".{OWNER}.partial"}
 
 @contextmanager
 def workshop(folder: Path, doing: str) -> Iterator[Path]:
-    """Gives an empty folder to make ``folder`` in, on the same disk, so that one renaming publishes it.
+    """Yields an empty folder to make ``folder`` in, on the same disk, which `publish` moves into place.
 
     It lies in a hidden folder beside ``folder``, which is gone at the end, with a note of what is done in it. What
     killed processes have left of such folders goes first; those of living ones, which hold a lock, stay.
-
-    Yields:
-        The empty folder, which `publish` moves.
     """
     refuse_file(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)

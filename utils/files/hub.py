@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 
-from utils.files.writing import file_in_the_way, is_too_long
+from utils.files.writing import file_in_the_way
 
 # What a checkpoint folder may hold, but for pickled weights: those come only where there is nothing better.
 _CHECKPOINT_FILES = ("*.json", "*.txt", "*.spm", "model*.safetensors")
@@ -24,16 +25,10 @@ def find_checkpoint(name_or_path: str | os.PathLike, example: str = "openai/clip
         The folder, for a Hub name the one in the local cache.
 
     Raises:
-        FileNotFoundError: If there is no such folder and nothing could be fetched, or a file of it cannot be read.
+        FileNotFoundError: If there is no such folder and nothing could be fetched.
     """
     folder = Path(name_or_path).expanduser()
-    if is_too_long(folder):
-        raise FileNotFoundError(
-            f"{str(name_or_path)[:60]!r}... is a longer path than this system takes; give the folder with config.json "
-            "and weights."
-        )
     if folder.is_dir():
-        _check_regular(folder)
         return folder
     # Of a relative path only the end: "name/model" is of the Hub, whatever else is called "name" here.
     if blocked := file_in_the_way(folder) if folder.is_absolute() or folder.is_file() else None:
@@ -43,14 +38,11 @@ def find_checkpoint(name_or_path: str | os.PathLike, example: str = "openai/clip
 
     name, _, revision = str(name_or_path).partition("@")
 
-    def fetch(*patterns: str) -> Path:
-        kept = huggingface_hub.snapshot_download(name, revision=revision or None, allow_patterns=list(patterns))
-        return Path(kept)
-
+    fetch = partial(huggingface_hub.snapshot_download, name, revision=revision or None)
     try:
-        snapshot = fetch(*_CHECKPOINT_FILES)
+        snapshot = Path(fetch(allow_patterns=list(_CHECKPOINT_FILES)))
         if not any(snapshot.glob("model*.safetensors")):
-            fetch(_PICKLED_WEIGHTS)
+            fetch(allow_patterns=[_PICKLED_WEIGHTS])
     except Exception as error:
         raise FileNotFoundError(
             f"{str(name_or_path)!r} is no folder and could not be fetched from the Hugging Face Hub"
@@ -63,7 +55,9 @@ def _why_not_fetched(name: str, revision: str, error: Exception, example: str) -
     """What the Hub, or the network in between, answered, and the way out of it; the end of a sentence."""
     from huggingface_hub.errors import HfHubHTTPError
 
-    causes = _causes(error)
+    causes: list[BaseException] = [error]
+    while causes[-1].__cause__:
+        causes.append(causes[-1].__cause__)
     answers = [cause.response for cause in causes if isinstance(cause, HfHubHTTPError)]
     status = answers[0].status_code if answers else 0
     kinds = {kind.__name__ for cause in causes for kind in type(cause).__mro__}
@@ -88,21 +82,6 @@ def _why_not_fetched(name: str, revision: str, error: Exception, example: str) -
         f" ({type(error).__name__}); give a folder with config.json and model.safetensors, or a Hub name such as "
         f"{example!r} while there is a network"
     )
-
-
-def _causes(error: BaseException | None) -> list[BaseException]:
-    """An error and those that it was raised from."""
-    return [error, *_causes(error.__cause__)] if error else []
-
-
-def _check_regular(folder: Path) -> None:
-    """Refuses a checkpoint folder with a pipe or a socket in place of a file: opening one may wait forever."""
-    for pattern in (*_CHECKPOINT_FILES, _PICKLED_WEIGHTS):
-        for path in folder.glob(pattern):
-            if path.exists() and not path.is_file() and not path.is_dir():
-                raise FileNotFoundError(
-                    f"{path} is no regular file; put the file of the checkpoint in its place, or take it away."
-                )
 
 
 def checkpoint_source(folder: Path) -> dict[str, str]:

@@ -32,20 +32,12 @@ def _commit(checkout: Path) -> str:
     """The commit of a checkout; empty where there is none, or no git."""
     if not (checkout / ".git").exists():  # it may lie in somebody else's
         return ""
+    describe = ["describe", "--always", "--exclude=*", "--abbrev=12", "--dirty=+changes"]
+    command = ["git", "--no-optional-locks", "-C", str(checkout), *describe]
     try:
-        commit, changes = (
-            subprocess.run(
-                ["git", "--no-optional-locks", "-C", checkout, *words],
-                capture_output=True,
-                text=True,
-                check=True,
-                timeout=20,
-            ).stdout.strip()
-            for words in (("rev-parse", "--short=12", "HEAD"), ("status", "--porcelain", "--untracked-files=no"))
-        )
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return ""
-    return commit + ("+changes" if changes else "")
 
 
 def devices() -> dict[str, Any]:

@@ -52,17 +52,6 @@ def file_in_the_way(folder: str | os.PathLike) -> Path | None:
     return next((place for place in (folder, *folder.parents) if place.exists() and not place.is_dir()), None)
 
 
-def is_too_long(path: str | os.PathLike) -> bool:
-    """Whether a path, or a name in it, is longer than this system takes; to ask whether it exists is an error then."""
-    try:
-        os.lstat(path)
-    except OSError as error:
-        return error.errno == errno.ENAMETOOLONG
-    except ValueError:  # of a null character, which Python's own questions answer
-        return False
-    return False
-
-
 def refuse_file(folder: str | os.PathLike) -> None:
     """Refuses to make a folder where a file stands, with a `DiskError`."""
     if blocked := file_in_the_way(folder):

@@ -1,37 +1,46 @@
-"""What is run: the rows of the published table or of a grid, and how each is brought to the scale of a profile."""
+"""What is run: the rows of the published table or of a grid, and how each is brought to the scale of a profile.
+
+A grid is a YAML file of your own rows by name, ``make sweep GRID=mine.yaml``. A row is how its run differs, as
+parameters of the training notebook, from what the profile gives to all: ``low-rank: {SETTINGS: {lora_rank: 8}}``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from utils.course import CourseError, check_values, course_notebooks
-from utils.course.parameters import declared_values, load_profile, profile_name, read_yaml, resolve_parameters
+from utils.course.parameters import (
+    declared_values,
+    find_profile,
+    load_profile,
+    read_sections,
+    read_yaml,
+    resolve_parameters,
+)
 from utils.course.run import results_folder
-from utils.course.sweep.grid import CATEGORIES, check_settings, read_grid
 from utils.course.values import check_places, is_of_type
 
-TRANSLATION, TRAINING, EVALUATION = "02_backtranslate_captions", "04_finetune_clip", "05_evaluate_zero_shot"
+TRAINING, EVALUATION = "04_finetune_clip", "05_evaluate_zero_shot"
 COMMON = "common"
+BACKTRANSLATED = "backtranslated.jsonl"
+CATEGORIES = "categories"  # as CAPTIONS_FILE: captions made of the names of categories
+OF_ALL_ROWS = ("SEED", "OUTPUT_DIR", "DATASET", "DATA_DIR", "MODEL", "IMAGES_PER_SPLIT")
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the published table, or your own.
+    """A row of the published table, or your own; one that was not published has neither checkpoint nor figures."""
 
-    Attributes:
-        name: Its file name without the ending.
-        parameters: How it differs from what is common, as parameters of the training notebook.
-        checkpoint: Which checkpoint was published; empty if none was.
-        published: The published score@k by k; empty for your own.
-    """
-
-    name: str
-    parameters: dict[str, Any]
-    checkpoint: str = ""
-    published: dict[int, float] = field(default_factory=dict)
+    name: str  # of its file, or in a grid
+    parameters: dict[str, Any]  # how it differs from what is common, as parameters of the training notebook
+    checkpoint: str = ""  # which one was published
+    published: dict[int, float] = field(default_factory=dict)  # score@k by k
+    same_as: Row | None = None  # the first row with equal parameters, if it is another: the two are one run
 
     @property
     def is_trained(self) -> bool:
@@ -56,66 +65,93 @@ class Row:
 
 @dataclass(frozen=True)
 class Scale:
-    """What a sweep is run with, whatever the row.
+    """What a sweep is run with, whatever the row."""
 
-    Attributes:
-        profile: Name of the profile.
-        sections: Parameters of the profile, by notebook, with the evaluation's of the sweep.
-        training: What rows share as parameters of the training notebook, the profile's scale included.
-        learning_rate_factor: Published learning rates are multiplied by it.
-        caveat: What a reader of the table must know.
-        overrides: Values from the command line, but for SETTINGS, which is merged, and CAPTIONS_FILE.
-        settings: SETTINGS from the command line.
-        captions_file: CAPTIONS_FILE from the command line, if it is a file; it goes to the rows that want one.
-        grid: The file of the rows, if they are not the published ones.
-    """
-
-    profile: str
-    sections: dict[str, dict[str, Any]]
-    training: dict[str, Any]
-    learning_rate_factor: float
-    caveat: str
-    overrides: dict[str, Any]
-    settings: dict[str, Any]
-    captions_file: str
-    grid: Path | None = None
-
-    @property
-    def name(self) -> str:
-        """What its folder is called: the profile, data or a model that are not the profile's, and the grid."""
-        name = Path(self.output_dir).name
-        return f"{name}-{self.grid.stem}" if self.grid else name
+    root: Path  # top of the checkout
+    profile: str  # its name
+    sections: dict[str, dict[str, Any]]  # parameters of the profile by notebook, with the evaluation's of the sweep
+    training: dict[str, Any]  # what rows share as parameters of the training notebook, the profile's scale included
+    learning_rate_factor: float  # of published learning rates
+    caveat: str  # what a reader of the table must know
+    overrides: dict[str, Any]  # from the command line, but for the two below
+    settings: dict[str, Any]  # SETTINGS from the command line, which are merged
+    captions_file: str  # CAPTIONS_FILE from the command line, if it is a file; it goes to the rows that want one
+    grid: Path | None = None  # the file of the rows, if they are not the published ones
 
     @property
     def output_dir(self) -> str:
         """Where the profile's own course leaves its files, from the top of the checkout."""
         return self.sections["common"]["OUTPUT_DIR"]
 
+    @property
+    def folder(self) -> Path:
+        """Where the sweep leaves everything, named by profile, data or a model that are not the profile's, and grid."""
+        name = Path(self.output_dir).name
+        return self.root / "runs" / "sweep" / (f"{name}-{self.grid.stem}" if self.grid else name)
+
 
 def load_common(root: Path) -> dict[str, Any]:
     """Reads what the rows share, the scales, and the published figures."""
-    return _read_yaml(_folder(root) / f"{COMMON}.yaml")
+    return _read_parameters(_rows_folder(root) / f"{COMMON}.yaml")
 
 
-def load_rows(root: Path, wanted: Iterable[str] = (), grid: Path | None = None) -> list[Row]:
+def load_rows(scale: Scale, wanted: Iterable[str] = ()) -> list[Row]:
     """Reads all rows or those wanted: of a grid, or of the published table in its order, then your own by name.
 
     Raises:
         CourseError: If a file cannot be read or a wanted row does not exist.
     """
-    if grid:
-        rows = {name: Row(name, parameters) for name, parameters in read_grid(grid).items()}
+    if scale.grid:
+        found = [Row(name, parameters) for name, parameters in read_grid(scale.grid).items()]
     else:
-        published = load_common(root)["published"]
-        files = {path.stem: path for path in sorted(_folder(root).glob("*.yaml")) if path.stem != COMMON}
-        rows = {}
-        for name in dict.fromkeys([*(name for name in published if name in files), *files]):
+        published = load_common(scale.root)["published"]
+        files = {path.stem: path for path in sorted(_rows_folder(scale.root).glob("*.yaml")) if path.stem != COMMON}
+        found = []
+        for name in sorted(files, key=lambda name: [*published, name].index(name)):
             known = published.get(name, {})
-            rows[name] = Row(name, _read_yaml(files[name]), known.get("checkpoint", ""), dict(known.get("scores", {})))
+            row = Row(name, _read_parameters(files[name]), known.get("checkpoint", ""), known.get("scores", {}))
+            found.append(row)
+    rows: dict[str, Row] = {}
+    first: dict[str, Row] = {}
+    for row in found:
+        run = json.dumps([training_parameters(scale, row), row.needs_captions, row.is_trained], sort_keys=True)
+        rows[row.name] = replace(row, same_as=first.get(run))
+        first.setdefault(run, row)
     if unknown := [name for name in wanted if name not in rows]:
         raise CourseError(f"There is no row {', '.join(unknown)}; choose of {', '.join(rows)}.")
     chosen = set(wanted) or set(rows)
     return [row for name, row in rows.items() if name in chosen]
+
+
+def read_grid(path: Path) -> dict[str, dict[str, Any]]:
+    """Reads the rows of a grid by name, in their order.
+
+    Raises:
+        CourseError: If the file is missing or is not a grid, or a row has a name or parameters that it cannot have.
+    """
+    if not path.is_file():
+        raise CourseError(f"GRID is {str(path)!r}, and there is no such file; give the path of a .yaml of rows.")
+    wanted = "a grid: write the name of a row and a colon, and below it lines NAME: value, moved in by two spaces"
+    rows = read_sections(path, wanted)
+    if not rows:
+        raise CourseError(f"{path} is not {wanted}.")
+    for name, parameters in rows.items():
+        if not re.fullmatch(r"\w[\w.+-]*", name):
+            raise CourseError(f"{path}: {name!r} cannot be the name of a row; use letters, digits, '-' and '.' alone.")
+        _check_row(f"{path}: the row {name}", parameters)
+    return rows
+
+
+def _check_row(where: str, parameters: Mapping[str, Any]) -> None:
+    if of_all := [name for name in parameters if name in OF_ALL_ROWS]:
+        raise CourseError(f"{where} sets {of_all[0]}, one for all rows; set it in the profile, with SET= or SEEDS=.")
+    if not isinstance(settings := parameters.get("SETTINGS", {}), dict):
+        raise CourseError(f"{where} has SETTINGS {settings!r}; it must be a mapping, as {{patience: 2}}.")
+    if parameters.get("CAPTIONS_FILE") not in (None, "", BACKTRANSLATED, CATEGORIES):
+        raise CourseError(
+            f"{where} sets CAPTIONS_FILE to {parameters['CAPTIONS_FILE']!r}; a row takes {BACKTRANSLATED}, "
+            f"{CATEGORIES} or nothing: name your own file with SET=."
+        )
 
 
 def load_scale(root: Path, profile: str, overrides: dict[str, Any], grid: Path | None = None) -> Scale:
@@ -131,15 +167,14 @@ def load_scale(root: Path, profile: str, overrides: dict[str, Any], grid: Path |
     overrides = {name: value for name, value in overrides.items() if name not in ("SETTINGS", "CAPTIONS_FILE")}
     if not isinstance(settings, dict):
         raise CourseError(f"SETTINGS is {settings!r}; it must be a mapping, as in SET=\"'SETTINGS={{patience: 2}}'\".")
-    common, name, sections = load_common(root), profile_name(profile), load_profile(root, profile)
+    common, name, sections = load_common(root), find_profile(root, profile).stem, load_profile(root, profile)
     given = sections.get("common", {})
     scale: dict[str, Any]
     if grid:
         for_all, training = common.get("grid", {}), sections.get(TRAINING, {})
         # Captions made of categories are for all rows, paraphrases for those that say so.
         if (captions_file or (given | training).get("CAPTIONS_FILE")) == CATEGORIES:
-            training = training | {"CAPTIONS_FILE": CATEGORIES}
-            captions_file = ""
+            training, captions_file = training | {"CAPTIONS_FILE": CATEGORIES}, ""
         caveat = f"The rows are those of {grid.name}; what they leave out is as the profile {name} has it."
         scale = {"caveat": caveat, "training": training}
     elif name in common["scales"]:
@@ -150,13 +185,11 @@ def load_scale(root: Path, profile: str, overrides: dict[str, Any], grid: Path |
             f"{', '.join(common['scales'])}, or give your own rows with GRID=."
         )
     declared = declared_values(root / "nbs" / f"{EVALUATION}.ipynb")
-    sections["common"] = {
-        **{parameter: declared[parameter] for parameter in ("DATASET", "MODEL")},
-        **given,
-        "OUTPUT_DIR": results_folder(root, name, given, overrides),
-    }
-    sections[EVALUATION] = {**sections.get(EVALUATION, {}), **for_all.get("evaluation", {})}
+    output_dir = {"OUTPUT_DIR": results_folder(root, name, given, overrides)}
+    sections["common"] = {parameter: declared[parameter] for parameter in ("DATASET", "MODEL")} | given | output_dir
+    sections[EVALUATION] = sections.get(EVALUATION, {}) | for_all.get("evaluation", {})
     return Scale(
+        root=root,
         profile=name,
         sections=sections,
         training=merge(for_all.get("training", {}), scale.get("training", {})),
@@ -171,9 +204,9 @@ def load_scale(root: Path, profile: str, overrides: dict[str, Any], grid: Path |
 
 def merge(*layers: dict[str, Any]) -> dict[str, Any]:
     """Lays parameters over each other; of SETTINGS each layer replaces only what it names."""
-    merged = {name: value for layer in layers for name, value in layer.items()}
+    merged = {name: value for layer in layers for name, value in layer.items() if name != "SETTINGS"}
     settings = {name: value for layer in layers for name, value in layer.get("SETTINGS", {}).items()}
-    return merged | {"SETTINGS": settings} if settings else {n: v for n, v in merged.items() if n != "SETTINGS"}
+    return merged | ({"SETTINGS": settings} if settings else {})
 
 
 def training_parameters(scale: Scale, row: Row) -> dict[str, Any]:
@@ -185,12 +218,10 @@ def training_parameters(scale: Scale, row: Row) -> dict[str, Any]:
     if is_of_type(own.get("LEARNING_RATE"), "float"):  # 120 x 5e-6 is 6e-4, without the dust of floating point
         own["LEARNING_RATE"] = float(f"{own['LEARNING_RATE'] * scale.learning_rate_factor:.6g}")
     merged = merge(scale.training, own, {"SETTINGS": scale.settings})
-    return {**merged, **{name: value for name, value in scale.overrides.items() if name in merged}}
+    return merged | {name: value for name, value in scale.overrides.items() if name in merged}
 
 
-def run_parameters(
-    root: Path, scale: Scale, row: Row, seed: int, folder: Path, captions: str = ""
-) -> dict[str, dict[str, Any]]:
+def run_parameters(scale: Scale, row: Row, seed: int, folder: Path, captions: str = "") -> dict[str, dict[str, Any]]:
     """What each notebook is given for one run, by its stem; captions are the file for a row that wants one.
 
     Raises:
@@ -198,37 +229,32 @@ def run_parameters(
     """
     own = training_parameters(scale, row)
     own["CAPTIONS_FILE"] = captions or (CATEGORIES if own.get("CAPTIONS_FILE") == CATEGORIES else "")
-    common = {**scale.sections["common"], "OUTPUT_DIR": folder.relative_to(root).as_posix(), "SEED": seed}
-    sections = {**scale.sections, "common": common, TRAINING: own}
-    return resolve_parameters(course_notebooks(root), sections, scale.overrides)
+    place = {"OUTPUT_DIR": folder.relative_to(scale.root).as_posix(), "SEED": seed}
+    sections = scale.sections | {"common": scale.sections["common"] | place, TRAINING: own}
+    return resolve_parameters(course_notebooks(scale.root), sections, scale.overrides)
 
 
-def check_rows(root: Path, scale: Scale, rows: Iterable[Row], seed: int, folder: Path) -> None:
-    """Refuses rows whose parameters cannot work, before anything runs.
+def check_rows(scale: Scale, rows: Iterable[Row]) -> None:
+    """Refuses rows whose parameters cannot work, before anything runs; SETTINGS are left to the training.
 
     Raises:
         CourseError: Naming the row, if it is one of a grid, and what cannot work.
     """
-    trained = []
     for row in rows:
         try:
-            given = run_parameters(root, scale, row, seed, folder)
+            given = run_parameters(scale, row, 0, scale.folder)
             for stem in (TRAINING, EVALUATION) if row.is_trained else (EVALUATION,):
                 check_values(given.get(stem, {}))
-                check_places(root, given.get(stem, {}))
+                check_places(scale.root, given.get(stem, {}))
         except CourseError as error:
             raise CourseError(f"The row {row.name}: {error}" if scale.grid else str(error)) from None
-        if row.is_trained:
-            trained.append((row.name, given[TRAINING]))
-    if scale.grid:
-        check_settings(root, trained)
 
 
-def _folder(root: Path) -> Path:
+def _rows_folder(root: Path) -> Path:
     return root / "nbs" / "profiles" / "sweep"
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def _read_parameters(path: Path) -> dict[str, Any]:
     content = read_yaml(path)
     if not isinstance(content, dict):
         raise CourseError(f"{path} holds no parameters; write NAME: value, one a line.")

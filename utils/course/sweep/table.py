@@ -1,19 +1,17 @@
-"""The table: mean and spread over seeds beside the published figures, as Markdown, CSV and JSON."""
+"""The table: mean and spread over seeds beside the published figures, as Markdown and JSON."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import statistics
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from utils.course.sweep.rows import Row, Scale
+from utils.course.sweep.rows import EVALUATION, Row, Scale, run_parameters
 from utils.course.sweep.runs import RowRun
 from utils.evaluation import PUBLISHED_KS, aligned, as_protocol, bootstrap_runs, read_predictions, values_of
 from utils.evaluation.intervals import DRAWS
@@ -22,47 +20,23 @@ from utils.files import write_whole
 
 @dataclass(frozen=True)
 class Line:
-    """One row with its figures.
+    """One row with its figures, by k; those of score@k that there are none of are left out."""
 
-    Attributes:
-        run: Name as published.
-        seeds: Those that gave figures.
-        images: Test images of each of these seeds.
-        mean: Mean score@k over the seeds, by k; empty if none gave figures.
-        deviation: Sample standard deviation of score@k, by k; empty with fewer than two seeds.
-        interval: What holds 95 % of bootstrap draws of seeds and test images together, by k; empty where the seeds
-            had other images.
-        split_names: Mean score@1 with names such as "storage tanks" split; None without figures.
-        published: The published score@k by k; empty for your own row.
-        status: ``ok``, ``failed``, or how many of the seeds failed.
-        note: The reason of the first failure, or which row is the same run.
-    """
-
-    run: str
-    seeds: list[int] = field(default_factory=list)
-    images: list[int] = field(default_factory=list)
-    mean: dict[int, float] = field(default_factory=dict)
-    deviation: dict[int, float] = field(default_factory=dict)
-    interval: dict[int, list[float]] = field(default_factory=dict)
-    split_names: float | None = None
-    published: dict[int, float] = field(default_factory=dict)
-    status: str = "ok"
-    note: str = ""
+    run: str  # its name as published
+    seeds: list[int]  # those that gave figures
+    images: list[int]  # test images of each of these seeds
+    mean: dict[int, float]  # of score@k over the seeds
+    deviation: dict[int, float]  # of the sample; none of a single seed
+    interval: dict[int, list[float]]  # what holds 95 % of bootstrap draws of seeds and the same test images together
+    split_names: float | None  # mean score@1 with names such as "storage tanks" split
+    published: dict[int, float]
+    status: str  # ok, failed, or how many of the seeds failed
+    note: str  # the reason of the first failure, or which row is the same run
 
 
 @dataclass(frozen=True)
 class Table:
-    """The figures of a sweep, and how they were measured.
-
-    Attributes:
-        profile: Name of the profile.
-        data: Name of the data set.
-        model: The starting model.
-        protocol: How the score was measured, in a sentence.
-        caveat: What a reader must know.
-        lines: One a row.
-        grid: The file of the rows, if they are not the published ones.
-    """
+    """The figures of a sweep, one line a row, and how they were measured; as `Scale` and `describe_protocol` say."""
 
     profile: str
     data: str
@@ -70,31 +44,14 @@ class Table:
     protocol: str
     caveat: str
     lines: list[Line]
-    grid: str = ""
+    grid: str
 
 
-def make_table(
-    scale: Scale,
-    evaluation: dict[str, Any],
-    rows: Sequence[Row],
-    runs: dict[str, list[RowRun]],
-    first_equal: dict[str, str],
-    folder: Path,
-) -> Table:
-    """Puts the runs of a sweep together; published figures stand beside those on RSICD alone.
-
-    Args:
-        scale: As from `load_scale`.
-        evaluation: What the evaluation notebook was given, but for seed and folder.
-        rows: The rows; those without a run yet are left out.
-        runs: The runs of each row.
-        first_equal: As from `first_equal_rows`.
-        folder: Where the sweep leaves everything.
-    """
+def make_table(scale: Scale, rows: Sequence[Row], runs: dict[str, list[RowRun]]) -> Table:
+    """Puts the runs of a sweep together, leaving out rows without one; only those on RSICD have published figures."""
+    evaluation = run_parameters(scale, rows[0], 0, scale.folder)[EVALUATION]
     if evaluation["DATASET"] != "rsicd":
         rows = [replace(row, published={}) for row in rows]
-    titles = {row.name: row.title for row in rows}
-    first = {name: titles.get(other, other) for name, other in first_equal.items()}
     # The values of the command line may contradict the caveat; where files lie is no matter.
     by_hand = {name: value for name, value in scale.overrides.items() if name not in ("DATA_DIR", "MODEL")}
     said = ", ".join(f"{name} {value}" for name, value in (by_hand | scale.settings).items())
@@ -104,7 +61,7 @@ def make_table(
         model=evaluation["MODEL"],
         protocol=describe_protocol(evaluation),
         caveat=f"{scale.caveat} Set by hand for every row: {said}." if said else scale.caveat,
-        lines=[make_line(row, runs[row.name], first[row.name], folder) for row in rows if runs.get(row.name)],
+        lines=[make_line(row, runs[row.name], scale.folder) for row in rows if runs.get(row.name)],
         grid=scale.grid.name if scale.grid else "",
     )
 
@@ -121,23 +78,19 @@ def describe_protocol(evaluation: dict[str, Any]) -> str:
     return protocol
 
 
-def make_line(row: Row, runs: list[RowRun], first_equal: str, folder: Path) -> Line:
-    """Mean and spread of a row's runs, one a seed, in the folder of a sweep.
-
-    The first row with equal settings, its own title or another, has the same runs.
-    """
+def make_line(row: Row, runs: list[RowRun], folder: Path) -> Line:
+    """Mean and spread of a row's runs, one a seed, in the folder of a sweep."""
     good = [run for run in runs if run.status != "failed"]
     failed = [run for run in runs if run.status == "failed"]
-    model = row.scored
-    scores = {k: [run.metrics[f"{model}_top{k}"] for run in good] for k in PUBLISHED_KS}
-    split_names = [run.metrics[f"{model}_split_names_top1"] for run in good]
+    scores = {k: [run.metrics[f"{row.scored}_top{k}"] for run in good] for k in PUBLISHED_KS}
+    split_names = [run.metrics[f"{row.scored}_split_names_top1"] for run in good]
     notes = [f"seed {run.seed}: {run.error}" for run in failed[:1]]
     kept = [read_predictions(folder / run.folder / "evaluation") for run in good if run.folder]
-    intervals = {k: _joined_interval(kept, f"{model}_top{k}", scores[k]) for k in PUBLISHED_KS}
+    intervals = {k: _joined_interval(kept, f"{row.scored}_top{k}", scores[k]) for k in PUBLISHED_KS}
     if kept and None in intervals.values():
         notes.append("no joined interval, for the seeds had other test images or kept no predictions")
-    if first_equal != row.title:
-        notes.append(f"its known settings are those of {first_equal}, so it is the same run")
+    if row.same_as:
+        notes.append(f"its known settings are those of {row.same_as.title}, so it is the same run")
     return Line(
         run=row.title,
         seeds=[run.seed for run in good],
@@ -160,17 +113,17 @@ def _joined_interval(kept: Sequence[dict[str, Any]], metric: str, scores: Sequen
     values = [of for predictions in kept if (of := values_of(predictions, metric))]
     if not values or len(values) != len(scores) or not np.allclose([of.mean for of in values], scores):
         return None
-    if (rows := aligned(values)) is None:
+    rows = aligned(values)
+    if rows is None:
         return None
     interval = bootstrap_runs(np.stack(rows)[..., 0])
     return [interval.low, interval.high]
 
 
 def write_table(table: Table, runs: dict[str, list[RowRun]], folder: Path) -> None:
-    """Writes table.md, table.csv and table.json; the last holds every run's metrics too."""
+    """Writes table.md and table.json; the latter holds every run's metrics too."""
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(folder / "table.md", as_markdown(table))
-    write_whole(folder / "table.csv", as_csv(table))
     every_run = {name: [asdict(run) for run in row] for name, row in runs.items()}
     write_whole(folder / "table.json", json.dumps({**asdict(table), "runs": every_run}, indent=2) + "\n")
 
@@ -203,48 +156,14 @@ def _markdown_line(line: Line, has_published: bool) -> str:
         bounds = " ({:.3f} to {:.3f})".format(*line.interval[k]) if k in line.interval else ""
         return f"{line.mean[k]:.3f}{spread}{bounds}"
 
-    split_names = "-" if line.split_names is None else f"{line.split_names:.3f}"
     published = [f"{line.published[k]:.3f}" if k in line.published else "-" for k in PUBLISHED_KS]
-    status = f"{line.status}: {line.note}" if line.note else line.status
     cells = [
         line.run,
         str(len(line.seeds)),
-        _range(line.images),
+        " to ".join(f"{count:,}" for count in sorted({min(line.images), max(line.images)})) if line.images else "-",
         *(score(k) for k in PUBLISHED_KS),
-        split_names,
+        "-" if line.split_names is None else f"{line.split_names:.3f}",
         *(published if has_published else ()),
-        status.replace("|", "\\|"),
+        (f"{line.status}: {line.note}" if line.note else line.status).replace("|", "\\|"),
     ]
     return f"| {' | '.join(cells)} |"
-
-
-def _range(images: list[int]) -> str:
-    if not images:
-        return "-"
-    low, high = min(images), max(images)
-    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
-
-
-def as_csv(table: Table) -> str:
-    """One line a row, with data and protocol in each, so that lines of several sweeps can stand in one file."""
-    rows = []
-    for line in table.lines:
-        bounds = {bound: {k: of[n] for k, of in line.interval.items()} for n, bound in enumerate(("low", "high"))}
-        by_k = {"mean": line.mean, "deviation": line.deviation, "published": line.published, **bounds}
-        rows.append(
-            {
-                "run": line.run,
-                "status": line.status,
-                "seeds": " ".join(map(str, line.seeds)),
-                "images": " ".join(map(str, line.images)),
-                **{f"{kind}_top{k}": figures.get(k, "") for kind, figures in by_k.items() for k in PUBLISHED_KS},
-                "mean_split_names_top1": "" if line.split_names is None else line.split_names,
-                "note": line.note,
-                **{name: getattr(table, name) for name in ("profile", "data", "model", "protocol")},
-            }
-        )
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, list(rows[0]) if rows else ["run"], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return buffer.getvalue()

@@ -15,13 +15,15 @@ COMMANDS = "standins.pretraining"  # they trained data/checkpoints/; like notebo
 DRAWING = re.compile(r"(<!-- imports: make imports draws them -->\n).*?(<!-- end of imports -->)", re.DOTALL)
 
 
-def room_of(module: str) -> str:
-    """The room that a module belongs to: its folder or file right below ``utils``, or the stand-ins."""
-    return "standins" if module.startswith("standins") else ".".join(module.split(".")[:2])
-
-
 def room_imports(root: Path) -> dict[str, set[str]]:
-    """The rooms that each room imports, leaving out the bare package ``utils`` and the commands of the stand-ins."""
+    """The rooms that each room imports, leaving out the bare package ``utils`` and the commands of the stand-ins.
+
+    A room is a folder or a file right below ``utils``, or all stand-ins.
+    """
+
+    def room_of(module: str) -> str:
+        return "standins" if module.startswith("standins") else ".".join(module.split(".")[:2])
+
     rooms: dict[str, set[str]] = {}
     for module, imported in module_imports(root).items():
         room = room_of(module)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-import time
+from contextlib import nullcontext
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -25,7 +25,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from utils.demo.files import is_visitor_file
 from utils.demo.hosts import Hosts
-from utils.demo.limits import MAX_BYTES, QuestionLimits, UploadLimits, client_of, receive_in_time
+from utils.demo.limits import MAX_BYTES, QuestionLimits, UploadLimits, client_of, whole_body
 from utils.demo.questions import CALL, JOIN, NOT_OURS, Questions
 
 LOG = logging.getLogger("uvicorn.error")
@@ -104,7 +104,7 @@ class Guard:
             with self.uploads.upload(client, length) as upload:
                 await self._pass(scope, upload.receiver(receive, boundary[1].encode("latin-1")), reply)
             return
-        body = await _whole_body(receive)
+        body = await whole_body(scope, receive)
         try:
             question = json.loads(body or b"{}")
         except (ValueError, RecursionError):
@@ -118,20 +118,17 @@ class Guard:
         body = json.dumps(question).encode()
         resized = headers.mutablecopy()
         resized["content-length"] = str(len(body))
-        async with self.waiting.asking(client, question["session_hash"]) as job:
-            reply.accepted = lambda event: self.waiting.accept(job, event)
+        async with self.waiting.asking(client, question["session_hash"]):
             await self._pass(scope | {"headers": resized.raw}, _again(body, receive), reply)
 
     async def _read(self, scope: dict[str, Any], receive: Any, reply: Reply) -> None:
-        asked = ASKED.fullmatch(scope["path"].rstrip("/"))
+        path = scope["path"].rstrip("/")
+        asked, session = ASKED.fullmatch(path), None
         if asked is not None:
             session = self.waiting.session_of(asked["event"])
-        elif scope["path"].rstrip("/") == LISTEN:
+        elif path == LISTEN:
             session = parse_qs(scope["query_string"].decode("latin-1")).get("session_hash", [""])[0]
-        else:
-            await self._pass(scope, receive, reply)
-            return
-        with self.waiting.listening(session):
+        with nullcontext() if session is None else self.waiting.listening(client_of(scope.get("client")), session):
             await self._pass(scope, receive, reply)
 
     async def _pass(self, scope: dict[str, Any], receive: Any, reply: Reply) -> None:
@@ -151,9 +148,7 @@ class Reply:
 
     def __init__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         self._scope, self._receive, self._send = scope, receive, send
-        self._body = b""
         self._failed = self.started = False
-        self.accepted: Any = None  # is called with the number of a question that Gradio took
 
     async def refuse(self, status: int, sentence: str) -> None:
         """Sends a sentence, as JSON where the page's script reads it."""
@@ -171,10 +166,6 @@ class Reply:
         if self._failed:
             return
         self.started = True
-        if self.accepted is not None and message["type"] == "http.response.body":
-            self._body += message.get("body", b"")
-            if not message.get("more_body", False):
-                self.accepted(json.loads(self._body)["event_id"])
         await self._with_headers(message)
 
     async def _with_headers(self, message: Any) -> None:
@@ -212,17 +203,6 @@ def _announced_length(headers: Headers, limit: int) -> int:
     if len(length) > 12 or int(length) > limit:
         raise HTTPException(413, f"The request is longer than {limit:,} bytes.")
     return int(length)
-
-
-async def _whole_body(receive: Any) -> bytes:
-    began, body, more = time.monotonic(), b"", True
-    while more:
-        message = await receive_in_time(receive, began, 0)
-        if message is None or message["type"] == "http.disconnect":
-            raise HTTPException(408, "The request came too slowly or broke off; send it again.")
-        body += message.get("body", b"")
-        more = message.get("more_body", False)
-    return body
 
 
 def _again(body: bytes, receive: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
 from starlette.exceptions import HTTPException
@@ -42,33 +43,29 @@ class Questions:
             raise HTTPException(422, NOT_OURS)
         number, name = question.get("fn_index"), path.removeprefix(CALL)
         if path == JOIN:
-            if not _is_number(number) or number not in self.by_number:
-                raise HTTPException(422, "There is no question of this number.")
-            files = self.by_number[number]
-        elif name in self.by_name:
-            files = self.by_name[name]
+            files = self.by_number.get(number) if type(number) is int else None
         else:
-            raise HTTPException(404, f"There is no question of this name; there are {', '.join(self.by_name)}.")
+            files = self.by_name.get(name)
+        if files is None:
+            status = 422 if path == JOIN else 404
+            raise HTTPException(status, f"There is no such question; by name there are {', '.join(self.by_name)}.")
         data, session = question.get("data"), question.get("session_hash")
+        if session is None and path != JOIN:  # a program need not name one
+            session = token_hex()
         if not isinstance(data, list) or len(data) != len(files):
             raise HTTPException(422, f"The question needs its {len(files)} inputs as a list named data.")
-        named = isinstance(session, str) and 0 < len(session) <= MAX_SESSION and session.isascii()
-        if not named and (session is not None or path == JOIN):
+        if not (isinstance(session, str) and 0 < len(session) <= MAX_SESSION and session.isascii()):
             raise HTTPException(422, f"The session's name must be up to {MAX_SESSION} plain letters.")
         kept = {"data": list(map(_cleaned, data, files)), "session_hash": session}
         if path != JOIN:
             return kept
         trigger, event = question.get("trigger_id"), question.get("event_data")
-        told = event.items() if isinstance(event, dict) else ()  # what was clicked on
+        clicked = event.items() if isinstance(event, dict) else ()
         return kept | {
             "fn_index": number,
-            "event_data": {key: value for key, value in told if isinstance(value, str)},
-            "trigger_id": trigger if _is_number(trigger) else None,
+            "event_data": {key: value for key, value in clicked if isinstance(value, str)},
+            "trigger_id": trigger if type(trigger) is int else None,
         }
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31
 
 
 def _cleaned(value: Any, is_file: bool) -> Any:

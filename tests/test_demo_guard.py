@@ -88,7 +88,7 @@ def answers(hosts: Hosts, asked: dict) -> bool:
     ],
 )
 def test_the_page_answers_to_its_own_names_and_added_ones(host, added, asked, local, right):
-    assert answers(Hosts(host, 7860, added), scope(asked, local)) is right
+    assert answers(Hosts(host, added), scope(asked, local)) is right
 
 
 @pytest.mark.parametrize(
@@ -110,11 +110,11 @@ def test_the_page_answers_to_its_own_names_and_added_ones(host, added, asked, lo
     ],
 )
 def test_another_sites_page_gets_no_answer(headers, right):
-    assert answers(Hosts("127.0.0.1", 7860), scope("127.0.0.1:7860", **headers)) is right
+    assert answers(Hosts("127.0.0.1"), scope("127.0.0.1:7860", **headers)) is right
 
 
 def test_a_proxy_with_an_added_name_is_the_page_itself():
-    hosts = Hosts("127.0.0.1", 7860, ("hub.example",))
+    hosts = Hosts("127.0.0.1", ("hub.example",))
     assert answers(hosts, scope("hub.example", origin="https://hub.example"))
     assert answers(hosts, scope("127.0.0.1:7860", origin="https://hub.example"))
     assert not answers(hosts, scope("hub.example", origin="https://other.example"))
@@ -123,7 +123,7 @@ def test_a_proxy_with_an_added_name_is_the_page_itself():
 @pytest.mark.parametrize("name", ["", "*", "http://hub.example", "a b", "hub.example/", "hub.example:x"])
 def test_an_added_name_that_is_not_a_name_is_said(name):
     with pytest.raises(ValueError, match="not the name of a host"):
-        Hosts("127.0.0.1", 7860, (name,))
+        Hosts("127.0.0.1", (name,))
     with pytest.raises(ValueError, match="not the name of a host"):
         serve(None, allow_hosts=[name])
 

@@ -30,14 +30,14 @@ class Authority(NamedTuple):
 
 
 class Hosts:
-    """The names that a page answers to which listens at a host and port; added are ``name[:port]`` or ``*.name``.
+    """The names that a page answers to which listens at a host; added are ``name[:port]`` or ``*.name``.
 
     Raises:
         ValueError: If an added name is not a name.
     """
 
-    def __init__(self, host: str, port: int, added: Sequence[str] = ()) -> None:
-        self.host, self.port = _shortest(host.lower().strip("[]")), port
+    def __init__(self, host: str, added: Sequence[str] = ()) -> None:
+        self.host = _shortest(host.lower().strip("[]"))
         self.added: list[tuple[bool, Authority]] = []  # whether any name below it is meant, too
         for name in added:
             authority = _authority(name.removeprefix("*."))
@@ -57,9 +57,8 @@ class Hosts:
         headers = Headers(scope=scope)
         names = headers.getlist("host")
         asked = _authority(names[0]) if len(names) == 1 else None
-        local = _shortest((scope.get("server") or ("",))[0] or "")
         added = asked is not None and self._is_added(asked)
-        if asked is None or not (added or self._is_own(asked, local)):
+        if asked is None or not (added or self._is_own(asked, *scope["server"])):
             raise HTTPException(
                 403,
                 "The page does not answer to the name in this address; who started it can add the name with "
@@ -73,13 +72,12 @@ class Hosts:
         if foreign and not opens and not added:
             raise HTTPException(403, "The page is not part of another site's page; open it by its own address.")
 
-    def _is_own(self, asked: Authority, local: str) -> bool:
-        """Whether this is the machine's own name, as far as the page was told to listen there."""
-        if (asked.port or DEFAULT_PORTS["http"]) != self.port:
-            return False
-        if self.host in EVERYWHERE:  # by whatever address the request came in
-            return asked.name in LOOPBACK or asked.name == local
-        return asked.name in LOOPBACK if self.host in LOOPBACK else asked.name in (self.host, local)
+    def _is_own(self, asked: Authority, local: str, port: int) -> bool:
+        """Whether this is the machine's own name and port, as far as the page was told to listen there."""
+        names = set(LOOPBACK) if self.host in LOOPBACK | EVERYWHERE else {self.host}
+        if self.host not in LOOPBACK:  # by whatever address the request came in
+            names.add(_shortest(local))
+        return asked.name in names and (asked.port or DEFAULT_PORTS["http"]) == port
 
     def _is_added(self, asked: Authority) -> bool:
         return any(

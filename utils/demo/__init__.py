@@ -1,17 +1,6 @@
 """The course's three demos as a page in the browser: text to image, image to image, find feature.
 
-    python -m utils.demo                                # what `make course` left in runs/miniature
-    python -m utils.demo --run runs/rsicd_cpu           # what another profile left
-    python -m utils.demo --index FOLDER --model FOLDER --presence FILE --port 7861
-
-In a notebook, or with an index of your own:
-
-    page = demo_blocks(index, presence=PresenceModel.load("presence.json"), sample="scene.jpg")
-    serve(page, inline=True)                            # returns at once; page.close() ends it
-
-The page answers only to the host and port that it was started for. Another name, such as that of a proxy in front,
-is added with ``--allow-host demo.example.org`` or ``serve(page, allow_hosts=["demo.example.org"])``; those of Colab
-and of a Space are known.
+``python -m utils.demo --help`` lists the options; in a notebook ``serve(demo_blocks(index), inline=True)`` shows it.
 
 A Gradio Space runs `app.py` at its top and shows what listens on port 7860. With this package, the folders of a
 model and an index (with its images) beside it, and `gradio` in `requirements.txt`, these lines are enough:
@@ -26,14 +15,12 @@ What a visitor sees: `page` (Gradio's components and their look), `answers` (the
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from utils.demo.answers import Answers
+from utils.demo.files import environment
 from utils.demo.server import serve
 
 if TYPE_CHECKING:
@@ -66,7 +53,8 @@ def demo_blocks(
     from utils.clip import fingerprint
 
     _check_gradio()
-    with _no_proxies():
+    # While Gradio is imported it makes an HTTP client, which fails at a proxy that httpx cannot speak to (SOCKS).
+    with environment("no_proxy", "*"):
         from utils.demo.page import build_page
     if presence is not None:
         presence.check_model(fingerprint(index.model))
@@ -84,16 +72,3 @@ def _check_gradio() -> None:
             f"The page needs Gradio 6, and {there} installed: pip install 'gradio>=6,<7' (in a notebook, %pip "
             "install ...), then try again."
         )
-
-
-@contextmanager
-def _no_proxies() -> Iterator[None]:
-    """Takes the proxies out of the environment for a while.
-
-    Gradio makes an HTTP client while it is imported, which fails at a proxy that httpx cannot speak to (SOCKS).
-    """
-    proxies = {name: os.environ.pop(name) for name in list(os.environ) if name.lower().endswith("_proxy")}
-    try:
-        yield
-    finally:
-        os.environ.update(proxies)

@@ -78,13 +78,13 @@ class Answers:
     Attributes:
         index: What is searched; its model reads images for `find_feature`, too.
         presence: Says whether a feature is there at all; without it tiles are only ranked.
-        scenes: Images embedded last, by their digest and the sizes of their tiles, the oldest first.
+        scenes: Images embedded last, by their path (which holds a digest) and the sizes of tiles, the oldest first.
         decoder: The only thread in which images are decoded. Several would each keep memory for the next image.
     """
 
     index: ImageIndex
     presence: PresenceModel | None = None
-    scenes: dict[tuple, SceneEmbeddings] = field(default_factory=dict)
+    scenes: dict[tuple[Path, str], SceneEmbeddings] = field(default_factory=dict)
     decoder: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "decoder"))
 
     def by_text(self, text: Any, k: Any) -> SearchAnswer:
@@ -160,13 +160,12 @@ class Answers:
         """An image cut into tiles and embedded, or kept from the last time."""
         if not isinstance(scale, str) or scale not in TILE_SCALES:
             raise ValueError(f"The size of the tiles must be one of: {', '.join(TILE_SCALES)}.")
-        upload = self.decode(path, FOUND_PIXELS)
-        sizes = self._tile_sizes(upload.image.size, scale)
-        key = (upload.digest, sizes)
-        scene = self.scenes.pop(key, None)  # and put back as the newest
+        scene = self.scenes.pop((path, scale), None)  # and put back as the newest
         if scene is None:
+            upload = self.decode(path, FOUND_PIXELS)
+            sizes = self._tile_sizes(upload.image.size, scale)
             scene = _in_sent_pixels(embed_scene(self.index.model, upload.image, sizes), upload)
-        self.scenes[key] = scene
+        self.scenes[path, scale] = scene
         while len(self.scenes) > SCENES_KEPT:
             self.scenes.pop(next(iter(self.scenes)))
         return scene

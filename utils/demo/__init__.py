@@ -10,7 +10,7 @@ model and an index (with its images) beside it, and `gradio` in `requirements.tx
 
 What a visitor sees: `page` (Gradio's components and their look), `answers` (the index and the finder asked),
 `render` (answers as HTML), `decoding` (visitors' images). What protects the page: `server` (connections), `guard`
-(each request), `hosts` (whose), `questions` (what is asked), `limits` (how much), `files` (what lies on the disk).
+(each request), `hosts` (whose), `limits` (how much), `files` (what lies on the disk).
 """
 
 from __future__ import annotations
@@ -35,16 +35,13 @@ __all__ = ["demo_blocks", "serve"]
 def demo_blocks(
     index: ImageIndex, presence: PresenceModel | None = None, sample: str | Path | None = None
 ) -> gr.Blocks:
-    """The page, ready for `utils.demo.serve`.
+    """Gradio's page, ready for `utils.demo.serve`.
 
     Args:
         index: What is searched, with the model that made it.
         presence: From `utils.finder.calibrate_presence` with the same model; without it the third tab ranks
             tiles and says nothing on presence.
         sample: An image that the third tab begins with.
-
-    Returns:
-        Gradio's page, not yet served.
 
     Raises:
         ImportError: If there is no Gradio, or not the one that the page is written for.

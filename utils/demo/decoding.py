@@ -27,9 +27,7 @@ MAX_DECODED = 440 * 10**6  # bytes that a decoder may take at once
 # that it takes for a pixel, measured: 4 are the image; progressive JPEG keeps every coefficient until the end,
 # TIFF turns what it decoded into a copy, and WebP is decoded onto three canvases.
 FORMATS = {"BMP": 5, "GIF": 6, "JPEG": 11, "PNG": 5, "TIFF": 8, "WEBP": 21}
-TOO_LARGE = (
-    f"up to {MAX_PIXELS // 10**6} million pixels and {MAX_SIDE:,} a side are opened here: send a smaller one."
-)
+TOO_LARGE = f"up to {MAX_PIXELS // 10**6} million pixels and {MAX_SIDE:,} a side are opened here: send a smaller one."
 FORMAT_NAMES = "a JPEG, PNG, WebP, GIF, BMP or TIFF image"
 RASTERS = ("GTiff", "PNG")  # GDAL's names of formats that are opened here, too
 FOUR_BANDS = ("RGBA", "RGBa", "LA")  # the last of a TIFF may be infrared
@@ -95,10 +93,9 @@ def read_upload(path: Path, max_pixels: int = MAX_PIXELS, reading: ImageReading 
 
 
 def check_decoder(image: Image.Image, path: Path) -> None:
-    """Refuses an image, opened and not yet decoded, for what its decoder would take.
+    """Refuses an image, opened and not yet decoded, with an ImageError, for what its decoder would take.
 
-    Raises:
-        ImageError: If that is more memory than `MAX_DECODED`, or a JPEG goes over the image again and again.
+    That is memory of more than `MAX_DECODED`, or time where a JPEG goes over the image again and again.
     """
     kind = image.format or ""
     pixel_bytes: float = FORMATS[kind]

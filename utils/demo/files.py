@@ -59,11 +59,7 @@ def is_visitor_file(path: Any) -> bool:
 
 
 def uploaded_path(payload: Any) -> Path:
-    """The file behind Gradio's description of an upload.
-
-    Raises:
-        ImageError: If there is none, or it does not lie where uploads do.
-    """
+    """The file behind Gradio's description of an upload; an ImageError if it does not lie where uploads do."""
     if not payload:
         raise ImageError(f"There is no image yet: drop {FORMAT_NAMES} on the field, or paste one.")
     path = payload.get("path") if isinstance(payload, dict) else None

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from ipaddress import ip_address
 from typing import Any, NamedTuple
 
@@ -30,15 +31,11 @@ class Authority(NamedTuple):
 
 
 class Hosts:
-    """The names that a page answers to which listens at a host; added are ``name[:port]`` or ``*.name``.
-
-    Raises:
-        ValueError: If an added name is not a name.
-    """
+    """The names that a page answers to which listens at a host; added are ``name[:port]`` or ``*.name``."""
 
     def __init__(self, host: str, added: Sequence[str] = ()) -> None:
         self.host = _shortest(host.lower().strip("[]"))
-        self.added: list[tuple[bool, Authority]] = []  # whether any name below it is meant, too
+        self.added: list[Authority] = []
         for name in added:
             authority = _authority(name.removeprefix("*."))
             if authority is None:
@@ -46,14 +43,10 @@ class Hosts:
                     f"{name!r} is not the name of a host; give one as the browser's address line shows it, such as "
                     "demo.example.org, demo.example.org:8080 or *.example.org."
                 )
-            self.added.append((name.startswith("*."), authority))
+            self.added.append(authority._replace(name=f"*.{authority.name}") if name.startswith("*.") else authority)
 
     def check(self, scope: dict[str, Any]) -> None:
-        """Refuses an ASGI request that was sent to another name, or by another site's page.
-
-        Raises:
-            HTTPException: 403, with a sentence.
-        """
+        """Refuses an ASGI request to another name, or by another site's page: an HTTPException of status 403."""
         headers = Headers(scope=scope)
         names = headers.getlist("host")
         asked = _authority(names[0]) if len(names) == 1 else None
@@ -80,11 +73,7 @@ class Hosts:
         return asked.name in names and (asked.port or DEFAULT_PORTS["http"]) == port
 
     def _is_added(self, asked: Authority) -> bool:
-        return any(
-            (asked.name.endswith(f".{added.name}") if below else asked.name == added.name)
-            and added.port in (None, asked.port)
-            for below, added in self.added
-        )
+        return any(fnmatchcase(asked.name, name) and port in (None, asked.port) for name, port in self.added)
 
     def _is_same(self, origin: str, asked: Authority) -> bool:
         """Whether the page that asks is the one that is asked, or lies behind an added name."""

@@ -92,10 +92,9 @@ class UploadLimits:
 
     @contextmanager
     def upload(self, client: str, length: int) -> Iterator[Upload]:
-        """Takes room for an upload of so many bytes; of one that breaks off, what has come in still counts.
+        """Takes room for an upload of so many bytes, or raises an HTTPException.
 
-        Raises:
-            HTTPException: If there is none.
+        Of one that breaks off, what has come in still counts.
         """
         oldest = time.monotonic() - SECONDS_KEPT - 2 * SECONDS_BETWEEN_SWEEPS
         while self._uploads and self._uploads[0].began < oldest and not self._uploads[0].under_way:
@@ -119,11 +118,7 @@ class UploadLimits:
 
 
 async def whole_body(scope: dict[str, Any], receive: Any) -> bytes:
-    """The body of a request that is not an upload.
-
-    Raises:
-        HTTPException: If it comes too slowly or breaks off.
-    """
+    """The body of a request that is not an upload; an HTTPException if it comes too slowly or breaks off."""
     try:
         return await asyncio.wait_for(Request(scope, receive).body(), SECONDS_TO_BEGIN)
     except (TimeoutError, ClientDisconnect):
@@ -143,8 +138,7 @@ class Session:
 class QuestionLimits:
     """The questions that wait: so many of one visitor, in turn with others', only as long as somebody listens.
 
-    Args:
-        queue: Gradio's queue, which knows the questions of each session whose answers were not read yet.
+    Gradio's queue knows the questions of each session whose answers were not read yet.
     """
 
     def __init__(self, queue: Any) -> None:
@@ -155,8 +149,7 @@ class QuestionLimits:
     async def asking(self, client: str, name: str) -> AsyncIterator[None]:
         """Keeps a place for a question of a session on its way to Gradio, and puts it in its turn there.
 
-        Raises:
-            HTTPException: If too many wait already.
+        An HTTPException says that too many wait already.
         """
         await self._forget()
         session = self._sessions.setdefault(name, Session(client, time.monotonic()))
@@ -182,11 +175,7 @@ class QuestionLimits:
 
     @contextmanager
     def listening(self, client: str, name: str) -> Iterator[None]:
-        """Keeps a session's answers as long as somebody listens.
-
-        Raises:
-            HTTPException: If there is no such session.
-        """
+        """Keeps a session's answers as long as somebody listens; an HTTPException if there is no such session."""
         if name not in self._queue.pending_messages_per_session:
             raise HTTPException(404, "There is no such question, or its answer is no longer kept; ask again.")
         session = self._sessions.setdefault(name, Session(client, time.monotonic()))

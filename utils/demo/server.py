@@ -22,10 +22,9 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from utils.demo.files import sweep
-from utils.demo.guard import Guard
+from utils.demo.guard import Guard, Questions
 from utils.demo.hosts import EVERYWHERE, Hosts
 from utils.demo.limits import MAX_BYTES, SECONDS_BETWEEN_SWEEPS, QuestionLimits, client_of
-from utils.demo.questions import Questions
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -48,7 +47,7 @@ def serve(
     inline: bool = False,
     allow_hosts: Sequence[str] = (),
 ) -> str:
-    """Serves the page through `utils.demo.guard.Guard` and returns at once; ``blocks.close()`` ends it.
+    """Serves the page through `utils.demo.guard.Guard` and returns its address; ``blocks.close()`` ends it.
 
     Args:
         blocks: From `utils.demo.demo_blocks`.
@@ -57,9 +56,6 @@ def serve(
         inline: Whether to show the page in the notebook's cell.
         allow_hosts: Further names that the page answers to, where a proxy stands before it: ``name``,
             ``name:port`` or ``*.name``. On Colab and in a Space theirs are known.
-
-    Returns:
-        The page's address.
 
     Raises:
         OSError: If the port is taken, or the address is not this machine's.
@@ -239,6 +235,3 @@ class Connection(H11Protocol):
         if self._for_reading is not None:
             self._for_reading.cancel()
         super().resume_writing()
-
-    def _unsupported_upgrade_warning(self) -> None:
-        """Logs nothing: who wants a web socket is answered as without the wish."""

@@ -36,7 +36,7 @@ HEIGHT = 900  # pixels of the page in a notebook
 COLAB_HOSTS = ("*.colab.dev", "*.googleusercontent.com")  # where Colab shows a port of its machine
 MAX_CONNECTIONS = 512  # many systems let a process have 1024 files open
 MAX_CONNECTIONS_PER_CLIENT = 256  # a class behind one address, six for each browser
-SECONDS_FOR_HEADERS = 10.0  # from the connection, or the last answer, to a request
+SECONDS_FOR_HEADERS = 10  # from the connection, or the last answer, to a request
 SECONDS_UNREAD = 30.0  # that an answer may wait to be read on
 
 

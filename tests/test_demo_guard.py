@@ -88,7 +88,7 @@ def answers(hosts: Hosts, asked: dict) -> bool:
     ],
 )
 def test_the_page_answers_to_its_own_names_and_added_ones(host, added, asked, local, right):
-    assert answers(Hosts(host, 7860, added), scope(asked, local)) is right
+    assert answers(Hosts(host, added), scope(asked, local)) is right
 
 
 @pytest.mark.parametrize(
@@ -110,11 +110,11 @@ def test_the_page_answers_to_its_own_names_and_added_ones(host, added, asked, lo
     ],
 )
 def test_another_sites_page_gets_no_answer(headers, right):
-    assert answers(Hosts("127.0.0.1", 7860), scope("127.0.0.1:7860", **headers)) is right
+    assert answers(Hosts("127.0.0.1"), scope("127.0.0.1:7860", **headers)) is right
 
 
 def test_a_proxy_with_an_added_name_is_the_page_itself():
-    hosts = Hosts("127.0.0.1", 7860, ("hub.example",))
+    hosts = Hosts("127.0.0.1", ("hub.example",))
     assert answers(hosts, scope("hub.example", origin="https://hub.example"))
     assert answers(hosts, scope("127.0.0.1:7860", origin="https://hub.example"))
     assert not answers(hosts, scope("hub.example", origin="https://other.example"))
@@ -123,7 +123,7 @@ def test_a_proxy_with_an_added_name_is_the_page_itself():
 @pytest.mark.parametrize("name", ["", "*", "http://hub.example", "a b", "hub.example/", "hub.example:x"])
 def test_an_added_name_that_is_not_a_name_is_said(name):
     with pytest.raises(ValueError, match="not the name of a host"):
-        Hosts("127.0.0.1", 7860, (name,))
+        Hosts("127.0.0.1", (name,))
     with pytest.raises(ValueError, match="not the name of a host"):
         serve(None, allow_hosts=[name])
 
@@ -275,7 +275,7 @@ def test_a_begun_upload_counts_by_what_it_announces_and_a_broken_one_by_what_cam
     monkeypatch.setattr(limits, "MAX_STORED_PER_CLIENT", 6_000_000)
     account = UploadLimits()
     with account.upload("a", 5_000_000) as begun:
-        with pytest.raises(HTTPException, match="kept for one"), account.upload("a", 2_000_000):
+        with pytest.raises(HTTPException, match="of your images are kept"), account.upload("a", 2_000_000):
             pass
         with account.upload("b", 4_000_000):
             pass
@@ -379,17 +379,17 @@ def test_answers_that_nobody_reads_turn_nobody_else_away(page, monkeypatch):
 
 def test_questions_on_their_way_count_too(monkeypatch):
     monkeypatch.setattr(limits, "MAX_WAITING_PER_CLIENT", 2)
-    queue = SimpleNamespace(pending_event_ids_session={}, pending_messages_per_session={})
+    queue = SimpleNamespace(pending_event_ids_session={}, event_queue_per_concurrency_id={})
     waiting = limits.QuestionLimits(queue)
 
     async def ask_three() -> None:
-        async with waiting.asking("a", None), waiting.asking("a", "b"):
-            async with waiting.asking("c", None):
+        async with waiting.asking("a", "a1"), waiting.asking("a", "a2"):
+            async with waiting.asking("c", "c1"):
                 pass
             with pytest.raises(HTTPException, match="read those first"):
-                async with waiting.asking("a", None):
+                async with waiting.asking("a", "a3"):
                     pass
-        async with waiting.asking("a", None):
+        async with waiting.asking("a", "a1"):
             pass
 
     asyncio.run(ask_three())

@@ -9,11 +9,9 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before Gradio is imported
 
@@ -54,12 +52,8 @@ def load_index_and_presence(
 ) -> tuple[ImageIndex, PresenceModel | None]:
     """Loads the index with its model, and a presence model where there is one.
 
-    Args:
-        run: The folder of a run of the course.
-        index: The index folder; empty for the one that the run has left.
-        model: The CLIP folder or Hub name; empty likewise.
-        presence: The presence model's file; empty takes the run's if it is there and was calibrated for this model,
-            on images read as those of the index.
+    What is not named is what a run of the course has left in its folder; its presence model is taken only if it was
+    calibrated for this model, on images read as those of the index.
 
     Raises:
         CourseError: One sentence that says what is missing or does not fit, and what to do.
@@ -89,7 +83,6 @@ def load_index_and_presence(
 
 
 def _start(arguments: argparse.Namespace) -> None:
-    """Loads, serves and says so."""
     start = time.perf_counter()
     run = find_root() / arguments.run
     index, presence = load_index_and_presence(run, arguments.index, arguments.model, arguments.presence)
@@ -101,37 +94,28 @@ def _start(arguments: argparse.Namespace) -> None:
     print(f"{address}  (ready after {time.perf_counter() - start:.0f} s; Ctrl-C ends it)", flush=True)
 
 
-@contextmanager
-def _ended_by_signals(folder: Path) -> Iterator[None]:
-    """Ctrl-C or SIGTERM delete a folder and end the process at once, without waiting for threads that compute.
-
-    The main thread must only wait meanwhile: Python runs a handler between two steps of it, which may be far apart
-    while a program is compiled.
-    """
-
-    def end(*_: object) -> None:
-        deadline = time.monotonic() + SECONDS_TO_TIDY
-        while folder.exists() and time.monotonic() < deadline:  # again where somebody still wrote into it
-            shutil.rmtree(folder, ignore_errors=True)
-        sys.stdout.flush()
-        os._exit(0)
-
-    before = {number: signal.signal(number, end) for number in SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _end(folder: Path) -> NoReturn:
+    """Deletes a folder and ends the process at once, without waiting for threads that compute."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    deadline = time.monotonic() + SECONDS_TO_TIDY
+    while folder.exists() and time.monotonic() < deadline:  # again where somebody still wrote into it
+        shutil.rmtree(folder, ignore_errors=True)
+    os._exit(0)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Serves the page until Ctrl-C or SIGTERM ends the process; the exit status is 2 if it could not begin."""
     arguments = _arguments(argv)
     return_freed_memory()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
     try:
-        with temporary_cache() as folder, _ended_by_signals(folder):
-            ThreadPoolExecutor(1).submit(_start, arguments).result()
-            threading.Event().wait()
+        with temporary_cache() as folder:
+            try:  # The main thread only waits: it hears of a signal between two steps, and compiling is a long one.
+                ThreadPoolExecutor(1).submit(_start, arguments).result()
+                threading.Event().wait()
+            except KeyboardInterrupt:
+                _end(folder)
     except (CourseError, ImportError, OSError, ValueError) as error:
         print(f"make demo: {error}", file=sys.stderr)
         return 2

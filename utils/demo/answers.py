@@ -6,9 +6,10 @@ question that cannot be answered raises a ValueError with a sentence for the vis
 
 from __future__ import annotations
 
-import math
+from bisect import bisect
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -50,6 +51,11 @@ WELL_KNOWN = {
 }
 IN_THE_SAMPLE = "baseballfield"  # notebook 07 puts one into its scene, and leaves the stadium out
 WITHOUT_CATEGORIES = ("a road", "water", "houses", "trees", "a field", "a bridge")
+VERDICT_LIMITS = (0.1, 0.35, 0.65, 0.9)  # of probability, between these
+VERDICTS = (
+    "is very probably not here", "is probably not here", "may be here or not",
+    "is probably here", "is very probably here",
+)  # fmt: skip
 # Name on the page: the tiles' sides as parts of the image's shorter side.
 TILE_SCALES = {"all sizes": (1, 2, 4), "large": (1,), "medium": (2,), "small": (4,), "very small": (8,)}
 
@@ -78,13 +84,13 @@ class Answers:
     Attributes:
         index: What is searched; its model reads images for `find_feature`, too.
         presence: Says whether a feature is there at all; without it tiles are only ranked.
-        scenes: Images embedded last, by their digest and the sizes of their tiles, the oldest first.
+        scenes: Images embedded last, by their path (which holds a digest) and the sizes of tiles, the oldest first.
         decoder: The only thread in which images are decoded. Several would each keep memory for the next image.
     """
 
     index: ImageIndex
     presence: PresenceModel | None = None
-    scenes: dict[tuple, SceneEmbeddings] = field(default_factory=dict)
+    scenes: dict[tuple[Path, str], SceneEmbeddings] = field(default_factory=dict)
     decoder: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "decoder"))
 
     def by_text(self, text: Any, k: Any) -> SearchAnswer:
@@ -117,11 +123,11 @@ class Answers:
         return self.index.dataset[int(row)]
 
     def member_image(self, row: Any) -> Image.Image | None:
-        """An image of the index for the page to show; None if its file is missing."""
-        member = self.member(row)
-        if member.path in self.index.missing:
-            return None
-        return member.image(TILE_SIDE) if isinstance(member, SceneTile) else read_image(member.path, member.reading)
+        """An image of the index for the page to show; None if there is none, or it cannot be read any more."""
+        with suppress(ValueError):
+            member = self.member(row)
+            return member.image(TILE_SIDE) if isinstance(member, SceneTile) else read_image(member.path, member.reading)
+        return None
 
     def decode(self, path: Path, max_pixels: int) -> DecodedUpload:
         """Decodes an upload, read as the images of the index are, after all others that came before."""
@@ -160,13 +166,12 @@ class Answers:
         """An image cut into tiles and embedded, or kept from the last time."""
         if not isinstance(scale, str) or scale not in TILE_SCALES:
             raise ValueError(f"The size of the tiles must be one of: {', '.join(TILE_SCALES)}.")
-        upload = self.decode(path, FOUND_PIXELS)
-        sizes = self._tile_sizes(upload.image.size, scale)
-        key = (upload.digest, sizes)
-        scene = self.scenes.pop(key, None)  # and put back as the newest
+        scene = self.scenes.pop((path, scale), None)  # and put back as the newest
         if scene is None:
+            upload = self.decode(path, FOUND_PIXELS)
+            sizes = self._tile_sizes(upload.image.size, scale)
             scene = _in_sent_pixels(embed_scene(self.index.model, upload.image, sizes), upload)
-        self.scenes[key] = scene
+        self.scenes[path, scale] = scene
         while len(self.scenes) > SCENES_KEPT:
             self.scenes.pop(next(iter(self.scenes)))
         return scene
@@ -217,23 +222,12 @@ def verdict(feature: str, finding: Finding) -> str:
     """Presence in words, with the probability."""
     if finding.presence is None:
         return f"If “{feature}” is here, then most likely in the tiles ranked first."
-    words = (
-        (0.9, "is very probably here"),
-        (0.65, "is probably here"),
-        (0.35, "may be here or not"),
-        (0.1, "is probably not here"),
-        (-math.inf, "is very probably not here"),
-    )
-    said = next(text for least, text in words if finding.presence >= least)
+    said = VERDICTS[bisect(VERDICT_LIMITS, finding.presence)]
     return f"“{feature}” {said}: probability {finding.presence:.2f}."
 
 
 def clean_text(text: Any) -> str:
-    """A text as it is asked for, in single spaces.
-
-    Raises:
-        ValueError: If it is empty, too long, or not a text.
-    """
+    """A text as it is asked for, in single spaces; a ValueError if it is empty, too long, or not a text."""
     # Half a surrogate pair, which JSON can carry, is in no encoding.
     cleaned = text.encode("utf-8", "replace").decode() if isinstance(text, str) else ""
     cleaned = " ".join(cleaned.split())
@@ -245,11 +239,7 @@ def clean_text(text: Any) -> str:
 
 
 def check_count(k: Any) -> int:
-    """How many images to show.
-
-    Raises:
-        ValueError: If it is not a number from 1 to `MAX_IMAGES`.
-    """
+    """How many images to show; a ValueError if that is not a number from 1 to `MAX_IMAGES`."""
     if isinstance(k, bool) or not isinstance(k, int | float) or not 1 <= k <= MAX_IMAGES:
         raise ValueError(f"The number of images must be from 1 to {MAX_IMAGES}.")
     return int(k)

@@ -9,10 +9,8 @@ from __future__ import annotations
 import ctypes
 import sys
 from dataclasses import dataclass
-from hashlib import file_digest
 from io import BufferedReader
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -29,6 +27,7 @@ MAX_DECODED = 440 * 10**6  # bytes that a decoder may take at once
 # that it takes for a pixel, measured: 4 are the image; progressive JPEG keeps every coefficient until the end,
 # TIFF turns what it decoded into a copy, and WebP is decoded onto three canvases.
 FORMATS = {"BMP": 5, "GIF": 6, "JPEG": 11, "PNG": 5, "TIFF": 8, "WEBP": 21}
+TOO_LARGE = f"up to {MAX_PIXELS // 10**6} million pixels and {MAX_SIDE:,} a side are opened here: send a smaller one."
 FORMAT_NAMES = "a JPEG, PNG, WebP, GIF, BMP or TIFF image"
 RASTERS = ("GTiff", "PNG")  # GDAL's names of formats that are opened here, too
 FOUR_BANDS = ("RGBA", "RGBa", "LA")  # the last of a TIFF may be infrared
@@ -41,8 +40,6 @@ STRIP_PIXELS = 2**20  # that are converted at a time
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
 HEAPS, LARGE_BLOCK = 2, 2**20  # bytes
 
-Decoded: TypeAlias = tuple[Image.Image, int, tuple[int, int]]  # the first three attributes of a DecodedUpload
-
 
 @dataclass(frozen=True)
 class DecodedUpload:
@@ -52,13 +49,11 @@ class DecodedUpload:
         image: Upright, RGB, perhaps smaller than what was sent.
         factor: How many pixels of what was sent, in each direction, one of these is.
         size: Width and height of what was sent, upright.
-        digest: SHA-256 of the file.
     """
 
     image: Image.Image
     factor: int
     size: tuple[int, int]
-    digest: bytes
 
 
 def read_upload(path: Path, max_pixels: int = MAX_PIXELS, reading: ImageReading = AS_STORED) -> DecodedUpload:
@@ -76,23 +71,21 @@ def read_upload(path: Path, max_pixels: int = MAX_PIXELS, reading: ImageReading 
     """
     try:
         with open_regular(path) as (file, _, _):
-            digest = file_digest(file, "sha256").digest()
-            file.seek(0)
             header = read_header(file, path)
             if header.needs_raster and header.driver in RASTERS:
-                return DecodedUpload(*_decode_raster(file, path, header, max_pixels, reading), digest)
+                return _decode_raster(file, path, header, max_pixels, reading)
             with Image.open(file, formats=tuple(FORMATS)) as image:
                 _check_size(*image.size)
                 if image.format == "TIFF" and image.mode in FOUR_BANDS:
-                    return DecodedUpload(*_decode_raster(file, path, header, max_pixels, reading), digest)
+                    return _decode_raster(file, path, header, max_pixels, reading)
                 check_decoder(image, path)
-                return DecodedUpload(*_decode(image, max_pixels), digest)
+                return _decode(image, max_pixels)
     except ImageError as error:
         if path.exists():
             raise ImageError(str(error).replace(str(path), "The image")) from None
         raise ImageError("The image is no longer kept here; send it again.") from None
     except Image.DecompressionBombError:
-        raise ImageError(_too_large("far more pixels than that")) from None
+        raise ImageError(f"The image is far too large; {TOO_LARGE}") from None
     except UnidentifiedImageError:
         raise ImageError(f"The file is not {FORMAT_NAMES}; send another one.") from None
     except Exception:
@@ -100,10 +93,9 @@ def read_upload(path: Path, max_pixels: int = MAX_PIXELS, reading: ImageReading 
 
 
 def check_decoder(image: Image.Image, path: Path) -> None:
-    """Refuses an image, opened and not yet decoded, for what its decoder would take.
+    """Refuses an image, opened and not yet decoded, with an ImageError, for what its decoder would take.
 
-    Raises:
-        ImageError: If that is more memory than `MAX_DECODED`, or a JPEG goes over the image again and again.
+    That is memory of more than `MAX_DECODED`, or time where a JPEG goes over the image again and again.
     """
     kind = image.format or ""
     pixel_bytes: float = FORMATS[kind]
@@ -116,13 +108,11 @@ def check_decoder(image: Image.Image, path: Path) -> None:
 
 
 def _check_size(width: int, height: int) -> None:
+    pixels = f"The image has {width:,} x {height:,} pixels"
     if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
-        raise ImageError(_too_large(f"{width:,} x {height:,} pixels"))
+        raise ImageError(f"{pixels}; {TOO_LARGE}")
     if min(width, height) < MIN_SIDE:
-        raise ImageError(
-            f"The image has {width:,} x {height:,} pixels; it needs at least {MIN_SIDE} in each direction to show "
-            "anything."
-        )
+        raise ImageError(f"{pixels}; it needs at least {MIN_SIDE} in each direction to show anything.")
 
 
 def _check_memory(size: tuple[int, int], pixel_bytes: float, kind: str) -> None:
@@ -134,14 +124,9 @@ def _check_memory(size: tuple[int, int], pixel_bytes: float, kind: str) -> None:
         )
 
 
-def _too_large(size: str) -> str:
-    return (
-        f"The image has {size}; up to {MAX_PIXELS // 1_000_000} million pixels and {MAX_SIDE:,} a side are opened "
-        "here: send a smaller one."
-    )
-
-
-def _decode_raster(file: BufferedReader, path: Path, header: Header, max_pixels: int, reading: ImageReading) -> Decoded:
+def _decode_raster(
+    file: BufferedReader, path: Path, header: Header, max_pixels: int, reading: ImageReading
+) -> DecodedUpload:
     """Decodes an image of more than 8 bits or other than three bands."""
     with open_dataset(path, header.driver or "", "The image") as dataset:
         size = dataset.width, dataset.height
@@ -151,10 +136,10 @@ def _decode_raster(file: BufferedReader, path: Path, header: Header, max_pixels:
     with open_raster(file, path, "The image", reading, header) as raster:
         factor = _factor(raster.size, max_pixels)
         colors, _ = raster.read((0, 0, *raster.size), -(-max(raster.size) // factor))
-        return Image.fromarray(colors), factor, raster.size
+        return DecodedUpload(Image.fromarray(colors), factor, raster.size)
 
 
-def _decode(image: Image.Image, max_pixels: int) -> Decoded:
+def _decode(image: Image.Image, max_pixels: int) -> DecodedUpload:
     size, factor = image.size, _factor(image.size, max_pixels)
     if factor > 1:
         image.draft(None, (size[0] // factor, size[1] // factor))  # JPEG alone can decode to less
@@ -166,7 +151,7 @@ def _decode(image: Image.Image, max_pixels: int) -> Decoded:
     reduced = _reduced(image, left)
     reduced.getexif()[ORIENTATION] = orientation
     ImageOps.exif_transpose(reduced, in_place=True)
-    return reduced, factor, size[::-1] if orientation in (5, 6, 7, 8) else size
+    return DecodedUpload(reduced, factor, size[::-1] if orientation in (5, 6, 7, 8) else size)
 
 
 def _factor(size: tuple[int, int], max_pixels: int) -> int:

@@ -26,18 +26,26 @@ FINDINGS_KEPT = 64  # an image has one or two megabytes
 
 
 @contextmanager
+def environment(name: str, value: str) -> Iterator[None]:
+    """Sets a variable of the environment for a while."""
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        del os.environ[name]
+        if before is not None:
+            os.environ[name] = before
+
+
+@contextmanager
 def temporary_cache() -> Iterator[Path]:
     """Gives Gradio a folder for uploads and downloads that is deleted afterwards; enter before making a page."""
-    before = os.environ.get("GRADIO_TEMP_DIR")
-    with tempfile.TemporaryDirectory(prefix="demo-", ignore_cleanup_errors=True) as folder:
-        os.environ["GRADIO_TEMP_DIR"] = folder
-        try:
-            yield Path(folder)
-        finally:
-            if before is None:
-                del os.environ["GRADIO_TEMP_DIR"]
-            else:
-                os.environ["GRADIO_TEMP_DIR"] = before
+    with (
+        tempfile.TemporaryDirectory(prefix="demo-", ignore_cleanup_errors=True) as folder,
+        environment("GRADIO_TEMP_DIR", folder),
+    ):
+        yield Path(folder)
 
 
 def is_visitor_file(path: Any) -> bool:
@@ -51,11 +59,7 @@ def is_visitor_file(path: Any) -> bool:
 
 
 def uploaded_path(payload: Any) -> Path:
-    """The file behind Gradio's description of an upload.
-
-    Raises:
-        ImageError: If there is none, or it does not lie where uploads do.
-    """
+    """The file behind Gradio's description of an upload; an ImageError if it does not lie where uploads do."""
     if not payload:
         raise ImageError(f"There is no image yet: drop {FORMAT_NAMES} on the field, or paste one.")
     path = payload.get("path") if isinstance(payload, dict) else None

@@ -2,11 +2,9 @@
 
 Gradio serves more than a page uses (proxies, recordings, an editor), invites other sites' pages, fetches addresses
 that a request names in place of an uploaded file, and takes JSON of any length, however slowly it comes. Here each
-request is held against these rules: it is meant for this page and comes from it (`hosts`); its path is one that
-the page asks for; its body says its length, is short enough and comes in time, and there is room for it (`limits`);
-every file that it names lies in the upload folder, and it asks one of the page's own questions (`questions`), of
-which not too many wait (`limits`); and what goes back is the page's own or a sentence, forbids the browser to load
-anything from elsewhere, and invites nobody.
+request is meant for this page and comes from it (`hosts`), asks for one of its paths or one of its own questions, is
+short, comes in time and finds room (`limits`), and names no file but an uploaded one. What goes back is the page's
+own or a sentence, forbids the browser to load anything from elsewhere, and invites nobody.
 """
 
 from __future__ import annotations
@@ -14,8 +12,9 @@ from __future__ import annotations
 import json
 import logging
 import re
-import time
-from typing import Any
+from contextlib import nullcontext
+from secrets import token_hex
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers
@@ -25,11 +24,15 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from utils.demo.files import is_visitor_file
 from utils.demo.hosts import Hosts
-from utils.demo.limits import MAX_BYTES, QuestionLimits, UploadLimits, client_of, receive_in_time
-from utils.demo.questions import CALL, JOIN, NOT_OURS, Questions
+from utils.demo.limits import MAX_BYTES, QuestionLimits, UploadLimits, client_of, whole_body
+
+if TYPE_CHECKING:
+    import gradio as gr
 
 LOG = logging.getLogger("uvicorn.error")
 UPLOAD, RESET = "/gradio_api/upload", "/gradio_api/reset"
+JOIN = "/gradio_api/queue/join"  # where the page asks, by number
+CALL = "/gradio_api/call/"  # where programs ask, by name
 LISTEN = "/gradio_api/queue/data"
 POSTED = frozenset((UPLOAD, JOIN, RESET))
 READ = frozenset(
@@ -42,6 +45,7 @@ READ_FOLDERS = ("/assets/", "/static/", "/gradio_api/heartbeat/")
 ASKED = re.compile(re.escape(CALL) + r"(?P<name>\w+)(/(?P<event>\w+))?")
 FILES = "/gradio_api/file="
 MAX_QUESTION = 64 * 1024  # bytes of a request that is not an upload
+MAX_SESSION = 64  # letters of a name that a page gives itself
 MAX_PATH = 200  # letters of an address that names no upload
 ENVELOPE = 16 * 1024  # bytes around an uploaded file
 BOUNDARY = re.compile(r"multipart/form-data;.*\bboundary=\"?([^\";,\s]{1,70})\"?", re.IGNORECASE)
@@ -63,6 +67,7 @@ SENTENCES = {
     413: "The request is longer than what is read here.",
     503: "The page has too much to do at the moment; try again soon.",
 }
+NOT_OURS = "The request is not one that this page sends."
 NO_ANSWER = "The page could not answer this; try again, or ask something else."
 
 
@@ -104,7 +109,7 @@ class Guard:
             with self.uploads.upload(client, length) as upload:
                 await self._pass(scope, upload.receiver(receive, boundary[1].encode("latin-1")), reply)
             return
-        body = await _whole_body(receive)
+        body = await whole_body(scope, receive)
         try:
             question = json.loads(body or b"{}")
         except (ValueError, RecursionError):
@@ -118,20 +123,17 @@ class Guard:
         body = json.dumps(question).encode()
         resized = headers.mutablecopy()
         resized["content-length"] = str(len(body))
-        async with self.waiting.asking(client, question["session_hash"]) as job:
-            reply.accepted = lambda event: self.waiting.accept(job, event)
+        async with self.waiting.asking(client, question["session_hash"]):
             await self._pass(scope | {"headers": resized.raw}, _again(body, receive), reply)
 
     async def _read(self, scope: dict[str, Any], receive: Any, reply: Reply) -> None:
-        asked = ASKED.fullmatch(scope["path"].rstrip("/"))
+        path = scope["path"].rstrip("/")
+        asked, session = ASKED.fullmatch(path), None
         if asked is not None:
             session = self.waiting.session_of(asked["event"])
-        elif scope["path"].rstrip("/") == LISTEN:
+        elif path == LISTEN:
             session = parse_qs(scope["query_string"].decode("latin-1")).get("session_hash", [""])[0]
-        else:
-            await self._pass(scope, receive, reply)
-            return
-        with self.waiting.listening(session):
+        with nullcontext() if session is None else self.waiting.listening(client_of(scope.get("client")), session):
             await self._pass(scope, receive, reply)
 
     async def _pass(self, scope: dict[str, Any], receive: Any, reply: Reply) -> None:
@@ -151,9 +153,7 @@ class Reply:
 
     def __init__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         self._scope, self._receive, self._send = scope, receive, send
-        self._body = b""
         self._failed = self.started = False
-        self.accepted: Any = None  # is called with the number of a question that Gradio took
 
     async def refuse(self, status: int, sentence: str) -> None:
         """Sends a sentence, as JSON where the page's script reads it."""
@@ -171,10 +171,6 @@ class Reply:
         if self._failed:
             return
         self.started = True
-        if self.accepted is not None and message["type"] == "http.response.body":
-            self._body += message.get("body", b"")
-            if not message.get("more_body", False):
-                self.accepted(json.loads(self._body)["event_id"])
         await self._with_headers(message)
 
     async def _with_headers(self, message: Any) -> None:
@@ -187,11 +183,7 @@ class Reply:
 
 
 def check_path(path: str, method: str) -> None:
-    """Refuses what the page never asks for.
-
-    Raises:
-        HTTPException: If the path is none of the page's, or is not asked for in this way.
-    """
+    """Refuses a path that is none of the page's, or is not asked for in this way, with an HTTPException."""
     bare, asked = path.rstrip("/") or "/", ASKED.fullmatch(path.rstrip("/"))
     if path.startswith(FILES):
         if not is_visitor_file(path.removeprefix(FILES)):
@@ -214,17 +206,6 @@ def _announced_length(headers: Headers, limit: int) -> int:
     return int(length)
 
 
-async def _whole_body(receive: Any) -> bytes:
-    began, body, more = time.monotonic(), b"", True
-    while more:
-        message = await receive_in_time(receive, began, 0)
-        if message is None or message["type"] == "http.disconnect":
-            raise HTTPException(408, "The request came too slowly or broke off; send it again.")
-        body += message.get("body", b"")
-        more = message.get("more_body", False)
-    return body
-
-
 def _again(body: bytes, receive: Any) -> Any:
     """Gives a body that was read already, and then whatever comes after it."""
     pending = [{"type": "http.request", "body": body, "more_body": False}]
@@ -233,3 +214,62 @@ def _again(body: bytes, receive: Any) -> Any:
         return pending.pop() if pending else await receive()
 
     return give
+
+
+class Questions:
+    """What may be asked of a page: for each input of a question whether it is a file.
+
+    The page asks by number, programs ask the public ones by name.
+    """
+
+    def __init__(self, blocks: gr.Blocks) -> None:
+        self.by_number: dict[int, list[bool]] = {}
+        self.by_name: dict[str, list[bool]] = {}
+        for number, fn in blocks.fns.items():
+            files = [getattr(component, "data_model", None) is not None for component in fn.inputs]
+            self.by_number[number] = files
+            if fn.api_visibility == "public" and fn.api_name:
+                self.by_name[str(fn.api_name)] = files
+
+    def check(self, path: str, question: Any) -> dict[str, Any]:
+        """A question, sent to `JOIN` or to `CALL` and a name, with nothing but what the page uses of it.
+
+        An HTTPException says that there is no such question, or that it has other inputs.
+        """
+        if not isinstance(question, dict):
+            raise HTTPException(422, NOT_OURS)
+        number, name = question.get("fn_index"), path.removeprefix(CALL)
+        if path == JOIN:
+            files = self.by_number.get(number) if type(number) is int else None
+        else:
+            files = self.by_name.get(name)
+        if files is None:
+            status = 422 if path == JOIN else 404
+            raise HTTPException(status, f"There is no such question; by name there are {', '.join(self.by_name)}.")
+        data, session = question.get("data"), question.get("session_hash")
+        if session is None and path != JOIN:  # a program need not name one
+            session = token_hex()
+        if not isinstance(data, list) or len(data) != len(files):
+            raise HTTPException(422, f"The question needs its {len(files)} inputs as a list named data.")
+        if not (isinstance(session, str) and 0 < len(session) <= MAX_SESSION and session.isascii()):
+            raise HTTPException(422, f"The session's name must be up to {MAX_SESSION} plain letters.")
+        kept = {"data": list(map(_cleaned, data, files)), "session_hash": session}
+        if path != JOIN:
+            return kept
+        trigger, event = question.get("trigger_id"), question.get("event_data")
+        clicked = event.items() if isinstance(event, dict) else ()
+        return kept | {
+            "fn_index": number,
+            "event_data": {key: value for key, value in clicked if isinstance(value, str)},
+            "trigger_id": trigger if type(trigger) is int else None,
+        }
+
+
+def _cleaned(value: Any, is_file: bool) -> Any:
+    """An input as the page has them: a file by its path, or else a text or a number; other shapes become None."""
+    if isinstance(value, dict):
+        carries_file = str(value.get("url") or "").strip().lower().startswith("data:")
+        if not is_file or carries_file or not is_visitor_file(value.get("path")):
+            raise HTTPException(403, "The request names a file that was not uploaded here.")
+        return {"path": value["path"], "meta": {"_type": "gradio.FileData"}}
+    return None if is_file or isinstance(value, list) else value

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from ipaddress import ip_address
 from typing import Any, NamedTuple
 
@@ -30,15 +31,11 @@ class Authority(NamedTuple):
 
 
 class Hosts:
-    """The names that a page answers to which listens at a host and port; added are ``name[:port]`` or ``*.name``.
+    """The names that a page answers to which listens at a host; added are ``name[:port]`` or ``*.name``."""
 
-    Raises:
-        ValueError: If an added name is not a name.
-    """
-
-    def __init__(self, host: str, port: int, added: Sequence[str] = ()) -> None:
-        self.host, self.port = _shortest(host.lower().strip("[]")), port
-        self.added: list[tuple[bool, Authority]] = []  # whether any name below it is meant, too
+    def __init__(self, host: str, added: Sequence[str] = ()) -> None:
+        self.host = _shortest(host.lower().strip("[]"))
+        self.added: list[Authority] = []
         for name in added:
             authority = _authority(name.removeprefix("*."))
             if authority is None:
@@ -46,20 +43,15 @@ class Hosts:
                     f"{name!r} is not the name of a host; give one as the browser's address line shows it, such as "
                     "demo.example.org, demo.example.org:8080 or *.example.org."
                 )
-            self.added.append((name.startswith("*."), authority))
+            self.added.append(authority._replace(name=f"*.{authority.name}") if name.startswith("*.") else authority)
 
     def check(self, scope: dict[str, Any]) -> None:
-        """Refuses an ASGI request that was sent to another name, or by another site's page.
-
-        Raises:
-            HTTPException: 403, with a sentence.
-        """
+        """Refuses an ASGI request to another name, or by another site's page: an HTTPException of status 403."""
         headers = Headers(scope=scope)
         names = headers.getlist("host")
         asked = _authority(names[0]) if len(names) == 1 else None
-        local = _shortest((scope.get("server") or ("",))[0] or "")
         added = asked is not None and self._is_added(asked)
-        if asked is None or not (added or self._is_own(asked, local)):
+        if asked is None or not (added or self._is_own(asked, *scope["server"])):
             raise HTTPException(
                 403,
                 "The page does not answer to the name in this address; who started it can add the name with "
@@ -73,20 +65,15 @@ class Hosts:
         if foreign and not opens and not added:
             raise HTTPException(403, "The page is not part of another site's page; open it by its own address.")
 
-    def _is_own(self, asked: Authority, local: str) -> bool:
-        """Whether this is the machine's own name, as far as the page was told to listen there."""
-        if (asked.port or DEFAULT_PORTS["http"]) != self.port:
-            return False
-        if self.host in EVERYWHERE:  # by whatever address the request came in
-            return asked.name in LOOPBACK or asked.name == local
-        return asked.name in LOOPBACK if self.host in LOOPBACK else asked.name in (self.host, local)
+    def _is_own(self, asked: Authority, local: str, port: int) -> bool:
+        """Whether this is the machine's own name and port, as far as the page was told to listen there."""
+        names = set(LOOPBACK) if self.host in LOOPBACK | EVERYWHERE else {self.host}
+        if self.host not in LOOPBACK:  # by whatever address the request came in
+            names.add(_shortest(local))
+        return asked.name in names and (asked.port or DEFAULT_PORTS["http"]) == port
 
     def _is_added(self, asked: Authority) -> bool:
-        return any(
-            (asked.name.endswith(f".{added.name}") if below else asked.name == added.name)
-            and added.port in (None, asked.port)
-            for below, added in self.added
-        )
+        return any(fnmatchcase(asked.name, name) and port in (None, asked.port) for name, port in self.added)
 
     def _is_same(self, origin: str, asked: Authority) -> bool:
         """Whether the page that asks is the one that is asked, or lies behind an added name."""

@@ -18,6 +18,7 @@ from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
+from starlette.requests import ClientDisconnect, Request
 
 MAX_BYTES = 20 * 2**20  # of an uploaded file
 MAX_PIXELS = 40_000_000  # of an uploaded image
@@ -62,8 +63,12 @@ class Upload:
 
         async def receive_counted() -> dict[str, Any]:
             nonlocal parts, tail
-            message = await receive_in_time(receive, self.began, self.received)
-            if message is None or message["type"] == "http.disconnect":  # Gradio's parser deletes at this exception
+            left = self.began + SECONDS_TO_BEGIN + self.received / LEAST_SPEED - time.monotonic()
+            try:
+                message = await asyncio.wait_for(receive(), max(0.0, left))
+            except TimeoutError:
+                message = {"type": "http.disconnect"}
+            if message["type"] == "http.disconnect":  # Gradio's parser deletes at this exception
                 raise MultiPartException("The upload broke off.")
             body = message.get("body", b"")
             self.received += len(body)
@@ -87,27 +92,22 @@ class UploadLimits:
 
     @contextmanager
     def upload(self, client: str, length: int) -> Iterator[Upload]:
-        """Takes room for an upload of so many bytes; of one that breaks off, what has come in still counts.
+        """Takes room for an upload of so many bytes, or raises an HTTPException.
 
-        Raises:
-            HTTPException: If there is none.
+        Of one that breaks off, what has come in still counts.
         """
         oldest = time.monotonic() - SECONDS_KEPT - 2 * SECONDS_BETWEEN_SWEEPS
         while self._uploads and self._uploads[0].began < oldest and not self._uploads[0].under_way:
             self._uploads.popleft()
         own = [upload for upload in self._uploads if upload.client == client]
-        for uploads, most, sentence in (
-            (own, MAX_UPLOADS_PER_CLIENT, "You are sending too many images at once; wait until the others are here."),
-            (self._uploads, MAX_UPLOADS, "Too many images are being sent at the moment; try again in a minute."),
+        for uploads, whose, status, most_at_once, most_bytes in (
+            (own, "your", 429, MAX_UPLOADS_PER_CLIENT, MAX_STORED_PER_CLIENT),
+            (self._uploads, "all visitors'", 503, MAX_UPLOADS, MAX_STORED),
         ):
-            if sum(upload.under_way for upload in uploads) >= most:
-                raise HTTPException(429 if uploads is own else 503, sentence)
-        for uploads, most, sentence in (
-            (own, MAX_STORED_PER_CLIENT, "You have sent as many images as are kept for one visitor"),
-            (self._uploads, MAX_STORED, "Too many images are kept here at the moment"),
-        ):
-            if sum(upload.size for upload in uploads) + length > most:
-                raise HTTPException(507, f"{sentence}; try again in half an hour.")
+            if sum(upload.under_way for upload in uploads) >= most_at_once:
+                raise HTTPException(status, f"Too many of {whose} images are on their way; try again in a minute.")
+            if sum(upload.size for upload in uploads) + length > most_bytes:
+                raise HTTPException(507, f"Too many of {whose} images are kept here; try again in half an hour.")
         upload = Upload(client, max(length, LEAST_COUNTED), time.monotonic())
         self._uploads.append(upload)
         try:
@@ -117,113 +117,100 @@ class UploadLimits:
             upload.size = max(upload.received, LEAST_COUNTED)
 
 
-async def receive_in_time(receive: Any, began: float, received: int) -> dict[str, Any] | None:
-    """The next part of a body, or None where it comes more slowly than anybody's line is."""
-    left = began + SECONDS_TO_BEGIN + received / LEAST_SPEED - time.monotonic()
+async def whole_body(scope: dict[str, Any], receive: Any) -> bytes:
+    """The body of a request that is not an upload; an HTTPException if it comes too slowly or breaks off."""
     try:
-        return await asyncio.wait_for(receive(), max(0.0, left))
-    except TimeoutError:
-        return None
+        return await asyncio.wait_for(Request(scope, receive).body(), SECONDS_TO_BEGIN)
+    except (TimeoutError, ClientDisconnect):
+        raise HTTPException(408, "The request came too slowly or broke off; send it again.") from None
 
 
 @dataclass
-class Job:
-    """One question that waits for its answer to be read."""
+class Session:
+    """One open page, or a program, with questions."""
 
-    client: str
-    session: str  # under which the answer is read
-    unheard_since: float  # when somebody listened last, on the monotonic clock
-    event: str = ""  # Gradio's number of it, once accepted
+    client: str  # who asked first
+    heard: float  # when somebody asked or listened last, on the monotonic clock
+    asking: int = 0  # questions on their way to Gradio
+    listeners: int = 0
 
 
 class QuestionLimits:
     """The questions that wait: so many of one visitor, in turn with others', only as long as somebody listens.
 
-    Args:
-        queue: Gradio's queue of them.
+    Gradio's queue knows the questions of each session whose answers were not read yet.
     """
 
     def __init__(self, queue: Any) -> None:
         self._queue = queue
-        self._jobs: list[Job] = []
-        self._listeners: Counter[str] = Counter()
+        self._sessions: dict[str, Session] = {}
 
     @asynccontextmanager
-    async def asking(self, client: str, session: str | None) -> AsyncIterator[Job]:
-        """Keeps a place for a question on its way to Gradio; forgets those that nobody listens to.
+    async def asking(self, client: str, name: str) -> AsyncIterator[None]:
+        """Keeps a place for a question of a session on its way to Gradio, and puts it in its turn there.
 
-        Raises:
-            HTTPException: If too many wait already.
+        An HTTPException says that too many wait already.
         """
         await self._forget()
-        of_client = sum(job.client == client for job in self._jobs)
-        of_session = sum(job.session == session for job in self._jobs)
-        if of_client >= MAX_WAITING_PER_CLIENT or of_session >= MAX_WAITING_PER_SESSION:
+        session = self._sessions.setdefault(name, Session(client, time.monotonic()))
+        waiting = {name: self._waiting(name) for name in self._sessions}
+        own = sum(waiting[name] for name, other in self._sessions.items() if other.client == session.client)
+        if own >= MAX_WAITING_PER_CLIENT or waiting[name] >= MAX_WAITING_PER_SESSION:
             raise HTTPException(503, "Too many of your questions wait for an answer; read those first.")
-        if len(self._jobs) >= MAX_WAITING:
+        if sum(waiting.values()) >= MAX_WAITING:
             raise HTTPException(503, "Too many questions wait at the moment; try again soon.")
-        job = Job(client, session or "", time.monotonic())
-        self._jobs.append(job)
-        try:
-            yield job
-        finally:
-            if not job.event:
-                self._jobs.remove(job)
-
-    def accept(self, job: Job, event: str) -> None:
-        """Notes the number under which Gradio has accepted a question, and puts it in its turn."""
-        job.event, job.session, job.unheard_since = event, job.session or event, time.monotonic()
-        for waiting in self._queue.event_queue_per_concurrency_id.values():
-            in_turn(waiting.queue)
-
-    def session_of(self, event: str) -> str:
-        """The session of a question.
-
-        Raises:
-            HTTPException: If there is no such question.
-        """
-        for job in self._jobs:
-            if job.event == event:
-                return job.session
-        raise HTTPException(404, "There is no such question, or its answer is no longer kept; ask again.")
-
-    @contextmanager
-    def listening(self, session: str) -> Iterator[None]:
-        """Keeps a session's answers as long as somebody listens.
-
-        Raises:
-            HTTPException: If there is no such session.
-        """
-        if session not in self._queue.pending_messages_per_session:
-            raise HTTPException(404, "Nothing was asked under this name, or its answer is no longer kept; ask again.")
-        self._listeners[session] += 1
+        session.asking += 1
         try:
             yield
         finally:
-            self._listeners[session] -= 1
-            for job in self._jobs:
-                if job.session == session:
-                    job.unheard_since = time.monotonic()
+            session.asking -= 1
+            session.heard = time.monotonic()
+            for waiting_here in self._queue.event_queue_per_concurrency_id.values():
+                in_turn(waiting_here.queue)
+
+    def session_of(self, event: str) -> str:
+        """The session of a question by Gradio's number of it; empty if there is no such question."""
+        pending = self._queue.pending_event_ids_session
+        return next((name for name, events in pending.items() if event in events), "")
+
+    @contextmanager
+    def listening(self, client: str, name: str) -> Iterator[None]:
+        """Keeps a session's answers as long as somebody listens; an HTTPException if there is no such session."""
+        if name not in self._queue.pending_messages_per_session:
+            raise HTTPException(404, "There is no such question, or its answer is no longer kept; ask again.")
+        session = self._sessions.setdefault(name, Session(client, time.monotonic()))
+        session.listeners += 1
+        try:
+            yield
+        finally:
+            session.listeners -= 1
+            session.heard = time.monotonic()
+
+    def _waiting(self, name: str) -> int:
+        """How many questions of a session wait for an answer, or the answer for a listener."""
+        return self._sessions[name].asking + len(self._queue.pending_event_ids_session.get(name, ()))
 
     async def _forget(self) -> None:
-        """Forgets the questions that were answered, and those whose answers nobody came to read."""
-        self._listeners = +self._listeners  # without those at 0
-        oldest, pending = time.monotonic() - SECONDS_UNREAD, self._queue.pending_event_ids_session
-        self._jobs = [job for job in self._jobs if not job.event or job.event in pending.get(job.session, ())]
-        for session in {job.session for job in self._jobs if job.event and job.unheard_since < oldest}:
-            if not self._listeners[session]:
-                await self._queue.clean_events(session_hash=session)
-                pending.pop(session, None)
-                self._queue.pending_messages_per_session.pop(session, None)
-                self._jobs = [job for job in self._jobs if not job.event or job.session != session]
+        """Forgets the sessions whose questions were answered, and those whose answers nobody came to read."""
+        oldest = time.monotonic() - SECONDS_UNREAD
+        for name, session in list(self._sessions.items()):
+            unread = self._queue.pending_event_ids_session.get(name)
+            if session.asking or session.listeners or (unread and session.heard >= oldest):
+                continue
+            self._sessions.pop(name, None)
+            if unread:
+                await self._queue.clean_events(session_hash=name)
+                self._queue.pending_event_ids_session.pop(name, None)
+                self._queue.pending_messages_per_session.pop(name, None)
 
 
 def in_turn(waiting: list[Any]) -> None:
-    """Orders questions in place so that everybody's first comes before anybody's second."""
+    """Orders questions, the oldest first, in place so that everybody's first comes before anybody's second."""
     asked: Counter[str] = Counter()
-    ranked: list[tuple[int, int, Any]] = []
-    for event in waiting:
+
+    def turn(event: Any) -> int:
         client = client_of(event.request.scope.get("client"))
-        ranked.append((asked[client], len(ranked), event))
         asked[client] += 1
-    waiting[:] = [event for *_, event in sorted(ranked)]
+        return asked[client]
+
+    waiting.sort(key=turn)

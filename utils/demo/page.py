@@ -18,8 +18,6 @@ from utils.demo.limits import MAX_WAITING, SECONDS_BETWEEN_SWEEPS, SECONDS_KEPT
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from utils.search import ImageIndex
-
 TITLE = "CLIP for the Earth from above"
 FIRST_COUNT = 12
 OVERLAY_WIDTH, OVERLAY_PIXELS = 800, 2_000_000  # a long image's is narrower
@@ -42,7 +40,14 @@ def build_page(answers: Answers, sample: str | Path | None) -> gr.Blocks:
     """The page; see `utils.demo.demo_blocks`."""
     blocks = gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(SECONDS_BETWEEN_SWEEPS, SECONDS_KEPT))
     with blocks:
-        gr.HTML(_title(answers.index), elem_classes="title", js_on_load=None)
+        name, kind = escape(answers.index.dataset.name), "images" if answers.index.tiling is None else "tiles of scenes"
+        searched = f"{len(answers.index):,} {kind}{f' of {name}' if name else ''}"
+        gr.HTML(
+            f"<h1>{TITLE}</h1><p>Search {searched} by words or by example, or look for a feature inside an image of "
+            "your own.</p>",
+            elem_classes="title",
+            js_on_load=None,
+        )
         with gr.Tabs(selected="text") as tabs:
             with gr.Tab("Text to image", id="text"):
                 text_results = _text_tab(answers)
@@ -54,24 +59,14 @@ def build_page(answers: Answers, sample: str | Path | None) -> gr.Blocks:
         def choose(k: Any, event: gr.EventData) -> tuple[Any, str, gr.Tabs]:
             """Shows an image of the index on the second tab, with those most like it."""
             row = event._data.get("member") if isinstance(event._data, dict) else None
-            try:
-                html, member = render.search_answer(answers.by_member(row, k), answers.rows), answers.member_image(row)
-            except ValueError as error:
-                html, member = render.status(str(error), failed=True), None
+            member = answers.member_image(row)
+            html = _search(answers, answers.by_member, row, k)
             return gr.skip() if member is None else member, html, gr.Tabs(selected="image")
 
         for cards in (text_results, image_results, choices):
             cards.click(choose, count, [image, image_results, tabs], api_visibility="private", **SEARCHING)
     blocks.queue(max_size=MAX_WAITING)
     return blocks
-
-
-def _title(index: ImageIndex) -> str:
-    name, kind = escape(index.dataset.name), "images" if index.tiling is None else "tiles of scenes"
-    return (
-        f"<h1>{TITLE}</h1><p>Search {len(index.dataset):,} {kind}{f' of {name}' if name else ''} by words or by "
-        "example, or look for a feature inside an image of your own.</p>"
-    )
 
 
 def _text_tab(answers: Answers) -> gr.HTML:

@@ -7,6 +7,7 @@ import io
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from html import escape
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,12 +42,7 @@ def status(text: str, failed: bool = False) -> str:
 
 
 def search_answer(answer: SearchAnswer, rows: Mapping[Path, int]) -> str:
-    """The hits with rank, score and captions; each is a button that asks for more like it.
-
-    Args:
-        answer: What was found.
-        rows: Of all images of the index, by their addresses.
-    """
+    """The hits with rank, score and captions; each is a button that asks for more like it, by its row of these."""
     shown = zip(answer.hits, _thumbnails(answer.hits), strict=True)
     cards = "".join(_hit_card(hit, rows[address(hit)], small) for hit, small in shown)
     return status(answer.sentence) + (f'<ol class="cards">{cards}</ol>' if cards else "")
@@ -101,9 +97,13 @@ def _button(small: str, row: int, text: str) -> str:
 
 
 def _tile_card(finding: Finding, tile: Tile) -> str:
+    scale = finding.scene.thumbnail.width / finding.scene.size[0]
+    left, top, right, bottom = (round(edge * scale) for edge in tile.box)
+    cut = finding.scene.thumbnail.crop((left, top, max(right, left + 1), max(bottom, top + 1)))
+    cut.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
     said = "" if tile.presence is None else f"Seen alone, here with probability {tile.presence:.2f}. "
     return (
-        f'<li><img src="{data_address(_cut_out(finding, tile))}" alt="Tile {tile.rank}, {_place(tile.box)}">'
+        f'<li><img src="{data_address(cut)}" alt="Tile {tile.rank}, {_place(tile.box)}">'
         f'<p class="place"><b>{tile.rank}</b> <span class="score">score {tile.score:.3f}</span></p>'
         f'<p class="caption">{said}Pixels {_place(tile.box)}.</p></li>'
     )
@@ -112,15 +112,6 @@ def _tile_card(finding: Finding, tile: Tile) -> str:
 def _place(box: tuple[int, int, int, int]) -> str:
     left, top, right, bottom = box
     return f"({left}, {top}) to ({right}, {bottom})"
-
-
-def _cut_out(finding: Finding, tile: Tile) -> Image.Image:
-    """A tile as the scene's thumbnail has it."""
-    scale = finding.scene.thumbnail.width / finding.scene.size[0]
-    left, top, right, bottom = (round(edge * scale) for edge in tile.box)
-    cut = finding.scene.thumbnail.crop((left, top, max(right, left + 1), max(bottom, top + 1)))
-    cut.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
-    return cut
 
 
 @lru_cache(maxsize=1)
@@ -139,39 +130,24 @@ def _thumbnails(members: Sequence[Hit | CaptionedImage]) -> list[str]:
     items = [member.tile if isinstance(member, TileHit) else member for member in members]
     windows: dict[tuple[Path, ImageReading], list[Window]] = {}
     for item in items:
+        found = windows.setdefault((item.path, item.reading), [])
         if isinstance(item, SceneTile):
-            windows.setdefault((item.path, item.reading), []).append(item.window)
-    small = {
-        (path, reading, window): shown
-        for (path, reading), found in windows.items()
-        for window, shown in zip(found, _tile_thumbnails(path, reading, tuple(found)), strict=True)
-    }
-    return [
-        small[item.path, item.reading, item.window]
-        if isinstance(item, SceneTile)
-        else _thumbnail(item.path, item.reading)
-        for item in items
-    ]
+            found.append(item.window)
+    small = {file: cycle(_thumbnails_of(*file, tuple(found))) for file, found in windows.items()}
+    return [next(small[item.path, item.reading]) for item in items]
 
 
-@lru_cache(maxsize=256)
-def _tile_thumbnails(scene: Path, reading: ImageReading, windows: tuple[Window, ...]) -> tuple[str, ...]:
-    """Tiles of a scene, as `_thumbnail` has images."""
+@lru_cache(maxsize=256)  # of up to half a megabyte
+def _thumbnails_of(path: Path, reading: ImageReading, windows: tuple[Window, ...]) -> tuple[str, ...]:
+    """An image of the index, or tiles of a scene, small; empty if it cannot be read any more."""
     try:
-        return tuple(map(data_address, cut_out(scene, reading, windows, THUMBNAIL_SIDE)))
-    except ImageError:
-        return ("",) * len(windows)
-
-
-@lru_cache(maxsize=2048)
-def _thumbnail(path: Path, reading: ImageReading) -> str:
-    """An image of the index, small, as an address that holds it; empty if it cannot be read any more."""
-    try:
+        if windows:
+            return tuple(map(data_address, cut_out(path, reading, windows, THUMBNAIL_SIDE)))
         image = read_image(path, reading)
     except ImageError:
-        return ""
+        return ("",) * max(1, len(windows))
     image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
-    return data_address(image)
+    return (data_address(image),)
 
 
 def data_address(image: Image.Image) -> str:

@@ -22,22 +22,21 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from utils.demo.files import sweep
-from utils.demo.guard import Guard
+from utils.demo.guard import Guard, Questions
 from utils.demo.hosts import EVERYWHERE, Hosts
 from utils.demo.limits import MAX_BYTES, SECONDS_BETWEEN_SWEEPS, QuestionLimits, client_of
-from utils.demo.questions import Questions
 
 if TYPE_CHECKING:
     import gradio as gr
 
 SESSIONS_KEPT = 128  # Gradio keeps the last answer of each, up to half a megabyte
 FIRST_PORT, PORTS_TRIED = 7860, 100
-SECONDS_TO_START, SECONDS_TO_STOP = 30, 2
+SECONDS_TO_STOP = 2
 HEIGHT = 900  # pixels of the page in a notebook
 COLAB_HOSTS = ("*.colab.dev", "*.googleusercontent.com")  # where Colab shows a port of its machine
 MAX_CONNECTIONS = 512  # many systems let a process have 1024 files open
 MAX_CONNECTIONS_PER_CLIENT = 256  # a class behind one address, six for each browser
-SECONDS_FOR_HEADERS = 10.0  # from the connection, or the last answer, to a request
+SECONDS_FOR_HEADERS = 10  # from the connection, or the last answer, to a request
 SECONDS_UNREAD = 30.0  # that an answer may wait to be read on
 
 
@@ -48,7 +47,7 @@ def serve(
     inline: bool = False,
     allow_hosts: Sequence[str] = (),
 ) -> str:
-    """Serves the page through `utils.demo.guard.Guard` and returns at once; ``blocks.close()`` ends it.
+    """Serves the page through `utils.demo.guard.Guard` and returns its address; ``blocks.close()`` ends it.
 
     Args:
         blocks: From `utils.demo.demo_blocks`.
@@ -58,19 +57,15 @@ def serve(
         allow_hosts: Further names that the page answers to, where a proxy stands before it: ``name``,
             ``name:port`` or ``*.name``. On Colab and in a Space theirs are known.
 
-    Returns:
-        The page's address.
-
     Raises:
         OSError: If the port is taken, or the address is not this machine's.
         ValueError: If a further name is not a name.
     """
-    allow_hosts = (*allow_hosts, *_platform_hosts())
-    Hosts(host, 0, allow_hosts)  # raises before anything is begun
+    hosts = Hosts(host, (*allow_hosts, *_platform_hosts()))
     listening = _listen(host.strip("[]"), port)
     port = listening.getsockname()[1]
     app = _application(blocks, host, port)
-    guard = Guard(app, Hosts(host, port, allow_hosts), Questions(blocks), QuestionLimits(blocks._queue))
+    guard = Guard(app, hosts, Questions(blocks), QuestionLimits(blocks._queue))
     server = Server(guard, listening, Path(blocks.app.uploaded_file_dir))
     blocks.server = server  # type: ignore[assignment]  # Gradio only closes it
     server.start()
@@ -168,16 +163,11 @@ class Server(uvicorn.Server):
         self._thread = threading.Thread(target=self.run, args=([listening],), name="page", daemon=True)
 
     def start(self) -> None:
-        """Returns when the server answers.
-
-        Raises:
-            OSError: If it does not.
-        """
+        """Returns when the server answers; raises an OSError if it does not begin to."""
         self._thread.start()
-        deadline = time.monotonic() + SECONDS_TO_START
         while not self.started:
-            if not self._thread.is_alive() or time.monotonic() > deadline:
-                self.close()
+            if not self._thread.is_alive():
+                self._listening.close()
                 raise OSError("The page's server did not start; the lines above say why.")
             time.sleep(0.01)
 
@@ -201,7 +191,6 @@ class Connection(H11Protocol):
     request whose headers come a letter at a time, or an answer that is never read, would keep a connection forever.
     """
 
-    _for_headers: asyncio.TimerHandle | None = None
     _for_reading: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
@@ -212,22 +201,29 @@ class Connection(H11Protocol):
         same = sum(client_of(other.client) == client for other in others)
         if len(self.connections) > MAX_CONNECTIONS or same > MAX_CONNECTIONS_PER_CLIENT:
             transport.abort()
-        else:
-            self._expect_request()
+            return
+        self.timeout_keep_alive = SECONDS_FOR_HEADERS
+        self.timeout_keep_alive_task = self.loop.call_later(SECONDS_FOR_HEADERS, self.timeout_keep_alive_handler)
+
+    def data_received(self, data: bytes) -> None:
+        """Ends the wait for a request when its headers are there, and not at its first letter as uvicorn does."""
+        timer, self.timeout_keep_alive_task = self.timeout_keep_alive_task, None
+        answered = self.cycle
+        super().data_received(data)
+        if timer is not None and self.cycle is answered:
+            self.timeout_keep_alive_task = timer
+        elif timer is not None:
+            timer.cancel()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Hangs up, even on a visitor who has not read the last answer."""
+        self.transport.abort()
 
     def on_response_complete(self) -> None:
-        """Waits for the next request."""
-        answered = self.cycle
+        """Waits for the next request, or for a visitor to read what closes the connection."""
         super().on_response_complete()
-        if self.cycle is answered:  # no request came while this one was answered
-            self._expect_request()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Ends."""
-        for timer in (self._for_headers, self._for_reading):
-            if timer is not None:
-                timer.cancel()
-        super().connection_lost(exc)
+        if self.transport.is_closing():
+            self.loop.call_later(SECONDS_UNREAD, self.transport.abort)
 
     def pause_writing(self) -> None:
         """Is called where the visitor does not read."""
@@ -239,16 +235,3 @@ class Connection(H11Protocol):
         if self._for_reading is not None:
             self._for_reading.cancel()
         super().resume_writing()
-
-    def _unsupported_upgrade_warning(self) -> None:
-        """Logs nothing: who wants a web socket is answered as without the wish."""
-
-    def _expect_request(self) -> None:
-        if self._for_headers is not None:
-            self._for_headers.cancel()
-        self._for_headers = self.loop.call_later(SECONDS_FOR_HEADERS, self._hang_up, self.cycle)
-
-    def _hang_up(self, answered: Any) -> None:
-        """Ends the connection if no request came after the one answered."""
-        if self.cycle is answered:
-            self.transport.abort()

@@ -12,7 +12,7 @@ from utils.clip import CLIP, embed_texts
 from utils.datasets import CaptionDataset, eval_transform, read_image
 from utils.search import ImageIndex, SearchError, engines
 from utils.search.engines import ExactEngine, make_engine
-from utils.search.recall import choose_widths, held_out_queries, recall, recall_by_similarity, text_like_queries
+from utils.search.widths import choose_widths, held_out_queries, recall, recall_by_similarity, text_like_queries
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -150,8 +150,8 @@ def test_text_like_queries_have_a_say_in_the_width(monkeypatch):
         engine = make_engine("nmslib", vectors)
         other = {"held_out_queries": "text_like_queries", "text_like_queries": "held_out_queries"}[queries]
         with monkeypatch.context() as patch:
-            patch.setattr(f"utils.search.recall.{other}", lambda vectors: vectors[:1])
-            patch.setattr("utils.search.recall.WIDTHS", tuple(range(2, 200, 2)))
+            patch.setattr(f"utils.search.widths.{other}", lambda vectors: vectors[:1])
+            patch.setattr("utils.search.widths.WIDTHS", tuple(range(2, 200, 2)))
             choose_widths(engine, vectors, counts=[10])
             widths[queries] = engine.width
     assert widths["text_like_queries"] > widths["held_out_queries"]

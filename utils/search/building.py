@@ -13,9 +13,9 @@ from utils.search.engines import EXACT_BELOW, choose_engine, make_engine
 from utils.search.errors import SearchError
 from utils.search.members import found_path
 from utils.search.pieces import PIECES, claim_pieces, drop_pieces, has_pieces, read_pieces
-from utils.search.recall import choose_widths
 from utils.search.storage import Contents, check_free, leftovers, read_index, remove_leftovers, sole_writer, write_index
 from utils.search.tiles import SceneTile, address
+from utils.search.widths import choose_widths
 
 if TYPE_CHECKING:
     from utils.clip import CLIP

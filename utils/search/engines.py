@@ -1,7 +1,6 @@
-"""Finding the vectors closest to another: exactly, or by a graph that finds most of them.
+"""Finds the vectors closest to another, exactly or by a graph, whose width is chosen in `utils.search.widths`.
 
-Every engine takes unit vectors and ranks by cosine similarity, so that one can stand in for another. How wide a graph
-has to search is measured in `utils.search.recall`.
+Every engine takes unit vectors and ranks by cosine similarity, so that one can stand in for another.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How much of the truth a graph finds, and how wide it must search to find what is wanted.
+"""The width of a graph's search: chosen by how much of the truth the graph finds.
 
 A graph finds its own members however narrow its search, so that members as queries flatter it. Recall is measured on
 queries that are no members: of the kind of images, and of the kind of texts.

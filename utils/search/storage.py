@@ -287,8 +287,9 @@ def _read_generation(folder: Path, note: dict[str, Any]) -> Contents:
             raise ValueError(f"{len(items)} images and vectors {embeddings.dtype}{embeddings.shape}")
         if note["engine"] not in ENGINES[1:] or (note["engine"] != "exact") != (graph is not None):
             raise ValueError(f"engine {note['engine']!r}")
-        engine = make_engine(note["engine"], embeddings, graph, note["width"], once=note["version"] > 1)
+        engine = make_engine(note["engine"], embeddings, graph, once=note["version"] > 1)
         # An index of an earlier version has one width for any number of hits.
+        engine.width = note["width"]
         engine.widths = {int(count): int(width) for count, width in dict(note.get("widths", {})).items()}
     except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:  # the last one is the engines' own
         if isinstance(error, SearchError):

@@ -6,8 +6,6 @@ queries that are no members: of the kind of images, and of the kind of texts.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from utils.search.engines import WIDTHS, Engine, ExactEngine
@@ -35,11 +33,10 @@ def held_out_queries(vectors: np.ndarray, count: int = 200, seed: int = 0) -> np
 def text_like_queries(vectors: np.ndarray, count: int = 200, seed: int = 0) -> np.ndarray:
     """Queries (count, dim) float32 of unit length that lie off the vectors (vectors, dim) as CLIP's texts off images.
 
-    In CLIP's space texts and images fill two narrow cones, apart by a vector that is about the same for all pairs:
-    the modality gap (Liang et al. 2022, "Mind the Gap", whose figures for CLIP are a gap of 0.82 and matching pairs at
-    cosines of about 0.3). So the middle of two members is shifted by one fixed direction drawn at random, twice as
-    long as it: a cosine of about 0.35 to the closest image. A graph's walk is led by a smaller part of the similarity,
-    and needs a wider search for the same recall.
+    In CLIP's space texts and images fill two narrow cones, apart by a vector that is about the same for all pairs: the
+    modality gap (Liang et al. 2022, "Mind the Gap"), of 0.82, with matching pairs at cosines of about 0.3. So the
+    middle of two members is shifted by one direction drawn at random, twice as long as it, to a cosine of about 0.35.
+    A graph's walk is led by a smaller part of the similarity, and needs a wider search for the same recall.
     """
     from utils.clip import unit_length
 
@@ -56,10 +53,7 @@ def recall(found: np.ndarray, exact: np.ndarray) -> float:
 
 
 def recall_by_similarity(found: np.ndarray, exact: np.ndarray, queries: np.ndarray, vectors: np.ndarray) -> float:
-    """The share of hits that are as similar to the query as its true k-th neighbor.
-
-    Of vectors that are equal, as those of blank tiles are, any is right; `recall` takes all but those that exact
-    search happens to name for misses.
+    """The share of hits as similar to the query as its true k-th neighbor, so that of equal vectors any is right.
 
     Args:
         found: (queries, k) numbers of the vectors that were found, each once a row, -1 for none.
@@ -73,26 +67,20 @@ def recall_by_similarity(found: np.ndarray, exact: np.ndarray, queries: np.ndarr
     return float(np.mean((found >= 0) & (similarities >= least[:, None] - 1e-6)))
 
 
-def choose_widths(
-    engine: Engine, vectors: np.ndarray, wanted: float = RECALL_WANTED, counts: Sequence[int] = COUNTS
-) -> float:
-    """Chooses the width of an engine's search for each number of hits, so that its recall is as wanted.
-
-    Both `held_out_queries` and `text_like_queries` must reach what is wanted.
+def choose_widths(engine: Engine, vectors: np.ndarray) -> float:
+    """Sets an engine's width for each of `COUNTS` hits, so that both kinds of queries have the `RECALL_WANTED`.
 
     Args:
-        engine: The engine; its widths are changed. Exact search is left as it is.
+        engine: The engine. Exact search is left as it is.
         vectors: (vectors, dim) float32, the vectors that it searches.
-        wanted: The recall to reach.
-        counts: Numbers of hits, rising, each of which gets a width.
 
     Returns:
-        The recall reached at the first count, of the kind of query that has less of it; under ``wanted`` where not even
-        the greatest width finds so many.
+        The recall at the first count, of the kind of query that has less of it; under the one wanted where not even the
+        greatest width reaches that.
     """
     if not engine.width:
         return 1.0
-    counts = [count for count in counts if count < len(vectors)] or [len(vectors)]
+    counts = [count for count in COUNTS if count < len(vectors)] or [len(vectors)]
     kinds = (held_out_queries(vectors), text_like_queries(vectors))
     exact = [ExactEngine(vectors).nearest(queries, counts[-1]) for queries in kinds]
     widths: dict[int, int] = {}
@@ -105,7 +93,7 @@ def choose_widths(
                 recall_by_similarity(engine.nearest(queries, count), truth[:, :count], queries, vectors)
                 for queries, truth in zip(kinds, exact, strict=True)
             )
-            if reached >= wanted:
+            if reached >= RECALL_WANTED:
                 break
         widths[count] = engine.width
         recalls.append(reached)

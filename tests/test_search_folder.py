@@ -89,10 +89,10 @@ def test_a_stray_file_in_a_folder_of_ours_outlives_it_and_is_in_nobodys_way(mode
     assert not (tmp_path / "index" / "generation-2").exists()
 
 
-@pytest.mark.parametrize("step", ["tempfile.mkdtemp", "json.dumps", "_write_array", "publish", "write_whole"])
+@pytest.mark.parametrize("step", ["tempfile.mkdtemp", "json.dumps", "np.save", "write_members", "publish"])
 def test_what_a_killed_writer_has_left_goes_with_the_next_index(model, pictures, tmp_path, monkeypatch, step):
     index, left = build(model, pictures, tmp_path / "index"), []
-    owners = {"tempfile.mkdtemp": tempfile, "json.dumps": json}
+    owners = {"tempfile.mkdtemp": tempfile, "json.dumps": json, "np.save": np}
     copy, owner = tmp_path / "as it was killed", owners.get(step, storage)
     work = getattr(owner, step.split(".")[-1])
 
@@ -135,11 +135,7 @@ def test_a_finished_index_is_given_back_without_writing(model, pictures, tmp_pat
         raise OSError(30, "Read-only file system")
 
     monkeypatch.setattr("utils.files.locks.FileLock", read_only)
-    for write in (
-        "utils.files.locks.write_whole",
-        "utils.search.storage.write_whole",
-        "utils.search.pieces.write_whole",
-    ):
+    for write in ("utils.files.locks.write_whole", "utils.search.pieces.write_whole", "utils.search.storage.workshop"):
         monkeypatch.setattr(write, never)
     assert len(build(model, pictures, tmp_path / "index")) == 12 and contents(tmp_path) == before
     monkeypatch.undo()
@@ -150,7 +146,7 @@ def test_a_finished_index_is_given_back_without_writing(model, pictures, tmp_pat
     assert not (tmp_path / "index" / "pieces").exists()
 
 
-@pytest.mark.parametrize("step", ["_check_file", "np.load", "read_members", "make_engine"])
+@pytest.mark.parametrize("step", ["_file_mark", "np.load", "read_members", "make_engine"])
 def test_a_reader_sees_the_new_index_if_the_old_one_goes_while_it_reads(model, pictures, tmp_path, monkeypatch, step):
     old = build(model, pictures, tmp_path / "index", engine="nmslib")
     new = build(model, old.dataset[:5], None)

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 
 from utils.datasets import CaptionDataset
 from utils.search.collection import Collection, Known
-from utils.search.engines import EXACT_BELOW, choose_engine, make_engine
+from utils.search.engines import EXACT_BELOW, choose_engine
 from utils.search.errors import SearchError
 from utils.search.members import found_path
 from utils.search.pieces import PIECES, claim_pieces, drop_pieces, has_pieces, read_pieces
 from utils.search.storage import Contents, check_free, leftovers, read_index, remove_leftovers, sole_writer, write_index
 from utils.search.tiles import SceneTile, address
-from utils.search.widths import choose_widths
 
 if TYPE_CHECKING:
     from utils.clip import CLIP
@@ -34,7 +33,7 @@ def build_index(
     # Refuses what cannot be before hours of embedding.
     choose_engine(engine, len(collection.dataset) if collection.tiling is None else EXACT_BELOW)
     if folder is None:
-        return _searchable(collection.embed(model, Known(), None, batch_size, progress), engine)
+        return collection.embed(model, Known(), None, engine, batch_size, progress)
     check_free(folder)
     mark, pieces = fingerprint(model), folder / PIECES
     if index := _unchanged(_saved_before(folder, mark), collection, engine):  # needs no lock and no writable disk
@@ -46,16 +45,10 @@ def build_index(
         if index is None:
             claim_pieces(pieces, mark + collection.reading_mark)
             known = _known(pieces, before, collection)
-            index = _searchable(collection.embed(model, known, pieces, batch_size, progress), engine)
+            index = collection.embed(model, known, pieces, engine, batch_size, progress)
             write_index(folder, index, mark)
         drop_pieces(pieces)
         return index
-
-
-def _searchable(index: Contents, engine: str) -> Contents:
-    """The same index with an engine, as wide as it needs to be."""
-    made = make_engine(choose_engine(engine, len(index.dataset)), index.embeddings)
-    return replace(index, engine=made, recall=choose_widths(made, index.embeddings))
 
 
 def _saved_before(folder: Path, mark: str) -> Contents | None:
@@ -81,7 +74,8 @@ def _unchanged(saved: Contents | None, collection: Collection, engine: str) -> C
 
 def _known(pieces: Path, saved: Contents | None, collection: Collection) -> Known:
     """What need not be embedded again: nothing of an index of an earlier version, nor what was read otherwise."""
-    known = Known({(found_path(path, pieces.parent), mark): result for path, mark, result in read_pieces(pieces)})
+    found = read_pieces(pieces)
+    known = Known({(found_path(path, pieces.parent), mark): result for path, mark, result in found if mark})
     if saved is None:
         return known
     readings = {item.path: item.reading for item in collection.dataset}

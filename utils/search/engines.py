@@ -5,7 +5,6 @@ Every engine takes unit vectors and ranks by cosine similarity, so that one can 
 
 from __future__ import annotations
 
-import errno
 import importlib
 import os
 import shutil
@@ -184,16 +183,13 @@ class NmslibEngine(_Graph):
         return numbers
 
     def save(self, path: Path) -> None:
-        """Writes the graph and in it the vectors; an OSError if the disk takes no more."""
+        """Writes the graph and in it the vectors; an OSError or a RuntimeError if the disk takes no more."""
         if self._loaded:
             self._loaded.seek(0)
             with path.open("wb") as file:
                 shutil.copyfileobj(self._loaded, file)
-            return
-        try:
+        else:
             self._graph.saveIndex(str(path), save_data=False)
-        except RuntimeError as error:  # "iostream error", whatever stops the writing
-            raise OSError(errno.ENOSPC, str(error), str(path)) from None
 
 
 class HnswlibEngine(_Graph):
@@ -225,7 +221,7 @@ class HnswlibEngine(_Graph):
         """Writes the graph and in it the vectors; an OSError if the disk takes no more."""
         self._graph.save_index(str(path))
         if path.stat().st_size != self._graph.index_file_size():  # it does not notice a full disk
-            raise OSError(errno.ENOSPC, "hnswlib could not write the whole graph", str(path))
+            raise OSError("hnswlib could not write the whole graph")
 
 
 Engine = ExactEngine | NmslibEngine | HnswlibEngine

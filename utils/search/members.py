@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,11 @@ from utils.search.tiles import SceneTile
 
 
 def write_members(path: Path, items: Iterable[CaptionedImage], marks: Iterable[Mark], folder: Path) -> None:
-    """Writes the members of an index, which lies in ``folder``, with their marks."""
+    """Writes the members of an index, which lies in ``folder``, with their marks, if these are known."""
     # A name that is no UTF-8 holds lone surrogates, which are written as JSON writes them: \udce9.
     placed: set[Path] = set()
     with path.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
-        for item, mark in zip(items, marks, strict=True):
+        for item, mark in zip_longest(items, marks):
             row: dict[str, Any] = {
                 "path": stored_path(item.path, folder),
                 "captions": item.captions,

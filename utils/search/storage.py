@@ -7,19 +7,18 @@
     generation-1/graph           the engine's own, where it has one
     pieces/                      what an unfinished build has embedded, see `utils.search.pieces`
 
-A new index is written as a further generation; then the note is replaced, which is one step for every reader; then
-the earlier generation goes. Whenever the process dies, the folder holds the one index or the other, whole.
-
-The folder may hold files of the user's, the images themselves even: nothing is removed but what carries our stamp, or,
-as earlier versions left it, is named by the note.
+A new index is written as a further generation; then its note takes the place of the earlier one, which is one step for
+every reader; then the earlier generation goes. The folder may hold files of the user's, the images themselves even:
+nothing is removed but what carries our stamp, or, as earlier versions left it, was named by the note.
 """
 
 from __future__ import annotations
 
 import errno
 import json
+import re
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -29,20 +28,12 @@ import numpy as np
 
 from utils.datasets import CaptionDataset, ImageReading
 from utils.datasets.images.reading import AS_STORED
-from utils.files import (
-    digest_of_file,
-    disk_trouble_in_words,
-    file_in_the_way,
-    publish,
-    sole_owner,
-    workshop,
-    write_whole,
-)
+from utils.files import digest_of_file, disk_trouble_in_words, file_in_the_way, publish, sole_owner, workshop
 from utils.search.catalog import Mark, Skipped
 from utils.search.engines import ENGINES, Engine, make_engine
 from utils.search.errors import SearchError
 from utils.search.members import found_path, read_mark, read_members, stored_path, write_members
-from utils.search.pieces import PIECES, check_pieces
+from utils.search.pieces import PIECES, check_pieces, read_object, remove_ours
 from utils.search.tiles import Tiling
 
 NOTE = "index.json"
@@ -53,7 +44,7 @@ VERSIONS = (1, 2)
 _GENERATION = "generation-"
 _STAMP = "stamp.json"
 _FILES = ("embeddings.npy", "images.jsonl", "graph")
-_EXPECTED = ("model", "pictures", "name", "engine", "width", "recall", "skipped", "files", "generation")
+_OURS = re.compile("|".join(map(re.escape, (*_FILES, NOTE))))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -95,11 +86,9 @@ def sole_writer(folder: Path) -> Iterator[None]:
     """Keeps other processes from writing an index into a folder at the same time; reading needs no lock.
 
     Raises:
-        OSError: If the folder cannot be written to; a FolderInUseError, which says who writes there.
+        OSError: In a sentence, if the folder cannot be written to; a FolderInUseError, which says who writes there.
     """
-    with ExitStack() as stack:
-        with disk_trouble_in_words(folder):
-            stack.enter_context(sole_owner(folder, "building an index"))
+    with disk_trouble_in_words(folder), sole_owner(folder, "building an index"):
         yield
 
 
@@ -113,23 +102,26 @@ def write_index(folder: Path, contents: Contents, model: str) -> None:
     """
     earlier = _named_generation(folder)
     place = folder / f"{_GENERATION}{max(map(_number, folder.iterdir()), default=0) + 1}"
-    with disk_trouble_in_words(folder):
-        # Of one name whatever the number, so that the next writer sweeps away what a killed one has left.
-        with workshop(folder / f"{_GENERATION}0", "writing an index") as draft:
-            (draft / _STAMP).write_text(json.dumps({"kind": KIND}), encoding="utf-8")
-            _write_array(draft / "embeddings.npy", contents.embeddings)
-            marks = contents.marks or (None,) * len(contents.dataset)
-            write_members(draft / "images.jsonl", contents.dataset, marks, folder)
-            contents.engine.save(draft / "graph")
-            note = _note_of(contents, model, folder)
-            note["files"] = {name: _file_mark(draft / name) for name in _FILES if (draft / name).is_file()}
-            publish(draft, place)
+    # Of one name whatever the number, so that the next writer sweeps away what a killed one has left.
+    with workshop(folder / f"{_GENERATION}0", "writing an index") as draft:
+        (draft / _STAMP).write_text(json.dumps({"kind": KIND}), encoding="utf-8")
+        write_members(draft / "images.jsonl", contents.dataset, contents.marks, folder)
         try:
-            write_whole(folder / NOTE, json.dumps(note | {"generation": place.name}, indent=2) + "\n")
-        finally:
-            if _named_generation(folder) != place.name:
-                _remove_generation(place)  # what a full disk cut short would fill it further
-    remove_leftovers(folder, earlier)
+            np.save(draft / "embeddings.npy", contents.embeddings, allow_pickle=False)
+            contents.engine.save(draft / "graph")
+        except (OSError, RuntimeError) as error:
+            if getattr(error, "errno", None):
+                raise
+            raise OSError(errno.ENOSPC, str(error), str(draft)) from None  # the libraries do not say why they stopped
+        note = _note_of(contents, model, folder)
+        note["files"] = {name: _file_mark(draft / name) for name in _FILES if (draft / name).is_file()}
+        note["generation"] = place.name
+        (draft / NOTE).write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")
+        publish(draft, place)
+    (place / NOTE).replace(folder / NOTE)
+    remove_leftovers(folder)
+    if earlier:
+        remove_ours(folder / earlier, _OURS, _STAMP)
 
 
 def _note_of(contents: Contents, model: str, folder: Path) -> dict[str, Any]:
@@ -156,87 +148,41 @@ def _note_of(contents: Contents, model: str, folder: Path) -> dict[str, Any]:
     return note
 
 
-def remove_leftovers(folder: Path, earlier: str = "") -> None:
+def remove_leftovers(folder: Path) -> None:
     """Removes the `leftovers` of a folder, which the caller is `sole_writer` of."""
-    for place in leftovers(folder, earlier):
-        _remove_generation(place)
+    for place in leftovers(folder):
+        remove_ours(place, _OURS, _STAMP)
 
 
-def leftovers(folder: Path, earlier: str = "") -> list[Path]:
-    """The generations in a folder that are ours, or that the note named earlier, and are not those of its index."""
+def leftovers(folder: Path) -> list[Path]:
+    """The generations in a folder that are ours and not those of its index."""
     current = _named_generation(folder)
     return [
         place
         for place in folder.iterdir()
         if _number(place) and place.name != current and place.is_dir() and not place.is_symlink()
-        if place.name == earlier or _is_ours(place)
+        if read_object(place / _STAMP).get("kind") == KIND
     ]
 
 
 def _named_generation(folder: Path) -> str:
-    """The generation that the note names; empty if there is no note that can be read."""
-    try:
-        return Path(read_note(folder)["generation"]).name
-    except (SearchError, TypeError):
-        return ""
-
-
-def _is_ours(place: Path) -> bool:
-    try:
-        return json.loads((place / _STAMP).read_text(encoding="utf-8"))["kind"] == KIND
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-
-
-def _remove_generation(place: Path) -> None:
-    """Removes our files from a folder, the stamp last, and the folder if nothing else is in it."""
-    with suppress(OSError):
-        for name in reversed(_FILES):
-            (place / name).unlink(missing_ok=True)
-        if {path.name for path in place.iterdir()} <= {_STAMP}:
-            (place / _STAMP).unlink(missing_ok=True)
-            place.rmdir()
+    """The generation that the note names; empty if there is none."""
+    return Path(str(read_note(folder).get("generation", ""))).name
 
 
 def check_free(folder: Path) -> None:
     """Refuses a folder whose ``index.json`` or ``pieces`` are not ours to replace, with a `SearchError`."""
     if blocked := file_in_the_way(folder):
         raise SearchError(f"{blocked} is a file, and an index is a folder; name another place.")
-    if (folder / NOTE).exists():
-        with suppress(_UnreadableIndexError):
-            read_note(folder)
+    read_note(folder)
     check_pieces(folder / PIECES)
 
 
 def read_note(folder: Path) -> dict[str, Any]:
-    """The note of an index folder.
-
-    Raises:
-        SearchError: If there is none, or it is of something else, of another version or incomplete.
-    """
-    path = folder / NOTE
-    if not path.is_file():
-        missing = "is no folder but a file" if file_in_the_way(folder) == folder else "is not there"
-        found = "holds no finished index" if folder.is_dir() else missing
-        raise SearchError(
-            f"{folder} {found}; build one with ImageIndex.build(model, images, folder), which resumes an unfinished "
-            "one."
-        )
-    try:
-        note = json.loads(path.read_text())
-        kind, version = note["kind"], note["version"]
-    except (OSError, ValueError, KeyError, TypeError):
-        kind, version = None, None
-    if kind != KIND:
-        raise SearchError(f"{path} was not written by ImageIndex.save; name the folder of an index.")
-    if version not in VERSIONS:
-        raise _UnreadableIndexError(
-            f"{folder} holds an index of version {version}, and this course reads versions "
-            f"{' and '.join(map(str, VERSIONS))}; build it again."
-        )
-    absent = [name for name in _EXPECTED if name not in note]
-    if absent:
-        raise _UnreadableIndexError(f"{path} lacks {', '.join(absent)}; copy the index again, or build it again.")
+    """The note of an index folder, empty if there is none; a `SearchError` if ``index.json`` is something else."""
+    note = read_object(folder / NOTE)
+    if note.get("kind") != KIND and (folder / NOTE).exists():
+        raise SearchError(f"{folder / NOTE} was not written by ImageIndex.save; name the folder of an index.")
     return note
 
 
@@ -244,12 +190,8 @@ def recorded_reading(folder: str | Path | None) -> ImageReading | None:
     """How a folder's index had its deep images read; None if there is none, or no such image in it."""
     try:
         return None if folder is None else ImageReading(**read_note(Path(folder))["reading"])
-    except (SearchError, KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError):
         return None
-
-
-class _UnreadableIndexError(SearchError):
-    """An index, but not of today's form or not whole: it cannot be read, and may be replaced."""
 
 
 def read_index(folder: Path, model: str) -> Contents:
@@ -261,43 +203,50 @@ def read_index(folder: Path, model: str) -> Contents:
     """
     note = read_note(folder)
     while True:
-        if note["model"] != model:
-            raise SearchError(
-                f"{folder} was built with another model (fingerprint {note['model']}, not {model}); load that model, "
-                "or build the index again."
-            )
         try:
-            return _read_generation(folder, note)
-        except SearchError:
+            return _read_generation(folder, note, model)
+        except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:  # the last one is the engines' own
             later = read_note(folder)
-            if later["generation"] == note["generation"]:
+            if later.get("generation") != note.get("generation"):
+                note = later  # it was replaced while it was read, and its files are gone
+                continue
+            if isinstance(error, SearchError):
                 raise
-            note = later  # it was replaced while it was read, and its files are gone
+            raise SearchError(
+                f"{folder / NOTE} does not fit the files beside it ({type(error).__name__}: {error}); build the index "
+                "again."
+            ) from None
 
 
-def _read_generation(folder: Path, note: dict[str, Any]) -> Contents:
-    try:
-        place, files = folder / Path(note["generation"]).name, note["files"]
-        for name in sorted({"embeddings.npy", "images.jsonl", *files}):
-            _check_file(place / Path(name).name, files.get(name))
-        embeddings = np.load(place / "embeddings.npy", allow_pickle=False)
-        items, marks = read_members(place / "images.jsonl", folder)
-        graph = place / "graph" if "graph" in files else None
-        if embeddings.ndim != 2 or embeddings.dtype != np.float32 or len(embeddings) != len(items):
-            raise ValueError(f"{len(items)} images and vectors {embeddings.dtype}{embeddings.shape}")
-        if note["engine"] not in ENGINES[1:] or (note["engine"] != "exact") != (graph is not None):
-            raise ValueError(f"engine {note['engine']!r}")
-        engine = make_engine(note["engine"], embeddings, graph, once=note["version"] > 1)
-        # An index of an earlier version has one width for any number of hits.
-        engine.width = note["width"]
-        engine.widths = {int(count): int(width) for count, width in dict(note.get("widths", {})).items()}
-    except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:  # the last one is the engines' own
-        if isinstance(error, SearchError):
-            raise
+def _read_generation(folder: Path, note: dict[str, Any], model: str) -> Contents:
+    if not note:
         raise SearchError(
-            f"{folder / NOTE} does not fit the files beside it ({type(error).__name__}: {error}); build the index "
-            "again."
-        ) from None
+            f"{folder} holds no finished index; build one with ImageIndex.build(model, images, folder), which resumes "
+            "an unfinished one."
+        )
+    if note["version"] not in VERSIONS:
+        raise SearchError(f"{folder} holds an index of version {note['version']}, of a later course; build it again.")
+    if note["model"] != model:
+        raise SearchError(
+            f"{folder} was built with another model (fingerprint {note['model']}, not {model}); load that model, or "
+            "build the index again."
+        )
+    place, files = folder / Path(note["generation"]).name, note["files"]
+    for name in sorted({"embeddings.npy", "images.jsonl", *files}):
+        path = place / Path(name).name
+        if not path.is_file() or _file_mark(path) != files.get(name):
+            raise SearchError(f"{path} is missing or not as it was written; copy the index again, or build it again.")
+    embeddings = np.load(place / "embeddings.npy", allow_pickle=False)
+    items, marks = read_members(place / "images.jsonl", folder)
+    graph = place / "graph" if "graph" in files else None
+    if embeddings.ndim != 2 or embeddings.dtype != np.float32 or len(embeddings) != len(items):
+        raise ValueError(f"{len(items)} images and vectors {embeddings.dtype}{embeddings.shape}")
+    if note["engine"] not in ENGINES[1:] or (note["engine"] != "exact") != (graph is not None):
+        raise ValueError(f"engine {note['engine']!r}")
+    engine = make_engine(note["engine"], embeddings, graph, once=note["version"] > 1)
+    # An index of an earlier version has one width for any number of hits.
+    engine.width = note["width"]
+    engine.widths = {int(count): int(width) for count, width in note.get("widths", {}).items()}
     skipped_marks = note.get("skipped_marks", [None] * len(note["skipped"]))
     there = {path for path in {item.path for item in items} if path.is_file()}
     tiling = note.get("tiling")
@@ -317,32 +266,10 @@ def _read_generation(folder: Path, note: dict[str, Any]) -> Contents:
     )
 
 
-def _check_file(path: Path, mark: dict[str, Any] | None) -> None:
-    if not path.is_file():
-        raise SearchError(f"{path} of the index is missing; copy the folder as a whole, or build it again.")
-    if mark is None or path.stat().st_size != mark["bytes"]:
-        size = "unknown" if mark is None else f"{mark['bytes']:,}"
-        raise SearchError(
-            f"{path} has {path.stat().st_size:,} bytes, not the {size} that were written; copy the index again, or "
-            "build it again."
-        )
-    if _file_mark(path) != mark:
-        raise SearchError(f"{path} is not the file that was written; copy the index again, or build it again.")
-
-
 def _file_mark(path: Path) -> dict[str, Any]:
     return {"bytes": path.stat().st_size, "sha256": digest_of_file(path)}
 
 
 def _number(path: Path) -> int:
-    digits = path.name.removeprefix(_GENERATION)
-    return int(digits) if path.name.startswith(_GENERATION) and digits.isdecimal() else 0
-
-
-def _write_array(path: Path, array: np.ndarray) -> None:
-    try:
-        np.save(path, array, allow_pickle=False)
-    except OSError as error:
-        if error.errno is None:  # NumPy counts what it could not write, and does not say why
-            raise OSError(errno.ENOSPC, str(error), str(path)) from None
-        raise
+    found = re.fullmatch(rf"{_GENERATION}(\d+)", path.name)
+    return int(found[1]) if found else 0

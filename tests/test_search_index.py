@@ -194,11 +194,11 @@ def test_what_is_saved_is_what_is_loaded(index, dataset, model, tmp_path):
         built.save(tmp_path / engine)
         loaded = ImageIndex.load(tmp_path / engine, model)
         assert loaded.query_text("airport", 24) == built.query_text("airport", 24)
-        assert loaded.query_parameters == built.query_parameters and loaded.recall == built.recall
+        assert loaded.engine.query_parameters == built.engine.query_parameters and loaded.recall == built.recall
         assert loaded.engine.name == engine and list(loaded.dataset) == list(dataset)
         np.testing.assert_array_equal(loaded.embeddings, built.embeddings)
         assert str(loaded) == str(built)
-    assert loaded.query_parameters == {"efSearch": 77}
+    assert loaded.engine.query_parameters == {"efSearch": 77}
 
 
 def test_the_widths_of_a_search_are_kept_and_an_index_without_them_is_read(dataset, model, tmp_path):
@@ -208,7 +208,7 @@ def test_the_widths_of_a_search_are_kept_and_an_index_without_them_is_read(datas
     note = json.loads((tmp_path / "index.json").read_text())
     assert (note["width"], note["widths"]) == (60, {"10": 60, "100": 300})
     loaded = ImageIndex.load(tmp_path, model)
-    assert loaded.engine.widths == {10: 60, 100: 300} and loaded.query_parameters == {"efSearch": 60}
+    assert loaded.engine.widths == {10: 60, 100: 300} and loaded.engine.query_parameters == {"efSearch": 60}
     del note["widths"]  # as an earlier version wrote it
     (tmp_path / "index.json").write_text(json.dumps(note))
     earlier = ImageIndex.load(tmp_path, model).engine

@@ -27,9 +27,7 @@ def build_index(
     from utils.clip import fingerprint
 
     if not len(collection.dataset):
-        if collection.tiling is not None:
-            raise SearchError("There is no scene to index; name a folder of rasters, or their files.")
-        raise SearchError(f"There is no image to index in {collection.dataset.name or 'the data set'}.")
+        raise SearchError(f"There is no {collection.kind} to index in {collection.dataset.name or 'what was given'}.")
     # Refuses what cannot be before hours of embedding.
     choose_engine(engine, len(collection.dataset) if collection.tiling is None else EXACT_BELOW)
     if folder is None:
@@ -63,11 +61,10 @@ def _unchanged(saved: Contents | None, collection: Collection, engine: str) -> C
     """The saved index if it is that of the collection, captions and engine included; else None."""
     if saved is None or saved.fingerprint != collection.fingerprint:
         return None
-    if saved.engine.name != choose_engine(engine, len(saved.dataset)):
-        return None
     left_out = {one.path for one in saved.skipped}
     items = [item for item in collection.dataset if item.path not in left_out]
-    if collection.tiling is None and items != list(saved.dataset):
+    same = collection.tiling is not None or items == list(saved.dataset)
+    if not same or saved.engine.name != choose_engine(engine, len(saved.dataset)):
         return None
     return replace(saved, dataset=CaptionDataset(saved.dataset, collection.dataset.name), missing=())
 

@@ -98,6 +98,11 @@ class Collection:
         items = [CaptionedImage(path, (), None, None, path.name) for path in dict.fromkeys(map(Path, scenes))]
         return replace(cls.of_images(CaptionDataset(items).with_reading(**reading.describe())), tiling=tiling)
 
+    @property
+    def kind(self) -> str:
+        """What its files are called."""
+        return "image" if self.tiling is None else "scene"
+
     @cached_property
     def fingerprint(self) -> str:
         """Over names, sizes and times of change, in order; names from the folder of all, which may move as a whole."""
@@ -126,36 +131,33 @@ class Collection:
             SearchError: If not one image or scene can be read, or the model gives no numbers.
             OSError: If the disk takes no more.
         """
-        kind = "image" if self.tiling is None else "tile"
-        scenes = list(zip(self.dataset, self.marks, strict=True))
-        if progress and self.tiling is None and known.results:
-            new = sum((item.path, mark) not in known.results for item, mark in scenes)
-            print(f"{new:,} of {len(scenes):,} images are new.")
-        with progress_bar(total=0, desc=f"{kind.capitalize()}s", unit=kind, disable=not progress) as bar:
+        files = list(zip(self.dataset, self.marks, strict=True))
+        if progress and (known.results or known.tiles):
+            new = {(item.path, mark) for item, mark in files} - known.results.keys() - known.tiles.keys()
+            print(f"{len(new):,} of {len(files):,} {self.kind}s are new.")
+        with progress_bar(total=0, desc="Embedding", unit="image", disable=not progress) as bar:
             work = _Work(model, known, folder, batch_size, bar)
             if self.tiling is None:
                 embedded = work.images(self.dataset, self.marks)
             else:
-                embedded = [one for scene, mark in scenes for one in work.tiles(scene, mark, self.tiling)]
+                embedded = [one for scene, mark in files for one in work.tiles(scene, mark, self.tiling)]
         skipped = tuple(Skipped(one.path, result, mark) for one, mark, result in embedded if isinstance(result, str))
-        vectors = [result for _, _, result in embedded if not isinstance(result, str)]
-        if not vectors:
-            kind = "images" if self.tiling is None else "scenes"
-            raise SearchError(f"Not one of the {len(skipped):,} {kind} can be read: {skipped[0].reason}")
+        read = [one for one in embedded if not isinstance(one[2], str)]
+        if not read:
+            raise SearchError(f"Not one of the {len(skipped):,} {self.kind}s can be read: {skipped[0].reason}")
+        members, marks, vectors = zip(*read, strict=True)
         embeddings = np.stack(vectors)
         if not np.isfinite(embeddings).all():
             raise SearchError("The model gives images vectors that are no numbers; load one that has not diverged.")
-        made = make_engine(choose_engine(engine, len(embeddings)), embeddings)
+        searched_by = make_engine(choose_engine(engine, len(embeddings)), embeddings)
         return Contents(
-            dataset=CaptionDataset(
-                [one for one, _, result in embedded if not isinstance(result, str)], self.dataset.name
-            ),
+            dataset=CaptionDataset(members, self.dataset.name),
             embeddings=embeddings,
-            engine=made,
-            recall=choose_widths(made, embeddings),
+            engine=searched_by,
+            recall=choose_widths(searched_by, embeddings),
             skipped=skipped,
             fingerprint=self.fingerprint,
-            marks=tuple(mark for _, mark, result in embedded if not isinstance(result, str)),
+            marks=marks,
             tiling=self.tiling,
         )
 

@@ -11,7 +11,6 @@ from utils.datasets import CaptionDataset
 from utils.search.collection import Collection, Known
 from utils.search.engines import EXACT_BELOW, choose_engine
 from utils.search.errors import SearchError
-from utils.search.members import found_path
 from utils.search.pieces import PIECES, claim_pieces, drop_pieces, has_pieces, read_pieces
 from utils.search.storage import Contents, check_free, leftovers, read_index, remove_leftovers, sole_writer, write_index
 from utils.search.tiles import SceneTile, address
@@ -71,8 +70,7 @@ def _unchanged(saved: Contents | None, collection: Collection, engine: str) -> C
 
 def _known(pieces: Path, saved: Contents | None, collection: Collection) -> Known:
     """What need not be embedded again: nothing of an index of an earlier version, nor what was read otherwise."""
-    found = read_pieces(pieces)
-    known = Known({(found_path(path, pieces.parent), mark): result for path, mark, result in found if mark})
+    known = Known({(path, mark): result for path, mark, result in read_pieces(pieces) if mark})
     if saved is None:
         return known
     readings = {item.path: item.reading for item in collection.dataset}

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,6 @@ from utils.progress import progress_bar
 from utils.search.catalog import Mark, Skipped
 from utils.search.engines import choose_engine, make_engine
 from utils.search.errors import SearchError
-from utils.search.members import stored_path
 from utils.search.pieces import write_piece
 from utils.search.storage import Contents
 from utils.search.tiles import SceneTile, Tiling, address
@@ -48,12 +47,7 @@ Batches = Iterable[Mapping[str, np.ndarray]]
 
 @dataclass(frozen=True)
 class Known:
-    """What need not be embedded again.
-
-    Attributes:
-        results: Of images and tiles, and reasons of scenes, by their `address` and mark, which is not None.
-        tiles: Of scenes that need not even be opened, by their path and mark.
-    """
+    """What need not be embedded again: results by `address` and mark, and tiles of scenes that need not be opened."""
 
     results: dict[tuple[Path, Mark], Result] = field(default_factory=dict)
     tiles: dict[tuple[Path, Mark], list[SceneTile]] = field(default_factory=dict)
@@ -61,17 +55,11 @@ class Known:
 
 @dataclass(frozen=True)
 class Collection:
-    """What is to be indexed, as it is on the disk.
+    """What is to be indexed, as it is on the disk."""
 
-    Attributes:
-        dataset: The images, or scenes, by absolute paths.
-        marks: The size and time of change of each.
-        tiling: How the scenes are cut; None for images that are indexed as a whole.
-    """
-
-    dataset: CaptionDataset
+    dataset: CaptionDataset  # the images, or scenes, by absolute paths
     marks: tuple[Mark, ...]
-    tiling: Tiling | None = None
+    tiling: Tiling | None = None  # how the scenes are cut; None for images that are indexed as a whole
 
     @classmethod
     def of_images(cls, images: CaptionDataset | str | Path, reading: ImageReading | None = None) -> Collection:
@@ -116,7 +104,7 @@ class Collection:
     def reading_mark(self) -> str:
         """What tells one way of reading and cutting from another; empty for images read as they are."""
         if self.tiling is not None:
-            return json.dumps([self.tiling.describe(), [reading.describe() for reading in self.dataset.readings]])
+            return json.dumps([asdict(self.tiling), [reading.describe() for reading in self.dataset.readings]])
         note = reading_note(self.dataset)
         return json.dumps(note["reading"]) if note else ""
 
@@ -138,7 +126,7 @@ class Collection:
         with progress_bar(total=0, desc="Embedding", unit="image", disable=not progress) as bar:
             work = _Work(model, known, folder, batch_size, bar)
             if self.tiling is None:
-                embedded = work.images(self.dataset, self.marks)
+                embedded = work.images(files)
             else:
                 embedded = [one for scene, mark in files for one in work.tiles(scene, mark, self.tiling)]
         skipped = tuple(Skipped(one.path, result, mark) for one, mark, result in embedded if isinstance(result, str))
@@ -180,13 +168,13 @@ class _Work:
     batch_size: int
     bar: Any
 
-    def images(self, dataset: CaptionDataset, marks: Sequence[Mark]) -> list[Embedded]:
+    def images(self, files: Sequence[tuple[CaptionedImage, Mark]]) -> list[Embedded]:
         def batches_of(part: Sequence[int], reasons: dict[int, str]) -> Batches:
-            images = CaptionDataset([dataset[number] for number in part])
+            images = CaptionDataset([files[number][0] for number in part])
             size = min(self.batch_size, len(part))
             return eval_batches(images, self.model.preprocessing, batch_size=size, unreadable=reasons)
 
-        return self._embedded(dataset, marks, batches_of)
+        return self._embedded(files, batches_of)
 
     def tiles(self, scene: CaptionedImage, mark: Mark, tiling: Tiling) -> list[Embedded]:
         """The tiles of a scene that have enough data; the scene itself, with the reason, if there are none."""
@@ -206,39 +194,36 @@ class _Work:
                 def batches_of(part: Sequence[int], _: dict[int, str]) -> Batches:
                     return TileBatches(self.model, [(opened, boxes[part])], self.batch_size)
 
-                return self._embedded(tiles, [mark] * len(tiles), batches_of)
+                return self._embedded([(tile, mark) for tile in tiles], batches_of)
         except ImageError as error:
             return [(scene, mark, str(error))]
 
     def _embedded(
         self,
-        members: Sequence[CaptionedImage],
-        marks: Sequence[Mark],
+        files: Sequence[tuple[CaptionedImage, Mark]],
         batches_of: Callable[[Sequence[int], dict[int, str]], Batches],
     ) -> list[Embedded]:
-        """Members with what is known of them, or what they are embedded to, piece by piece.
+        """What is known of images or tiles, and the others embedded piece by piece.
 
-        ``batches_of`` gives batches of members by their numbers; it notes in the dictionary, by their place among
-        these, why some cannot be read.
+        ``batches_of`` gives batches of some by their numbers, and notes in the dictionary, by their place among these,
+        why some cannot be read.
         """
         from utils.clip import embed_images
 
-        results = [self.known.results.get((address(one), mark)) for one, mark in zip(members, marks, strict=True)]
+        results = [self.known.results.get((address(one), mark)) for one, mark in files]
         new = [number for number, result in enumerate(results) if result is None]
         self.bar.total += len(new)
         for start in range(0, len(new), PIECE):
-            part = new[start : start + PIECE]
+            part, piece = new[start : start + PIECE], []
             reasons: dict[int, str] = {}
             vectors = embed_images(self.model, self._counted(batches_of(part, reasons)))
             rows = iter(vectors)
             for place, number in enumerate(part):
                 results[number] = reasons.get(place) or next(rows)
+                piece.append((address(files[number][0]), files[number][1], reasons.get(place)))
             if self.folder is not None:
-                paths = [stored_path(address(members[number]), self.folder.parent) for number in part]
-                facts = ((marks[number], reasons.get(place)) for place, number in enumerate(part))
-                write_piece(self.folder, [(path, *fact) for path, fact in zip(paths, facts, strict=True)], vectors)
-        triples = zip(members, marks, results, strict=True)
-        return [(one, mark, result) for one, mark, result in triples if result is not None]
+                write_piece(self.folder, piece, vectors)
+        return [(*file, result) for file, result in zip(files, results, strict=True) if result is not None]
 
     def _counted(self, batches: Batches) -> Iterator[Mapping[str, np.ndarray]]:
         for batch in batches:

@@ -74,8 +74,7 @@ class ImageIndex(Contents):
 
         Raises:
             SearchError: If there is no image, none can be read, or the folder holds something else.
-            FolderInUseError: If another process writes an index into the folder; it is an OSError.
-            OSError: If the disk takes no more.
+            OSError: If the disk takes no more, or another process writes an index there (a FolderInUseError).
         """
         collection = Collection.of_images(dataset_or_folder, recorded_reading(folder))
         return cls._built(model, collection, folder, engine, batch_size, progress)
@@ -118,8 +117,7 @@ class ImageIndex(Contents):
         Raises:
             ValueError: If tiles of these sizes and this overlap cannot be cut.
             SearchError: If there is no scene, none can be read, or the folder holds something else.
-            FolderInUseError: If another process writes an index into the folder; it is an OSError.
-            OSError: If the disk takes no more.
+            OSError: If the disk takes no more, or another process writes an index there (a FolderInUseError).
         """
         reading = ImageReading(stretch, None if bands is None else tuple(bands))
         if reading == AS_STORED:
@@ -153,8 +151,7 @@ class ImageIndex(Contents):
 
         Raises:
             SearchError: If the folder has an ``index.json`` of something else.
-            FolderInUseError: If another process writes an index into the folder; it is an OSError.
-            OSError: If the disk takes no more; what was there before is as it was.
+            OSError: If the disk takes no more, or another process writes there; what was there before is as it was.
         """
         from utils.clip import fingerprint
 
@@ -274,10 +271,7 @@ class ImageIndex(Contents):
     def _nearest(self, vector: np.ndarray, k: int, rows: np.ndarray | None, exact: bool) -> np.ndarray:
         """Numbers of the k closest images, of all or of some rows."""
         if rows is not None:
-            # Many rows are cheaper to pass over than to copy.
-            many = 4 * len(rows) > len(self)
-            scores = (self.embeddings @ vector)[rows] if many else self.embeddings[rows] @ vector
-            return rows[largest(scores[None], k)[0]]
+            return rows[largest((self.embeddings @ vector)[None, rows], k)[0]]
         if not exact:
             numbers = self.engine.nearest(vector[None], k)[0]
             if np.all(numbers >= 0):

@@ -19,6 +19,7 @@ import numpy as np
 from utils.files import write_whole
 from utils.search.catalog import Mark
 from utils.search.errors import SearchError
+from utils.search.members import found_path, read_mark, stored_path
 
 PIECES = "pieces"  # the folder, inside that of the index
 KIND = "pieces of an image index of the CLIP course"
@@ -82,11 +83,8 @@ def drop_pieces(folder: Path) -> None:
         remove_ours(folder, _OURS, _NOTE)
 
 
-def read_pieces(folder: Path) -> Iterator[tuple[str, Mark, np.ndarray | str]]:
-    """Path and mark, as `write_piece` got them, and the vector (dim,) of each image, or why it has none.
-
-    Pieces that are damaged are passed over, to be embedded again.
-    """
+def read_pieces(folder: Path) -> Iterator[tuple[Path, Mark, np.ndarray | str]]:
+    """Path and mark, as `write_piece` got them, and the vector (dim,) or reason of each image in undamaged pieces."""
     from safetensors import SafetensorError, safe_open
 
     for piece in sorted(folder.glob("[0-9]*.safetensors")):
@@ -95,24 +93,25 @@ def read_pieces(folder: Path) -> Iterator[tuple[str, Mark, np.ndarray | str]]:
                 text, embeddings = file.metadata()["pictures"], file.get_tensor("embeddings")
                 if _digest(text, embeddings) != file.metadata()["digest"]:
                     continue
-            images, rows = json.loads(text), iter(embeddings)
-            found = [(path, mark and (mark[0], mark[1]), reason or next(rows)) for path, mark, reason in images]
+            rows = iter(embeddings)
+            found = [
+                (found_path(path, folder.parent), read_mark(mark), reason or next(rows))
+                for path, mark, reason in json.loads(text)
+            ]
         except (SafetensorError, OSError, KeyError, TypeError, ValueError):
             continue
         yield from found
 
 
-def write_piece(folder: Path, images: Iterable[tuple[str, Mark, str | None]], embeddings: np.ndarray) -> None:
+def write_piece(folder: Path, images: Iterable[tuple[Path, Mark, str | None]], embeddings: np.ndarray) -> None:
     """Adds a piece behind the others in a claimed folder; it appears whole or not at all.
 
-    Args:
-        folder: The folder.
-        images: The path of each, its mark before it was read, and why it has no vector.
-        embeddings: (readable, dim) float32, of those that have one.
+    The images are given by path, mark before they were read, and why they have no vector; the embeddings (readable,
+    dim) float32 are those of the others.
     """
     from safetensors.numpy import save
 
-    text = json.dumps(list(images))
+    text = json.dumps([(stored_path(path, folder.parent), *facts) for path, *facts in images])
     numbers = [int(path.stem) for path in folder.glob("[0-9]*.safetensors") if path.stem.isdecimal()]
     path = folder / f"{max(numbers, default=0) + 1:09d}.safetensors"
     embeddings = np.ascontiguousarray(embeddings, np.float32)  # safetensors stores others wrongly, in silence

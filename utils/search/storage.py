@@ -19,7 +19,7 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from utils.datasets import CaptionDataset, ImageReading
 from utils.datasets.images.reading import AS_STORED
 from utils.files import digest_of_file, disk_trouble_in_words, file_in_the_way, publish, sole_owner, workshop
 from utils.search.catalog import Mark, Skipped
-from utils.search.engines import ENGINES, Engine, make_engine
+from utils.search.engines import Engine, make_engine
 from utils.search.errors import SearchError
 from utils.search.members import found_path, read_mark, read_members, stored_path, write_members
 from utils.search.pieces import PIECES, check_pieces, read_object, remove_ours
@@ -55,8 +55,7 @@ class Contents:
         dataset: The images, or tiles, in the order of the vectors.
         embeddings: (images, dim) float32, of unit length.
         engine: What finds the closest of them.
-        recall: Share of the ten true neighbors that the engine finds, measured on held-out queries like images or like
-            texts, whichever have less of it; 1 for exact search.
+        recall: Share of the ten true neighbors that the engine finds, see `choose_widths`; 1 for exact search.
         skipped: Images that could not be read, with the reason.
         fingerprint: Over the names, sizes and times of the images that it was built from.
         missing: Members whose file was not there when the index was loaded; they are found, but cannot be shown.
@@ -83,22 +82,15 @@ class Contents:
 
 @contextmanager
 def sole_writer(folder: Path) -> Iterator[None]:
-    """Keeps other processes from writing an index into a folder at the same time; reading needs no lock.
-
-    Raises:
-        OSError: In a sentence, if the folder cannot be written to; a FolderInUseError, which says who writes there.
-    """
+    """Keeps others from writing an index into a folder, and says in a sentence what its disk refuses, as an OSError."""
     with disk_trouble_in_words(folder), sole_owner(folder, "building an index"):
         yield
 
 
 def write_index(folder: Path, contents: Contents, model: str) -> None:
-    """Writes an index in place of the one that the folder holds, if it holds one.
+    """Writes an index in place of the one that the folder holds, which an OSError leaves as it was.
 
     The caller is `sole_writer` of the folder and has had it checked by `check_free`; ``model`` is a fingerprint.
-
-    Raises:
-        OSError: If the disk takes no more; the index that was there is as it was.
     """
     earlier = _named_generation(folder)
     place = folder / f"{_GENERATION}{max(map(_number, folder.iterdir()), default=0) + 1}"
@@ -144,7 +136,7 @@ def _note_of(contents: Contents, model: str, folder: Path) -> dict[str, Any]:
     if contents.reading != AS_STORED:
         note["reading"] = contents.reading.describe()
     if contents.tiling is not None:
-        note["tiling"] = contents.tiling.describe()
+        note["tiling"] = asdict(contents.tiling)
     return note
 
 
@@ -238,11 +230,7 @@ def _read_generation(folder: Path, note: dict[str, Any], model: str) -> Contents
             raise SearchError(f"{path} is missing or not as it was written; copy the index again, or build it again.")
     embeddings = np.load(place / "embeddings.npy", allow_pickle=False)
     items, marks = read_members(place / "images.jsonl", folder)
-    graph = place / "graph" if "graph" in files else None
-    if embeddings.ndim != 2 or embeddings.dtype != np.float32 or len(embeddings) != len(items):
-        raise ValueError(f"{len(items)} images and vectors {embeddings.dtype}{embeddings.shape}")
-    if note["engine"] not in ENGINES[1:] or (note["engine"] != "exact") != (graph is not None):
-        raise ValueError(f"engine {note['engine']!r}")
+    graph = None if note["engine"] == "exact" else place / "graph"
     engine = make_engine(note["engine"], embeddings, graph, once=note["version"] > 1)
     # An index of an earlier version has one width for any number of hits.
     engine.width = note["width"]

@@ -55,11 +55,8 @@ def recall(found: np.ndarray, exact: np.ndarray) -> float:
 def recall_by_similarity(found: np.ndarray, exact: np.ndarray, queries: np.ndarray, vectors: np.ndarray) -> float:
     """The share of hits as similar to the query as its true k-th neighbor, so that of equal vectors any is right.
 
-    Args:
-        found: (queries, k) numbers of the vectors that were found, each once a row, -1 for none.
-        exact: (queries, k) numbers of the k closest, the k-th last.
-        queries: (queries, dim) float32, of unit length.
-        vectors: (vectors, dim) float32, of unit length.
+    Numbers that were found, -1 for none, and those of the k closest are (queries, k); queries (queries, dim) and
+    vectors (vectors, dim) have unit length.
     """
     similarities = np.einsum("qd,qkd->qk", queries, vectors[found])
     least = np.einsum("qd,qd->q", queries, vectors[exact[:, -1]])
@@ -70,13 +67,8 @@ def recall_by_similarity(found: np.ndarray, exact: np.ndarray, queries: np.ndarr
 def choose_widths(engine: Engine, vectors: np.ndarray) -> float:
     """Sets an engine's width for each of `COUNTS` hits, so that both kinds of queries have the `RECALL_WANTED`.
 
-    Args:
-        engine: The engine. Exact search is left as it is.
-        vectors: (vectors, dim) float32, the vectors that it searches.
-
-    Returns:
-        The recall at the first count, of the kind of query that has less of it; under the one wanted where not even the
-        greatest width reaches that.
+    The vectors (vectors, dim) float32 are those that it searches. Returns the recall at the first count, of the kind of
+    query that has less of it: below the one wanted where not even the greatest width reaches that; 1 for exact search.
     """
     if not engine.width:
         return 1.0

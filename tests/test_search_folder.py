@@ -127,8 +127,6 @@ def test_a_second_writer_is_told_and_readers_are_not_kept_waiting(model, picture
 
 def test_a_finished_index_is_given_back_without_writing(model, pictures, tmp_path, monkeypatch):
     build(model, pictures, tmp_path / "index")
-    (tmp_path / "index" / "pieces").mkdir()
-    (tmp_path / "index" / "pieces" / "note.json").write_text('{"model": "x", "pictures": "y", "piece": 512}')
     before = contents(tmp_path)
 
     def read_only(*_):
@@ -139,6 +137,8 @@ def test_a_finished_index_is_given_back_without_writing(model, pictures, tmp_pat
         monkeypatch.setattr(write, never)
     assert len(build(model, pictures, tmp_path / "index")) == 12 and contents(tmp_path) == before
     monkeypatch.undo()
+    (tmp_path / "index" / "pieces").mkdir()
+    (tmp_path / "index" / "pieces" / "note.json").write_text('{"model": "x", "pictures": "y", "piece": 512}')
     build(model, pictures, tmp_path / "index")
     assert not (tmp_path / "index" / "pieces").exists()
     (tmp_path / "index" / "pieces").mkdir()  # as a process killed right before it would have removed it leaves it

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,9 +32,9 @@ def build_index(
         return collection.embed(model, Known(), None, engine, batch_size, progress)
     check_free(folder)
     mark, pieces = fingerprint(model), folder / PIECES
-    if index := _unchanged(_saved_before(folder, mark), collection, engine):  # needs no lock and no writable disk
-        _tidy(folder)
-        return index
+    index = _unchanged(_saved_before(folder, mark), collection, engine)
+    if index and not has_pieces(pieces) and not leftovers(folder):
+        return index  # needs no lock and no writable disk
     with sole_writer(folder):
         before = _saved_before(folder, mark)
         index = _unchanged(before, collection, engine)
@@ -44,6 +43,7 @@ def build_index(
             known = _known(pieces, before, collection)
             index = collection.embed(model, known, pieces, engine, batch_size, progress)
             write_index(folder, index, mark)
+        remove_leftovers(folder)
         drop_pieces(pieces)
         return index
 
@@ -82,11 +82,3 @@ def _known(pieces: Path, saved: Contents | None, collection: Collection) -> Know
     if saved.tiling == collection.tiling:  # what cannot be cut so may be cut otherwise
         known.results.update({(one.path, one.mark): one.reason for one in saved.skipped if one.mark is not None})
     return known
-
-
-def _tidy(folder: Path) -> None:
-    """Removes what a killed process has left beside a finished index, where the disk can be written to."""
-    if has_pieces(folder / PIECES) or leftovers(folder):
-        with suppress(OSError), sole_writer(folder):  # an OSError also if somebody else is at work there
-            remove_leftovers(folder)
-            drop_pieces(folder / PIECES)

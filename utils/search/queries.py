@@ -30,7 +30,7 @@ def embed_text(model: CLIP, text: str | Sequence[str]) -> np.ndarray:
 
 
 def embed_image(model: CLIP, image: AnyImage, reading: ImageReading = AS_STORED) -> np.ndarray:
-    """Embeds an image, (dim,) float32 of unit length; a `SearchError` if it cannot be, or not safely, decoded."""
+    """Embeds an image, (dim,) float32 of unit length; a `SearchError` if it cannot be decoded."""
     from utils.clip import embed_images
 
     try:
@@ -58,11 +58,6 @@ def _decoded(image: AnyImage, reading: ImageReading) -> Image.Image:
     if not isinstance(image, Image.Image):
         raise ImageError(
             f"a {type(image).__name__} was given; give a path, the content of a file, a Pillow image or an array."
-        )
-    limit = Image.MAX_IMAGE_PIXELS
-    if limit is not None and image.width * image.height > limit:
-        raise ImageError(
-            f"it has {image.width * image.height:,} pixels, more than the {limit:,} that are safe; make it smaller."
         )
     try:
         return to_rgb(ImageOps.exif_transpose(image), reading)

@@ -16,6 +16,7 @@ from search_world import count_embedded, noisy_pictures
 from utils.datasets import CaptionDataset
 from utils.files import FolderInUseError, sole_owner
 from utils.search import ImageIndex, SearchError, collection, storage
+from utils.search.pieces import KIND
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -79,7 +80,7 @@ def test_a_stray_file_in_a_folder_of_ours_outlives_it_and_is_in_nobodys_way(mode
     build(model, pictures, tmp_path / "index")
     (tmp_path / "index" / "generation-1" / ".DS_Store").write_bytes(b"stray")
     (tmp_path / "index" / "pieces").mkdir()
-    (tmp_path / "index" / "pieces" / "note.json").write_text('{"model": "x", "pictures": "y", "piece": 512}')  # today's
+    (tmp_path / "index" / "pieces" / "note.json").write_text(json.dumps({"kind": KIND}))
     (tmp_path / "index" / "pieces" / ".DS_Store").write_bytes(b"stray")
     for count in (11, 10):
         (pictures / f"picture_{count}.png").unlink()
@@ -138,7 +139,7 @@ def test_a_finished_index_is_given_back_without_writing(model, pictures, tmp_pat
     assert len(build(model, pictures, tmp_path / "index")) == 12 and contents(tmp_path) == before
     monkeypatch.undo()
     (tmp_path / "index" / "pieces").mkdir()
-    (tmp_path / "index" / "pieces" / "note.json").write_text('{"model": "x", "pictures": "y", "piece": 512}')
+    (tmp_path / "index" / "pieces" / "note.json").write_text(json.dumps({"kind": KIND}))
     build(model, pictures, tmp_path / "index")
     assert not (tmp_path / "index" / "pieces").exists()
     (tmp_path / "index" / "pieces").mkdir()  # as a process killed right before it would have removed it leaves it

@@ -24,8 +24,6 @@ from utils.search.members import found_path, read_mark, stored_path
 PIECES = "pieces"  # the folder, inside that of the index
 KIND = "pieces of an image index of the CLIP course"
 _NOTE, _UNFINISHED_NOTE = "note.json", ".note.json.partial"
-# The note of an earlier version, whose pieces hold neither digests nor the names of their images.
-_EARLIER_NOTE = {"model", "pictures", "piece"}
 _OURS = re.compile(r"\d{9}\.safetensors|\.\d{9}\.safetensors\.partial|\.note\.json\.partial")
 
 
@@ -53,10 +51,8 @@ def has_pieces(folder: Path) -> bool:
     """Whether a folder of pieces is ours: by its note, or empty, as a process killed at its start or end leaves it."""
     if folder.is_symlink() or not folder.is_dir():
         return False
-    note = read_object(folder / _NOTE)
-    if not note:
-        return {path.name for path in folder.iterdir()} <= {_UNFINISHED_NOTE}
-    return note.get("kind") == KIND or set(note) == _EARLIER_NOTE
+    marked = read_object(folder / _NOTE).get("kind") == KIND
+    return marked or {path.name for path in folder.iterdir()} <= {_UNFINISHED_NOTE}
 
 
 def check_pieces(folder: Path) -> None:
@@ -69,7 +65,7 @@ def check_pieces(folder: Path) -> None:
 
 
 def claim_pieces(folder: Path, model: str) -> None:
-    """Makes the folder ready for pieces of a model; those of another model, or of an earlier version, go."""
+    """Makes the folder ready for pieces of a model; those of another model go."""
     note = {"kind": KIND, "model": model}
     if read_object(folder / _NOTE) != note:
         drop_pieces(folder)

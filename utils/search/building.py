@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def build_index(
-    model: CLIP, collection: Collection, folder: Path | None, engine: str, batch_size: int, progress: bool
+    model: CLIP, collection: Collection, where: str | Path | None, engine: str, batch_size: int, progress: bool
 ) -> Contents:
     """Builds the index of a collection, kept in a folder or in none; see `utils.search.ImageIndex.build`."""
     from utils.clip import fingerprint
@@ -28,10 +28,10 @@ def build_index(
         raise SearchError(f"There is no {collection.kind} to index in {collection.dataset.name or 'what was given'}.")
     # Refuses what cannot be before hours of embedding.
     choose_engine(engine, len(collection.dataset) if collection.tiling is None else EXACT_BELOW)
-    if folder is None:
+    if where is None:
         return collection.embed(model, Known(), None, engine, batch_size, progress)
+    folder, pieces, mark = Path(where), Path(where, PIECES), fingerprint(model)
     check_free(folder)
-    mark, pieces = fingerprint(model), folder / PIECES
     index = _unchanged(_saved_before(folder, mark), collection, engine)
     if index and not has_pieces(pieces) and not leftovers(folder):
         return index  # needs no lock and no writable disk

@@ -111,9 +111,7 @@ class Collection:
     def embed(
         self, model: CLIP, known: Known, folder: Path | None, engine: str, batch_size: int, progress: bool
     ) -> Contents:
-        """Embeds what has no known vector of this model, in pieces that are kept in the folder, if there is one.
-
-        What cannot be read is left out.
+        """Embeds what has no known vector, in pieces kept in the folder if there is one, but for unreadable files.
 
         Raises:
             SearchError: If not one image or scene can be read, or the model gives no numbers.

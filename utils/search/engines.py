@@ -193,10 +193,7 @@ class NmslibEngine(_Graph):
 
 
 class HnswlibEngine(_Graph):
-    """The same kind of graph by hnswlib, an optional extra, faster because it is compiled for the machine it is on.
-
-    Built with one thread, it is the same graph every time.
-    """
+    """The same kind of graph by hnswlib, an optional extra: faster, and with one thread the same every time."""
 
     name = "hnswlib"
     _option = "ef"

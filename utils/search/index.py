@@ -17,7 +17,7 @@ from utils.finder.tiles import OVERLAP
 from utils.search.building import build_index
 from utils.search.catalog import Catalog, Hit
 from utils.search.collection import Collection
-from utils.search.engines import ExactEngine, largest
+from utils.search.engines import largest
 from utils.search.errors import SearchError
 from utils.search.queries import AnyImage, embed_image, embed_text, mix
 from utils.search.storage import Contents, check_free, read_index, recorded_reading, sole_writer, write_index
@@ -25,7 +25,6 @@ from utils.search.tiles import SceneTile, TileHit, Tiling
 
 if TYPE_CHECKING:
     from utils.clip import CLIP
-
 
 Only = str | None  # the category or source that alone is searched; None for all
 
@@ -36,12 +35,9 @@ class ImageIndex(Contents):
 
     A query raises a `SearchError` with one sentence if it cannot be answered. What ``category`` and ``source`` leave
     is searched exactly, so that there are k hits if there are that many images.
-
-    Attributes:
-        model: The CLIP model that embedded the images and embeds the queries.
     """
 
-    model: CLIP = field(kw_only=True)
+    model: CLIP = field(kw_only=True)  # that embedded the images and embeds the queries
 
     @classmethod
     def build(
@@ -167,8 +163,7 @@ class ImageIndex(Contents):
     def _built(
         cls, model: CLIP, images: Collection, folder: str | Path | None, engine: str, batch_size: int, progress: bool
     ) -> ImageIndex:
-        place = None if folder is None else Path(folder)
-        index = cls._of(model, build_index(model, images, place, engine, batch_size, progress))
+        index = cls._of(model, build_index(model, images, folder, engine, batch_size, progress))
         if progress:
             print(index)
         return index
@@ -270,13 +265,12 @@ class ImageIndex(Contents):
 
     def _nearest(self, vector: np.ndarray, k: int, rows: np.ndarray | None, exact: bool) -> np.ndarray:
         """Numbers of the k closest images, of all or of some rows."""
-        if rows is not None:
-            return rows[largest((self.embeddings @ vector)[None, rows], k)[0]]
-        if not exact:
+        if rows is None and not exact:
             numbers = self.engine.nearest(vector[None], k)[0]
             if np.all(numbers >= 0):
                 return numbers
-        return ExactEngine(self.embeddings).nearest(vector[None], k)[0]
+        rows = np.arange(len(self)) if rows is None else rows
+        return rows[largest((self.embeddings @ vector)[None, rows], k)[0]]
 
     def _hit(self, rank: int, number: int, score: float) -> Hit:
         item = self.dataset[int(number)]

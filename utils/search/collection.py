@@ -215,6 +215,7 @@ class _Work:
             part, piece = new[start : start + PIECE], []
             reasons: dict[int, str] = {}
             vectors = embed_images(self.model, self._counted(batches_of(part, reasons)))
+            self.bar.update(len(reasons))
             rows = iter(vectors)
             for place, number in enumerate(part):
                 results[number] = reasons.get(place) or next(rows)

@@ -12,7 +12,7 @@ from utils.clip import CLIP, embed_texts
 from utils.datasets import CaptionDataset, eval_transform, read_image
 from utils.search import ImageIndex, SearchError, engines
 from utils.search.engines import ExactEngine, make_engine
-from utils.search.recall import choose_widths, held_out_queries, recall, recall_by_similarity, text_like_queries
+from utils.search.widths import choose_widths, held_out_queries, recall, recall_by_similarity, text_like_queries
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -75,11 +75,13 @@ def test_nmslib_answers_what_nmslib_itself_answers(tmp_path):
     expected = np.array([theirs.knnQuery(query, k=10)[0] for query in queries])
     np.testing.assert_array_equal(ours.nearest(queries, 10), expected)
     ours.save(tmp_path / "graph")
-    again = make_engine("nmslib", vectors, tmp_path / "graph", 30)
+    again = make_engine("nmslib", vectors, tmp_path / "graph")
+    again.width = 30
     np.testing.assert_array_equal(again.nearest(queries, 10), expected)
     (tmp_path / "graph").unlink()
     again.save(tmp_path / "copy")  # what was loaded can be saved and loaded again, wherever it came from
-    copy = make_engine("nmslib", vectors, tmp_path / "copy", 30)
+    copy = make_engine("nmslib", vectors, tmp_path / "copy")
+    copy.width = 30
     np.testing.assert_array_equal(copy.nearest(queries, 10), expected)
     assert again.query_parameters == {"efSearch": 30}
 
@@ -98,7 +100,8 @@ def test_a_graph_is_widened_until_it_finds_what_exact_search_finds(name, tmp_pat
     assert reached >= 0.99 and engine.width > engines.WIDTHS[0]
     assert recall(engine.nearest(queries, 10), exact) >= 0.97  # neither these nor those queries are members
     engine.save(tmp_path / "graph")
-    again = make_engine(name, vectors, tmp_path / "graph", engine.width)
+    again = make_engine(name, vectors, tmp_path / "graph")
+    again.width = engine.width
     np.testing.assert_array_equal(again.nearest(queries, 10), engine.nearest(queries, 10))
 
 
@@ -150,9 +153,10 @@ def test_text_like_queries_have_a_say_in_the_width(monkeypatch):
         engine = make_engine("nmslib", vectors)
         other = {"held_out_queries": "text_like_queries", "text_like_queries": "held_out_queries"}[queries]
         with monkeypatch.context() as patch:
-            patch.setattr(f"utils.search.recall.{other}", lambda vectors: vectors[:1])
-            patch.setattr("utils.search.recall.WIDTHS", tuple(range(2, 200, 2)))
-            choose_widths(engine, vectors, counts=[10])
+            patch.setattr(f"utils.search.widths.{other}", lambda vectors: vectors[:1])
+            patch.setattr("utils.search.widths.WIDTHS", tuple(range(2, 200, 2)))
+            patch.setattr("utils.search.widths.COUNTS", (10,))
+            choose_widths(engine, vectors)
             widths[queries] = engine.width
     assert widths["text_like_queries"] > widths["held_out_queries"]
 
@@ -207,8 +211,10 @@ def test_many_equal_vectors_hide_no_others(name, share, tmp_path):
     if share == 1:  # two of them answer with 1,500
         assert sorted(engine.nearest(queries[:1], 2000)[0]) == [*[-1] * 500, *range(1500)]
     engine.save(tmp_path / "graph")
-    again = make_engine(name, vectors, tmp_path / "graph", 200)
-    np.testing.assert_array_equal(again.nearest(queries, 10), engine.nearest(queries, 10))
+    again = make_engine(name, vectors, tmp_path / "graph")
+    again.width = engine.width
+    # A query midway between two members is as similar to the one as to the other: either may come first.
+    assert recall_by_similarity(again.nearest(queries, 10), engine.nearest(queries, 10), queries, vectors) == 1
 
 
 def test_auto_takes_exact_search_for_few_and_the_graph_for_many():
@@ -327,7 +333,6 @@ def test_where_the_graph_finds_too_few_exact_search_steps_in(dataset, model):
         (lambda index: index.query_image("nowhere.png"), "no image file at nowhere.png"),
         (lambda index: index.query_image(np.zeros((4, 4, 7, 2))), r"shape \(4, 4, 7, 2\)"),
         (lambda index: index.query_image(np.zeros((4, 4), complex)), "of numbers, none of them zero"),
-        (lambda index: index.query_image(Image.new("1", (20_000, 20_000))), "400,000,000 pixels"),
         (lambda index: index.query_image(Image.new("L", (30_000, 1))), "an aspect ratio so extreme"),
         (lambda index: index.query_image(3), "a int was given"),
     ],

@@ -16,6 +16,7 @@ from search_world import count_embedded, noisy_pictures
 from utils.datasets import CaptionDataset
 from utils.files import FolderInUseError, sole_owner
 from utils.search import ImageIndex, SearchError, collection, storage
+from utils.search.pieces import KIND
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -79,7 +80,7 @@ def test_a_stray_file_in_a_folder_of_ours_outlives_it_and_is_in_nobodys_way(mode
     build(model, pictures, tmp_path / "index")
     (tmp_path / "index" / "generation-1" / ".DS_Store").write_bytes(b"stray")
     (tmp_path / "index" / "pieces").mkdir()
-    (tmp_path / "index" / "pieces" / "note.json").write_text('{"model": "x", "pictures": "y", "piece": 512}')  # today's
+    (tmp_path / "index" / "pieces" / "note.json").write_text(json.dumps({"kind": KIND}))
     (tmp_path / "index" / "pieces" / ".DS_Store").write_bytes(b"stray")
     for count in (11, 10):
         (pictures / f"picture_{count}.png").unlink()
@@ -89,10 +90,10 @@ def test_a_stray_file_in_a_folder_of_ours_outlives_it_and_is_in_nobodys_way(mode
     assert not (tmp_path / "index" / "generation-2").exists()
 
 
-@pytest.mark.parametrize("step", ["tempfile.mkdtemp", "json.dumps", "_write_array", "publish", "write_whole"])
+@pytest.mark.parametrize("step", ["tempfile.mkdtemp", "json.dumps", "np.save", "write_members", "publish"])
 def test_what_a_killed_writer_has_left_goes_with_the_next_index(model, pictures, tmp_path, monkeypatch, step):
     index, left = build(model, pictures, tmp_path / "index"), []
-    owners = {"tempfile.mkdtemp": tempfile, "json.dumps": json}
+    owners = {"tempfile.mkdtemp": tempfile, "json.dumps": json, "np.save": np}
     copy, owner = tmp_path / "as it was killed", owners.get(step, storage)
     work = getattr(owner, step.split(".")[-1])
 
@@ -111,13 +112,13 @@ def test_what_a_killed_writer_has_left_goes_with_the_next_index(model, pictures,
 
 def test_a_build_that_has_nothing_to_do_removes_what_a_killed_writer_has_left(model, pictures, tmp_path, monkeypatch):
     """A writer that is killed leaves the vectors of a whole index in a hidden folder."""
-    index, write = build(model, pictures, tmp_path / "index"), storage._write_array
+    index, write = build(model, pictures, tmp_path / "index"), np.save
 
-    def killed_after(*arguments):
-        write(*arguments)
+    def killed_after(*arguments, **options):
+        write(*arguments, **options)
         shutil.copytree(tmp_path / "index", tmp_path / "as it was killed")
 
-    monkeypatch.setattr(storage, "_write_array", killed_after)
+    monkeypatch.setattr(np, "save", killed_after)
     index.save(tmp_path / "index")
     copy = tmp_path / "as it was killed"
     assert [path for path in copy.rglob("embeddings.npy") if path.parent.parent != copy]
@@ -143,22 +144,18 @@ def test_a_second_writer_is_told_and_readers_are_not_kept_waiting(model, picture
 
 def test_a_finished_index_is_given_back_without_writing(model, pictures, tmp_path, monkeypatch):
     build(model, pictures, tmp_path / "index")
-    (tmp_path / "index" / "pieces").mkdir()
-    (tmp_path / "index" / "pieces" / "note.json").write_text('{"model": "x", "pictures": "y", "piece": 512}')
     before = contents(tmp_path)
 
     def read_only(*_):
         raise OSError(30, "Read-only file system")
 
     monkeypatch.setattr("utils.files.locks.FileLock", read_only)
-    for write in (
-        "utils.files.locks.write_whole",
-        "utils.search.storage.write_whole",
-        "utils.search.pieces.write_whole",
-    ):
+    for write in ("utils.files.locks.write_whole", "utils.search.pieces.write_whole", "utils.search.storage.workshop"):
         monkeypatch.setattr(write, never)
     assert len(build(model, pictures, tmp_path / "index")) == 12 and contents(tmp_path) == before
     monkeypatch.undo()
+    (tmp_path / "index" / "pieces").mkdir()
+    (tmp_path / "index" / "pieces" / "note.json").write_text(json.dumps({"kind": KIND}))
     build(model, pictures, tmp_path / "index")
     assert not (tmp_path / "index" / "pieces").exists()
     (tmp_path / "index" / "pieces").mkdir()  # as a process killed right before it would have removed it leaves it
@@ -166,7 +163,7 @@ def test_a_finished_index_is_given_back_without_writing(model, pictures, tmp_pat
     assert not (tmp_path / "index" / "pieces").exists()
 
 
-@pytest.mark.parametrize("step", ["_check_file", "np.load", "read_members", "make_engine"])
+@pytest.mark.parametrize("step", ["_file_mark", "np.load", "read_members", "make_engine"])
 def test_a_reader_sees_the_new_index_if_the_old_one_goes_while_it_reads(model, pictures, tmp_path, monkeypatch, step):
     old = build(model, pictures, tmp_path / "index", engine="nmslib")
     new = build(model, old.dataset[:5], None)

@@ -97,7 +97,7 @@ def test_a_hit_lies_where_rasterio_says(rasters, model, tmp_path):
     beyond = Place(sinusoidal, Affine(1000, 0, 30_000_000, 0, -1000, 9_000_000))
     with pytest.raises(SearchError, match=r"\) lies beyond the edge of the Earth on its map, so nobody"):
         save_geojson([replace(hits[0], tile=replace(hits[0].tile, place=beyond))], tmp_path / "none.geojson")
-    with pytest.raises(SearchError, match="No tiles were found"):
+    with pytest.raises(SearchError, match="No tiles of scenes were found"):
         save_geojson([], tmp_path / "none.geojson")
 
 

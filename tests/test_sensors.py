@@ -39,7 +39,7 @@ def test_colours_that_are_laid_on_black_already_are_not_laid_on_it_twice(tmp_pat
     values = reflectance(4, top=250, dtype=np.uint8)
     values[3] = np.where(np.arange(64) < 8, 128, 255)[:, None]
     values[:3, :8] //= 2
-    path = raster(tmp_path / "laid.tif", values, photometric="rgb", alpha="premultiplied", **PLACE)
+    path = raster(tmp_path / "laid.tif", values, photometric="rgb", alpha="premultiplied", crs="EPSG:32631")
     for seen in (pixels(path), seen_by_the_finder(path)):
         assert np.abs(seen - values[:3].transpose(1, 2, 0)).max() <= 1
 

@@ -6,7 +6,7 @@
 The vectors are made to be like embeddings of pictures: unit vectors of `--dim` numbers from 200 clusters of uneven
 size; within a cluster they spread over 24 directions of its own, and a little noise goes into all. (Random vectors of
 512 numbers have no neighbors to find.) The queries are of two kinds, and none is in the index: "pictures" come from
-the same clusters; "texts" lie off the pictures to one side, as CLIP's do (`utils.search.recall.text_like_queries`).
+the same clusters; "texts" lie off the pictures to one side, as CLIP's do (`utils.search.widths.text_like_queries`).
 Every graph is HNSW with 16 links, 200 candidates on building, and for each kind as few candidates on asking (the
 width) as give a recall@10 of 0.99. Queries come one by one, as people ask, in blocks that the engines take in turn; a
 rate is that of the median block. Building and asking take one thread each, unless `--threads` gives the building more.
@@ -31,7 +31,7 @@ import numpy as np  # noqa: E402
 
 from utils.search import SearchError  # noqa: E402
 from utils.search.engines import BUILD_PARAMETERS, Engine, ExactEngine, HnswlibEngine, NmslibEngine  # noqa: E402
-from utils.search.recall import recall_by_similarity, text_like_queries  # noqa: E402
+from utils.search.widths import recall_by_similarity, text_like_queries  # noqa: E402
 
 K, WANTED = 10, 0.99
 WIDTHS = (10, 20, 30, 50, 70, 100, 150, 200, 300, 400, 600, 800, 1600)

@@ -8,7 +8,7 @@
     index = ImageIndex.build_scenes(model, "my rasters", "runs/my scenes")   # tiles of rasters of any size
     save_geojson(index.query_text("a bridge over a river"), "bridges.geojson")
 
-From the ground up: `engines` find the vectors closest to another, and `recall` measures how many a graph misses;
+From the ground up: `engines` find the vectors closest to another, and `widths` measures how wide a graph must search;
 `catalog` says what is known of an image, and `tiles` of a part of a raster, which `utils.finder` cuts and reads;
 `storage` keeps an index in a folder with its `members`, and `pieces` what a killed build has embedded; `collection`
 embeds images and scenes; `building` makes an index or takes it over; `index` answers `queries`.

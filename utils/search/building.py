@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from utils.datasets import CaptionDataset
 from utils.search.collection import Collection, Known
-from utils.search.engines import EXACT_BELOW, choose_engine, make_engine
+from utils.search.engines import EXACT_BELOW, choose_engine
 from utils.search.errors import SearchError
-from utils.search.members import found_path
 from utils.search.pieces import PIECES, claim_pieces, drop_pieces, has_pieces, read_pieces
-from utils.search.recall import choose_widths
 from utils.search.storage import (
     Contents,
     check_free,
@@ -30,40 +27,33 @@ if TYPE_CHECKING:
 
 
 def build_index(
-    model: CLIP, collection: Collection, folder: Path | None, engine: str, batch_size: int, progress: bool
+    model: CLIP, collection: Collection, where: str | Path | None, engine: str, batch_size: int, progress: bool
 ) -> Contents:
     """Builds the index of a collection, kept in a folder or in none; see `utils.search.ImageIndex.build`."""
     from utils.clip import fingerprint
 
     if not len(collection.dataset):
-        if collection.tiling is not None:
-            raise SearchError("There is no scene to index; name a folder of rasters, or their files.")
-        raise SearchError(f"There is no image to index in {collection.dataset.name or 'the data set'}.")
+        raise SearchError(f"There is no {collection.kind} to index in {collection.dataset.name or 'what was given'}.")
     # Refuses what cannot be before hours of embedding.
     choose_engine(engine, len(collection.dataset) if collection.tiling is None else EXACT_BELOW)
-    if folder is None:
-        return _searchable(collection.embed(model, Known(), None, batch_size, progress), engine)
+    if where is None:
+        return collection.embed(model, Known(), None, engine, batch_size, progress)
+    folder, pieces, mark = Path(where), Path(where, PIECES), fingerprint(model)
     check_free(folder)
-    mark, pieces = fingerprint(model), folder / PIECES
-    if index := _unchanged(_saved_before(folder, mark), collection, engine):  # needs no lock and no writable disk
-        _tidy(folder)
-        return index
+    index = _unchanged(_saved_before(folder, mark), collection, engine)
+    if index and not has_pieces(pieces) and not has_leftovers(folder):
+        return index  # needs no lock and no writable disk
     with sole_writer(folder):
         before = _saved_before(folder, mark)
         index = _unchanged(before, collection, engine)
         if index is None:
             claim_pieces(pieces, mark + collection.reading_mark)
             known = _known(pieces, before, collection)
-            index = _searchable(collection.embed(model, known, pieces, batch_size, progress), engine)
+            index = collection.embed(model, known, pieces, engine, batch_size, progress)
             write_index(folder, index, mark)
+        remove_leftovers(folder)
         drop_pieces(pieces)
         return index
-
-
-def _searchable(index: Contents, engine: str) -> Contents:
-    """The same index with an engine, as wide as it needs to be."""
-    made = make_engine(choose_engine(engine, len(index.dataset)), index.embeddings)
-    return replace(index, engine=made, recall=choose_widths(made, index.embeddings))
 
 
 def _saved_before(folder: Path, mark: str) -> Contents | None:
@@ -78,18 +68,17 @@ def _unchanged(saved: Contents | None, collection: Collection, engine: str) -> C
     """The saved index if it is that of the collection, captions and engine included; else None."""
     if saved is None or saved.fingerprint != collection.fingerprint:
         return None
-    if saved.engine.name != choose_engine(engine, len(saved.dataset)):
-        return None
     left_out = {one.path for one in saved.skipped}
     items = [item for item in collection.dataset if item.path not in left_out]
-    if collection.tiling is None and items != list(saved.dataset):
+    same = collection.tiling is not None or items == list(saved.dataset)
+    if not same or saved.engine.name != choose_engine(engine, len(saved.dataset)):
         return None
     return replace(saved, dataset=CaptionDataset(saved.dataset, collection.dataset.name), missing=())
 
 
 def _known(pieces: Path, saved: Contents | None, collection: Collection) -> Known:
     """What need not be embedded again: nothing of an index of an earlier version, nor what was read otherwise."""
-    known = Known({(found_path(path, pieces.parent), mark): result for path, mark, result in read_pieces(pieces)})
+    known = Known({(path, mark): result for path, mark, result in read_pieces(pieces) if mark})
     if saved is None:
         return known
     readings = {item.path: item.reading for item in collection.dataset}
@@ -101,11 +90,3 @@ def _known(pieces: Path, saved: Contents | None, collection: Collection) -> Know
     if saved.tiling == collection.tiling:  # what cannot be cut so may be cut otherwise
         known.results.update({(one.path, one.mark): one.reason for one in saved.skipped if one.mark is not None})
     return known
-
-
-def _tidy(folder: Path) -> None:
-    """Removes what a killed process has left beside a finished index, where the disk can be written to."""
-    if has_pieces(folder / PIECES) or has_leftovers(folder):
-        with suppress(OSError), sole_writer(folder):  # an OSError also if somebody else is at work there
-            remove_leftovers(folder)
-            drop_pieces(folder / PIECES)

@@ -20,25 +20,15 @@ Mark = tuple[int, int] | None
 
 @dataclass(frozen=True)
 class Hit:
-    """One of the images that a search found.
+    """One of the images that a search found."""
 
-    Attributes:
-        rank: 1 for the best.
-        score: Cosine similarity to the query, -1 to 1.
-        path: The image file.
-        captions: Its captions.
-        category: Its category, where it has one.
-        source: Name of the data set that it comes from.
-        reading: How its file is read, as the model saw it.
-    """
-
-    rank: int
-    score: float
+    rank: int  # 1 for the best
+    score: float  # cosine similarity to the query, -1 to 1
     path: Path
     captions: tuple[str, ...]
     category: str | None
-    source: str
-    reading: ImageReading = AS_STORED
+    source: str  # the data set that it comes from
+    reading: ImageReading = AS_STORED  # how its file is read, as the model saw it
 
     @property
     def name(self) -> str:
@@ -48,25 +38,15 @@ class Hit:
 
 @dataclass(frozen=True)
 class Skipped:
-    """An image that is not in the index.
-
-    Attributes:
-        path: The file.
-        reason: Why it could not be read, a sentence.
-        mark: Of the file when it was tried.
-    """
+    """An image that is not in the index."""
 
     path: Path
-    reason: str
-    mark: Mark = None
+    reason: str  # why it could not be read, a sentence
+    mark: Mark = None  # of the file when it was tried
 
 
 class Catalog:
-    """The rows of an index by what is known of them.
-
-    Args:
-        dataset: The images, in the order of the rows.
-    """
+    """The rows of an index by what is known of its images, which are in their order."""
 
     def __init__(self, dataset: CaptionDataset) -> None:
         self._dataset = dataset
@@ -80,11 +60,7 @@ class Catalog:
         return tuple(sorted(name for name in self._rows[kind] if name is not None))
 
     def rows_of(self, category: str | None, source: str | None) -> np.ndarray | None:
-        """Rows (count,) int64 of a category and of a source; None where neither is asked for.
-
-        Raises:
-            SearchError: If no image has that category or source.
-        """
+        """Rows (count,) int64 of a category and of a source, None for all; a `SearchError` if no image has that one."""
         rows = None
         for kind, name in (("category", category), ("source", source)):
             if name is None:
@@ -103,11 +79,7 @@ class Catalog:
         return [row for row in rows if self._dataset[row].path.resolve() == place]
 
     def find(self, file_name: str) -> int:
-        """The row of the one image of a name, which may have folders before it; as it is or as it is printed.
-
-        Raises:
-            SearchError: If there is none, or more than one.
-        """
+        """The row of the one image of a name, which may have folders before it; a `SearchError` unless it is one."""
         wanted = Path(printable(file_name)).parts
         items = {row: self._dataset[row] for row in self._rows["name"].get(wanted[-1] if wanted else "", ())}
         paths = {row: Path(printable(item.path)).with_name(item.name) for row, item in items.items()}
@@ -124,6 +96,5 @@ class Catalog:
 
 
 def _suggestion(name: str, known: Iterable[str]) -> str:
-    """The names most like one that is not there, to end a sentence with."""
     near = difflib.get_close_matches(name, known, n=3, cutoff=0)
     return f"; the nearest are {', '.join(near)}" if near else ""

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,12 +27,12 @@ from utils.finder.scene import TileBatches, cut, with_data
 from utils.finder.tiles import SMALLEST_SIDE, check_tiling, data_shares
 from utils.progress import progress_bar
 from utils.search.catalog import Mark, Skipped
-from utils.search.engines import ExactEngine
+from utils.search.engines import choose_engine, make_engine
 from utils.search.errors import SearchError
-from utils.search.members import stored_path
 from utils.search.pieces import write_piece
 from utils.search.storage import Contents
 from utils.search.tiles import SceneTile, Tiling, address
+from utils.search.widths import choose_widths
 
 if TYPE_CHECKING:
     from utils.clip import CLIP
@@ -41,17 +41,13 @@ if TYPE_CHECKING:
 PIECE = 512  # images or tiles whose vectors are kept together: what a kill costs at most
 
 Result = np.ndarray | str  # the vector (dim,) of an image or tile, or the reason why it has none
+Embedded = tuple[CaptionedImage, Mark, Result]
 Batches = Iterable[Mapping[str, np.ndarray]]
 
 
 @dataclass(frozen=True)
 class Known:
-    """What need not be embedded again.
-
-    Attributes:
-        results: Of images and tiles, and reasons of scenes, by their `address` and mark.
-        tiles: Of scenes that need not even be opened, by their path and mark.
-    """
+    """What need not be embedded again: results by `address` and mark, and tiles of scenes that need not be opened."""
 
     results: dict[tuple[Path, Mark], Result] = field(default_factory=dict)
     tiles: dict[tuple[Path, Mark], list[SceneTile]] = field(default_factory=dict)
@@ -59,21 +55,15 @@ class Known:
 
 @dataclass(frozen=True)
 class Collection:
-    """What is to be indexed, as it is on the disk.
+    """What is to be indexed, as it is on the disk."""
 
-    Attributes:
-        dataset: The images, or scenes, by absolute paths.
-        marks: The size and time of change of each.
-        tiling: How the scenes are cut; None for images that are indexed as a whole.
-    """
-
-    dataset: CaptionDataset
+    dataset: CaptionDataset  # the images, or scenes, by absolute paths
     marks: tuple[Mark, ...]
-    tiling: Tiling | None = None
+    tiling: Tiling | None = None  # how the scenes are cut; None for images that are indexed as a whole
 
     @classmethod
     def of_images(cls, images: CaptionDataset | str | Path, reading: ImageReading | None = None) -> Collection:
-        """A data set, or the images in a folder, at any depth; of a folder without a reading the range is measured."""
+        """A data set, or the images in a folder at any depth, whose range of values is measured without a reading."""
         if isinstance(images, str | Path):
             images = load_dataset(Path(images), check_files=False, **({} if reading is None else reading.describe()))
         items = [replace(item, path=Path(os.path.abspath(item.path))) for item in images]  # noqa: PTH100
@@ -89,11 +79,17 @@ class Collection:
         """
         side = max([*tiling.tile_sizes, SMALLEST_SIDE])
         check_tiling(side, side, tiling.tile_sizes, tiling.overlap)
-        if isinstance(scenes, str | Path) and not Path(scenes).is_file():
-            return replace(cls.of_images(scenes, reading), tiling=tiling)
-        paths = [Path(one) for one in ([scenes] if isinstance(scenes, str | Path) else scenes)]
-        items = [CaptionedImage(path, (), None, None, path.name) for path in dict.fromkeys(paths)]
+        if isinstance(scenes, str | Path):
+            if not Path(scenes).is_file():
+                return replace(cls.of_images(scenes, reading), tiling=tiling)
+            scenes = [scenes]
+        items = [CaptionedImage(path, (), None, None, path.name) for path in dict.fromkeys(map(Path, scenes))]
         return replace(cls.of_images(CaptionDataset(items).with_reading(**reading.describe())), tiling=tiling)
+
+    @property
+    def kind(self) -> str:
+        """What its files are called."""
+        return "image" if self.tiling is None else "scene"
 
     @cached_property
     def fingerprint(self) -> str:
@@ -111,37 +107,46 @@ class Collection:
     def reading_mark(self) -> str:
         """What tells one way of reading and cutting from another; empty for images read as they are."""
         if self.tiling is not None:
-            return json.dumps([self.tiling.describe(), [reading.describe() for reading in self.dataset.readings]])
+            return json.dumps([asdict(self.tiling), [reading.describe() for reading in self.dataset.readings]])
         note = reading_note(self.dataset)
         return json.dumps(note["reading"]) if note else ""
 
-    def embed(self, model: CLIP, known: Known, folder: Path | None, batch_size: int, progress: bool) -> Contents:
-        """Embeds what has no known vector of this model, in pieces that are kept in the folder, if there is one.
-
-        What cannot be read is left out.
+    def embed(
+        self, model: CLIP, known: Known, folder: Path | None, engine: str, batch_size: int, progress: bool
+    ) -> Contents:
+        """Embeds what has no known vector, in pieces kept in the folder if there is one, but for unreadable files.
 
         Raises:
             SearchError: If not one image or scene can be read, or a vector of the model is not finite.
             OSError: If the disk takes no more.
         """
-        work = _Work(self, model, known, folder, batch_size, progress)
-        members, marks, results = work.whole_images() if self.tiling is None else work.tiles_of_scenes(self.tiling)
-        rows = [number for number, result in enumerate(results) if not isinstance(result, str)]
-        pairs = zip(members, marks, results, strict=True)
-        skipped = tuple(Skipped(one.path, result, mark) for one, mark, result in pairs if isinstance(result, str))
-        if not rows:
-            kind = "images" if self.tiling is None else "scenes"
-            raise SearchError(f"Not one of the {len(skipped):,} {kind} can be read: {skipped[0].reason}")
-        embeddings = np.stack([result for result in results if not isinstance(result, str)])
+        files = list(zip(self.dataset, self.marks, strict=True))
+        if progress and (known.results or known.tiles):
+            new = {(item.path, mark) for item, mark in files} - known.results.keys() - known.tiles.keys()
+            print(f"{len(new):,} of {len(files):,} {self.kind}s are new.")
+        with progress_bar(total=0, desc="Embedding", unit="image", disable=not progress) as bar:
+            work = _Work(model, known, folder, batch_size, bar)
+            if self.tiling is None:
+                embedded = work.images(files)
+            else:
+                embedded = [one for scene, mark in files for one in work.tiles(scene, mark, self.tiling)]
+        skipped = tuple(Skipped(one.path, result, mark) for one, mark, result in embedded if isinstance(result, str))
+        read = [one for one in embedded if not isinstance(one[2], str)]
+        if not read:
+            raise SearchError(f"Not one of the {len(skipped):,} {self.kind}s can be read: {skipped[0].reason}")
+        members, marks, vectors = zip(*read, strict=True)
+        embeddings = np.stack(vectors)
         if not np.isfinite(embeddings).all():
             raise SearchError("The model gives vectors that are not finite numbers; load one that has not diverged.")
+        searched_by = make_engine(choose_engine(engine, len(embeddings)), embeddings)
         return Contents(
-            dataset=CaptionDataset([members[row] for row in rows], self.dataset.name),
+            dataset=CaptionDataset(members, self.dataset.name),
             embeddings=embeddings,
-            engine=ExactEngine(embeddings),
+            engine=searched_by,
+            recall=choose_widths(searched_by, embeddings),
             skipped=skipped,
             fingerprint=self.fingerprint,
-            marks=tuple(marks[row] for row in rows),
+            marks=marks,
             tiling=self.tiling,
         )
 
@@ -156,131 +161,83 @@ def _mark_of(path: Path) -> Mark:
 
 @dataclass(frozen=True)
 class _Work:
-    """The embedding of a collection; its methods give members, their marks, and the vector or reason of each."""
+    """The embedding of a collection, in pieces that are kept in the folder; the bar counts what is embedded."""
 
-    collection: Collection
     model: CLIP
     known: Known
     folder: Path | None
     batch_size: int
-    progress: bool
+    bar: Any
 
-    def whole_images(self) -> tuple[Sequence[CaptionedImage], Sequence[Mark], list[Result]]:
-        dataset, marks = self.collection.dataset, self.collection.marks
-        found = self._look_up(dataset, marks)
-        total, new = len(found), sum(result is None for result in found)
-        if self.progress and new < total:
-            print(f"{new:,} of {total:,} images are new.")
-
+    def images(self, files: Sequence[tuple[CaptionedImage, Mark]]) -> list[Embedded]:
         def batches_of(part: Sequence[int], reasons: dict[int, str]) -> Batches:
-            images = CaptionDataset([dataset[number] for number in part])
+            images = CaptionDataset([files[number][0] for number in part])
             size = min(self.batch_size, len(part))
             return eval_batches(images, self.model.preprocessing, batch_size=size, unreadable=reasons)
 
-        options: dict[str, Any] = {"desc": "Images", "unit": "image", "disable": not self.progress}
-        with progress_bar(total=total, initial=total - new, **options) as bar:
-            return dataset, marks, self._completed(found, dataset, marks, batches_of, bar.update)
+        return self._embedded(files, batches_of)
 
-    def tiles_of_scenes(self, tiling: Tiling) -> tuple[Sequence[CaptionedImage], Sequence[Mark], list[Result]]:
-        members: list[CaptionedImage] = []
-        marks: list[Mark] = []
-        results: list[Result] = []
-        with progress_bar(total=0, desc="Tiles", unit="tile", disable=not self.progress) as bar:
-            for scene, mark in zip(self.collection.dataset, self.collection.marks, strict=True):
-                tiles: Sequence[CaptionedImage]
-                try:
-                    tiles, found = self._tiles_of(scene, mark, tiling, bar)
-                except ImageError as error:
-                    tiles, found = [scene], [str(error)]
-                members += tiles
-                marks += [mark] * len(tiles)
-                results += found
-        return members, marks, results
-
-    def _tiles_of(
-        self, scene: CaptionedImage, mark: Mark, tiling: Tiling, bar: Any
-    ) -> tuple[list[SceneTile], list[Result]]:
-        """The tiles of a scene that have enough data, and their vectors.
-
-        Raises:
-            ImageError: If the scene cannot be read or cut, or has no data.
-        """
+    def tiles(self, scene: CaptionedImage, mark: Mark, tiling: Tiling) -> list[Embedded]:
+        """The tiles of a scene that have enough data; the scene itself, with the reason, if there are none."""
         before = self.known.results.get((scene.path, mark))
         if isinstance(before, str):
-            raise ImageError(before)
+            return [(scene, mark, before)]
         if (scene.path, mark) in self.known.tiles:
             tiles = self.known.tiles[scene.path, mark]
-            return tiles, [self.known.results[address(tile), mark] for tile in tiles]
+            return [(tile, mark, self.known.results[address(tile), mark]) for tile in tiles]
         facts = (scene.path, (), None, None, scene.name, scene.reading)
-        with open_scene(scene.path, scene.reading) as opened:
-            boxes = self._boxes(opened, tiling)
-            windows = [(left, top, right - left, bottom - top) for left, top, right, bottom in boxes.tolist()]
-            tiles = [SceneTile(*facts, window=window, place=opened.place) for window in windows]
-            marks = [mark] * len(tiles)
-            found = self._look_up(tiles, marks)
-            bar.total += sum(result is None for result in found)
-
-            def batches_of(part: Sequence[int], _reasons: dict[int, str]) -> Batches:
-                return TileBatches(self.model, [(opened, boxes[part])], self.batch_size)
-
-            return tiles, self._completed(found, tiles, marks, batches_of, bar.update)
-
-    def _boxes(self, opened: OpenScene, tiling: Tiling) -> np.ndarray:
-        """The boxes of the tiles that have enough data, (tiles, 4) int64."""
-        sizes = [min(size, *opened.size) for size in tiling.tile_sizes]
         try:
-            boxes = cut(self.model, opened, sizes, tiling.overlap)[0]
-        except ValueError as error:
-            raise ImageError(f"{opened.name}: {error}") from None
-        return boxes[with_data(data_shares(opened.overview().data, boxes, opened.size), opened.name)]
+            with open_scene(scene.path, scene.reading) as opened:
+                boxes = _boxes(self.model, opened, tiling)
+                windows = [(left, top, right - left, bottom - top) for left, top, right, bottom in boxes.tolist()]
+                tiles = [SceneTile(*facts, window=window, place=opened.place) for window in windows]
 
-    def _look_up(self, members: Sequence[CaptionedImage], marks: Sequence[Mark]) -> list[Result | None]:
-        """What is known of each member; nothing of one whose mark is not."""
-        pairs = zip(members, marks, strict=True)
-        return [None if mark is None else self.known.results.get((address(one), mark)) for one, mark in pairs]
+                def batches_of(part: Sequence[int], _: dict[int, str]) -> Batches:
+                    return TileBatches(self.model, [(opened, boxes[part])], self.batch_size)
 
-    def _completed(
+                return self._embedded([(tile, mark) for tile in tiles], batches_of)
+        except ImageError as error:
+            return [(scene, mark, str(error))]
+
+    def _embedded(
         self,
-        found: list[Result | None],
-        members: Sequence[CaptionedImage],
-        marks: Sequence[Mark],
+        files: Sequence[tuple[CaptionedImage, Mark]],
         batches_of: Callable[[Sequence[int], dict[int, str]], Batches],
-        advance: Callable[[int], object],
-    ) -> list[Result]:
-        """The results that were found, and those of all others, embedded piece by piece.
+    ) -> list[Embedded]:
+        """What is known of images or tiles, and the others embedded piece by piece.
 
-        Args:
-            found: For each member its result; None for what is to be embedded.
-            members: The members.
-            marks: Their marks.
-            batches_of: Batches of members by their numbers; notes in the dictionary, by their place among these, why
-                some cannot be read.
-            advance: Moves the bar by so many.
+        ``batches_of`` gives batches of some by their numbers, and notes in the dictionary, by their place among these,
+        why some cannot be read.
         """
         from utils.clip import embed_images
 
-        results = dict(enumerate(found))
-        new = [number for number, result in results.items() if result is None]
+        results = [self.known.results.get((address(one), mark)) for one, mark in files]
+        new = [number for number, result in enumerate(results) if result is None]
+        self.bar.total += len(new)
         for start in range(0, len(new), PIECE):
-            part = new[start : start + PIECE]
+            part, piece = new[start : start + PIECE], []
             reasons: dict[int, str] = {}
-            vectors = embed_images(self.model, _counted(batches_of(part, reasons), len(part), advance))
+            vectors = embed_images(self.model, self._counted(batches_of(part, reasons)))
+            self.bar.update(len(reasons))
             rows = iter(vectors)
             for place, number in enumerate(part):
                 results[number] = reasons[place] if place in reasons else next(rows)
+                piece.append((address(files[number][0]), files[number][1], reasons.get(place)))
             if self.folder is not None:
-                paths = [stored_path(address(members[number]), self.folder.parent) for number in part]
-                reason_of = [reasons.get(place) for place in range(len(part))]
-                write_piece(
-                    self.folder, zip(paths, [marks[number] for number in part], reason_of, strict=True), vectors
-                )
-        return [result for result in results.values() if result is not None]
+                write_piece(self.folder, piece, vectors)
+        return [(*file, result) for file, result in zip(files, results, strict=True) if result is not None]
+
+    def _counted(self, batches: Batches) -> Iterator[Mapping[str, np.ndarray]]:
+        for batch in batches:
+            yield batch
+            self.bar.update(int(batch["mask"].sum()))
 
 
-def _counted(batches: Batches, total: int, advance: Callable[[int], object]) -> Iterator[Mapping[str, np.ndarray]]:
-    """Passes batches on, and moves the bar by the images of each once it has been embedded."""
-    for batch in batches:
-        yield batch
-        count = min(len(batch["mask"]), total)
-        advance(count)
-        total -= count
+def _boxes(model: CLIP, opened: OpenScene, tiling: Tiling) -> np.ndarray:
+    """The boxes of the tiles that have enough data, (tiles, 4) int64; an `ImageError` if there are none."""
+    sizes = [min(size, *opened.size) for size in tiling.tile_sizes]
+    try:
+        boxes = cut(model, opened, sizes, tiling.overlap)[0]
+    except ValueError as error:
+        raise ImageError(f"{opened.name}: {error}") from None
+    return boxes[with_data(data_shares(opened.overview().data, boxes, opened.size), opened.name)]

@@ -1,12 +1,10 @@
-"""Finding the vectors closest to another: exactly, or by a graph that finds most of them.
+"""Finds the vectors closest to another, exactly or by a graph, whose width is chosen in `utils.search.widths`.
 
-Every engine takes unit vectors and ranks by cosine similarity, so that one can stand in for another. How wide a graph
-has to search is measured in `utils.search.recall`.
+Every engine takes unit vectors and ranks by cosine similarity, so that one can stand in for another.
 """
 
 from __future__ import annotations
 
-import errno
 import importlib
 import os
 import shutil
@@ -39,11 +37,10 @@ class ExactEngine:
 
     Attributes:
         name: One of `ENGINES` but ``auto``.
-        width: How many candidates a query for ten keeps (HNSW's efSearch); 0 where nothing is approximate. What is set
-            holds for any number of hits.
-        widths: The width for each number of hits that one was measured for, rising; empty where ``width`` holds for
-            all. Writable.
-        query_parameters: What the queries run with, as the library calls it.
+        width: How many candidates a query for ten keeps (HNSW's efSearch); 0 for exact search. One that is set holds
+            for any number of hits.
+        widths: The width for each number of hits that one was measured for, rising; else empty. Writable.
+        query_parameters: What queries for ten run with, as the library calls it.
         merges_equals: Whether a graph holds equal vectors once.
     """
 
@@ -56,10 +53,7 @@ class ExactEngine:
         self.query_parameters: dict[str, int] = {}
 
     def nearest(self, queries: np.ndarray, k: int) -> np.ndarray:
-        """Numbers of the k closest vectors of each query (queries, dim): (queries, k) int64, of equal ones the first.
-
-        Where there are fewer than k, there are as many columns as vectors.
-        """
+        """Numbers of the k closest vectors (or all) of each query (queries, dim), (queries, k) int64, ties in order."""
         # Blocks of queries bound the memory that the similarities take to about 256 MB.
         block = max(1, (1 << 26) // len(self._vectors))
         starts = range(0, len(queries), block)
@@ -71,10 +65,7 @@ class ExactEngine:
 
 
 def largest(similarities: np.ndarray, k: int) -> np.ndarray:
-    """Numbers of the k largest values in each row of (queries, vectors), or of all: (queries, k) int64.
-
-    The largest comes first, and of equal ones the first.
-    """
+    """Numbers of the k largest values in each row of (queries, vectors), the largest first and equal ones in order."""
     count = similarities.shape[1]
     numbers = np.zeros((len(similarities), min(k, count)), np.int64)
     for row, values in zip(numbers, similarities, strict=True):
@@ -87,14 +78,12 @@ def largest(similarities: np.ndarray, k: int) -> np.ndarray:
 class _Graph:
     """An HNSW graph (Malkov and Yashunin 2018), approximate; attributes as those of `ExactEngine`.
 
-    HNSW links a vector to its closest ones. Those of many equal vectors, as of blank tiles, are each other, so that
-    they become an island and the walk to others breaks off. So each vector is in the graph once, and is found with all
-    its equals.
+    The closest of many equal vectors, as of blank tiles, are each other: linked to no others, they would end every walk
+    that meets them. So each vector is in the graph once, and is found with all its equals.
 
     Args:
         vectors: (vectors, dim) float32, of unit length.
         saved: The file of a graph over the same vectors to load instead of building one.
-        width: The candidates that a query keeps; no library writes it into its file.
         threads: Threads that build.
         once: Whether equal vectors are in the graph once; graphs of earlier versions hold each.
     """
@@ -102,24 +91,16 @@ class _Graph:
     name: str
     _option: str  # what the library calls the width
 
-    def __init__(
-        self,
-        vectors: np.ndarray,
-        saved: Path | None = None,
-        width: int = WIDTHS[0],
-        threads: int = 1,
-        once: bool = True,
-    ) -> None:
+    def __init__(self, vectors: np.ndarray, saved: Path | None = None, threads: int = 1, once: bool = True) -> None:
         self._asking = threading.Lock()  # a query of one width must not change that of another
         firsts = _first_equals(vectors) if once else np.arange(len(vectors))
-        self._vectors = vectors
-        self._distinct, groups = np.unique(firsts, return_inverse=True)
-        self.merges_equals = len(self._distinct) < len(vectors)
+        distinct, groups = np.unique(firsts, return_inverse=True)
+        self.merges_equals = len(distinct) < len(vectors)
         # The members of group g, in the order of the vectors, are the part of these from the g-th edge to the next.
         self._members = np.argsort(groups, kind="stable")
         self._edges = np.append(0, np.cumsum(np.bincount(groups)))
-        self._open(vectors[self._distinct] if self.merges_equals else vectors, saved, threads)
-        self.width = width
+        self._open(vectors[distinct] if self.merges_equals else vectors, saved, threads)
+        self.width = WIDTHS[0]
 
     @property
     def width(self) -> int:
@@ -140,32 +121,21 @@ class _Graph:
 
     @property
     def query_parameters(self) -> dict[str, int]:
-        """What queries for ten run with, as the library calls it."""
+        """See `ExactEngine`."""
         return {self._option: self.width}
 
     def nearest(self, queries: np.ndarray, k: int) -> np.ndarray:
-        """Numbers of the k closest vectors of each query (queries, dim): (queries, k) int64, -1 where none was found.
-
-        Equal vectors stand in their order.
-        """
+        """Numbers of the k closest vectors of each query (queries, dim), (queries, k) int64; -1 where none is found."""
         with self._asking:
-            found = self._search(queries, min(k, len(self._distinct)) if self.merges_equals else k)
+            found = self._search(queries, min(k, len(self._edges) - 1) if self.merges_equals else k)
         if not self.merges_equals:
             return found
         numbers = np.full((len(queries), k), -1, np.int64)
-        for row, query, groups in zip(numbers, queries, found, strict=True):
-            members = self._with_equals(query, groups[groups >= 0], k)
+        for row, groups in zip(numbers, found, strict=True):
+            parts = [self._members[self._edges[group] : self._edges[group + 1]][:k] for group in groups if group >= 0]
+            members = np.concatenate([np.zeros(0, np.int64), *parts])[:k]
             row[: len(members)] = members
         return numbers
-
-    def _with_equals(self, query: np.ndarray, groups: np.ndarray, k: int) -> np.ndarray:
-        """The first k members of some groups, closest first."""
-        similarities = self._vectors[self._distinct[groups]] @ query
-        starts, ends = self._edges[groups], self._edges[groups + 1]
-        of_groups = [self._members[slice(*edges)] for edges in zip(starts, np.minimum(ends, starts + k), strict=True)]
-        members = np.concatenate([np.zeros(0, np.int64), *of_groups])
-        order = np.lexsort((members, -np.repeat(similarities, [len(group) for group in of_groups])))
-        return members[order[:k]]
 
     def _open(self, vectors: np.ndarray, saved: Path | None, threads: int) -> None:
         raise NotImplementedError
@@ -175,7 +145,7 @@ class _Graph:
 
 
 def _first_equals(vectors: np.ndarray) -> np.ndarray:
-    """For each vector (vectors, dim) the number of the first one that is equal to it, bit by bit: (vectors,) int64."""
+    """The number of the first vector that is equal to each of (vectors, dim), bit by bit: (vectors,) int64."""
     seen: dict[bytes, int] = {}
     digests = (blake2b(row, digest_size=16).digest() for row in np.ascontiguousarray(vectors))
     return np.fromiter((seen.setdefault(digest, number) for number, digest in enumerate(digests)), np.int64)
@@ -184,9 +154,8 @@ def _first_equals(vectors: np.ndarray) -> np.ndarray:
 class NmslibEngine(_Graph):
     """NMSLib's graph over cosine similarity; arguments as those of every graph.
 
-    A graph that is built twice is not always the same graph, nor are all its hits: NMSLib draws the level of each
-    vector from a generator that belongs to the process, so that with one thread too the second graph of a process
-    differs from its first. What was saved and loaded finds the same.
+    Built twice it may differ, and so may some hits: levels are drawn from a generator of the process. What was saved
+    and loaded finds the same.
     """
 
     name = "nmslib"
@@ -214,27 +183,17 @@ class NmslibEngine(_Graph):
         return numbers
 
     def save(self, path: Path) -> None:
-        """Writes the graph and in it the vectors, so that a loaded graph needs no others.
-
-        Raises:
-            OSError: If the disk takes no more.
-        """
+        """Writes the graph and in it the vectors; an OSError or a RuntimeError if the disk takes no more."""
         if self._loaded:
             self._loaded.seek(0)
             with path.open("wb") as file:
                 shutil.copyfileobj(self._loaded, file)
-            return
-        try:
+        else:
             self._graph.saveIndex(str(path), save_data=False)
-        except RuntimeError as error:  # "iostream error", whatever stops the writing
-            raise OSError(errno.ENOSPC, str(error), str(path)) from None
 
 
 class HnswlibEngine(_Graph):
-    """The same kind of graph by hnswlib, an optional extra, faster because it is compiled for the machine it is on.
-
-    Built with one thread, it is the same graph every time.
-    """
+    """The same kind of graph by hnswlib, an optional extra: faster, and with one thread the same every time."""
 
     name = "hnswlib"
     _option = "ef"
@@ -256,14 +215,10 @@ class HnswlibEngine(_Graph):
             return np.full((len(queries), k), -1, np.int64)
 
     def save(self, path: Path) -> None:
-        """Writes the graph, and with it the vectors once more.
-
-        Raises:
-            OSError: If the disk takes no more.
-        """
+        """Writes the graph and in it the vectors; an OSError if the disk takes no more."""
         self._graph.save_index(str(path))
         if path.stat().st_size != self._graph.index_file_size():  # it does not notice a full disk
-            raise OSError(errno.ENOSPC, "hnswlib could not write the whole graph", str(path))
+            raise OSError("hnswlib could not write the whole graph")
 
 
 Engine = ExactEngine | NmslibEngine | HnswlibEngine
@@ -273,11 +228,7 @@ ENGINES = ("auto", "exact", *_GRAPHS)
 
 
 def choose_engine(name: str, count: int) -> str:
-    """The name of the engine that serves so many vectors, where ``auto`` is asked for.
-
-    Raises:
-        SearchError: If there is no engine of that name, or its library is not installed.
-    """
+    """The engine that serves so many vectors, for ``auto``; a `SearchError` if it is unknown or not installed."""
     if name not in ENGINES:
         raise SearchError(f"There is no search engine {name!r}; choose one of {', '.join(ENGINES)}.")
     if name == "auto":
@@ -287,19 +238,15 @@ def choose_engine(name: str, count: int) -> str:
     return name
 
 
-def make_engine(
-    name: str, vectors: np.ndarray, saved: Path | None = None, width: int = WIDTHS[0], once: bool = True
-) -> Engine:
+def make_engine(name: str, vectors: np.ndarray, saved: Path | None = None, once: bool = True) -> Engine:
     """An engine over unit vectors (vectors, dim) float32, built, or loaded from the file that its ``save`` wrote.
 
-    The name is one of `ENGINES` but ``auto``; for the rest see `_Graph`. Two graphs over the same vectors may differ
-    in a hit, see `NmslibEngine`.
+    The name is one of `ENGINES` but ``auto``; for the rest see `_Graph`. No library writes the width into its file.
     """
-    return ExactEngine(vectors) if name == "exact" else _GRAPHS[name](vectors, saved, width, once=once)
+    return ExactEngine(vectors) if name == "exact" else _GRAPHS[name](vectors, saved, once=once)
 
 
 def _library(name: str) -> Any:
-    """The module of an engine."""
     try:
         with _silent_stderr():  # NMSLib's wheel prints advice on compiling it at every import
             return importlib.import_module(name)
@@ -311,7 +258,7 @@ def _library(name: str) -> Any:
 
 @contextmanager
 def _silent_stderr() -> Iterator[None]:
-    """Closes the process's standard error for a moment, to what compiled code prints there too."""
+    """Closes the process's standard error for a moment, to compiled code too."""
     kept = os.dup(2)
     try:
         with open(os.devnull, "w") as nowhere:  # noqa: PTH123

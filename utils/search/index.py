@@ -17,7 +17,7 @@ from utils.finder.tiles import OVERLAP
 from utils.search.building import build_index
 from utils.search.catalog import Catalog, Hit
 from utils.search.collection import Collection
-from utils.search.engines import ExactEngine, largest
+from utils.search.engines import largest
 from utils.search.errors import SearchError
 from utils.search.queries import AnyImage, embed_image, embed_text, mix
 from utils.search.storage import Contents, check_free, read_index, recorded_reading, sole_writer, write_index
@@ -26,6 +26,8 @@ from utils.search.tiles import SceneTile, TileHit, Tiling
 if TYPE_CHECKING:
     from utils.clip import CLIP
 
+Only = str | None  # the category or source that alone is searched; None for all
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ImageIndex(Contents):
@@ -33,12 +35,9 @@ class ImageIndex(Contents):
 
     A query raises a `SearchError` with one sentence if it cannot be answered. What ``category`` and ``source`` leave
     is searched exactly, so that there are k hits if there are that many images.
-
-    Attributes:
-        model: The CLIP model that embedded the images and embeds the queries.
     """
 
-    model: CLIP = field(kw_only=True)
+    model: CLIP = field(kw_only=True)  # that embedded the images and embeds the queries
 
     @classmethod
     def build(
@@ -53,27 +52,25 @@ class ImageIndex(Contents):
     ) -> ImageIndex:
         """Embeds every image and makes the embeddings searchable.
 
-        Of an index of the same model in the folder, and of what a killed build has left there, the vectors of all
-        images are taken over whose path, size and time of change are the same: after an image was added, one is
-        embedded. Vectors that were computed in batches of other sizes differ from those of a build from scratch by
-        rounding, about 1e-7.
+        Of an index of the same model in the folder, and of what a killed build has left there, the vectors of images
+        with the same path, size and time of change are taken over: after an image was added, one is embedded. Vectors
+        from batches of another size differ by rounding, about 1e-7.
 
         Args:
             model: The CLIP model.
             dataset_or_folder: The images: a data set, a folder of images at any depth (folders below it are their
                 categories), or a captions file.
-            folder: Where to keep the index; other files may be there too, and stay. If it holds the finished index
-                of the same model and images, that is returned, from a read-only disk too; any other index is replaced
-                once the new one is whole. None keeps nothing.
+            folder: Where to keep the index; other files there stay. If it holds the finished index of the same model
+                and images, that is returned, from a read-only disk too; any other is replaced once the new one is
+                whole. None keeps nothing.
             batch_size: Images encoded at once.
-            engine: ``exact``, ``nmslib``, ``hnswlib`` where that is installed, or ``auto``: exact up to the size where
-                NMSLib gets faster (`EXACT_BELOW`).
+            engine: ``exact``, ``nmslib``, ``hnswlib`` where that is installed, or ``auto``: exact below `EXACT_BELOW`
+                images, else NMSLib.
             progress: Whether to show a bar, and say what is new and what was built.
 
         Raises:
             SearchError: If there is no image, none can be read, or the folder holds something else.
-            FolderInUseError: If another process writes an index into the folder; it is an OSError.
-            OSError: If the disk takes no more.
+            OSError: If the disk takes no more, or another process writes an index there (a FolderInUseError).
         """
         collection = Collection.of_images(dataset_or_folder, recorded_reading(folder))
         return cls._built(model, collection, folder, engine, batch_size, progress)
@@ -95,20 +92,20 @@ class ImageIndex(Contents):
     ) -> ImageIndex:
         """Cuts rasters of any size into square tiles and makes these searchable, each with its place on the Earth.
 
-        They are cut as `utils.finder.embed_scene` cuts, read window by window, and tiles of which less than a quarter
-        has data are left out. Hits are `TileHit`s, and ``source`` asks for one scene by its file's name. In the folder
-        an unfinished build is resumed, and an unchanged scene is neither opened nor embedded again.
+        They are cut as `utils.finder.embed_scene` cuts, and tiles of which less than a quarter has data are left out.
+        Hits are `TileHit`s, and ``source`` asks for one scene by its file's name. An unfinished build is resumed, and
+        an unchanged scene is not opened again.
 
         Args:
             model: The CLIP model.
             scenes: A folder of rasters at any depth, or their files.
             folder: Where to keep the index, see `build`.
-            tile_sizes: In pixels, one or several; by default the model's input. Larger tiles are fewer, and show small
-                things smaller.
+            tile_sizes: In pixels, one or several; by default the model's input.
             overlap: The share of a tile that the next one sees too, 0 to less than 1.
-            stretch: The values that become black and white in all scenes. By default those that the folder's index
-                was made with, else they are measured over the scenes.
-            bands: The bands shown as red, green and blue, counted from 1; None as `stretch`, else as the files say.
+            stretch: The values that become black and white in all scenes; by default those of the folder's index, or
+                measured over the scenes.
+            bands: The bands shown as red, green and blue, counted from 1; by default those of the folder's index, or
+                as the files say.
             batch_size: Tiles encoded at once.
             engine: See `build`.
             progress: Whether to show a bar, and say what was built.
@@ -116,8 +113,7 @@ class ImageIndex(Contents):
         Raises:
             ValueError: If tiles of these sizes and this overlap cannot be cut.
             SearchError: If there is no scene, none can be read, or the folder holds something else.
-            FolderInUseError: If another process writes an index into the folder; it is an OSError.
-            OSError: If the disk takes no more.
+            OSError: If the disk takes no more, or another process writes an index there (a FolderInUseError).
         """
         reading = ImageReading(stretch, None if bands is None else tuple(bands))
         if reading == AS_STORED:
@@ -149,13 +145,11 @@ class ImageIndex(Contents):
     def save(self, folder: str | Path) -> None:
         """Writes the index into a folder, in place of an index that is there.
 
-        Images below the folder or beside it are noted relative to it, so that the two can move together; others by
-        their whole path.
+        Images below the folder or beside it are noted relative to it, so that the two can move together.
 
         Raises:
             SearchError: If the folder has an ``index.json`` of something else.
-            FolderInUseError: If another process writes an index into the folder; it is an OSError.
-            OSError: If the disk takes no more; what was there before is as it was.
+            OSError: If the disk takes no more, or another process writes there; what was there before is as it was.
         """
         from utils.clip import fingerprint
 
@@ -169,16 +163,9 @@ class ImageIndex(Contents):
 
     @classmethod
     def _built(
-        cls,
-        model: CLIP,
-        collection: Collection,
-        folder: str | Path | None,
-        engine: str,
-        batch_size: int,
-        progress: bool,
+        cls, model: CLIP, images: Collection, folder: str | Path | None, engine: str, batch_size: int, progress: bool
     ) -> ImageIndex:
-        place = None if folder is None else Path(folder)
-        index = cls._of(model, build_index(model, collection, place, engine, batch_size, progress))
+        index = cls._of(model, build_index(model, images, folder, engine, batch_size, progress))
         if progress:
             print(index)
         return index
@@ -192,16 +179,11 @@ class ImageIndex(Contents):
         images, dim = self.embeddings.shape
         how = "compared exactly"
         if self.engine.width:
-            parameters = ", ".join(f"{name} {value}" for name, value in self.query_parameters.items())
+            parameters = ", ".join(f"{name} {value}" for name, value in self.engine.query_parameters.items())
             how = f"searched by {self.engine.name} ({parameters}; recall@10 {self.recall:.3f} on held-out queries)"
         skipped = f", {len(self.skipped):,} unreadable ones left out" if self.skipped else ""
         kind = "images" if self.tiling is None else f"tiles of {len(self.sources):,} scenes"
         return f"ImageIndex of {images:,} {kind}, vectors of {dim}, {how}{skipped}"
-
-    @property
-    def query_parameters(self) -> dict[str, int]:
-        """What the engine's queries run with, empty for exact search."""
-        return dict(self.engine.query_parameters)
 
     @property
     def categories(self) -> tuple[str, ...]:
@@ -214,19 +196,13 @@ class ImageIndex(Contents):
         return self._catalog.names("source")
 
     def query_text(
-        self,
-        text: str | Sequence[str],
-        k: int = 10,
-        *,
-        category: str | None = None,
-        source: str | None = None,
-        exact: bool = False,
+        self, text: str | Sequence[str], k: int = 10, *, category: Only = None, source: Only = None, exact: bool = False
     ) -> list[Hit]:
         """Finds the images closest to a text, best first.
 
         Args:
-            text: What to look for. Of several texts, which say one thing in different words, the mean of the
-                embeddings is looked for, at unit length (as prompt ensembles are, Radford et al. 2021).
+            text: What to look for. Several texts, which say one thing in different words, are looked for by the mean of
+                their embeddings at unit length (as prompt ensembles are, Radford et al. 2021).
             k: How many.
             category: Only images of this category.
             source: Only images of this data set.
@@ -235,19 +211,13 @@ class ImageIndex(Contents):
         return self._hits(embed_text(self.model, text), k, category, source, exact)
 
     def query_image(
-        self,
-        image: AnyImage,
-        k: int = 10,
-        *,
-        category: str | None = None,
-        source: str | None = None,
-        exact: bool = False,
+        self, image: AnyImage, k: int = 10, *, category: Only = None, source: Only = None, exact: bool = False
     ) -> list[Hit]:
         """Finds the images closest to an image, best first; other arguments as in `query_text`.
 
         The image is a path, the content of a file, a Pillow image, or an array (height, width) or (height, width,
-        channels) of any type. What has more than 8 bits is read as the index's own images are, if these are all read
-        alike. A member that the path leads to is left out of the hits.
+        channels) of any type. More than 8 bits are read as the index's own images are, if these are all read alike. A
+        member that the path leads to is left out of the hits.
         """
         vector = embed_image(self.model, image, self.reading)
         return self._hits(vector, k, category, source, exact, self._members_at(image))
@@ -259,43 +229,30 @@ class ImageIndex(Contents):
         k: int = 10,
         *,
         text_weight: float = 0.5,
-        category: str | None = None,
-        source: str | None = None,
+        category: Only = None,
+        source: Only = None,
         exact: bool = False,
     ) -> list[Hit]:
         """Finds images like an image that a text fits too, best first; see `query_text` and `query_image`.
 
-        The query is ``text_weight * text + (1 - text_weight) * image`` at unit length. With published CLIP models
-        images are much closer to an image than to any text, so the image is the louder one at one half. The weight is
-        from 0, the image alone, to 1, the text alone.
+        The query is ``text_weight * text + (1 - text_weight) * image`` at unit length; the weight is from 0 to 1. With
+        published CLIP models images are much closer to an image than to any text, so at one half that is louder.
         """
         vector = mix(embed_text(self.model, text), embed_image(self.model, image, self.reading), text_weight)
         return self._hits(vector, k, category, source, exact, self._members_at(image))
 
     def query_member(
-        self,
-        file_name: str,
-        k: int = 10,
-        *,
-        category: str | None = None,
-        source: str | None = None,
-        exact: bool = False,
+        self, file_name: str, k: int = 10, *, category: Only = None, source: Only = None, exact: bool = False
     ) -> list[Hit]:
-        """Finds the images closest to a member, which is left out, best first; its file is not read.
+        """Finds the images closest to a member, which is left out, best first; other arguments as in `query_text`.
 
-        The file name may have as many folders before it as tell it from others; other arguments as in `query_text`.
+        The file name may have as many folders before it as tell it from others.
         """
         row = self._catalog.find(file_name)
         return self._hits(self.embeddings[row], k, category, source, exact, [row])
 
     def _hits(
-        self,
-        vector: np.ndarray,
-        k: int,
-        category: str | None,
-        source: str | None,
-        exact: bool,
-        without: Sequence[int] = (),
+        self, vector: np.ndarray, k: int, category: Only, source: Only, exact: bool, without: Sequence[int] = ()
     ) -> list[Hit]:
         """The k images closest to a unit vector (dim,), among those asked for."""
         if k < 1:
@@ -310,16 +267,12 @@ class ImageIndex(Contents):
 
     def _nearest(self, vector: np.ndarray, k: int, rows: np.ndarray | None, exact: bool) -> np.ndarray:
         """Numbers of the k closest images, of all or of some rows."""
-        if rows is not None:
-            # Many rows are cheaper to pass over than to copy.
-            many = 4 * len(rows) > len(self)
-            scores = (self.embeddings @ vector)[rows] if many else self.embeddings[rows] @ vector
-            return rows[largest(scores[None], k)[0]]
-        if not exact:
+        if rows is None and not exact:
             numbers = self.engine.nearest(vector[None], k)[0]
             if np.all(numbers >= 0):
                 return numbers
-        return ExactEngine(self.embeddings).nearest(vector[None], k)[0]
+        rows = np.arange(len(self)) if rows is None else rows
+        return rows[largest((self.embeddings @ vector)[None, rows], k)[0]]
 
     def _hit(self, rank: int, number: int, score: float) -> Hit:
         item = self.dataset[int(number)]

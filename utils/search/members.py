@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,11 @@ from utils.search.tiles import SceneTile
 
 
 def write_members(path: Path, items: Iterable[CaptionedImage], marks: Iterable[Mark], folder: Path) -> None:
-    """Writes the members of an index, which lies in ``folder``, with their marks."""
+    """Writes the members of an index, which lies in ``folder``, with their marks, if these are known."""
     # A name that is no UTF-8 holds lone surrogates, which are written as JSON writes them: \udce9.
     placed: set[Path] = set()
     with path.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
-        for item, mark in zip(items, marks, strict=True):
+        for item, mark in zip_longest(items, marks):
             row: dict[str, Any] = {
                 "path": stored_path(item.path, folder),
                 "captions": item.captions,
@@ -34,41 +35,34 @@ def write_members(path: Path, items: Iterable[CaptionedImage], marks: Iterable[M
             if isinstance(item, SceneTile):
                 row["window"] = item.window
                 if item.path not in placed:  # it is the same for all tiles of a scene, and long
-                    row["place"] = _describe(item.place)
+                    place = item.place
+                    corners = None if place.transform is None else list(place.transform)[:6]
+                    row["place"] = {"crs": place.crs, "transform": corners, "reason": place.reason}
                     placed.add(item.path)
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
 def read_members(path: Path, folder: Path) -> tuple[list[CaptionedImage], tuple[Mark, ...]]:
     """Reads what `write_members` wrote; marks are None each in an index of an earlier version."""
+    from affine import Affine
+
     items: list[CaptionedImage] = []
     marks, places = [], {}
     with path.open(encoding="utf-8") as file:
         for line in file:
             row = json.loads(line)
-            place, captions = found_path(row["path"], folder), tuple(row["captions"])
+            place = found_path(row["path"], folder)
             reading = ImageReading(**row["reading"]) if "reading" in row else AS_STORED
-            known = (place, captions, row["split"], row["category"], row["source"], reading)
-            if "place" in row:
-                places[place] = _read_place(row["place"])
+            known = (place, tuple(row["captions"]), row["split"], row["category"], row["source"], reading)
+            if stored := row.get("place"):
+                transform = None if stored["transform"] is None else Affine(*stored["transform"])
+                places[place] = Place(stored["crs"], transform, stored["reason"])
             if "window" in row:
                 items.append(SceneTile(*known, window=tuple(row["window"]), place=places[place]))
             else:
                 items.append(CaptionedImage(*known))
             marks.append(read_mark(row.get("mark")))
     return items, tuple(marks)
-
-
-def _describe(place: Place) -> dict[str, Any]:
-    transform = None if place.transform is None else list(place.transform)[:6]
-    return {"crs": place.crs, "transform": transform, "reason": place.reason}
-
-
-def _read_place(stored: dict[str, Any]) -> Place:
-    from affine import Affine
-
-    transform = stored["transform"]
-    return Place(stored["crs"], None if transform is None else Affine(*transform), stored["reason"])
 
 
 def stored_path(path: Path, folder: Path) -> str:

@@ -12,75 +12,75 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from utils.files import disk_trouble_in_words, write_whole
+from utils.files import write_whole
 from utils.search.catalog import Mark
 from utils.search.errors import SearchError
+from utils.search.members import found_path, read_mark, stored_path
 
 PIECES = "pieces"  # the folder, inside that of the index
 KIND = "pieces of an image index of the CLIP course"
 _NOTE, _UNFINISHED_NOTE = "note.json", ".note.json.partial"
-# The note of an earlier version, whose pieces hold neither digests nor the names of their images.
-_EARLIER_NOTE = {"model", "pictures", "piece"}
-_PIECE_FILE = re.compile(r"\d{9}\.safetensors|\.\d{9}\.safetensors\.partial")
+_OURS = re.compile(r"\d{9}\.safetensors|\.\d{9}\.safetensors\.partial|\.note\.json\.partial")
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The object that a JSON file holds; empty if it cannot be read or holds something else."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def remove_ours(folder: Path, names: re.Pattern[str], note: str) -> None:
+    """Removes our files from a folder, and if nothing else is in it, the note that says whose it is, and the folder."""
+    with suppress(OSError):
+        for path in list(folder.iterdir()):
+            if names.fullmatch(path.name):
+                path.unlink()
+        if {path.name for path in folder.iterdir()} <= {note}:
+            (folder / note).unlink(missing_ok=True)
+            folder.rmdir()
 
 
 def has_pieces(folder: Path) -> bool:
-    """Whether there is a folder of pieces that is ours, or an empty one, as a process killed at its end leaves."""
+    """Whether a folder of pieces is ours: by its note, or empty, as a process killed at its start or end leaves it."""
     if folder.is_symlink() or not folder.is_dir():
         return False
-    note = _note(folder)
-    return not any(folder.iterdir()) if note is None else note.get("kind") == KIND or set(note) == _EARLIER_NOTE
+    marked = read_object(folder / _NOTE).get("kind") == KIND
+    return marked or {path.name for path in folder.iterdir()} <= {_UNFINISHED_NOTE}
 
 
 def check_pieces(folder: Path) -> None:
     """Refuses a folder of pieces that is somebody else's, with a `SearchError`."""
-    if not folder.exists() and not folder.is_symlink():
-        return
-    if folder.is_dir() and (has_pieces(folder) or {path.name for path in folder.iterdir()} <= {_UNFINISHED_NOTE}):
-        return
-    raise SearchError(
-        f"{folder} was not made by ImageIndex.build, which keeps unfinished work under that name; name another folder "
-        "for the index, or rename this one."
-    )
+    if (folder.exists() or folder.is_symlink()) and not has_pieces(folder):
+        raise SearchError(
+            f"{folder} was not made by ImageIndex.build, which keeps unfinished work under that name; name another "
+            "folder for the index, or rename this one."
+        )
 
 
 def claim_pieces(folder: Path, model: str) -> None:
-    """Makes the folder ready for pieces of a model; those of another model, or of an earlier version, go.
-
-    Raises:
-        SearchError: If it is somebody else's.
-        OSError: If the disk takes no more.
-    """
-    check_pieces(folder)
+    """Makes the folder ready for pieces of a model; those of another model go."""
     note = {"kind": KIND, "model": model}
-    if _note(folder) != note:
+    if read_object(folder / _NOTE) != note:
         drop_pieces(folder)
-        with disk_trouble_in_words(folder.parent):
-            folder.mkdir(parents=True, exist_ok=True)
-            write_whole(folder / _NOTE, json.dumps(note))
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(folder / _NOTE, json.dumps(note))
 
 
 def drop_pieces(folder: Path) -> None:
     """Removes the pieces, once a whole index holds what was in them; anything else in the folder stays."""
-    if not has_pieces(folder):
-        return
-    with suppress(OSError):
-        for path in list(folder.iterdir()):
-            if _PIECE_FILE.fullmatch(path.name) or path.name == _UNFINISHED_NOTE:
-                path.unlink()
-        if {path.name for path in folder.iterdir()} <= {_NOTE}:
-            (folder / _NOTE).unlink(missing_ok=True)
-            folder.rmdir()
+    if has_pieces(folder):
+        remove_ours(folder, _OURS, _NOTE)
 
 
-def read_pieces(folder: Path) -> Iterator[tuple[str, Mark, np.ndarray | str]]:
-    """Path and mark, as `write_piece` got them, and the vector (dim,) of each image, or why it has none.
-
-    Pieces that are damaged are passed over, to be embedded again.
-    """
+def read_pieces(folder: Path) -> Iterator[tuple[Path, Mark, np.ndarray | str]]:
+    """Path and mark, as `write_piece` got them, and the vector (dim,) or reason of each image in undamaged pieces."""
     from safetensors import SafetensorError, safe_open
 
     for piece in sorted(folder.glob("[0-9]*.safetensors")):
@@ -89,44 +89,30 @@ def read_pieces(folder: Path) -> Iterator[tuple[str, Mark, np.ndarray | str]]:
                 text, embeddings = file.metadata()["pictures"], file.get_tensor("embeddings")
                 if _digest(text, embeddings) != file.metadata()["digest"]:
                     continue
-            images, rows = json.loads(text), iter(embeddings)
+            rows = iter(embeddings)
             found = [
-                (path, mark and (mark[0], mark[1]), next(rows) if reason is None else reason)
-                for path, mark, reason in images
+                (found_path(path, folder.parent), read_mark(mark), next(rows) if reason is None else reason)
+                for path, mark, reason in json.loads(text)
             ]
         except (SafetensorError, OSError, KeyError, TypeError, ValueError):
             continue
         yield from found
 
 
-def write_piece(folder: Path, images: Iterable[tuple[str, Mark, str | None]], embeddings: np.ndarray) -> None:
-    """Adds a piece behind the others; it appears whole or not at all.
+def write_piece(folder: Path, images: Iterable[tuple[Path, Mark, str | None]], embeddings: np.ndarray) -> None:
+    """Adds a piece behind the others in a claimed folder; it appears whole or not at all.
 
-    Args:
-        folder: The folder of pieces, claimed.
-        images: The path of each, its mark before it was read, and why it has no vector.
-        embeddings: (readable, dim) float32, of those that have one.
-
-    Raises:
-        OSError: If the disk takes no more.
+    The images are given by path, mark before they were read, and why they have no vector; the embeddings (readable,
+    dim) float32 are those of the others.
     """
     from safetensors.numpy import save
 
-    text = json.dumps(list(images))
+    text = json.dumps([(stored_path(path, folder.parent), *facts) for path, *facts in images])
     numbers = [int(path.stem) for path in folder.glob("[0-9]*.safetensors") if path.stem.isdecimal()]
     path = folder / f"{max(numbers, default=0) + 1:09d}.safetensors"
     embeddings = np.ascontiguousarray(embeddings, np.float32)  # safetensors stores others wrongly, in silence
-    with disk_trouble_in_words(folder):
-        write_whole(path, save({"embeddings": embeddings}, {"pictures": text, "digest": _digest(text, embeddings)}))
+    write_whole(path, save({"embeddings": embeddings}, {"pictures": text, "digest": _digest(text, embeddings)}))
 
 
 def _digest(text: str, embeddings: np.ndarray) -> str:
     return hashlib.sha256(text.encode() + repr(embeddings.shape).encode() + embeddings.tobytes()).hexdigest()
-
-
-def _note(folder: Path) -> dict | None:
-    try:
-        note = json.loads((folder / _NOTE).read_text(encoding="utf-8")) if (folder / _NOTE).is_file() else None
-    except (OSError, ValueError):
-        return None
-    return note if isinstance(note, dict) else None

@@ -20,11 +20,7 @@ AnyImage = str | Path | bytes | Image.Image | np.ndarray
 
 
 def embed_text(model: CLIP, text: str | Sequence[str]) -> np.ndarray:
-    """Embeds a text, or the mean of several, (dim,) float32 of unit length.
-
-    Raises:
-        SearchError: If there is no text, or an empty one.
-    """
+    """Embeds a text, or the mean of several, (dim,) float32 of unit length; a `SearchError` if one is empty."""
     from utils.clip import embed_texts, unit_length
 
     texts = [text] if isinstance(text, str) else list(text)
@@ -34,11 +30,7 @@ def embed_text(model: CLIP, text: str | Sequence[str]) -> np.ndarray:
 
 
 def embed_image(model: CLIP, image: AnyImage, reading: ImageReading = AS_STORED) -> np.ndarray:
-    """Embeds an image of any form, read as those that it is compared with, (dim,) float32 of unit length.
-
-    Raises:
-        SearchError: If it cannot be decoded, or is larger than is safe to decode.
-    """
+    """Embeds an image, (dim,) float32 of unit length; a `SearchError` if it cannot be decoded."""
     from utils.clip import embed_images
 
     try:
@@ -49,11 +41,7 @@ def embed_image(model: CLIP, image: AnyImage, reading: ImageReading = AS_STORED)
 
 
 def mix(text: np.ndarray, image: np.ndarray, text_weight: float) -> np.ndarray:
-    """``text_weight * text + (1 - text_weight) * image`` at unit length.
-
-    Raises:
-        SearchError: If the weight is not from 0 to 1.
-    """
+    """``text_weight * text + (1 - text_weight) * image`` at unit length; a `SearchError` for a weight beyond 0 to 1."""
     from utils.clip import unit_length
 
     if not 0 <= text_weight <= 1:
@@ -62,7 +50,7 @@ def mix(text: np.ndarray, image: np.ndarray, text_weight: float) -> np.ndarray:
 
 
 def _decoded(image: AnyImage, reading: ImageReading) -> Image.Image:
-    """An upright 8-bit RGB image from whatever was given."""
+    """An upright 8-bit RGB image from whatever was given; an `ImageError` says why there is none."""
     if isinstance(image, str | Path | bytes):
         return read_image(image, reading)
     if isinstance(image, np.ndarray):
@@ -70,11 +58,6 @@ def _decoded(image: AnyImage, reading: ImageReading) -> Image.Image:
     if not isinstance(image, Image.Image):
         raise ImageError(
             f"a {type(image).__name__} was given; give a path, the content of a file, a Pillow image or an array."
-        )
-    limit = Image.MAX_IMAGE_PIXELS
-    if limit is not None and image.width * image.height > limit:
-        raise ImageError(
-            f"it has {image.width * image.height:,} pixels, more than the {limit:,} that are safe; make it smaller."
         )
     try:
         return to_rgb(ImageOps.exif_transpose(image), reading)

@@ -7,20 +7,19 @@
     generation-1/graph           the engine's own, where it has one
     pieces/                      what an unfinished build has embedded, see `utils.search.pieces`
 
-A new index is written as a further generation; then the note is replaced, which is one step for every reader; then
-the earlier generation goes. Whenever the process dies, the folder holds the one index or the other, whole.
-
-The folder may hold files of the user's, the images themselves even: nothing is removed but what carries our stamp, or,
-as earlier versions left it, is named by the note.
+A new index is written as a further generation; then its note takes the place of the earlier one, which is one step for
+every reader; then the earlier generation goes. The folder may hold files of the user's, the images themselves even:
+nothing is removed but what carries our stamp, or, as earlier versions left it, was named by the note.
 """
 
 from __future__ import annotations
 
 import errno
 import json
+import re
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -37,13 +36,12 @@ from utils.files import (
     sole_owner,
     sweep_workshops,
     workshop,
-    write_whole,
 )
 from utils.search.catalog import Mark, Skipped
-from utils.search.engines import ENGINES, Engine, make_engine
+from utils.search.engines import Engine, make_engine
 from utils.search.errors import SearchError
 from utils.search.members import found_path, read_mark, read_members, stored_path, write_members
-from utils.search.pieces import PIECES, check_pieces
+from utils.search.pieces import PIECES, check_pieces, read_object, remove_ours
 from utils.search.tiles import Tiling
 
 NOTE = "index.json"
@@ -55,7 +53,7 @@ _GENERATION = "generation-"
 _DRAFT = f"{_GENERATION}0"  # whatever the number, so that what a killed writer left is found again
 _STAMP = "stamp.json"
 _FILES = ("embeddings.npy", "images.jsonl", "graph")
-_EXPECTED = ("model", "pictures", "name", "engine", "width", "recall", "skipped", "files", "generation")
+_OURS = re.compile("|".join(map(re.escape, (*_FILES, NOTE))))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -66,8 +64,7 @@ class Contents:
         dataset: The images, or tiles, in the order of the vectors.
         embeddings: (images, dim) float32, of unit length.
         engine: What finds the closest of them.
-        recall: Share of the ten true neighbors that the engine finds, measured on held-out queries like images or like
-            texts, whichever have less of it; 1 for exact search.
+        recall: Share of the ten true neighbors that the engine finds, see `choose_widths`; 1 for exact search.
         skipped: Images that could not be read, with the reason.
         fingerprint: Over the names, sizes and times of the images that it was built from.
         missing: Members whose file was not there when the index was loaded; they are found, but cannot be shown.
@@ -94,43 +91,37 @@ class Contents:
 
 @contextmanager
 def sole_writer(folder: Path) -> Iterator[None]:
-    """Keeps other processes from writing an index into a folder at the same time; reading needs no lock.
-
-    Raises:
-        OSError: If the folder cannot be written to; a FolderInUseError, which says who writes there.
-    """
-    with ExitStack() as stack:
-        with disk_trouble_in_words(folder):
-            stack.enter_context(sole_owner(folder, "building an index"))
+    """Keeps others from writing an index into a folder, and says in a sentence what its disk refuses, as an OSError."""
+    with disk_trouble_in_words(folder), sole_owner(folder, "building an index"):
         yield
 
 
 def write_index(folder: Path, contents: Contents, model: str) -> None:
-    """Writes an index in place of the one that the folder holds, if it holds one.
+    """Writes an index in place of the one that the folder holds, which an OSError leaves as it was.
 
     The caller is `sole_writer` of the folder and has had it checked by `check_free`; ``model`` is a fingerprint.
-
-    Raises:
-        OSError: If the disk takes no more; the index that was there is as it was.
     """
     earlier = _named_generation(folder)
     place = folder / f"{_GENERATION}{max(map(_number, folder.iterdir()), default=0) + 1}"
-    with disk_trouble_in_words(folder):
-        with workshop(folder / _DRAFT, "writing an index") as draft:
-            (draft / _STAMP).write_text(json.dumps({"kind": KIND}), encoding="utf-8")
-            _write_array(draft / "embeddings.npy", contents.embeddings)
-            marks = contents.marks or (None,) * len(contents.dataset)
-            write_members(draft / "images.jsonl", contents.dataset, marks, folder)
-            contents.engine.save(draft / "graph")
-            note = _note_of(contents, model, folder)
-            note["files"] = {name: _file_mark(draft / name) for name in _FILES if (draft / name).is_file()}
-            publish(draft, place)
+    with workshop(folder / _DRAFT, "writing an index") as draft:
+        (draft / _STAMP).write_text(json.dumps({"kind": KIND}), encoding="utf-8")
+        write_members(draft / "images.jsonl", contents.dataset, contents.marks, folder)
         try:
-            write_whole(folder / NOTE, json.dumps(note | {"generation": place.name}, indent=2) + "\n")
-        finally:
-            if _named_generation(folder) != place.name:
-                _remove_generation(place)  # what a full disk cut short would fill it further
-    remove_leftovers(folder, earlier)
+            np.save(draft / "embeddings.npy", contents.embeddings, allow_pickle=False)
+            contents.engine.save(draft / "graph")
+        except (OSError, RuntimeError) as error:
+            if getattr(error, "errno", None):
+                raise
+            raise OSError(errno.ENOSPC, str(error), str(draft)) from None  # the libraries do not say why they stopped
+        note = _note_of(contents, model, folder)
+        note["files"] = {name: _file_mark(draft / name) for name in _FILES if (draft / name).is_file()}
+        note["generation"] = place.name
+        (draft / NOTE).write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")
+        publish(draft, place)
+    (place / NOTE).replace(folder / NOTE)
+    remove_leftovers(folder)
+    if earlier:
+        remove_ours(folder / earlier, _OURS, _STAMP)
 
 
 def _note_of(contents: Contents, model: str, folder: Path) -> dict[str, Any]:
@@ -153,15 +144,15 @@ def _note_of(contents: Contents, model: str, folder: Path) -> dict[str, Any]:
     if contents.reading != AS_STORED:
         note["reading"] = contents.reading.describe()
     if contents.tiling is not None:
-        note["tiling"] = contents.tiling.describe()
+        note["tiling"] = asdict(contents.tiling)
     return note
 
 
-def remove_leftovers(folder: Path, earlier: str = "") -> None:
-    """Removes what killed writers have left in a folder, which the caller is `sole_writer` of, and the index before."""
+def remove_leftovers(folder: Path) -> None:
+    """Removes what killed writers have left in a folder, which the caller is `sole_writer` of."""
     sweep_workshops(folder / _DRAFT)
-    for place in _leftovers(folder, earlier):
-        _remove_generation(place)
+    for place in _leftovers(folder):
+        remove_ours(place, _OURS, _STAMP)
 
 
 def has_leftovers(folder: Path) -> bool:
@@ -169,81 +160,35 @@ def has_leftovers(folder: Path) -> bool:
     return any(folder.glob(f".{_DRAFT}-*")) or bool(_leftovers(folder))
 
 
-def _leftovers(folder: Path, earlier: str = "") -> list[Path]:
-    """The generations in a folder that are ours, or that the note named earlier, and are not those of its index."""
+def _leftovers(folder: Path) -> list[Path]:
+    """The generations in a folder that are ours and not those of its index."""
     current = _named_generation(folder)
     return [
         place
         for place in folder.iterdir()
         if _number(place) and place.name != current and place.is_dir() and not place.is_symlink()
-        if place.name == earlier or _is_ours(place)
+        if read_object(place / _STAMP).get("kind") == KIND
     ]
 
 
 def _named_generation(folder: Path) -> str:
-    """The generation that the note names; empty if there is no note that can be read."""
-    try:
-        return Path(read_note(folder)["generation"]).name
-    except (SearchError, TypeError):
-        return ""
-
-
-def _is_ours(place: Path) -> bool:
-    try:
-        return json.loads((place / _STAMP).read_text(encoding="utf-8"))["kind"] == KIND
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-
-
-def _remove_generation(place: Path) -> None:
-    """Removes our files from a folder, the stamp last, and the folder if nothing else is in it."""
-    with suppress(OSError):
-        for name in reversed(_FILES):
-            (place / name).unlink(missing_ok=True)
-        if {path.name for path in place.iterdir()} <= {_STAMP}:
-            (place / _STAMP).unlink(missing_ok=True)
-            place.rmdir()
+    """The generation that the note names; empty if there is none."""
+    return Path(str(read_note(folder).get("generation", ""))).name
 
 
 def check_free(folder: Path) -> None:
     """Refuses a folder whose ``index.json`` or ``pieces`` are not ours to replace, with a `SearchError`."""
     if blocked := file_in_the_way(folder):
         raise SearchError(f"{blocked} is a file, and an index is a folder; name another place.")
-    if (folder / NOTE).exists():
-        with suppress(_UnreadableIndexError):
-            read_note(folder)
+    read_note(folder)
     check_pieces(folder / PIECES)
 
 
 def read_note(folder: Path) -> dict[str, Any]:
-    """The note of an index folder.
-
-    Raises:
-        SearchError: If there is none, or it is of something else, of another version or incomplete.
-    """
-    path = folder / NOTE
-    if not path.is_file():
-        missing = "is no folder but a file" if file_in_the_way(folder) == folder else "is not there"
-        found = "holds no finished index" if folder.is_dir() else missing
-        raise SearchError(
-            f"{folder} {found}; build one with ImageIndex.build(model, images, folder), which resumes an unfinished "
-            "one."
-        )
-    try:
-        note = json.loads(path.read_text())
-        kind, version = note["kind"], note["version"]
-    except (OSError, ValueError, KeyError, TypeError):
-        kind, version = None, None
-    if kind != KIND:
-        raise SearchError(f"{path} was not written by ImageIndex.save; name the folder of an index.")
-    if version not in VERSIONS:
-        raise _UnreadableIndexError(
-            f"{folder} holds an index of version {version}, and this course reads versions "
-            f"{' and '.join(map(str, VERSIONS))}; build it again."
-        )
-    absent = [name for name in _EXPECTED if name not in note]
-    if absent:
-        raise _UnreadableIndexError(f"{path} lacks {', '.join(absent)}; copy the index again, or build it again.")
+    """The note of an index folder, empty if there is none; a `SearchError` if ``index.json`` is something else."""
+    note = read_object(folder / NOTE)
+    if note.get("kind") != KIND and (folder / NOTE).exists():
+        raise SearchError(f"{folder / NOTE} was not written by ImageIndex.save; name the folder of an index.")
     return note
 
 
@@ -251,12 +196,8 @@ def recorded_reading(folder: str | Path | None) -> ImageReading | None:
     """How a folder's index had its deep images read; None if there is none, or no such image in it."""
     try:
         return None if folder is None else ImageReading(**read_note(Path(folder))["reading"])
-    except (SearchError, KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError):
         return None
-
-
-class _UnreadableIndexError(SearchError):
-    """An index, but not of today's form or not whole: it cannot be read, and may be replaced."""
 
 
 def read_index(folder: Path, model: str) -> Contents:
@@ -268,42 +209,46 @@ def read_index(folder: Path, model: str) -> Contents:
     """
     note = read_note(folder)
     while True:
-        if note["model"] != model:
-            raise SearchError(
-                f"{folder} was built with another model (fingerprint {note['model']}, not {model}); load that model, "
-                "or build the index again."
-            )
         try:
-            return _read_generation(folder, note)
-        except SearchError:
+            return _read_generation(folder, note, model)
+        except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:  # the last one is the engines' own
             later = read_note(folder)
-            if later["generation"] == note["generation"]:
+            if later.get("generation") != note.get("generation"):
+                note = later  # it was replaced while it was read, and its files are gone
+                continue
+            if isinstance(error, SearchError):
                 raise
-            note = later  # it was replaced while it was read, and its files are gone
+            raise SearchError(
+                f"{folder / NOTE} does not fit the files beside it ({type(error).__name__}: {error}); build the index "
+                "again."
+            ) from None
 
 
-def _read_generation(folder: Path, note: dict[str, Any]) -> Contents:
-    try:
-        place, files = folder / Path(note["generation"]).name, note["files"]
-        for name in sorted({"embeddings.npy", "images.jsonl", *files}):
-            _check_file(place / Path(name).name, files.get(name))
-        embeddings = np.load(place / "embeddings.npy", allow_pickle=False)
-        items, marks = read_members(place / "images.jsonl", folder)
-        graph = place / "graph" if "graph" in files else None
-        if embeddings.ndim != 2 or embeddings.dtype != np.float32 or len(embeddings) != len(items):
-            raise ValueError(f"{len(items)} images and vectors {embeddings.dtype}{embeddings.shape}")
-        if note["engine"] not in ENGINES[1:] or (note["engine"] != "exact") != (graph is not None):
-            raise ValueError(f"engine {note['engine']!r}")
-        engine = make_engine(note["engine"], embeddings, graph, note["width"], once=note["version"] > 1)
-        # An index of an earlier version has one width for any number of hits.
-        engine.widths = {int(count): int(width) for count, width in dict(note.get("widths", {})).items()}
-    except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:  # the last one is the engines' own
-        if isinstance(error, SearchError):
-            raise
+def _read_generation(folder: Path, note: dict[str, Any], model: str) -> Contents:
+    if not note:
         raise SearchError(
-            f"{folder / NOTE} does not fit the files beside it ({type(error).__name__}: {error}); build the index "
-            "again."
-        ) from None
+            f"{folder} holds no finished index; build one with ImageIndex.build(model, images, folder), which resumes "
+            "an unfinished one."
+        )
+    if note["version"] not in VERSIONS:
+        raise SearchError(f"{folder} holds an index of version {note['version']}, of a later course; build it again.")
+    if note["model"] != model:
+        raise SearchError(
+            f"{folder} was built with another model (fingerprint {note['model']}, not {model}); load that model, or "
+            "build the index again."
+        )
+    place, files = folder / Path(note["generation"]).name, note["files"]
+    for name in sorted({"embeddings.npy", "images.jsonl", *files}):
+        path = place / Path(name).name
+        if not path.is_file() or _file_mark(path) != files.get(name):
+            raise SearchError(f"{path} is missing or not as it was written; copy the index again, or build it again.")
+    embeddings = np.load(place / "embeddings.npy", allow_pickle=False)
+    items, marks = read_members(place / "images.jsonl", folder)
+    graph = None if note["engine"] == "exact" else place / "graph"
+    engine = make_engine(note["engine"], embeddings, graph, once=note["version"] > 1)
+    # An index of an earlier version has one width for any number of hits.
+    engine.width = note["width"]
+    engine.widths = {int(count): int(width) for count, width in note.get("widths", {}).items()}
     skipped_marks = note.get("skipped_marks", [None] * len(note["skipped"]))
     there = {path for path in {item.path for item in items} if path.is_file()}
     tiling = note.get("tiling")
@@ -323,32 +268,10 @@ def _read_generation(folder: Path, note: dict[str, Any]) -> Contents:
     )
 
 
-def _check_file(path: Path, mark: dict[str, Any] | None) -> None:
-    if not path.is_file():
-        raise SearchError(f"{path} of the index is missing; copy the folder as a whole, or build it again.")
-    if mark is None or path.stat().st_size != mark["bytes"]:
-        size = "unknown" if mark is None else f"{mark['bytes']:,}"
-        raise SearchError(
-            f"{path} has {path.stat().st_size:,} bytes, not the {size} that were written; copy the index again, or "
-            "build it again."
-        )
-    if _file_mark(path) != mark:
-        raise SearchError(f"{path} is not the file that was written; copy the index again, or build it again.")
-
-
 def _file_mark(path: Path) -> dict[str, Any]:
     return {"bytes": path.stat().st_size, "sha256": digest_of_file(path)}
 
 
 def _number(path: Path) -> int:
-    digits = path.name.removeprefix(_GENERATION)
-    return int(digits) if path.name.startswith(_GENERATION) and digits.isdecimal() else 0
-
-
-def _write_array(path: Path, array: np.ndarray) -> None:
-    try:
-        np.save(path, array, allow_pickle=False)
-    except OSError as error:
-        if error.errno is None:  # NumPy counts what it could not write, and does not say why
-            raise OSError(errno.ENOSPC, str(error), str(path)) from None
-        raise
+    found = re.fullmatch(rf"{_GENERATION}(\d+)", path.name)
+    return int(found[1]) if found else 0

@@ -27,32 +27,18 @@ Window = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class Tiling:
-    """How scenes are cut.
+    """How scenes are cut; a smaller scene is cut into tiles of its shorter side."""
 
-    Attributes:
-        tile_sizes: Sides of the tiles in pixels; a smaller scene is cut into tiles of its shorter side.
-        overlap: The share of a tile that the next one sees too.
-    """
-
-    tile_sizes: tuple[int, ...]
-    overlap: float
-
-    def describe(self) -> dict[str, Any]:
-        """Itself as JSON has it."""
-        return {"tile_sizes": list(self.tile_sizes), "overlap": self.overlap}
+    tile_sizes: tuple[int, ...]  # sides of the tiles in pixels
+    overlap: float  # the share of a tile that the next one sees too
 
 
 @dataclass(frozen=True, kw_only=True)
 class SceneTile(CaptionedImage):
-    """A tile of a scene; ``path`` is the scene's file, and ``source`` its name.
+    """A tile of a scene; ``path`` is the scene's file, and ``source`` its name."""
 
-    Attributes:
-        window: Which part of the scene it is.
-        place: Where the scene lies, or why nobody knows.
-    """
-
-    window: Window
-    place: Place = NO_PLACE
+    window: Window  # which part of the scene it is
+    place: Place = NO_PLACE  # where the scene lies, or why nobody knows
 
     @property
     def name(self) -> str:
@@ -66,23 +52,15 @@ class SceneTile(CaptionedImage):
         return footprints(np.array([[left, top, left + width, top + height]]), self.place)[0]
 
     def image(self, longest: int | None = None) -> Image.Image:
-        """The tile, cut from the scene; a longer side than ``longest`` pixels is reduced to it.
-
-        Raises:
-            ImageError: If the scene cannot be read any more.
-        """
+        """The tile, cut from the scene, see `cut_out`."""
         return cut_out(self.path, self.reading, [self.window], longest)[0]
 
 
 @dataclass(frozen=True, kw_only=True)
 class TileHit(Hit):
-    """A tile that was found; ``path`` is the scene's file.
+    """A tile that was found; ``path`` is the scene's file."""
 
-    Attributes:
-        tile: The member of the index, with its window, footprint and image.
-    """
-
-    tile: SceneTile
+    tile: SceneTile  # with its window, footprint and image
 
     @property
     def name(self) -> str:
@@ -92,10 +70,8 @@ class TileHit(Hit):
 
 def address(member: CaptionedImage | Hit) -> Path:
     """What tells members apart: the path of an image, and of a tile its scene's with the window behind it."""
-    if isinstance(member, SceneTile | TileHit):
-        tile = member if isinstance(member, SceneTile) else member.tile
-        return tile.path.with_name(f"{tile.path.name} {tile.window}")
-    return member.path
+    item = member.tile if isinstance(member, TileHit) else member
+    return item.path.with_name(f"{item.path.name} {item.window}") if isinstance(item, SceneTile) else item.path
 
 
 def cut_out(
@@ -116,26 +92,21 @@ def save_geojson(hits: Sequence[Hit], path: str | Path) -> Path:
     A tile without a place on the Earth has no geometry there. The file appears whole or not at all.
 
     Raises:
-        SearchError: If there are none, or none of them has a place on the Earth.
+        SearchError: If no tiles are among the hits, or none of them has a place on the Earth.
     """
-    if not hits:
-        raise SearchError("No tiles were found, so there are no footprints to save; try another query.")
-    outlines = [(hit, hit.tile.footprint) for hit in hits if isinstance(hit, TileHit)]
-    if not any(outline for _, outline in outlines):
-        reason = hits[0].tile.place.reason if isinstance(hits[0], TileHit) else "is no tile of a scene"
-        reason = reason or "lies beyond the edge of the Earth on its map"
-        raise SearchError(f"{hits[0].name} {reason}, so nobody knows where it lies; index georeferenced scenes.")
+    found = [hit for hit in hits if isinstance(hit, TileHit)]
+    if not found:
+        raise SearchError("No tiles of scenes were found, so there are no footprints to save; try another query.")
+    outlines = [hit.tile.footprint for hit in found]
+    if not any(outlines):
+        reason = found[0].tile.place.reason or "lies beyond the edge of the Earth on its map"
+        raise SearchError(f"{found[0].name} {reason}, so nobody knows where it lies; index georeferenced scenes.")
     features = [
         {
             "type": "Feature",
             "geometry": outline,
-            "properties": {
-                "rank": hit.rank,
-                "score": hit.score,
-                "scene": str(hit.path),
-                "window": list(hit.tile.window),
-            },
+            "properties": {"rank": hit.rank, "score": hit.score, "scene": str(hit.path), "window": hit.tile.window},
         }
-        for hit, outline in outlines
+        for hit, outline in zip(found, outlines, strict=True)
     ]
     return write_file(path, json.dumps({"type": "FeatureCollection", "features": features}) + "\n")

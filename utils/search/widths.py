@@ -1,12 +1,10 @@
-"""How much of the truth a graph finds, and how wide it must search to find what is wanted.
+"""The width of a graph's search: chosen by how much of the truth the graph finds.
 
 A graph finds its own members however narrow its search, so that members as queries flatter it. Recall is measured on
 queries that are not members: of the kind of images, and of the kind of texts.
 """
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -35,11 +33,10 @@ def held_out_queries(vectors: np.ndarray, count: int = 200, seed: int = 0) -> np
 def text_like_queries(vectors: np.ndarray, count: int = 200, seed: int = 0) -> np.ndarray:
     """Queries (count, dim) float32 of unit length that lie off the vectors (vectors, dim) as CLIP's texts off images.
 
-    In CLIP's space texts and images fill two narrow cones, apart by a vector that is about the same for all pairs:
-    the modality gap (Liang et al. 2022, "Mind the Gap", whose figures for CLIP are a gap of 0.82 and matching pairs at
-    cosines of about 0.3). So the middle of two members is shifted by one fixed direction drawn at random, twice as
-    long as it: a cosine of about 0.35 to the closest image. A graph's walk is led by a smaller part of the similarity,
-    and needs a wider search for the same recall.
+    In CLIP's space texts and images fill two narrow cones, apart by a vector that is about the same for all pairs: the
+    modality gap (Liang et al. 2022, "Mind the Gap"), of 0.82, with matching pairs at cosines of about 0.3. So the
+    middle of two members is shifted by one direction drawn at random, twice as long as it, to a cosine of about 0.35.
+    A graph's walk is led by a smaller part of the similarity, and needs a wider search for the same recall.
     """
     from utils.clip import unit_length
 
@@ -56,16 +53,10 @@ def recall(found: np.ndarray, exact: np.ndarray) -> float:
 
 
 def recall_by_similarity(found: np.ndarray, exact: np.ndarray, queries: np.ndarray, vectors: np.ndarray) -> float:
-    """The share of hits that are as similar to the query as its true k-th neighbor.
+    """The share of hits as similar to the query as its true k-th neighbor, so that of equal vectors any is right.
 
-    Of vectors that are equal, as those of blank tiles are, any is right; `recall` takes all but those that exact
-    search happens to name for misses.
-
-    Args:
-        found: (queries, k) numbers of the vectors that were found, each once a row, -1 for none.
-        exact: (queries, k) numbers of the k closest, the k-th last.
-        queries: (queries, dim) float32, of unit length.
-        vectors: (vectors, dim) float32, of unit length.
+    Numbers that were found, -1 for none, and those of the k closest are (queries, k); queries (queries, dim) and
+    vectors (vectors, dim) have unit length.
     """
     similarities = np.einsum("qd,qkd->qk", queries, vectors[found])
     least = np.einsum("qd,qd->q", queries, vectors[exact[:, -1]])
@@ -73,26 +64,15 @@ def recall_by_similarity(found: np.ndarray, exact: np.ndarray, queries: np.ndarr
     return float(np.mean((found >= 0) & (similarities >= least[:, None] - 1e-6)))
 
 
-def choose_widths(
-    engine: Engine, vectors: np.ndarray, wanted: float = RECALL_WANTED, counts: Sequence[int] = COUNTS
-) -> float:
-    """Chooses the width of an engine's search for each number of hits, so that its recall is as wanted.
+def choose_widths(engine: Engine, vectors: np.ndarray) -> float:
+    """Sets an engine's width for each of `COUNTS` hits, so that both kinds of queries have the `RECALL_WANTED`.
 
-    Both `held_out_queries` and `text_like_queries` must reach what is wanted.
-
-    Args:
-        engine: The engine; its widths are changed. Exact search is left as it is.
-        vectors: (vectors, dim) float32, the vectors that it searches.
-        wanted: The recall to reach.
-        counts: Numbers of hits, rising, each of which gets a width.
-
-    Returns:
-        The recall reached at the first count, of the kind of query that has less of it; under ``wanted`` where not even
-        the greatest width finds so many.
+    The vectors (vectors, dim) float32 are those that it searches. Returns the recall at the first count, of the kind of
+    query that has less of it: below the one wanted where not even the greatest width reaches that; 1 for exact search.
     """
     if not engine.width:
         return 1.0
-    counts = [count for count in counts if count < len(vectors)] or [len(vectors)]
+    counts = [count for count in COUNTS if count < len(vectors)] or [len(vectors)]
     kinds = (held_out_queries(vectors), text_like_queries(vectors))
     exact = [ExactEngine(vectors).nearest(queries, counts[-1]) for queries in kinds]
     widths: dict[int, int] = {}
@@ -105,7 +85,7 @@ def choose_widths(
                 recall_by_similarity(engine.nearest(queries, count), truth[:, :count], queries, vectors)
                 for queries, truth in zip(kinds, exact, strict=True)
             )
-            if reached >= wanted:
+            if reached >= RECALL_WANTED:
                 break
         widths[count] = engine.width
         recalls.append(reached)

@@ -191,7 +191,7 @@ def test_checkpoints_that_do_not_fit_or_are_damaged_are_named(model, dataset, wh
     output = tmp_path / "run"
     train(other, dataset, dataset, replace(SETTINGS, epochs=1, checkpoint_every=None), output)
     shutil.copy(whole.model_dir.parent / "run.json", output / "run.json")
-    with pytest.raises(ValueError, match=r"step 2 in .* damaged or of another model") as refusal:
+    with pytest.raises(ValueError, match=r"step 2 in .* damaged, or of another model or run") as refusal:
         train(model, dataset, dataset, SETTINGS, output)
     assert "\n" not in str(refusal.value)
     shutil.rmtree(output / "checkpoints")

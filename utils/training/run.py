@@ -23,7 +23,7 @@ from utils.datasets import steps_per_epoch, train_batches
 from utils.files import disk_trouble_in_words, sole_owner
 from utils.progress import progress_bar
 from utils.training.card import write_card
-from utils.training.checkpoints import open_checkpoints, restore_checkpoint, save_checkpoint, tidy
+from utils.training.checkpoints import open_checkpoints, restore_checkpoint, save_checkpoint
 from utils.training.export import export_model
 from utils.training.history import Report, Row, check_reporters, open_reports
 from utils.training.identity import claim_folder, describe_run, note_provenance, provenance_of
@@ -331,8 +331,7 @@ class TrainingRun:
             "best_step": self.best_step,
             "mark": self.mark,
         }
-        save_checkpoint(checkpoints, self.step, self.state, progress)
-        tidy(checkpoints, self.settings.keep_last, self.best_step)
+        save_checkpoint(checkpoints, self.step, self.state, progress, self.settings.keep_last)
 
     def restore(self, checkpoints: ocp.CheckpointManager) -> None:
         """Goes back to the newest checkpoint, if there is one."""

@@ -127,7 +127,7 @@ def test_a_damaged_run_json_is_told(model, dataset, output):
     for damaged in (note.replace('"start"', '"stbrt"'), note.replace('"sizes"', '"sjzes"'), "[]"):
         (output / "run.json").write_text(damaged)
         sentence = sentence_of(ValueError, train, model, dataset, dataset, SETTINGS, output)
-        assert "run.json cannot be read" in sentence
+        assert "run.json that cannot be read" in sentence
 
 
 # --- flipped bits -----------------------------------------------------------------------------------------

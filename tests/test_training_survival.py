@@ -183,7 +183,7 @@ def test_the_folder_of_another_run_is_refused(model, dataset, whole, tmp_path):
     (output / "run.json").write_text(json.dumps({"settings": note["settings"]}))
     assert "another version" in refused(model, dataset, SETTINGS, output)
     (output / "run.json").write_text("{")
-    assert "run.json cannot be read" in refused(model, dataset, SETTINGS, output)
+    assert "run.json that cannot be read" in refused(model, dataset, SETTINGS, output)
 
 
 def test_checkpoints_that_do_not_fit_or_are_damaged_are_named(model, dataset, whole, tmp_path):

@@ -46,9 +46,7 @@ def run_of(model_dir: Path) -> str | None:
 
 
 def check_model(model_dir: Path, mark: str | None) -> None:
-    """Refuses a model that is not what a run of this mark left; with a mark of None it may be of any run.
-
-    One without a note is taken as it is.
+    """Refuses a model that is not what a run of this mark (None: any run) left; one without a note is taken as it is.
 
     Raises:
         ValueError: If it is of another run, or a file is damaged, exchanged or missing; it says which.
@@ -60,16 +58,15 @@ def check_model(model_dir: Path, mark: str | None) -> None:
     try:
         note = _read_note(model_dir)
         run, files = note["run"], dict(note["files"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} cannot be read ({type(error).__name__}); {way_out}.") from None
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(f"{path} cannot be read; {way_out}.") from None
     if mark is not None and run != mark:
         raise ValueError(
             f"The model in {model_dir} is not of the run that run.json beside it tells of, whose training has not "
             f"ended there; {way_out}."
         )
-    paths = {model_dir / name: digest for name, digest in files.items()}
-    changed = [at.name for at, digest in paths.items() if not at.is_file() or digest_of_file(at) != digest]
-    if changed:
+    whole = {name for name in files if (model_dir / name).is_file() and digest_of_file(model_dir / name) == files[name]}
+    if changed := [name for name in files if name not in whole]:
         raise ValueError(
             f"{' and '.join(changed)} in {model_dir}: damaged, exchanged or missing since the training wrote the "
             f"model; {way_out}."
@@ -82,7 +79,7 @@ def is_whole(model_dir: Path, mark: str) -> bool:
         check_model(model_dir, mark)
     except ValueError:
         return False
-    return run_of(model_dir) == mark and (model_dir / "config.json").is_file()
+    return run_of(model_dir) == mark
 
 
 def _read_note(model_dir: Path) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 from flax import nnx
 
@@ -32,18 +31,22 @@ def describe_run(
     start: CLIP, train_set: CaptionDataset, validation_set: CaptionDataset, settings: TrainingSettings
 ) -> Note:
     """What makes a run the one that it is, as JSON holds it."""
-    data = [
-        {"name": images.name, "images": len(images), "fingerprint": data_fingerprint(images)} | reading_note(images)
-        for images in (train_set, validation_set)
-    ]
     parameters = nnx.to_flat_state(nnx.state(start, nnx.Param))
-    model = {
-        "fingerprint": weights_digest(start)[:16],
-        "compute_dtype": str(np.dtype(start.vision.dtype)),
-        "sizes": {".".join(map(str, path)): list(jax.tree.leaves(leaf)[0].shape) for path, leaf in parameters},
+    return {
+        "format": FORMAT,
+        "settings": settings.identity,
+        "data": _describe_data(train_set),
+        "validation_data": _describe_data(validation_set),
+        "start": {
+            "fingerprint": weights_digest(start)[:16],
+            "compute_dtype": str(np.dtype(start.vision.dtype)),
+            "sizes": {".".join(map(str, path)): list(leaf[...].shape) for path, leaf in parameters},
+        },
     }
-    identity = {"format": FORMAT, "settings": settings.identity}
-    return identity | {"data": data[0], "validation_data": data[1], "start": model}
+
+
+def _describe_data(images: CaptionDataset) -> Note:
+    return {"name": images.name, "images": len(images), "fingerprint": data_fingerprint(images)} | reading_note(images)
 
 
 def mark_of_run(note: Note) -> str:
@@ -89,8 +92,8 @@ def mark_of(output_dir: Path) -> str | None:
 def claim_folder(output_dir: Path, ours: Note) -> str:
     """Notes in ``run.json`` what this run is, as `describe_run` gives it, or refuses a folder that holds another one.
 
-    What an equal run was made with so far stays noted, see `note_provenance`. A folder without a whole checkpoint
-    holds nothing to lose and may be claimed. A model in it stays, with a note that it is not of this run.
+    The note of an equal run stays, with what that was made with so far. A folder without a whole checkpoint holds
+    nothing to lose and may be claimed. A model in it stays, with a note that it is not of this run.
 
     Returns:
         The mark of this run: checkpoints and model carry it.
@@ -98,28 +101,25 @@ def claim_folder(output_dir: Path, ours: Note) -> str:
     Raises:
         ValueError: If the folder holds a run with other settings, data or starting point; it says which.
     """
-    mark = mark_of_run(ours)
+    mark, theirs = mark_of_run(ours), mark_of(output_dir)
+    if theirs == mark:
+        return mark
     if any(path.name.isdecimal() for path in (output_dir / "checkpoints").glob("*")):
         try:
             differences = _differences(read_note(output_dir), ours)
         except (KeyError, TypeError, AttributeError):
-            raise ValueError(
-                f"{output_dir} holds checkpoints, but its run.json cannot be read, so nobody knows of which run they "
-                "are; choose another folder, or delete this one to start again."
-            ) from None
+            differences = ["a run.json that cannot be read"]
         if differences:
             raise ValueError(
-                f"{output_dir} holds a run with {' and '.join(differences)}; choose another folder, or delete "
-                "this one to start again."
+                f"{output_dir} holds a run with {' and '.join(differences)}; choose another folder, or delete this one "
+                "to start again."
             )
-    elif mark_of(output_dir) != mark:  # what an earlier run left must not pass for that of this one
+    else:  # what an earlier run left must not pass for that of this one
         model_dir = output_dir / "model"
         if (model_dir / "config.json").is_file() and not (model_dir / NOTE).is_file():
-            note_model(model_dir, mark_of(output_dir))
+            note_model(model_dir, theirs)
         (output_dir / WANDB_NOTE).unlink(missing_ok=True)
-    output_dir.mkdir(parents=True, exist_ok=True)
-    earlier = provenance_of(output_dir) if mark_of(output_dir) == mark else []
-    _write_note(output_dir, ours | ({PROVENANCE: earlier} if earlier else {}))
+    _write_note(output_dir, ours)
     return mark
 
 
@@ -133,7 +133,7 @@ def note_provenance(output_dir: Path, train_set: CaptionDataset, start: CLIP, st
         "model": {**start.metadata.source, "weights": note["start"]["fingerprint"]},
     }
     earlier = note.get(PROVENANCE, [])
-    if not earlier or {**earlier[-1], "from_step": None} != {**ours, "from_step": None}:
+    if not earlier or earlier[-1] != {"from_step": earlier[-1]["from_step"], **ours}:
         _write_note(output_dir, note | {PROVENANCE: [*earlier, {"from_step": step, **ours}]})
 
 
@@ -174,9 +174,10 @@ def _differences(theirs: Note, ours: Note) -> list[str]:
     if theirs.get("format") != ours["format"]:
         return ["checkpoints of another version of this course"]
     found = []
-    for name, words in (("data", "data"), ("validation_data", "validation data")):
+    for name in ("data", "validation_data"):
         if theirs[name] != ours[name]:
-            found.append(f"other {words} ({_shown_data(theirs[name])}, not {_shown_data(ours[name])})")
+            shown = f"{_shown_data(theirs[name])}, not {_shown_data(ours[name])}"
+            found.append(f"other {name.replace('_', ' ')} ({shown})")
     if theirs["start"]["sizes"] != ours["start"]["sizes"]:
         sizes = [f"{sum(map(int, map(np.prod, note['start']['sizes'].values()))):,}" for note in (theirs, ours)]
         found.append(f"a model of another size ({sizes[0]} parameters, not {sizes[1]})")

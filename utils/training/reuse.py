@@ -1,4 +1,4 @@
-"""A model for the notebooks behind the training: that of an earlier run, or a short one trained now."""
+"""A model for the notebooks after the training: that of an earlier run, or a short one trained now."""
 
 from __future__ import annotations
 
@@ -24,18 +24,12 @@ def load_or_train(
 ) -> CLIP:
     """Loads the model that an earlier run left in a folder; where there is none, one trained now, beside it.
 
-    Where there is nothing to train on either, since images have no captions, it is the starting point itself. A line
-    says so if the earlier run was trained on other data, as far as its note tells, see `other_data`.
-
-    Args:
-        output_dir: The folder of the earlier run.
-        start: As for `train`, of the training that may be needed.
-        train_set: Likewise.
-        validation_set: Likewise.
-        settings: Of that training; a short one will do.
+    The other arguments are those of `train`, for the training that may be needed; settings of a short one will do.
+    A warning says so if the earlier run was trained on other data, as far as its note tells.
 
     Returns:
-        The fine-tuned model; or ``start``, the very object, so that nobody compares a model with itself.
+        The fine-tuned model; where images have no captions to train on, ``start``, the very object, so that nobody
+        compares a model with itself.
 
     Raises:
         ValueError: If the model is of another run than the folder tells of, or damaged.
@@ -46,7 +40,6 @@ def load_or_train(
         _warn_of_other_data(output_dir, train_set, validation_set)
         check_model(output_dir / "model", mark_of(output_dir))
         return CLIP.from_pretrained(output_dir / "model")
-    # Images without a caption are left out, and a batch cannot hold more than remain.
     counts = [len(item.captions_with_words) for item in train_set]
     if not (any(counts) and any(item.captions_with_words for item in validation_set)):
         print(
@@ -54,6 +47,7 @@ def load_or_train(
             "itself is used, and what compares it with a fine-tuned one is left out."
         )
         return start
+    # Images without a caption are left out, and a batch cannot hold more than remain.
     settings = settings.fitted_to(sum(counts) if settings.captions == "all" else int(np.count_nonzero(counts)))
     of_the_run = (start, train_set, validation_set, settings)
     short_dir = run_folder(output_dir.parent, f"{output_dir.name}-short", *of_the_run)

@@ -239,19 +239,19 @@ def test_a_full_disk_is_one_sentence_and_nothing_is_half_written(
     assert "(File too large)" in sentence  # and nothing of it in Orbax's words, or from its threads
     assert "Traceback" not in capfd.readouterr().err
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
-    assert refusal.value.__context__ is None
+    assert refusal.value.__suppress_context__
     assert {path.name for path in (output / "checkpoints").iterdir()} <= {"2", "3"}
     assert not [path for path in output.rglob("*") if "partial" in path.name or "tmp" in path.name]
     assert same(train(model, dataset, dataset, SETTINGS, output).model, whole.model)
 
 
 def test_a_disk_that_is_full_for_the_small_files_is_one_sentence(model, dataset, tmp_path, monkeypatch):
-    from utils.training import identity
+    from utils.training import export
 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(identity, "write_whole", full)
+    monkeypatch.setattr(export, "write_whole", full)
     with pytest.raises(OSError, match="the disk is full; what was written before is whole"):
         train(model, dataset, dataset, SETTINGS, tmp_path / "run")
 

@@ -74,8 +74,9 @@ def _data_notes(dataset: CaptionDataset) -> list[str]:
     notes = []
     if is_captioned_by_category(dataset):
         notes.append(
-            "Nobody described these images: their captions are CLIP's 18 published aerial prompts, filled with the names "
-            f"of {len(dataset.categories)} categories. Fine-tuning taught the model these names and no other language."
+            "Nobody described these images: their captions are CLIP's 18 published aerial prompts, filled with the "
+            f"names of {len(dataset.categories)} categories. Fine-tuning taught the model these names and no other "
+            "language."
         )
     if reading := shown_reading(reading_note(dataset)):
         notes.append(f"Images were read {reading}; read others of the sensor so, too.")

@@ -84,39 +84,28 @@ def save_checkpoint(
     plain = json.loads(json.dumps(progress, default=lambda number: number.item()))
     plain["checksum"] = checksum(step, state, plain)  # within it, so that neither appears without the other
     items = ocp.args.Composite(state=ocp.args.StandardSave(state), progress=ocp.args.JsonSave(plain))
-    reason = None
     try:
         manager.save(step, args=items, force=True)
     except Exception as error:  # the file system's words come in many types, from Python and from C++
-        reason = _reason(error)
-    if reason:  # raised out here: the tracebacks of Orbax's threads, a hundred lines and more, would tell nothing else
         time.sleep(1)  # TensorStore's threads write for a moment after one of them has failed
         _sweep(Path(manager.directory))
         kept = f" to resume from step {max(manager.all_steps())}" if manager.all_steps() else ""
         raise OSError(
-            f"The checkpoint of step {step} could not be written to {manager.directory} ({reason}); make room there "
-            f"and start again{kept}."
-        )
+            f"The checkpoint of step {step} could not be written to {manager.directory} ({_reason(error)}); make room "
+            f"there and start again{kept}."
+        ) from None
     for earlier in sorted(manager.all_steps())[:-keep_last]:
         if earlier != progress["best_step"]:
             manager.delete(earlier)
 
 
 def restore_checkpoint(
-    manager: ocp.CheckpointManager,
-    step: int,
-    like: dict[str, Any],
-    sharding: jax.sharding.Sharding,
-    mark: str | None,
+    manager: ocp.CheckpointManager, step: int, like: dict[str, Any], sharding: jax.sharding.Sharding, mark: str | None
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Reads a checkpoint onto the devices: the state and the progress that were saved.
 
-    Args:
-        manager: As `open_checkpoints` gives it.
-        step: Its number.
-        like: A state of the structure, shapes and types that it must have.
-        sharding: Where its arrays go.
-        mark: Of the run that it must be of. Checkpoints of earlier versions have none, and no checksum.
+    The state must have the structure, shapes and types of ``like``; its arrays go where ``sharding`` says. ``mark`` is
+    that of the run; checkpoints of earlier versions have none, and no checksum.
 
     Raises:
         ValueError: If it is not of this structure, damaged, or of another run.

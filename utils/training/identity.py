@@ -16,10 +16,9 @@ from utils.clip import CLIP
 from utils.clip.identity import weights_digest
 from utils.datasets import CaptionDataset, data_fingerprint, reading_note, shown_reading
 from utils.datasets.hub import data_source
-from utils.files import write_whole
 from utils.files.provenance import PROVENANCE, devices, versions
 from utils.training.category_captions import caption_by_category
-from utils.training.export import NOTE, note_model
+from utils.training.export import NOTE, note_model, read_note, write_note
 from utils.training.history import WANDB_NOTE
 from utils.training.settings import TrainingSettings
 
@@ -72,19 +71,10 @@ def run_folder(
     return Path(parent) / f"{name}-{hashlib.sha256(note.encode()).hexdigest()[:6]}"
 
 
-def read_note(output_dir: Path) -> Note:
-    """What ``run.json`` tells of the run in a folder; empty if it is not there or cannot be read."""
-    try:
-        note = json.loads((output_dir / "run.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return note if isinstance(note, dict) else {}
-
-
 def mark_of(output_dir: Path) -> str | None:
     """The mark of the run that ``run.json`` tells of; None if it tells of none."""
     try:
-        return mark_of_run(read_note(output_dir))
+        return mark_of_run(read_note(output_dir / "run.json"))
     except (KeyError, TypeError, AttributeError):
         return None
 
@@ -106,7 +96,7 @@ def claim_folder(output_dir: Path, ours: Note) -> str:
         return mark
     if any(path.name.isdecimal() for path in (output_dir / "checkpoints").glob("*")):
         try:
-            differences = _differences(read_note(output_dir), ours)
+            differences = _differences(read_note(output_dir / "run.json"), ours)
         except (KeyError, TypeError, AttributeError):
             differences = ["a run.json that cannot be read"]
         if differences:
@@ -119,13 +109,14 @@ def claim_folder(output_dir: Path, ours: Note) -> str:
         if (model_dir / "config.json").is_file() and not (model_dir / NOTE).is_file():
             note_model(model_dir, theirs)
         (output_dir / WANDB_NOTE).unlink(missing_ok=True)
-    _write_note(output_dir, ours)
+    write_note(output_dir / "run.json", ours)
     return mark
 
 
 def note_provenance(output_dir: Path, train_set: CaptionDataset, start: CLIP, step: int) -> None:
     """Notes in a claimed folder with what the steps after ``step`` are made, unless it is noted of those before."""
-    note = read_note(output_dir)
+    path = output_dir / "run.json"
+    note = read_note(path)
     ours = {
         "versions": versions(),
         "device": devices(),
@@ -134,16 +125,12 @@ def note_provenance(output_dir: Path, train_set: CaptionDataset, start: CLIP, st
     }
     earlier = note.get(PROVENANCE, [])
     if not earlier or earlier[-1] != {"from_step": earlier[-1]["from_step"], **ours}:
-        _write_note(output_dir, note | {PROVENANCE: [*earlier, {"from_step": step, **ours}]})
+        write_note(path, note | {PROVENANCE: [*earlier, {"from_step": step, **ours}]})
 
 
 def provenance_of(output_dir: Path) -> list[dict[str, Any]]:
     """What the run in a folder was made with, an entry for each change of it; empty if nothing is noted."""
-    return list(read_note(output_dir).get(PROVENANCE, []))
-
-
-def _write_note(output_dir: Path, note: Note) -> None:
-    write_whole(output_dir / "run.json", json.dumps(note, indent=2) + "\n")
+    return list(read_note(output_dir / "run.json").get(PROVENANCE, []))
 
 
 def other_data(output_dir: Path, train_set: CaptionDataset, validation_set: CaptionDataset) -> str | None:
@@ -152,7 +139,7 @@ def other_data(output_dir: Path, train_set: CaptionDataset, validation_set: Capt
     Data of one name are told apart by the validation set, which no back-translation changes, with its own captions or
     those made of categories. One of another number of images may be a part of the same, and nothing is said of it.
     """
-    note = read_note(output_dir)
+    note = read_note(output_dir / "run.json")
     try:
         name, theirs = note["data"]["name"], note["validation_data"]
         images, mark = theirs["images"], theirs["fingerprint"]

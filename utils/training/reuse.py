@@ -9,8 +9,8 @@ import numpy as np
 
 from utils.clip import CLIP
 from utils.datasets import CaptionDataset, reading_note, shown_reading
-from utils.training.export import check_model, is_whole
-from utils.training.identity import describe_run, mark_of, mark_of_run, other_data, read_note, run_folder
+from utils.training.export import check_model, is_whole, read_note
+from utils.training.identity import describe_run, mark_of, mark_of_run, other_data, run_folder
 from utils.training.run import train
 from utils.training.settings import TrainingSettings
 
@@ -60,7 +60,7 @@ def load_or_train(
 
 def _warn_of_other_data(output_dir: Path, train_set: CaptionDataset, validation_set: CaptionDataset) -> None:
     """Says so if the model in a folder was trained on other data, or on the same read otherwise."""
-    theirs, ours = read_note(output_dir).get("data") or {}, reading_note(train_set)
+    theirs, ours = read_note(output_dir / "run.json").get("data") or {}, reading_note(train_set)
     if theirs.get("name") == train_set.name and theirs.get("reading", []) != ours.get("reading", []):
         before, now = (shown_reading(each) or "as they are" for each in (theirs, ours))
         print(

@@ -11,6 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING
 
 import jax
@@ -37,7 +38,6 @@ from utils.training.validation import validate
 if TYPE_CHECKING:
     from utils.datasets import CaptionDataset
 
-FILES_SHOWN = 5
 STEPS_AHEAD = 2  # dispatched beyond the one that the devices are at; each holds a batch in their memory
 STEPS_UNFETCHED = 20  # whose metrics may stay on the devices once they are done
 
@@ -48,8 +48,7 @@ class TrainingResult:
 
     Attributes:
         model: The exported model.
-        history: One row a step; ``validation_loss`` and ``validation_recall`` stand only in the rows that a
-            validation followed.
+        history: One row a step, with ``validation_loss`` and ``validation_recall`` where a validation followed.
         model_dir: The folder that transformers' ``CLIPModel.from_pretrained`` loads.
         exported_step: The step whose model it is: the last one, or with ``keep_best`` that of the best epoch.
     """
@@ -69,16 +68,14 @@ def train(
 ) -> TrainingResult:
     """Fine-tunes a model and writes it where transformers can load it.
 
-    Checkpoints hold all that a run is made of: parameters, their average, optimizer and its place in the
-    schedule, the position in the data and with it every random draw, history and best epoch. A second call
-    with the same folder, settings and data resumes from the last one and ends with the same bits as a run that
+    Checkpoints hold all that a run is made of, down to the position in the data and with it every random draw. A second
+    call with the same folder, settings and data resumes from the last one and ends with the same bits as a run that
     was never stopped. One training at a time works in a folder; reading a finished model waits for none.
 
     Args:
         start: The starting point; it is left as it is.
         train_set: Images with captions; those without one are left out, with a warning that counts and names them.
-        validation_set: Images with captions, likewise, for loss and recall at the end of epochs, by which the best
-            epoch is chosen. Never the test split.
+        validation_set: Likewise, for loss and recall, by which the best epoch is chosen. Never the test split.
         settings: What governs the run.
         output_dir: Receives ``checkpoints/``, ``history.csv``, ``tensorboard/``, ``run.json`` and ``model/``.
 
@@ -159,8 +156,6 @@ class TrainingRun:
     """The moving parts of a run: device state, data iterator, history, and the best epoch so far.
 
     Attributes:
-        train_set: Images with captions; those without are left out, see `CaptionDataset.captioned`.
-        validation_set: Held-out images with captions; likewise.
         step: Steps taken, or on their way on the devices.
         history: One row a step, as far as metrics were fetched, see `fetch_history`.
         best_step: The step at the end of the best epoch so far, by validation recall.
@@ -175,10 +170,9 @@ class TrainingRun:
         settings: TrainingSettings,
         mesh: jax.sharding.Mesh | None = None,
     ) -> None:
-        """Sets up what is quickly there; nothing is compiled before a folder is ours.
+        """Sets up what is quickly there and refuses, with a ValueError, what does not fit model, devices or data.
 
-        Raises:
-            ValueError: If something does not fit the model, the devices or the data.
+        Nothing is compiled before a folder is ours.
         """
         self.settings, self.mesh = settings, mesh or data_mesh()
         self.step = 0
@@ -217,13 +211,12 @@ class TrainingRun:
                 "Validation needs at least one image with a caption; give the validation split of the data, or make "
                 "one with dataset.with_random_splits()."
             )
-        for name in ("batch_size", "micro_batch_size"):
-            size = getattr(self.settings, name)
-            if size is not None and size % self.mesh.size:
-                raise ValueError(
-                    f"A {name} of {size} cannot be shared evenly by {self.mesh.size} devices; choose a multiple of "
-                    f"{self.mesh.size}."
-                )
+        size, devices = self.settings.micro_batch_size or self.settings.batch_size, self.mesh.size
+        if size % devices:
+            raise ValueError(
+                f"A batch or micro-batch of {size} cannot be shared evenly by {devices} devices; choose a multiple of "
+                f"{devices}."
+            )
 
     @cached_property
     def state(self) -> State:
@@ -298,14 +291,13 @@ class TrainingRun:
         steps, self._done = self._done, []
         for step, metrics in zip(steps, jax.device_get([step.metrics for step in steps]), strict=True):
             values = {name: float(value) for name, value in metrics.items()}
-            for name, words in (("loss", "loss"), ("gradient_norm", "gradient")):
+            for name in ("loss", "gradient_norm"):
                 if not math.isfinite(values[name]):
-                    names = list(dict.fromkeys(self.train_set[int(number)].name for number in step.index))
-                    more = f" and {len(names) - FILES_SHOWN} more" if len(names) > FILES_SHOWN else ""
+                    files = ", ".join(dict.fromkeys(self.train_set[int(number)].name for number in step.index))
                     raise FloatingPointError(
-                        f"The {words} of step {step.row['step']} is {values[name]} (files "
-                        f"{', '.join(names[:FILES_SHOWN])}{more}); look at them and lower the learning rate. The last "
-                        "checkpoint is untouched."
+                        f"The {name} of step {step.row['step']} is {values[name]} (files "
+                        f"{shorten(files, 200, placeholder=' ...')}); look at them and lower the learning rate. The "
+                        "last checkpoint is untouched."
                     )
             order = ("learning_rate", "seconds", "seconds_waiting")
             self.history.append({"step": step.row["step"], **values, **{name: step.row[name] for name in order}})
@@ -325,18 +317,13 @@ class TrainingRun:
 
     def save(self, checkpoints: ocp.CheckpointManager) -> None:
         """Writes a checkpoint of everything, then deletes those that are no longer needed."""
-        progress = {
-            "iterator": self.batches.get_state(),
-            "history": self.fetch_history(),
-            "best_step": self.best_step,
-            "mark": self.mark,
-        }
+        progress = {"iterator": self.batches.get_state(), "history": self.fetch_history()}
+        progress |= {"best_step": self.best_step, "mark": self.mark}
         save_checkpoint(checkpoints, self.step, self.state, progress, self.settings.keep_last)
 
     def restore(self, checkpoints: ocp.CheckpointManager) -> None:
         """Goes back to the newest checkpoint, if there is one."""
-        step = checkpoints.latest_step()
-        if step is None:
+        if (step := checkpoints.latest_step()) is None:
             return
         self.state, progress = restore_checkpoint(checkpoints, step, self.state, self.replicated, self.mark)
         self.step, self.history, self.best_step = step, progress["history"], progress["best_step"]

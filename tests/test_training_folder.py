@@ -196,13 +196,11 @@ def test_exchanged_weights_are_told_and_taken_once_the_note_is_gone(model, datas
 def test_an_old_model_does_not_pass_for_that_of_a_new_run(model, dataset, output, others, monkeypatch, noted):
     """Folders of earlier versions have no note in their model."""
     shutil.rmtree(output / "checkpoints")
-    (output / "wandb_run.txt").write_text("theirs")
     if not noted:
         (output / "model" / NOTE).unlink()
     with monkeypatch.context() as patched, pytest.raises(MemoryError):
         patched.setattr(TrainingRun, "advance", lambda _: (_ for _ in ()).throw(MemoryError))
         train(model, dataset, dataset, OTHER, output)
-    assert not (output / "wandb_run.txt").exists()
     sentence = sentence_of(ValueError, load_or_train, output, model, dataset, dataset, OTHER)
     assert "not of the run that run.json beside it tells of" in sentence
     train(model, dataset, dataset, OTHER, output)

@@ -19,7 +19,6 @@ from utils.datasets.hub import data_source
 from utils.files.provenance import PROVENANCE, devices, versions
 from utils.training.category_captions import caption_by_category
 from utils.training.export import NOTE, note_model, read_note, write_note
-from utils.training.history import WANDB_NOTE
 from utils.training.settings import TrainingSettings
 
 FORMAT = 2  # of checkpoints and of run.json
@@ -108,7 +107,6 @@ def claim_folder(output_dir: Path, ours: Note) -> str:
         model_dir = output_dir / "model"
         if (model_dir / "config.json").is_file() and not (model_dir / NOTE).is_file():
             note_model(model_dir, theirs)
-        (output_dir / WANDB_NOTE).unlink(missing_ok=True)
     write_note(output_dir / "run.json", ours)
     return mark
 

@@ -26,7 +26,7 @@ from utils.progress import progress_bar
 from utils.training.card import write_card
 from utils.training.checkpoints import open_checkpoints, restore_checkpoint, save_checkpoint
 from utils.training.export import export_model
-from utils.training.history import Report, Row, check_reporters, open_reports
+from utils.training.history import Report, Row, open_reports
 from utils.training.identity import claim_folder, describe_run, note_provenance, provenance_of
 from utils.training.interruption import TrainingStopped, stop_on_interrupt
 from utils.training.optimizer import learning_rate_schedule
@@ -87,7 +87,6 @@ def train(
         OSError: If the disk is full; the last checkpoint stays.
     """
     output_dir = Path(output_dir)
-    check_reporters(settings)
     run = TrainingRun(start, train_set, validation_set, settings)  # first: what cannot be trained leaves no folder
     for dataset in (run.train_set, run.validation_set):
         captions = [caption for item in dataset for caption in item.captions]
@@ -104,8 +103,8 @@ def train(
             run.restore(checkpoints)
             if not run.finished:
                 note_provenance(output_dir, train_set, start, run.step)
-            reports = open_reports(output_dir, settings, run.history, run.finished)
-            with stop_on_interrupt() as stop_asked, reports as report:
+            with_events = settings.tensorboard and not run.finished  # all those of a finished run are there
+            with stop_on_interrupt() as stop_asked, open_reports(output_dir, run.history, with_events) as report:
                 take_steps(run, checkpoints, report, stop_asked, output_dir)
             exported_step = run.choose_export(checkpoints)
         model, model_dir = run.model(), output_dir / "model"

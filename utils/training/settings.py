@@ -67,7 +67,6 @@ class TrainingSettings:
         seed: Governs the order of the images, the augmentation and the captions drawn.
         workers: Threads that decode images.
         tensorboard: Whether to write TensorBoard events beside the history.
-        wandb_project: The project of Weights & Biases to report to, if its package is installed; None reports nowhere.
     """
 
     batch_size: int = 128
@@ -98,7 +97,6 @@ class TrainingSettings:
     seed: int = 0
     workers: int = _without_effect(2)
     tensorboard: bool = _without_effect(True)
-    wandb_project: str | None = _without_effect(None)
 
     def __post_init__(self) -> None:
         """Refuses what could not train, with a ValueError that names the setting, its value and what it must be."""

@@ -5,10 +5,8 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-import logging
 import os
 import shutil
-import sys
 import time
 import zlib
 from collections.abc import Iterator
@@ -34,34 +32,8 @@ def open_checkpoints(output_dir: Path) -> Iterator[ocp.CheckpointManager]:
     _sweep(folder)
     # Which ones to keep is decided after each save: Orbax would have to choose between the last and the best.
     options = ocp.CheckpointManagerOptions(enable_async_checkpointing=False, create=True)
-    with _threads_unheard(), ocp.CheckpointManager(folder, options=options) as manager:
+    with ocp.CheckpointManager(folder, options=options) as manager:
         yield manager
-
-
-@contextmanager
-def _threads_unheard() -> Iterator[None]:
-    """Keeps quiet the threads of Orbax and TensorStore: what goes wrong in them is raised besides.
-
-    Orbax logs each save, and whole tracebacks; writes that end after the first has failed find no event loop.
-    """
-
-    def is_ours(record: logging.LogRecord) -> bool:
-        return "orbax" not in record.pathname and "never retrieved" not in record.getMessage()
-
-    def hook(trouble: Any) -> None:
-        if not (isinstance(trouble.exc_value, RuntimeError) and "loop is closed" in str(trouble.exc_value)):
-            before(trouble)
-
-    loggers, before = [logging.getLogger(name) for name in ("absl", "asyncio")], sys.unraisablehook
-    for logger in loggers:
-        logger.addFilter(is_ours)
-    sys.unraisablehook = hook
-    try:
-        yield
-    finally:
-        sys.unraisablehook = before
-        for logger in loggers:
-            logger.removeFilter(is_ours)
 
 
 def _sweep(folder: Path) -> None:

@@ -26,7 +26,7 @@ from utils.training import (
 )
 from utils.training.loss import MAX_LOGIT_SCALE, batch_positives
 from utils.training.optimizer import adafactor_by_layer, decay_mask, make_optimizer, moving_average
-from utils.training.run import STEPS_AHEAD, STEPS_UNFETCHED, TrainingRun
+from utils.training.run import STEPS_AHEAD, TrainingRun
 from utils.training.step import OUTSIDE_THE_STEP
 from utils.training.trainable import split_model
 from utils.training.validation import _batch_size, _mean_loss, recall_interval
@@ -398,16 +398,15 @@ def run_with_losses(model: CLIP, dataset: CaptionDataset, loss_at: Callable[[int
     return run
 
 
-def test_metrics_stay_on_the_device_until_they_are_wanted(model, dataset, monkeypatch):
+def test_steps_are_dispatched_before_the_metrics_of_earlier_ones_are_fetched(model, dataset, monkeypatch):
     monkeypatch.setattr(OnDevice, "fetched", 0)
     run = run_with_losses(model, dataset, float)
-    for _ in range(STEPS_UNFETCHED):
-        run.advance()
-    assert OnDevice.fetched == 0 and run.history == []
     for _ in range(STEPS_AHEAD):
         run.advance()
-    assert OnDevice.fetched == 3 * STEPS_UNFETCHED and len(run.history) == STEPS_UNFETCHED
-    steps = list(range(1, STEPS_UNFETCHED + STEPS_AHEAD + 1))
+    assert OnDevice.fetched == 0 and run.history == []
+    run.advance()
+    assert OnDevice.fetched == 3 and len(run.history) == 1
+    steps = list(range(1, STEPS_AHEAD + 2))
     for _ in range(2):  # each is fetched once
         assert [row["loss"] for row in run.fetch_history()] == [row["step"] for row in run.history] == steps
         assert OnDevice.fetched == 3 * len(steps)
@@ -416,7 +415,7 @@ def test_metrics_stay_on_the_device_until_they_are_wanted(model, dataset, monkey
 def test_a_loss_that_is_not_finite_is_noticed_before_any_checkpoint(model, dataset):
     run = run_with_losses(model, dataset, lambda step: np.nan if step == 3 else 1.0)
     *_, third = islice(TrainingRun(model, dataset, dataset, run.settings).batches, 3)
-    for _ in range(6):
+    for _ in range(4):
         run.advance()
     with pytest.raises(FloatingPointError, match="loss of step 3 is nan") as stop:
         run.save(None)

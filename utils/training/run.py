@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from utils.datasets import CaptionDataset
 
 STEPS_AHEAD = 2  # dispatched beyond the one that the devices are at; each holds a batch in their memory
-STEPS_UNFETCHED = 20  # whose metrics may stay on the devices once they are done
 
 
 @dataclass
@@ -142,15 +141,6 @@ def take_steps(
                 )
 
 
-@dataclass
-class DispatchedStep:
-    """A step that the devices were told to take: what is known of its row, scalars on the devices, and its images."""
-
-    row: Row
-    metrics: dict[str, jax.Array]
-    index: np.ndarray
-
-
 class TrainingRun:
     """The moving parts of a run: device state, data iterator, history, and the best epoch so far.
 
@@ -178,8 +168,8 @@ class TrainingRun:
         self.history: list[Row] = []
         self.best_step: int | None = None
         self.mark: str | None = None
-        self._running: deque[DispatchedStep] = deque()
-        self._done: list[DispatchedStep] = []
+        # Of each step that is on its way: its rate, seconds of waiting, metrics on the devices, and which images.
+        self._running: deque[tuple[float, float, dict[str, jax.Array], np.ndarray]] = deque()
         self._last_end = 0.0  # in seconds
         self.train_set = train_set.captioned().with_cache()
         self.validation_set = validation_set.captioned().with_cache(self.train_set.cache)
@@ -248,58 +238,49 @@ class TrainingRun:
         return self.step % interval == 0 or self.step == self.total_steps
 
     def advance(self) -> None:
-        """Dispatches one step, and does not wait for it; its metrics stay on the devices, see `fetch_history`."""
+        """Dispatches one step; its row of the history comes when `STEPS_AHEAD` more are, or with `fetch_history`."""
         start = time.perf_counter()
         if not self._running:
             self._last_end = start
         batch = next(self.batches)
         index = batch.pop("index")
         batch = {name: jax.device_put(array, self.sharded) for name, array in batch.items()}
-        row = {"seconds_waiting": time.perf_counter() - start, "learning_rate": self.learning_rates[self.step]}
-        self.state, metrics = self.train_step(self.state, batch, row["learning_rate"])
+        waiting = time.perf_counter() - start
+        rate = self.learning_rates[self.step]
+        self.state, metrics = self.train_step(self.state, batch, rate)
         self.step += 1
-        self._running.append(DispatchedStep({"step": self.step, **row}, metrics, index))
+        self._running.append((rate, waiting, metrics, index))
         if len(self._running) > STEPS_AHEAD:
-            self._wait_for_one()
-        if len(self._done) >= STEPS_UNFETCHED:
-            self._fetch()
-
-    def _wait_for_one(self) -> None:
-        """Waits for the first step that is on its way, and fetches nothing."""
-        step = self._running.popleft()
-        jax.block_until_ready(step.metrics)
-        now = time.perf_counter()
-        step.row["seconds"], self._last_end = now - self._last_end, now
-        self._done.append(step)
+            self._fetch_one()
 
     def fetch_history(self) -> list[Row]:
         """The history of all steps so far: waits for those on their way and fetches their metrics.
 
-        A loss that is not finite is noticed here: at most `STEPS_UNFETCHED` and `STEPS_AHEAD` steps late, and always
-        before the next validation, report or checkpoint, so that none holds a broken model.
+        A loss that is not finite is noticed at most `STEPS_AHEAD` steps late, and always before the next validation,
+        report or checkpoint, so that none holds a broken model.
 
         Raises:
             FloatingPointError: If the loss or gradient of a step is not finite; it names the step and the files.
         """
         while self._running:
-            self._wait_for_one()
-        self._fetch()
+            self._fetch_one()
         return self.history
 
-    def _fetch(self) -> None:
-        steps, self._done = self._done, []
-        for step, metrics in zip(steps, jax.device_get([step.metrics for step in steps]), strict=True):
-            values = {name: float(value) for name, value in metrics.items()}
-            for name in ("loss", "gradient_norm"):
-                if not math.isfinite(values[name]):
-                    files = ", ".join(dict.fromkeys(self.train_set[int(number)].name for number in step.index))
-                    raise FloatingPointError(
-                        f"The {name} of step {step.row['step']} is {values[name]} (files "
-                        f"{shorten(files, 200, placeholder=' ...')}); look at them and lower the learning rate. The "
-                        "last checkpoint is untouched."
-                    )
-            order = ("learning_rate", "seconds", "seconds_waiting")
-            self.history.append({"step": step.row["step"], **values, **{name: step.row[name] for name in order}})
+    def _fetch_one(self) -> None:
+        """Waits for the first step that is on its way, and adds its row to the history."""
+        rate, waiting, metrics, index = self._running.popleft()
+        values = {name: float(value) for name, value in jax.device_get(metrics).items()}
+        step, now = len(self.history) + 1, time.perf_counter()
+        for name in ("loss", "gradient_norm"):
+            if not math.isfinite(values[name]):
+                files = ", ".join(dict.fromkeys(self.train_set[int(number)].name for number in index))
+                raise FloatingPointError(
+                    f"The {name} of step {step} is {values[name]} (files {shorten(files, 200, placeholder=' ...')}); "
+                    "look at them and lower the learning rate. The last checkpoint is untouched."
+                )
+        times = {"seconds": now - self._last_end, "seconds_waiting": waiting}
+        self.history.append({"step": step, **values, "learning_rate": rate, **times})
+        self._last_end = now
 
     def model(self) -> CLIP:
         """The model as it would be exported now: the average if there is one, low-rank changes merged."""

@@ -124,7 +124,7 @@ def test_checkpoints_of_earlier_versions_are_resumed(model, dataset, output, fin
 
 def test_a_damaged_run_json_is_told(model, dataset, output):
     note = (output / "run.json").read_text()
-    for damaged in (note.replace('"start"', '"stbrt"'), note.replace('"sizes"', '"sjzes"'), "[]"):
+    for damaged in (note.replace('"start"', '"stbrt"'), note.replace('"data"', '"dbta"'), "[]"):
         (output / "run.json").write_text(damaged)
         sentence = sentence_of(ValueError, train, model, dataset, dataset, SETTINGS, output)
         assert "run.json that cannot be read" in sentence

@@ -174,10 +174,10 @@ def test_the_folder_of_another_run_is_refused(model, dataset, whole, tmp_path):
     sentence = refused(model, dataset[:7], SETTINGS, output)
     assert "other data (colors, 8 images" in sentence and "7 images" in sentence
     other = tiny_model(tmp_path / "other", text={"num_hidden_layers": 1})
-    assert "another size (86,577 parameters, not" in refused(other, dataset, SETTINGS, output)
     twin = tiny_model(tmp_path / "twin")
     twin.logit_scale[...] = jnp.float32(1)
-    assert "another starting model of the same size" in refused(twin, dataset, SETTINGS, output)
+    for start in (other, twin):
+        assert "another starting model" in refused(start, dataset, SETTINGS, output)
     note = json.loads((output / "run.json").read_text())
     (output / "run.json").write_text(json.dumps({"settings": note["settings"]}))
     assert "another version" in refused(model, dataset, SETTINGS, output)

@@ -139,11 +139,8 @@ def _differences(theirs: Note, ours: Note) -> list[str]:
         if theirs[name] != ours[name]:
             shown = f"{_shown_data(theirs[name])}, not {_shown_data(ours[name])}"
             found.append(f"other {name.replace('_', ' ')} ({shown})")
-    if theirs["start"]["sizes"] != ours["start"]["sizes"]:
-        sizes = [f"{sum(map(int, map(np.prod, note['start']['sizes'].values()))):,}" for note in (theirs, ours)]
-        found.append(f"a model of another size ({sizes[0]} parameters, not {sizes[1]})")
-    elif theirs["start"] != ours["start"]:
-        found.append("another starting model of the same size")
+    if theirs["start"] != ours["start"]:
+        found.append("another starting model")
     for name, value in ours["settings"].items():
         if before.get(name) != value:
             found.append(f"{name} {before.get(name)!r}, not {value!r}")

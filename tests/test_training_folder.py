@@ -15,10 +15,10 @@ from utils.clip import CLIP
 from utils.clip.checkpoints import written_whole
 from utils.datasets import CaptionDataset, CaptionedImage, data_fingerprint
 from utils.files import FolderInUseError, sole_owner
-from utils.training import TrainingResult, caption_by_category, load_or_train, run, run_folder, train
+from utils.training import TrainingResult, load_or_train, run, run_folder, train
 from utils.training.checkpoints import open_checkpoints, restore_checkpoint
 from utils.training.export import NOTE, check_model, export_model, note_model
-from utils.training.identity import mark_of, other_data
+from utils.training.identity import mark_of
 from utils.training.run import TrainingRun
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -124,10 +124,10 @@ def test_checkpoints_of_earlier_versions_are_resumed(model, dataset, output, fin
 
 def test_a_damaged_run_json_is_told(model, dataset, output):
     note = (output / "run.json").read_text()
-    for damaged in (note.replace('"start"', '"stbrt"'), note.replace('"sizes"', '"sjzes"'), "[]"):
+    for damaged in (note.replace('"start"', '"stbrt"'), note.replace('"data"', '"dbta"'), "[]"):
         (output / "run.json").write_text(damaged)
         sentence = sentence_of(ValueError, train, model, dataset, dataset, SETTINGS, output)
-        assert "run.json cannot be read" in sentence
+        assert "run.json that cannot be read" in sentence
 
 
 # --- flipped bits -----------------------------------------------------------------------------------------
@@ -196,13 +196,11 @@ def test_exchanged_weights_are_told_and_taken_once_the_note_is_gone(model, datas
 def test_an_old_model_does_not_pass_for_that_of_a_new_run(model, dataset, output, others, monkeypatch, noted):
     """Folders of earlier versions have no note in their model."""
     shutil.rmtree(output / "checkpoints")
-    (output / "wandb_run.txt").write_text("theirs")
     if not noted:
         (output / "model" / NOTE).unlink()
     with monkeypatch.context() as patched, pytest.raises(MemoryError):
         patched.setattr(TrainingRun, "advance", lambda _: (_ for _ in ()).throw(MemoryError))
         train(model, dataset, dataset, OTHER, output)
-    assert not (output / "wandb_run.txt").exists()
     sentence = sentence_of(ValueError, load_or_train, output, model, dataset, dataset, OTHER)
     assert "not of the run that run.json beside it tells of" in sentence
     train(model, dataset, dataset, OTHER, output)
@@ -279,20 +277,3 @@ def test_a_disk_that_is_full_for_a_model_is_told_as_such(tmp_path):
 def test_parameters_of_the_two_seeds_differ(finished, others):
     """Else none of the above could fail."""
     assert not all(map(np.array_equal, parameters(finished.model), parameters(others.model)))
-
-
-def test_a_model_of_other_data_of_the_same_name_is_told(output, model, dataset, tmp_path, capsys):
-    darker = CaptionDataset([replace(item, captions=("dark",)) for item in dataset], dataset.name)
-    wordless = [replace(item, captions=(*item.captions, " .")) for item in dataset]
-    for one in (dataset, dataset[:5], CaptionDataset(wordless, dataset.name)):  # a part may be of the same
-        assert other_data(output, dataset, one) is None
-    assert other_data(output, CaptionDataset(dataset, "own"), dataset) == dataset.name
-    assert other_data(output / "nowhere", dataset, dataset) is None
-    load_or_train(output, model, dataset, dataset, SETTINGS)
-    assert "Warning" not in capsys.readouterr().out
-    note = json.loads((output / "run.json").read_text())
-    note["validation_data"]["fingerprint"] = data_fingerprint(caption_by_category(dataset))
-    (tmp_path / "run.json").write_text(json.dumps(note))  # as CAPTIONS_FILE = "categories" leaves it
-    assert other_data(tmp_path, dataset, dataset) is None
-    load_or_train(output, model, darker, darker, SETTINGS)
-    assert f"was trained on other images or captions that are called {dataset.name}, too" in capsys.readouterr().out

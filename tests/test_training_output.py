@@ -1,7 +1,6 @@
-"""What comes out of a run: the folder, its card, and the history in three forms."""
+"""What comes out of a run: the folder, its card, and the history in two forms."""
 
 import csv
-import importlib.util
 import json
 import re
 import shutil
@@ -23,7 +22,7 @@ from utils.clip.identity import weights_digest
 from utils.datasets import data_fingerprint
 from utils.files import provenance
 from utils.files.provenance import versions
-from utils.training import TrainingResult, TrainingStopped, history, identity, train
+from utils.training import TrainingResult, TrainingStopped, identity, train
 from utils.training.export import check_model, run_of
 from utils.training.identity import claim_folder, describe_run, mark_of, note_provenance, provenance_of
 from utils.training.run import TrainingRun
@@ -102,40 +101,6 @@ def test_events_of_a_run_that_was_stopped_are_those_of_one_run(model, folder, re
     got, expected = (events(path / "tensorboard") for path in (tmp_path / "run", folder / "run"))
     assert got["loss"] == expected["loss"] and got["validation_recall"] == expected["validation_recall"]
     assert len(list((tmp_path / "run" / "tensorboard").iterdir())) == 2
-
-
-def test_reports_whose_package_is_not_installed_are_named_before_anything_is_done(model, folder, tmp_path, monkeypatch):
-    find = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name: None if name in ("wandb", "tensorboardX") else find(name)
-    )
-    dataset = colors(folder)
-    for settings, words in (
-        (replace(SETTINGS, wandb_project="course"), "pip install wandb.*wandb_project to None"),
-        (SETTINGS, "pip install tensorboardX.*tensorboard to False"),
-    ):
-        with pytest.raises(ModuleNotFoundError, match=words):
-            train(model, dataset, dataset, settings, tmp_path / "run")
-    assert not (tmp_path / "run").exists()
-
-
-def test_a_report_that_cannot_be_opened_leaves_none_open(tmp_path, monkeypatch):
-    closed = []
-    monkeypatch.setattr("tensorboardX.SummaryWriter.close", lambda writer: closed.append(writer))
-    monkeypatch.setattr(history, "_open_wandb", lambda *_: (_ for _ in ()).throw(ConnectionError("refused")))
-    settings = replace(SETTINGS, tensorboard=True, wandb_project="course")
-    with pytest.raises(ConnectionError, match="refused"), history.open_reports(tmp_path, settings, [], finished=False):
-        pass
-    assert len(closed) == 1
-
-
-def test_weights_and_biases_offline(model, folder, tmp_path, monkeypatch):
-    pytest.importorskip("wandb", reason="wandb is not installed, and not a dependency")
-    monkeypatch.setenv("WANDB_MODE", "offline")
-    monkeypatch.setenv("WANDB_SILENT", "true")
-    dataset = colors(folder)
-    train(model, dataset, dataset, replace(SETTINGS, wandb_project="course"), tmp_path / "run")
-    assert list((tmp_path / "run" / "wandb").glob("offline-run-*/*.wandb"))
 
 
 # --- the folder and its card ------------------------------------------------------------------------------

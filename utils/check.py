@@ -35,11 +35,7 @@ DATASETS = {
     "rsicd": "only for real images: it is fetched on first use, or put it where data/README.md says",
     **dict.fromkeys(("ucm", "sydney"), "only for other real images: put it where data/README.md says"),
 }
-OPTIONAL_PACKAGES = {
-    "gradio": "the page of make demo",
-    "hnswlib": "a faster search engine",
-    "wandb": "reports to Weights & Biases",
-}
+OPTIONAL_PACKAGES = {"gradio": "the page of make demo", "hnswlib": "a faster search engine"}
 # Releases of jaxlib with which the gradient of an embedding is hundreds of times slower on GPUs; with newer ones the
 # pinned flax cannot be imported.
 SLOW_ON_GPUS = ">=0.10.2,<0.11.1"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from string import Template
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,78 +21,7 @@ from utils.training.settings import TrainingSettings
 if TYPE_CHECKING:
     from utils.datasets import CaptionDataset
 
-CARD = """---
-library_name: transformers
-pipeline_tag: zero-shot-image-classification
-tags:
-- clip
-- remote-sensing
-{base_model}---
-
-# A CLIP fine-tuned on {data}
-
-Made from the run itself: {pairs:,} image-caption pairs in {steps:,} steps. It is used like any CLIP of
-`transformers`: for zero-shot classification of images taken from above, and for finding them by words.
-
-## Use
-
-```python
-from PIL import Image
-from transformers import CLIPModel, CLIPProcessor
-
-model = CLIPModel.from_pretrained("{name}")
-processor = CLIPProcessor.from_pretrained("{name}")
-
-image = Image.open("stadium_1.jpg")
-labels = ["residential area", "playground", "stadium", "forest", "airport"]
-prompts = [f"a photo of a {{label}}" for label in labels]
-inputs = processor(text=prompts, images=image, return_tensors="pt", padding=True)
-probabilities = model(**inputs).logits_per_image.softmax(dim=1)[0]
-for label, probability in zip(labels, probabilities):
-    print(f"{{label:<20}} {{probability:.1%}}")
-```
-
-## Data
-
-| | images | captions | distinct captions |
-|---|---|---|---|
-{data_rows}
-
-{data_notes}The choice of the model and every figure below rest on these images; test images were not looked at.
-
-## Figures of the run
-
-| | |
-|---|---|
-{figure_rows}
-
-Protocol: validation images are resized and cropped at the center, without augmentation. The validation loss compares
-each image with its first caption in batches of {loss_batch}; guessing costs {chance:.2f} nats. The recall is the mean
-of recall@1, @5 and @10 from image to text and from text to image, over all validation images and their distinct
-captions; any caption of the image, word for word, counts as found. Its interval is a bootstrap over the queries;
-what another seed of the training would change is not in it. One run, seed {seed}.
-
-![Training loss at each step and validation loss where it was measured](loss_curve.png)
-
-## Settings
-
-| | |
-|---|---|
-{setting_rows}
-
-{parameters:,} parameters, images of {size} x {size} pixels.
-
-## Made with
-
-| | |
-|---|---|
-{made_with_rows}
-
-## Limits
-
-Measured on data like those it was trained on; how it does on other sensors, scales or regions has not been
-measured. The licenses of the starting weights and of the data apply.
-"""
+TEMPLATE = Path(__file__).with_name("card.md")
 
 
 def write_card(
@@ -102,7 +32,7 @@ def write_card(
     settings: TrainingSettings,
     history: list[Row],
     exported_step: int,
-    provenance: Sequence[Mapping[str, Any]] = (),
+    provenance: Sequence[Mapping[str, Any]],
 ) -> None:
     """Writes ``README.md`` and ``loss_curve.png`` beside a model's weights.
 
@@ -110,23 +40,23 @@ def write_card(
     as `utils.training.identity.provenance_of` gives it.
     """
     loss_batch = min(settings.batch_size, len(validation_set))
-    text = CARD.format(
+    start = provenance[0]["model"] if provenance else {}
+    set_to = {name: value for name, value in settings.identity.items() if name != "seed"}
+    text = Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
+        base_model=f"base_model: {start['name']}\nbase_model_relation: finetune\n" if "revision" in start else "",
         data=train_set.name or "images with captions",
-        pairs=len(history) * settings.batch_size,
-        steps=len(history),
+        pairs=f"{len(history) * settings.batch_size:,}",
+        steps=f"{len(history):,}",
         name=model_dir.name,
-        data_rows="\n".join([_data_row("train", train_set), _data_row("validation", validation_set)]),
+        data_rows=f"{_data_row('train', train_set)}\n{_data_row('validation', validation_set)}",
         data_notes="".join(f"{note}\n\n" for note in _data_notes(train_set)),
         figure_rows="\n".join(_figure_rows(history, exported_step)),
         loss_batch=loss_batch,
-        chance=np.log(loss_batch),
+        chance=f"{np.log(loss_batch):.2f}",
         seed=settings.seed,
-        setting_rows="\n".join(
-            f"| {name} | {_shown(value)} |" for name, value in settings.identity.items() if name != "seed"
-        ),
-        parameters=sum(array.size for array in model.transformers_weights().values()),
+        setting_rows="\n".join(f"| {name} | {_shown(value)} |" for name, value in set_to.items()),
+        parameters=f"{sum(array.size for array in model.transformers_weights().values()):,}",
         size=model.preprocessing.image_size,
-        base_model=_base_model(provenance),
         made_with_rows="\n".join(_made_with_rows(provenance)),
     )
     write_whole(model_dir / "loss_curve.png", _loss_curve(history, settings))
@@ -155,21 +85,18 @@ def _data_notes(dataset: CaptionDataset) -> list[str]:
 
 def _figure_rows(history: list[Row], exported_step: int) -> list[str]:
     exported = history[exported_step - 1]
-    rows = [f"| exported model | that of step {exported_step:,} of {len(history):,} |"]
-    shown = {"loss": "training loss of that step", "validation_loss": "validation loss"}
-    for name, words in (shown | {"validation_recall": "validation recall"}).items():
-        if name in exported:
-            bounds = [exported.get(f"{name}_{side}") for side in ("low", "high")]
-            interval = "" if None in bounds else f", 95 % interval {bounds[0]:.3f} to {bounds[1]:.3f}"
-            rows.append(f"| {words} | {exported[name]:.3f}{interval} |")
+    rows = [
+        f"| exported model | that of step {exported_step:,} of {len(history):,} |",
+        f"| training loss of that step | {exported['loss']:.3f} |",
+    ]
+    if "validation_loss" in exported:
+        rows.append(f"| validation loss | {exported['validation_loss']:.3f} |")
+    if "validation_recall" in exported:
+        bounds = [exported.get(f"validation_recall_{side}") for side in ("low", "high")]
+        interval = "" if None in bounds else f", 95 % interval {bounds[0]:.3f} to {bounds[1]:.3f}"
+        rows.append(f"| validation recall | {exported['validation_recall']:.3f}{interval} |")
     minutes = sum(row["seconds"] for row in history) / 60
     return [*rows, f"| time in training steps | {minutes:.1f} minutes |"]
-
-
-def _base_model(provenance: Sequence[Mapping[str, Any]]) -> str:
-    """The line of the card's metadata about the starting model, where the Hub has it."""
-    start = provenance[0]["model"] if provenance else {}
-    return f"base_model: {start['name']}\nbase_model_relation: finetune\n" if "revision" in start else ""
 
 
 def _made_with_rows(provenance: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -177,13 +104,15 @@ def _made_with_rows(provenance: Sequence[Mapping[str, Any]]) -> list[str]:
     if not provenance:
         return ["| versions | not noted |"]
     start, data = provenance[0]["model"], provenance[0]["data"]
-    rows = [f"| start | {_named(start)}, weights {start['weights']} |"]
-    rows.append(f"| data | {_named(data)}, mark {data['fingerprint']} |")
+    rows = [
+        f"| start | {_named(start)}, weights {start['weights']} |",
+        f"| data | {_named(data)}, mark {data['fingerprint']} |",
+    ]
     for entry in provenance:
         device = entry["device"]
         since = f", from step {entry['from_step']:,} on" if entry["from_step"] else ""
         rows.append(f"| device{since} | {device['count']} x {device['kind']} ({device['platform']}) |")
-        shown = ", ".join(f"{name} {version}" for name, version in entry["versions"].items())
+        shown = ", ".join(map(" ".join, entry["versions"].items()))
         rows.append(f"| versions{since} | {shown} |")
     return rows
 

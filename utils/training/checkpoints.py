@@ -5,22 +5,20 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-import logging
 import os
 import shutil
-import sys
 import time
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-UNFINISHED = "*.orbax-checkpoint-tmp*"  # what Orbax calls a checkpoint that it is still writing
 UNSIGNED = {"iterator", "history", "best_step"}  # what checkpoints held before they had a mark and a checksum
 
 # TensorStore quotes the system deep in its own words.
@@ -32,133 +30,80 @@ def open_checkpoints(output_dir: Path) -> Iterator[ocp.CheckpointManager]:
     """Opens the folder ``checkpoints``; what a run that was killed had half written there is swept out."""
     folder = (output_dir / "checkpoints").absolute()
     _sweep(folder)
-    # Which ones to keep is decided in `tidy`: Orbax would have to choose between the last and the best.
+    # Which ones to keep is decided after each save: Orbax would have to choose between the last and the best.
     options = ocp.CheckpointManagerOptions(enable_async_checkpointing=False, create=True)
-    with _silent_threads(), ocp.CheckpointManager(folder, options=options) as manager:
+    with ocp.CheckpointManager(folder, options=options) as manager:
         yield manager
 
 
-@contextmanager
-def _silent_threads() -> Iterator[None]:
-    """Silences the threads of Orbax and TensorStore: what goes wrong in them is raised anyway.
-
-    Orbax logs each save, and whole tracebacks; writes that end after the first has failed find no event loop.
-    """
-
-    def is_ours(record: logging.LogRecord) -> bool:
-        return "orbax" not in record.pathname and "never retrieved" not in record.getMessage()
-
-    def hook(trouble: Any) -> None:
-        if not (isinstance(trouble.exc_value, RuntimeError) and "loop is closed" in str(trouble.exc_value)):
-            before(trouble)
-
-    loggers, before = [logging.getLogger(name) for name in ("absl", "asyncio")], sys.unraisablehook
-    for logger in loggers:
-        logger.addFilter(is_ours)
-    sys.unraisablehook = hook
-    try:
-        yield
-    finally:
-        sys.unraisablehook = before
-        for logger in loggers:
-            logger.removeFilter(is_ours)
+def _sweep(folder: Path) -> None:
+    """Removes what was half written."""
+    for path in folder.glob("*.orbax-checkpoint-tmp*"):
+        shutil.rmtree(path, ignore_errors=True)
 
 
-def _sweep(folder: Path, quiet: float = 0.0) -> None:
-    """Removes what was half written, until nothing has come for so many seconds, for at most five."""
-    end = time.monotonic() + 5
-    still = time.monotonic() + quiet
-    while True:
-        for path in folder.glob(UNFINISHED):
-            shutil.rmtree(path, ignore_errors=True)
-            still = time.monotonic() + quiet
-        if time.monotonic() >= min(still, end):
-            return
-        time.sleep(0.05)
+def save_checkpoint(
+    manager: ocp.CheckpointManager, step: int, state: dict[str, Any], progress: dict[str, Any], keep_last: int
+) -> None:
+    """Writes a checkpoint, whose folder appears whole or not at all; then deletes all but the last few and the best.
 
-
-def save_checkpoint(manager: ocp.CheckpointManager, step: int, state: dict[str, Any], progress: dict[str, Any]) -> None:
-    """Writes a checkpoint; Orbax makes its folder appear whole or not at all.
-
-    One of that step is kept if there is one: it is of the same run. ``state`` holds arrays on the devices, ``progress``
-    what JSON can hold, NumPy's numbers included, among it the ``mark`` of the run.
+    ``state`` holds arrays on the devices, ``progress`` what JSON can hold, NumPy's numbers included, among it the
+    ``mark`` of the run and its ``best_step``.
 
     Raises:
         OSError: If it could not be written; those before it are untouched.
     """
-    if step in manager.all_steps():
-        return
     plain = json.loads(json.dumps(progress, default=lambda number: number.item()))
     plain["checksum"] = checksum(step, state, plain)  # within it, so that neither appears without the other
     items = ocp.args.Composite(state=ocp.args.StandardSave(state), progress=ocp.args.JsonSave(plain))
     try:
         manager.save(step, args=items, force=True)
-        return
     except Exception as error:  # the file system's words come in many types, from Python and from C++
-        reason = _reason(error)
-    # Raised out here: the tracebacks of Orbax's threads, a hundred lines and more, would tell nothing else. Those of
-    # TensorStore write for a moment after one of them has failed.
-    _sweep(Path(manager.directory), quiet=0.5)
-    kept = f" to resume from step {max(manager.all_steps())}" if manager.all_steps() else ""
-    raise OSError(
-        f"The checkpoint of step {step} could not be written to {manager.directory} ({reason}); make room there and "
-        f"start again{kept}."
-    )
-
-
-def tidy(manager: ocp.CheckpointManager, keep_last: int, best_step: int | None) -> None:
-    """Deletes all checkpoints but the last few and the best."""
-    for step in sorted(manager.all_steps())[:-keep_last]:
-        if step != best_step:
-            manager.delete(step)
+        time.sleep(1)  # TensorStore's threads write for a moment after one of them has failed
+        _sweep(Path(manager.directory))
+        kept = f" to resume from step {max(manager.all_steps())}" if manager.all_steps() else ""
+        raise OSError(
+            f"The checkpoint of step {step} could not be written to {manager.directory} ({_reason(error)}); make room "
+            f"there and start again{kept}."
+        ) from None
+    for earlier in sorted(manager.all_steps())[:-keep_last]:
+        if earlier != progress["best_step"]:
+            manager.delete(earlier)
 
 
 def restore_checkpoint(
-    manager: ocp.CheckpointManager,
-    step: int,
-    like: dict[str, Any],
-    sharding: jax.sharding.Sharding,
-    mark: str | None = None,
+    manager: ocp.CheckpointManager, step: int, like: dict[str, Any], sharding: jax.sharding.Sharding, mark: str | None
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Reads a checkpoint onto the devices: the state and the progress that were saved.
 
-    Args:
-        manager: As `open_checkpoints` gives it.
-        step: Its number.
-        like: A state of the structure, shapes and types that it must have.
-        sharding: Where its arrays go.
-        mark: Of the run that it must be of. Those of earlier versions have none, and no checksum.
+    The state must have the structure, shapes and types of ``like``; its arrays go where ``sharding`` says. ``mark`` is
+    that of the run; checkpoints of earlier versions have none, and no checksum.
 
     Raises:
         ValueError: If it is not of this structure, damaged, or of another run.
     """
     abstract = jax.tree.map(lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=sharding), like)
     items = ocp.args.Composite(state=ocp.args.StandardRestore(abstract), progress=ocp.args.JsonRestore())
-    way_out = "delete its folder to resume from an earlier one, or choose another folder."
     try:
         restored = manager.restore(step, args=items)
         state, progress = restored["state"], restored["progress"]
         unsigned = {name: value for name, value in progress.items() if name != "checksum"}
         if progress.keys() != UNSIGNED and progress.get("checksum") != checksum(step, state, unsigned):
             raise ValueError("its checksum is not that of its content")
+        if progress.get("mark") not in (None, mark):
+            raise ValueError("it is of another run than this folder was begun with")
     except Exception as error:
         raise ValueError(
-            f"The checkpoint of step {step} in {manager.directory} is damaged or of another model "
-            f"({_reason(error)}); {way_out}"
+            f"The checkpoint of step {step} in {manager.directory} is damaged, or of another model or run "
+            f"({_reason(error)}); delete its folder to resume from an earlier one, or choose another folder."
         ) from None
-    if progress.get("mark") not in (None, mark):
-        raise ValueError(
-            f"The checkpoint of step {step} in {manager.directory} is of another run than the one that this folder "
-            f"was begun with; {way_out}"
-        )
     return state, progress
 
 
 def checksum(step: int, state: Any, progress: dict[str, Any]) -> str:
     """Digits that change with every bit of a checkpoint: of arrays that are whole on every device, and of JSON.
 
-    Arrays are summed by CRC-32: it finds every single flipped bit, and takes less time than any other that
-    Python brings.
+    Arrays are summed by CRC-32, the fastest of Python's that finds every single flipped bit.
     """
     arrays = [np.ascontiguousarray(leaf) for leaf in jax.tree.leaves(state)]
     sums = [(str(a.dtype), a.shape, zlib.crc32(a.reshape(-1).view(np.uint8).data)) for a in arrays]
@@ -166,12 +111,8 @@ def checksum(step: int, state: Any, progress: dict[str, Any]) -> str:
 
 
 def _reason(error: BaseException) -> str:
-    """What the disk had to say, or the first line of what went wrong, at its root."""
+    """What the disk had to say, or what went wrong, at its root, in one line."""
     while error.__cause__ is not None:
         error = error.__cause__
-    for words in DISK_TROUBLE:
-        if words in str(error):
-            return words
-    first = (str(error).strip().splitlines() or [""])[0]
-    shown = first if len(first) <= 160 else first[:157] + "..."
-    return f"{type(error).__name__}: {shown}" if shown else type(error).__name__
+    disk = (words for words in DISK_TROUBLE if words in str(error))
+    return next(disk, shorten(f"{type(error).__name__}: {error}", 200, placeholder=" ..."))

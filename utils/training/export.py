@@ -34,22 +34,30 @@ def note_model(model_dir: Path, mark: str | None, step: int | None = None) -> No
     """Notes which run left the files of a folder; a mark of None stands for one that nobody knows."""
     # Whatever is not a file, such as a folder that Jupyter makes, is noted as null, as by earlier versions.
     files = {path.name: _digest(path) for path in sorted(model_dir.iterdir()) if path.name not in CARD_FILES}
-    note = {"run": mark, "step": step, "files": files}
-    write_whole(model_dir / NOTE, json.dumps(note, indent=2) + "\n")
+    write_note(model_dir / NOTE, {"run": mark, "step": step, "files": files})
+
+
+def write_note(path: Path, note: dict[str, Any]) -> None:
+    """Writes a note in JSON."""
+    write_whole(path, json.dumps(note, indent=2) + "\n")
+
+
+def read_note(path: Path) -> dict[str, Any]:
+    """What a note in JSON holds; empty if it is not there or cannot be read."""
+    try:
+        note = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return note if isinstance(note, dict) else {}
 
 
 def run_of(model_dir: Path) -> str | None:
     """The mark of the run that left a model; None if no note tells of one."""
-    try:
-        return _read_note(model_dir)["run"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    return read_note(model_dir / NOTE).get("run")
 
 
 def check_model(model_dir: Path, mark: str | None) -> None:
-    """Refuses a model that is not what a run of this mark left; with a mark of None it may be of any run.
-
-    One without a note is taken as it is.
+    """Refuses a model that is not what a run of this mark (None: any run) left; one without a note is taken as it is.
 
     Raises:
         ValueError: If it is of another run, or a file is damaged, exchanged or missing; it says which.
@@ -58,18 +66,16 @@ def check_model(model_dir: Path, mark: str | None) -> None:
     if not path.is_file():
         return
     way_out = f"delete {path} to take the model as it is, or start the training of this folder again, to its end"
-    try:
-        note = _read_note(model_dir)
-        run, files = note["run"], dict(note["files"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} cannot be read ({type(error).__name__}); {way_out}.") from None
-    if mark is not None and run != mark:
+    note = read_note(path)
+    files = note.get("files")
+    if "run" not in note or not isinstance(files, dict):
+        raise ValueError(f"{path} cannot be read; {way_out}.")
+    if mark not in (None, note["run"]):
         raise ValueError(
             f"The model in {model_dir} is not of the run that run.json beside it tells of, whose training has not "
             f"ended there; {way_out}."
         )
-    changed = [name for name, digest in files.items() if _digest(model_dir / name) != digest]
-    if changed:
+    if changed := [name for name, digest in files.items() if _digest(model_dir / name) != digest]:
         raise ValueError(
             f"{' and '.join(changed)} in {model_dir}: damaged, exchanged or missing since the training wrote the "
             f"model; {way_out}."
@@ -87,7 +93,3 @@ def is_whole(model_dir: Path, mark: str) -> bool:
 
 def _digest(path: Path) -> str | None:
     return digest_of_file(path) if path.is_file() else None
-
-
-def _read_note(model_dir: Path) -> dict[str, Any]:
-    return json.loads((model_dir / NOTE).read_text(encoding="utf-8"))

@@ -5,11 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 from flax import nnx
 
@@ -17,11 +15,8 @@ from utils.clip import CLIP
 from utils.clip.identity import weights_digest
 from utils.datasets import CaptionDataset, data_fingerprint, reading_note, shown_reading
 from utils.datasets.hub import data_source
-from utils.files import write_whole
 from utils.files.provenance import PROVENANCE, devices, versions
-from utils.training.category_captions import caption_by_category
-from utils.training.export import NOTE, note_model
-from utils.training.history import WANDB_NOTE
+from utils.training.export import NOTE, note_model, read_note, write_note
 from utils.training.settings import TrainingSettings
 
 FORMAT = 2  # of checkpoints and of run.json
@@ -32,18 +27,22 @@ def describe_run(
     start: CLIP, train_set: CaptionDataset, validation_set: CaptionDataset, settings: TrainingSettings
 ) -> Note:
     """What makes a run the one that it is, as JSON holds it."""
-    data = [
-        {"name": images.name, "images": len(images), "fingerprint": data_fingerprint(images)} | reading_note(images)
-        for images in (train_set, validation_set)
-    ]
     parameters = nnx.to_flat_state(nnx.state(start, nnx.Param))
-    model = {
-        "fingerprint": weights_digest(start)[:16],
-        "compute_dtype": str(np.dtype(start.vision.dtype)),
-        "sizes": {".".join(map(str, path)): list(jax.tree.leaves(leaf)[0].shape) for path, leaf in parameters},
+    return {
+        "format": FORMAT,
+        "settings": settings.identity,
+        "data": _describe_data(train_set),
+        "validation_data": _describe_data(validation_set),
+        "start": {
+            "fingerprint": weights_digest(start)[:16],
+            "compute_dtype": str(np.dtype(start.vision.dtype)),
+            "sizes": {".".join(map(str, path)): list(leaf[...].shape) for path, leaf in parameters},
+        },
     }
-    identity = {"format": FORMAT, "settings": settings.identity}
-    return identity | {"data": data[0], "validation_data": data[1], "start": model}
+
+
+def _describe_data(images: CaptionDataset) -> Note:
+    return {"name": images.name, "images": len(images), "fingerprint": data_fingerprint(images)} | reading_note(images)
 
 
 def mark_of_run(note: Note) -> str:
@@ -69,19 +68,10 @@ def run_folder(
     return Path(parent) / f"{name}-{hashlib.sha256(note.encode()).hexdigest()[:6]}"
 
 
-def read_note(output_dir: Path) -> Note:
-    """What ``run.json`` tells of the run in a folder; empty if it is not there or cannot be read."""
-    try:
-        note = json.loads((output_dir / "run.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return note if isinstance(note, dict) else {}
-
-
 def mark_of(output_dir: Path) -> str | None:
     """The mark of the run that ``run.json`` tells of; None if it tells of none."""
     try:
-        return mark_of_run(read_note(output_dir))
+        return mark_of_run(read_note(output_dir / "run.json"))
     except (KeyError, TypeError, AttributeError):
         return None
 
@@ -89,8 +79,8 @@ def mark_of(output_dir: Path) -> str | None:
 def claim_folder(output_dir: Path, ours: Note) -> str:
     """Notes in ``run.json`` what this run is, as `describe_run` gives it, or refuses a folder that holds another one.
 
-    What an equal run was made with so far stays noted, see `note_provenance`. A folder without a whole checkpoint
-    holds nothing to lose and may be claimed. A model in it stays, with a note that it is not of this run.
+    The note of an equal run stays, with what that was made with so far. A folder without a whole checkpoint holds
+    nothing to lose and may be claimed. A model in it stays, with a note that it is not of this run.
 
     Returns:
         The mark of this run: checkpoints and model carry it.
@@ -98,34 +88,31 @@ def claim_folder(output_dir: Path, ours: Note) -> str:
     Raises:
         ValueError: If the folder holds a run with other settings, data or starting point; it says which.
     """
-    mark = mark_of_run(ours)
+    mark, theirs = mark_of_run(ours), mark_of(output_dir)
+    if theirs == mark:
+        return mark
     if any(path.name.isdecimal() for path in (output_dir / "checkpoints").glob("*")):
         try:
-            differences = _differences(read_note(output_dir), ours)
+            differences = _differences(read_note(output_dir / "run.json"), ours)
         except (KeyError, TypeError, AttributeError):
-            raise ValueError(
-                f"{output_dir} holds checkpoints, but its run.json cannot be read, so nobody knows of which run they "
-                "are; choose another folder, or delete this one to start again."
-            ) from None
+            differences = ["a run.json that cannot be read"]
         if differences:
             raise ValueError(
-                f"{output_dir} holds a run with {' and '.join(differences)}; choose another folder, or delete "
-                "this one to start again."
+                f"{output_dir} holds a run with {' and '.join(differences)}; choose another folder, or delete this one "
+                "to start again."
             )
-    elif mark_of(output_dir) != mark:  # what an earlier run left must not pass for that of this one
+    else:  # what an earlier run left must not pass for that of this one
         model_dir = output_dir / "model"
         if (model_dir / "config.json").is_file() and not (model_dir / NOTE).is_file():
-            note_model(model_dir, mark_of(output_dir))
-        (output_dir / WANDB_NOTE).unlink(missing_ok=True)
-    output_dir.mkdir(parents=True, exist_ok=True)
-    earlier = provenance_of(output_dir) if mark_of(output_dir) == mark else []
-    _write_note(output_dir, ours | ({PROVENANCE: earlier} if earlier else {}))
+            note_model(model_dir, theirs)
+    write_note(output_dir / "run.json", ours)
     return mark
 
 
 def note_provenance(output_dir: Path, train_set: CaptionDataset, start: CLIP, step: int) -> None:
     """Notes in a claimed folder what the steps after ``step`` are made with, if that differs from the ones before."""
-    note = read_note(output_dir)
+    path = output_dir / "run.json"
+    note = read_note(path)
     ours = {
         "versions": versions(),
         "device": devices(),
@@ -133,39 +120,13 @@ def note_provenance(output_dir: Path, train_set: CaptionDataset, start: CLIP, st
         "model": {**start.metadata.source, "weights": note["start"]["fingerprint"]},
     }
     earlier = note.get(PROVENANCE, [])
-    if not earlier or {**earlier[-1], "from_step": None} != {**ours, "from_step": None}:
-        _write_note(output_dir, note | {PROVENANCE: [*earlier, {"from_step": step, **ours}]})
+    if not earlier or earlier[-1] != {"from_step": earlier[-1]["from_step"], **ours}:
+        write_note(path, note | {PROVENANCE: [*earlier, {"from_step": step, **ours}]})
 
 
 def provenance_of(output_dir: Path) -> list[dict[str, Any]]:
     """What the run in a folder was made with, an entry for each change of it; empty if nothing is noted."""
-    return list(read_note(output_dir).get(PROVENANCE, []))
-
-
-def _write_note(output_dir: Path, note: Note) -> None:
-    write_whole(output_dir / "run.json", json.dumps(note, indent=2) + "\n")
-
-
-def other_data(output_dir: Path, train_set: CaptionDataset, validation_set: CaptionDataset) -> str | None:
-    """What the run in a folder was trained on, in words, if that is other data; None if no difference is seen.
-
-    Data of one name are told apart by the validation set, which no back-translation changes, with its own captions or
-    those made of categories. One of another number of images may be a part of the same, and nothing is said of it.
-    """
-    note = read_note(output_dir)
-    try:
-        name, theirs = note["data"]["name"], note["validation_data"]
-        images, mark = theirs["images"], theirs["fingerprint"]
-    except (KeyError, TypeError):
-        return None
-    if name != train_set.name:
-        return str(name)
-    spoken = [replace(item, captions=item.captions_with_words) for item in validation_set if item.captions_with_words]
-    named = caption_by_category(validation_set).named() if validation_set.categories else ()
-    marks = (data_fingerprint(CaptionDataset(items)) for items in (spoken, named))
-    if len(spoken) == images and mark not in marks:
-        return f"other images or captions that are called {name}, too"
-    return None
+    return list(read_note(output_dir / "run.json").get(PROVENANCE, []))
 
 
 def _differences(theirs: Note, ours: Note) -> list[str]:
@@ -174,14 +135,12 @@ def _differences(theirs: Note, ours: Note) -> list[str]:
     if theirs.get("format") != ours["format"]:
         return ["checkpoints of another version of this course"]
     found = []
-    for name, words in (("data", "data"), ("validation_data", "validation data")):
+    for name in ("data", "validation_data"):
         if theirs[name] != ours[name]:
-            found.append(f"other {words} ({_shown_data(theirs[name])}, not {_shown_data(ours[name])})")
-    if theirs["start"]["sizes"] != ours["start"]["sizes"]:
-        sizes = [f"{sum(map(int, map(np.prod, note['start']['sizes'].values()))):,}" for note in (theirs, ours)]
-        found.append(f"a model of another size ({sizes[0]} parameters, not {sizes[1]})")
-    elif theirs["start"] != ours["start"]:
-        found.append("another starting model of the same size")
+            shown = f"{_shown_data(theirs[name])}, not {_shown_data(ours[name])}"
+            found.append(f"other {name.replace('_', ' ')} ({shown})")
+    if theirs["start"] != ours["start"]:
+        found.append("another starting model")
     for name, value in ours["settings"].items():
         if before.get(name) != value:
             found.append(f"{name} {before.get(name)!r}, not {value!r}")

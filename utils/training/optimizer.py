@@ -21,10 +21,9 @@ def learning_rate_schedule(settings: TrainingSettings, total_steps: int) -> opta
     """Linear warm-up to the peak, then a linear or cosine decay to zero at the last step."""
     warmup = min(settings.warmup_steps, total_steps // 3)
     rise = optax.linear_schedule(0.0, settings.learning_rate, warmup)
+    fall = optax.linear_schedule(settings.learning_rate, 0.0, total_steps - warmup)
     if settings.schedule == "cosine":
         fall = optax.cosine_decay_schedule(settings.learning_rate, total_steps - warmup)
-    else:
-        fall = optax.linear_schedule(settings.learning_rate, 0.0, total_steps - warmup)
     return optax.join_schedules([rise, fall], [warmup])
 
 
@@ -46,11 +45,8 @@ def decay_mask(split: SplitModel) -> nnx.State:
 def make_optimizer(split: SplitModel, settings: TrainingSettings) -> optax.GradientTransformation:
     """Global-norm clipping, then AdamW or Adafactor, with decoupled decay of the matrices alone.
 
-    AdamW has CLIP's epsilon (Radford et al. 2021, table 18).
-
-    Returns:
-        A transformation whose updates are to be multiplied by the learning rate, and are signed already. Without
-        the rate in it, runs that differ in length or rate alone share one compiled step.
+    AdamW has CLIP's epsilon (Radford et al. 2021, table 18). The updates are signed already, and are to be multiplied
+    by the learning rate: without it in here, runs that differ in length or rate alone share one compiled step.
     """
     clip = optax.clip_by_global_norm(settings.max_gradient_norm)
     # Decay comes last, so that the rate scales it: optax's own in Adafactor would take a tenth at each step.

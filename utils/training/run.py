@@ -11,6 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING
 
 import jax
@@ -23,9 +24,9 @@ from utils.datasets import steps_per_epoch, train_batches
 from utils.files import disk_trouble_in_words, sole_owner
 from utils.progress import progress_bar
 from utils.training.card import write_card
-from utils.training.checkpoints import open_checkpoints, restore_checkpoint, save_checkpoint, tidy
+from utils.training.checkpoints import open_checkpoints, restore_checkpoint, save_checkpoint
 from utils.training.export import export_model
-from utils.training.history import Report, Row, check_reporters, open_reports
+from utils.training.history import Report, Row, open_reports
 from utils.training.identity import claim_folder, describe_run, note_provenance, provenance_of
 from utils.training.interruption import TrainingStopped, stop_on_interrupt
 from utils.training.optimizer import learning_rate_schedule
@@ -37,10 +38,7 @@ from utils.training.validation import validate
 if TYPE_CHECKING:
     from utils.datasets import CaptionDataset
 
-FILES_SHOWN = 5
 STEPS_AHEAD = 2  # dispatched beyond the one that the devices are at; each holds a batch in their memory
-# Steps, and seconds of steps, whose metrics may stay on the devices once they are done.
-STEPS_UNFETCHED, SECONDS_UNFETCHED = 20, 2.0
 
 
 @dataclass
@@ -49,8 +47,7 @@ class TrainingResult:
 
     Attributes:
         model: The exported model.
-        history: One row a step; ``validation_loss`` and ``validation_recall`` stand only in the rows that a
-            validation followed.
+        history: One row a step, with ``validation_loss`` and ``validation_recall`` where a validation followed.
         model_dir: The folder that transformers' ``CLIPModel.from_pretrained`` loads.
         exported_step: The step whose model it is: the last one, or with ``keep_best`` that of the best epoch.
     """
@@ -70,16 +67,14 @@ def train(
 ) -> TrainingResult:
     """Fine-tunes a model and writes it where transformers can load it.
 
-    Checkpoints hold all that a run is made of: parameters, their average, optimizer and its place in the
-    schedule, the position in the data and with it every random draw, history and best epoch. A second call
-    with the same folder, settings and data resumes from the last one and ends with the same bits as a run that
+    Checkpoints hold all that a run is made of, down to the position in the data and with it every random draw. A second
+    call with the same folder, settings and data resumes from the last one and ends with the same bits as a run that
     was never stopped. One training at a time works in a folder; reading a finished model waits for none.
 
     Args:
         start: The starting point; it is left as it is.
         train_set: Images with captions; those without one are left out, with a warning that counts and names them.
-        validation_set: Images with captions, likewise, for loss and recall at the end of epochs, by which the best
-            epoch is chosen. Never the test split.
+        validation_set: Likewise, for loss and recall, by which the best epoch is chosen. Never the test split.
         settings: What governs the run.
         output_dir: Receives ``checkpoints/``, ``history.csv``, ``tensorboard/``, ``run.json`` and ``model/``.
 
@@ -91,7 +86,6 @@ def train(
         OSError: If the disk is full; the last checkpoint stays.
     """
     output_dir = Path(output_dir)
-    check_reporters(settings)
     run = TrainingRun(start, train_set, validation_set, settings)  # first: what cannot be trained leaves no folder
     for dataset in (run.train_set, run.validation_set):
         captions = [caption for item in dataset for caption in item.captions]
@@ -108,8 +102,8 @@ def train(
             run.restore(checkpoints)
             if not run.finished:
                 note_provenance(output_dir, train_set, start, run.step)
-            reports = open_reports(output_dir, settings, run.history, run.finished)
-            with stop_on_interrupt() as stop_asked, reports as report:
+            with_events = settings.tensorboard and not run.finished  # all those of a finished run are there
+            with stop_on_interrupt() as stop_asked, open_reports(output_dir, run.history, with_events) as report:
                 take_steps(run, checkpoints, report, stop_asked, output_dir)
             exported_step = run.choose_export(checkpoints)
         model, model_dir = run.model(), output_dir / "model"
@@ -147,21 +141,10 @@ def take_steps(
                 )
 
 
-@dataclass
-class DispatchedStep:
-    """A step that the devices were told to take: what is known of its row, scalars on the devices, and its images."""
-
-    row: Row
-    metrics: dict[str, jax.Array]
-    index: np.ndarray
-
-
 class TrainingRun:
     """The moving parts of a run: device state, data iterator, history, and the best epoch so far.
 
     Attributes:
-        train_set: Images with captions; those without are left out, see `CaptionDataset.captioned`.
-        validation_set: Held-out images with captions; likewise.
         step: Steps taken, or on their way on the devices.
         history: One row a step, as far as metrics were fetched, see `fetch_history`.
         best_step: The step at the end of the best epoch so far, by validation recall.
@@ -176,18 +159,17 @@ class TrainingRun:
         settings: TrainingSettings,
         mesh: jax.sharding.Mesh | None = None,
     ) -> None:
-        """Sets up what takes no time; nothing is compiled before the folder is ours.
+        """Sets up what takes no time, and refuses, with a ValueError, what does not fit model, devices or data.
 
-        Raises:
-            ValueError: If something does not fit the model, the devices or the data.
+        Nothing is compiled before a folder is ours.
         """
         self.settings, self.mesh = settings, mesh or data_mesh()
         self.step = 0
         self.history: list[Row] = []
         self.best_step: int | None = None
         self.mark: str | None = None
-        self._running: deque[DispatchedStep] = deque()
-        self._done: list[DispatchedStep] = []
+        # Of each step that is on its way: its rate, seconds of waiting, metrics on the devices, and which images.
+        self._running: deque[tuple[float, float, dict[str, jax.Array], np.ndarray]] = deque()
         self._last_end = 0.0  # in seconds
         self._learning_rates: dict[int, float] = {}
         # Both are for a small memory, which then holds the batch at hand and no other. Their steps are long anyway.
@@ -223,13 +205,12 @@ class TrainingRun:
                 "Validation needs at least one image with a caption; give the validation split of the data, or make "
                 "one with dataset.with_random_splits()."
             )
-        for name in ("batch_size", "micro_batch_size"):
-            size = getattr(self.settings, name)
-            if size is not None and size % self.mesh.size:
-                raise ValueError(
-                    f"A {name} of {size} cannot be shared evenly by {self.mesh.size} devices; choose a multiple of "
-                    f"{self.mesh.size}."
-                )
+        size, devices = self.settings.micro_batch_size or self.settings.batch_size, self.mesh.size
+        if size % devices:
+            raise ValueError(
+                f"A batch or micro-batch of {size} cannot be shared evenly by {devices} devices; choose a multiple of "
+                f"{devices}."
+            )
 
     @cached_property
     def state(self) -> State:
@@ -267,61 +248,48 @@ class TrainingRun:
         return self.step % interval == 0 or self.step == self.total_steps
 
     def advance(self) -> None:
-        """Dispatches one step, and does not wait for it; its metrics stay on the devices, see `fetch_history`."""
+        """Dispatches one step; its row of the history comes when `STEPS_AHEAD` more are, or with `fetch_history`."""
         start = time.perf_counter()
         if not self._running:
             self._last_end = start
         batch = next(self.batches)
         index = batch.pop("index")
         batch = {name: jax.device_put(array, self.sharded) for name, array in batch.items()}
-        row = {"seconds_waiting": time.perf_counter() - start, "learning_rate": self._learning_rate()}
-        self.state, metrics = self.train_step(self.state, batch, row["learning_rate"])
+        waiting, rate = time.perf_counter() - start, self._learning_rate()
+        self.state, metrics = self.train_step(self.state, batch, rate)
         self.step += 1
-        self._running.append(DispatchedStep({"step": self.step, **row}, metrics, index))
+        self._running.append((rate, waiting, metrics, index))
         if len(self._running) > self._steps_ahead:
-            self._wait_for_one()
-        seconds = sum(step.row["seconds"] for step in self._done)
-        if len(self._done) >= STEPS_UNFETCHED or seconds >= SECONDS_UNFETCHED:
-            self._fetch()
-
-    def _wait_for_one(self) -> None:
-        """Waits for the first step that is on its way, and fetches nothing."""
-        step = self._running.popleft()
-        jax.block_until_ready(step.metrics)
-        now = time.perf_counter()
-        step.row["seconds"], self._last_end = now - self._last_end, now
-        self._done.append(step)
+            self._fetch_one()
 
     def fetch_history(self) -> list[Row]:
         """The history of all steps so far: waits for those on their way and fetches their metrics.
 
-        A loss that is not finite is noticed here: at most `STEPS_UNFETCHED` and `STEPS_AHEAD` steps late, of slow steps
-        `SECONDS_UNFETCHED` and those ahead, and always before the next validation, report or checkpoint, so that none
-        holds a broken model.
+        A loss that is not finite is noticed at most `STEPS_AHEAD` steps late, and always before the next validation,
+        report or checkpoint, so that none holds a broken model.
 
         Raises:
             FloatingPointError: If the loss or gradient of a step is not finite; it names the step and the files.
         """
         while self._running:
-            self._wait_for_one()
-        self._fetch()
+            self._fetch_one()
         return self.history
 
-    def _fetch(self) -> None:
-        steps, self._done = self._done, []
-        for step, metrics in zip(steps, jax.device_get([step.metrics for step in steps]), strict=True):
-            values = {name: float(value) for name, value in metrics.items()}
-            for name, words in (("loss", "loss"), ("gradient_norm", "gradient")):
-                if not math.isfinite(values[name]):
-                    names = list(dict.fromkeys(self.train_set[int(number)].name for number in step.index))
-                    more = f" and {len(names) - FILES_SHOWN} more" if len(names) > FILES_SHOWN else ""
-                    raise FloatingPointError(
-                        f"The {words} of step {step.row['step']} is {values[name]} (files "
-                        f"{', '.join(names[:FILES_SHOWN])}{more}); look at them and lower the learning rate. The last "
-                        "checkpoint is untouched."
-                    )
-            order = ("learning_rate", "seconds", "seconds_waiting")
-            self.history.append({"step": step.row["step"], **values, **{name: step.row[name] for name in order}})
+    def _fetch_one(self) -> None:
+        """Waits for the first step that is on its way, and adds its row to the history."""
+        rate, waiting, metrics, index = self._running.popleft()
+        values = {name: float(value) for name, value in jax.device_get(metrics).items()}
+        step, now = len(self.history) + 1, time.perf_counter()
+        for name in ("loss", "gradient_norm"):
+            if not math.isfinite(values[name]):
+                files = ", ".join(dict.fromkeys(self.train_set[int(number)].name for number in index))
+                raise FloatingPointError(
+                    f"The {name} of step {step} is {values[name]} (files {shorten(files, 200, placeholder=' ...')}); "
+                    "look at them and lower the learning rate. The last checkpoint is untouched."
+                )
+        times = {"seconds": now - self._last_end, "seconds_waiting": waiting}
+        self.history.append({"step": step, **values, "learning_rate": rate, **times})
+        self._last_end = now
 
     def model(self) -> CLIP:
         """The model as it would be exported now: the average if there is one, low-rank changes merged."""
@@ -338,19 +306,13 @@ class TrainingRun:
 
     def save(self, checkpoints: ocp.CheckpointManager) -> None:
         """Writes a checkpoint of everything, then deletes those that are no longer needed."""
-        progress = {
-            "iterator": self.batches.get_state(),
-            "history": self.fetch_history(),
-            "best_step": self.best_step,
-            "mark": self.mark,
-        }
-        save_checkpoint(checkpoints, self.step, self.state, progress)
-        tidy(checkpoints, self.settings.keep_last, self.best_step)
+        progress = {"iterator": self.batches.get_state(), "history": self.fetch_history()}
+        progress |= {"best_step": self.best_step, "mark": self.mark}
+        save_checkpoint(checkpoints, self.step, self.state, progress, self.settings.keep_last)
 
     def restore(self, checkpoints: ocp.CheckpointManager) -> None:
         """Goes back to the newest checkpoint, if there is one."""
-        step = checkpoints.latest_step()
-        if step is None:
+        if (step := checkpoints.latest_step()) is None:
             return
         self.state, progress = restore_checkpoint(checkpoints, step, self.state, self.replicated, self.mark)
         self.step, self.history, self.best_step = step, progress["history"], progress["best_step"]

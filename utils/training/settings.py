@@ -24,7 +24,6 @@ ABOVE_ZERO = (
     *("batch_size", "epochs", "learning_rate", "max_gradient_norm", "workers", "keep_last", "lora_alpha"),
     *("micro_batch_size", "lora_rank", "validate_every", "checkpoint_every", "patience"),
 )
-SHARES = ("b1", "b2", "ema_decay")
 
 
 def _without_effect(default: Any) -> Any:
@@ -35,6 +34,8 @@ def _without_effect(default: Any) -> Any:
 @dataclass(frozen=True)
 class TrainingSettings:
     """What governs a run; two runs with equal settings and data on one machine end with equal weights.
+
+    A setting of None is off unless it says otherwise.
 
     Attributes:
         batch_size: Pairs in the global batch, over all devices: each is a negative for all others.
@@ -47,32 +48,25 @@ class TrainingSettings:
         b2: AdamW's decay of the mean of their squares.
         weight_decay: Decoupled decay, scaled by the rate, on the matrices of linear layers only.
         max_gradient_norm: Gradients with a larger global norm are scaled down to it.
-        ema_decay: Keeps a moving average of the parameters with this decay (0.999, say), which is then what is
-            validated and exported; None keeps none.
-        loss: ``multi_positive`` knows equal captions and other captions of the same image as right; ``plain``
-            calls them wrong, as published.
-        captions: ``one`` drawn for each image and visit, or ``all``: an epoch holds an image once for each of
-            its captions, as published.
+        ema_decay: Decay (0.999, say) of a moving average of the parameters, which is validated and exported then.
+        loss: ``multi_positive`` takes equal and other captions of an image as right, ``plain``, as published, as wrong.
+        captions: ``one`` drawn for each image and visit, or ``all``, as published: an epoch has every pair once.
         augmentation: ``none``, ``published`` or ``aerial``, see `utils.datasets.train_transform`.
         frozen_parts: Which of `PARTS` stay as they are.
-        lora_rank: Trains so many directions of each attention matrix instead of the towers (Hu et al. 2021);
-            None trains the towers themselves.
+        lora_rank: Trains so many directions of each attention matrix instead of the towers (Hu et al. 2021).
         lora_alpha: Low-rank changes are scaled by ``lora_alpha / lora_rank``.
-        compute_dtype: What the transformers compute in: ``float32``, ``bfloat16``, or None as the model was
-            loaded. Parameters, their reductions, similarities and loss are float32 whatever it is.
+        compute_dtype: ``float32``, ``bfloat16``, or None as the model was loaded, for the transformers; parameters,
+            their reductions, similarities and loss are always float32.
         rematerialize: Computes activations again on the way back instead of keeping them: slower, smaller.
-        micro_batch_size: Computes the gradient of the whole batch in micro-batches of so many pairs, in the memory
-            of one of them (Gao et al. 2021); None in one go.
+        micro_batch_size: Computes the gradient of the whole batch in the memory of so many pairs (Gao et al. 2021).
         keep_best: Exports the model with the best validation recall, and not the last one.
-        patience: Stops after so many epochs without a better validation recall; None never does.
-        validate_every: Epochs between validations, of which each is followed by a checkpoint. The last epoch
-            always has one.
-        checkpoint_every: Writes a checkpoint every so many steps too; None only after each validation.
+        patience: Stops after so many epochs without a better validation recall.
+        validate_every: Epochs between validations, each followed by a checkpoint; the last epoch always has one.
+        checkpoint_every: Writes a checkpoint every so many steps, too.
         keep_last: Checkpoints kept, besides that of the best epoch.
         seed: Governs the order of the images, the augmentation and the captions drawn.
         workers: Threads that decode images.
         tensorboard: Whether to write TensorBoard events beside the history.
-        wandb_project: The project of Weights & Biases to report to, if its package is installed; None reports nowhere.
     """
 
     batch_size: int = 128
@@ -103,58 +97,36 @@ class TrainingSettings:
     seed: int = 0
     workers: int = _without_effect(2)
     tensorboard: bool = _without_effect(True)
-    wandb_project: str | None = _without_effect(None)
 
     def __post_init__(self) -> None:
-        """Refuses what could not train.
-
-        Raises:
-            ValueError: Naming the setting, its value and what it must be.
-        """
+        """Refuses what could not train, with a ValueError that names the setting, its value and what it must be."""
         object.__setattr__(self, "frozen_parts", tuple(self.frozen_parts))  # profiles write lists
         for name in ABOVE_ZERO:
             self._require(name, lambda value: value > 0, "above zero")
         for name in ("warmup_steps", "weight_decay", "seed"):
             self._require(name, lambda value: value >= 0, "zero or more")
-        for name in SHARES:
+        for name in ("b1", "b2", "ema_decay"):
             self._require(name, lambda value: 0 <= value < 1, "at least 0 and below 1")
         for name, choices in CHOICES.items():
             shown = ", ".join(choice for choice in choices if choice)
             self._require(name, choices.__contains__, f"one of {shown}")
-        self._refuse_combinations()
-
-    def _require(self, name: str, holds: Callable[[Any], bool], wanted: str) -> None:
-        value = getattr(self, name)
-        try:
-            allowed = not self._differs(name) if value is None else holds(value)
-        except TypeError:  # YAML gives 1e-5 as text
-            allowed = False
-        if not allowed:
-            raise ValueError(f"{name} is {value!r}; it must be {wanted}.")
-
-    def _refuse_combinations(self) -> None:
-        unknown = [part for part in self.frozen_parts if part not in PARTS]
-        if unknown:
+        if unknown := [part for part in self.frozen_parts if part not in PARTS]:
             raise ValueError(f"frozen_parts names {', '.join(unknown)}; there are {', '.join(PARTS)}.")
         if set(PARTS) == set(self.frozen_parts):
             raise ValueError("frozen_parts names every part, so nothing would be trained; leave one out.")
         if self.lora_rank and {"image_tower", "text_tower"} <= set(self.frozen_parts):
             raise ValueError("lora_rank is set but frozen_parts names both towers; leave one of them out.")
-        if self.lora_rank is None and self._differs("lora_alpha"):
-            raise ValueError(
-                f"lora_alpha is {self.lora_alpha} and lora_rank is None, so it would have no effect; set lora_rank, or "
-                "leave lora_alpha out."
-            )
-        for name in ("b1", "b2"):
-            if self.optimizer == "adafactor" and self._differs(name):
-                raise ValueError(
-                    f"{name} is {getattr(self, name)}, and Adafactor has none, so it would have no effect; leave it "
-                    "out, or take the optimizer adamw."
-                )
         if self.micro_batch_size and self.batch_size % self.micro_batch_size:
-            raise ValueError(
-                f"micro_batch_size is {self.micro_batch_size}; it must divide the batch of {self.batch_size}."
-            )
+            raise ValueError(f"micro_batch_size is {self.micro_batch_size}; it must divide {self.batch_size} pairs.")
+
+    def _require(self, name: str, holds: Callable[[Any], bool], wanted: str) -> None:
+        value = getattr(self, name)
+        try:
+            allowed = getattr(type(self), name) is None if value is None else holds(value)
+        except TypeError:  # YAML gives 1e-5 as text
+            allowed = False
+        if not allowed:
+            raise ValueError(f"{name} is {value!r}; it must be {wanted}.")
 
     def fitted_to(self, records: int) -> TrainingSettings:
         """These settings with a batch that so many training records fill; a micro-batch still divides it."""
@@ -162,10 +134,6 @@ class TrainingSettings:
         if micro is not None and batch % micro:
             batch, micro = (batch - batch % micro, micro) if batch > micro else (batch, None)
         return replace(self, batch_size=batch, micro_batch_size=micro)
-
-    def _differs(self, name: str) -> bool:
-        """Whether a setting is not what it is by default."""
-        return getattr(self, name) != next(f.default for f in fields(self) if f.name == name)
 
     @property
     def identity(self) -> dict[str, Any]:

@@ -26,8 +26,7 @@ TrainStep = Callable[[State, Batch, float], tuple[State, dict[str, jax.Array]]]
 # Settings that the compiled step does not know, so that runs that differ in them share it.
 OUTSIDE_THE_STEP = (
     *("batch_size", "epochs", "learning_rate", "warmup_steps", "schedule", "augmentation", "captions"),
-    *("keep_best", "patience", "validate_every", "checkpoint_every", "keep_last"),
-    *("seed", "workers", "tensorboard", "wandb_project"),
+    *("keep_best", "patience", "validate_every", "checkpoint_every", "keep_last", "seed", "workers", "tensorboard"),
 )
 _steps: dict[Any, TrainStep] = {}
 
@@ -41,9 +40,8 @@ def data_mesh(devices: Sequence[jax.Device] | None = None) -> jax.sharding.Mesh:
 def first_state(split: SplitModel, settings: TrainingSettings, mesh: jax.sharding.Mesh) -> State:
     """All that a run changes on the devices, before its first step; new arrays, which may be donated.
 
-    Returns:
-        ``step``, scalar int32; ``trained`` and ``frozen``, states of the model's parameters; ``optimizer``,
-        which knows of the trained ones only; and ``average`` if the settings ask for one.
+    These are ``step``, scalar int32; ``trained`` and ``frozen``, states of the model's parameters; ``optimizer``,
+    which knows of the trained ones only; and ``average`` if the settings ask for one.
     """
     transformation = make_optimizer(split, settings)
 
@@ -61,29 +59,17 @@ def first_state(split: SplitModel, settings: TrainingSettings, mesh: jax.shardin
 
 
 def make_train_step(split: SplitModel, settings: TrainingSettings, mesh: jax.sharding.Mesh) -> TrainStep:
-    """One optimization step, compiled once for all runs of this process that it would serve.
+    """One optimization step, compiled once for all runs of this process that it would serve, whatever their weights.
 
-    The weights of the model do not matter; the batch is sharded over the axis ``data`` of the mesh.
-
-    Returns:
-        A function of (state, batch, learning rate) that gives the next state and a dictionary of float32
-        scalars. The state passed in is donated and cannot be used again.
+    It is a function of (state, batch, learning rate) that gives the next state and a dictionary of float32 scalars. The
+    state passed in is donated and cannot be used again. The batch is sharded over the axis ``data`` of the mesh.
     """
-    of_the_step = {name: value for name, value in asdict(settings).items() if name not in OUTSIDE_THE_STEP}
-    key = (split.graphdef, tuple(of_the_step.items()), mesh)
-    if key not in _steps:
-        _steps.clear()  # one is enough, and a compiled step is no small thing
-        # What the step keeps of the model is its structure alone, so that its weights can be freed.
-        _steps[key] = _compile_step(split.graphdef, make_optimizer(split, settings), settings, mesh)
-    return _steps[key]
-
-
-def _compile_step(
-    graphdef: nnx.GraphDef[CLIP],
-    transformation: optax.GradientTransformation,
-    settings: TrainingSettings,
-    mesh: jax.sharding.Mesh,
-) -> TrainStep:
+    within = tuple((name, value) for name, value in asdict(settings).items() if name not in OUTSIDE_THE_STEP)
+    key = (split.graphdef, within, mesh)
+    if key in _steps:
+        return _steps[key]
+    # What the step keeps of the model is its structure alone, so that its weights can be freed.
+    graphdef, transformation = split.graphdef, make_optimizer(split, settings)
     loss_and_gradients = make_loss_and_gradients(graphdef, settings, mesh)
 
     @partial(jax.jit, donate_argnums=0)
@@ -102,27 +88,24 @@ def _compile_step(
         }
         return after, metrics
 
+    _steps.clear()  # one is enough, and a compiled step is no small thing
+    _steps[key] = train_step
     return train_step
 
 
 def _within_bound(path: tuple[Any, ...], leaf: Any) -> Any:
     """Keeps logit_scale, where it is trained, below CLIP's bound."""
-    if tuple(path) != ("logit_scale",):
-        return leaf
-    return jax.tree.map(lambda value: jnp.minimum(value, MAX_LOGIT_SCALE), leaf)
+    is_bounded = tuple(path) == ("logit_scale",)
+    return jax.tree.map(lambda value: jnp.minimum(value, MAX_LOGIT_SCALE), leaf) if is_bounded else leaf
 
 
 def make_loss_and_gradients(
     graphdef: nnx.GraphDef[CLIP], settings: TrainingSettings, mesh: jax.sharding.Mesh
 ) -> Callable[[nnx.State, nnx.State, Batch], tuple[jax.Array, nnx.State]]:
-    """Builds the loss of a global batch and its gradient, in one go or in micro-batches.
+    """Builds a function of (trained, frozen, batch): the loss of a global batch, float32, and its gradient.
 
     The batch is sharded over ``data`` and the loss is written over the whole of it, so the compiler gathers
     the embeddings of all devices: every image sees every caption of the global batch as a negative.
-
-    Returns:
-        A function of (trained, frozen, batch) that gives the loss, a float32 scalar, and a state of gradients
-        of the trained parameters.
     """
 
     def loss_and_gradients(trained: nnx.State, frozen: nnx.State, batch: Batch) -> tuple[jax.Array, nnx.State]:
@@ -156,12 +139,8 @@ def cached_gradients(
     gradient for each embedding. Then each micro-batch is embedded again, and its embeddings' gradients are carried
     back to the parameters. The result is that of one go; each tower runs forward once more than there.
 
-    Args:
-        embed: From parameters and a micro-batch to image and text embeddings, (micro-batch, dim) each.
-        loss_of: From parameters and all embeddings, (batch, dim) each, to the loss.
-        trained: The parameters to take the gradient of.
-        micro_batches: Arrays (micro-batches, micro-batch, ...), as `split_batch` gives them.
-        mesh: The devices.
+    ``embed`` goes from parameters and a micro-batch to image and text embeddings, (micro-batch, dim) each, ``loss_of``
+    from parameters and all embeddings, (batch, dim) each, to the loss; `split_batch` gives ``micro_batches``.
     """
     embedded = jax.lax.map(partial(embed, trained), micro_batches)
     images, texts = (join_batch(embeddings, mesh) for embeddings in embedded)

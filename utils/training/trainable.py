@@ -18,13 +18,7 @@ PROJECTIONS = ("query", "key", "value", "output")
 
 @dataclass(frozen=True)
 class SplitModel:
-    """A model split once, for everything that a run does with it.
-
-    Attributes:
-        graphdef: Its structure, which is compiled.
-        trained: The parameters that the run trains.
-        frozen: All others.
-    """
+    """A model split once, for all of a run: its structure, which is compiled, and parameters trained and not."""
 
     graphdef: nnx.GraphDef[CLIP]
     trained: nnx.State
@@ -63,18 +57,10 @@ def part_of(path: tuple[Any, ...]) -> str:
 
 
 class LowRankLinear(nnx.LoRA):
-    """A linear layer that stays as it is, plus a trained change of low rank (Hu et al. 2021, equation 3).
-
-    Attributes:
-        base: The layer that stays.
-        scale: alpha / rank.
-    """
+    """A linear layer, ``base``, that stays as it is, plus a trained change of low rank (Hu et al. 2021, equation 3)."""
 
     base: nnx.Linear
-
-    def __init__(self, inputs: int, rank: int, outputs: int, *, alpha: float, dtype: Any, rngs: nnx.Rngs):
-        super().__init__(inputs, rank, outputs, dtype=dtype, rngs=rngs)
-        self.scale = alpha / rank
+    scale: float  # alpha / rank
 
     def __call__(self, x: jax.Array, **options: Any) -> jax.Array:
         """Maps (..., inputs) to (..., outputs)."""
@@ -94,14 +80,12 @@ def add_low_rank(model: CLIP, rank: int, settings: TrainingSettings) -> None:
             base = getattr(attention, name)
 
             def draw(rngs: nnx.Rngs, base: nnx.Linear = base) -> LowRankLinear:
-                sizes = base.in_features, rank, base.out_features
-                return LowRankLinear(*sizes, alpha=settings.lora_alpha, dtype=base.dtype, rngs=rngs)
+                return LowRankLinear(base.in_features, rank, base.out_features, dtype=base.dtype, rngs=rngs)
 
-            if base.kernel.ndim == 2:
-                layer = draw(rngs)
-            else:
-                layer = nnx.split_rngs(splits=base.kernel.shape[0])(nnx.vmap(draw, in_axes=0, out_axes=0))(rngs)
-            layer.base = base
+            if base.kernel.ndim > 2:
+                draw = nnx.split_rngs(splits=base.kernel.shape[0])(nnx.vmap(draw, in_axes=0, out_axes=0))
+            layer = draw(rngs)
+            layer.base, layer.scale = base, settings.lora_alpha / rank
             setattr(attention, name, layer)
 
 

@@ -27,22 +27,15 @@ def validate(
 ) -> dict[str, float]:
     """Measures a model on held-out images, without augmentation.
 
-    Images are embedded in small batches whatever the batch of the run, and compared in blocks, so memory is
-    bounded by the embeddings.
-
-    Args:
-        model: The model.
-        dataset: Images with captions, from the validation split: the test split is for the final figures. What
-            cannot be decoded is left out, as are captions without words, with a warning.
-        settings: Batch size and loss of the run.
-        sharding: How to spread image batches over the devices.
+    Images are embedded in small batches, which ``sharding`` spreads over the devices, and compared in blocks, so memory
+    is bounded by the embeddings. ``dataset`` is the validation split: the test split is for the final figures. What
+    cannot be decoded is left out, as are captions without words, with a warning.
 
     Returns:
-        ``validation_loss``: each image with its first caption. It depends on the number of negatives, so it is
-        averaged over batches of the training batch size (or of the whole set, if that is smaller); images beyond the
-        last whole batch are left out. Batches follow the order of the file, where images of one category often stand
-        together: such negatives are harder than the shuffled ones of training, and the loss is higher than theirs
-        (2.21 beside 1.14 for one model of the miniature). Compare it with itself alone.
+        ``validation_loss``: each image with its first caption, averaged over whole batches of the training batch size
+        (or of the whole set, if that is smaller), since it depends on the number of negatives. Batches follow the order
+        of the file, where images of one category often stand together: such negatives are harder than the shuffled
+        ones of training, and the loss is higher than theirs (2.21 beside 1.14 for one model of the miniature).
         ``validation_recall``: the mean of recall@1, 5 and 10 in both directions, as
         `utils.evaluation.retrieval_ranks` counts them, with the bounds of `recall_interval`.
 
@@ -50,12 +43,9 @@ def validate(
         FloatingPointError: If an embedding is not finite.
         DatasetError: If no image has a caption, or not one can be decoded.
     """
+    batch_size, workers = _batch_size(settings, sharding), settings.workers
     image_embeddings, dataset = embed_dataset(
-        model,
-        dataset.captioned(),
-        batch_size=_batch_size(settings, sharding),
-        workers=settings.workers,
-        sharding=sharding,
+        model, dataset.captioned(), batch_size=batch_size, workers=workers, sharding=sharding
     )
     texts, caption_sets = caption_table(dataset)
     text_embeddings = embed_texts(model, texts)
@@ -63,10 +53,9 @@ def validate(
         raise FloatingPointError("Some embeddings of validation images or captions are not finite numbers.")
     ranks = retrieval_ranks(image_embeddings, text_embeddings, caption_sets)
     low, high = recall_interval(ranks, settings.seed)
+    logit_scale = np.asarray(model.logit_scale[...])
     return {
-        "validation_loss": _mean_loss(
-            image_embeddings, text_embeddings, caption_sets, np.asarray(model.logit_scale[...]), settings
-        ),
+        "validation_loss": _mean_loss(image_embeddings, text_embeddings, caption_sets, logit_scale, settings),
         "validation_recall": float(np.mean([_hits(values).mean() for values in ranks.values()])),
         "validation_recall_low": low,
         "validation_recall_high": high,

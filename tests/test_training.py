@@ -285,12 +285,20 @@ def test_the_average_is_what_is_validated_and_exported(model, dataset, tmp_path,
         {"micro_batch_size": 3, "batch_size": 8},
         {"frozen_parts": ("head",)},
         {"lora_rank": 0},
+        {"lora_alpha": 8.0},  # without lora_rank it would do nothing
+        {"b1": 0.8, "optimizer": "adafactor"},
+        {"b2": 0.9, "optimizer": "adafactor"},
         {"patience": 0},
     ],
 )
 def test_settings_that_cannot_work_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         TrainingSettings(**wrong)
+
+
+def test_settings_with_an_effect_are_taken():
+    assert TrainingSettings(lora_alpha=8.0, lora_rank=2).lora_alpha == 8.0
+    assert TrainingSettings(b1=0.8).b1 == 0.8 and TrainingSettings(optimizer="adafactor").b2 == 0.98
 
 
 @pytest.mark.parametrize(

@@ -116,13 +116,18 @@ class TrainingSettings:
             raise ValueError("frozen_parts names every part, so nothing would be trained; leave one out.")
         if self.lora_rank and {"image_tower", "text_tower"} <= set(self.frozen_parts):
             raise ValueError("lora_rank is set but frozen_parts names both towers; leave one of them out.")
+        idle = {"lora_alpha": "without lora_rank"} if self.lora_rank is None else {}
+        idle |= {"b1": "with Adafactor", "b2": "with Adafactor"} if self.optimizer == "adafactor" else {}
+        for name, when in idle.items():
+            if self._differs(name):
+                raise ValueError(f"{name} is {getattr(self, name)}, which has no effect {when}; leave it out.")
         if self.micro_batch_size and self.batch_size % self.micro_batch_size:
             raise ValueError(f"micro_batch_size is {self.micro_batch_size}; it must divide {self.batch_size} pairs.")
 
     def _require(self, name: str, holds: Callable[[Any], bool], wanted: str) -> None:
         value = getattr(self, name)
         try:
-            allowed = getattr(type(self), name) is None if value is None else holds(value)
+            allowed = not self._differs(name) if value is None else holds(value)
         except TypeError:  # YAML gives 1e-5 as text
             allowed = False
         if not allowed:
@@ -134,6 +139,10 @@ class TrainingSettings:
         if micro is not None and batch % micro:
             batch, micro = (batch - batch % micro, micro) if batch > micro else (batch, None)
         return replace(self, batch_size=batch, micro_batch_size=micro)
+
+    def _differs(self, name: str) -> bool:
+        """Whether a setting is not what it is by default."""
+        return getattr(self, name) != next(f.default for f in fields(self) if f.name == name)
 
     @property
     def identity(self) -> dict[str, Any]:

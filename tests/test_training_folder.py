@@ -15,10 +15,10 @@ from utils.clip import CLIP
 from utils.clip.checkpoints import written_whole
 from utils.datasets import CaptionDataset, CaptionedImage, data_fingerprint
 from utils.files import FolderInUseError, sole_owner
-from utils.training import TrainingResult, load_or_train, run, run_folder, train
+from utils.training import TrainingResult, caption_by_category, load_or_train, run, run_folder, train
 from utils.training.checkpoints import open_checkpoints, restore_checkpoint
 from utils.training.export import NOTE, check_model, export_model, note_model
-from utils.training.identity import mark_of
+from utils.training.identity import mark_of, other_data
 from utils.training.run import TrainingRun
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -277,3 +277,20 @@ def test_a_disk_that_is_full_for_a_model_is_told_as_such(tmp_path):
 def test_parameters_of_the_two_seeds_differ(finished, others):
     """Else none of the above could fail."""
     assert not all(map(np.array_equal, parameters(finished.model), parameters(others.model)))
+
+
+def test_a_model_of_other_data_of_the_same_name_is_told(output, model, dataset, tmp_path, capsys):
+    darker = CaptionDataset([replace(item, captions=("dark",)) for item in dataset], dataset.name)
+    wordless = [replace(item, captions=(*item.captions, " .")) for item in dataset]
+    for one in (dataset, dataset[:5], CaptionDataset(wordless, dataset.name)):  # a part may be of the same
+        assert other_data(output, dataset, one) is None
+    assert other_data(output, CaptionDataset(dataset, "own"), dataset) == dataset.name
+    assert other_data(output / "nowhere", dataset, dataset) is None
+    load_or_train(output, model, dataset, dataset, SETTINGS)
+    assert "Warning" not in capsys.readouterr().out
+    note = json.loads((output / "run.json").read_text())
+    note["validation_data"]["fingerprint"] = data_fingerprint(caption_by_category(dataset))
+    (tmp_path / "run.json").write_text(json.dumps(note))  # as CAPTIONS_FILE = "categories" leaves it
+    assert other_data(tmp_path, dataset, dataset) is None
+    load_or_train(output, model, darker, darker, SETTINGS)
+    assert f"was trained on other images or captions that are called {dataset.name}, too" in capsys.readouterr().out

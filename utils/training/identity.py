@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from utils.clip.identity import weights_digest
 from utils.datasets import CaptionDataset, data_fingerprint, reading_note, shown_reading
 from utils.datasets.hub import data_source
 from utils.files.provenance import PROVENANCE, devices, versions
+from utils.training.category_captions import caption_by_category
 from utils.training.export import NOTE, note_model, read_note, write_note
 from utils.training.settings import TrainingSettings
 
@@ -127,6 +129,28 @@ def note_provenance(output_dir: Path, train_set: CaptionDataset, start: CLIP, st
 def provenance_of(output_dir: Path) -> list[dict[str, Any]]:
     """What the run in a folder was made with, an entry for each change of it; empty if nothing is noted."""
     return list(read_note(output_dir / "run.json").get(PROVENANCE, []))
+
+
+def other_data(output_dir: Path, train_set: CaptionDataset, validation_set: CaptionDataset) -> str | None:
+    """What the run in a folder was trained on, in words, if that is other data; None if no difference is seen.
+
+    Data of one name are told apart by the validation set, which no back-translation changes, with its own captions or
+    those made of categories. One of another number of images may be a part of the same, and nothing is said of it.
+    """
+    note = read_note(output_dir / "run.json")
+    try:
+        name, theirs = note["data"]["name"], note["validation_data"]
+        images, mark = theirs["images"], theirs["fingerprint"]
+    except (KeyError, TypeError):
+        return None
+    if name != train_set.name:
+        return str(name)
+    spoken = [replace(item, captions=item.captions_with_words) for item in validation_set if item.captions_with_words]
+    named = caption_by_category(validation_set).named() if validation_set.categories else ()
+    marks = (data_fingerprint(CaptionDataset(items)) for items in (spoken, named))
+    if len(spoken) == images and mark not in marks:
+        return f"other images or captions that are called {name}, too"
+    return None
 
 
 def _differences(theirs: Note, ours: Note) -> list[str]:

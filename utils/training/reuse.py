@@ -10,7 +10,7 @@ import numpy as np
 from utils.clip import CLIP
 from utils.datasets import CaptionDataset, reading_note, shown_reading
 from utils.training.export import check_model, is_whole, read_note
-from utils.training.identity import describe_run, mark_of, mark_of_run, run_folder
+from utils.training.identity import describe_run, mark_of, mark_of_run, other_data, run_folder
 from utils.training.run import train
 from utils.training.settings import TrainingSettings
 
@@ -25,7 +25,7 @@ def load_or_train(
     """Loads the model that an earlier run left in a folder; where there is none, one trained now, beside it.
 
     The other arguments are those of `train`, for the training that may be needed; settings of a short one will do.
-    A warning says so if the earlier run was trained on data of another name, or read otherwise.
+    A warning says so if the earlier run was trained on other data, as far as its note tells.
 
     Returns:
         The fine-tuned model; where images have no captions to train on, ``start``, the very object, so that nobody
@@ -37,7 +37,7 @@ def load_or_train(
     """
     output_dir = Path(output_dir)
     if (output_dir / "model" / "config.json").is_file():
-        _warn_of_other_data(output_dir, train_set)
+        _warn_of_other_data(output_dir, train_set, validation_set)
         check_model(output_dir / "model", mark_of(output_dir))
         return CLIP.from_pretrained(output_dir / "model")
     counts = [len(item.captions_with_words) for item in train_set]
@@ -58,18 +58,18 @@ def load_or_train(
     return train(*of_the_run, short_dir).model
 
 
-def _warn_of_other_data(output_dir: Path, train_set: CaptionDataset) -> None:
-    """Says so if the model in a folder was trained on data of another name, or on the same read otherwise."""
+def _warn_of_other_data(output_dir: Path, train_set: CaptionDataset, validation_set: CaptionDataset) -> None:
+    """Says so if the model in a folder was trained on other data, or on the same read otherwise."""
     theirs, ours = read_note(output_dir / "run.json").get("data"), reading_note(train_set)
     theirs = theirs if isinstance(theirs, dict) else {}
-    if theirs.get("name", train_set.name) != train_set.name:
-        print(
-            f"Warning: the model in {output_dir} was trained on {theirs['name']}, not on {train_set.name}; name "
-            "another OUTPUT_DIR for one of these data."
-        )
-    elif theirs and theirs.get("reading", []) != ours.get("reading", []):
+    if theirs.get("name") == train_set.name and theirs.get("reading", []) != ours.get("reading", []):
         before, now = (shown_reading(each) or "as they are" for each in (theirs, ours))
         print(
             f"Warning: the model in {output_dir} was trained on images read {before}, and they are now read {now}; set "
             "STRETCH and BANDS as they were, or name another OUTPUT_DIR for a model of these."
+        )
+    elif trained_on := other_data(output_dir, train_set, validation_set):
+        print(
+            f"Warning: the model in {output_dir} was trained on {trained_on}, not on {train_set.name}; name another "
+            "OUTPUT_DIR for one of these data."
         )

@@ -1,11 +1,14 @@
 """Every figure draws, has its text for those who cannot see it, and leaves matplotlib as it was."""
 
+import re
+
 import matplotlib
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
 from utils import plots
+from utils.plots.look import few, from_to
 
 IMAGE = np.zeros((8, 8, 3), np.uint8)
 HISTORY = {"step": 2, "loss": 1.0, "validation_loss": 1.5}
@@ -40,6 +43,7 @@ def test_draws_a_figure_and_leaves_the_settings_alone(name):
     assert isinstance(figure, Figure)
     figure.canvas.draw()
     assert dict(matplotlib.rcParams) == before
+    assert re.fullmatch(r"[A-Z0-9].*\w.*\.", figure.get_label()), "a sentence for those who cannot see it"
 
 
 def test_where_no_images_are_left_the_figure_says_so():
@@ -83,14 +87,30 @@ def test_training_losses_are_compared_by_their_means_over_an_epoch():
     assert validation.get_xydata().tolist() == [[2, 2.5], [3, 1.5]]
 
 
-@pytest.mark.parametrize(("photographs", "kind"), [(False, "image/png"), (True, "image/jpeg")])
-def test_show_carries_the_alternative_text(monkeypatch, photographs, kind):
+@pytest.mark.parametrize(("name", "kind"), [("line", "image/png"), ("image_grid", "image/jpeg")])
+@pytest.mark.parametrize("alt", ["", "in the lesson's own words"])
+def test_show_carries_the_alternative_text(monkeypatch, name, kind, alt):
     shown = {}
     monkeypatch.setattr("IPython.display.display", lambda bundle, **rest: shown.update(bundle=bundle, **rest))
-    plots.show(plots.line([1], [1], "x", "y"), alt="a single point", photographs=photographs)
-    assert shown["metadata"] == {kind: {"alt": "a single point"}}
-    assert shown["bundle"]["text/plain"] == "[figure] a single point"
+    figure = DRAWINGS[name]()
+    plots.show(figure, alt)
+    assert shown["metadata"] == {kind: {"alt": alt or figure.get_label()}}
+    assert shown["bundle"]["text/plain"] == f"[figure] {alt or figure.get_label()}"
     assert shown["bundle"][kind][:4] in (b"\x89PNG", b"\xff\xd8\xff\xe0")
+
+
+def test_a_figure_without_a_sentence_is_not_shown():
+    with pytest.raises(ValueError, match="give it as alt"):
+        plots.show(Figure())
+
+
+def test_a_sentence_lists_a_few_and_counts_the_rest():
+    assert few([f"c{number}" for number in range(10)], np.arange(10) / 3, most=2) == "c0 0, c1 0.333 and 8 more"
+    assert (from_to([3, 1, 2]), from_to([1, 2]), from_to([])) == (
+        "from 3 to 2, between 1 and 3",
+        "from 1 to 2",
+        "empty",
+    )
 
 
 def test_before_and_after_is_sorted_by_gain():

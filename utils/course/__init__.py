@@ -1,12 +1,14 @@
 """Runs the course: every notebook under papermill with one profile's parameters, results in one folder.
 
-Notebooks use what this page hands on: `record` notes a metric in the notebook's own output, `check_values` refuses
-parameters that cannot work, `output_folder` says where results go, and `LeftOut` is raised where the data give a
-notebook nothing to work on. The rest runs them, and they do not stand on it: ``python -m utils.course``, which is
-``make course``, begins in `run`. Nothing in here ever imports JAX: the kernels do, and on a TPU only one process may.
+Notebooks use what this page hands on: `check_values` refuses parameters that cannot work, `record` notes a metric in
+the notebook's own output, `try_answer` checks exercises, `output_folder` says where results go, and `LeftOut` is raised
+where the data give a notebook nothing to work on; `utils.course.splits` opens data as a notebook's parameters say. The
+rest runs them, and they do not stand on it: ``python -m utils.course``, which is ``make course``, begins in `run`.
+Nothing in here ever imports JAX: the kernels do, and on a TPU only one process may.
 """
 
 from utils.course.errors import CourseError, LeftOut
+from utils.course.exercises import try_answer
 from utils.course.metrics import record
 from utils.course.places import course_notebooks, find_root, output_file, output_folder
 from utils.course.values import check_values, few_steps_warning
@@ -21,4 +23,5 @@ __all__ = [
     "output_file",
     "output_folder",
     "record",
+    "try_answer",
 ]

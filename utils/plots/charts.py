@@ -8,7 +8,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from utils.plots.look import BLUE, GRAY, GREEN, INK, ORANGE, legend_beside, new_figure, new_panels, styled, with_looks
+from utils.plots.look import (
+    BLUE,
+    GRAY,
+    GREEN,
+    INK,
+    ORANGE,
+    few,
+    from_to,
+    legend_beside,
+    new_figure,
+    new_panels,
+    styled,
+    with_looks,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,6 +36,7 @@ def count_bars(names: Sequence[str], counts: Sequence[float], label: str, width:
     figure, axis = new_figure(width, 3.2, y_label=label, x_grid=False)
     axis.bar(range(len(names)), counts, color=BLUE, width=0.75)
     axis.set_xticks(range(len(names)), names, rotation=60, ha="right", rotation_mode="anchor")
+    figure.set_label(f"Bars of {label}: {few(names, counts)}.")
     return figure
 
 
@@ -31,6 +45,7 @@ def histogram(values: Sequence[float], label: str, counted: str) -> Figure:
     """Draws how often each whole number occurs among the values."""
     figure, axis = new_figure(6.5, 3.0, label, counted, x_grid=False)
     axis.bar(*np.unique(np.asarray(values, int), return_counts=True), color=BLUE, width=0.8)
+    figure.set_label(f"Bars: how many {counted} have how many {label}, {from_to(sorted(values))}.")
     return figure
 
 
@@ -58,6 +73,10 @@ def shaded_matrix(
             color = "white" if value > low + 0.64 * (high - low) else INK
             axis.text(column, row, f"{value:.{digits}f}", ha="center", va="center", color=color, fontsize=8)
     figure.colorbar(shades, ax=axis, label=values, shrink=0.8)
+    figure.set_label(
+        f"A matrix with {values or 'values'} from {np.nanmin(matrix):.2f} to {np.nanmax(matrix):.2f}. "
+        f"Rows: {few(row_names)}. Columns: {few(column_names)}."
+    )
     return figure
 
 
@@ -69,6 +88,10 @@ def cumulative(series: dict[str, Sequence[float]], x_label: str, y_label: str) -
         axis.ecdf(values, color=color, linestyle=style, linewidth=1.8, label=name)
     if len(series) > 1:
         axis.legend(loc="upper left")
+    figure.set_label(
+        f"Shares of {x_label} at or below each value; half of them lie below "
+        + few([f"{np.median(values):.3g} ({name})" for name, values in series.items()])
+    )
     return figure
 
 
@@ -77,6 +100,7 @@ def line(x: Sequence[float], y: Sequence[float], x_label: str, y_label: str) -> 
     """Draws one plain curve, with a mark at each point where there are few."""
     figure, axis = new_figure(6.5, 2.8, x_label, y_label)
     axis.plot(x, y, color=BLUE, marker="o" if len(x) < 20 else None)
+    figure.set_label(f"A curve of {y_label} over {x_label}: {from_to(y)}.")
     return figure
 
 
@@ -96,6 +120,7 @@ def loss_curves(
         axis.axhline(chance, color=GRAY, linestyle=":", label="chance: log(batch size)")
     axis.set_ylim(bottom=0)
     axis.legend()
+    figure.set_label(f"Training loss runs {from_to(training)}, validation loss {from_to(validation)} nats.")
     return figure
 
 
@@ -106,8 +131,9 @@ def compared_losses(histories: dict[str, Sequence[dict[str, float]]], titles: tu
     A history has rows with ``step``, ``loss`` and, where it was measured, ``validation_loss``, in nats.
     """
     figure, panels = new_panels(11.0, 3.6, 1, 2, sharey=True)
+    measured = {name: [row for row in history if "validation_loss" in row] for name, history in histories.items()}
     for name, history, (color, style) in with_looks(histories, _COLORS, (":", "--", "-", "-.")):
-        rows = [row for row in history if "validation_loss" in row]
+        rows = measured[name]
         ends = [row["step"] for row in rows]
         # Single batches scatter; their mean is what compares with the validation loss.
         means = [
@@ -121,6 +147,10 @@ def compared_losses(histories: dict[str, Sequence[dict[str, float]]], titles: tu
         axis.set_xlabel("step")
     panels[0, 0].set_ylabel(_LOSS)
     legend_beside(panels[0, 1])
+    figure.set_label(
+        "Training and validation losses of runs, beside each other; validation runs "
+        + "; ".join(f"{from_to([row['validation_loss'] for row in rows])} ({name})" for name, rows in measured.items())
+    )
     return figure
 
 
@@ -138,6 +168,10 @@ def pair_marks(positives: np.ndarray) -> Figure:
     axis.set_aspect("equal")
     axis.invert_yaxis()
     axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=1, fontsize=9)
+    figure.set_label(
+        f"A grid of {len(positives)} images and captions: own pairs on the diagonal, and beside it "
+        f"{int((positives & ~own).sum())} more pairs that are true as well."
+    )
     return figure
 
 
@@ -164,6 +198,9 @@ def score_bars(
     axis.set_xticks(places, groups)
     axis.set_ylim(0, 1.08)
     legend_beside(axis)
+    figure.set_label(
+        f"Bars of {label}. " + "; ".join(f"{name}: {few(groups, scores)}" for name, scores in series.items()) + "."
+    )
     return figure
 
 
@@ -192,6 +229,10 @@ def before_and_after(
     axis.set_yticks(rows, [names[number] for number in order])
     axis.set_xlim(-0.03, 1.03)
     legend_beside(axis)
+    figure.set_label(
+        f"{x_label}, for each name a line from {labels[0]} to {labels[1]}; highest: {names[order[-1]]}, "
+        f"{first[-1]:.2f} to {second[-1]:.2f}; lowest: {names[order[0]]}, {first[0]:.2f} to {second[0]:.2f}."
+    )
     return figure
 
 
@@ -207,6 +248,7 @@ def trade_off(
         axis.annotate(name, (left, up), xytext=(6, 5), textcoords="offset points", fontsize=8)
     axis.margins(0.12)
     axis.legend(loc="best")
+    figure.set_label(f"{y_label} over {x_label} for {few(names)}; {names[chosen]} is chosen.")
     return figure
 
 
@@ -229,6 +271,11 @@ def curves_with_spread(
     axis.set_xscale("log", base=2)
     axis.set_xticks(x, [f"{value:g}" for value in x])
     legend_beside(axis)
+    figure.set_label(
+        f"{y_label} over {x_label}. "
+        + "; ".join(f"{name} {from_to(means)}" for name, (means, _) in series.items())
+        + "".join(f"; {name} {height:.2f}" for name, height in levels.items())
+    )
     return figure
 
 
@@ -240,4 +287,8 @@ def reliability(curves: dict[str, tuple[Sequence[float], Sequence[float]]]) -> F
     for name, (said, true), (color, marker, style) in with_looks(curves, _COLORS[1:], "oDs", ("-", "--", "-.")):
         axis.plot(said, true, color=color, marker=marker, linestyle=style, label=name)
     axis.legend(loc="upper left")
+    figure.set_label(
+        "Shares that were true over probabilities that were given: "
+        + "; ".join(f"{name} {from_to(true)}" for name, (_, true) in curves.items())
+    )
     return figure

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from utils.plots.look import PALE_BLUE, PALE_GRAY, new_figure, new_panels, styled
+from utils.plots.look import PALE_BLUE, PALE_GRAY, few, new_figure, new_panels, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,6 +36,7 @@ def image_grid(images: Sequence[Drawable], titles: Sequence[str] = (), columns: 
         if titles:
             size = 9 if columns < 9 else 8
             panels.flat[number].set_title(titles[number], fontsize=size, fontweight="normal", loc="center")
+    figure.set_label(f"{len(images)} images: {few(titles)}." if titles else f"{len(images)} images.")
     return figure
 
 
@@ -44,6 +45,7 @@ def _no_images(width: float) -> Figure:
     figure, axis = new_figure(width, 0.5)
     axis.set_axis_off()
     axis.text(0.5, 0.5, "no images", ha="center", va="center")
+    figure.set_label("No images.")
     return figure
 
 
@@ -68,6 +70,7 @@ def captioned_images(
         glued = (line.replace(" .", "\u00a0.") for line in lines)
         wrapped = "\n".join(textwrap.fill(line, letters, subsequent_indent="      ") for line in glued)
         right.text(0, 0.5, wrapped, va="center", fontsize=9, linespacing=1.35, parse_math=False)
+    figure.set_label(f"{len(images)} images with their texts: {few([lines[0] for lines in texts if lines], most=4)}.")
     return figure
 
 
@@ -99,6 +102,8 @@ def scored_images(
         below.set_xticks([0, 0.5, 1])
         below.invert_yaxis()
         below.set_xlabel(label, fontsize=8)
+    firsts = [f"{title}: {shown[0]}" for title, shown in zip(titles, names, strict=True)]
+    figure.set_label(f"Images with the highest of {label}: {few(firsts)}.")
     return figure
 
 
@@ -112,4 +117,5 @@ def image_with_patches(image: Drawable, patch_size: int) -> Figure:
         axis.axhline(edge - 0.5, color="white", linewidth=0.8)
         axis.axvline(edge - 0.5, color="white", linewidth=0.8)
     axis.set_axis_off()
+    figure.set_label(f"An image of {pixels.shape[0]} pixels, cut into patches of {patch_size}.")
     return figure

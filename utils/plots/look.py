@@ -42,14 +42,23 @@ STYLE: dict[RcKeyType, object] = {
 }
 
 
-def show(figure: Figure, alt: str, photographs: bool = False) -> None:
+def show(figure: Figure, alt: str = "") -> None:
     """Displays a figure in the notebook, with a sentence that says what it shows for those who cannot see it.
 
-    Photographs are stored as JPEG, all else as a PNG of 256 colors, which looks the same at a third of the size.
+    By default it is the sentence of the function that drew it, the figure's label. Where images are in it, it is stored
+    as JPEG, else as a PNG of 256 colors, which looks the same at a third of the size.
+
+    Raises:
+        ValueError: If there is no such sentence.
     """
+    import numpy as np
     from IPython.display import display
     from PIL import Image
 
+    alt = alt or str(figure.get_label())
+    if not alt:
+        raise ValueError("The figure has no sentence that says what it shows; give it as alt.")
+    photographs = any(np.asarray(image.get_array()).ndim == 3 for axis in figure.axes for image in axis.get_images())
     kind = "jpeg" if photographs else "png"
     drawn, stored = io.BytesIO(), io.BytesIO()
     figure.savefig(drawn, format="png", dpi=DPI, bbox_inches="tight", facecolor="white")
@@ -70,7 +79,10 @@ def styled(draw: Callable[_Arguments, Figure]) -> Callable[_Arguments, Figure]:
         import matplotlib
 
         with matplotlib.rc_context(STYLE):
-            return draw(*arguments, **options)
+            figure = draw(*arguments, **options)
+        told = str(figure.get_label())
+        figure.set_label(told[:1].upper() + told[1:].rstrip(".") + "." if told else "")
+        return figure
 
     return draw_in_style
 
@@ -106,3 +118,24 @@ def new_figure(
 def legend_beside(axis: Axes) -> None:
     """Puts the legend to the right of the axes, where it hides nothing."""
     axis.legend(loc="upper left", bbox_to_anchor=(1, 1))
+
+
+def few(names: Sequence[str], values: Sequence[object] = (), most: int = 8) -> str:
+    """Names, with a value each if there are any, as a sentence for a figure lists them; the first few of many."""
+    told = [f"{name} {_number(value)}" for name, value in zip(names, values, strict=True)] if len(values) else [*names]
+    told = [" ".join(str(one).split()) for one in told]
+    return ", ".join(told[:most]) + (f" and {len(told) - most} more" if len(told) > most else "")
+
+
+def from_to(values: Sequence[float]) -> str:
+    """How a series runs: "from 1 to 3", and how high and low between where that is more."""
+    numbers = [float(value) for value in values]
+    if not numbers:
+        return "empty"
+    low, high = min(numbers), max(numbers)
+    ends = f"from {_number(numbers[0])} to {_number(numbers[-1])}"
+    return ends if {low, high} <= {numbers[0], numbers[-1]} else f"{ends}, between {_number(low)} and {_number(high)}"
+
+
+def _number(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, int | float) or hasattr(value, "dtype") else str(value)

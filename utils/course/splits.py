@@ -1,0 +1,38 @@
+"""The splits of a data set as a notebook's parameters say: one line where every notebook would need eight."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from utils.course.values import check_values
+
+if TYPE_CHECKING:
+    from utils.datasets import CaptionDataset
+
+
+def open_splits(parameters: Mapping[str, Any], *names: str) -> list[CaptionDataset]:
+    """Checks a notebook's parameters, its ``globals()``, and opens splits of the data set they name, such as "val".
+
+    DATASET, DATA_DIR, STRETCH, BANDS, VAL_FROM_TRAIN and SEED are those of `utils.datasets.load_dataset`. Images
+    without splits are divided at random by the SEED, and of each split IMAGES_PER_SPLIT images are taken, 0 for all.
+
+    Raises:
+        CourseError: Naming a parameter that cannot work.
+        DatasetError: If there is no such data set or split, or it cannot be read.
+    """
+    from utils.datasets import load_dataset
+
+    check_values(parameters)
+    seed, most = parameters["SEED"], parameters["IMAGES_PER_SPLIT"]
+    dataset = load_dataset(
+        parameters["DATASET"],
+        parameters["DATA_DIR"] or None,
+        stretch=parameters["STRETCH"],
+        bands=parameters["BANDS"],
+        val_from_train=parameters["VAL_FROM_TRAIN"],
+        seed=seed,
+    )
+    if not dataset.splits:
+        dataset = dataset.with_random_splits(seed=seed)
+    return [dataset.split(name).subset(most or len(dataset), seed) for name in names]

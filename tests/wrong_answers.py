@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 from exercise_world import SOLVED, solution_of
+from flax import nnx
 
 from utils.translation.quality import words
 
@@ -159,13 +160,33 @@ WRONG: dict[str, dict[str, Callable]] = {
         "turned blocks": lambda *given: solution_of("check_shuffle_blocks")(*given)[::-1],
         "flat": lambda *given: solution_of("check_shuffle_blocks")(*given).reshape(-1, 3),
     },
-    "check_expected_share": {
-        "itself too": lambda p, size: 1 - (1 - p) ** size,
-        "straight": lambda p, size: p * (size - 1),
-        "straight, to one": lambda p, size: min(1.0, p * (size - 1)),
-        "by exponentials": lambda p, size: 1 - np.exp(-p * (size - 1)),
-        "the safe": lambda p, size: (1 - p) ** (size - 1),
-        "the three examples": lambda p, size: {2: 0.5, 3: 0.75, 70: 0.5}.get(size, 0.0),
+    "check_sentence_vectors": {
+        "last token": lambda hidden, ids, end: hidden[:, -1],
+        "first token": lambda hidden, ids, end: hidden[:, 0],
+        "before the end": lambda hidden, ids, end: hidden[np.arange(len(ids)), np.argmax(ids == end, axis=1) - 1],
+        "highest id": lambda hidden, ids, end: hidden[np.arange(len(ids)), np.argmax(ids, axis=1)],
+        "mean": lambda hidden, ids, end: hidden.mean(axis=1),
+        "place of the first row": lambda hidden, ids, end: hidden[:, int(np.argmax(ids[0] == end))],
+        "last padding": lambda hidden, ids, end: hidden[
+            np.arange(len(ids)), ids.shape[1] - 1 - np.argmax(np.asarray(ids)[:, ::-1] == end, axis=1)
+        ],
+        "lists of tokens": lambda hidden, ids, end: hidden[:, np.argmax(ids == end, axis=1)],
+    },
+    "check_labels_of": {
+        "names anywhere": lambda tree, frozen: nnx.map_state(
+            lambda path, _: "freeze" if frozen in path else "train", tree
+        ),
+        "the other way round": lambda tree, frozen: nnx.map_state(
+            lambda path, _: "train" if path[0] == frozen else "freeze", tree
+        ),
+        "always vision": lambda tree, frozen: nnx.map_state(
+            lambda path, _: "freeze" if path[0] == "vision" else "train", tree
+        ),
+        "all frozen": lambda tree, frozen: nnx.map_state(lambda path, _: "freeze", tree),
+        "booleans": lambda tree, frozen: nnx.map_state(lambda path, _: path[0] != frozen, tree),
+        "kernels alone": lambda tree, frozen: nnx.map_state(
+            lambda path, _: "freeze" if path[0] == frozen and path[-1] == "kernel" else "train", tree
+        ),
     },
     "check_loss_at": {
         "difference of logarithms": lambda loss, size, other: loss + np.log(other / size),

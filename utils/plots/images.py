@@ -36,7 +36,9 @@ def image_grid(images: Sequence[Drawable], titles: Sequence[str] = (), columns: 
         if titles:
             size = 9 if columns < 9 else 8
             panels.flat[number].set_title(titles[number], fontsize=size, fontweight="normal", loc="center")
-    figure.set_label(f"{len(images)} images: {few(titles)}." if titles else f"{len(images)} images.")
+    figure.set_label(
+        f"{len(images)} images: {few(list(dict.fromkeys(titles)))}." if titles else f"{len(images)} images."
+    )
     return figure
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
+from release import current
 
 from utils.course import course_notebooks
 from utils.course.metrics import read_metrics
 from utils.course.parameters import load_profile, resolve_parameters
-from utils.course.release import current
 
 ROOT = Path(__file__).resolve().parents[1]
 COURSE = course_notebooks(ROOT)

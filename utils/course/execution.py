@@ -11,14 +11,12 @@ from typing import Any
 
 import nbformat
 import papermill
-from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError, DeadKernelError
+from nbclient.exceptions import DeadKernelError
 from nbconvert import HTMLExporter
 from nbconvert.filters import strip_ansi
 
-from utils.course.errors import CourseError, LeftOut
+from utils.course.errors import LeftOut
 from utils.course.ledger import LEFT, SOURCE, STAMP, Ledger
-from utils.course.places import course_notebooks
 from utils.files import write_whole
 
 WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
@@ -65,8 +63,12 @@ def run_in_order(
                 outcomes.append(Outcome(path.stem, "kept"))
             else:
                 outcomes.append(run_notebook(path, parameters[path.stem], ledger))
-            _print_outcome(outcomes[-1])
-            if outcomes[-1].status == "failed":
+            outcome = outcomes[-1]
+            seconds = f"{outcome.seconds:6.0f} s" if outcome.status != "kept" else "finished before, unchanged"
+            print(f"{outcome.stem:<28} {outcome.status:<8} {seconds}", flush=True)
+            if outcome.error:
+                print(outcome.error, flush=True)
+            if outcome.status == "failed":
                 break
         ledger.pass_on(path)
     return outcomes
@@ -121,43 +123,9 @@ def _execute(path: Path, output: Path, parameters: dict[str, Any]) -> tuple[str,
     return "ok", ""
 
 
-def refresh_notebooks(root: Path) -> None:
-    """Executes every notebook in place with its own defaults, for committing: no parameters, no widgets.
-
-    Raises:
-        CourseError: If a cell fails; that notebook keeps its outputs.
-    """
-    extra = [root / "nbs" / "template.ipynb", *sorted((root / "nbs" / "solutions").glob("*.ipynb"))]
-    for path in [*course_notebooks(root), *extra]:
-        start = time.perf_counter()
-        notebook = nbformat.read(path, as_version=4)
-        client = NotebookClient(
-            notebook,
-            kernel_name="python3",
-            resources={"metadata": {"path": str(path.parent)}},
-            record_timing=False,
-            extra_arguments=QUIET_KERNEL,
-        )
-        try:
-            client.execute()
-        except CellExecutionError as failure:
-            raise CourseError(f"{path.name}: {failure.ename}: {failure.evalue}") from None
-        drop_widgets(notebook)
-        notebook.metadata.language_info = {"name": "python"}  # its version would change with every machine
-        write_whole(path, nbformat.writes(notebook) + "\n")
-        _print_outcome(Outcome(path.stem, "ok", time.perf_counter() - start))
-
-
 def drop_widgets(notebook: Any) -> None:
     """Removes what progress bars leave behind: live widgets mean nothing without their kernel."""
     notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if WIDGET_MIME not in output.get("data", {})]
-
-
-def _print_outcome(outcome: Outcome) -> None:
-    seconds = f"{outcome.seconds:6.0f} s" if outcome.status != "kept" else "finished before, unchanged"
-    print(f"{outcome.stem:<28} {outcome.status:<8} {seconds}", flush=True)
-    if outcome.error:
-        print(outcome.error, flush=True)

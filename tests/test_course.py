@@ -10,8 +10,7 @@ import pytest
 from utils.course import CourseError, course_notebooks, output_folder
 from utils.course.compare import read_run
 from utils.course.parameters import load_profile, resolve_parameters
-from utils.course.reports import zero_shot_table
-from utils.course.run import run_course
+from utils.course.run import run_course, zero_shot_table
 
 
 def write_notebook(path, code: str, parameters: str = "TIMES: int = 2  # how often") -> None:

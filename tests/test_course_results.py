@@ -18,7 +18,7 @@ from utils.course import CourseError, course_notebooks, execution, results
 from utils.course.compare import read_run
 from utils.course.ledger import finished_stamp
 from utils.course.run import run_course
-from utils.files import sole_owner
+from utils.files import FolderInUseError, sole_owner
 from utils.files.locks import LOCK, OWNER
 from utils.files.provenance import versions
 
@@ -214,7 +214,7 @@ def test_every_name_that_the_notebooks_leave_is_known(root):
 def test_a_second_run_in_a_folder_is_told_of_the_first(passing_on):
     with (
         sole_owner(passing_on / "runs" / "small", "running the course"),
-        pytest.raises(CourseError, match=f"in use by process {os.getpid()} .*, running the course"),
+        pytest.raises(FolderInUseError, match=f"in use by process {os.getpid()} .*, running the course"),
     ):
         statuses(passing_on)
 

@@ -10,9 +10,8 @@ import time
 from utils.course.errors import CourseError
 from utils.course.parameters import parse_overrides
 from utils.course.places import find_root, read_json
-from utils.course.reports import EVALUATION, zero_shot_table
 from utils.course.results import METRICS
-from utils.course.run import plan_course, run_course
+from utils.course.run import EVALUATION, plan_course, run_course, zero_shot_table
 
 EXPECTED_TIME = {
     "miniature": "6 to 8 minutes on two cores, without a network.",

@@ -42,13 +42,8 @@ def run_in_order(
 ) -> list[Outcome]:
     """Executes notebooks of which each may use what those before it left; one that is current (`Ledger`) is kept.
 
-    With ``only`` those whose name begins so are executed, finished or not, and none of the others.
-
-    Returns:
-        One outcome a notebook that was chosen; the first failure is the last.
-
-    Raises:
-        OSError: If the disk takes no more.
+    With ``only`` those whose name begins so are executed, finished or not, and none of the others. Returns one outcome
+    a notebook that was chosen, the first failure the last; raises an OSError if the disk takes no more.
     """
     output_dir.mkdir(parents=True, exist_ok=True)
     # What one notebook has compiled the next one reads back, small programs too: there are hundreds.
@@ -59,12 +54,10 @@ def run_in_order(
     for path in notebooks:
         (output_dir / RUNNING.format(path.stem)).unlink(missing_ok=True)  # what a killed run was writing
         if path.name.startswith(only):
-            if not only and ledger.is_current(path):
-                outcomes.append(Outcome(path.stem, "kept"))
-            else:
-                outcomes.append(run_notebook(path, parameters[path.stem], ledger))
-            outcome = outcomes[-1]
-            seconds = f"{outcome.seconds:6.0f} s" if outcome.status != "kept" else "finished before, unchanged"
+            kept = not only and ledger.is_current(path)
+            outcome = Outcome(path.stem, "kept") if kept else run_notebook(path, parameters[path.stem], ledger)
+            outcomes.append(outcome)
+            seconds = "finished before, unchanged" if kept else f"{outcome.seconds:6.0f} s"
             print(f"{outcome.stem:<28} {outcome.status:<8} {seconds}", flush=True)
             if outcome.error:
                 print(outcome.error, flush=True)
@@ -87,8 +80,7 @@ def run_notebook(path: Path, parameters: dict[str, Any], ledger: Ledger) -> Outc
     finally:
         running.unlink(missing_ok=True)
     drop_widgets(notebook)
-    notebook.metadata[SOURCE] = path.name
-    notebook.metadata[LEFT] = ledger.left_since(before, output)
+    notebook.metadata.update({SOURCE: path.name, LEFT: ledger.left_since(before, output)})
     if status != "failed":
         notebook.metadata[STAMP] = stamp
     # A notebook with a stamp has its page: a kill between the two leaves the page alone new.

@@ -41,7 +41,8 @@ def metrics(root):
 
 def test_profile_and_overrides_reach_the_notebooks_that_declare_them(small_course):
     notebooks = course_notebooks(small_course)
-    profile = load_profile(small_course, "small")
+    name, profile = load_profile(small_course, "small")
+    assert name == "small"
     assert resolve_parameters(notebooks, profile, {"TIMES": 4}) == {
         "01_count": {"TIMES": 4},
         "02_count_again": {"TIMES": 4, "WORD": "b"},

@@ -14,7 +14,7 @@ from utils.course.errors import CourseError
 from utils.course.execution import LEFT_OUT, Outcome, run_in_order
 from utils.course.ledger import Ledger
 from utils.course.metrics import read_metrics
-from utils.course.parameters import find_profile, load_profile, notebook_parameters, resolve_parameters
+from utils.course.parameters import load_profile, notebook_parameters, resolve_parameters
 from utils.course.places import course_notebooks, read_json
 from utils.course.values import check_places, check_values
 from utils.files import disk_trouble_in_words, sole_owner, write_whole
@@ -39,7 +39,7 @@ def plan_course(root: Path, profile: str, overrides: dict[str, Any]) -> Plan:
     Raises:
         CourseError: If profile or parameters cannot work.
     """
-    name, sections = find_profile(root, profile).stem, load_profile(root, profile)
+    name, sections = load_profile(root, profile)
     notebooks = course_notebooks(root)
     resolve_parameters(notebooks, sections, overrides)  # refuses names and types before they name a folder
     folder = results_folder(root, name, sections.get("common", {}), overrides)

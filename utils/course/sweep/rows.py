@@ -8,20 +8,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from utils.course import CourseError, check_values, course_notebooks
-from utils.course.parameters import (
-    declared_values,
-    find_profile,
-    load_profile,
-    read_sections,
-    read_yaml,
-    resolve_parameters,
-)
+from utils.course.parameters import declared_values, load_profile, read_sections, read_yaml, resolve_parameters
 from utils.course.run import results_folder
 from utils.course.values import check_places, is_of_type
 
@@ -124,11 +117,7 @@ def load_rows(scale: Scale, wanted: Iterable[str] = ()) -> list[Row]:
 
 
 def read_grid(path: Path) -> dict[str, dict[str, Any]]:
-    """Reads the rows of a grid by name, in their order.
-
-    Raises:
-        CourseError: If the file is missing or is not a grid, or a row has a name or parameters that it cannot have.
-    """
+    """Reads the rows of a grid by name, in their order; what no grid or row can be raises a `CourseError`."""
     if not path.is_file():
         raise CourseError(f"GRID is {str(path)!r}, and there is no such file; give the path of a .yaml of rows.")
     wanted = "a grid: write the name of a row and a colon, and below it lines NAME: value, moved in by two spaces"
@@ -138,27 +127,23 @@ def read_grid(path: Path) -> dict[str, dict[str, Any]]:
     for name, parameters in rows.items():
         if not re.fullmatch(r"\w[\w.+-]*", name):
             raise CourseError(f"{path}: {name!r} cannot be the name of a row; use letters, digits, '-' and '.' alone.")
-        _check_row(f"{path}: the row {name}", parameters)
+        row = f"{path}: the row {name}"
+        if of_all := [parameter for parameter in parameters if parameter in OF_ALL_ROWS]:
+            raise CourseError(f"{row} sets {of_all[0]}, one for all rows; set it in the profile, with SET= or SEEDS=.")
+        if not isinstance(settings := parameters.get("SETTINGS", {}), dict):
+            raise CourseError(f"{row} has SETTINGS {settings!r}; it must be a mapping, as {{patience: 2}}.")
+        if (file := parameters.get("CAPTIONS_FILE")) not in (None, "", BACKTRANSLATED, CATEGORIES):
+            raise CourseError(
+                f"{row} sets CAPTIONS_FILE to {file!r}; a row takes {BACKTRANSLATED}, {CATEGORIES} or nothing: name "
+                "your own file with SET=."
+            )
     return rows
-
-
-def _check_row(where: str, parameters: Mapping[str, Any]) -> None:
-    if of_all := [name for name in parameters if name in OF_ALL_ROWS]:
-        raise CourseError(f"{where} sets {of_all[0]}, one for all rows; set it in the profile, with SET= or SEEDS=.")
-    if not isinstance(settings := parameters.get("SETTINGS", {}), dict):
-        raise CourseError(f"{where} has SETTINGS {settings!r}; it must be a mapping, as {{patience: 2}}.")
-    if parameters.get("CAPTIONS_FILE") not in (None, "", BACKTRANSLATED, CATEGORIES):
-        raise CourseError(
-            f"{where} sets CAPTIONS_FILE to {parameters['CAPTIONS_FILE']!r}; a row takes {BACKTRANSLATED}, "
-            f"{CATEGORIES} or nothing: name your own file with SET=."
-        )
 
 
 def load_scale(root: Path, profile: str, overrides: dict[str, Any], grid: Path | None = None) -> Scale:
     """Reads what a profile and the command line say; the rows of a grid differ from the profile's own training.
 
-    Raises:
-        CourseError: If the sweep has no scale for the profile, or a value cannot be what it is.
+    A `CourseError` says if the sweep has no scale for the profile, or a value cannot be what it is.
     """
     for parameter in ("OUTPUT_DIR", "SEED"):
         if parameter in overrides:
@@ -167,16 +152,15 @@ def load_scale(root: Path, profile: str, overrides: dict[str, Any], grid: Path |
     overrides = {name: value for name, value in overrides.items() if name not in ("SETTINGS", "CAPTIONS_FILE")}
     if not isinstance(settings, dict):
         raise CourseError(f"SETTINGS is {settings!r}; it must be a mapping, as in SET=\"'SETTINGS={{patience: 2}}'\".")
-    common, name, sections = load_common(root), find_profile(root, profile).stem, load_profile(root, profile)
+    common, (name, sections) = load_common(root), load_profile(root, profile)
     given = sections.get("common", {})
-    scale: dict[str, Any]
     if grid:
         for_all, training = common.get("grid", {}), sections.get(TRAINING, {})
         # Captions made of categories are for all rows, paraphrases for those that say so.
         if (captions_file or (given | training).get("CAPTIONS_FILE")) == CATEGORIES:
             training, captions_file = training | {"CAPTIONS_FILE": CATEGORIES}, ""
         caveat = f"The rows are those of {grid.name}; what they leave out is as the profile {name} has it."
-        scale = {"caveat": caveat, "training": training}
+        scale: dict[str, Any] = {"caveat": caveat, "training": training}
     elif name in common["scales"]:
         for_all, scale = common, common["scales"][name]
     else:
@@ -210,10 +194,7 @@ def merge(*layers: dict[str, Any]) -> dict[str, Any]:
 
 
 def training_parameters(scale: Scale, row: Row) -> dict[str, Any]:
-    """What the training notebook is given for a row, but for its seed and its folders.
-
-    The order is: what is common, the profile's scale, the row, the command line.
-    """
+    """What the training notebook is given for a row, but for its seed and its folders: the command line wins."""
     own = dict(row.parameters)
     if is_of_type(own.get("LEARNING_RATE"), "float"):  # 120 x 5e-6 is 6e-4, without the dust of floating point
         own["LEARNING_RATE"] = float(f"{own['LEARNING_RATE'] * scale.learning_rate_factor:.6g}")
@@ -224,8 +205,7 @@ def training_parameters(scale: Scale, row: Row) -> dict[str, Any]:
 def run_parameters(scale: Scale, row: Row, seed: int, folder: Path, captions: str = "") -> dict[str, dict[str, Any]]:
     """What each notebook is given for one run, by its stem; captions are the file for a row that wants one.
 
-    Raises:
-        CourseError: If no notebook has a parameter of the row or of the command line.
+    A parameter of the row or of the command line that no notebook has raises a `CourseError`.
     """
     own = training_parameters(scale, row)
     own["CAPTIONS_FILE"] = captions or (CATEGORIES if own.get("CAPTIONS_FILE") == CATEGORIES else "")
@@ -235,11 +215,7 @@ def run_parameters(scale: Scale, row: Row, seed: int, folder: Path, captions: st
 
 
 def check_rows(scale: Scale, rows: Iterable[Row]) -> None:
-    """Refuses rows whose parameters cannot work, before anything runs; SETTINGS are left to the training.
-
-    Raises:
-        CourseError: Naming the row, if it is one of a grid, and what cannot work.
-    """
+    """Refuses rows whose parameters cannot work with a `CourseError`; SETTINGS are left to the training."""
     for row in rows:
         try:
             given = run_parameters(scale, row, 0, scale.folder)

@@ -106,15 +106,14 @@ def make_line(row: Row, runs: list[RowRun], folder: Path) -> Line:
 
 
 def _joined_interval(kept: Sequence[dict[str, Any]], metric: str, scores: Sequence[float]) -> list[float] | None:
-    """Bounds of a mean score over seeds and images, see `bootstrap_runs`; None where the images are not the same.
+    """Bounds of a mean score over seeds and images, see `bootstrap_runs`.
 
-    Scores are what the notebooks recorded: what runs have kept of their images must give the same.
+    None where the images are not the same, or what was kept of them does not give the scores that were recorded.
     """
     values = [of for predictions in kept if (of := values_of(predictions, metric))]
     if not values or len(values) != len(scores) or not np.allclose([of.mean for of in values], scores):
         return None
-    rows = aligned(values)
-    if rows is None:
+    if (rows := aligned(values)) is None:
         return None
     interval = bootstrap_runs(np.stack(rows)[..., 0])
     return [interval.low, interval.high]

@@ -19,7 +19,7 @@ from utils.course.run import results_folder
 from utils.course.values import check_places, is_of_type
 
 TRAINING, EVALUATION = "04_finetune_clip", "05_evaluate_zero_shot"
-COMMON = "common"
+PUBLISHED = Path("nbs") / "profiles" / "sweep"  # the published rows, and what they share
 BACKTRANSLATED = "backtranslated.jsonl"
 CATEGORIES = "categories"  # as CAPTIONS_FILE: captions made of the names of categories
 OF_ALL_ROWS = ("SEED", "OUTPUT_DIR", "DATASET", "DATA_DIR", "MODEL", "IMAGES_PER_SPLIT")
@@ -27,12 +27,12 @@ OF_ALL_ROWS = ("SEED", "OUTPUT_DIR", "DATASET", "DATA_DIR", "MODEL", "IMAGES_PER
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the published table, or your own; one that was not published has neither checkpoint nor figures."""
+    """A row of the published table or of a grid, which has neither checkpoint nor figures."""
 
     name: str  # of its file, or in a grid
     parameters: dict[str, Any]  # how it differs from what is common, as parameters of the training notebook
     checkpoint: str = ""  # which one was published
-    published: dict[int, float] = field(default_factory=dict)  # score@k by k
+    scores: dict[int, float] = field(default_factory=dict)  # published score@k by k
     same_as: Row | None = None  # the first row with equal parameters, if it is another: the two are one run
 
     @property
@@ -85,25 +85,19 @@ class Scale:
 
 def load_common(root: Path) -> dict[str, Any]:
     """Reads what the rows share, the scales, and the published figures."""
-    return _read_parameters(_rows_folder(root) / f"{COMMON}.yaml")
+    return read_yaml(root / PUBLISHED / "common.yaml")
 
 
 def load_rows(scale: Scale, wanted: Iterable[str] = ()) -> list[Row]:
-    """Reads all rows or those wanted: of a grid, or of the published table in its order, then your own by name.
+    """Reads all rows or those wanted, of a grid or of the published table, in its order.
 
-    Raises:
-        CourseError: If a file cannot be read or a wanted row does not exist.
+    A file that cannot be read, or a wanted row that does not exist, raises a `CourseError`.
     """
     if scale.grid:
         found = [Row(name, parameters) for name, parameters in read_grid(scale.grid).items()]
     else:
-        published = load_common(scale.root)["published"]
-        files = {path.stem: path for path in sorted(_rows_folder(scale.root).glob("*.yaml")) if path.stem != COMMON}
-        found = []
-        for name in sorted(files, key=lambda name: [*published, name].index(name)):
-            known = published.get(name, {})
-            row = Row(name, _read_parameters(files[name]), known.get("checkpoint", ""), known.get("scores", {}))
-            found.append(row)
+        folder, published = scale.root / PUBLISHED, load_common(scale.root)["published"]
+        found = [Row(name, read_yaml(folder / f"{name}.yaml"), **known) for name, known in published.items()]
     rows: dict[str, Row] = {}
     first: dict[str, Row] = {}
     for row in found:
@@ -224,14 +218,3 @@ def check_rows(scale: Scale, rows: Iterable[Row]) -> None:
                 check_places(scale.root, given.get(stem, {}))
         except CourseError as error:
             raise CourseError(f"The row {row.name}: {error}" if scale.grid else str(error)) from None
-
-
-def _rows_folder(root: Path) -> Path:
-    return root / "nbs" / "profiles" / "sweep"
-
-
-def _read_parameters(path: Path) -> dict[str, Any]:
-    content = read_yaml(path)
-    if not isinstance(content, dict):
-        raise CourseError(f"{path} holds no parameters; write NAME: value, one a line.")
-    return content

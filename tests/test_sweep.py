@@ -8,11 +8,11 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import nbformat
 import numpy as np
 import pytest
 import yaml
 from PIL import Image
+from test_course import write_notebook
 
 from utils.course import CourseError
 from utils.course.execution import Outcome
@@ -340,14 +340,6 @@ COMMON = {
 }
 
 
-def write_stub(path: Path, code: str, parameters: str) -> None:
-    cells = [nbformat.v4.new_code_cell(parameters), nbformat.v4.new_code_cell(code)]
-    cells[0].metadata["tags"] = ["parameters"]
-    notebook = nbformat.v4.new_notebook(cells=cells)
-    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(notebook, path)
-
-
 @pytest.fixture
 def small_sweep(tmp_path, monkeypatch) -> Path:
     """A checkout whose notebooks take two seconds and train nothing."""
@@ -356,8 +348,8 @@ def small_sweep(tmp_path, monkeypatch) -> Path:
     (tmp_path / "utils").mkdir()
     shared = "DATASET: str = 'x'\nMODEL: str = 'x'\nOUTPUT_DIR: str = 'x'\nSEED: int = 0\nIMAGES_PER_SPLIT: int = 0"
     training = f"{shared}\nEPOCHS: int = 1\nRATE: float = 0.1\nCAPTIONS_FILE: str = ''"
-    write_stub(tmp_path / "nbs" / "04_finetune_clip.ipynb", TRAIN, training)
-    write_stub(tmp_path / "nbs" / "05_evaluate_zero_shot.ipynb", EVALUATE, f"{shared}\nPROMPT: str = 'script'")
+    write_notebook(tmp_path / "nbs" / "04_finetune_clip.ipynb", TRAIN, training)
+    write_notebook(tmp_path / "nbs" / "05_evaluate_zero_shot.ipynb", EVALUATE, f"{shared}\nPROMPT: str = 'script'")
     profile = {"common": {"DATASET": "x", "MODEL": "start", "OUTPUT_DIR": "runs/miniature"}}
     (folder.parent / "miniature.yaml").write_text(yaml.safe_dump(profile))
     rows = {

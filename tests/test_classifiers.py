@@ -7,8 +7,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
 from utils.evaluation import classifiers
-from utils.evaluation.checks import unit_rows
 from utils.evaluation.classifiers import ProbeResult, few_shot_curve, linear_probe, nearest_neighbors
+from utils.evaluation.embeddings import unit_rows
 from utils.evaluation.transduction import keep_what_helps, refine_class_embeddings
 
 # --- probes -----------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ baseline.
 """
 
 from utils.evaluation.audit import audit_overlap, draw_pairs, overlap_warning
-from utils.evaluation.embedding import embed_dataset
+from utils.evaluation.embeddings import embed_dataset
 from utils.evaluation.intervals import Interval, bootstrap, bootstrap_runs, paired_bootstrap, resampled_means
 from utils.evaluation.near_duplicates import find_near_duplicates
 from utils.evaluation.per_image import aligned, read_predictions, values_of

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from utils.evaluation.checks import unit_rows
+from utils.evaluation.embeddings import unit_rows
 
 # A grid in powers of ten. Unit embeddings of one model lie close together, so weak regularization is often right.
 INVERSE_PENALTIES = (0.1, 1.0, 10.0, 100.0, 1_000.0, 10_000.0)

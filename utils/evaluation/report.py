@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from utils.datasets import reading_note
-from utils.evaluation.embedding import embed_dataset
+from utils.evaluation.embeddings import embed_dataset
 from utils.evaluation.intervals import DRAWS, Interval, paired_bootstrap
 from utils.evaluation.per_image import FILE
 from utils.evaluation.prompts import PROTOCOLS, as_protocol

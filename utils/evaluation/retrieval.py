@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from utils.evaluation.checks import check_embeddings, check_same_size
+from utils.evaluation.embeddings import check_unit_length
 from utils.evaluation.intervals import Interval, bootstrap
 from utils.evaluation.ranking import RECALL_AT, Places, find_places
 
@@ -157,9 +157,10 @@ def score_retrieval(
     if matching not in MATCHINGS:
         raise ValueError(f"There is no matching {matching!r}; choose one of {', '.join(MATCHINGS)}.")
     owner, owned, weights, copies = _owned(captions)
-    check_embeddings(image_embeddings, "image", len(captions), "images")
-    check_embeddings(text_embeddings, "text", len(copies), "distinct captions")
-    check_same_size((image_embeddings, "image"), (text_embeddings, "text"))
+    check_unit_length(
+        (image_embeddings, "image", len(captions), "images"),
+        (text_embeddings, "text", len(copies), "distinct captions"),
+    )
     images, texts = (rows.astype(np.float32, copy=False) for rows in (image_embeddings, text_embeddings))
     strict = matching == "strict"
     right = weights if strict else copies[owned]

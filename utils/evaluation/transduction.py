@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from utils.evaluation.checks import unit_rows
+from utils.evaluation.embeddings import unit_rows
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from utils.evaluation.checks import check_embeddings, check_same_size
-from utils.evaluation.embedding import embed_dataset
+from utils.evaluation.embeddings import check_unit_length, embed_dataset
 from utils.evaluation.intervals import Interval, bootstrap
 from utils.evaluation.prompts import Protocol, as_protocol, embed_classes
 
@@ -102,9 +101,9 @@ def classify(
     """
     if unknown := set(categories) - set(class_names):
         raise ValueError(f"The classifier has no name for the categories {', '.join(sorted(map(str, unknown)))}.")
-    check_embeddings(image_embeddings, "image", len(categories), "names")
-    check_embeddings(prompt_embeddings, "prompt", len(class_names), "names")
-    check_same_size((image_embeddings, "image"), (prompt_embeddings, "prompt"))
+    check_unit_length(
+        (image_embeddings, "image", len(categories), "names"), (prompt_embeddings, "prompt", len(class_names), "names")
+    )
     position: dict[str | None, int] = {name: number for number, name in enumerate(class_names)}
     return ZeroShotResult(
         class_names=tuple(class_names),

@@ -64,14 +64,6 @@ def test_nearest_neighbors_are_scikit_learns(grid=(1, 3, 10, 1000)):
     np.testing.assert_allclose(ours.probabilities, refitted.predict_proba(TEST), atol=1e-5)
 
 
-def test_neighbors_in_blocks_are_those_at_once(monkeypatch):
-    whole = nearest_neighbors(*SETS, TEST, (3,))
-    monkeypatch.setattr(classifiers, "_BLOCK", 7)
-    blocks = nearest_neighbors(*SETS, TEST, (3,))
-    # On some processors a product of fewer rows adds in another order.
-    np.testing.assert_allclose(blocks.probabilities, whole.probabilities, atol=1e-5)
-
-
 def test_two_classes_are_enough():
     rows, labels = np.eye(2), ["port", "river"]
     found = nearest_neighbors(rows, labels, rows, labels, np.array([[3, 1], [1, 3]]), (1,))

@@ -23,7 +23,6 @@ SHOTS = (1, 2, 4, 8, 16)
 # Instance Discrimination, section 3.4.
 NEIGHBOR_TEMPERATURE = 0.07
 
-_BLOCK = 1024  # rows compared at once, so that memory is bounded
 _MAX_ITERATIONS = 2_000
 
 Setting = TypeVar("Setting", int, float)
@@ -218,13 +217,10 @@ def _logistic_regression(
 
 def _votes(train: np.ndarray, labels: np.ndarray, queries: np.ndarray, neighbors: int) -> np.ndarray:
     """Shares (queries, classes) of the votes of the most similar training images."""
-    from scipy.special import softmax
+    from sklearn.neighbors import KNeighborsClassifier
 
-    classes = np.eye(labels.max() + 1)[labels]
-    shares = []
-    for start in range(0, len(queries), _BLOCK):
-        cosines = queries[start : start + _BLOCK] @ train.T
-        nearest = np.argpartition(-cosines, neighbors - 1, axis=1)[:, :neighbors]
-        near = np.take_along_axis(cosines, nearest, axis=1).astype(np.float64)
-        shares.append(np.einsum("qn,qnc->qc", softmax(near / NEIGHBOR_TEMPERATURE, axis=1), classes[nearest]))
-    return np.concatenate(shares)
+    def weights(distances: np.ndarray) -> np.ndarray:
+        return np.exp((1 - distances) / NEIGHBOR_TEMPERATURE)
+
+    model = KNeighborsClassifier(neighbors, metric="cosine", weights=weights)
+    return model.fit(train, labels).predict_proba(queries)

@@ -35,14 +35,9 @@ class CaptionOverlap:
 
 @dataclass(frozen=True)
 class Audit:
-    """What was found before anything is scored.
+    """What was found before anything is scored: near-duplicates within and between training and test images.
 
-    Attributes:
-        train: The images that a model learns from.
-        test: The images that it is judged by.
-        pairs: Near-duplicates within and between the two.
-        captions: Captions that stand in both.
-        shared_files: Names of test images that are training images, the very same files.
+    ``shared_files`` are the names of test images that are training images, the very same files.
     """
 
     train: CaptionDataset
@@ -73,8 +68,7 @@ class Audit:
     @property
     def warning(self) -> str | None:
         """What must stand beside every score of this test set; None where nothing was found in its images."""
-        known = overlap_warning(self.train, self.test)
-        sentences = [known] if known else []
+        sentences = [known] if (known := overlap_warning(self.train, self.test)) else []
         of = f"of {len(self.test):,} {_title(self.test)} images are"
         if self.shared_files:
             sentences.append(f"{len(self.shared_files):,} {of} training images themselves.")

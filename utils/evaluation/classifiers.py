@@ -32,11 +32,8 @@ Setting = TypeVar("Setting", int, float)
 class ProbeResult:
     """What a classifier says of test images, and how it was chosen.
 
-    Attributes:
-        class_names: (classes,) the training labels, sorted; columns refer to them.
-        probabilities: (images, classes) float, rows sum to 1.
-        chosen: The setting that did best on validation images, the smallest of equals.
-        validation_accuracies: By setting.
+    Probabilities are (images, classes) float, rows sum to 1; columns are those of ``class_names``, the training labels,
+    sorted. ``chosen`` is the setting with the best of the validation accuracies, the smallest of equals.
     """
 
     class_names: tuple
@@ -82,11 +79,8 @@ def linear_probe(
 
     Embeddings are (images, dim) of any length but zero, labels (images,) class names or numbers, and
     ``inverse_penalties`` scikit-learn's C to choose from. What is returned are the probabilities of the test images
-    from the probe refitted on training and validation images.
-
-    Raises:
-        ValueError: If embeddings are zero, not finite or do not fit the labels, a class is unknown or alone, or
-            there is nothing to choose from.
+    from the probe refitted on training and validation images. Raises ValueError if embeddings are zero, not finite or
+    do not fit the labels, a class is unknown or alone, or there is nothing to choose from.
     """
     labeled = (train_embeddings, train_labels), (validation_embeddings, validation_labels)
     return _choose_and_refit(_logistic_regression, inverse_penalties, *labeled, test_embeddings)
@@ -126,11 +120,8 @@ def few_shot_curve(
     """How much ``shots`` labeled images of each class give, by logistic regression on unit embeddings.
 
     In one draw the smaller numbers of shots are parts of the larger ones, so that a curve rises by what was added
-    and not by luck. Embeddings and labels are those of `linear_probe`; few shots leave nothing to choose scikit-learn's
-    C on, so ``inverse_penalty`` comes from elsewhere.
-
-    Raises:
-        ValueError: If a class has fewer images than shots, or as `linear_probe`.
+    and not by luck. Embeddings, labels and errors are those of `linear_probe`, and a class must have as many images as
+    shots. Few shots leave nothing to choose scikit-learn's C on, so ``inverse_penalty`` comes from elsewhere.
     """
     train, test = unit_rows((train_embeddings, "training"), (test_embeddings, "test"))
     names, (numbers, true) = _numbered((train, train_labels, "training"), (test, test_labels, "test"))
@@ -138,10 +129,8 @@ def few_shot_curve(
         raise ValueError(f"A curve needs at least one draw and one shot, not {draws} draws of {list(shots)}.")
     counts = np.bincount(numbers)
     if counts.min() < max(shots):
-        raise ValueError(
-            f"{max(shots)} images of each class cannot be drawn: {names[counts.argmin()]} has {counts.min()}; ask for "
-            "fewer shots."
-        )
+        smallest = f"{names[counts.argmin()]} has {counts.min()}"
+        raise ValueError(f"{max(shots)} images of each class cannot be drawn: {smallest}; ask for fewer shots.")
     accuracies = np.zeros((len(shots), draws))
     for draw in range(draws):
         order = np.random.default_rng([seed, draw]).permutation(len(train))
@@ -161,9 +150,8 @@ def _choose_and_refit(
     test_embeddings: np.ndarray,
 ) -> ProbeResult:
     """Tries each setting on validation images and uses the best with all labeled images on the test images."""
-    train, held_out, test = unit_rows(
-        (training[0], "training"), (validation[0], "validation"), (test_embeddings, "test")
-    )
+    labeled = (training[0], "training"), (validation[0], "validation")
+    train, held_out, test = unit_rows(*labeled, (test_embeddings, "test"))
     names, (numbers, true) = _numbered((train, training[1], "training"), (held_out, validation[1], "validation"))
     if not len(settings):
         raise ValueError(
@@ -173,8 +161,7 @@ def _choose_and_refit(
     likeliest = (np.argmax(classify(train, numbers, held_out, setting), axis=1) for setting in ordered)
     accuracies = [float(np.mean(classes == true)) for classes in likeliest]
     chosen = ordered[int(np.argmax(accuracies))]
-    rows, labels = np.concatenate([train, held_out]), np.concatenate([numbers, true])
-    probabilities = classify(rows, labels, test, chosen)
+    probabilities = classify(np.concatenate([train, held_out]), np.concatenate([numbers, true]), test, chosen)
     return ProbeResult(tuple(names), probabilities, chosen, dict(zip(ordered, accuracies, strict=True)))
 
 
@@ -188,10 +175,8 @@ def _numbered(*parts: tuple[np.ndarray, Sequence, str]) -> tuple[list, list[np.n
         raise ValueError(f"A classifier needs two classes or more; the training labels name {len(names)}.")
     position = {name: number for number, name in enumerate(names)}
     for _, labels, which in parts[1:]:
-        if unknown := sorted(set(labels) - set(names)):
-            raise ValueError(
-                f"The {which} labels name {', '.join(map(str, unknown))}, but no training image has that label."
-            )
+        if unknown := ", ".join(map(str, sorted(set(labels) - set(names)))):
+            raise ValueError(f"The {which} labels name {unknown}, but no training image has that label.")
     return names, [np.array([position[label] for label in labels]) for _, labels, _ in parts]
 
 

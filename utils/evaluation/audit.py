@@ -110,12 +110,9 @@ def caption_overlap(train: CaptionDataset, test: CaptionDataset) -> CaptionOverl
     """Counts the test captions that stand word for word in training, every repetition included."""
     known = {caption for item in train for caption in item.captions}
     common = [caption for item in test for caption in item.captions if caption in known]
-    return CaptionOverlap(
-        count=len(common),
-        total=sum(len(item.captions) for item in test),
-        images=sum(any(caption in known for caption in item.captions) for item in test),
-        examples=tuple(caption for caption, _ in Counter(common).most_common(SHOWN)),
-    )
+    total, images = sum(len(item.captions) for item in test), sum(not known.isdisjoint(item.captions) for item in test)
+    examples = tuple(caption for caption, _ in Counter(common).most_common(SHOWN))
+    return CaptionOverlap(len(common), total, images, examples)
 
 
 def overlap_warning(train: CaptionDataset | str, test: CaptionDataset | str) -> str | None:

@@ -59,10 +59,7 @@ def paired_bootstrap(
     """
     before, after = np.asarray(before, float), np.asarray(after, float)
     if before.shape != after.shape:
-        raise ValueError(
-            f"The values of the two models have the shapes {before.shape} and {after.shape}; a paired comparison "
-            "needs the same items of both."
-        )
+        raise ValueError(f"Values of {before.shape} and {after.shape} are not of the same items of both models.")
     return bootstrap(after - before, weights, draws=draws, seed=seed)
 
 

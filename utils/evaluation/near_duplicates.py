@@ -156,8 +156,7 @@ def _view_weights() -> tuple[np.ndarray, np.ndarray]:
     for share in KEPT_SHARES:
         stretches = [_area_weights(share, start, VIEW) for start in np.unique([0, (1 - share) / 2, 1 - share])]
         views += product(stretches, repeat=2)
-    down, across = zip(*views, strict=True)
-    return np.stack(down), np.stack(across).swapaxes(1, 2)
+    return np.stack([top for top, _ in views]), np.stack([left.T for _, left in views])
 
 
 def _area_weights(share: float, start: float, size: int) -> np.ndarray:

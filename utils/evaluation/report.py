@@ -142,11 +142,9 @@ class Evaluation:
 
     def markdown(self) -> str:
         """The page: what was measured on what, the scores by protocol, where the gain is, retrieval."""
-        heading, whose, of = (
-            (f"{FINETUNED.capitalize()} against {BASELINE}", "both models", f"{FINETUNED} model")
-            if self.compares
-            else (BASELINE.capitalize(), "the baseline", BASELINE)
-        )
+        heading, whose, of = "Baseline", "the baseline", "baseline"
+        if self.compares:
+            heading, whose, of = "Fine-tuned against baseline", "both models", "fine-tuned model"
         parts = [f"# {heading}: {self.test_set.name}", summary_text(self.as_json())]
         if self.zero_shot:
             parts += ["## Zero-shot, by protocol", f"![score@k of {whose} with intervals](scores.png)"]
@@ -213,16 +211,11 @@ def evaluate(
 ) -> Evaluation:
     """Scores two models by every protocol, and their retrieval by both ways of counting; images are embedded once.
 
-    Args:
-        baseline: What the other is compared with.
-        finetuned: The model in question; ``baseline`` itself, where nothing could be trained, is scored alone.
-        test_set: Images with categories, captions, or both.
-        with_class_lists: The same split loaded with ``class_lists=True``, for RSICD's protocol of 31 classes.
-        warning: What an audit has against scores on these images.
-        prompt: What figures and the first table are of: the name of a protocol without class lists, or a prompt with
-            ``{}``, which is then scored beside the protocols.
-        batch_size: Images encoded at once; it does not change the scores.
-        seed: Governs the intervals.
+    Where nothing could be trained, ``finetuned`` is ``baseline`` itself, which is then scored alone. The test set has
+    categories, captions, or both; ``with_class_lists`` is the same split loaded with ``class_lists=True``, for RSICD's
+    protocol of 31 classes. ``warning`` is what an audit has against scores on these images. Figures and the first table
+    are of ``prompt``: the name of a protocol without class lists, or a text with ``{}``, scored beside the protocols.
+    ``seed`` governs the intervals; images encoded at once do not change the scores.
 
     Raises:
         ValueError: If no image has a category or a caption, not one can be decoded, ``with_class_lists`` holds

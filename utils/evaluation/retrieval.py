@@ -132,13 +132,10 @@ def score_retrieval(
 ) -> RetrievalResult:
     """Scores retrieval from stored embeddings, in blocks: memory is bounded by them and a number a caption.
 
-    Args:
-        image_embeddings: (images, dim) of any floating type, of unit length; compared in float32.
-        text_embeddings: (texts, dim) the same of the distinct captions, in the order of `distinct_captions`.
-        captions: (images,) the captions of each image, at least one, repeats included.
-        matching: ``strict`` or ``duplicate_aware``, see the module.
-        dataset: Name of the data set and its split, kept for the report.
-        left_out: Images that cannot be decoded, for the report too.
+    Embeddings are (images, dim) and (texts, dim) of any floating type, of unit length, compared in float32; texts are
+    the distinct captions, in the order of `distinct_captions`. Captions are those of each image, at least one, repeats
+    included. Matching is ``strict`` or ``duplicate_aware``, see the module. The name of the data set and the number of
+    images that cannot be decoded are kept for the report.
 
     Raises:
         ValueError: If shapes do not fit, an embedding is not finite, zero or not of unit length, an image has no

@@ -49,10 +49,8 @@ def refine_class_embeddings(
 
     images, texts = unit_rows((image_embeddings, "image"), (class_embeddings, "class"))
     if not (temperature > 0 and 0 <= blend <= 1 and steps >= 0):
-        raise ValueError(
-            f"Temperature {temperature}, blend {blend} and {steps} steps cannot work: above 0, from 0 to 1, and 0 or "
-            "more are needed."
-        )
+        given = f"Temperature {temperature}, blend {blend} and {steps} steps"
+        raise ValueError(f"{given} cannot work: above 0, from 0 to 1, and 0 or more are needed.")
     refined = texts
     for _ in range(steps):
         shares = softmax(images @ refined.T / temperature, axis=1)

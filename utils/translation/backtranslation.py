@@ -103,11 +103,9 @@ def backtranslate(
     """Replaces repeated captions by back-translations.
 
     Each distinct caption is translated once for each language, however many images share it. A stopped run
-    resumes from its cache. ``splits`` are those to change; None changes all images, those without a split too.
-
-    Raises:
-        TranslationError: If a language is unknown, a caption is empty or far too long, or the cache cannot be
-            written; nothing that was translated is lost.
+    resumes from its cache. ``splits`` are those to change; None changes all images, those without a split too. Raises
+    TranslationError if a language is unknown, a caption is empty or far too long, or the cache cannot be written;
+    nothing that was translated is lost.
     """
     if not set(languages) <= translator.languages or len(set(languages)) < len(languages):
         known = ", ".join(sorted(translator.languages))

@@ -98,7 +98,6 @@ def backtranslate(
     languages: Sequence[str] = LANGUAGES,
     splits: Collection[str] | None = ("train",),
     batch_size: int = 64,
-    progress: bool = True,
 ) -> AugmentedCaptions:
     """Replaces repeated captions by back-translations.
 
@@ -128,8 +127,8 @@ def backtranslate(
     for language in languages:
         places = [(image, position) for image, position, code in plan if code == language]
         originals = [dataset[image].captions[position] for image, position in places]
-        pivots = translate_all(originals, translator, "en", language, cache, batch_size, progress)
-        texts = translate_all(list(pivots.values()), translator, language, "en", cache, batch_size, progress)
+        pivots = translate_all(originals, translator, "en", language, cache, batch_size)
+        texts = translate_all(list(pivots.values()), translator, language, "en", cache, batch_size)
         for place, original in zip(places, originals, strict=True):
             pivot = pivots[original]
             replacements[place] = BackTranslation(*place, language, original, pivot, texts[pivot])

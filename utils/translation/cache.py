@@ -107,13 +107,7 @@ def _explain(error: Exception) -> str:
 
 
 def translate_all(
-    texts: Sequence[str],
-    translator: Translator,
-    source: str,
-    target: str,
-    cache: TranslationCache,
-    batch_size: int,
-    progress: bool,
+    texts: Sequence[str], translator: Translator, source: str, target: str, cache: TranslationCache, batch_size: int
 ) -> dict[str, str]:
     """Returns the translation of each distinct text and writes every batch to the cache as it comes.
 
@@ -124,8 +118,7 @@ def translate_all(
         raise TranslationError(f"the batch size is {batch_size}; at least one text must go through at once.")
     known = cache.find(translator.name, source, target, texts)
     unknown = sorted(set(texts) - known.keys(), key=lambda text: (len(text), text))
-    hidden = not (progress and unknown)
-    with progress_bar(total=len(unknown), desc=f"{source} to {target}", unit="text", disable=hidden) as bar:
+    with progress_bar(total=len(unknown), desc=f"{source} to {target}", unit="text", disable=not unknown) as bar:
         for start in range(0, len(unknown), batch_size):
             batch = unknown[start : start + batch_size]
             known |= cache.find(translator.name, source, target, batch)

@@ -152,10 +152,10 @@ def _detail_views(images: np.ndarray) -> np.ndarray:
 @cache
 def _view_weights() -> tuple[np.ndarray, np.ndarray]:
     """What cuts and shrinks each view when it is multiplied: (views, VIEW, SMALL) and (views, SMALL, VIEW)."""
-    views = []
+    views: list[tuple[np.ndarray, np.ndarray]] = []
     for share in KEPT_SHARES:
         stretches = [_area_weights(share, start, VIEW) for start in np.unique([0, (1 - share) / 2, 1 - share])]
-        views += product(stretches, repeat=2)
+        views += product(stretches, stretches)
     return np.stack([top for top, _ in views]), np.stack([left.T for _, left in views])
 
 

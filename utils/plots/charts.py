@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -141,9 +141,9 @@ def pair_marks(positives: np.ndarray) -> Figure:
 @styled
 def score_bars(
     groups: Sequence[str],
-    series: dict[str, Sequence[float]],
+    series: Mapping[str, Sequence[float]],
     label: str,
-    bounds: dict[str, Sequence[tuple[float, float]]] | None = None,
+    bounds: Mapping[str, Sequence[tuple[float, float]]] | None = None,
 ) -> Figure:
     """Draws groups of bars, one bar a series, the value above each; ``bounds`` of scores are drawn as whiskers."""
     figure, axis = new_figure(8.0, 3.4, y_label=label, x_grid=False)

@@ -20,7 +20,7 @@ from starlette.exceptions import HTTPException
 LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))
 EVERYWHERE = frozenset(("0.0.0.0", "::", ""))  # to listen at
 AUTHORITY = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(:(?P<port>[0-9]{1,5}))?")
-DEFAULT_PORTS = {"http": 80, "https": 443}
+PORTS = {"http": 80, "https": 443}  # where an address names none
 
 
 class Authority(NamedTuple):
@@ -34,7 +34,7 @@ class Hosts:
     """The names that a page answers to which listens at a host; added are ``name[:port]`` or ``*.name``."""
 
     def __init__(self, host: str, added: Sequence[str] = ()) -> None:
-        self.host = _shortest(host.lower().strip("[]"))
+        self.host = _shortest(host.lower())
         self.added: list[Authority] = []
         for name in added:
             authority = _authority(name.removeprefix("*."))
@@ -52,11 +52,7 @@ class Hosts:
         asked = _authority(names[0]) if len(names) == 1 else None
         added = asked is not None and self._is_added(asked)
         if asked is None or not (added or self._is_own(asked, *scope["server"])):
-            raise HTTPException(
-                403,
-                "The page does not answer to the name in this address; who started it can add the name with "
-                "--allow-host.",
-            )
+            raise HTTPException(403, "The page does not answer to this name; who started it can add it: --allow-host.")
         if not all(self._is_same(origin, asked) for origin in headers.getlist("origin")):
             raise HTTPException(403, "The page answers only requests that it sends itself, not another site's.")
         foreign = not {"cross-site", "same-site"}.isdisjoint(headers.getlist("sec-fetch-site"))
@@ -70,15 +66,15 @@ class Hosts:
         names = set(LOOPBACK) if self.host in LOOPBACK | EVERYWHERE else {self.host}
         if self.host not in LOOPBACK:  # by whatever address the request came in
             names.add(_shortest(local))
-        return asked.name in names and (asked.port or DEFAULT_PORTS["http"]) == port
+        return asked.name in names and (asked.port or PORTS["http"]) == port
 
     def _is_added(self, asked: Authority) -> bool:
         return any(fnmatchcase(asked.name, name) and port in (None, asked.port) for name, port in self.added)
 
     def _is_same(self, origin: str, asked: Authority) -> bool:
         """Whether the page that asks is the one that is asked, or lies behind an added name."""
-        scheme, _, rest = origin.partition("://")
-        default, asker = DEFAULT_PORTS.get(scheme.lower()), _authority(rest)
+        scheme, _, rest = origin.lower().partition("://")
+        default, asker = PORTS.get(scheme), _authority(rest)
         if default is None or asker is None:
             return False
         same = asker.name == asked.name and (asker.port or default) == (asked.port or default)
@@ -87,12 +83,11 @@ class Hosts:
 
 def _authority(text: str) -> Authority | None:
     found = AUTHORITY.fullmatch(text.lower())
-    if found is None:
-        return None
-    return Authority(_shortest(found["name"].strip("[]")), int(found["port"]) if found["port"] else None)
+    return Authority(_shortest(found["name"]), int(found["port"]) if found["port"] else None) if found else None
 
 
 def _shortest(name: str) -> str:
+    name = name.strip("[]")
     try:
         address = ip_address(name)
     except ValueError:

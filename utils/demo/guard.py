@@ -35,12 +35,10 @@ JOIN = "/gradio_api/queue/join"  # where the page asks, by number
 CALL = "/gradio_api/call/"  # where programs ask, by name
 LISTEN = "/gradio_api/queue/data"
 POSTED = frozenset((UPLOAD, JOIN, RESET))
-READ = frozenset(
-    (
-        "/", "/config", "/favicon.ico", "/manifest.json", "/theme.css", "/gradio_api/heartbeat", "/gradio_api/info",
-        LISTEN, "/gradio_api/startup-events", "/gradio_api/theme.css", "/gradio_api/upload_progress",
-    )
-)  # fmt: skip
+READ = frozenset((
+    "/", "/config", "/favicon.ico", "/manifest.json", "/theme.css", "/gradio_api/heartbeat", "/gradio_api/info",
+    LISTEN, "/gradio_api/startup-events", "/gradio_api/theme.css", "/gradio_api/upload_progress",
+))  # fmt: skip
 READ_FOLDERS = ("/assets/", "/static/", "/gradio_api/heartbeat/")
 ASKED = re.compile(re.escape(CALL) + r"(?P<name>\w+)(/(?P<event>\w+))?")
 FILES = "/gradio_api/file="
@@ -55,11 +53,9 @@ POLICY = (
     "img-src 'self' data: blob:; font-src 'self' data:; worker-src 'self' blob:; object-src 'none'; "
     "base-uri 'self'; form-action 'self'"
 )
-HEADERS = [
-    (b"content-security-policy", POLICY.encode()),
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"same-origin"),
-]
+HEADERS = Headers(
+    {"content-security-policy": POLICY, "x-content-type-options": "nosniff", "referrer-policy": "same-origin"}
+).raw
 # What is said in place of what Gradio says of itself, by HTTP status.
 SENTENCES = {
     404: "There is no such thing here, or no longer; ask again.",
@@ -175,10 +171,9 @@ class Reply:
 
     async def _with_headers(self, message: Any) -> None:
         if message["type"] == "http.response.start":
-            headers = [
-                pair for pair in message.get("headers", []) if not pair[0].lower().startswith(b"access-control-")
-            ]
-            message = message | {"headers": headers + HEADERS}
+            sent = message.get("headers", [])
+            kept = [pair for pair in sent if not pair[0].lower().startswith(b"access-control-")]
+            message = message | {"headers": [*kept, *HEADERS]}
         await self._send(message)
 
 
@@ -217,19 +212,16 @@ def _again(body: bytes, receive: Any) -> Any:
 
 
 class Questions:
-    """What may be asked of a page: for each input of a question whether it is a file.
-
-    The page asks by number, programs ask the public ones by name.
-    """
+    """What may be asked: the page asks by number, programs ask the public questions by name."""
 
     def __init__(self, blocks: gr.Blocks) -> None:
-        self.by_number: dict[int, list[bool]] = {}
-        self.by_name: dict[str, list[bool]] = {}
-        for number, fn in blocks.fns.items():
-            files = [getattr(component, "data_model", None) is not None for component in fn.inputs]
-            self.by_number[number] = files
-            if fn.api_visibility == "public" and fn.api_name:
-                self.by_name[str(fn.api_name)] = files
+        # For each input of a question, whether it is a file.
+        self.by_number = {
+            number: [getattr(component, "data_model", None) is not None for component in fn.inputs]
+            for number, fn in blocks.fns.items()
+        }
+        public = ((fn.api_name, number) for number, fn in blocks.fns.items() if fn.api_visibility == "public")
+        self.by_name = {str(name): self.by_number[number] for name, number in public if name}
 
     def check(self, path: str, question: Any) -> dict[str, Any]:
         """A question, sent to `JOIN` or to `CALL` and a name, with nothing but what the page uses of it.
@@ -238,23 +230,21 @@ class Questions:
         """
         if not isinstance(question, dict):
             raise HTTPException(422, NOT_OURS)
-        number, name = question.get("fn_index"), path.removeprefix(CALL)
-        if path == JOIN:
-            files = self.by_number.get(number) if type(number) is int else None
-        else:
-            files = self.by_name.get(name)
+        number, by_page = question.get("fn_index"), path == JOIN
+        known = self.by_number.get(number) if type(number) is int else None
+        files = known if by_page else self.by_name.get(path.removeprefix(CALL))
         if files is None:
-            status = 422 if path == JOIN else 404
-            raise HTTPException(status, f"There is no such question; by name there are {', '.join(self.by_name)}.")
+            names = ", ".join(self.by_name)
+            raise HTTPException(422 if by_page else 404, f"There is no such question; by name there are {names}.")
         data, session = question.get("data"), question.get("session_hash")
-        if session is None and path != JOIN:  # a program need not name one
+        if session is None and not by_page:  # a program need not name one
             session = token_hex()
         if not isinstance(data, list) or len(data) != len(files):
             raise HTTPException(422, f"The question needs its {len(files)} inputs as a list named data.")
         if not (isinstance(session, str) and 0 < len(session) <= MAX_SESSION and session.isascii()):
             raise HTTPException(422, f"The session's name must be up to {MAX_SESSION} plain letters.")
         kept = {"data": list(map(_cleaned, data, files)), "session_hash": session}
-        if path != JOIN:
+        if not by_page:
             return kept
         trigger, event = question.get("trigger_id"), question.get("event_data")
         clicked = event.items() if isinstance(event, dict) else ()

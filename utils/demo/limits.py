@@ -82,20 +82,14 @@ class Upload:
 
 
 class UploadLimits:
-    """The account of uploads of the last half hour.
-
-    It is never less than what lies on the disk: files are deleted sooner than the account forgets them.
-    """
+    """The account of uploads of the last half hour, never less than what lies on the disk: files are deleted sooner."""
 
     def __init__(self) -> None:
         self._uploads: deque[Upload] = deque()
 
     @contextmanager
     def upload(self, client: str, length: int) -> Iterator[Upload]:
-        """Takes room for an upload of so many bytes, or raises an HTTPException.
-
-        Of one that breaks off, what has come in still counts.
-        """
+        """Takes room for so many bytes, of which what came in counts on; an HTTPException if there is none."""
         oldest = time.monotonic() - SECONDS_KEPT - 2 * SECONDS_BETWEEN_SWEEPS
         while self._uploads and self._uploads[0].began < oldest and not self._uploads[0].under_way:
             self._uploads.popleft()
@@ -136,10 +130,7 @@ class Session:
 
 
 class QuestionLimits:
-    """The questions that wait: so many of one visitor, in turn with others', only as long as somebody listens.
-
-    Gradio's queue knows the questions of each session whose answers were not read yet.
-    """
+    """The questions that wait: so many of one visitor, in turn with others', only as long as somebody listens."""
 
     def __init__(self, queue: Any) -> None:
         self._queue = queue
@@ -147,13 +138,12 @@ class QuestionLimits:
 
     @asynccontextmanager
     async def asking(self, client: str, name: str) -> AsyncIterator[None]:
-        """Keeps a place for a question of a session on its way to Gradio, and puts it in its turn there.
-
-        An HTTPException says that too many wait already.
-        """
+        """Keeps a place for a question on its way to Gradio, and its turn there; an HTTPException if none is left."""
         await self._forget()
         session = self._sessions.setdefault(name, Session(client, time.monotonic()))
-        waiting = {name: self._waiting(name) for name in self._sessions}
+        # Questions on their way, or whose answers were not read yet.
+        unread = self._queue.pending_event_ids_session
+        waiting = {name: other.asking + len(unread.get(name, ())) for name, other in self._sessions.items()}
         own = sum(waiting[name] for name, other in self._sessions.items() if other.client == session.client)
         if own >= MAX_WAITING_PER_CLIENT or waiting[name] >= MAX_WAITING_PER_SESSION:
             raise HTTPException(503, "Too many of your questions wait for an answer; read those first.")
@@ -185,10 +175,6 @@ class QuestionLimits:
         finally:
             session.listeners -= 1
             session.heard = time.monotonic()
-
-    def _waiting(self, name: str) -> int:
-        """How many questions of a session wait for an answer, or the answer for a listener."""
-        return self._sessions[name].asking + len(self._queue.pending_event_ids_session.get(name, ()))
 
     async def _forget(self) -> None:
         """Forgets the sessions whose questions were answered, and those whose answers nobody came to read."""

@@ -9,6 +9,7 @@ own or a sentence, forbids the browser to load anything from elsewhere, and invi
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
@@ -19,12 +20,12 @@ from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
+from utils.demo import limits
 from utils.demo.files import is_visitor_file
 from utils.demo.hosts import Hosts
-from utils.demo.limits import MAX_BYTES, QuestionLimits, UploadLimits, client_of, whole_body
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -70,9 +71,9 @@ NO_ANSWER = "The page could not answer this; try again, or ask something else."
 class Guard:
     """ASGI application around another; see the module."""
 
-    def __init__(self, app: Any, hosts: Hosts, questions: Questions, waiting: QuestionLimits) -> None:
+    def __init__(self, app: Any, hosts: Hosts, questions: Questions, waiting: limits.QuestionLimits) -> None:
         self.app, self.hosts, self.questions, self.waiting = app, hosts, questions, waiting
-        self.uploads = UploadLimits()
+        self.uploads = limits.UploadLimits()
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         """Answers a request or refuses it."""
@@ -95,9 +96,9 @@ class Guard:
                 await reply.refuse(refusal.status_code, refusal.detail)
 
     async def _post(self, scope: dict[str, Any], receive: Any, reply: Reply) -> None:
-        path, client, headers = scope["path"].rstrip("/"), client_of(scope.get("client")), Headers(scope=scope)
+        path, client, headers = scope["path"].rstrip("/"), limits.client_of(scope.get("client")), Headers(scope=scope)
         kind = headers.get("content-type", "")
-        length = _announced_length(headers, MAX_BYTES + ENVELOPE if path == UPLOAD else MAX_QUESTION)
+        length = _announced_length(headers, limits.MAX_BYTES + ENVELOPE if path == UPLOAD else MAX_QUESTION)
         if path == UPLOAD:
             boundary = BOUNDARY.match(kind)
             if boundary is None:
@@ -105,9 +106,11 @@ class Guard:
             with self.uploads.upload(client, length) as upload:
                 await self._pass(scope, upload.receiver(receive, boundary[1].encode("latin-1")), reply)
             return
-        body = await whole_body(scope, receive)
         try:
+            body = await asyncio.wait_for(Request(scope, receive).body(), limits.SECONDS_TO_BEGIN)
             question = json.loads(body or b"{}")
+        except (TimeoutError, ClientDisconnect):
+            raise HTTPException(408, "The request came too slowly or broke off; send it again.") from None
         except (ValueError, RecursionError):
             raise HTTPException(400, "The request is not JSON.") from None
         if not kind.lower().startswith("application/json"):
@@ -129,7 +132,9 @@ class Guard:
             session = self.waiting.session_of(asked["event"])
         elif path == LISTEN:
             session = parse_qs(scope["query_string"].decode("latin-1")).get("session_hash", [""])[0]
-        with nullcontext() if session is None else self.waiting.listening(client_of(scope.get("client")), session):
+        with (
+            nullcontext() if session is None else self.waiting.listening(limits.client_of(scope.get("client")), session)
+        ):
             await self._pass(scope, receive, reply)
 
     async def _pass(self, scope: dict[str, Any], receive: Any, reply: Reply) -> None:

@@ -18,7 +18,6 @@ from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
-from starlette.requests import ClientDisconnect, Request
 
 MAX_BYTES = 20 * 2**20  # of an uploaded file
 MAX_PIXELS = 40_000_000  # of an uploaded image
@@ -109,14 +108,6 @@ class UploadLimits:
         finally:
             upload.under_way = False
             upload.size = max(upload.received, LEAST_COUNTED)
-
-
-async def whole_body(scope: dict[str, Any], receive: Any) -> bytes:
-    """The body of a request that is not an upload; an HTTPException if it comes too slowly or breaks off."""
-    try:
-        return await asyncio.wait_for(Request(scope, receive).body(), SECONDS_TO_BEGIN)
-    except (TimeoutError, ClientDisconnect):
-        raise HTTPException(408, "The request came too slowly or broke off; send it again.") from None
 
 
 @dataclass

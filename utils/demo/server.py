@@ -74,8 +74,14 @@ def serve(
     server.start()
     name = "localhost" if host in EVERYWHERE else host.strip("[]")
     address = f"http://{f'[{name}]' if ':' in name else name}:{port}/"
-    if inline:
-        _show(address, port)
+    if inline and ON_COLAB:
+        from google.colab import output
+
+        output.serve_kernel_port_as_iframe(port, height=HEIGHT)
+    elif inline:
+        from IPython.display import IFrame, display
+
+        display(IFrame(address, "100%", HEIGHT, extras=['allow="clipboard-read; clipboard-write"']))
     return address
 
 
@@ -118,18 +124,6 @@ def _application(blocks: gr.Blocks, host: str, port: int) -> Any:
     blocks.app = blocks.server_app = outer.routes[-1].app
     blocks.has_launched = True
     return outer
-
-
-def _show(address: str, port: int) -> None:
-    """Shows the page in the notebook's cell."""
-    if ON_COLAB:
-        from google.colab import output
-
-        output.serve_kernel_port_as_iframe(port, height=HEIGHT)
-    else:
-        from IPython.display import IFrame, display
-
-        display(IFrame(address, "100%", HEIGHT, extras=['allow="clipboard-read; clipboard-write"']))
 
 
 class Server(uvicorn.Server):

@@ -149,8 +149,7 @@ class Answers:
     def first_feature(self) -> str:
         """A feature worth looking for first."""
         known = self._categories()
-        name = IN_THE_SAMPLE if IN_THE_SAMPLE in known else next(iter(known), "water")
-        return category_words(name)
+        return category_words(IN_THE_SAMPLE if IN_THE_SAMPLE in known else next(iter(known), "water"))
 
     def _categories(self) -> list[str]:
         """Categories of the index, those that anybody knows first."""

@@ -64,7 +64,6 @@ def read_upload(path: Path, max_pixels: int = MAX_PIXELS, reading: ImageReading 
             if header.needs_raster and header.driver in RASTERS:
                 return _decode_raster(file, path, header, max_pixels, reading)
             with Image.open(file, formats=tuple(FORMATS)) as image:
-                _check_size(*image.size)
                 if image.format == "TIFF" and image.mode in FOUR_BANDS:
                     return _decode_raster(file, path, header, max_pixels, reading)
                 check_decoder(image, path)
@@ -88,26 +87,21 @@ def check_decoder(image: Image.Image, path: Path) -> None:
     if isinstance(image, TiffImageFile):  # one strip may hold all of the image, beside what is made of it
         bits = image.tag_v2.get(BITSPERSAMPLE, (8,))
         pixel_bytes += sum(bits if isinstance(bits, tuple) else (bits,)) / 8
-    _check_memory(image.size, pixel_bytes, f"in a {kind} file of its kind")
+    _check_size(*image.size, pixel_bytes, f"in a {kind} file of its kind")
     if kind == "JPEG" and path.read_bytes().count(START_OF_SCAN) > MAX_SCANS:
         raise ImageError(f"The image is stored in more than {MAX_SCANS} scans; save it again and send that.")
 
 
-def _check_size(width: int, height: int) -> None:
+def _check_size(width: int, height: int, pixel_bytes: float, kind: str) -> None:
     pixels = f"The image has {width:,} x {height:,} pixels"
     if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
         raise ImageError(f"{pixels}; {TOO_LARGE}")
     if min(width, height) < MIN_SIDE:
         raise ImageError(f"{pixels}; it needs at least {MIN_SIDE} in each direction to show anything.")
-
-
-def _check_memory(size: tuple[int, int], pixel_bytes: float, kind: str) -> None:
     most = int(MAX_DECODED / pixel_bytes)
-    if size[0] * size[1] > most:
-        raise ImageError(
-            f"The image has {size[0]:,} x {size[1]:,} pixels {kind}; of such up to {most / 1e6:.0f} million are "
-            "opened here: send a smaller one, or a JPEG."
-        )
+    if width * height > most:
+        opened = f"of such up to {most / 1e6:.0f} million are opened here"
+        raise ImageError(f"{pixels} {kind}; {opened}: send a smaller one, or a JPEG.")
 
 
 def _decode_raster(
@@ -115,10 +109,9 @@ def _decode_raster(
 ) -> DecodedUpload:
     """Decodes an image of more than 8 bits or other than three bands."""
     with open_dataset(path, header.driver or "", "The image") as dataset:
-        size = dataset.width, dataset.height
-        _check_size(*size)
         pixel_bytes = sum(np.dtype(kind).itemsize for kind in dataset.dtypes)
-        _check_memory(size, pixel_bytes, f"of {pixel_bytes} bytes")  # one strip or tile may hold all of the image
+        # One strip or tile may hold all of the image.
+        _check_size(dataset.width, dataset.height, pixel_bytes, f"of {pixel_bytes} bytes")
     with open_raster(file, path, "The image", reading, header) as raster:
         factor = _factor(raster.size, max_pixels)
         colors, _ = raster.read((0, 0, *raster.size), -(-max(raster.size) // factor))

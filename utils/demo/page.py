@@ -166,17 +166,8 @@ def _card_component(html: str, name: str) -> gr.HTML:
 
 def page_theme() -> gr.themes.Base:
     """Gradio's plain theme in the blue of the course's figures, with the reader's own fonts."""
-    return gr.themes.Default(
-        primary_hue=gr.themes.colors.sky,
-        neutral_hue=gr.themes.colors.slate,
-        radius_size=gr.themes.sizes.radius_lg,
-        font=["sans-serif"],
-        font_mono=["monospace"],
-    ).set(
-        color_accent="#0072B2",
-        slider_color="#0072B2",
-        checkbox_background_color_selected="#0072B2",
-        button_primary_background_fill="#0072B2",
-        button_primary_background_fill_hover="#00639b",
-        button_primary_text_color="white",
+    plain = gr.themes.Default(
+        primary_hue="sky", neutral_hue="slate", radius_size="lg", font=["sans-serif"], font_mono=["monospace"]
     )
+    blue = ("color_accent", "button_primary_background_fill")  # sliders and boxes follow the accent
+    return plain.set(**dict.fromkeys(blue, "#0072B2"), button_primary_background_fill_hover="#00639b")

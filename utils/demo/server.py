@@ -68,7 +68,7 @@ def serve(
     hosts = Hosts(host, (*allow_hosts, *([space] if space else ()), *(COLAB_HOSTS if ON_COLAB else ())))
     listening = _listen(host.strip("[]"), port)
     port = listening.getsockname()[1]
-    guard = Guard(_application(blocks, host, port), hosts, Questions(blocks), QuestionLimits(blocks._queue))
+    guard = Guard(_application(blocks, port), hosts, Questions(blocks), QuestionLimits(blocks._queue))
     server = Server(guard, listening, Path(blocks.app.uploaded_file_dir))
     blocks.server = server  # type: ignore[assignment]  # Gradio only closes it
     server.start()
@@ -101,7 +101,7 @@ def _listen(host: str, port: int | None) -> socket.socket:
     raise OSError(f"The page cannot be served at {place} ({problem}); name another port or address.")
 
 
-def _application(blocks: gr.Blocks, host: str, port: int) -> Any:
+def _application(blocks: gr.Blocks, port: int) -> Any:
     """Gradio's application for the page, as an ASGI application of its own."""
     import gradio as gr
     from fastapi import FastAPI
@@ -113,7 +113,6 @@ def _application(blocks: gr.Blocks, host: str, port: int) -> Any:
         FastAPI(openapi_url=None),
         blocks,
         path="/",
-        server_name=host,
         server_port=port,
         footer_links=[],
         max_file_size=MAX_BYTES,

@@ -13,7 +13,7 @@ import asyncio
 import json
 import logging
 import re
-from contextlib import nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
@@ -115,26 +115,21 @@ class Guard:
             raise HTTPException(400, "The request is not JSON.") from None
         if not kind.lower().startswith("application/json"):
             raise HTTPException(415, "The request does not say that it is JSON.")
-        if path == RESET:
-            await self._pass(scope, _again(body, receive), reply)
-            return
-        question = self.questions.check(path, question)
-        body = json.dumps(question).encode()
-        resized = headers.mutablecopy()
-        resized["content-length"] = str(len(body))
-        async with self.waiting.asking(client, question["session_hash"]):
-            await self._pass(scope | {"headers": resized.raw}, _again(body, receive), reply)
+        place: AbstractAsyncContextManager[None] = nullcontext()
+        if path != RESET:
+            question = self.questions.check(path, question)
+            place = self.waiting.asking(client, question["session_hash"])
+        async with place:
+            await self._pass(scope, _again(json.dumps(question).encode(), receive), reply)
 
     async def _read(self, scope: dict[str, Any], receive: Any, reply: Reply) -> None:
-        path = scope["path"].rstrip("/")
+        path, client = scope["path"].rstrip("/"), limits.client_of(scope.get("client"))
         asked, session = ASKED.fullmatch(path), None
         if asked is not None:
             session = self.waiting.session_of(asked["event"])
         elif path == LISTEN:
             session = parse_qs(scope["query_string"].decode("latin-1")).get("session_hash", [""])[0]
-        with (
-            nullcontext() if session is None else self.waiting.listening(limits.client_of(scope.get("client")), session)
-        ):
+        with nullcontext() if session is None else self.waiting.listening(client, session):
             await self._pass(scope, receive, reply)
 
     async def _pass(self, scope: dict[str, Any], receive: Any, reply: Reply) -> None:

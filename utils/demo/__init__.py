@@ -10,7 +10,7 @@ model and an index (with its images) beside it, and `gradio` in `requirements.tx
 
 What a visitor sees: `page` (Gradio's components and their look), `answers` (the index and the finder asked),
 `render` (answers as HTML), `decoding` (visitors' images). What protects the page: `server` (connections), `guard`
-(each request), `hosts` (whose), `limits` (how much), `files` (what lies on the disk).
+(each request), `limits` (how much), `files` (what lies on the disk).
 """
 
 from __future__ import annotations

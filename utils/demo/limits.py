@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
 from typing import Any
@@ -63,10 +63,9 @@ class Upload:
         async def receive_counted() -> dict[str, Any]:
             nonlocal parts, tail
             left = self.began + SECONDS_TO_BEGIN + self.received / LEAST_SPEED - time.monotonic()
-            try:
+            message = {"type": "http.disconnect"}
+            with suppress(TimeoutError):
                 message = await asyncio.wait_for(receive(), max(0.0, left))
-            except TimeoutError:
-                message = {"type": "http.disconnect"}
             if message["type"] == "http.disconnect":  # Gradio's parser deletes at this exception
                 raise MultiPartException("The upload broke off.")
             body = message.get("body", b"")

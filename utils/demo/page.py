@@ -25,7 +25,7 @@ OVERLAY_WIDTH, OVERLAY_PIXELS = 800, 2_000_000  # a long image's is narrower
 # images that are cut into tiles.
 SEARCHING: dict[str, Any] = {"preprocess": False, "concurrency_id": "search", "concurrency_limit": 2}
 FINDING: dict[str, Any] = {"preprocess": False, "concurrency_id": "find", "concurrency_limit": 1}
-AS_SENT: dict[str, Any] = {"type": "filepath", "image_mode": None, "format": "png", "buttons": []}
+AS_SENT: dict[str, Any] = {"type": "filepath", "image_mode": None, "format": "png", "sources": ["upload", "clipboard"]}
 
 
 def build_page(answers: Answers, sample: str | Path | None) -> gr.Blocks:
@@ -148,9 +148,8 @@ def overlay_width(width: int, height: int) -> int:
 
 def _image_field(label: str, name: str, value: Any = None) -> gr.Image:
     drop = "Drop an image here, click to choose one, or paste it with the button below"
-    sources = ["upload", "clipboard"]
     return gr.Image(
-        value, label=label, alt_text=label, elem_id=name, height=300, placeholder=drop, sources=sources, **AS_SENT
+        value, label=label, alt_text=label, elem_id=name, height=300, placeholder=drop, buttons=[], **AS_SENT
     )
 
 

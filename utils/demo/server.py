@@ -22,8 +22,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from utils.demo.files import sweep
-from utils.demo.guard import Guard, Questions
-from utils.demo.hosts import EVERYWHERE, Hosts
+from utils.demo.guard import EVERYWHERE, Guard, Hosts, Questions
 from utils.demo.limits import MAX_BYTES, SECONDS_BETWEEN_SWEEPS, QuestionLimits, client_of
 
 if TYPE_CHECKING:

@@ -63,7 +63,7 @@ class Upload:
         async def receive_counted() -> dict[str, Any]:
             nonlocal parts, tail
             left = self.began + SECONDS_TO_BEGIN + self.received / LEAST_SPEED - time.monotonic()
-            message = {"type": "http.disconnect"}
+            message: dict[str, Any] = {"type": "http.disconnect"}
             with suppress(TimeoutError):
                 message = await asyncio.wait_for(receive(), max(0.0, left))
             if message["type"] == "http.disconnect":  # Gradio's parser deletes at this exception

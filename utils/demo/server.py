@@ -172,7 +172,7 @@ class Connection(H11Protocol):
     request whose headers come a letter at a time, or an answer that is never read, would keep a connection forever.
     """
 
-    _for_reading: asyncio.TimerHandle | None = None
+    _for_reading: asyncio.TimerHandle  # set while the visitor does not read
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         """Begins, or hangs up where there are too many already."""
@@ -212,6 +212,5 @@ class Connection(H11Protocol):
 
     def resume_writing(self) -> None:
         """Ends that wait."""
-        if self._for_reading is not None:
-            self._for_reading.cancel()
+        self._for_reading.cancel()
         super().resume_writing()

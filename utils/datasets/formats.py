@@ -9,8 +9,7 @@ import io
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from utils.datasets.captions import (
@@ -36,7 +35,7 @@ def read_karpathy_json(path: Path) -> tuple[list[Annotation], str]:
     The form is `{"images": [{"filename", "split", "sentences": [{"raw"}]}], "dataset"}`. `filepath` (a folder) and
     `category` are read where they are given; a sentence without `raw` is put together from its `tokens`.
     """
-    return _of_karpathy(_json_of(path), path)
+    return _of_karpathy(_parsed(read_text(path), path), path)
 
 
 def _of_karpathy(content: object, path: Path) -> tuple[list[Annotation], str]:
@@ -51,17 +50,16 @@ def read_json(path: Path) -> list[Annotation]:
     Also a list of objects as of JSON lines, and JSON lines that are called .json.
     """
     try:
-        content = _json_of(path)
-    except DatasetError:
-        with suppress(json.JSONDecodeError):  # of JSON lines, the first is an object by itself
-            if isinstance(json.loads(read_text(path).lstrip().split("\n", 1)[0]), dict):
-                return read_jsonl(path)
+        content = _parsed(read_text(path), path)
+    except DatasetError as error:
+        if "Extra data" in str(error):  # as behind the first line of JSON lines, which is whole by itself
+            return read_jsonl(path)
         raise
+    if isinstance(content, dict) and set(FILE_FIELDS) & set(content):
+        content = [content]  # of JSON lines, the only one
     if isinstance(content, list) and content and all(isinstance(entry, dict) for entry in content):
         return _of_entries(content, path)
     if isinstance(content, dict):
-        if set(FILE_FIELDS) & set(content):
-            return read_jsonl(path)  # of one line
         if isinstance(content.get("annotations"), list):
             return _of_entries(_coco_entries(content, path), path, "entry {} of 'images'")
         if content and all(map(_is_class_of_nwpu, content.values())):
@@ -73,12 +71,13 @@ def _is_class_of_nwpu(rows: object) -> bool:
     return isinstance(rows, list) and all(isinstance(row, dict) and "raw" in row for row in rows)
 
 
-def _json_of(path: Path) -> object:
+def _parsed(text: str, path: Path, first_line: int = 1) -> object:
     try:
-        return json.loads(read_text(path))
+        return json.loads(text)
     except json.JSONDecodeError as error:
+        line = first_line + error.lineno - 1
         raise DatasetError(
-            f"{path}, line {error.lineno}: this is not valid JSON ({error.msg}); mend it or fetch it again"
+            f"{path}, line {line}: this is not valid JSON ({error.msg}); mend it or fetch the file again"
         ) from error
 
 
@@ -105,19 +104,9 @@ def _coco_entries(content: dict, path: Path) -> list[dict]:
 
 def read_jsonl(path: Path) -> list[Annotation]:
     """Reads one JSON object a line: `filename`, `captions` (a list), and `split`, `category`, `source` if known."""
-
-    def records() -> Iterator[Annotation]:
-        for number, line in enumerate(read_text(path).split("\n"), start=1):
-            if not line.strip():
-                continue
-            where = f"{path}, line {number}"
-            try:
-                entry = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise DatasetError(f"{where}: this is not valid JSON ({error.msg}); mend the line") from error
-            yield _of_entry(entry, where)
-
-    return merge_repeated_names(records(), path)
+    lines = [(number, line) for number, line in enumerate(read_text(path).split("\n"), start=1) if line.strip()]
+    read = (_of_entry(_parsed(line, path, number), f"{path}, line {number}") for number, line in lines)
+    return merge_repeated_names(read, path)
 
 
 def _of_entry(entry: object, where: str) -> Annotation:
@@ -216,8 +205,7 @@ READERS = {".json": read_json, ".jsonl": read_jsonl, ".csv": read_csv, ".tsv": r
 
 def names_captions(path: Path) -> bool:
     """Whether a file, be it broken or in Latin-1, has columns or fields for file names and captions."""
-    # Without the marks of UTF-8 and UTF-16; Latin-1 decodes anything, and ASCII as it is.
-    text = re.sub(rb"\A(?:\xef\xbb\xbf|\xff\xfe|\xfe\xff)|\0", b"", path.read_bytes()).decode("latin-1")
+    text = path.read_bytes().decode("ascii", "ignore").replace("\0", "")  # the names, in whatever encoding
     if path.suffix.lower() in (".json", ".jsonl"):
         fields = re.findall(r'"(\w+)"\s*:', text)
     else:

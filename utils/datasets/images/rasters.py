@@ -277,17 +277,14 @@ def _palette(dataset: Any) -> np.ndarray | None:
 
 
 @contextmanager
-def open_dataset(source: Path | bytes, driver: str, name: str) -> Iterator[Any]:
-    """Opens a file, or its content, in rasterio; an `ImageError` if it is broken."""
+def open_dataset(path: Path, driver: str, name: str) -> Iterator[Any]:
+    """Opens a file in rasterio; an `ImageError` if it is broken."""
     import rasterio
 
     with ExitStack() as stack:
         stack.enter_context(rasterio.Env(**SETTINGS))
         try:
-            if isinstance(source, bytes):
-                dataset = stack.enter_context(stack.enter_context(rasterio.MemoryFile(source)).open(driver=driver))
-            else:
-                dataset = stack.enter_context(rasterio.open(source, driver=driver))
+            dataset = stack.enter_context(rasterio.open(path, driver=driver))
         except Exception as error:  # rasterio's, and GDAL's own, which have no public name there
             raise broken(name, error) from None
         yield dataset

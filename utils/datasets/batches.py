@@ -52,21 +52,12 @@ def train_batches(
 ) -> grain.DatasetIterator:
     """Builds the training stream: one caption drawn for each image at each visit, or each caption in turn.
 
-    Every epoch is a new permutation of the records, cut to whole batches. The iterator's ``get_state`` and
-    ``set_state`` make it resumable; its ``close`` ends its threads. An image that turns out to be damaged is named in
-    a warning, and the next one takes its place.
-
-    Args:
-        dataset: Images, each with at least one caption.
-        preprocessing: Of the model.
-        tokenize: Turns texts into token ids, (texts, length) int32.
-        batch_size: Pairs in a batch.
-        epochs: Passes over the records.
-        seed: Of all chance.
-        augmentation: See `train_transform`.
-        captions: ``one``: a record is an image, and one of its captions is drawn at each visit. ``all``: a record is
-            an image with one of its captions, repeated ones included, as published.
-        workers: Threads that decode and transform.
+    With captions ``one``, a record is an image, and one of its captions is drawn at each visit; with ``all``, it is an
+    image with one of its captions, repeated ones included, as published. Every epoch is a new permutation of the
+    records, cut to whole batches. For augmentations see `train_transform`; ``tokenize`` turns texts into token ids,
+    (texts, length) int32; the workers are threads. An image that turns out to be damaged is named in a warning, and
+    the next one takes its place. The iterator's ``get_state`` and ``set_state`` make it resumable; its ``close`` ends
+    its threads.
 
     Returns:
         An iterator of ``images`` (batch, size, size, 3) float32, ``tokens`` (batch, length) int32,

@@ -18,7 +18,6 @@ from utils.datasets.images.stretch import AS_STORED, ImageReading
 from utils.files import digest_of_file, printable
 
 NAMES_SHOWN = 3
-HEADER = ("split", "images", "captions", "unique", "per image", "categories", "missing")
 
 
 @dataclass(frozen=True)
@@ -45,22 +44,22 @@ class VerificationReport:
     def __str__(self) -> str:
         """Returns a line for every kind of finding, with the first few names."""
 
-        def equal(groups: Iterable[Iterable[Path]]) -> list[str]:
-            return [" = ".join(printable(path.name) for path in group) for group in groups]
-
-        findings: dict[str, Sequence[str]] = {
+        findings: dict[str, Iterable[str]] = {
             "listed but not on the disk": self.missing,
-            "unreadable": [f"{printable(path.name)} ({reason})" for path, reason in self.unreadable],
-            "without captions": [printable(path.name) for path in self.without_captions],
-            "captions without a word": [printable(path.name) for path, _ in self.without_words],
-            "listed more than once": [printable(path) for path in self.repeated_paths],
-            "file names in several folders": [printable(name) for name in self.shared_names],
-            "the same file twice": equal(self.equal_content),
-            "the same file in several splits": equal(self.equal_across_splits),
+            "unreadable": (f"{path.name} ({reason})" for path, reason in self.unreadable),
+            "without captions": (path.name for path in self.without_captions),
+            "captions without a word": (path.name for path, _ in self.without_words),
+            "listed more than once": map(str, self.repeated_paths),
+            "file names in several folders": self.shared_names,
+            "the same file twice": (" = ".join(path.name for path in group) for group in self.equal_content),
+            "the same file in several splits": (
+                " = ".join(path.name for path in group) for group in self.equal_across_splits
+            ),
         }
-        width = max(map(len, findings))
         lines = [f"{self.image_count:,} images read: {'all is well' if self.ok else 'something needs a look'}"]
-        return "\n".join(lines + [f"  {label:<{width}}  {count_and_name(found)}" for label, found in findings.items()])
+        for label, found in findings.items():
+            lines.append(f"  {label:<31}  {count_and_name([printable(name) for name in found])}")
+        return "\n".join(lines)
 
 
 def verify_images(items: Sequence[CaptionedImage], missing: Iterable[str]) -> VerificationReport:
@@ -120,25 +119,22 @@ def summary_table(
 ) -> str:
     """Returns images, captions, unique captions and categories of every split, and a line for what is amiss."""
     known = [*splits, None] if any(item.split is None for item in (*items, *missing)) else splits
-    rows: list[tuple[str, ...]] = [HEADER]
+    rows: list[tuple[str, ...]] = [("split", "images", "captions", "unique", "per image", "categories", "missing")]
     for split in known:
         of_split = [[item for item in part if item.split == split] for part in (items, missing)]
         rows.append(_row(split or "no split", *of_split))
     if len(known) != 1:
         rows.append(_row("all", items, missing))
-    columns: list[list[str]] = []
-    for column in zip(*rows, strict=True):
-        width = max(map(len, column))
-        columns.append([cell.rjust(width) if columns else cell.ljust(width) for cell in column])
-    lines = [name or "data set", *("  " + "  ".join(row) for row in zip(*columns, strict=True))]
-    if uncaptioned := [item.name for item in items if not item.captions]:
-        lines.append(f"  without captions {count_and_name(uncaptioned)}")
-    if uncategorized := sum(item.category is None for item in items):
-        lines.append(f"  without a category {uncategorized:,}")
-    if missing:
-        lines.append(f"  listed but not on the disk {count_and_name([item.name for item in missing])}")
-    if damaged:
-        lines.append(f"  damaged {count_and_name([item.name for item in damaged])}")
+    first, *others = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    table = [[label.ljust(first), *map(str.rjust, cells, others)] for label, *cells in rows]
+    notes = {
+        "without captions": count_and_name([item.name for item in items if not item.captions]),
+        "without a category": f"{sum(item.category is None for item in items):,}",
+        "listed but not on the disk": count_and_name([item.name for item in missing]),
+        "damaged": count_and_name([item.name for item in damaged]),
+    }
+    lines = [name or "data set", *("  " + "  ".join(row) for row in table)]
+    lines += [f"  {label} {found}" for label, found in notes.items() if found != "0"]
     readings = dict.fromkeys(item.reading for item in items)
     return "\n".join(lines + [f"  read {reading}" for reading in readings if reading != AS_STORED])
 

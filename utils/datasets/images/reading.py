@@ -21,18 +21,10 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
+from utils.datasets.images import stretch
 from utils.datasets.images.headers import Header, ends_well, open_regular, png_breaks_off, read_header, too_many_pixels
 from utils.datasets.images.rasters import Raster, broken, open_dataset
-from utils.datasets.images.stretch import (
-    AS_STORED,
-    ImageError,
-    ImageReading,
-    check_bands,
-    composed,
-    image_of_array,
-    is_opacity,
-    value_range,
-)
+from utils.datasets.images.stretch import AS_STORED, ImageError, ImageReading
 
 LARGEST_SIDE = 4096  # pixels of what is read of a raster as a whole; models see a few hundred
 SAMPLED_IMAGES = 64  # over which a data set's range of values is measured
@@ -83,7 +75,7 @@ def _by_pillow(
     except Exception as error:  # Pillow's plug-ins raise many kinds: OSError, SyntaxError, struct.error, ...
         raise ImageError(f"{path} cannot be decoded as an image ({error}); replace or remove it.", str(error)) from None
     if reading.bands is not None:  # red, green and blue are 1, 2 and 3
-        check_bands(reading.bands, 3, str(path))
+        stretch.check_bands(reading.bands, 3, str(path))
         rgb = _merged([rgb.getchannel(band - 1) for band in reading.bands])
     return rgb, valid
 
@@ -107,13 +99,13 @@ def rgb_with_data(
         values = np.asarray(image)
         if values.dtype == np.int32 and values.min() >= 0 and values.max() <= 65535:
             values = values.astype(np.uint16)  # 16 bits, of which Pillow's older mode makes 32
-        return image_of_array(values, reading)
+        return stretch.image_of_array(values, reading)
     if doubtful and image.mode in ("RGBA", "RGBa", "LA"):
         *colors, opacity = image.split()
-        if not is_opacity(np.asarray(opacity)):
+        if not stretch.is_opacity(np.asarray(opacity)):
             return _merged(colors), None
     if image.has_transparency_data:
-        return composed(image.convert("RGBA"))
+        return stretch.composed(image.convert("RGBA"))
     return image.convert("RGB"), None
 
 
@@ -184,7 +176,7 @@ def measure_reading(paths: Sequence[Path], reading: ImageReading = AS_STORED) ->
     found = [values for values in samples if values is not None and values.size]
     if len({values.dtype for values in found}) != 1:
         return reading
-    low, high = value_range(np.concatenate(found))
+    low, high = stretch.value_range(np.concatenate(found))
     return reading if low == high else replace(reading, stretch=(low, high))
 
 

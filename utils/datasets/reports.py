@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -13,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from utils.datasets.captioned_image import CaptionedImage
-from utils.datasets.captions import has_words
 from utils.datasets.images.stretch import AS_STORED, ImageReading
 from utils.files import digest_of_file, printable
 
@@ -22,35 +20,24 @@ NAMES_SHOWN = 3
 
 @dataclass(frozen=True)
 class VerificationReport:
-    """What `CaptionDataset.verify` found."""
+    """What `CaptionDataset.verify` found about files."""
 
     image_count: int
     missing: tuple[str, ...]  # names that are listed but not on the disk
     unreadable: tuple[tuple[Path, str], ...]  # with the reason
-    without_captions: tuple[Path, ...]
-    without_words: tuple[tuple[Path, str], ...]  # with each caption that holds no word, such as " ."
-    repeated_paths: tuple[Path, ...]
-    shared_names: tuple[str, ...]  # of files in several folders: a trap for whoever joins tables by file name
     equal_content: tuple[tuple[Path, ...], ...]  # groups of files that are the same, byte for byte
     equal_across_splits: tuple[tuple[Path, ...], ...]  # those in more than one split: training data in a test
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is missing, unreadable, without captions, listed twice, or in several splits."""
-        return not (
-            self.missing or self.unreadable or self.without_captions or self.repeated_paths or self.equal_across_splits
-        )
+        """Whether nothing is missing, unreadable, or in several splits."""
+        return not (self.missing or self.unreadable or self.equal_across_splits)
 
     def __str__(self) -> str:
         """Returns a line for every kind of finding, with the first few names."""
-
         findings: dict[str, Iterable[str]] = {
             "listed but not on the disk": self.missing,
             "unreadable": (f"{path.name} ({reason})" for path, reason in self.unreadable),
-            "without captions": (path.name for path in self.without_captions),
-            "captions without a word": (path.name for path, _ in self.without_words),
-            "listed more than once": map(str, self.repeated_paths),
-            "file names in several folders": self.shared_names,
             "the same file twice": (" = ".join(path.name for path in group) for group in self.equal_content),
             "the same file in several splits": (
                 " = ".join(path.name for path in group) for group in self.equal_across_splits
@@ -75,16 +62,10 @@ def verify_images(items: Sequence[CaptionedImage], missing: Iterable[str]) -> Ve
         if digest:
             by_content.setdefault(digest, []).append(path)
     equal = [tuple(group) for group in by_content.values() if len(group) > 1]
-    listed = Counter(item.path for item in items)
-    names = Counter(path.name for path in by_path)
     return VerificationReport(
         image_count=len(by_path),
         missing=tuple(missing),
         unreadable=tuple((path, reason) for path, (_, reason) in inspected.items() if reason),
-        without_captions=tuple(item.path for item in items if not item.captions),
-        without_words=tuple((item.path, text) for item in items for text in item.captions if not has_words(text)),
-        repeated_paths=tuple(path for path, count in listed.items() if count > 1),
-        shared_names=tuple(name for name, count in names.items() if count > 1),
         equal_content=tuple(equal),
         equal_across_splits=tuple(group for group in equal if len(set().union(*(splits[path] for path in group))) > 1),
     )

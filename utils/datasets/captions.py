@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
@@ -75,22 +75,16 @@ def merge_repeated_names(annotations: Iterable[Annotation], path: Path) -> list[
     """Joins the entries of one file name; a `DatasetError` if two contradict each other, or nothing was read."""
     merged: dict[str, Annotation] = {}
     for new in annotations:
-        old = merged.setdefault(new.filename, new)
-        if old is new:
-            continue
+        old, known = merged.get(new.filename, new), {}
         for field in ("split", "category", "source"):
             first, second = getattr(old, field), getattr(new, field)
             if first and second and first != second:
                 raise DatasetError(
                     f"{path}: {new.filename} is listed twice, with {field} {first!r} and {second!r}; keep one"
                 )
-        merged[new.filename] = replace(
-            old,
-            captions=old.captions + new.captions,
-            split=old.split or new.split,
-            category=old.category or new.category,
-            source=old.source or new.source,
-        )
+            known[field] = first or second
+        captions = new.captions if old is new else old.captions + new.captions
+        merged[new.filename] = Annotation(new.filename, captions, **known)
     if not merged:
         raise DatasetError(f"{path}: no images are listed in this file")
     return list(merged.values())

@@ -40,7 +40,7 @@ class ImagePreprocessing:
 
 
 def image_to_tensor(image: Image.Image) -> torch.Tensor:
-    """Turns an RGB image into a uint8 tensor of shape (3, height, width)."""
+    """Turns an RGB image into uint8 (3, height, width)."""
     import torch
 
     return torch.from_numpy(np.array(image)).permute(2, 0, 1)

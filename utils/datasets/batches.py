@@ -69,7 +69,7 @@ def train_batches(
         ImageError: If `MOST_DAMAGED` images in a row cannot be decoded.
     """
     grain = _import_grain()
-    _check_train_arguments(dataset, batch_size, epochs, captions)
+    _check_train_arguments(dataset, batch_size, captions)
     texts, caption_sets = caption_table(dataset)
     position = {text: number for number, text in enumerate(texts)}
     tokens = tokenize(texts)
@@ -172,7 +172,7 @@ def _in_batches(records: grain.MapDataset, batch_size: int, workers: int) -> gra
     return iter(grain.experimental.ThreadPrefetchIterDataset(batches, prefetch_buffer_size=1))
 
 
-def _check_train_arguments(dataset: CaptionDataset, batch_size: int, epochs: int, captions: str) -> None:
+def _check_train_arguments(dataset: CaptionDataset, batch_size: int, captions: str) -> None:
     if captions not in CAPTION_CHOICES:
         raise ValueError(f"The choice of captions {captions!r} is not one of {', '.join(CAPTION_CHOICES)}.")
     if bare := [item.name for item in dataset if not item.captions]:
@@ -183,5 +183,3 @@ def _check_train_arguments(dataset: CaptionDataset, batch_size: int, epochs: int
     records, kind = _records(dataset, captions), "pairs" if captions == "all" else "images"
     if not 1 <= batch_size <= records:
         raise ValueError(f"A batch of {batch_size} {kind} cannot be drawn from {records}; choose 1 to {records}.")
-    if epochs < 1:
-        raise ValueError(f"Training needs at least one epoch, not {epochs}.")

@@ -9,24 +9,19 @@ import io
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
-from utils.datasets.captions import (
-    FILE_FIELDS,
-    SPLIT_FIELDS,
-    SPLITS,
-    Annotation,
-    DatasetError,
-    annotation_of,
-    caption_fields,
-    caption_texts,
-    is_filled,
-    merge_repeated_names,
-    split_name,
-)
+from utils.datasets.captions import SPLITS, Annotation, DatasetError, caption_texts, is_filled, known_name, split_name
 from utils.datasets.files import IMAGE_ENDINGS, walk_images
 from utils.files import printable
+
+# What captions files call the captions, the image and the split, the course's own word first. Hugging Face's
+# imagefolder says file_name, open_clip filepath, run_clip image_path. In Karpathy's form `filepath` is a folder.
+CAPTION_FIELDS = ("captions", "sentences", "caption", "text", "title", "raw")
+FILE_FIELDS = ("filename", "file_name", "image_path", "filepath")
+SPLIT_FIELDS = ("split", "set", "subset", "partition", "phase")  # the others if they hold one of the usual splits
 
 
 def read_karpathy_json(path: Path) -> tuple[list[Annotation], str]:
@@ -245,3 +240,49 @@ def read_text(path: Path) -> str:
         raise DatasetError(f"{path}: the file cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise DatasetError(f"{path}: the text is not UTF-8 (byte {error.start}); save it as UTF-8") from error
+
+
+def annotation_of(entry: Mapping, captions: tuple[str, ...], where: str) -> Annotation:
+    """Makes an annotation of a row or a JSON object, whose name of an image has to lie in the image folder."""
+    filename = next((entry[field] for field in FILE_FIELDS if entry.get(field)), "")
+    if entry.get("filepath") and filename == entry.get("filename"):  # Karpathy's folder
+        filename = f"{entry['filepath']}/{filename}"
+    name = PurePosixPath(filename.replace("\\", "/"))
+    if not name.name or "\0" in filename:
+        raise DatasetError(f"{where}: the name of an image ('filename') is missing or not a name: {filename!r}")
+    if name.is_absolute() or ".." in name.parts or re.match("[A-Za-z]:", filename):
+        raise DatasetError(f"{where}: {filename!r} leads out of the image folder; list images relative to that folder")
+    others = (split_name(entry.get(field)) for field in SPLIT_FIELDS[1:])
+    split = split_name(entry.get("split")) or next((split for split in others if split in SPLITS), None)
+    return Annotation(str(name), captions, split, known_name(entry.get("category")), known_name(entry.get("source")))
+
+
+def merge_repeated_names(annotations: Iterable[Annotation], path: Path) -> list[Annotation]:
+    """Joins the entries of one file name; a `DatasetError` if two contradict each other, or nothing was read."""
+    merged: dict[str, Annotation] = {}
+    for new in annotations:
+        old, known = merged.get(new.filename, new), {}
+        for field in ("split", "category", "source"):
+            first, second = getattr(old, field), getattr(new, field)
+            if first and second and first != second:
+                raise DatasetError(
+                    f"{path}: {new.filename} is listed twice, with {field} {first!r} and {second!r}; keep one"
+                )
+            known[field] = first or second
+        captions = new.captions if old is new else old.captions + new.captions
+        merged[new.filename] = Annotation(new.filename, captions, **known)
+    if not merged:
+        raise DatasetError(f"{path}: no images are listed in this file")
+    return list(merged.values())
+
+
+@lru_cache  # rows of a table have all the same
+def caption_fields(fields: tuple[str, ...]) -> tuple[str, ...]:
+    """Returns which fields or columns hold the captions: the first known one, and numbered ones such as `caption_1`."""
+    for name in CAPTION_FIELDS:
+        stem = name.removesuffix("s")
+        plain = [field for field in (name, stem) if field in fields and field in CAPTION_FIELDS][:1]
+        numbered = [field for field in fields if re.fullmatch(rf"{stem}s?[ _-]?\d+", field)]
+        if plain or numbered:
+            return (*plain, *numbered)
+    return ()

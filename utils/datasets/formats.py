@@ -24,39 +24,29 @@ FILE_FIELDS = ("filename", "file_name", "image_path", "filepath")
 SPLIT_FIELDS = ("split", "set", "subset", "partition", "phase")  # the others if they hold one of the usual splits
 
 
-def read_karpathy_json(path: Path) -> tuple[list[Annotation], str]:
+def read_json(path: Path) -> tuple[list[Annotation], str]:
     """Reads captions in Karpathy's form, in which RSICD, UCM and Sydney are published, and its `dataset`, or "".
 
     The form is `{"images": [{"filename", "split", "sentences": [{"raw"}]}], "dataset"}`. `filepath` (a folder) and
-    `category` are read where they are given; a sentence without `raw` is put together from its `tokens`.
-    """
-    return _of_karpathy(_parsed(read_text(path), path), path)
-
-
-def _of_karpathy(content: object, path: Path) -> tuple[list[Annotation], str]:
-    if not isinstance(content, dict) or not isinstance(content.get("images"), list):
-        raise DatasetError(f"{path}: expected Karpathy's form, an object with a list called 'images'")
-    return _of_entries(content["images"], path, "entry {} of 'images'"), str(content.get("dataset") or "")
-
-
-def read_json(path: Path) -> list[Annotation]:
-    """Reads captions in Karpathy's form or that of NWPU-Captions, `{class: [{"filename", "split", "raw", "raw_1"}]}`.
-
-    Also a list of objects as of JSON lines, and JSON lines that are called .json.
+    `category` are read where they are given; a sentence without `raw` is put together from its `tokens`. Also read are
+    NWPU-Captions' form, `{class: [{"filename", "split", "raw", "raw_1"}]}`, a list of objects as of JSON lines, and
+    JSON lines that are called .json.
     """
     try:
         content = _parsed(read_text(path), path)
     except DatasetError as error:
         if "Extra data" in str(error):  # as behind the first line of JSON lines, which is whole by itself
-            return read_jsonl(path)
+            return read_jsonl(path), ""
         raise
     if isinstance(content, dict) and set(FILE_FIELDS) & set(content):
         content = [content]  # of JSON lines, the only one
     if isinstance(content, list) and content and all(isinstance(entry, dict) for entry in content):
-        return _of_entries(content, path)
+        return _of_entries(content, path), ""
     if content and isinstance(content, dict) and all(map(_is_class_of_nwpu, content.values())):
-        return _of_entries([{"category": name, **row} for name, rows in content.items() for row in rows], path)
-    return _of_karpathy(content, path)[0]
+        return _of_entries([{"category": name, **row} for name, rows in content.items() for row in rows], path), ""
+    if not isinstance(content, dict) or not isinstance(content.get("images"), list):
+        raise DatasetError(f"{path}: expected Karpathy's form, an object with a list called 'images'")
+    return _of_entries(content["images"], path, "entry {} of 'images'"), str(content.get("dataset") or "")
 
 
 def _is_class_of_nwpu(rows: object) -> bool:
@@ -170,7 +160,7 @@ def _of_row(row: dict, where: str) -> Annotation:
     return annotation_of(known | {"filename": row["filename"].strip()}, captions, where)
 
 
-READERS = {".json": read_json, ".jsonl": read_jsonl, ".csv": read_csv, ".tsv": read_csv}
+READERS = {".json": lambda path: read_json(path)[0], ".jsonl": read_jsonl, ".csv": read_csv, ".tsv": read_csv}
 
 
 def names_captions(path: Path) -> bool:

@@ -10,7 +10,7 @@ from utils.datasets.caption_dataset import CaptionDataset
 from utils.datasets.captioned_image import CaptionedImage
 from utils.datasets.captions import SPLITS, Annotation, DatasetError
 from utils.datasets.files import match_images, match_in_subfolders
-from utils.datasets.formats import READERS, names_captions, read_category_folders, read_class_lists, read_karpathy_json
+from utils.datasets.formats import READERS, names_captions, read_category_folders, read_class_lists, read_json
 from utils.datasets.hub import fetch_rsicd
 from utils.datasets.reports import name_a_few
 from utils.files import disk_trouble_in_words, file_in_the_way, printable
@@ -169,7 +169,7 @@ def _find_or_make(published: _Published, data_dir: Path | None) -> Path:
 def _load_published(published: _Published, data_dir: Path | None, class_lists: bool) -> CaptionDataset:
     folder = _find_or_make(published, data_dir)
     path = folder / published.annotations
-    annotations, title = read_karpathy_json(path)
+    annotations, title = read_json(path)
     if title != published.title and title in {other.title for other in _PUBLISHED.values()}:
         raise DatasetError(f"{path}: this is the data set {title!r}, not {published.title!r}")
     classes = read_class_lists(folder / "txtclasses_rsicd") if class_lists else {}

@@ -119,11 +119,8 @@ class CaptionDataset(Sequence[CaptionedImage]):
 
     @property
     def image_root(self) -> Path:
-        """The deepest folder that holds every image; a `DatasetError` if there is none, as on two drives."""
-        try:
-            return Path(os.path.commonpath([item.path.parent.absolute() for item in self._items]))
-        except ValueError as error:
-            raise DatasetError(f"{self._title}: no folder holds all its images ({error})") from error
+        """The deepest folder that holds every image; Python's ValueError if there is none, as on two drives."""
+        return Path(os.path.commonpath([item.path.parent.absolute() for item in self._items]))
 
     def split(self, name: str) -> CaptionDataset:
         """Returns the images of one split; "valid" means "val". A `DatasetError` lists those that there are."""

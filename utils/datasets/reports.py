@@ -6,7 +6,6 @@ import hashlib
 import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,29 +54,20 @@ def verify_images(items: Sequence[CaptionedImage], missing: Iterable[str]) -> Ve
     for item in items:
         splits.setdefault(item.path, set()).add(item.split)
     by_path = {item.path: item for item in items}
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow decodes outside Python's lock
-        inspected = dict(zip(by_path, pool.map(_inspect_file, by_path.values()), strict=True))
     by_content: dict[str, list[Path]] = {}
-    for path, (digest, _) in inspected.items():
-        if digest:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow decodes outside Python's lock
+        reasons = dict(zip(by_path, pool.map(CaptionedImage.reason_against, by_path.values()), strict=True))
+        whole = [path for path, reason in reasons.items() if not reason]
+        for path, digest in zip(whole, pool.map(digest_of_file, whole), strict=True):
             by_content.setdefault(digest, []).append(path)
     equal = [tuple(group) for group in by_content.values() if len(group) > 1]
     return VerificationReport(
         image_count=len(by_path),
         missing=tuple(missing),
-        unreadable=tuple((path, reason) for path, (_, reason) in inspected.items() if reason),
+        unreadable=tuple((path, reason) for path, reason in reasons.items() if reason),
         equal_content=tuple(equal),
         equal_across_splits=tuple(group for group in equal if len(set().union(*(splits[path] for path in group))) > 1),
     )
-
-
-def _inspect_file(item: CaptionedImage) -> tuple[str, str]:
-    """Returns the SHA-256 of a file ("" if it cannot be read) and why it does not decode ("" if it does)."""
-    reason, digest = item.reason_against(), ""
-    with suppress(OSError):
-        if item.path.is_file():  # a pipe would be waited for
-            digest = digest_of_file(item.path)
-    return digest, reason
 
 
 def name_a_few(names: Sequence[str]) -> str:

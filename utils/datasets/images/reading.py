@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -182,19 +182,15 @@ def measure_reading(paths: Sequence[Path], reading: ImageReading = AS_STORED) ->
 
 def _sample(path: Path, reading: ImageReading) -> np.ndarray | None:
     """Some values of an image of more than 8 bits; None of any other and of what cannot be read."""
-    try:
-        with open_regular(path) as file:
-            header = read_header(file, path)
-            if not header.needs_raster:
-                return None
-            # A range that is given is not measured.
-            with open_raster(file, path, str(path), replace(reading, stretch=(0, 1)), header) as raster:
-                if raster.limits is None:
-                    return None
-                values = raster.sample()
-                return values[:: -(-len(values) // SAMPLED_VALUES) or 1]
-    except ImageError:
-        return None
+    unmeasured = replace(reading, stretch=(0, 1))  # a range that is given
+    with suppress(ImageError), open_regular(path) as file:
+        header = read_header(file, path)
+        if header.needs_raster:
+            with open_raster(file, path, str(path), unmeasured, header) as raster:
+                if raster.limits is not None:
+                    values = raster.sample()
+                    return values[:: -(-len(values) // SAMPLED_VALUES) or 1]
+    return None
 
 
 def damage(path: Path) -> str:

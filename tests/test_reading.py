@@ -93,7 +93,7 @@ def test_deep_pictures_are_stretched_alike_for_data_sets_and_the_finder(tmp_path
     path = raster(tmp_path / "deep.tif", values, interleave=interleave)
     low, high = usual_range(values)  # one range for all bands: colors keep their hue
     expected = np.broadcast_to(stretched(values, low, high), (64, 64, 3))
-    for seen in (pixels(path), pixels(path.read_bytes()), seen_by_the_finder(path)):
+    for seen in (pixels(path), seen_by_the_finder(path)):
         assert np.abs(seen - expected).max() <= 1
     array = values[0] if len(values) == 1 else values.transpose(1, 2, 0)
     np.testing.assert_array_equal(np.asarray(image_of_array(array)[0]), pixels(path))
@@ -232,7 +232,9 @@ def test_an_index_remembers_how_its_pictures_are_read(model, tmp_path):
     assert loaded.dataset.readings == dataset.readings != (AS_STORED,)
     with rasterio.open(dataset[1].path) as file:
         array = file.read().transpose(1, 2, 0)
-    for picture in (dataset[1].path.read_bytes(), array):
+    copy = tmp_path / "copy.tif"
+    copy.write_bytes(dataset[1].path.read_bytes())
+    for picture in (copy, array):
         best = loaded.query_image(picture, 1)[0]
         assert best.path == dataset[1].path and best.score == pytest.approx(1, abs=1e-5)
     raster(tmp_path / "pictures" / "test" / "place" / "bright.tif", reflectance(top=9000))
@@ -667,11 +669,10 @@ def test_a_png_that_breaks_off_is_refused_by_whatever_reads_it(dtype, tmp_path):
     content = (tmp_path / "whole.png").read_bytes()
     (tmp_path / "cut.png").write_bytes(content[: len(content) // 2])
     assert (damage(tmp_path / "whole.png"), damage(tmp_path / "cut.png") != "") == ("", True)
-    for source in (tmp_path / "cut.png", content[: len(content) // 2]):
-        for how in (ImageReading(), ImageReading(bands=(1,))):
-            with pytest.raises(ImageError, match="truncated"):
-                read_image(source, how)
-            assert read_image(content, how).size == (50, 60)
+    for how in (ImageReading(), ImageReading(bands=(1,))):
+        with pytest.raises(ImageError, match="truncated"):
+            read_image(tmp_path / "cut.png", how)
+        assert read_image(tmp_path / "whole.png", how).size == (50, 60)
 
 
 def test_complex_numbers_and_deep_inks_are_refused(tmp_path):

@@ -291,7 +291,7 @@ def test_a_name_that_is_not_utf_8_comes_back_exactly(model, pictures, latin, tmp
     for name in (latin.name, r"caf\udce9.png", str(latin)):
         hits = loaded.query_member(name, 12)
         assert latin not in [hit.path for hit in hits] and len(hits) == 12
-    best = loaded.query_image(latin.read_bytes(), 1)[0]
+    best = loaded.query_image(Image.open(latin), 1)[0]
     assert best.path == latin and best.name == r"caf\udce9.png"
     read = count_embedded(monkeypatch)
     (pictures / "picture_0.png").unlink()

@@ -4,6 +4,8 @@
 makes a model's pixels of them, `batches` brings them on.
 """
 
+# ruff: noqa: F401 (what is imported here is what the room offers)
+
 from utils.datasets.batches import CAPTION_CHOICES, caption_table, eval_batches, steps_per_epoch, train_batches
 from utils.datasets.caption_dataset import CaptionDataset
 from utils.datasets.captioned_image import CaptionedImage
@@ -20,31 +22,3 @@ from utils.datasets.transforms import (
     eval_transform,
     train_transform,
 )
-
-__all__ = [
-    "AS_STORED",
-    "AUGMENTATIONS",
-    "CAPTION_CHOICES",
-    "CLIP_MEAN",
-    "CLIP_STD",
-    "CaptionDataset",
-    "CaptionedImage",
-    "DatasetError",
-    "ImageError",
-    "ImagePreprocessing",
-    "ImageReading",
-    "caption_table",
-    "data_fingerprint",
-    "eval_batches",
-    "eval_transform",
-    "find_dataset",
-    "image_of_array",
-    "load_dataset",
-    "read_image",
-    "reading_note",
-    "shown_reading",
-    "steps_per_epoch",
-    "to_rgb",
-    "train_batches",
-    "train_transform",
-]

@@ -59,7 +59,7 @@ def read_upload(path: Path, max_pixels: int = MAX_PIXELS, reading: ImageReading 
             sentence, whatever a hostile file makes a decoder say.
     """
     try:
-        with open_regular(path) as (file, _, _):
+        with open_regular(path) as file:
             header = read_header(file, path)
             if header.needs_raster and header.driver in RASTERS:
                 return _decode_raster(file, path, header, max_pixels, reading)

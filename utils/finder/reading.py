@@ -127,7 +127,7 @@ def open_scene(source: str | Path | Image.Image | np.ndarray, reading: ImageRead
 @contextmanager
 def _open_file(path: Path, reading: ImageReading) -> Iterator[OpenScene]:
     with ExitStack() as stack:
-        file = stack.enter_context(open_regular(path))[0]
+        file = stack.enter_context(open_regular(path))
         header = read_header(file, path)
         if header.driver is not None:
             raster = stack.enter_context(open_raster(file, path, path.name, reading, header))

@@ -215,9 +215,9 @@ class ImageIndex(Contents):
     ) -> list[Hit]:
         """Finds the images closest to an image, best first; other arguments as in `query_text`.
 
-        The image is a path, the content of a file, a Pillow image, or an array (height, width) or (height, width,
-        channels) of any type. More than 8 bits are read as the index's own images are, if these are all read alike. A
-        member that the path leads to is left out of the hits.
+        The image is a path, a Pillow image, or an array (height, width) or (height, width, channels) of any type. More
+        than 8 bits are read as the index's own images are, if these are all read alike. A member that the path leads to
+        is left out of the hits.
         """
         vector = embed_image(self.model, image, self.reading)
         return self._hits(vector, k, category, source, exact, self._members_at(image))

@@ -16,7 +16,7 @@ from utils.search.errors import SearchError
 if TYPE_CHECKING:
     from utils.clip import CLIP
 
-AnyImage = str | Path | bytes | Image.Image | np.ndarray
+AnyImage = str | Path | Image.Image | np.ndarray
 
 
 def embed_text(model: CLIP, text: str | Sequence[str]) -> np.ndarray:
@@ -51,14 +51,12 @@ def mix(text: np.ndarray, image: np.ndarray, text_weight: float) -> np.ndarray:
 
 def _decoded(image: AnyImage, reading: ImageReading) -> Image.Image:
     """An upright 8-bit RGB image from whatever was given; an `ImageError` says why there is none."""
-    if isinstance(image, str | Path | bytes):
+    if isinstance(image, str | Path):
         return read_image(image, reading)
     if isinstance(image, np.ndarray):
         return image_of_array(image, reading)[0]
     if not isinstance(image, Image.Image):
-        raise ImageError(
-            f"a {type(image).__name__} was given; give a path, the content of a file, a Pillow image or an array."
-        )
+        raise ImageError(f"a {type(image).__name__} was given; give a path, a Pillow image or an array.")
     try:
         return to_rgb(ImageOps.exif_transpose(image), reading)
     except (OSError, SyntaxError, ValueError) as error:

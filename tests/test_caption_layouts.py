@@ -55,7 +55,7 @@ def test_nwpu_captions_have_their_classes_and_all_captions(folder):
             "tokens.json",
             '{"images": [{"filename": "0.png", "sentences": [{"raw": null, "tokens": ["a", "road"]}, "a tree"]}]}',
         ),
-        ("semicolons.csv", "filename;caption;split\r\n0.png;a road;\r\n0.png;a tree;\r\n;;\r\n"),
+        ("sep.csv", "sep=;\r\nfilename;caption;split\r\n0.png;a road;\r\n0.png;a tree;\r\n;;\r\n"),
         ("blank.csv", "\r\n\r\nfilename,caption\r\n0.png,a road\r\n\r\n0.png,a tree\r\n"),
         ("unicode.csv", "\ufefffilename\tcaption\r\n0.png\ta road\r\n0.png\ta tree\r\n"),
     ],
@@ -77,10 +77,10 @@ def test_a_plain_name_that_two_class_folders_have_is_found_in_neither(folder):
 
 
 def test_lines_are_counted_from_the_top_of_the_file(folder):
-    (folder / "own.csv").write_text("\n\nfilename,caption\n0.png,a,b\n")
+    (folder / "own.csv").write_text("sep=,\n\nfilename,caption\n0.png,a,b\n")
     with pytest.raises(DatasetError, match="line 4: the row has more"):
         load_dataset(folder / "own.csv")
-    (folder / "own.csv").write_text("\nfile,caption\n0.png,a\n")
+    (folder / "own.csv").write_text("sep=,\nfile,caption\n0.png,a\n")
     with pytest.raises(DatasetError, match="line 2: the header lacks filename; it has file, caption: give"):
         load_dataset(folder / "own.csv")
 

@@ -110,15 +110,14 @@ def read_csv(path: Path) -> list[Annotation]:
     """Reads a table with the columns `filename` and `caption`, and `split` and `category` if known.
 
     Several rows of one file are several captions of it, and so are a list in a cell and numbered columns (`caption_1`).
-    Commas, semicolons (as spreadsheets write them in much of Europe) and tabs are understood, and what Excel adds:
-    empty rows, UTF-16.
+    Commas, semicolons (as spreadsheets write them in much of Europe) and tabs are understood, and what Excel adds: a
+    first line ``sep=;``, empty rows, UTF-16.
     """
-    text = read_text(path)
+    text, delimiter, skipped = _without_preamble(read_text(path))
     if "\0" in text:
         raise DatasetError(f"{path}: the text holds zero bytes, so it is not a table in UTF-8; save it as UTF-8")
-    table = text.lstrip("\n ")
-    header, skipped = table.split("\n", 1)[0], text.count("\n") - table.count("\n")
-    rows = csv.DictReader(io.StringIO(table), delimiter=max(",;\t", key=header.count), strict=True)
+    header = text.split("\n", 1)[0]
+    rows = csv.DictReader(io.StringIO(text), delimiter=delimiter or max(",;\t", key=header.count), strict=True)
     try:
         columns = [name.strip().lower() for name in rows.fieldnames or ()]
         rows.fieldnames = _checked_columns(columns, f"{path}, line {skipped + 1}")
@@ -131,6 +130,13 @@ def read_csv(path: Path) -> list[Annotation]:
         line = skipped + rows.reader.line_num
         raise DatasetError(f"{path}, line {line}: this is not valid CSV ({error}); mend the line") from error
     return merge_repeated_names(records, path)
+
+
+def _without_preamble(text: str) -> tuple[str, str | None, int]:
+    """Returns a table from its header on, the delimiter that Excel's `sep=` line names, and the lines before."""
+    preamble = re.match(r'(?:\s*\n|[ ]*"?sep=(.)"?[ \r]*\n)*', text)
+    start = preamble.end() if preamble else 0
+    return text[start:], preamble[1] if preamble else None, text.count("\n", 0, start)
 
 
 def _checked_columns(columns: list[str], where: str) -> list[str]:
@@ -169,8 +175,8 @@ def names_captions(path: Path) -> bool:
     if path.suffix.lower() in (".json", ".jsonl"):
         fields = re.findall(r'"(\w+)"\s*:', text)
     else:
-        header = text.lstrip().split("\n", 1)[0].lower()
-        fields = [name.strip('"\r ') for name in re.split("[,;\t]", header)]
+        header = _without_preamble(text)[0].split("\n", 1)[0]
+        fields = [name.strip('"\r ').lower() for name in re.split("[,;\t]", header)]
     return not set(FILE_FIELDS).isdisjoint(fields) and bool(caption_fields(tuple(fields)))
 
 

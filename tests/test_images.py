@@ -230,6 +230,7 @@ def test_a_copy_of_a_data_set_with_a_cache_keeps_images_for_itself(dataset):
     kept.open(0)
     again = pickle.loads(pickle.dumps(kept))
     assert list(again) == list(kept) and again.cache not in (None, kept.cache)
+    assert len(pickle.dumps(kept)) == len(pickle.dumps(dataset.with_cache()))
     assert again.open(0) == kept.open(0)
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 
 from PIL import Image
 
@@ -53,15 +54,22 @@ class ImageCache:
     def __init__(self) -> None:
         self._images: dict[tuple[Path, ImageReading], Image.Image] = {}
         self._room = KEPT_BYTES
+        self._lock = Lock()
+
+    def __reduce__(self) -> tuple[type["ImageCache"], tuple[()]]:
+        """Copies and pickles are empty: another process decodes for itself."""
+        return ImageCache, ()
 
     def open(self, item: CaptionedImage) -> Image.Image:
         """Decodes an image as `CaptionedImage.open` does, or copies what was kept of it: the caller may change it."""
         key = (item.path, item.reading)
-        if key not in self._images:
-            image = item.open()
-            size = 4 * image.width * image.height  # as Pillow holds RGB
-            # Several threads may have decoded it; it is kept, and counted, once.
-            if size > self._room or self._images.setdefault(key, image) is not image:
+        if (kept := self._images.get(key)) is not None:
+            return kept.copy()
+        image = item.open()
+        size = 4 * image.width * image.height  # as Pillow holds RGB
+        with self._lock:
+            if key in self._images or size > self._room:
                 return image
+            self._images[key] = image
             self._room -= size
-        return self._images[key].copy()
+        return image.copy()

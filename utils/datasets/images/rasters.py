@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -272,10 +272,10 @@ def open_dataset(path: Path, driver: str, name: str) -> Iterator[Any]:
     """Opens a file in rasterio; an `ImageError` if it is broken."""
     import rasterio
 
-    with rasterio.Env(**SETTINGS):
+    with ExitStack() as stack:
+        stack.enter_context(rasterio.Env(**SETTINGS))
         try:
-            dataset = rasterio.open(path, driver=driver)
+            dataset = stack.enter_context(rasterio.open(path, driver=driver))
         except Exception as error:  # rasterio's, and GDAL's own, which have no public name there
             raise broken(name, error) from None
-        with dataset:
-            yield dataset
+        yield dataset

@@ -28,6 +28,10 @@ NWPU = {
     "port": [{"filename": "port_0.png", "imgid": 3, "split": "train", "raw": "ships", "raw_1": "a pier"}],
     "field": [{"filename": "field_0.png", "imgid": 4, "split": "val", "raw": "a field", "raw_1": "green"}],
 }
+COCO = {
+    "images": [{"id": 7, "file_name": "0.png"}, {"id": 8, "file_name": "port_0.png"}],
+    "annotations": [{"image_id": 7, "caption": "a road"}, {"image_id": 7, "caption": "a tree"}],
+}
 
 
 def test_nwpu_captions_have_their_classes_and_all_captions(folder):
@@ -37,6 +41,19 @@ def test_nwpu_captions_have_their_classes_and_all_captions(folder):
         ("port_0.png", ("ships", "a pier"), "train", "port"),
         ("field_0.png", ("a field", "green"), "val", "field"),
     ]
+
+
+def test_coco_joins_captions_with_images_by_number(folder):
+    draw(folder / "images/port_0.png")
+    path = folder / "captions_train.json"
+    path.write_text(json.dumps(COCO))
+    assert [item.captions for item in load_dataset(path)] == [("a road", "a tree"), ()]
+    path.write_text(json.dumps({**COCO, "annotations": [{"image_id": 7, "bbox": [0, 0, 1, 1]}]}))
+    with pytest.raises(DatasetError, match="COCO's annotations in this file hold no captions"):
+        load_dataset(path)
+    path.write_text(json.dumps({**COCO, "annotations": [{"image_id": 9, "caption": "lost"}]}))
+    with pytest.raises(DatasetError, match=r"expected COCO's captions.* 9 is missing"):
+        load_dataset(path)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +116,7 @@ def test_a_folder_that_holds_captions_names_their_file_and_one_of_class_names_is
     for name, text in (
         ("a.csv", "filename,caption\n0.png,x\n"),
         ("b.jsonl", '{"filename": "0.png", "captions": [broken'),
-        ("c.json", json.dumps(NWPU)),
+        ("c.json", json.dumps(COCO)),
     ):
         (folder / name).write_text(text)
         with pytest.raises(DatasetError, match=f"has its captions in {name}: give the path of that file"):

@@ -39,7 +39,7 @@ import jax
 import numpy as np
 from bad_changes import WORDS, change_file, picture
 from search_world import noisy_pictures
-from test_caption_layouts import NWPU, draw
+from test_caption_layouts import COCO, NWPU, draw
 from test_damaged_models import DAMAGED
 from test_reading import PLACE, raster
 from training_world import PROCESSES, colors, started, tiny_model
@@ -103,6 +103,7 @@ def try_captions(folder: Path, chance: random.Random) -> Answer:
     table = "".join(f"{one['filename']},{one['captions'][0]},train\n" for one in lines)
     forms = {
         "nwpu.json": json.dumps(NWPU),
+        "coco.json": json.dumps(COCO),
         "own.json": json.dumps({"images": sentences, "dataset": "own"}),
         "own.jsonl": "\n".join(map(json.dumps, lines)),
         "own.csv": f"filename,caption,split\n{table}",

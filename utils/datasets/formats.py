@@ -1,4 +1,4 @@
-"""The file formats that captions come in: Karpathy's and NWPU's JSON, JSON lines, tables, folders of classes.
+"""The file formats that captions come in: Karpathy's, COCO's and NWPU's JSON, JSON lines, tables, folders of classes.
 
 Every reader returns plain `Annotation` records in the order of the file and opens no image. A file that is missing or
 broken, or lacks what it needs, raises a `DatasetError` that names the place in it.
@@ -29,8 +29,8 @@ def read_json(path: Path) -> tuple[list[Annotation], str]:
 
     The form is `{"images": [{"filename", "split", "sentences": [{"raw"}]}], "dataset"}`. `filepath` (a folder) and
     `category` are read where they are given; a sentence without `raw` is put together from its `tokens`. Also read are
-    NWPU-Captions' form, `{class: [{"filename", "split", "raw", "raw_1"}]}`, a list of objects as of JSON lines, and
-    JSON lines that are called .json.
+    COCO's form (`images` and `annotations`), NWPU-Captions', `{class: [{"filename", "split", "raw", "raw_1"}]}`, a list
+    of objects as of JSON lines, and JSON lines that are called .json.
     """
     try:
         content = _parsed(read_text(path), path)
@@ -42,6 +42,8 @@ def read_json(path: Path) -> tuple[list[Annotation], str]:
         content = [content]  # of JSON lines, the only one
     if isinstance(content, list) and content and all(isinstance(entry, dict) for entry in content):
         return _of_entries(content, path), ""
+    if isinstance(content, dict) and isinstance(content.get("annotations"), list):
+        return _of_entries(_coco_entries(content, path), path, "entry {} of 'images'"), ""
     if content and isinstance(content, dict) and all(map(_is_class_of_nwpu, content.values())):
         return _of_entries([{"category": name, **row} for name, rows in content.items() for row in rows], path), ""
     if not isinstance(content, dict) or not isinstance(content.get("images"), list):
@@ -66,6 +68,22 @@ def _parsed(text: str, path: Path, first_line: int = 1) -> object:
 def _of_entries(entries: Iterable[object], path: Path, place: str = "entry {}") -> list[Annotation]:
     read = (_of_entry(entry, f"{path}, {place.format(number)}") for number, entry in enumerate(entries, start=1))
     return merge_repeated_names(read, path)
+
+
+def _coco_entries(content: dict, path: Path) -> list[dict]:
+    """Joins COCO's `images` and `annotations`, which know each other by number."""
+    try:
+        captions: dict[object, list] = {image["id"]: [] for image in content["images"]}
+        for annotation in content["annotations"]:
+            captions[annotation["image_id"]] += [annotation["caption"]] if "caption" in annotation else []
+        if content["annotations"] and not any(captions.values()):
+            raise DatasetError(f"{path}: COCO's annotations in this file hold no captions; give its captions file")
+        return [{**image, "captions": captions[image["id"]]} for image in content["images"]]
+    except (KeyError, TypeError) as error:
+        raise DatasetError(
+            f"{path}: expected COCO's captions, 'images' with 'id' and 'file_name' and 'annotations' with 'image_id' "
+            f"and 'caption'; {error} is missing or not what it should be"
+        ) from None
 
 
 def read_jsonl(path: Path) -> list[Annotation]:

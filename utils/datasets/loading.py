@@ -83,7 +83,7 @@ def load_dataset(
             Face Hub if `data_dir` is not given and no copy is in the data folder. Or "miniature", the rendered
             stand-in, or "icons", 600 map symbols and line drawings of the same categories that the starting checkpoint
             has not seen, all of the split "test"; both are made on first use.
-            Or a .json in Karpathy's form or NWPU's, a .jsonl with `filename` and `captions`, or a .csv with
+            Or a .json in Karpathy's form, COCO's or NWPU's, a .jsonl with `filename` and `captions`, or a .csv with
             `filename` and `caption`, each with `split` and `category` if known, or named as in Hugging Face's metadata
             or open_clip's tables (so also what `utils.translation` writes).
             Or a folder with a folder for each category, with train, val and test above them or not.

@@ -4,8 +4,6 @@
 makes a model's pixels of them, `batches` brings them on.
 """
 
-# ruff: noqa: F401 (what is imported here is what the room offers)
-
 from utils.datasets.batches import CAPTION_CHOICES, caption_table, eval_batches, steps_per_epoch, train_batches
 from utils.datasets.caption_dataset import CaptionDataset
 from utils.datasets.captioned_image import CaptionedImage

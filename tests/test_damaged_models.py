@@ -196,7 +196,7 @@ DAMAGED: dict[str, tuple[Change, str]] = {
     "weights: infinite": (set_value("logit_scale", np.inf), "weight logit_scale holds NaN"),
     "weights: a silent tower": (silence("text_model."), "weights of text_model are all zero"),
     "weights: a silent projection": (silence("visual_projection"), "weights of visual_projection are all zero"),
-    "pickle: empty": (pickled(lambda weights: {}), "holds a dict without content"),
+    "pickle: empty": (pickled(lambda weights: {}), "holds a dict and not weights"),
     "pickle: a list": (pickled(lambda weights: list(weights.values())), "holds a list and not weights"),
     "pickle: no weights": (pickled(lambda weights: {"epoch": 3, "optimizer": {}}), "holds 'epoch', 'optimizer'"),
     "pickle: of a tensor only": (pickled(lambda weights: weights[MATRIX]), "holds a Tensor and not weights"),

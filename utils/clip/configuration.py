@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from utils.clip.json_files import read_json
+from utils.clip.json_files import damage_in_words, read_json
 
 if TYPE_CHECKING:
     from transformers import CLIPConfig
@@ -92,24 +92,21 @@ def architecture_of(config: CLIPConfig, source: str | Path = "The configuration"
 
 def _checked(settings: object, kind: type, prefix: str, source: str | Path) -> dict[str, Any]:
     """The settings that a dataclass names, all numbers in their range."""
-    values = {
-        field.name: getattr(settings, field.name) for field in fields(kind) if field.name not in ("vision", "text")
-    }
-    for field in fields(kind):
-        value: Any = values.get(field.name)
-        right = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf
-        if field.type == "int":
-            lowest = 0 if field.name.endswith("_id") else 1
-            right = right and isinstance(value, int) and lowest <= value <= _LARGEST_SIZE
+    kinds = {field.name: field.type for field in fields(kind) if field.type in ("int", "float", "str")}
+    values = {name: getattr(settings, name) for name in kinds}
+    for name, value in values.items():
+        right, wanted = True, ""
+        if kinds[name] == "int":
+            lowest = 0 if name.endswith("_id") else 1
+            right = type(value) is int and lowest <= value <= _LARGEST_SIZE
             wanted = f"a whole number from {lowest} to {_LARGEST_SIZE:,}"
-        elif field.type == "float":
-            right = right and (value >= 0 or field.name == "logit_scale_init_value")
-            wanted = "a positive number"
-        else:
-            continue
+        elif kinds[name] == "float":
+            lowest = -math.inf if name == "logit_scale_init_value" else 0
+            right, wanted = type(value) in (int, float) and lowest <= value < math.inf, "a positive number"
         if not right:
-            shown = str(value)[:40]
-            raise ValueError(f"{source} has a {prefix}{field.name} of {shown}; it must be {wanted}; download it again.")
+            raise ValueError(
+                f"{source} has a {prefix}{name} of {str(value)[:40]}; it must be {wanted}; download it again."
+            )
     return values
 
 
@@ -132,11 +129,8 @@ def read_config(folder: Path) -> tuple[CLIPConfig, Architecture]:
     for name in ("text_config", "vision_config"):
         if not isinstance(settings.get(name, {}), Mapping | None):
             raise ValueError(f"{path} has no settings under {name!r}; download it again.")
-    try:
+    with damage_in_words(f"{path} is not a configuration of a CLIP"):
         config = CLIPConfig.from_pretrained(folder)
-    except Exception as error:  # each setting of a wrong type has an error of its own there
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise ValueError(f"{path} is not a configuration of a CLIP ({reason}); download it again.") from error
     return config, architecture_of(config, path)
 
 

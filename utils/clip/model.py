@@ -274,15 +274,15 @@ class CLIP(nnx.Module):
         config, architecture = read_config(folder)
         preprocessing = read_preprocessing(folder, architecture.vision.image_size)
         tokenizer = read_tokenizer(folder, architecture.text)
-        weights = open_weights(folder)
-        check_shapes(weights.shapes, architecture)  # before anything takes memory for what may not be there
+        shapes, read_weights = open_weights(folder)
+        check_shapes(shapes, architecture)  # before anything takes memory for what may not be there
         model = nnx.eval_shape(
             lambda: cls(config, rngs=nnx.Rngs(0), dtype=dtype, tokenizer=tokenizer, preprocessing=preprocessing)
         )
-        arrays = weights.read()
-        check_values(arrays)
+        weights = read_weights()
+        check_values(weights)
         model.metadata = replace(model.metadata, source=checkpoint_source(folder))
-        model.load_transformers_weights(arrays)
+        model.load_transformers_weights(weights)
         return model
 
     def load_transformers_weights(self, weights: Mapping[str, np.ndarray]) -> None:

@@ -315,8 +315,8 @@ def test_an_image_processor_for_oblong_images_is_refused(tmp_path):
     ("settings", "words"),
     [
         ({"size": {"shortest_edge": 40}, "crop_size": 36}, "size 40 and crop_size 36"),
-        ({"size": 40, "crop_size": 40, "resample": 2}, r"resample 2 \(bilinear\)"),
-        ({"resample": 1}, r"resample 1 \(lanczos\)"),
+        ({"size": 40, "crop_size": 40, "resample": 2}, "resample 2"),
+        ({"resample": 1}, "resample 1"),
         ({"resample": "bicubic"}, "resample 'bicubic'"),
         ({"do_resize": False}, "do_resize False"),
         ({"do_pad": True}, "do_pad True"),

@@ -21,23 +21,16 @@ LENGTH_MULTIPLE = 16  # token batches come in few lengths, so that few shapes ar
 
 
 def tokenize(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], length: int | None = None) -> np.ndarray:
-    """Turns texts into token ids, padded to one length; what is too long is cut and keeps its end-of-text.
+    """Turns texts into token ids, (texts, length) int32; what is too long is cut and keeps its end-of-text.
 
-    The causal mask makes padding harmless: a text gets the same embedding at any length that holds it.
-
-    Texts are repaired first as OpenAI's and open_clip's tokenizers do it, and as CLIP's training texts were: curly
-    quotes become straight ones, wrong encodings and HTML's ``&amp;`` the characters that they stand for. The
-    tokenizer of transformers, which a saved checkpoint holds, cannot do that: called alone, it gives other tokens
-    for such texts.
+    The causal mask makes padding harmless: a text gets the same embedding at any length that holds it. Texts are
+    repaired first, as CLIP's training texts were: curly quotes become straight ones, wrong encodings and HTML's
+    ``&amp;`` the characters that they stand for. The tokenizer of transformers, called alone, does not do that.
 
     Args:
         tokenizer: The tokenizer of the checkpoint.
         texts: The texts.
-        length: Tokens per text, at most the positions of the model; by default the longest text decides, rounded up
-            to a multiple of 16.
-
-    Returns:
-        (texts, length) int32.
+        length: Tokens per text; by default the longest text decides, rounded up to a multiple of 16.
 
     Raises:
         ValueError: If ``length`` is more than the model has positions.
@@ -99,16 +92,13 @@ def _embed(definition: nnx.GraphDef, parameters: nnx.State, inputs: jax.Array) -
 
 
 def embed_images(model: CLIP, batches: Iterable[Mapping[str, np.ndarray]], progress: bool = False) -> np.ndarray:
-    """Embeds the images of an evaluation pipeline.
+    """Embeds the images of an evaluation pipeline to (images, dim) float32 of unit length, without the padding.
 
     Args:
         model: The model.
         batches: Batches of equal shape with ``images`` (batch, size, size, 3) and, where rows are padding,
             ``mask`` (batch,) that is False there.
         progress: Whether to show a bar.
-
-    Returns:
-        (images, dim) float32 of unit length, without the padding.
     """
     definition, parameters = nnx.split(model.vision)
     rows = [np.zeros((0, model.architecture.projection_dim), np.float32)]
@@ -119,10 +109,7 @@ def embed_images(model: CLIP, batches: Iterable[Mapping[str, np.ndarray]], progr
 
 
 def embed_texts(model: CLIP, texts: Sequence[str], batch_size: int = 256, progress: bool = False) -> np.ndarray:
-    """Embeds texts, ``batch_size`` at once, short ones together, so that one long text does not pad all others.
-
-    Returns:
-        (texts, dim) float32 of unit length, in the order of the texts.
+    """Embeds texts to (texts, dim) float32 of unit length; short ones together, so that a long one does not pad them.
 
     Raises:
         ValueError: If the model has no tokenizer.

@@ -28,7 +28,7 @@ from utils.clip.image_processor import processor_settings, read_preprocessing
 from utils.clip.json_files import write_json
 from utils.clip.transformer import Transformer, layer_norm, linear, normal
 from utils.clip.weight_files import check_values, open_weights
-from utils.clip.weight_names import ParameterPath, check_shapes, export_parameters, import_parameters
+from utils.clip.weight_names import check_shapes, export_parameters, import_parameters
 from utils.datasets import ImagePreprocessing
 from utils.files import find_checkpoint
 from utils.files.hub import checkpoint_source
@@ -94,9 +94,7 @@ class TextTower(nnx.Module):
         self.projection = _projection(config.hidden_size, architecture, rngs)
 
     def __call__(self, token_ids: jax.Array) -> jax.Array:
-        """Encodes token ids (batch, length) to (batch, dim) float32, not of unit length.
-
-        What follows the end-of-text token has no influence.
+        """Encodes token ids (batch, length) to (batch, dim) float32, not of unit length; what follows the end is unread.
 
         Raises:
             ValueError: If the texts are longer than the model's positions.
@@ -156,14 +154,8 @@ def normalize(embeddings: jax.Array) -> jax.Array:
 class CheckpointMetadata:
     """What a checkpoint holds besides the parameters.
 
-    Hashed by identity: a compiled function is reused as long as a model keeps its metadata.
-
-    Attributes:
-        config: transformers' configuration.
-        architecture: The same, checked and typed.
-        tokenizer: From texts to token ids; None if the checkpoint had none.
-        preprocessing: What the model expects of its images.
-        source: What its checkpoint is called, see `utils.files.hub.checkpoint_source`; empty if it had none.
+    Hashed by identity: a compiled function is reused as long as a model keeps its metadata. ``source`` is what the
+    checkpoint is called, see `utils.files.hub.checkpoint_source`; empty if there was none.
     """
 
     config: CLIPConfig
@@ -232,24 +224,19 @@ class CLIP(nnx.Module):
         return _scaled(self.text(token_ids), normalize)
 
     def logits(self, pixels: jax.Array, token_ids: jax.Array) -> jax.Array:
-        """Cosine similarities times the logit scale; a softmax over the second axis compares the texts.
+        """Cosine similarities times the logit scale, (images, texts) float32; a softmax over the texts compares them.
 
         Args:
             pixels: (images, height, width, channels) float.
             token_ids: (texts, length) integers.
-
-        Returns:
-            (images, texts) float32.
         """
         images, texts = self.encode_images(pixels), self.encode_texts(token_ids)
         return jnp.exp(self.logit_scale[...]) * jnp.matmul(images, texts.T, precision="highest")
 
     def copy(self, dtype: Any = None, rematerialize: bool = False) -> CLIP:
-        """A model with the same parameters, shared until either is changed, that may compute otherwise.
+        """A model with the same parameters, shared until either is changed, that may compute otherwise, see `CLIP`.
 
-        Args:
-            dtype: What the transformers compute in, float32 or bfloat16; None leaves it as it is.
-            rematerialize: Whether gradients compute activations again instead of keeping them.
+        A dtype of None leaves it as it is.
         """
         dtype = jnp.dtype(dtype or self.vision.dtype)
         copy = nnx.eval_shape(lambda: CLIP(self.config, rngs=nnx.Rngs(0), dtype=dtype, rematerialize=rematerialize))
@@ -292,9 +279,8 @@ class CLIP(nnx.Module):
             ValueError: If weights are missing, unknown or of the wrong shape.
         """
         state = nnx.state(self, nnx.Param)
-        parameters = import_parameters(weights, self.architecture)
-        tree = traverse_util.unflatten_dict({path: jnp.asarray(array) for path, array in parameters.items()})
-        nnx.replace_by_pure_dict(state, tree)
+        parameters = {path: jnp.asarray(a) for path, a in import_parameters(weights, self.architecture).items()}
+        nnx.replace_by_pure_dict(state, traverse_util.unflatten_dict(parameters, sep="."))
         nnx.update(self, state)
 
     def save_pretrained(self, folder: str | os.PathLike, weights_dtype: Any = np.float32) -> Path:
@@ -321,9 +307,9 @@ class CLIP(nnx.Module):
         return export_parameters(flatten(nnx.state(self, nnx.Param)), self.architecture)
 
 
-def flatten(state: nnx.State) -> dict[ParameterPath, Any]:
-    """The leaves of a state of a `CLIP` (parameters, gradients) by their paths."""
-    return traverse_util.flatten_dict(nnx.to_pure_dict(state))
+def flatten(state: nnx.State) -> dict[str, Any]:
+    """The leaves of a state of a `CLIP` (parameters, gradients) by their paths, joined by dots."""
+    return traverse_util.flatten_dict(nnx.to_pure_dict(state), sep=".")
 
 
 def _scaled(embeddings: jax.Array, unit_length: bool) -> jax.Array:

@@ -55,15 +55,9 @@ class Attention(nnx.Module):
         return self.attend(hidden, hidden, visible)
 
     def attend(self, asking: jax.Array, hidden: jax.Array, visible: jax.Array | None) -> jax.Array:
-        """Lets some tokens look at all tokens.
+        """Lets some tokens, (batch, asking, width), look at all, (batch, tokens, width); returns the shape of the former.
 
-        Args:
-            asking: (batch, asking, width), the tokens that look.
-            hidden: (batch, tokens, width), those that are looked at.
-            visible: Booleans that broadcast to (batch, heads, asking, tokens); None where every token is seen.
-
-        Returns:
-            (batch, asking, width).
+        ``visible`` are booleans that broadcast to (batch, heads, asking, tokens); None where every token is seen.
         """
         query, key, value = (
             layer(inputs).reshape(len(hidden), -1, self.heads, hidden.shape[-1] // self.heads).swapaxes(1, 2)
@@ -182,17 +176,9 @@ def scan_stacked_blocks(blocks: Block, hidden: jax.Array, rematerialize: bool) -
 
 
 def last_block_at_positions(block: Block, hidden: jax.Array, positions: jax.Array) -> jax.Array:
-    """What ``block(hidden)`` gives at some positions, without computing it at the others.
+    """What ``block(hidden)`` gives at some positions; of all other tokens only keys and values are computed.
 
-    Only keys and values are needed of all tokens.
-
-    Args:
-        block: The block.
-        hidden: (batch, tokens, width).
-        positions: (batch, asked) int32.
-
-    Returns:
-        (batch, asked, width).
+    From hidden (batch, tokens, width) and positions (batch, asked) int32 to (batch, asked, width).
     """
     asked, normed = at_positions(hidden, positions), block.attention_norm(hidden)
     visible = jnp.tri(hidden.shape[1], dtype=bool)[positions][:, None] if block.attention.causal else None

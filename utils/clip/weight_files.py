@@ -6,7 +6,6 @@ configuration is refused before its weights take memory.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Mapping
 from itertools import islice
@@ -23,7 +22,7 @@ WEIGHT_FILES = tuple(
 )
 # What training programs wrap weights into, and what wrappers put before every name.
 WRAPPERS = ("state_dict", "model_state_dict", "model", "module")
-PREFIXES = re.compile(r"^(?:(?:module|_orig_mod|model)\.)*")
+PREFIXES = re.compile(r"((module|_orig_mod|model)\.)+")
 
 Shapes = Mapping[str, tuple[int, ...]]
 Weights = Mapping[str, np.ndarray]
@@ -43,7 +42,8 @@ def open_weights(folder: Path) -> tuple[Shapes, Callable[[], Weights]]:
     files = _weight_files(folder)
     shards = [_open_safetensors(file) if file.suffix == ".safetensors" else _open_pickle(file) for file in files]
     shapes = {name: shape for shapes, _ in shards for name, shape in shapes.items()}
-    (prefix,) = PREFIXES.findall(os.path.commonprefix(list(shapes)))
+    prefixes = {found[0] if (found := PREFIXES.match(name)) else "" for name in shapes}
+    prefix = prefixes.pop() if len(prefixes) == 1 else ""
 
     def read() -> Weights:
         return {name.removeprefix(prefix): array for _, read in shards for name, array in read().items()}

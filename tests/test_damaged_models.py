@@ -131,8 +131,8 @@ DAMAGED: dict[str, tuple[Change, str]] = {
     "configuration: too deep": (write("config.json", "[" * 100_000), "is not valid JSON"),
     "configuration: no text": (write("config.json", b"\xff\xfe\x00"), "is not valid JSON"),
     "configuration: null": (write("config.json", None), "is not a JSON object"),
-    "configuration: a tower of text": (configure("text_config", "large"), "no settings under 'text_config'"),
-    "configuration: a tower as a list": (configure("vision_config", []), "no settings under 'vision_config'"),
+    "configuration: a tower of text": (configure("text_config", "large"), "is not a configuration of a CLIP"),
+    "configuration: a tower as a list": (configure("vision_config", []), "is not a configuration of a CLIP"),
     "sizes: projection as text": (configure("projection_dim", "24"), "is not a configuration of a CLIP"),
     "sizes: no projection": (configure("projection_dim", None), "projection_dim of None"),
     "sizes: another projection": (configure("projection_dim", 25), "visual_projection.weight (24, 48)"),
@@ -207,7 +207,7 @@ DAMAGED: dict[str, tuple[Change, str]] = {
     "images: a list": (write("preprocessor_config.json", []), "is not a JSON object"),
     "images: of another size": (
         write("preprocessor_config.json", {"size": 36, "crop_size": 36}),
-        "gives images of 36 pixels",
+        "asks for size 36 and crop_size 36",
     ),
 }
 

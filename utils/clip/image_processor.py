@@ -82,17 +82,12 @@ def _read(settings: Mapping[str, Any], image_size: int, path: Path) -> ImagePrep
                 f"{path} asks for {name} {asked[name]!r}; only images that are resized with resample {BICUBIC} "
                 "(bicubic), and not padded, are supported."
             )
-    side, squash = _side_and_squash(asked, image_size, path)
-    if side != image_size:
-        raise ValueError(
-            f"{path} gives images of {side} pixels, the model's configuration asks for {image_size}; take both from "
-            "one checkpoint."
-        )
-    return ImagePreprocessing(side, *_mean_and_deviation(asked, path), squash)
+    squash = _squash(asked, image_size, path)
+    return ImagePreprocessing(image_size, *_mean_and_deviation(asked, path), squash)
 
 
-def _side_and_squash(asked: Mapping[str, Any], image_size: int, path: Path) -> tuple[int, bool]:
-    """Height and width of the model's input, and whether images are squashed into it."""
+def _squash(asked: Mapping[str, Any], image_size: int, path: Path) -> bool:
+    """Whether images are squashed into the model's input, and not cropped to it; any other size is refused."""
     size, crop_size = asked.get("size"), asked.get("crop_size")
     to_square = isinstance(size, int) and asked["default_to_square"]
     if asked["use_square_size"]:
@@ -102,18 +97,18 @@ def _side_and_squash(asked: Mapping[str, Any], image_size: int, path: Path) -> t
         crop_size = crop_size or size
     side, both = _side(size, "size", path)
     squash = bool(both or to_square)
-    if not asked["do_center_crop"]:
-        if not squash:
-            raise ValueError(
-                f"{path} asks for size {size} without a crop, so images stay oblong; the model takes squares: set "
-                "do_center_crop to true, or size to a height and a width."
-            )
-    elif (cropped := _side(crop_size or _DEFAULT_SIDE, "crop_size", path)[0]) != side:
+    cropped = _side(crop_size or _DEFAULT_SIDE, "crop_size", path)[0] if asked["do_center_crop"] else side
+    if not asked["do_center_crop"] and not squash:
         raise ValueError(
-            f"{path} asks for size {side} and crop_size {cropped} ({_DEFAULT_SIDE} where one is not given); only a "
-            "crop as large as the resized side is supported."
+            f"{path} asks for size {size} without a crop, so images stay oblong; the model takes squares: set "
+            "do_center_crop to true, or size to a height and a width."
         )
-    return side, squash
+    if not side == cropped == image_size:
+        raise ValueError(
+            f"{path} asks for size {side} and crop_size {cropped} ({_DEFAULT_SIDE} where one is not given), but the "
+            f"model's configuration for images of {image_size} pixels; take both from one checkpoint."
+        )
+    return squash
 
 
 def _side(size: Any, name: str, path: Path) -> tuple[int, bool]:
@@ -122,15 +117,13 @@ def _side(size: Any, name: str, path: Path) -> tuple[int, bool]:
     if isinstance(size, list) and len(size) == 2:
         edges = dict(zip(("height", "width"), size, strict=True))
     edges = {edge: side for edge, side in edges.items() if side is not None}
-    if set(edges) not in ({"shortest_edge"}, {"height", "width"}):
-        raise ValueError(
-            f"{path} asks for {name} {size}; only 'shortest_edge', or 'height' and 'width', are supported."
-        )
     sides = list(edges.values())
-    if not all(type(side) is int and side > 0 for side in sides):
-        raise ValueError(f"{path} asks for {name} {size!r}; it must be a number of pixels, such as 224.")
-    if len(set(sides)) > 1:
-        raise ValueError(f"{path} asks for {name} {size}; only square images are supported.")
+    known = set(edges) in ({"shortest_edge"}, {"height", "width"})
+    if not known or any(type(side) is not int or side < 1 or side != sides[0] for side in sides):
+        raise ValueError(
+            f"{path} asks for {name} {size!r}; only square images are supported: a number of pixels, such as 224, as "
+            "'shortest_edge', or as 'height' and 'width'."
+        )
     return sides[0], len(sides) == 2
 
 

@@ -97,26 +97,14 @@ ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
 }
 
 
-def layer_norm(config: TowerConfig, *, dtype: Any, rngs: nnx.Rngs) -> nnx.LayerNorm:
+def layer_norm(config: TowerConfig, **options: Any) -> nnx.LayerNorm:
     """A layer norm; the variance is that of centered values, since E[x^2] - E[x]^2 loses digits."""
-    return nnx.LayerNorm(
-        config.hidden_size, epsilon=config.layer_norm_eps, use_fast_variance=False, dtype=dtype, rngs=rngs
-    )
+    return nnx.LayerNorm(config.hidden_size, epsilon=config.layer_norm_eps, use_fast_variance=False, **options)
 
 
-def linear(
-    inputs: int, outputs: int, deviation: float, *, dtype: Any, rngs: nnx.Rngs, use_bias: bool = True
-) -> nnx.Linear:
-    """A linear layer whose weights start normal with a given standard deviation."""
-    return nnx.Linear(
-        inputs,
-        outputs,
-        use_bias=use_bias,
-        kernel_init=normal(deviation),
-        dtype=dtype,
-        dot_general=product_of_all_rows,
-        rngs=rngs,
-    )
+def linear(inputs: int, outputs: int, deviation: float, **options: Any) -> nnx.Linear:
+    """A linear layer whose weights start normal with a given standard deviation; the options are `nnx.Linear`'s."""
+    return nnx.Linear(inputs, outputs, kernel_init=normal(deviation), dot_general=product_of_all_rows, **options)
 
 
 @cache

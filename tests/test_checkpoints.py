@@ -124,7 +124,7 @@ def test_pickled_and_sharded_weights_are_read(folder):
     assert len(list(folder.glob("model-*.safetensors"))) > 2
     assert_same_weights(CLIP.from_pretrained(folder), tensors)
     next(folder.glob("model-*.safetensors")).unlink()
-    assert_one_sentence(folder, FileNotFoundError, "is missing")
+    assert_one_sentence(folder, FileNotFoundError, "which is not a file beside it")
     (folder / "model.safetensors.index.json").write_text("{}")
     assert_one_sentence(folder, ValueError, "index.json names no files")
 

@@ -94,7 +94,7 @@ class TextTower(nnx.Module):
         self.projection = _projection(config.hidden_size, architecture, rngs)
 
     def __call__(self, token_ids: jax.Array) -> jax.Array:
-        """Encodes token ids (batch, length) to (batch, dim) float32, not of unit length; what follows the end is unread.
+        """Encodes token ids (batch, length), up to the end of each text, to (batch, dim) float32, not of unit length.
 
         Raises:
             ValueError: If the texts are longer than the model's positions.

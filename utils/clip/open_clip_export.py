@@ -49,8 +49,7 @@ def save_open_clip(model: CLIP, folder: str | os.PathLike) -> Path:
     from safetensors.numpy import save_file
 
     folder = Path(folder).expanduser()
-    settings = {"model_cfg": _model_settings(model), "preprocess_cfg": _preprocessing_settings(model)}
-    weights = _rename(model.transformers_weights())
+    settings, weights = _settings(model), _rename(model.transformers_weights())
     with written_whole(folder) as temporary:
         write_json(temporary / "open_clip_config.json", settings)
         save_file(weights, temporary / "open_clip_model.safetensors", metadata={"format": "pt"})
@@ -76,34 +75,44 @@ def _rename(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return renamed
 
 
-def _model_settings(model: CLIP) -> dict[str, Any]:
-    vision, text = model.architecture.vision, model.architecture.text
+def _settings(model: CLIP) -> dict[str, Any]:
+    vision, text, preprocessing = model.architecture.vision, model.architecture.text, model.preprocessing
     if vision.hidden_act != text.hidden_act:
         raise ValueError(
             f"open_clip has one activation for both towers, but this model has {vision.hidden_act!r} for images "
             f"and {text.hidden_act!r} for texts; it cannot be exported."
         )
-    settings: dict[str, Any] = {
-        "embed_dim": model.architecture.projection_dim,
-        "quick_gelu": vision.hidden_act == "quick_gelu",
-        "vision_cfg": {
-            "image_size": vision.image_size,
-            "patch_size": vision.patch_size,
-            "head_width": vision.hidden_size // vision.num_attention_heads,
-            **_tower_settings(vision),
-        },
-        "text_cfg": {
-            "context_length": text.max_position_embeddings,
-            "vocab_size": text.vocab_size,
-            "heads": text.num_attention_heads,
-            **_tower_settings(text),
-        },
+    vision_settings = {
+        "image_size": vision.image_size,
+        "patch_size": vision.patch_size,
+        "head_width": vision.hidden_size // vision.num_attention_heads,
+        **_tower_settings(vision),
+    }
+    text_settings = {
+        "context_length": text.max_position_embeddings,
+        "vocab_size": text.vocab_size,
+        "heads": text.num_attention_heads,
+        **_tower_settings(text),
     }
     if text.eos_token_id != 2:  # otherwise the highest id marks the end, which is open_clip's default too
-        settings["text_cfg"] |= {"pool_type": "eos", "eos_id": text.eos_token_id}
+        text_settings |= {"pool_type": "eos", "eos_id": text.eos_token_id}
     if model.tokenizer is not None:
-        settings["text_cfg"]["hf_tokenizer_name"] = "."  # beside a local-dir: the tokenizer in the folder
-    return settings
+        text_settings["hf_tokenizer_name"] = "."  # beside a local-dir: the tokenizer in the folder
+    return {
+        "model_cfg": {
+            "embed_dim": model.architecture.projection_dim,
+            "quick_gelu": vision.hidden_act == "quick_gelu",
+            "vision_cfg": vision_settings,
+            "text_cfg": text_settings,
+        },
+        "preprocess_cfg": {
+            "size": preprocessing.image_size,
+            "mean": list(preprocessing.mean),
+            "std": list(preprocessing.std),
+            "interpolation": "bicubic",
+            "resize_mode": "squash" if preprocessing.squash else "shortest",
+        },
+    }
 
 
 def _tower_settings(config: TowerConfig) -> dict[str, Any]:
@@ -112,15 +121,4 @@ def _tower_settings(config: TowerConfig) -> dict[str, Any]:
         "width": config.hidden_size,
         "mlp_ratio": config.intermediate_size / config.hidden_size,
         "norm_kwargs": {"eps": config.layer_norm_eps},
-    }
-
-
-def _preprocessing_settings(model: CLIP) -> dict[str, Any]:
-    preprocessing = model.preprocessing
-    return {
-        "size": preprocessing.image_size,
-        "mean": list(preprocessing.mean),
-        "std": list(preprocessing.std),
-        "interpolation": "bicubic",
-        "resize_mode": "squash" if preprocessing.squash else "shortest",
     }

@@ -55,7 +55,7 @@ class Attention(nnx.Module):
         return self.attend(hidden, hidden, visible)
 
     def attend(self, asking: jax.Array, hidden: jax.Array, visible: jax.Array | None) -> jax.Array:
-        """Lets some tokens, (batch, asking, width), look at all, (batch, tokens, width); returns the shape of the former.
+        """Lets some tokens, (batch, asking, width), look at all, (batch, tokens, width), to the shape of the former.
 
         ``visible`` are booleans that broadcast to (batch, heads, asking, tokens); None where every token is seen.
         """

@@ -89,14 +89,11 @@ def _checked(settings: object, kind: type, prefix: str, source: str | Path) -> d
     kinds = {field.name: field.type for field in fields(kind) if field.type in ("int", "float", "str")}
     values = {name: getattr(settings, name) for name in kinds}
     for name, value in values.items():
-        right, wanted = True, ""
+        least: float = {"eos_token_id": 0, "logit_scale_init_value": -math.inf}.get(name, int(kinds[name] == "int"))
+        types, wanted = [int, float], "a positive number"
         if kinds[name] == "int":
-            lowest = 0 if name.endswith("_id") else 1
-            right, wanted = type(value) is int and value >= lowest, f"a whole number of at least {lowest}"
-        elif kinds[name] == "float":
-            lowest = -math.inf if name == "logit_scale_init_value" else 0
-            right, wanted = type(value) in (int, float) and lowest <= value < math.inf, "a positive number"
-        if not right:
+            types, wanted = [int], f"a whole number of at least {least}"
+        if kinds[name] != "str" and not (type(value) in types and least <= value < math.inf):
             raise ValueError(
                 f"{source} has a {prefix}{name} of {str(value)[:40]}; it must be {wanted}; download it again."
             )

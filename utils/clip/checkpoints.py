@@ -7,7 +7,6 @@ A checkpoint folder holds ``config.json`` (`utils.clip.configuration`), the weig
 
 from __future__ import annotations
 
-import filecmp
 import os
 import re
 import shutil
@@ -109,17 +108,9 @@ def written_whole(folder: Path) -> Iterator[Path]:
 
 
 def _replace_files(new: Path, folder: Path) -> None:
-    """Moves files into a folder that holds others; while those are mixed, no configuration calls them a model.
-
-    Files that are equal stay untouched, so that whoever reads them meanwhile is not disturbed.
-    """
-    changed = [
-        file
-        for file in sorted(new.iterdir())
-        if not ((folder / file.name).is_file() and filecmp.cmp(file, folder / file.name, shallow=False))
-    ]
-    last = [new / name for name in CONFIGURATIONS if changed and (new / name).is_file()]
-    for file in last:
-        (folder / file.name).unlink(missing_ok=True)
-    for file in [*(file for file in changed if file not in last), *last]:
+    """Moves files into a folder that holds others; while those are mixed, no configuration calls them a model."""
+    for name in CONFIGURATIONS:
+        if (new / name).is_file():
+            (folder / name).unlink(missing_ok=True)
+    for file in sorted(new.iterdir(), key=lambda file: file.name in CONFIGURATIONS):
         file.replace(folder / file.name)

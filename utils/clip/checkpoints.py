@@ -53,14 +53,12 @@ def read_tokenizer(folder: Path, text: TextConfig) -> PreTrainedTokenizerBase | 
     if largest >= text.vocab_size:
         raise ValueError(
             f"The tokenizer in {folder} gives token ids up to {largest}, but the model has embeddings for "
-            f"{text.vocab_size} tokens, ids up to {text.vocab_size - 1}; take the tokenizer that the model was "
-            "trained with, or a model whose embeddings were resized and trained for this one."
+            f"{text.vocab_size} tokens; take the tokenizer that the model was trained with."
         )
     if text.eos_token_id != 2 and text.eos_token_id not in sample:
         raise ValueError(
-            f"The tokenizer in {folder} ends texts without the token {text.eos_token_id}, which the configuration "
-            "names as the end (eos_token_id) and at which the model reads them; take the tokenizer that the model was "
-            "trained with."
+            f"The tokenizer in {folder} ends texts without the token {text.eos_token_id}, at which the model reads "
+            "them (eos_token_id); take the tokenizer that the model was trained with."
         )
     return tokenizer
 

@@ -17,6 +17,7 @@ from utils.progress import progress_bar
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+BATCH_SIZE = 256  # texts embedded at once
 LENGTH_MULTIPLE = 16  # token batches come in few lengths, so that few shapes are compiled
 
 
@@ -108,7 +109,7 @@ def embed_images(model: CLIP, batches: Iterable[Mapping[str, np.ndarray]], progr
     return np.concatenate(rows)
 
 
-def embed_texts(model: CLIP, texts: Sequence[str], batch_size: int = 256, progress: bool = False) -> np.ndarray:
+def embed_texts(model: CLIP, texts: Sequence[str]) -> np.ndarray:
     """Embeds texts to (texts, dim) float32 of unit length; short ones together, so that a long one does not pad them.
 
     Raises:
@@ -120,9 +121,9 @@ def embed_texts(model: CLIP, texts: Sequence[str], batch_size: int = 256, progre
     ids = _token_ids(model.tokenizer, texts, model.tokenizer.model_max_length)
     order = np.argsort([len(row) for row in ids], kind="stable")
     # A power of two, so that a few texts are not padded to a whole batch and few shapes are compiled.
-    rows = min(batch_size, 1 << max(len(ids) - 1, 0).bit_length())
+    rows = min(BATCH_SIZE, 1 << max(len(ids) - 1, 0).bit_length())
     embeddings = np.zeros((len(ids), model.architecture.projection_dim), np.float32)
-    for start in progress_bar(range(0, len(ids), rows), desc="Texts", unit="batch", disable=not progress):
+    for start in range(0, len(ids), rows):
         chosen = order[start : start + rows]
         batch = [ids[number] for number in chosen]
         batch += batch[-1:] * (rows - len(batch))

@@ -64,16 +64,15 @@ class VisionTower(nnx.Module):
             ValueError: If the images are not of the model's size.
         """
         size = (self.image_size, self.image_size, self.channels)
-        if pixels.ndim != 4 or pixels.shape[1:] != size:
-            wanted = ", ".join(["batch", *map(str, size)])
-            raise ValueError(f"Images have the shape {pixels.shape}; the model takes ({wanted}).")
+        if pixels.shape[1:] != size:
+            wanted = ", ".join(map(str, size))
+            raise ValueError(f"Images have the shape {pixels.shape}; the model takes (batch, {wanted}).")
         patches = self.patch_embedding(patchify(pixels, self.patch_size).astype(self.dtype))
         batch, _, width = patches.shape
         class_token = jnp.broadcast_to(self.class_embedding[...].astype(self.dtype), (batch, 1, width))
         hidden = jnp.concatenate([class_token, patches], axis=1)
         hidden = hidden + self.position_embedding[...].astype(self.dtype)
-        class_positions = jnp.zeros(batch, jnp.int32)
-        pooled = self.transformer(self.first_norm(hidden), class_positions)
+        pooled = self.transformer(self.first_norm(hidden), jnp.zeros(batch, jnp.int32))
         return self.projection(self.last_norm(pooled))
 
 

@@ -25,11 +25,8 @@ _BEGINNINGS = ("logit_scale", "text_", "vision_model.", "visual_projection.")  #
 class StoredParameter:
     """How one parameter is stored in a checkpoint.
 
-    Attributes:
-        path: Where it stands in `utils.clip.CLIP`, such as ``vision.last_norm.scale``.
-        name: transformers' name; ``{}`` stands for the layer's number.
-        shape: Of each array in the checkpoint; a convolution's is (width, channels, patch, patch).
-        layers: The numbers of the layers that it holds.
+    ``path`` is its place in `utils.clip.CLIP`, such as ``vision.last_norm.scale``; in ``name``, transformers', ``{}``
+    stands for the layer's number; ``shape`` is that of each array, a convolution's (width, channels, patch, patch).
     """
 
     path: str

@@ -110,7 +110,7 @@ def test_float16_can_be_written(folder, tmp_path):
     assert_same_weights(CLIP.from_pretrained(saved), stored)
 
 
-def test_pickled_and_sharded_weights_are_read(folder):
+def test_pickled_weights_are_read(folder):
     tensors = load_file(folder / "model.safetensors")
     (folder / "model.safetensors").unlink()
     # As checkpoints before transformers 4.31 have them: with the numbers of the positions among the weights.
@@ -119,14 +119,8 @@ def test_pickled_and_sharded_weights_are_read(folder):
     assert_same_weights(CLIP.from_pretrained(folder), tensors)
 
     (folder / "pytorch_model.bin").unlink()
-    twin = torch_clip(tiny_config())
-    twin.save_pretrained(folder, max_shard_size="50KB")
-    assert len(list(folder.glob("model-*.safetensors"))) > 2
-    assert_same_weights(CLIP.from_pretrained(folder), tensors)
-    next(folder.glob("model-*.safetensors")).unlink()
-    assert_one_sentence(folder, FileNotFoundError, "is missing")
-    (folder / "model.safetensors.index.json").write_text("{}")
-    assert_one_sentence(folder, ValueError, "index.json names no files")
+    torch_clip(tiny_config()).save_pretrained(folder, max_shard_size="50KB")
+    assert_one_sentence(folder, FileNotFoundError, "weights in several files are not read")
 
 
 def assert_one_sentence(name: str | Path, kind: type[Exception], words: str) -> None:
@@ -315,22 +309,24 @@ def test_an_image_processor_for_oblong_images_is_refused(tmp_path):
     ("settings", "words"),
     [
         ({"size": {"shortest_edge": 40}, "crop_size": 36}, "size 40 and crop_size 36"),
-        ({"size": 40, "crop_size": 40, "resample": 2}, r"resample 2 \(bilinear\)"),
-        ({"resample": 1}, r"resample 1 \(lanczos\)"),
+        ({"size": 40, "crop_size": 40, "resample": 2}, "resample 2"),
+        ({"resample": 1}, "resample 1"),
         ({"resample": "bicubic"}, "resample 'bicubic'"),
         ({"do_resize": False}, "do_resize False"),
         ({"do_pad": True}, "do_pad True"),
         ({"crop_size": 36}, "size 224 and crop_size 36"),
         ({"size": 36}, "size 36 and crop_size 224"),
-        ({"size": 36, "crop_size": 36, "use_square_size": True}, "size 224 and crop_size 36"),
-        ({"size": 36, "do_center_crop": False}, "size 36 without a crop"),
+        ({"size": 36, "crop_size": 36, "use_square_size": True}, "use_square_size True; only False"),
+        ({"size": 36, "default_to_square": True}, "default_to_square True; only False"),
         ({"size": {"height": 36, "width": 40}}, "size .* only square images"),
-        ({"size": {"shortest_edge": 36, "longest_edge": 80}}, "size .* only 'shortest_edge'"),
-        ({"size": [36]}, r"size \[36\]; it must be a number"),
-        ({"size": "36"}, "size '36'; it must be a number"),
-        ({"size": {"shortest_edge": -36}}, "size .* it must be a number"),
-        ({"rescale_factor": 0}, "rescale_factor 0; it must be a positive number"),
-        ({"do_rescale": "no"}, "do_rescale 'no'; it must be true or false"),
+        ({"size": {"shortest_edge": 36, "longest_edge": 80}}, "size .* only square images"),
+        ({"size": [36]}, r"size \[36\]; only square images .* a number of pixels"),
+        ({"size": "36"}, "size '36'; only square images .* a number of pixels"),
+        ({"size": {"shortest_edge": -36}}, "size .* only square images .* a number of pixels"),
+        ({"rescale_factor": 1 / 127.5}, "rescale_factor 0.007"),
+        ({"do_rescale": False}, "do_rescale False; only True"),
+        ({"do_normalize": False}, "do_normalize False; only True"),
+        ({"do_center_crop": False}, "do_center_crop False; only True"),
         ({"image_mean": [0.5]}, r"image_mean \[0.5\]; it must be a number, or three"),
         ({"image_mean": [0.5, None, 0.5]}, "image_mean .* it must be a number, or three"),
         ({"image_std": 0}, "image_std 0, by which nothing can be divided"),
@@ -352,21 +348,7 @@ def test_an_image_processor_of_another_kind_is_refused(tmp_path):
 
 @pytest.mark.parametrize(
     "change",
-    [
-        {},
-        {"size": 32, "crop_size": 32},
-        {"size": {"height": 32, "width": 32}},
-        {"size": {"height": 32, "width": 32}, "do_center_crop": False},
-        {"size": [32, 32], "crop_size": [32, 32]},
-        {"size": 32, "default_to_square": True},
-        {"use_square_size": True, "crop_size": 224},
-        {"image_mean": 0.5, "image_std": 0.25},
-        {"rescale_factor": 1 / 127.5},
-        {"do_rescale": False},
-        {"do_normalize": False},
-        {"do_normalize": False, "do_rescale": False},
-        {"do_rescale": False, "image_mean": [120, 110, 100], "image_std": [60, 61, 62]},
-    ],
+    [{}, {"size": 32, "crop_size": 32}, {"size": {"height": 32, "width": 32}}, {"image_mean": 0.5, "image_std": 0.25}],
     ids=str,
 )
 @pytest.mark.parametrize(("backend", "levels"), [("CLIPImageProcessor", 1), ("CLIPImageProcessorPil", 2)])
@@ -376,8 +358,7 @@ def test_what_is_accepted_of_an_image_processor_gives_transformers_pixels(change
     settings = processor_settings(ImagePreprocessing(32)) | change
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(settings))
     theirs = getattr(transformers, backend).from_pretrained(tmp_path)(picture, return_tensors="np")
-    size = 224 if "use_square_size" in change else 32
-    preprocessing = read_preprocessing(tmp_path, size)
+    preprocessing = read_preprocessing(tmp_path, 32)
     ours = eval_transform(picture, preprocessing)
     # As in the tests of `eval_transform`: rounding may differ by one level of 255, which is so much here; Pillow
     # and torchvision round apart by up to two.
@@ -389,7 +370,7 @@ def test_what_is_accepted_of_an_image_processor_gives_transformers_pixels(change
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(processor_settings(preprocessing)))
     again = CLIPImageProcessor.from_pretrained(tmp_path)(picture, return_tensors="np")["pixel_values"]
     np.testing.assert_allclose(ours, np.asarray(again)[0].transpose(1, 2, 0), atol=level)
-    assert read_preprocessing(tmp_path, size) == preprocessing
+    assert read_preprocessing(tmp_path, 32) == preprocessing
 
 
 def test_squashing_changes_the_fingerprint_and_without_it_the_field_does_not_count():

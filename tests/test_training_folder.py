@@ -253,12 +253,6 @@ def test_an_export_that_is_killed_between_two_files_leaves_one_model_or_none(out
     assert not list(output.glob(".*model.*"))
 
 
-def test_files_that_are_equal_already_are_left_alone(finished, output):
-    before = {path.name: path.stat().st_mtime_ns for path in (output / "model").iterdir()}
-    export_model(finished.model, output / "model", mark_of(output), 4)
-    assert {path.name: path.stat().st_mtime_ns for path in (output / "model").iterdir()} == before
-
-
 def test_a_folder_inside_a_model_is_no_damage(tmp_path):
     """Jupyter makes one where somebody opens a file; earlier versions noted it as null."""
     (tmp_path / "config.json").write_text("{}")

@@ -20,7 +20,8 @@ Channels = tuple[float, float, float]  # red, green, blue
 BICUBIC = Resampling.BICUBIC.value  # ``preprocessor_config.json`` has Pillow's number
 _CLIP_PROCESSORS = ("CLIPImageProcessor", "CLIPImageProcessorFast", "CLIPImageProcessorPil", "CLIPFeatureExtractor")
 _DEFAULT_SIDE = 224  # of transformers' CLIPImageProcessor, for a size or a crop_size that is not given
-_DEFAULTS: dict[str, Any] = {
+# What transformers' CLIPImageProcessor does if a file does not say, and all that is done here.
+_FIXED: dict[str, Any] = {
     "do_resize": True,
     "do_pad": False,
     "do_center_crop": True,
@@ -30,20 +31,11 @@ _DEFAULTS: dict[str, Any] = {
     "default_to_square": False,
     "resample": BICUBIC,
     "rescale_factor": 1 / 255,
-    "image_mean": list(CLIP_MEAN),
-    "image_std": list(CLIP_STD),
 }
 
 
 def read_preprocessing(folder: Path, image_size: int) -> ImagePreprocessing:
     """Reads what the image processor of a checkpoint does; without one it is CLIP's own at the model's size.
-
-    Another scale (``rescale_factor``, ``do_rescale``) and a normalization left out become a mean and a deviation
-    that give the same pixels.
-
-    Args:
-        folder: A checkpoint folder.
-        image_size: Height and width of the model's input, in pixels.
 
     Raises:
         ValueError: If the processor does what `ImagePreprocessing` cannot, so that the model would see other pixels,
@@ -76,90 +68,41 @@ def _read(settings: Mapping[str, Any], image_size: int, path: Path) -> ImagePrep
         raise ValueError(
             f"{path} is of a {kind!r}, whose steps are not CLIP's; only those of a CLIPImageProcessor are supported."
         )
-    asked = _DEFAULTS | {name: value for name, value in settings.items() if value is not None}
-    for name, default in _DEFAULTS.items():
-        if isinstance(default, bool) and asked[name] not in (True, False):
-            raise ValueError(f"{path} asks for {name} {asked[name]!r}; it must be true or false.")
-    resample = asked["resample"]
-    others = [f"{name} {asked[name]!r}" for name in ("do_resize", "do_pad") if asked[name] != _DEFAULTS[name]]
-    if resample != BICUBIC:
-        known = isinstance(resample, int) and resample in list(Resampling)
-        others.append(f"resample {resample!r}" + (f" ({Resampling(resample).name.lower()})" if known else ""))
-    if others:
-        raise ValueError(
-            f"{path} asks for {', '.join(others)}; only images that are resized with resample {BICUBIC} (bicubic), "
-            "and not padded, are supported."
-        )
-    side, squash = _side_and_squash(asked, image_size, path)
-    if side != image_size:
-        raise ValueError(
-            f"{path} gives images of {side} pixels, the model's configuration asks for {image_size}; take both from "
-            "one checkpoint."
-        )
-    return ImagePreprocessing(side, *_mean_and_deviation(asked, path), squash)
-
-
-def _side_and_squash(asked: Mapping[str, Any], image_size: int, path: Path) -> tuple[int, bool]:
-    """Height and width of the model's input, and whether images are squashed into it."""
-    size, crop_size = asked.get("size"), asked.get("crop_size")
-    to_square = isinstance(size, int) and asked["default_to_square"]
-    if asked["use_square_size"]:
-        size = {"height": _DEFAULT_SIDE, "width": _DEFAULT_SIDE}  # whatever size says, in transformers too
-    elif size is None:
-        size = image_size if crop_size is None else _DEFAULT_SIDE
-        crop_size = crop_size or size
-    side, both = _side(size, "size", path)
-    squash = bool(both or to_square)
-    if not asked["do_center_crop"]:
-        if not squash:
+    asked = {name: value for name, value in settings.items() if value is not None}
+    for name, fixed in _FIXED.items():
+        if asked.get(name, fixed) != fixed:
             raise ValueError(
-                f"{path} asks for size {size} without a crop, so images stay oblong; the model takes squares: set "
-                "do_center_crop to true, or size to a height and a width."
+                f"{path} asks for {name} {asked[name]!r}; only {fixed!r} is supported, CLIP's own, since the model "
+                "would see other pixels than it was trained on."
             )
-    elif (cropped := _side(crop_size or _DEFAULT_SIDE, "crop_size", path)[0]) != side:
+    default = _DEFAULT_SIDE if "size" in asked or "crop_size" in asked else image_size
+    size, crop_size = asked.get("size", default), asked.get("crop_size", default)
+    side, cropped = _side(size, "size", path), _side(crop_size, "crop_size", path)
+    if not side == cropped == image_size:
         raise ValueError(
-            f"{path} asks for size {side} and crop_size {cropped} ({_DEFAULT_SIDE} where one is not given); only a "
-            "crop as large as the resized side is supported."
+            f"{path} asks for size {side} and crop_size {cropped} ({_DEFAULT_SIDE} where one is not given), but the "
+            f"model's configuration for images of {image_size} pixels; take both from one checkpoint."
         )
-    return side, squash
-
-
-def _side(size: Any, name: str, path: Path) -> tuple[int, bool]:
-    """The side of square images in any of transformers' spellings, and whether both sides are given."""
-    sides, both = [size], False
-    if isinstance(size, Mapping):
-        given = {key: value for key, value in size.items() if value is not None}
-        both = set(given) == {"height", "width"}
-        if not both and set(given) != {"shortest_edge"}:
-            raise ValueError(
-                f"{path} asks for {name} {dict(size)}; only 'shortest_edge', or 'height' and 'width', are supported."
-            )
-        sides = list(given.values())
-    elif isinstance(size, list):
-        sides, both = size, len(size) == 2
-    whole = all(isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in sides)
-    if not whole or not (both or not isinstance(size, list)):
-        raise ValueError(f"{path} asks for {name} {size!r}; it must be a number of pixels, such as 224.")
-    if len(set(sides)) != 1:
-        raise ValueError(f"{path} asks for {name} {size}; only square images are supported.")
-    return sides[0], both
-
-
-def _mean_and_deviation(asked: Mapping[str, Any], path: Path) -> tuple[Channels, Channels]:
-    """What to subtract from values of 0 to 1 and to divide them by, for the pixels that the processor gives."""
-    mean, deviation = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
-    if asked["do_normalize"]:
-        mean, deviation = (_channels(asked[name], name, path) for name in ("image_mean", "image_std"))
+    mean = _channels(asked.get("image_mean", list(CLIP_MEAN)), "image_mean", path)
+    deviation = _channels(asked.get("image_std", list(CLIP_STD)), "image_std", path)
     if not all(deviation):
         raise ValueError(f"{path} asks for image_std {asked['image_std']}, by which nothing can be divided.")
-    factor = asked["rescale_factor"] if asked["do_rescale"] else 1
-    if not _is_number(factor) or factor <= 0:
-        raise ValueError(f"{path} asks for rescale_factor {factor!r}; it must be a positive number, such as 1 / 255.")
-    scale = 255 * factor
-    if math.isclose(scale, 1, rel_tol=1e-6):
-        return mean, deviation
-    mean, deviation = ((red / scale, green / scale, blue / scale) for red, green, blue in (mean, deviation))
-    return mean, deviation
+    squash = isinstance(size, Mapping) and size.get("shortest_edge") is None
+    return ImagePreprocessing(image_size, mean, deviation, squash)
+
+
+def _side(size: Any, name: str, path: Path) -> int:
+    """The side of square images, in any of transformers' spellings."""
+    edges = size if isinstance(size, Mapping) else {"shortest_edge": size}
+    edges = {edge: side for edge, side in edges.items() if side is not None}
+    sides = list(edges.values())
+    known = set(edges) in ({"shortest_edge"}, {"height", "width"})
+    if not known or any(type(side) is not int or side < 1 or side != sides[0] for side in sides):
+        raise ValueError(
+            f"{path} asks for {name} {size!r}; only square images are supported: a number of pixels, such as 224, as "
+            "'shortest_edge', or as 'height' and 'width'."
+        )
+    return sides[0]
 
 
 def _channels(values: Any, name: str, path: Path) -> Channels:

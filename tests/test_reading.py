@@ -1,5 +1,6 @@
 """The reader of pictures that come from outside: depth, bands, data, place and size, against plain arithmetic."""
 
+import json
 import os
 import socket
 import threading
@@ -384,7 +385,7 @@ def test_tiles_without_data_are_left_out_and_partly_empty_ones_marked(model, tmp
     finding = find(model, scene, "port")
     partly = {tile.box for tile in finding.tiles if tile.partly_empty}
     assert partly == {tuple(box) for box, share in zip(scene.boxes.tolist(), shares, strict=True) if share < 0.99}
-    tile = finding.as_json()["tiles"][0]
+    tile = json.loads(finding.save_json(tmp_path / "port.json").read_text())["tiles"][0]
     assert tile["partly_empty"] == (finding.tiles[0].data_share < 0.99) and "data_share" in tile
     with pytest.raises(ImageError, match="has no data: all its pixels"):
         embed_scene(model, raster(tmp_path / "empty.tif", np.zeros_like(canvas), nodata=nodata, **PLACE))
@@ -438,8 +439,6 @@ def test_more_pixels_than_pillow_decodes_are_averaged_down_with_a_word(tmp_path,
 
 
 def geojson(model, path, tmp_path):
-    import json
-
     scene = embed_scene(model, path, [64])
     return json.loads(find(model, scene, "port").save_geojson(tmp_path / "port.geojson").read_text())
 

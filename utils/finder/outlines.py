@@ -10,11 +10,24 @@ from typing import Any
 
 import numpy as np
 
+from utils.finder.place import Place
+
 GLOBE = "EPSG:4326"
 COARSE, FINE = 4, 32  # points on a side: to see whether it bends, and to follow it if it does
 MOST_BEND = 0.01  # of a side's length, in degrees; a side that bends less is drawn straight
 AT_POLE = 90 - 1e-9  # degrees
 LEAST_AREA = 1e-9  # of the outline's; a piece that is less comes of rounding
+
+
+def footprints(boxes: np.ndarray, place: Place) -> list[dict[str, Any] | None]:
+    """The outlines of boxes (tiles, 4) of a scene, as GeoJSON geometries; None where they have no place."""
+    if place.crs is None or place.transform is None:
+        return [None] * len(boxes)
+    left, top, right, bottom = boxes.T.astype(np.float64)
+    columns, rows = np.stack([left, left, right, right], 1), np.stack([top, bottom, bottom, top], 1)
+    # Written out, since affine 3 warns of the operator that affine 2 has.
+    a, b, c, d, e, f = place.transform[:6]
+    return on_the_globe(np.stack([a * columns + b * rows + c, d * columns + e * rows + f], axis=2), place.crs)
 
 
 def on_the_globe(corners: np.ndarray, crs: str) -> list[dict[str, Any] | None]:

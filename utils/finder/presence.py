@@ -60,14 +60,6 @@ class PresenceModel:
                 f"embedded by {fingerprint}; calibrate it again with calibrate_presence."
             )
 
-    def check_template(self, template: str) -> None:
-        """Refuses, with a ValueError, a prompt that it was not calibrated with."""
-        if template != self.template:
-            raise ValueError(
-                f"The presence model was calibrated with the prompt {self.template!r} and not {template!r}; leave "
-                "the template out, or calibrate it again with calibrate_presence."
-            )
-
     def margins(self, embeddings: np.ndarray, feature: np.ndarray, background: np.ndarray, scale: float) -> np.ndarray:
         """The log-odds of the feature against the background for each tile.
 
@@ -86,21 +78,14 @@ class PresenceModel:
         against = scale * (embeddings @ others.T).astype(np.float64)
         return scale * (embeddings @ feature).astype(np.float64) - np.logaddexp.reduce(against, axis=1)
 
-    def scene_probabilities(self, measures: np.ndarray) -> np.ndarray:
-        """That each of some scenes shows the feature, from their `scene_measures`: (scenes, 2) to (scenes,)."""
-        return self._probabilities(measures[:, 0], measures[:, 1])
+    def probabilities(self, margins: np.ndarray, log_tiles: np.ndarray | float) -> np.ndarray:
+        """That tiles show the feature, by their margins and the logarithm of the number of tiles in their scene.
 
-    def tile_probabilities(self, margins: np.ndarray) -> np.ndarray:
-        """That each of a scene's tiles shows the feature, from their margins: (tiles,) to (tiles,) float64.
-
-        The highest is the probability of the whole scene.
+        Of a scene's tiles the best says how probable it is that the scene shows it.
         """
-        return self._probabilities(margins, np.log(len(margins)))
-
-    def _probabilities(self, margin: np.ndarray, log_tiles: np.ndarray | float) -> np.ndarray:
         from scipy.special import expit
 
-        return expit(self.margin_weight * margin + self.tiles_weight * log_tiles + self.intercept)
+        return expit(self.margin_weight * margins + self.tiles_weight * log_tiles + self.intercept)
 
     def save(self, path: str | Path) -> Path:
         """Writes it as JSON; the file appears whole or not at all."""
@@ -125,11 +110,6 @@ class PresenceModel:
                 f"{path} holds no presence model ({type(error).__name__}: {error}); make one with "
                 "calibrate_presence and its save."
             ) from None
-
-
-def scene_measures(margins: np.ndarray) -> tuple[float, float]:
-    """What is known of a scene's tiles (tiles,): the best margin and the logarithm of their number."""
-    return float(margins.max()), float(np.log(len(margins)))
 
 
 def write_file(path: str | Path, content: str | bytes) -> Path:

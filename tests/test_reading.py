@@ -387,7 +387,7 @@ def test_tiles_without_data_are_left_out_and_partly_empty_ones_marked(model, tmp
     assert partly == {tuple(box) for box, share in zip(scene.boxes.tolist(), shares, strict=True) if share < 0.99}
     tile = json.loads(finding.save_json(tmp_path / "port.json").read_text())["tiles"][0]
     assert tile["partly_empty"] == (finding.tiles[0].data_share < 0.99) and "data_share" in tile
-    with pytest.raises(ImageError, match="has no data: all its pixels"):
+    with pytest.raises(ImageError, match="has data in at most 0% of a tile"):
         embed_scene(model, raster(tmp_path / "empty.tif", np.zeros_like(canvas), nodata=nodata, **PLACE))
 
 
@@ -474,6 +474,12 @@ def test_ground_control_points_are_used_or_refused(model, tmp_path):
     assert {tuple(point) for point in ring.round(6)} == expected
     with pytest.raises(ValueError, match=r"bent\.tif has ground control points that lie up to .* off any plane"):
         geojson(model, written("bent.tif", 20), tmp_path)
+    points = [GroundControlPoint(step, step, 2 + step * 1e-4, 41 - step * 1e-4) for step in (0, 32, 64)]
+    for name, some in (("line.tif", points), ("two.tif", points[:2])):
+        with pytest.raises(
+            ValueError, match=r"\.tif has fewer than three ground control points that do not lie on one"
+        ):
+            geojson(model, raster(tmp_path / name, reflectance(), gcps=some, crs="EPSG:4326"), tmp_path)
     line = [0.0] * 20
     rpc = RPC(0, 1, 41, 1, line, line, 32, 32, 2, 1, line, line, 32, 32)
     with pytest.raises(ValueError, match=r"camera model .*orthorectify"):

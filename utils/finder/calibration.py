@@ -79,10 +79,8 @@ def calibrate_presence(
 ) -> PresenceModel:
     """Fits the presence model to held-out images with known categories, alone and in mosaics.
 
-    The background is the names of all categories and a few generic texts. For each size in `GRIDS` every
-    image comes once, and each scene is asked for what it shows and for equally many categories that it does
-    not. scikit-learn's logistic regression with its mild default penalty finds the weights, so that they stay
-    finite where the questions are all easy.
+    The background is the names of all categories and a few generic texts. For each size in `GRIDS` every image comes
+    once. scikit-learn's mild default penalty keeps the weights finite where the questions are all easy.
 
     What cannot be decoded is left out, with a warning. The seed governs the mosaics and the questions; the template
     has ``{}`` or ``{feature}``.
@@ -96,7 +94,7 @@ def calibrate_presence(
     from utils.datasets import data_fingerprint, reading_note
 
     template = with_named_field(template)
-    background = [fill(template, feature_name(name)) for name in validation_set.categories]
+    background = [fill(template, category_words(name)) for name in validation_set.categories]
     plain = PresenceModel(template, (*background, *GENERIC_TEXTS), 1.0, 0.0, 0.0, TOO_CLOSE, fingerprint(model))
     asked, images, scenes = _ask(model, plain, validation_set, seed)
     regression = LogisticRegression().fit(asked[:, :2], asked[:, 2].astype(bool))
@@ -136,11 +134,6 @@ def evaluate_presence(
     return _report(presence_model, _ask(model, presence_model, dataset, seed)[0])
 
 
-def feature_name(category: str) -> str:
-    """How people would write a category: 'storage tanks' for RSICD's 'storagetanks'."""
-    return category_words(category)
-
-
 def _report(presence_model: PresenceModel, asked: np.ndarray) -> PresenceReport:
     margins, log_tiles, labels, grids = asked.T
     return PresenceReport(labels.astype(bool), presence_model.probabilities(margins, log_tiles), grids.astype(int))
@@ -170,7 +163,7 @@ def _ask(model: CLIP, presence_model: PresenceModel, dataset: CaptionDataset, se
     # Tiles of all scenes share the batches.
     embeddings = embed_images(model, TileBatches(model, zip(scenes, boxes, strict=True), batch_size=64))
     embeddings_by_scene = np.split(embeddings, np.cumsum([len(rows) for rows in boxes])[:-1])
-    prompts = [fill(presence_model.template, feature_name(name)) for name in categories]
+    prompts = [fill(presence_model.template, category_words(name)) for name in categories]
     texts = embed_texts(model, [*prompts, *presence_model.background])
     features, background = texts[: len(prompts)], texts[len(prompts) :]
     rows = []

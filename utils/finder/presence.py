@@ -34,11 +34,9 @@ class PresenceModel:
         margin_weight: Weight of the best margin.
         tiles_weight: Weight of the natural logarithm of the number of tiles.
         intercept: What is added to both; the logistic function of the sum is the probability.
-        too_close: A background text whose embedding has at least this cosine similarity with the feature's is
-            left out, for it means the same.
+        too_close: A background text of at least this cosine similarity with the feature means the same: left out.
         model_fingerprint: Of the model that it was calibrated for.
-        calibrated_on: The data: name, images, fingerprint, scenes, questions, seed; and their reading, unless all
-            files were read as they are.
+        calibrated_on: The data: name, images, fingerprint, scenes, questions, seed; their reading, where it was set.
         scores: Area under the curve and accuracy that it reached on these data.
     """
 
@@ -61,16 +59,10 @@ class PresenceModel:
             )
 
     def margins(self, embeddings: np.ndarray, feature: np.ndarray, background: np.ndarray, scale: float) -> np.ndarray:
-        """The log-odds of the feature against the background for each tile.
+        """The log-odds of the feature against the background for each tile, (tiles,) float64.
 
-        Args:
-            embeddings: (tiles, dim) float32, of unit length.
-            feature: (dim,) the feature's prompt, of unit length.
-            background: (texts, dim) the background texts in order, of unit length.
-            scale: The model's logit scale.
-
-        Returns:
-            (tiles,) float64.
+        Of unit length are the tiles' embeddings (tiles, dim), the feature's prompt (dim,), and the background texts
+        (texts, dim); the scale is the model's.
         """
         likeness = background @ feature
         # A model that gives all texts one embedding still has the least like one to compare with.
@@ -100,7 +92,7 @@ class PresenceModel:
         """
         try:
             if not Path(path).is_file():  # a pipe would be waited for
-                raise ValueError("it is not a regular file" if Path(path).exists() else "it is not there")
+                raise ValueError("it is not there, or not a regular file")
             values = json.loads(Path(path).read_text())
             if values.pop("format") != FORMAT:
                 raise ValueError("it is of another version")

@@ -10,9 +10,8 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -29,22 +28,16 @@ from utils.datasets.images.reading import (
 )
 from utils.finder.place import NO_PLACE, place_of
 
-if TYPE_CHECKING:
-    from utils.datasets.images.reading import Header
-
 PIXELS_AT_ONCE = 4096 * 4096
 
 Box = tuple[int, int, int, int]
 
 
-@dataclass(frozen=True, eq=False)
-class Overview:
-    """A whole image, at most `SAMPLE_SIDE` pixels wide and high.
+class Overview(NamedTuple):
+    """A whole image, at most `SAMPLE_SIDE` pixels wide and high, in RGB.
 
-    Attributes:
-        image: RGB.
-        data: (height, width) float32, the share of each of its pixels that has data, 0 to 1. What the file marks
-            as no data, what is quite transparent, and a frame of zeros have none.
+    ``data`` (height, width) float32 is the share of each pixel that has data, 0 to 1: not what the file marks as none,
+    what is quite transparent, and a frame of zeros.
     """
 
     image: Image.Image
@@ -87,11 +80,11 @@ class WindowedScene:
         self.place = place_of(raster.dataset)
 
     def crop(self, box: Box, longest: int | None = None) -> Image.Image:
-        """Cuts out a box (left, top, right, bottom); a longer side than ``longest`` pixels is reduced to it."""
+        """As `WholeScene.crop`."""
         return Image.fromarray(self._raster.read(box, longest)[0])
 
     def overview(self) -> Overview:
-        """The whole image, made small."""
+        """As `WholeScene.overview`."""
         colors, data = self._raster.overview()
         return Overview(Image.fromarray(colors), data)
 
@@ -131,19 +124,14 @@ def _open_file(path: Path, reading: ImageReading) -> Iterator[OpenScene]:
         header = read_header(file, path)
         if header.driver is not None:
             raster = stack.enter_context(open_raster(file, path, path.name, reading, header))
-            if _wants_windows(raster, header):
+            placed = raster.dataset.crs or raster.dataset.gcps[0] or raster.dataset.rpcs
+            if placed or header.needs_raster or raster.size[0] * raster.size[1] > PIXELS_AT_ONCE:
                 if header.driver == "PNG":
                     raster = stack.enter_context(_tiled_copy(raster, reading))
                 yield WindowedScene(raster)
                 return
     image, valid = read_with_data(path, reading)
     yield WholeScene(image, path.name, valid)
-
-
-def _wants_windows(raster: Raster, header: Header) -> bool:
-    dataset = raster.dataset
-    placed = dataset.crs or dataset.gcps[0] or dataset.rpcs
-    return bool(placed) or header.needs_raster or raster.size[0] * raster.size[1] > PIXELS_AT_ONCE
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import numpy as np
 
 from utils.category_names import category_words
 from utils.finder.finding import PROMPT, fill, logit_scale, with_named_field
-from utils.finder.mosaics import lay_mosaics
+from utils.finder.mosaics import draw_mosaics
 from utils.finder.presence import PresenceModel
 from utils.finder.reading import WholeScene
 from utils.finder.scene import TileBatches, cut
@@ -157,7 +157,7 @@ def _ask(model: CLIP, presence_model: PresenceModel, dataset: CaptionDataset, se
     generator = np.random.default_rng(seed)
     named, cell = dataset.named().decodable(), model.preprocessing.image_size
     # For each size as many mosaics as the images fill.
-    mosaics = [mosaic for grid in GRIDS for mosaic in lay_mosaics(named, grid, len(named) // grid**2, cell, generator)]
+    mosaics = [mosaic for grid in GRIDS for mosaic in draw_mosaics(named, grid, len(named) // grid**2, cell, generator)]
     scenes = [WholeScene(mosaic.image) for mosaic in mosaics]
     boxes = [cut(model, scene)[0] for scene in scenes]
     # Tiles of all scenes share the batches.

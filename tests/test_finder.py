@@ -372,20 +372,6 @@ def surface(ring) -> float:
     return float(np.sum(x[:-1] * y[1:] - x[1:] * y[:-1]) / 2)
 
 
-def test_a_concave_outline_is_cut_into_all_its_parts():
-    # A comb with its back in the west and three teeth over the antimeridian, two, three and four degrees long.
-    teeth = [(2, 0), (2, 1), (-1, 1), (-1, 2), (3, 2), (3, 3), (-1, 3), (-1, 4), (4, 4), (4, 5), (-3, 5), (-3, 0)]
-    comb = np.add(teeth, (180, 10.0))
-    comb[:, 0] = (comb[:, 0] + 180) % 360 - 180
-    geometry = outlines._geometry(comb)
-    parts = [ring for (ring,) in geometry["coordinates"]]
-    assert geometry["type"] == "MultiPolygon" and all(ring[0] == ring[-1] for ring in parts)
-    assert sorted(map(surface, parts)) == pytest.approx([2, 3, 4, 13])  # what lies in the east, and the rest in one
-    for ring in parts:
-        assert len({tuple(point) for point in ring}) == len(ring) - 1  # no point twice, so no seam
-        assert len({np.sign(x) for x, _ in ring}) == 1 and np.abs(ring).max() == 180
-
-
 def test_a_concave_outline_around_a_pole_meets_itself_nowhere():
     longitudes = np.arange(-180.0, 180, 10)
     around = np.stack([longitudes, np.full(36, 70.0)], axis=1)

@@ -160,48 +160,25 @@ def _cut(ring: np.ndarray) -> list[np.ndarray]:
     pieces = []
     for number in range(first, last + 1):
         west, east = 360.0 * number - 180, 360.0 * number + 180
-        for piece in (part for half in _clipped(ring, west, 1) for part in _clipped(half, east, -1)):
-            if len(piece) >= 3 and abs(_area(piece)) > LEAST_AREA * abs(_area(ring)):
-                pieces.append(piece - (360.0 * number, 0.0))
+        piece = _clipped(_clipped(ring, west, 1), east, -1)
+        if abs(_area(piece)) > LEAST_AREA * abs(_area(ring)):
+            pieces.append(piece - (360.0 * number, 0.0))
     return pieces
 
 
-def _clipped(ring: np.ndarray, meridian: float, side: int) -> list[np.ndarray]:
-    """The parts of a ring that lie east (1) or west (-1) of a meridian.
-
-    What is inside falls into chains from crossing to crossing. In the order of latitude the first crossing and the
-    second have the ring's inside between them, the third and the fourth, and so on: there the chains are joined.
-    Sutherland and Hodgman's clipping (1974) would leave the parts of a concave ring joined by a line along it.
-    """
+def _clipped(ring: np.ndarray, meridian: float, side: int) -> np.ndarray:
+    """The part of a ring that lies east (1) or west (-1) of a meridian (Sutherland and Hodgman 1974)."""
     inside = side * (ring[:, 0] - meridian) > 0
-    if inside.all() or not inside.any():
-        return [ring] if inside.all() else []
-    first = int(np.flatnonzero(inside & ~np.roll(inside, 1))[0])
-    ring, inside = np.roll(ring, -first, axis=0), np.roll(inside, -first)
     entries = np.flatnonzero(inside & ~np.roll(inside, 1))
-    exits = np.flatnonzero(inside & ~np.roll(inside, -1))
-    chains = [
-        np.stack(
-            [
-                _crossing(ring[entry - 1], ring[entry], meridian),
-                *ring[entry : leaving + 1],
-                _crossing(ring[leaving], ring[(leaving + 1) % len(ring)], meridian),
-            ]
-        )
-        for entry, leaving in zip(entries, exits, strict=True)
-    ]
-    # Crossing 2 n is where chain n begins, crossing 2 n + 1 where it ends.
-    order = np.argsort([point[1] for chain in chains for point in (chain[0], chain[-1])], kind="stable")
-    partner = dict(zip(order.tolist(), order.reshape(-1, 2)[:, ::-1].ravel().tolist(), strict=True))
-    parts, waiting = [], set(range(len(chains)))
-    while waiting:
-        joined, number = [], min(waiting)
-        while number in waiting:
-            waiting.remove(number)
-            joined.append(chains[number])
-            number = partner[2 * number + 1] // 2
-        parts.append(np.concatenate(joined))
-    return parts
+    if len(entries):
+        ring, inside = np.roll(ring, -entries[0], axis=0), np.roll(inside, -entries[0])
+    points = []
+    for number, point in enumerate(ring):
+        if inside[number] != inside[number - 1]:
+            points.append(_crossing(ring[number - 1], point, meridian))
+        if inside[number]:
+            points.append(point)
+    return np.reshape(points, (-1, 2))
 
 
 def _crossing(start: np.ndarray, end: np.ndarray, meridian: float) -> np.ndarray:

@@ -22,7 +22,6 @@ from utils.finder import (
     feature_name,
     find,
     make_mosaic,
-    outlines,
     reading,
     tile_boxes,
 )
@@ -364,27 +363,6 @@ def test_geojson_lies_where_rasterio_says(model, tmp_path, northward):
             assert 1 < ring[0, 0] < 3 and 41 < ring[0, 1] < 42
             assert feature["properties"]["rank"] == tile.rank
             assert feature["properties"]["score"] == tile.score
-
-
-def surface(ring) -> float:
-    """The area of a closed ring in square degrees, positive where it runs counterclockwise."""
-    x, y = np.transpose(ring)
-    return float(np.sum(x[:-1] * y[1:] - x[1:] * y[:-1]) / 2)
-
-
-def test_a_concave_outline_around_a_pole_meets_itself_nowhere():
-    longitudes = np.arange(-180.0, 180, 10)
-    around = np.stack([longitudes, np.full(36, 70.0)], axis=1)
-    # Before it closes, it comes back over the antimeridian further south, and once more further north.
-    fold = np.array([(175, 60), (-175, 60), (-175, 65), (175, 66), (175, 75), (-170, 75)], float)
-    (ring,) = (
-        part
-        for polygon in [outlines._geometry(np.concatenate([around[2:-1], fold]))]
-        for (part,) in (polygon["coordinates"] if polygon["type"] == "MultiPolygon" else [polygon["coordinates"]])
-        if (np.abs(part) == 90).any()
-    )
-    at_edge = sorted(y for x, y in ring if x == 180)
-    assert at_edge[-2:] == [pytest.approx(75), 90]  # from the crossing next to the pole
 
 
 # --- presence ------------------------------------------------------------------------------------------------

@@ -131,13 +131,9 @@ def _around_pole(ring: np.ndarray, turns: int) -> np.ndarray:
     once_more = ring + np.array([360.0 * turns, 0.0])
     path = np.concatenate([ring, once_more[:1]])
     side = np.floor((path[:, 0] + 180) / 360)
-    numbers = np.flatnonzero(np.diff(side))
-    meridians = 360.0 * np.maximum(side[numbers], side[numbers + 1]) - 180
-    crossings = [_crossing(path[number], path[number + 1], at) for number, at in zip(numbers, meridians, strict=True)]
+    number = int(np.flatnonzero(np.diff(side))[0])
+    meridian, north = _crossing(path[number], path[number + 1], 360.0 * max(side[number], side[number + 1]) - 180)
     pole = 90.0 if ring[:, 1].mean() > 0 else -90.0
-    # Of several the one next to the pole: from any other the way to the pole would meet the ring again.
-    nearest = int(np.argmin([abs(pole - north) for _, north in crossings]))
-    number, (meridian, north) = numbers[nearest], crossings[nearest]
     last = meridian + 360.0 * turns
     closing = [[last, north], [last, pole], [meridian, pole]]
     return np.concatenate([[[meridian, north]], ring[number + 1 :], once_more[: number + 1], closing])

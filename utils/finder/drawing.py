@@ -27,12 +27,7 @@ def heat_map(boxes: np.ndarray, values: np.ndarray, size: tuple[int, int], width
 
     Returns:
         (height, width) float32, 0 to 1.
-
-    Raises:
-        ValueError: If the width is less than 1.
     """
-    if width < 1:
-        raise ValueError(f"A heat map of {width} pixels cannot be drawn; it must be at least 1 wide.")
     height = max(1, round(width * size[1] / size[0]))
     heat = np.zeros((height, width), np.float32)
     for (left, top, right, bottom), value in zip(boxes.tolist(), values, strict=True):

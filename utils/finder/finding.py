@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 PROMPT = "An aerial image of {feature}"  # as the published demo asks
 FORMAT = 1  # of the JSON file
+# Of a tile in GeoJSON.
+PROPERTIES = "feature", "rank", "score", "probability", "presence", "scene_presence", "data_share", "partly_empty"
 
 
 @dataclass(frozen=True)
@@ -32,10 +34,8 @@ class Tile:
         rank: 1 for the best.
         box: Left, top, right, bottom in pixels, right and bottom exclusive.
         score: Cosine similarity of tile and prompt, -1 to 1.
-        probability: The tile's share of the softmax over all tiles, as published: it says which tile, given
-            that there is one, and never that there is none.
-        presence: The probability that this tile, one of as many as there are, shows the feature, 0 to 1; None
-            without a presence model. The highest of them is the scene's.
+        probability: Its share of the softmax over all tiles: which tile, given that there is one, never whether.
+        presence: The probability that it shows the feature, 0 to 1; None without a presence model.
         data_share: The share of the tile that has data, 0 to 1.
     """
 
@@ -77,8 +77,8 @@ class Finding:
     def heat_map(self, width: int = 512) -> np.ndarray:
         """Where the feature is, (height, width) float32, 0 to 1; the maximum lies in the best tile.
 
-        The tiles' shares of the softmax relative to the best tile's, times the presence where that is known: the map
-        of a feature that is not there stays dark.
+        The tiles' shares relative to the best tile's, times the presence where that is known: the map of a feature
+        that is not there stays dark.
         """
         shares = np.array([tile.probability for tile in self.tiles])
         presence = 1.0 if self.presence is None else self.presence
@@ -115,8 +115,6 @@ class Finding:
     def save_geojson(self, path: str | Path, tiles: int | None = None) -> Path:
         """Writes so many of the best tiles, or all, as GeoJSON in longitude and latitude (WGS 84, RFC 7946).
 
-        The file appears whole or not at all.
-
         Raises:
             ValueError: If nobody knows where the scene lies on the Earth.
         """
@@ -128,13 +126,8 @@ class Finding:
             )
         features = []
         for tile, geometry in zip(chosen, footprints(_boxes(chosen), place), strict=True):
-            known = tile.as_json()
-            properties = {
-                "feature": self.feature,
-                **{name: known[name] for name in ("rank", "score", "probability", "presence")},
-                "scene_presence": self.presence,
-                **{name: known[name] for name in ("data_share", "partly_empty")},
-            }
+            known = {"feature": self.feature, "scene_presence": self.presence} | tile.as_json()
+            properties = {name: known[name] for name in PROPERTIES}
             features.append({"type": "Feature", "geometry": geometry, "properties": properties})
         return write_file(path, json.dumps({"type": "FeatureCollection", "features": features}) + "\n")
 
@@ -182,23 +175,15 @@ def find(
     scale = logit_scale(model)
     scores = scene.embeddings @ prompt_embedding
     shares = softmax(scale * scores)
-    presences: list[float] = []
+    presence, presences = None, np.full(len(scores), None)
     if presence_model is not None:
         margins = presence_model.margins(scene.embeddings, prompt_embedding, np.stack(others), scale)
-        presences = presence_model.probabilities(margins, np.log(len(margins))).tolist()
-    boxes = scene.boxes.tolist()
-    tiles = tuple(
-        Tile(
-            rank=rank,
-            box=tuple(boxes[number]),
-            score=float(scores[number]),
-            probability=float(shares[number]),
-            presence=presences[number] if presences else None,
-            data_share=float(scene.data_shares[number]),
-        )
-        for rank, number in enumerate(np.argsort(-scores, kind="stable").tolist(), 1)
-    )
-    return Finding(feature.strip(), prompt, tiles, max(presences, default=None), scene)
+        presences = presence_model.probabilities(margins, np.log(len(margins)))
+        presence = float(presences.max())
+    order = np.argsort(-scores, kind="stable")
+    columns = [each[order].tolist() for each in (scene.boxes, scores, shares, presences, scene.data_shares)]
+    tiles = tuple(Tile(rank, tuple(box), *values) for rank, (box, *values) in enumerate(zip(*columns, strict=True), 1))
+    return Finding(feature.strip(), prompt, tiles, presence, scene)
 
 
 def fill(template: str, feature: str) -> str:

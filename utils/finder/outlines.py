@@ -47,8 +47,6 @@ def on_the_globe(corners: np.ndarray, crs: str) -> list[dict[str, Any] | None]:
 
 def _sides(corners: np.ndarray, crs: str, count: int) -> np.ndarray:
     """Points along the sides, not closed, in degrees, NaN off the Earth: (tiles, 4 * count, 2) float64."""
-    if not len(corners):
-        return np.zeros((0, 4 * count, 2))
     steps = np.arange(count)[:, None] / count
     following = np.roll(corners, -1, axis=1)
     points = (corners[:, :, None] * (1 - steps) + following[:, :, None] * steps).reshape(-1, 2)

@@ -1,13 +1,12 @@
 """Is the feature there at all? A probability that can say no, calibrated on scenes whose content is known.
 
-The softmax over tiles always sums to 1 and so names a winner in any scene. Here each tile's similarity to the
-feature is held against its similarity to a background of other texts: the margin
+The softmax over tiles names a winner in any scene. Here each tile's similarity to the feature is held against those
+to a background of other texts:
 
     margin = scale * s(feature) - log sum_b exp(scale * s(b))        s: cosine similarity, b: background texts
 
-is the log-odds of the feature among these texts as CLIP classifies. The best margin of a scene and the logarithm
-of the number of its tiles (the more tiles, the higher the best by chance) go through a logistic regression
-(Platt 1999) fitted to scenes with and without the feature (`utils.finder.calibration`).
+is the log-odds of the feature among these texts. A scene's best margin and the logarithm of the number of its tiles
+(the more, the higher the best by chance) go through a logistic regression (Platt 1999), see `calibration`.
 """
 
 from __future__ import annotations
@@ -85,11 +84,7 @@ class PresenceModel:
 
     @classmethod
     def load(cls, path: str | Path) -> PresenceModel:
-        """Reads what `save` wrote.
-
-        Raises:
-            ValueError: If the file is missing or holds something else.
-        """
+        """Reads what `save` wrote; a ValueError if the file is missing or holds something else."""
         try:
             if not Path(path).is_file():  # a pipe would be waited for
                 raise ValueError("it is not there, or not a regular file")
@@ -99,8 +94,7 @@ class PresenceModel:
             return cls(**values | {"background": tuple(values["background"])})
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(
-                f"{path} holds no presence model ({type(error).__name__}: {error}); make one with "
-                "calibrate_presence and its save."
+                f"{path} holds no presence model ({type(error).__name__}: {error}); save one of calibrate_presence."
             ) from None
 
 

@@ -45,11 +45,11 @@ class Overview(NamedTuple):
 
 
 class WholeScene:
-    """An image in memory: its file's name, or empty; its size; and (height, width) bool, where it has data."""
+    """An image in memory; (height, width) bool, where it has data; its size; and its file's name, or empty."""
 
     place = NO_PLACE
 
-    def __init__(self, image: Image.Image, name: str = "", valid: np.ndarray | None = None) -> None:
+    def __init__(self, image: Image.Image, valid: np.ndarray | None = None, name: str = "") -> None:
         self._image, self._valid, self.name, self.size = image, valid, name, image.size
 
     def crop(self, box: Box, longest: int | None = None) -> Image.Image:
@@ -94,24 +94,19 @@ OpenScene = WholeScene | WindowedScene
 
 @contextmanager
 def open_scene(source: str | Path | Image.Image | np.ndarray, reading: ImageReading = AS_STORED) -> Iterator[OpenScene]:
-    """Opens an image for cutting.
-
-    Args:
-        source: A path, a Pillow image of any mode, or an array (height, width) or (height, width, channels).
-        reading: The range of values of what is deeper than 8 bits, and the bands to show.
+    """Opens a file, a Pillow image of any mode, or an array (height, width) or (height, width, channels) for cutting.
 
     Raises:
         ImageError: One sentence, if it is missing or cannot be decoded.
     """
     if isinstance(source, np.ndarray):
-        image, valid = image_of_array(source, reading)
-        yield WholeScene(image, valid=valid)
+        yield WholeScene(*image_of_array(source, reading))
     elif isinstance(source, Image.Image):
         try:
             image, valid = rgb_with_data(ImageOps.exif_transpose(source), reading)
         except (OSError, SyntaxError, ValueError) as error:
             raise ImageError(f"The image cannot be decoded ({error}); give another one.") from None
-        yield WholeScene(image, Path(getattr(source, "filename", "") or "").name, valid)
+        yield WholeScene(image, valid, Path(getattr(source, "filename", "") or "").name)
     else:
         with _open_file(Path(source), reading) as opened:
             yield opened
@@ -130,8 +125,7 @@ def _open_file(path: Path, reading: ImageReading) -> Iterator[OpenScene]:
                     raster = stack.enter_context(_tiled_copy(raster, reading))
                 yield WindowedScene(raster)
                 return
-    image, valid = read_with_data(path, reading)
-    yield WholeScene(image, path.name, valid)
+    yield WholeScene(*read_with_data(path, reading), path.name)
 
 
 @contextmanager

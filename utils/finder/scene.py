@@ -146,9 +146,9 @@ class TileBatches:
         from utils.datasets import eval_transform
 
         side = self._preprocessing.image_size
-        images = np.zeros((self._batch_size, side, side, 3), np.float32)
         for start in range(0, len(self._tiles), self._batch_size):
             batch = self._tiles[start : start + self._batch_size]
+            images = np.zeros((self._batch_size, side, side, 3), np.float32)
             for number, (scene, box) in enumerate(batch):
                 images[number] = eval_transform(scene.crop(box, READ_FACTOR * side), self._preprocessing)
-            yield {"images": images.copy(), "mask": np.arange(self._batch_size) < len(batch)}
+            yield {"images": images, "mask": np.arange(self._batch_size) < len(batch)}

@@ -53,12 +53,9 @@ def data_shares(data: np.ndarray, boxes: np.ndarray, size: tuple[int, int]) -> n
     sums = np.zeros((rows + 1, columns + 1))
     sums[1:, 1:] = data.astype(np.float64).cumsum(axis=0).cumsum(axis=1)
     across, down = boxes[:, [0, 2]] * (columns / size[0]), boxes[:, [1, 3]] * (rows / size[1])
-    corners = [
-        map_coordinates(sums, [down[:, row], across[:, column]], order=1, mode="nearest")
-        for row, column in ((1, 1), (0, 1), (1, 0), (0, 0))
-    ]
-    areas = np.diff(across)[:, 0] * np.diff(down)[:, 0]
-    shares = (corners[0] - corners[1] - corners[2] + corners[3]) / areas
+    corners = [down[:, [0, 0, 1, 1]], across[:, [0, 1, 0, 1]]]
+    before, above, left, whole = map_coordinates(sums, corners, order=1, mode="nearest").T
+    shares = (whole - above - left + before) / (np.diff(across) * np.diff(down))[:, 0]
     return np.clip(shares, 0, 1).astype(np.float32)
 
 

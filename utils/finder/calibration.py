@@ -60,11 +60,7 @@ class PresenceReport:
         return float(np.mean((self.probabilities >= 0.5) == self.labels))
 
     def reliability(self, bins: int = 8) -> tuple[np.ndarray, np.ndarray]:
-        """What was said and what was true, in bins of equally many questions.
-
-        Returns:
-            The mean probability, and the share of features that were there: (bins,) float64 each.
-        """
+        """The mean probability and the share of features that were there, (bins,) float64 each, in equal bins."""
         from sklearn.calibration import calibration_curve
 
         true, said = calibration_curve(self.labels, self.probabilities, n_bins=bins, strategy="quantile")
@@ -80,10 +76,8 @@ def calibrate_presence(
     """Fits the presence model to held-out images with known categories, alone and in mosaics.
 
     The background is the names of all categories and a few generic texts. For each size in `GRIDS` every image comes
-    once. scikit-learn's mild default penalty keeps the weights finite where the questions are all easy.
-
-    What cannot be decoded is left out, with a warning. The seed governs the mosaics and the questions; the template
-    has ``{}`` or ``{feature}``.
+    once; what cannot be decoded is left out, with a warning. scikit-learn's mild default penalty keeps the weights
+    finite where the questions are all easy. The template has ``{}`` or ``{feature}``.
 
     Raises:
         ValueError: If there are fewer than two categories, so that nothing is ever absent.
@@ -121,9 +115,7 @@ def calibrate_presence(
 def evaluate_presence(
     model: CLIP, presence_model: PresenceModel, dataset: CaptionDataset, seed: int = 0
 ) -> PresenceReport:
-    """Asks scenes made of a data set for as many features that are there as features that are not.
-
-    They must be other images than the presence model was calibrated on. The seed governs the mosaics and the questions.
+    """Asks scenes of images it was not calibrated on for as many features that are there as are not there.
 
     Raises:
         ValueError: If the model is another one, or there are fewer than two categories.

@@ -33,9 +33,8 @@ def footprints(boxes: np.ndarray, place: Place) -> list[dict[str, Any] | None]:
 def on_the_globe(corners: np.ndarray, crs: str) -> list[dict[str, Any] | None]:
     """Turns quadrilaterals of a map, (tiles, 4, 2) float64 in its coordinates, into GeoJSON geometries.
 
-    Returns:
-        A Polygon, or a MultiPolygon where the antimeridian cuts it, for each; None where it has no place on the
-        Earth, as the corners of a map of the whole globe may have none. Rings run counterclockwise.
+    Each is a Polygon, a MultiPolygon where the antimeridian cuts it, or None where it has no place on the Earth, as
+    beyond the edge of a map of the whole globe.
     """
     coarse = _sides(corners, crs, COARSE)
     bent = np.array([_bends(ring) for ring in coarse], bool)

@@ -34,13 +34,11 @@ Box = tuple[int, int, int, int]
 
 
 class Overview(NamedTuple):
-    """A whole image, at most `SAMPLE_SIDE` pixels wide and high, in RGB.
+    """A whole image, at most `SAMPLE_SIDE` pixels wide and high."""
 
-    ``data`` (height, width) float32 is the share of each pixel that has data, 0 to 1: not what the file marks as none,
-    what is quite transparent, and a frame of zeros.
-    """
-
-    image: Image.Image
+    image: Image.Image  # RGB
+    # (height, width) float32, the share of each pixel that has data, 0 to 1; what the file marks as no data, what is
+    # quite transparent, and a frame of zeros have none.
     data: np.ndarray
 
 

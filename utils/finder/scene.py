@@ -64,17 +64,16 @@ def embed_scene(
 ) -> SceneEmbeddings:
     """Cuts an image into overlapping square tiles at several scales and embeds each of them.
 
-    Large and georeferenced files are read window by window, so their size is bounded by the disk alone. Up to
-    `READ_FACTOR` times the model's input a tile is embedded exactly as an image of its size would be; larger ones
-    are averaged down to that first. Tiles of which less than `LEAST_DATA` has data are left out.
+    Large and georeferenced files are read window by window, so their size is bounded by the disk alone. Tiles larger
+    than `READ_FACTOR` times the model's input are averaged down to that first. Tiles of which less than `LEAST_DATA`
+    has data are left out.
 
     Args:
         model: The CLIP model.
         source: A path, a Pillow image, or an array (height, width) or (height, width, channels).
-        tile_sizes: In pixels; by default the shorter side, a half and a quarter of it, but never less than the
-            model's input. Features much smaller than the smallest tile will not be found.
+        tile_sizes: In pixels, by default `default_tile_sizes`; much smaller features will not be found.
         overlap: The share of a tile that the next one sees too, 0 to less than 1.
-        batch_size: Tiles encoded at once; it does not change the embeddings.
+        batch_size: Tiles encoded at once.
         progress: Whether to show a bar.
         reading: The range of values of what is deeper than 8 bits, and the bands to show; by default the scene's own.
 

@@ -158,13 +158,13 @@ def _ask(model: CLIP, presence_model: PresenceModel, dataset: CaptionDataset, se
     prompts = [fill(presence_model.template, category_words(name)) for name in categories]
     texts = embed_texts(model, [*prompts, *presence_model.background])
     features, background = texts[: len(prompts)], texts[len(prompts) :]
-    rows = []
+    rows, scale = [], logit_scale(model)
     for mosaic, tiles in zip(mosaics, embeddings_by_scene, strict=True):
         present = generator.permutation(mosaic.categories)
         absent = generator.permutation([name for name in categories if name not in mosaic.categories])
         count = min(len(present), len(absent))
         for name in [*present[:count], *absent[:count]]:
             feature = features[categories.index(name)]
-            margins = presence_model.margins(tiles, feature, background, logit_scale(model))
+            margins = presence_model.margins(tiles, feature, background, scale)
             rows.append((margins.max(), np.log(len(margins)), name in mosaic.categories, mosaic.columns))
     return np.array(rows), len(named), len(scenes)

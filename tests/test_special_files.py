@@ -135,6 +135,6 @@ def test_a_pipe_among_the_files_of_a_model_a_presence_model_or_rsicd_is_refused(
         (tmp_path / "whole" / name).touch()
     printed = in_time(LOAD, tmp_path).splitlines()
     assert "presence.json is no regular file; put the file of the checkpoint in its place" in printed[0]
-    assert "holds no presence model (ValueError: it is not a regular file)" in printed[1]
+    assert "holds no presence model (ValueError: it is not there, or not a regular file)" in printed[1]
     assert "no Parquet files are here" in printed[2]
     assert len(in_time(LOAD, tmp_path / "whole").splitlines()) == 2

@@ -316,8 +316,8 @@ def test_an_image_processor_for_oblong_images_is_refused(tmp_path):
         ({"do_pad": True}, "do_pad True"),
         ({"crop_size": 36}, "size 224 and crop_size 36"),
         ({"size": 36}, "size 36 and crop_size 224"),
-        ({"size": 36, "crop_size": 36, "use_square_size": True}, "use_square_size True; only False"),
-        ({"size": 36, "default_to_square": True}, "default_to_square True; only False"),
+        ({"size": 36, "crop_size": 36, "use_square_size": True}, "size 224 and crop_size 36"),
+        ({"size": 36, "do_center_crop": False}, "size 36 without a crop"),
         ({"size": {"height": 36, "width": 40}}, "size .* only square images"),
         ({"size": {"shortest_edge": 36, "longest_edge": 80}}, "size .* only square images"),
         ({"size": [36]}, r"size \[36\]; only square images .* a number of pixels"),
@@ -326,7 +326,7 @@ def test_an_image_processor_for_oblong_images_is_refused(tmp_path):
         ({"rescale_factor": 1 / 127.5}, "rescale_factor 0.007"),
         ({"do_rescale": False}, "do_rescale False; only True"),
         ({"do_normalize": False}, "do_normalize False; only True"),
-        ({"do_center_crop": False}, "do_center_crop False; only True"),
+        ({"do_center_crop": "no"}, "do_center_crop 'no'; it must be true or false"),
         ({"image_mean": [0.5]}, r"image_mean \[0.5\]; it must be a number, or three"),
         ({"image_mean": [0.5, None, 0.5]}, "image_mean .* it must be a number, or three"),
         ({"image_std": 0}, "image_std 0, by which nothing can be divided"),
@@ -348,7 +348,16 @@ def test_an_image_processor_of_another_kind_is_refused(tmp_path):
 
 @pytest.mark.parametrize(
     "change",
-    [{}, {"size": 32, "crop_size": 32}, {"size": {"height": 32, "width": 32}}, {"image_mean": 0.5, "image_std": 0.25}],
+    [
+        {},
+        {"size": 32, "crop_size": 32},
+        {"size": {"height": 32, "width": 32}},
+        {"size": {"height": 32, "width": 32}, "do_center_crop": False},
+        {"size": [32, 32], "crop_size": [32, 32]},
+        {"size": 32, "default_to_square": True},
+        {"use_square_size": True, "crop_size": 224},
+        {"image_mean": 0.5, "image_std": 0.25},
+    ],
     ids=str,
 )
 @pytest.mark.parametrize(("backend", "levels"), [("CLIPImageProcessor", 1), ("CLIPImageProcessorPil", 2)])
@@ -358,7 +367,8 @@ def test_what_is_accepted_of_an_image_processor_gives_transformers_pixels(change
     settings = processor_settings(ImagePreprocessing(32)) | change
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(settings))
     theirs = getattr(transformers, backend).from_pretrained(tmp_path)(picture, return_tensors="np")
-    preprocessing = read_preprocessing(tmp_path, 32)
+    size = 224 if "use_square_size" in change else 32
+    preprocessing = read_preprocessing(tmp_path, size)
     ours = eval_transform(picture, preprocessing)
     # As in the tests of `eval_transform`: rounding may differ by one level of 255, which is so much here; Pillow
     # and torchvision round apart by up to two.
@@ -370,7 +380,7 @@ def test_what_is_accepted_of_an_image_processor_gives_transformers_pixels(change
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(processor_settings(preprocessing)))
     again = CLIPImageProcessor.from_pretrained(tmp_path)(picture, return_tensors="np")["pixel_values"]
     np.testing.assert_allclose(ours, np.asarray(again)[0].transpose(1, 2, 0), atol=level)
-    assert read_preprocessing(tmp_path, 32) == preprocessing
+    assert read_preprocessing(tmp_path, size) == preprocessing
 
 
 def test_squashing_changes_the_fingerprint_and_without_it_the_field_does_not_count():

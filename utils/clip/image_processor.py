@@ -20,8 +20,7 @@ Channels = tuple[float, float, float]  # red, green, blue
 BICUBIC = Resampling.BICUBIC.value  # ``preprocessor_config.json`` has Pillow's number
 _CLIP_PROCESSORS = ("CLIPImageProcessor", "CLIPImageProcessorFast", "CLIPImageProcessorPil", "CLIPFeatureExtractor")
 _DEFAULT_SIDE = 224  # of transformers' CLIPImageProcessor, for a size or a crop_size that is not given
-# What transformers' CLIPImageProcessor does if a file does not say, and all that is done here.
-_FIXED: dict[str, Any] = {
+_DEFAULTS: dict[str, Any] = {
     "do_resize": True,
     "do_pad": False,
     "do_center_crop": True,
@@ -31,6 +30,8 @@ _FIXED: dict[str, Any] = {
     "default_to_square": False,
     "resample": BICUBIC,
     "rescale_factor": 1 / 255,
+    "image_mean": list(CLIP_MEAN),
+    "image_std": list(CLIP_STD),
 }
 
 
@@ -68,32 +69,52 @@ def _read(settings: Mapping[str, Any], image_size: int, path: Path) -> ImagePrep
         raise ValueError(
             f"{path} is of a {kind!r}, whose steps are not CLIP's; only those of a CLIPImageProcessor are supported."
         )
-    asked = {name: value for name, value in settings.items() if value is not None}
-    for name, fixed in _FIXED.items():
-        if asked.get(name, fixed) != fixed:
+    asked = _DEFAULTS | {name: value for name, value in settings.items() if value is not None}
+    for name in ("do_center_crop", "use_square_size", "default_to_square"):
+        if asked[name] not in (True, False):
+            raise ValueError(f"{path} asks for {name} {asked[name]!r}; it must be true or false.")
+    for name in ("do_resize", "do_pad", "do_rescale", "do_normalize", "resample", "rescale_factor"):
+        if asked[name] != _DEFAULTS[name]:
             raise ValueError(
-                f"{path} asks for {name} {asked[name]!r}; only {fixed!r} is supported, CLIP's own, since the model "
-                "would see other pixels than it was trained on."
+                f"{path} asks for {name} {asked[name]!r}; only {_DEFAULTS[name]!r} is supported, CLIP's own, since the "
+                "model would see other pixels than it was trained on."
             )
-    default = _DEFAULT_SIDE if "size" in asked or "crop_size" in asked else image_size
-    size, crop_size = asked.get("size", default), asked.get("crop_size", default)
-    side, cropped = _side(size, "size", path), _side(crop_size, "crop_size", path)
+    mean, deviation = (_channels(asked[name], name, path) for name in ("image_mean", "image_std"))
+    if not all(deviation):
+        raise ValueError(f"{path} asks for image_std {asked['image_std']}, by which nothing can be divided.")
+    return ImagePreprocessing(image_size, mean, deviation, _squash(asked, image_size, path))
+
+
+def _squash(asked: Mapping[str, Any], image_size: int, path: Path) -> bool:
+    """Whether images are squashed into the model's input, and not cropped to it; any other size is refused."""
+    size, crop_size = asked.get("size"), asked.get("crop_size")
+    to_square = isinstance(size, int) and asked["default_to_square"]
+    if asked["use_square_size"]:
+        size = {"height": _DEFAULT_SIDE, "width": _DEFAULT_SIDE}  # whatever size says, in transformers too
+    elif size is None:
+        size = image_size if crop_size is None else _DEFAULT_SIDE
+        crop_size = crop_size or size
+    side, both = _side(size, "size", path)
+    squash = bool(both or to_square)
+    cropped = _side(crop_size or _DEFAULT_SIDE, "crop_size", path)[0] if asked["do_center_crop"] else side
+    if not asked["do_center_crop"] and not squash:
+        raise ValueError(
+            f"{path} asks for size {size} without a crop, so images stay oblong; the model takes squares: set "
+            "do_center_crop to true, or size to a height and a width."
+        )
     if not side == cropped == image_size:
         raise ValueError(
             f"{path} asks for size {side} and crop_size {cropped} ({_DEFAULT_SIDE} where one is not given), but the "
             f"model's configuration for images of {image_size} pixels; take both from one checkpoint."
         )
-    mean = _channels(asked.get("image_mean", list(CLIP_MEAN)), "image_mean", path)
-    deviation = _channels(asked.get("image_std", list(CLIP_STD)), "image_std", path)
-    if not all(deviation):
-        raise ValueError(f"{path} asks for image_std {asked['image_std']}, by which nothing can be divided.")
-    squash = isinstance(size, Mapping) and size.get("shortest_edge") is None
-    return ImagePreprocessing(image_size, mean, deviation, squash)
+    return squash
 
 
-def _side(size: Any, name: str, path: Path) -> int:
-    """The side of square images, in any of transformers' spellings."""
+def _side(size: Any, name: str, path: Path) -> tuple[int, bool]:
+    """The side of square images in any of transformers' spellings, and whether both sides are given."""
     edges = size if isinstance(size, Mapping) else {"shortest_edge": size}
+    if isinstance(size, list) and len(size) == 2:
+        edges = dict(zip(("height", "width"), size, strict=True))
     edges = {edge: side for edge, side in edges.items() if side is not None}
     sides = list(edges.values())
     known = set(edges) in ({"shortest_edge"}, {"height", "width"})
@@ -102,7 +123,7 @@ def _side(size: Any, name: str, path: Path) -> int:
             f"{path} asks for {name} {size!r}; only square images are supported: a number of pixels, such as 224, as "
             "'shortest_edge', or as 'height' and 'width'."
         )
-    return sides[0]
+    return sides[0], len(sides) == 2
 
 
 def _channels(values: Any, name: str, path: Path) -> Channels:

@@ -38,6 +38,9 @@ _DEFAULTS: dict[str, Any] = {
 def read_preprocessing(folder: Path, image_size: int) -> ImagePreprocessing:
     """Reads what the image processor of a checkpoint does; without one it is CLIP's own at the model's size.
 
+    Another scale (``rescale_factor``, ``do_rescale``) and a normalization left out become a mean and a deviation
+    that give the same pixels.
+
     Raises:
         ValueError: If the processor does what `ImagePreprocessing` cannot, so that the model would see other pixels,
             gives images of another size, or is written down twice with different settings.
@@ -70,19 +73,17 @@ def _read(settings: Mapping[str, Any], image_size: int, path: Path) -> ImagePrep
             f"{path} is of a {kind!r}, whose steps are not CLIP's; only those of a CLIPImageProcessor are supported."
         )
     asked = _DEFAULTS | {name: value for name, value in settings.items() if value is not None}
-    for name in ("do_center_crop", "use_square_size", "default_to_square"):
-        if asked[name] not in (True, False):
+    for name, default in _DEFAULTS.items():
+        if isinstance(default, bool) and asked[name] not in (True, False):
             raise ValueError(f"{path} asks for {name} {asked[name]!r}; it must be true or false.")
-    for name in ("do_resize", "do_pad", "do_rescale", "do_normalize", "resample", "rescale_factor"):
+    for name in ("do_resize", "do_pad", "resample"):
         if asked[name] != _DEFAULTS[name]:
             raise ValueError(
-                f"{path} asks for {name} {asked[name]!r}; only {_DEFAULTS[name]!r} is supported, CLIP's own, since the "
-                "model would see other pixels than it was trained on."
+                f"{path} asks for {name} {asked[name]!r}; only images that are resized with resample {BICUBIC} "
+                "(bicubic), and not padded, are supported."
             )
-    mean, deviation = (_channels(asked[name], name, path) for name in ("image_mean", "image_std"))
-    if not all(deviation):
-        raise ValueError(f"{path} asks for image_std {asked['image_std']}, by which nothing can be divided.")
-    return ImagePreprocessing(image_size, mean, deviation, _squash(asked, image_size, path))
+    squash = _squash(asked, image_size, path)
+    return ImagePreprocessing(image_size, *_mean_and_deviation(asked, path), squash)
 
 
 def _squash(asked: Mapping[str, Any], image_size: int, path: Path) -> bool:
@@ -124,6 +125,23 @@ def _side(size: Any, name: str, path: Path) -> tuple[int, bool]:
             "'shortest_edge', or as 'height' and 'width'."
         )
     return sides[0], len(sides) == 2
+
+
+def _mean_and_deviation(asked: Mapping[str, Any], path: Path) -> tuple[Channels, Channels]:
+    """What to subtract from values of 0 to 1 and to divide them by, for the pixels that the processor gives."""
+    mean, deviation = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+    if asked["do_normalize"]:
+        mean, deviation = (_channels(asked[name], name, path) for name in ("image_mean", "image_std"))
+    if not all(deviation):
+        raise ValueError(f"{path} asks for image_std {asked['image_std']}, by which nothing can be divided.")
+    factor = asked["rescale_factor"] if asked["do_rescale"] else 1
+    if not _is_number(factor) or factor <= 0:
+        raise ValueError(f"{path} asks for rescale_factor {factor!r}; it must be a positive number, such as 1 / 255.")
+    scale = 255 * factor
+    if math.isclose(scale, 1, rel_tol=1e-6):
+        return mean, deviation
+    mean, deviation = ((red / scale, green / scale, blue / scale) for red, green, blue in (mean, deviation))
+    return mean, deviation
 
 
 def _channels(values: Any, name: str, path: Path) -> Channels:

@@ -110,7 +110,7 @@ def test_float16_can_be_written(folder, tmp_path):
     assert_same_weights(CLIP.from_pretrained(saved), stored)
 
 
-def test_pickled_weights_are_read(folder):
+def test_pickled_and_sharded_weights_are_read(folder):
     tensors = load_file(folder / "model.safetensors")
     (folder / "model.safetensors").unlink()
     # As checkpoints before transformers 4.31 have them: with the numbers of the positions among the weights.
@@ -119,8 +119,14 @@ def test_pickled_weights_are_read(folder):
     assert_same_weights(CLIP.from_pretrained(folder), tensors)
 
     (folder / "pytorch_model.bin").unlink()
-    torch_clip(tiny_config()).save_pretrained(folder, max_shard_size="50KB")
-    assert_one_sentence(folder, FileNotFoundError, "weights in several files are not read")
+    twin = torch_clip(tiny_config())
+    twin.save_pretrained(folder, max_shard_size="50KB")
+    assert len(list(folder.glob("model-*.safetensors"))) > 2
+    assert_same_weights(CLIP.from_pretrained(folder), tensors)
+    next(folder.glob("model-*.safetensors")).unlink()
+    assert_one_sentence(folder, FileNotFoundError, "which is not a file beside it")
+    (folder / "model.safetensors.index.json").write_text("{}")
+    assert_one_sentence(folder, ValueError, "index.json names no files")
 
 
 def assert_one_sentence(name: str | Path, kind: type[Exception], words: str) -> None:

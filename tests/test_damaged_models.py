@@ -106,6 +106,14 @@ def pickled(wrap: Callable[[dict[str, torch.Tensor]], Any]) -> Change:
     return change
 
 
+def indexed(weight_map: Any) -> Change:
+    def change(folder: Path) -> None:
+        (folder / "model.safetensors").rename(folder.parent / "outside.safetensors")
+        (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+
+    return change
+
+
 def add_tokens(folder: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(folder)
     tokenizer.add_tokens(["orthophoto"])
@@ -155,6 +163,11 @@ DAMAGED: dict[str, tuple[Change, str]] = {
     "tokenizer: length as text": (put_in("tokenizer_config.json", "model_max_length", "long"), "cannot be read"),
     "tokenizer: no length": (put_in("tokenizer_config.json", "model_max_length", 0), "a length of 2 or more"),
     "tokenizer: one token too many": (add_tokens, "gives token ids up to 60, but the model has embeddings for 60"),
+    "index: outside": (indexed({"logit_scale": "../outside.safetensors"}), "is not a file beside it"),
+    "index: an absolute path": (indexed({"logit_scale": "/etc/passwd"}), "is not a file beside it"),
+    "index: a number": (indexed({"logit_scale": 5}), "names '5', which is not a file"),
+    "index: a list": (indexed(["model.safetensors"]), "names no files under 'weight_map'"),
+    "index: nothing there": (indexed({"logit_scale": "a.safetensors"}), "is not a file beside it"),
     "weights: empty": (write("model.safetensors", b""), "cannot be read as safetensors"),
     "weights: a web page": (write("model.safetensors", "<html>Sign in</html>"), "cannot be read as safetensors"),
     "weights: an absurd header": (write("model.safetensors", b"\xff" * 64), "cannot be read as safetensors"),

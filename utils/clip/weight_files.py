@@ -1,4 +1,4 @@
-"""Weights on the disk, safetensors or pickled by torch, as NumPy arrays.
+"""Weights on the disk: one file or several, safetensors or pickled by torch, as NumPy arrays.
 
 Names and shapes come first, out of the header alone where there is one, so that a checkpoint which does not fit its
 configuration is refused before its weights take memory.
@@ -13,33 +13,56 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
-from utils.clip.json_files import damage_in_words
+from utils.clip.json_files import damage_in_words, read_json
 
+# In the order of preference of transformers itself; an index names shards.
+WEIGHT_FILES = tuple(
+    name + index for name in ("model.safetensors", "pytorch_model.bin") for index in ("", ".index.json")
+)
 Shapes = Mapping[str, tuple[int, ...]]
 Weights = Mapping[str, np.ndarray]
 
 
 def open_weights(folder: Path) -> tuple[Shapes, Callable[[], Weights]]:
-    """Opens the weights of a checkpoint folder; a pickle with ``weights_only=True``, so that it cannot run code.
+    """Opens all weights of a checkpoint folder; pickles with ``weights_only=True``, so that they cannot run code.
 
     Returns:
         The shapes by transformers' names, and what reads the arrays by the same names: of the dtype they are stored
         in, out of pickles float32.
 
     Raises:
-        FileNotFoundError: If the folder holds no weights.
-        ValueError: If the file is damaged.
+        FileNotFoundError: If the folder holds no weights, or lacks a file that its index names.
+        ValueError: If a file is damaged.
     """
-    if (file := folder / "model.safetensors").is_file():
-        return _open_safetensors(file)
-    if (file := folder / "pytorch_model.bin").is_file():
-        return _open_pickle(file)
-    way_out = ""
-    if any(folder.glob("*.msgpack")):
-        way_out = "; Flax's .msgpack is not read: convert it with transformers 4, from_flax=True"
-    elif any(folder.glob("*.index.json")):
-        way_out = "; weights in several files are not read: save them with transformers, max_shard_size='100GB'"
-    raise FileNotFoundError(f"{folder} holds no weights; it must have model.safetensors or pytorch_model.bin{way_out}.")
+    files = _weight_files(folder)
+    shards = [_open_safetensors(file) if file.suffix == ".safetensors" else _open_pickle(file) for file in files]
+    shapes = {name: shape for shapes, _ in shards for name, shape in shapes.items()}
+
+    def read() -> Weights:
+        return {name: array for _, read in shards for name, array in read().items()}
+
+    return shapes, read
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    main = next((folder / name for name in WEIGHT_FILES if (folder / name).is_file()), None)
+    if main is None:
+        flax = any(folder.glob("*.msgpack"))
+        way_out = "; Flax's .msgpack is not read: convert it with transformers 4, from_flax=True" if flax else ""
+        raise FileNotFoundError(
+            f"{folder} holds no weights; it must have model.safetensors or pytorch_model.bin (or their shards and "
+            f"index){way_out}."
+        )
+    if main.suffix != ".json":
+        return [main]
+    names = read_json(main).get("weight_map")
+    if not isinstance(names, dict) or not names:
+        raise ValueError(f"{main} names no files under 'weight_map'; download it again.")
+    names = sorted({str(name) for name in names.values()})
+    for name in names:
+        if (folder / name).parent != folder or not (folder / name).is_file():
+            raise FileNotFoundError(f"{main} names {name!r}, which is not a file beside it; download it again.")
+    return [folder / name for name in names]
 
 
 def _open_safetensors(file: Path) -> tuple[Shapes, Callable[[], Weights]]:

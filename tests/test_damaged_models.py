@@ -194,13 +194,8 @@ DAMAGED: dict[str, tuple[Change, str]] = {
     "pickle: a list": (pickled(lambda weights: list(weights.values())), "holds a list and not weights"),
     "pickle: no weights": (pickled(lambda weights: {"epoch": 3, "optimizer": {}}), "holds 'epoch', 'optimizer'"),
     "pickle: of a tensor only": (pickled(lambda weights: weights[MATRIX]), "holds a Tensor and not weights"),
-    "pickle: wrapped": (pickled(lambda weights: {"state_dict": weights, "epoch": 3}), "holds 'state_dict', 'epoch'"),
-    "pickle: prefixed": (
-        pickled(lambda weights: {f"module.{name}": weight for name, weight in weights.items()}),
-        "it has others, as 'module.logit_scale'",
-    ),
     "pickle: another model": (
-        pickled(lambda weights: {"visual.proj": weights[MATRIX]}),
+        pickled(lambda weights: {"state_dict": {"visual.proj": weights[MATRIX]}}),
         "it has others, as 'visual.proj'",
     ),
     "images: a list": (write("preprocessor_config.json", []), "is not a JSON object"),
@@ -231,6 +226,33 @@ def test_absurd_sizes_are_refused_before_weights_or_model_take_memory(case, fold
     monkeypatch.setattr(nnx, "eval_shape", lambda function: pytest.fail("a model was built"))
     with pytest.raises(ValueError, match="The checkpoint"):
         CLIP.from_pretrained(folder)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda weights: {"state_dict": weights, "optimizer": {"step": 3}, "epoch": 3},
+        lambda weights: {"model_state_dict": weights, "loss": 0.5},
+        lambda weights: {"model": weights},
+        lambda weights: {"epoch": 1, "model": {"state_dict": weights}},
+        lambda weights: {f"module.{name}": weight for name, weight in weights.items()},
+        lambda weights: {f"_orig_mod.module.{name}": weight for name, weight in weights.items()},
+        lambda weights: {"state_dict": {f"model.{name}": weight for name, weight in weights.items()}},
+    ],
+)
+def test_wrapped_and_prefixed_weights_are_those_within(wrap, folder):
+    expected = load_file(folder / "model.safetensors")
+    pickled(wrap)(folder)
+    ours = CLIP.from_pretrained(folder).transformers_weights()
+    assert ours.keys() == expected.keys()
+    assert all(np.array_equal(ours[name], expected[name]) for name in ours)
+
+
+def test_prefixed_safetensors_are_read_too(folder):
+    expected = load_file(folder / "model.safetensors")
+    save_file({f"module.{n}": w for n, w in expected.items()}, folder / "model.safetensors")
+    ours = CLIP.from_pretrained(folder).transformers_weights()
+    assert all(np.array_equal(ours[name], expected[name]) for name in expected)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ configuration is refused before its weights take memory.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from itertools import islice
 from pathlib import Path
@@ -19,6 +20,10 @@ from utils.clip.json_files import damage_in_words, read_json
 WEIGHT_FILES = tuple(
     name + index for name in ("model.safetensors", "pytorch_model.bin") for index in ("", ".index.json")
 )
+# What training programs wrap weights into, and what wrappers put before every name.
+WRAPPERS = ("state_dict", "model_state_dict", "model", "module")
+PREFIXES = re.compile(r"((module|_orig_mod|model)\.)+")
+
 Shapes = Mapping[str, tuple[int, ...]]
 Weights = Mapping[str, np.ndarray]
 
@@ -37,11 +42,13 @@ def open_weights(folder: Path) -> tuple[Shapes, Callable[[], Weights]]:
     files = _weight_files(folder)
     shards = [_open_safetensors(file) if file.suffix == ".safetensors" else _open_pickle(file) for file in files]
     shapes = {name: shape for shapes, _ in shards for name, shape in shapes.items()}
+    prefixes = {found[0] if (found := PREFIXES.match(name)) else "" for name in shapes}
+    prefix = prefixes.pop() if len(prefixes) == 1 else ""
 
     def read() -> Weights:
-        return {name: array for _, read in shards for name, array in read().items()}
+        return {name.removeprefix(prefix): array for _, read in shards for name, array in read().items()}
 
-    return shapes, read
+    return {name.removeprefix(prefix): shape for name, shape in shapes.items()}, read
 
 
 def _weight_files(folder: Path) -> list[Path]:
@@ -96,13 +103,21 @@ def _open_pickle(file: Path) -> tuple[Shapes, Callable[[], Weights]]:
 
     with damage_in_words(f"{file} cannot be read as torch weights", "download it again, or as safetensors"):
         content = torch.load(file, map_location="cpu", weights_only=True)
+    while isinstance(content, Mapping):
+        within = (content.get(name) for name in WRAPPERS)
+        if (inner := next((part for part in within if isinstance(part, Mapping)), None)) is None:
+            break
+        content = inner
     tensors = content if isinstance(content, Mapping) else {}
     if not tensors or not all(
         isinstance(name, str) and isinstance(tensor, torch.Tensor) and tensor.layout == torch.strided
         for name, tensor in tensors.items()
     ):
         shown = ", ".join(map(repr, islice(tensors, 3))) or f"a {type(content).__name__}"
-        raise ValueError(f"{file} holds {shown} and not weights alone; save the model's state_dict() there, by itself.")
+        raise ValueError(
+            f"{file} holds {shown} and not weights alone; save the model's state_dict() there, by itself or under "
+            "'state_dict'."
+        )
 
     def read() -> Weights:
         return {n: (t.float() if t.is_floating_point() else t).numpy() for n, t in tensors.items()}

@@ -83,6 +83,10 @@ def set_value(name: str, value: float) -> Change:
     return weigh(lambda weights: weights[name].view(-1)[-1:].fill_(value))
 
 
+def silence(prefix: str) -> Change:
+    return weigh(lambda weights: [w.zero_() for n, w in weights.items() if n.startswith(prefix)])
+
+
 def header(alter: Callable[[dict[str, Any]], Any]) -> Change:
     """Rewrites the header of the safetensors file alone."""
 
@@ -190,6 +194,8 @@ DAMAGED: dict[str, tuple[Change, str]] = {
     ),
     "weights: NaN": (set_value(MATRIX, np.nan), f"weight {MATRIX} holds NaN"),
     "weights: infinite": (set_value("logit_scale", np.inf), "weight logit_scale holds NaN"),
+    "weights: a silent tower": (silence("text_model."), "weights of text_model are all zero"),
+    "weights: a silent projection": (silence("visual_projection"), "weights of visual_projection are all zero"),
     "pickle: empty": (pickled(lambda weights: {}), "holds a dict and not weights"),
     "pickle: a list": (pickled(lambda weights: list(weights.values())), "holds a list and not weights"),
     "pickle: no weights": (pickled(lambda weights: {"epoch": 3, "optimizer": {}}), "holds 'epoch', 'optimizer'"),

@@ -129,7 +129,7 @@ def check_values(weights: Mapping[str, np.ndarray]) -> None:
     """Refuses weights that give no embedding.
 
     Raises:
-        ValueError: If one does not hold real numbers, or is not finite in float32.
+        ValueError: If one does not hold real numbers, is not finite in float32, or all matrices of a tower are zero.
     """
     for name, array in weights.items():
         if name.endswith("position_ids"):
@@ -144,4 +144,11 @@ def check_values(weights: Mapping[str, np.ndarray]) -> None:
             raise ValueError(
                 f"The checkpoint's weight {name} holds NaN or infinite values, as a training run that diverged leaves "
                 "them; take an earlier checkpoint, or download it again."
+            )
+    for part in ("vision_model.", "text_model.", "visual_projection.", "text_projection."):
+        matrices = [a for name, a in weights.items() if name.startswith(part) and a.ndim > 1]
+        if matrices and not any(map(np.any, matrices)):
+            raise ValueError(
+                f"The checkpoint's weights of {part[:-1]} are all zero, so every embedding would be the same; download "
+                "it again."
             )

@@ -224,7 +224,7 @@ def test_only_what_is_new_or_edited_is_embedded(model, pictures, tmp_path, monke
 def test_what_a_killed_build_has_embedded_serves_a_collection_that_has_grown(model, pictures, tmp_path, monkeypatch):
     monkeypatch.setattr(collection, "PIECE", 4)
     with monkeypatch.context() as patched:
-        patched.setattr("utils.search.building.write_index", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patched.setattr("utils.search.collection.write_index", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             build(model, pictures, tmp_path / "index")
     Image.new("RGB", (20, 20), "red").save(pictures / "a.png")

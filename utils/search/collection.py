@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -21,16 +22,8 @@ from utils.progress import progress_bar
 from utils.search.catalog import Mark, Skipped
 from utils.search.engines import EXACT_BELOW, choose_engine, make_engine
 from utils.search.errors import SearchError
-from utils.search.pieces import PIECES, claim_pieces, drop_pieces, has_pieces, read_pieces, write_piece
-from utils.search.storage import (
-    Contents,
-    check_free,
-    has_leftovers,
-    read_index,
-    remove_leftovers,
-    sole_writer,
-    write_index,
-)
+from utils.search.pieces import PIECES, claim_pieces, drop_pieces, read_pieces, write_piece
+from utils.search.storage import Contents, check_free, read_index, remove_leftovers, sole_writer, write_index
 from utils.search.tiles import SceneTile, Tiling, address
 from utils.search.widths import choose_widths
 
@@ -258,28 +251,20 @@ def build_index(
         return collection.embed(model, Known(), None, engine, batch_size, progress)
     folder, pieces, mark = Path(where), Path(where, PIECES), fingerprint(model)
     check_free(folder)
-    index = _unchanged(_saved_before(folder, mark), collection, engine)
-    if index and not has_pieces(pieces) and not has_leftovers(folder):
+    before = None
+    with suppress(SearchError):  # it is of another model, or not whole
+        before = read_index(folder, mark)
+    index = _unchanged(before, collection, engine)
+    if index and not pieces.exists():
         return index  # needs no lock and no writable disk
     with sole_writer(folder):
-        before = _saved_before(folder, mark)
-        index = _unchanged(before, collection, engine)
         if index is None:
             claim_pieces(pieces, mark + collection.reading_mark)
-            known = _known(pieces, before, collection)
-            index = collection.embed(model, known, pieces, engine, batch_size, progress)
+            index = collection.embed(model, _known(pieces, before, collection), pieces, engine, batch_size, progress)
             write_index(folder, index, mark)
         remove_leftovers(folder)
         drop_pieces(pieces)
         return index
-
-
-def _saved_before(folder: Path, mark: str) -> Contents | None:
-    """The index that a folder holds, if it is of the model with this fingerprint and whole."""
-    try:
-        return read_index(folder, mark)
-    except SearchError:
-        return None
 
 
 def _unchanged(saved: Contents | None, collection: Collection, engine: str) -> Contents | None:

@@ -151,24 +151,11 @@ def _note_of(contents: Contents, model: str, folder: Path) -> dict[str, Any]:
 def remove_leftovers(folder: Path) -> None:
     """Removes what killed writers have left in a folder, which the caller is `sole_writer` of."""
     sweep_workshops(folder / _DRAFT)
-    for place in _leftovers(folder):
-        remove_ours(place, _OURS, _STAMP)
-
-
-def has_leftovers(folder: Path) -> bool:
-    """Whether there may be something for `remove_leftovers`."""
-    return any(folder.glob(f".{_DRAFT}-*")) or bool(_leftovers(folder))
-
-
-def _leftovers(folder: Path) -> list[Path]:
-    """The generations in a folder that are ours and not those of its index."""
     current = _named_generation(folder)
-    return [
-        place
-        for place in folder.iterdir()
-        if _number(place) and place.name != current and place.is_dir() and not place.is_symlink()
-        if read_object(place / _STAMP).get("kind") == KIND
-    ]
+    for place in list(folder.iterdir()):
+        ours = _number(place) and not place.is_symlink() and read_object(place / _STAMP).get("kind") == KIND
+        if ours and place.name != current:
+            remove_ours(place, _OURS, _STAMP)
 
 
 def _named_generation(folder: Path) -> str:

@@ -30,10 +30,7 @@ WIDTHS = (50, 100, 200, 400, 800, 1600, 3200)
 
 
 class ExactEngine:
-    """Compares a query with every vector: one matrix product.
-
-    Args:
-        vectors: (vectors, dim) float32, of unit length.
+    """Compares a query with every vector, (vectors, dim) float32 of unit length: one matrix product.
 
     Attributes:
         name: One of `ENGINES` but ``auto``.
@@ -79,13 +76,8 @@ class _Graph:
     """An HNSW graph (Malkov and Yashunin 2018), approximate; attributes as those of `ExactEngine`.
 
     The closest of many equal vectors, as of blank tiles, are each other: linked to no others, they would end every walk
-    that meets them. So each vector is in the graph once, and is found with all its equals.
-
-    Args:
-        vectors: (vectors, dim) float32, of unit length.
-        saved: The file of a graph over the same vectors to load instead of building one.
-        threads: Threads that build.
-        once: Whether equal vectors are in the graph once; graphs of earlier versions hold each.
+    that meets them. So each vector is in the graph once, and is found with all its equals; ``once`` is False for graphs
+    of earlier versions, which hold each. ``saved`` is the file of a graph over the same vectors, to be loaded.
     """
 
     name: str

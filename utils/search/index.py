@@ -58,11 +58,10 @@ class ImageIndex(Contents):
 
         Args:
             model: The CLIP model.
-            dataset_or_folder: The images: a data set, a folder of images at any depth (folders below it are their
-                categories), or a captions file.
-            folder: Where to keep the index; other files there stay. If it holds the finished index of the same model
-                and images, that is returned, from a read-only disk too; any other is replaced once the new one is
-                whole. None keeps nothing.
+            dataset_or_folder: A data set, a folder of images at any depth (folders below it are their categories), or
+                a captions file.
+            folder: Where to keep the index, if anywhere; other files there stay. The finished index of the same model
+                and images is returned, from a read-only disk too; any other is replaced once the new one is whole.
             batch_size: Images encoded at once.
             engine: ``exact``, ``nmslib``, ``hnswlib`` where that is installed, or ``auto``: exact below `EXACT_BELOW`
                 images, else NMSLib.
@@ -94,26 +93,22 @@ class ImageIndex(Contents):
 
         They are cut as `utils.finder.embed_scene` cuts, and tiles of which less than a quarter has data are left out.
         Hits are `TileHit`s, and ``source`` asks for one scene by its file's name. An unfinished build is resumed, and
-        an unchanged scene is not opened again.
+        an unchanged scene is not opened again. Other arguments and errors are those of `build`.
 
         Args:
             model: The CLIP model.
             scenes: A folder of rasters at any depth, or their files.
-            folder: Where to keep the index, see `build`.
+            folder: Where to keep the index, if anywhere; stretch and bands of an index there are kept by default.
             tile_sizes: In pixels, one or several; by default the model's input.
             overlap: The share of a tile that the next one sees too, 0 to less than 1.
-            stretch: The values that become black and white in all scenes; by default those of the folder's index, or
-                measured over the scenes.
-            bands: The bands shown as red, green and blue, counted from 1; by default those of the folder's index, or
-                as the files say.
+            stretch: The values that become black and white in all scenes; by default measured over the scenes.
+            bands: The bands shown as red, green and blue, counted from 1; by default as the files say.
             batch_size: Tiles encoded at once.
             engine: See `build`.
             progress: Whether to show a bar, and say what was built.
 
         Raises:
             ValueError: If tiles of these sizes and this overlap cannot be cut.
-            SearchError: If there is no scene, none can be read, or the folder holds something else.
-            OSError: If the disk takes no more, or another process writes an index there (a FolderInUseError).
         """
         reading = ImageReading(stretch, None if bands is None else tuple(bands))
         if reading == AS_STORED:
@@ -153,9 +148,10 @@ class ImageIndex(Contents):
         """
         from utils.clip import fingerprint
 
-        check_free(Path(folder))
-        with sole_writer(Path(folder)):
-            write_index(Path(folder), self, fingerprint(self.model))
+        folder = Path(folder)
+        check_free(folder)
+        with sole_writer(folder):
+            write_index(folder, self, fingerprint(self.model))
 
     @classmethod
     def _of(cls, model: CLIP, contents: Contents) -> ImageIndex:
@@ -215,9 +211,8 @@ class ImageIndex(Contents):
     ) -> list[Hit]:
         """Finds the images closest to an image, best first; other arguments as in `query_text`.
 
-        The image is a path, the content of a file, a Pillow image, or an array (height, width) or (height, width,
-        channels) of any type. More than 8 bits are read as the index's own images are, if these are all read alike. A
-        member that the path leads to is left out of the hits.
+        The image is a path, whose own member is left out, the content of a file, a Pillow image, or an array (height,
+        width) or (height, width, channels) of any type. More than 8 bits are read as the index's own, if all are alike.
         """
         vector = embed_image(self.model, image, self.reading)
         return self._hits(vector, k, category, source, exact, self._members_at(image))

@@ -58,29 +58,17 @@ _OURS = re.compile("|".join(map(re.escape, (*_FILES, NOTE))))
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Contents:
-    """What an index holds.
+    """What an index holds."""
 
-    Attributes:
-        dataset: The images, or tiles, in the order of the vectors.
-        embeddings: (images, dim) float32, of unit length.
-        engine: What finds the closest of them.
-        recall: Share of the ten true neighbors that the engine finds, see `choose_widths`; 1 for exact search.
-        skipped: Images that could not be read, with the reason.
-        fingerprint: Over the names, sizes and times of the images that it was built from.
-        missing: Members whose file was not there when the index was loaded; they are found, but cannot be shown.
-        marks: By which an edited member is known; empty where they are not known.
-        tiling: How the scenes were cut whose tiles are the members; None where these are whole images.
-    """
-
-    dataset: CaptionDataset
-    embeddings: np.ndarray
-    engine: Engine
-    recall: float = 1.0
+    dataset: CaptionDataset  # the images, or tiles, in the order of the vectors
+    embeddings: np.ndarray  # (images, dim) float32, of unit length
+    engine: Engine  # what finds the closest of them
+    recall: float = 1.0  # share of the ten true neighbors that the engine finds, see `choose_widths`
     skipped: tuple[Skipped, ...] = ()
-    fingerprint: str = ""
-    missing: tuple[Path, ...] = ()
-    marks: tuple[Mark, ...] = ()
-    tiling: Tiling | None = None
+    fingerprint: str = ""  # over the names, sizes and times of the images that it was built from
+    missing: tuple[Path, ...] = ()  # members without a file when the index was loaded: found, but not to be shown
+    marks: tuple[Mark, ...] = ()  # by which an edited member is known; empty where they are not known
+    tiling: Tiling | None = None  # how the scenes were cut whose tiles are the members; None for whole images
 
     @cached_property
     def reading(self) -> ImageReading:

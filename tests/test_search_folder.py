@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 from search_world import count_embedded, noisy_pictures
 
+from utils import files
 from utils.datasets import CaptionDataset
 from utils.files import FolderInUseError, sole_owner
 from utils.search import ImageIndex, SearchError, collection, storage
@@ -93,7 +94,7 @@ def test_a_stray_file_in_a_folder_of_ours_outlives_it_and_is_in_nobodys_way(mode
 @pytest.mark.parametrize("step", ["tempfile.mkdtemp", "json.dumps", "np.save", "write_members", "publish"])
 def test_what_a_killed_writer_has_left_goes_with_the_next_index(model, pictures, tmp_path, monkeypatch, step):
     index, left = build(model, pictures, tmp_path / "index"), []
-    owners = {"tempfile.mkdtemp": tempfile, "json.dumps": json, "np.save": np}
+    owners = {"tempfile.mkdtemp": tempfile, "json.dumps": json, "np.save": np, "publish": files}
     copy, owner = tmp_path / "as it was killed", owners.get(step, storage)
     work = getattr(owner, step.split(".")[-1])
 
@@ -134,7 +135,7 @@ def test_a_finished_index_is_given_back_without_writing(model, pictures, tmp_pat
         raise OSError(30, "Read-only file system")
 
     monkeypatch.setattr("utils.files.locks.FileLock", read_only)
-    for write in ("utils.files.locks.write_whole", "utils.search.pieces.write_whole", "utils.search.storage.workshop"):
+    for write in ("utils.files.locks.write_whole", "utils.search.pieces.write_whole", "utils.files.workshop"):
         monkeypatch.setattr(write, never)
     assert len(build(model, pictures, tmp_path / "index")) == 12 and contents(tmp_path) == before
     monkeypatch.undo()

@@ -341,7 +341,11 @@ def test_replacing_an_index_never_leaves_none(kept, model, monkeypatch, step):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        places = {"np.save": "numpy.save", "after": "utils.search.storage.remove_leftovers"}
+        places = {
+            "np.save": "numpy.save",
+            "publish": "utils.files.publish",
+            "after": "utils.search.storage.remove_leftovers",
+        }
         patched.setattr(places.get(step, f"utils.search.storage.{step}"), stop)
         with pytest.raises(KeyboardInterrupt):
             new.save(kept / "index")

@@ -26,17 +26,9 @@ from typing import Any
 
 import numpy as np
 
+from utils import files
 from utils.datasets import CaptionDataset, ImageReading
 from utils.datasets.images.reading import AS_STORED
-from utils.files import (
-    digest_of_file,
-    disk_trouble_in_words,
-    file_in_the_way,
-    publish,
-    sole_owner,
-    sweep_workshops,
-    workshop,
-)
 from utils.search.catalog import Mark, Skipped
 from utils.search.engines import Engine, make_engine
 from utils.search.errors import SearchError
@@ -80,7 +72,7 @@ class Contents:
 @contextmanager
 def sole_writer(folder: Path) -> Iterator[None]:
     """Keeps others from writing an index into a folder, and says in a sentence what its disk refuses, as an OSError."""
-    with disk_trouble_in_words(folder), sole_owner(folder, "building an index"):
+    with files.disk_trouble_in_words(folder), files.sole_owner(folder, "building an index"):
         yield
 
 
@@ -91,7 +83,7 @@ def write_index(folder: Path, contents: Contents, model: str) -> None:
     """
     earlier = _named_generation(folder)
     place = folder / f"{_GENERATION}{max(map(_number, folder.iterdir()), default=0) + 1}"
-    with workshop(folder / _DRAFT, "writing an index") as draft:
+    with files.workshop(folder / _DRAFT, "writing an index") as draft:
         (draft / _STAMP).write_text(json.dumps({"kind": KIND}), encoding="utf-8")
         write_members(draft / "images.jsonl", contents.dataset, contents.marks, folder)
         try:
@@ -105,7 +97,7 @@ def write_index(folder: Path, contents: Contents, model: str) -> None:
         note["files"] = {name: _file_mark(draft / name) for name in _FILES if (draft / name).is_file()}
         note["generation"] = place.name
         (draft / NOTE).write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")
-        publish(draft, place)
+        files.publish(draft, place)
     (place / NOTE).replace(folder / NOTE)
     remove_leftovers(folder)
     if earlier:
@@ -138,7 +130,7 @@ def _note_of(contents: Contents, model: str, folder: Path) -> dict[str, Any]:
 
 def remove_leftovers(folder: Path) -> None:
     """Removes what killed writers have left in a folder, which the caller is `sole_writer` of."""
-    sweep_workshops(folder / _DRAFT)
+    files.sweep_workshops(folder / _DRAFT)
     current = _named_generation(folder)
     for place in list(folder.iterdir()):
         ours = _number(place) and not place.is_symlink() and read_object(place / _STAMP).get("kind") == KIND
@@ -153,7 +145,7 @@ def _named_generation(folder: Path) -> str:
 
 def check_free(folder: Path) -> None:
     """Refuses a folder whose ``index.json`` or ``pieces`` are not ours to replace, with a `SearchError`."""
-    if blocked := file_in_the_way(folder):
+    if blocked := files.file_in_the_way(folder):
         raise SearchError(f"{blocked} is a file, and an index is a folder; name another place.")
     read_note(folder)
     check_pieces(folder / PIECES)
@@ -212,10 +204,10 @@ def _read_generation(folder: Path, note: dict[str, Any], model: str) -> Contents
             f"{folder} was built with another model (fingerprint {note['model']}, not {model}); load that model, or "
             "build the index again."
         )
-    place, files = folder / Path(note["generation"]).name, note["files"]
-    for name in sorted({"embeddings.npy", "images.jsonl", *files}):
+    place, marks_of_files = folder / Path(note["generation"]).name, note["files"]
+    for name in sorted({"embeddings.npy", "images.jsonl", *marks_of_files}):
         path = place / Path(name).name
-        if not path.is_file() or _file_mark(path) != files.get(name):
+        if not path.is_file() or _file_mark(path) != marks_of_files.get(name):
             raise SearchError(f"{path} is missing or not as it was written; copy the index again, or build it again.")
     embeddings = np.load(place / "embeddings.npy", allow_pickle=False)
     items, marks = read_members(place / "images.jsonl", folder)
@@ -244,7 +236,7 @@ def _read_generation(folder: Path, note: dict[str, Any], model: str) -> Contents
 
 
 def _file_mark(path: Path) -> dict[str, Any]:
-    return {"bytes": path.stat().st_size, "sha256": digest_of_file(path)}
+    return {"bytes": path.stat().st_size, "sha256": files.digest_of_file(path)}
 
 
 def _number(path: Path) -> int:

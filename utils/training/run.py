@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+import signal
+import threading
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from textwrap import shorten
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
@@ -28,7 +30,6 @@ from utils.training.checkpoints import open_checkpoints, restore_checkpoint, sav
 from utils.training.export import export_model
 from utils.training.history import Report, Row, open_reports
 from utils.training.identity import claim_folder, describe_run, note_provenance, provenance_of
-from utils.training.interruption import TrainingStopped, stop_on_interrupt
 from utils.training.optimizer import learning_rate_schedule
 from utils.training.settings import TrainingSettings
 from utils.training.step import State, TrainStep, data_mesh, first_state, make_train_step
@@ -41,21 +42,46 @@ if TYPE_CHECKING:
 STEPS_AHEAD = 2  # dispatched beyond the one that the devices are at; each holds a batch in their memory
 
 
+class TrainingStopped(KeyboardInterrupt):
+    """A run that was interrupted and saved; starting it again resumes it."""
+
+    def _render_traceback_(self) -> list[str]:
+        """IPython asks for this: in a notebook one line says it all."""
+        return [str(self)]
+
+
+@contextmanager
+def stop_on_interrupt() -> Iterator[Callable[[], bool]]:
+    """Turns the first interrupt (Ctrl-C, a notebook's stop button) into a request; the second one interrupts.
+
+    An interrupt in the middle of a step would leave the state donated and the data one batch ahead. Outside the
+    main thread, where Python allows no handler, interrupts act as usual. Yields whether a stop was asked for.
+    """
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked.is_set
+        return
+
+    def ask(number: int, frame: Any) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield asked.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 @dataclass
 class TrainingResult:
-    """What a run leaves.
+    """What a run leaves."""
 
-    Attributes:
-        model: The exported model.
-        history: One row a step, with ``validation_loss`` and ``validation_recall`` where a validation followed.
-        model_dir: The folder that transformers' ``CLIPModel.from_pretrained`` loads.
-        exported_step: The step whose model it is: the last one, or with ``keep_best`` that of the best epoch.
-    """
-
-    model: CLIP
-    history: list[Row]
-    model_dir: Path
-    exported_step: int
+    model: CLIP  # the exported one
+    history: list[Row]  # one row a step, with validation_loss and validation_recall where a validation followed
+    model_dir: Path  # the folder that transformers' CLIPModel.from_pretrained loads
+    exported_step: int  # whose model it is: the last step, or with keep_best that of the best epoch
 
 
 def train(
@@ -142,14 +168,7 @@ def take_steps(
 
 
 class TrainingRun:
-    """The moving parts of a run: device state, data iterator, history, and the best epoch so far.
-
-    Attributes:
-        step: Steps taken, or on their way on the devices.
-        history: One row a step, as far as metrics were fetched, see `fetch_history`.
-        best_step: The step at the end of the best epoch so far, by validation recall.
-        mark: Which run it is; its checkpoints carry it.
-    """
+    """The moving parts of a run: device state, data iterator, history, and the best epoch so far."""
 
     def __init__(
         self,
@@ -164,10 +183,10 @@ class TrainingRun:
         Nothing is compiled before a folder is ours.
         """
         self.settings, self.mesh = settings, mesh or data_mesh()
-        self.step = 0
-        self.history: list[Row] = []
-        self.best_step: int | None = None
-        self.mark: str | None = None
+        self.step = 0  # taken, or on their way on the devices
+        self.history: list[Row] = []  # one row a step, as far as metrics were fetched, see `fetch_history`
+        self.best_step: int | None = None  # at the end of the best epoch so far, by validation recall
+        self.mark: str | None = None  # which run it is; its checkpoints carry it
         # Of each step that is on its way: its rate, seconds of waiting, metrics on the devices, and which images.
         self._running: deque[tuple[float, float, dict[str, jax.Array], np.ndarray]] = deque()
         self._last_end = 0.0  # in seconds

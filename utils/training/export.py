@@ -57,10 +57,9 @@ def run_of(model_dir: Path) -> str | None:
 
 
 def check_model(model_dir: Path, mark: str | None) -> None:
-    """Refuses a model that is not what a run of this mark (None: any run) left; one without a note is taken as it is.
+    """Refuses, with a ValueError, a model that is not what a run of this mark (None: any run) left, file by file.
 
-    Raises:
-        ValueError: If it is of another run, or a file is damaged, exchanged or missing; it says which.
+    One without a note is taken as it is.
     """
     path = model_dir / NOTE
     if not path.is_file():

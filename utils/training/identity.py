@@ -82,13 +82,8 @@ def claim_folder(output_dir: Path, ours: Note) -> str:
     """Notes in ``run.json`` what this run is, as `describe_run` gives it, or refuses a folder that holds another one.
 
     The note of an equal run stays, with what that was made with so far. A folder without a whole checkpoint holds
-    nothing to lose and may be claimed. A model in it stays, with a note that it is not of this run.
-
-    Returns:
-        The mark of this run: checkpoints and model carry it.
-
-    Raises:
-        ValueError: If the folder holds a run with other settings, data or starting point; it says which.
+    nothing to lose and may be claimed. A model in it stays, with a note that it is not of this run. Returns the mark
+    of this run, which checkpoints and model carry; a ValueError says what differs in another one.
     """
     mark, theirs = mark_of_run(ours), mark_of(output_dir)
     if theirs == mark:

@@ -34,7 +34,7 @@ def decay_mask(split: SplitModel) -> nnx.State:
     """
     decayed = {
         (*path, name)
-        for path, module in nnx.iter_graph(split.merge(split.trained, split.frozen))
+        for path, module in nnx.iter_graph(nnx.merge(split.graphdef, split.trained, split.frozen))
         for kind, names in MATRICES.items()
         if isinstance(module, kind)
         for name in names

@@ -25,11 +25,8 @@ def load_or_train(
     """Loads the model that an earlier run left in a folder; where there is none, one trained now, beside it.
 
     The other arguments are those of `train`, for the training that may be needed; settings of a short one will do.
-    A warning says so if the earlier run was trained on other data, as far as its note tells.
-
-    Returns:
-        The fine-tuned model; where images have no captions to train on, ``start``, the very object, so that nobody
-        compares a model with itself.
+    A warning says so if the earlier run was trained on other data, as far as its note tells. Where images have no
+    captions to train on, it is ``start``, the very object, so that nobody compares a model with itself.
 
     Raises:
         ValueError: If the model is of another run than the folder tells of, or damaged.

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from flax import nnx
 from jax.sharding import NamedSharding, PartitionSpec
 
 from utils.clip import CLIP, count_cut, tokenize
@@ -242,10 +243,9 @@ class TrainingRun:
         return make_train_step(self.split, self.settings, self.mesh)
 
     def _learning_rate(self) -> float:
-        """Of the next step. Those of its epoch are computed together: each takes the devices half a millisecond.
+        """Of the next step, with those of its epoch: one computed between two steps would wait for the first.
 
-        One that was computed between two steps would wait for the first; all at once would delay the start of a run
-        that may stop long before its last epoch.
+        Each takes the devices half a millisecond; all at once would delay a run that may stop long before its end.
         """
         if self.step not in self._learning_rates:
             end = (self.step // self.steps_per_epoch + 1) * self.steps_per_epoch
@@ -284,11 +284,8 @@ class TrainingRun:
     def fetch_history(self) -> list[Row]:
         """The history of all steps so far: waits for those on their way and fetches their metrics.
 
-        A loss that is not finite is noticed at most `STEPS_AHEAD` steps late, and always before the next validation,
-        report or checkpoint, so that none holds a broken model.
-
-        Raises:
-            FloatingPointError: If the loss or gradient of a step is not finite; it names the step and the files.
+        A loss or gradient that is not finite is a FloatingPointError, at most `STEPS_AHEAD` steps late, and always
+        before the next validation, report or checkpoint, so that none holds a broken model.
         """
         while self._running:
             self._fetch_one()
@@ -313,7 +310,7 @@ class TrainingRun:
     def model(self) -> CLIP:
         """The model as it would be exported now: the average if there is one, low-rank changes merged."""
         parameters = self.state["average" if "average" in self.state else "trained"]
-        return merge_low_rank(self.split.merge(parameters, self.state["frozen"]))
+        return merge_low_rank(nnx.merge(self.split.graphdef, parameters, self.state["frozen"]))
 
     def validate(self) -> None:
         """Measures the model on the validation set and notes whether it is the best so far."""

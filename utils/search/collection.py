@@ -20,8 +20,7 @@ from utils.finder.scene import TileBatches, cut, with_data
 from utils.finder.tiles import SMALLEST_SIDE, check_tiling, data_shares
 from utils.progress import progress_bar
 from utils.search.catalog import Mark, Skipped
-from utils.search.engines import EXACT_BELOW, choose_engine, make_engine
-from utils.search.errors import SearchError
+from utils.search.engines import EXACT_BELOW, SearchError, choose_engine, make_engine
 from utils.search.pieces import PIECES, claim_pieces, drop_pieces, read_pieces, write_piece
 from utils.search.storage import Contents, check_free, read_index, remove_leftovers, sole_writer, write_index
 from utils.search.tiles import SceneTile, Tiling, address
@@ -67,9 +66,7 @@ class Collection:
     def of_scenes(cls, scenes: str | Path | Sequence[str | Path], reading: ImageReading, tiling: Tiling) -> Collection:
         """The scenes in a folder, at any depth, or some files, read and cut alike.
 
-        Raises:
-            ValueError: If tiles of these sizes and this overlap cannot be cut.
-            DatasetError: If the folder is not there, or has no image.
+        A ValueError says that tiles of these sizes cannot be cut, or, as a DatasetError, that the folder has no image.
         """
         side = max([*tiling.tile_sizes, SMALLEST_SIDE])
         check_tiling(side, side, tiling.tile_sizes, tiling.overlap)
@@ -87,10 +84,7 @@ class Collection:
 
     @cached_property
     def fingerprint(self) -> str:
-        """A digest of which images there are and in which order: names, sizes and times of change.
-
-        Names count from the folder that holds them all, so that a collection may move as a whole.
-        """
+        """A digest of names, sizes and times of change, in order; names count from the folder that holds them all."""
         top, digest = self.dataset.image_root, hashlib.sha256()
         for item, mark in zip(self.dataset, self.marks, strict=True):
             digest.update(repr((os.path.relpath(item.path, top), mark)).encode())
@@ -110,9 +104,7 @@ class Collection:
     ) -> Contents:
         """Embeds what has no known vector, in pieces kept in the folder if there is one, but for unreadable files.
 
-        Raises:
-            SearchError: If not one image or scene can be read, or a vector of the model is not finite.
-            OSError: If the disk takes no more.
+        A `SearchError` says that not one can be read, or a vector is not finite; an OSError, that the disk is full.
         """
         files = list(zip(self.dataset, self.marks, strict=True))
         if progress and (known.results or known.tiles):
@@ -200,8 +192,7 @@ class _Work:
     ) -> list[Embedded]:
         """What is known of images or tiles, and the others embedded piece by piece.
 
-        ``batches_of`` gives batches of some by their numbers, and notes in the dictionary, by their place among these,
-        why some cannot be read.
+        ``batches_of`` gives batches of some by number, and notes by place among these why some cannot be read.
         """
         from utils.clip import embed_images
 

@@ -17,8 +17,7 @@ from utils.datasets.images.reading import AS_STORED
 from utils.finder.tiles import OVERLAP
 from utils.search.catalog import Catalog, Hit
 from utils.search.collection import Collection, build_index
-from utils.search.engines import largest
-from utils.search.errors import SearchError
+from utils.search.engines import SearchError, largest
 from utils.search.storage import Contents, check_free, read_index, recorded_reading, sole_writer, write_index
 from utils.search.tiles import SceneTile, TileHit, Tiling
 

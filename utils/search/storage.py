@@ -3,7 +3,7 @@
     index.json                   the note: format, model, engine, and each file's size and digest
     generation-1/stamp.json      that the folder is ours
     generation-1/embeddings.npy  (images, dim) float32
-    generation-1/images.jsonl    a line for each image or tile, in the vectors' order, see `utils.search.members`
+    generation-1/images.jsonl    a line for each image or tile, in the vectors' order
     generation-1/graph           the engine's own, where it has one
     pieces/                      what an unfinished build has embedded, see `utils.search.pieces`
 
@@ -17,24 +17,24 @@ from __future__ import annotations
 import errno
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from utils import files
-from utils.datasets import CaptionDataset, ImageReading
+from utils.datasets import CaptionDataset, CaptionedImage, ImageReading
 from utils.datasets.images.reading import AS_STORED
-from utils.search.catalog import Mark, Skipped
-from utils.search.engines import Engine, make_engine
-from utils.search.errors import SearchError
-from utils.search.members import found_path, read_mark, read_members, stored_path, write_members
+from utils.finder.place import Place
+from utils.search.catalog import Mark, Skipped, found_path, read_mark, stored_path
+from utils.search.engines import Engine, SearchError, make_engine
 from utils.search.pieces import PIECES, check_pieces, read_object, remove_ours
-from utils.search.tiles import Tiling
+from utils.search.tiles import SceneTile, Tiling
 
 NOTE = "index.json"
 KIND = "an image index of the CLIP course"
@@ -128,6 +128,32 @@ def _note_of(contents: Contents, model: str, folder: Path) -> dict[str, Any]:
     return note
 
 
+def write_members(path: Path, items: Iterable[CaptionedImage], marks: Iterable[Mark], folder: Path) -> None:
+    """Writes the members of an index, which lies in ``folder``, with their marks, if these are known."""
+    # A name that is no UTF-8 holds lone surrogates, which are written as JSON writes them: \udce9.
+    placed: set[Path] = set()
+    with path.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
+        for item, mark in zip_longest(items, marks):
+            row: dict[str, Any] = {
+                "path": stored_path(item.path, folder),
+                "captions": item.captions,
+                "split": item.split,
+                "category": item.category,
+                "source": item.source,
+                "mark": mark,
+            }
+            if item.reading != AS_STORED:
+                row["reading"] = item.reading.describe()
+            if isinstance(item, SceneTile):
+                row["window"] = item.window
+                if item.path not in placed:  # it is the same for all tiles of a scene, and long
+                    place = item.place
+                    corners = None if place.transform is None else list(place.transform)[:6]
+                    row["place"] = {"crs": place.crs, "transform": corners, "reason": place.reason}
+                    placed.add(item.path)
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
 def remove_leftovers(folder: Path) -> None:
     """Removes what killed writers have left in a folder, which the caller is `sole_writer` of."""
     files.sweep_workshops(folder / _DRAFT)
@@ -170,9 +196,7 @@ def recorded_reading(folder: str | Path | None) -> ImageReading | None:
 def read_index(folder: Path, model: str) -> Contents:
     """Reads the index of a folder, which another process may replace meanwhile; ``model`` is a fingerprint.
 
-    Raises:
-        SearchError: If there is none, it is of another model, a file is missing or not as it was written, or the
-            files do not fit together.
+    A `SearchError` says that there is none, it is of another model, or what is missing or not as it was written.
     """
     note = read_note(folder)
     while True:
@@ -233,6 +257,29 @@ def _read_generation(folder: Path, note: dict[str, Any], model: str) -> Contents
         marks=marks,
         tiling=None if tiling is None else Tiling(tuple(tiling["tile_sizes"]), tiling["overlap"]),
     )
+
+
+def read_members(path: Path, folder: Path) -> tuple[list[CaptionedImage], tuple[Mark, ...]]:
+    """Reads what `write_members` wrote; marks are None each in an index of an earlier version."""
+    from affine import Affine
+
+    items: list[CaptionedImage] = []
+    marks, places = [], {}
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            row = json.loads(line)
+            place = found_path(row["path"], folder)
+            reading = ImageReading(**row["reading"]) if "reading" in row else AS_STORED
+            known = (place, tuple(row["captions"]), row["split"], row["category"], row["source"], reading)
+            if stored := row.get("place"):
+                transform = None if stored["transform"] is None else Affine(*stored["transform"])
+                places[place] = Place(stored["crs"], transform, stored["reason"])
+            if "window" in row:
+                items.append(SceneTile(*known, window=tuple(row["window"]), place=places[place]))
+            else:
+                items.append(CaptionedImage(*known))
+            marks.append(read_mark(row.get("mark")))
+    return items, tuple(marks)
 
 
 def _file_mark(path: Path) -> dict[str, Any]:

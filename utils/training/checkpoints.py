@@ -95,10 +95,8 @@ def restore_checkpoint(
 
 
 def checksum(step: int, state: Any, progress: dict[str, Any]) -> str:
-    """Digits that change with every bit of a checkpoint: of arrays that are whole on every device, and of JSON.
-
-    Arrays are summed by CRC-32, the fastest of Python's that finds every single flipped bit.
-    """
+    """Digits that change with every bit of a checkpoint: of arrays that are whole on every device, and of JSON."""
+    # CRC-32 is the fastest of Python's sums that finds every single flipped bit.
     arrays = [np.ascontiguousarray(leaf) for leaf in jax.tree.leaves(state)]
     sums = [(str(a.dtype), a.shape, zlib.crc32(a.reshape(-1).view(np.uint8).data)) for a in arrays]
     return hashlib.sha256(json.dumps([step, sums, progress], sort_keys=True).encode()).hexdigest()

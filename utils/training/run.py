@@ -17,6 +17,7 @@ from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 from flax import nnx
@@ -26,11 +27,10 @@ from utils.clip import CLIP, count_cut, tokenize
 from utils.datasets import steps_per_epoch, train_batches
 from utils.files import disk_trouble_in_words, sole_owner
 from utils.progress import progress_bar
+from utils.training import identity
 from utils.training.card import write_card
 from utils.training.checkpoints import open_checkpoints, restore_checkpoint, save_checkpoint
-from utils.training.export import export_model
 from utils.training.history import Report, Row, open_reports
-from utils.training.identity import claim_folder, describe_run, note_provenance, provenance_of
 from utils.training.optimizer import learning_rate_schedule
 from utils.training.settings import TrainingSettings
 from utils.training.step import State, TrainStep, data_mesh, first_state, make_train_step
@@ -53,10 +53,10 @@ class TrainingStopped(KeyboardInterrupt):
 
 @contextmanager
 def stop_on_interrupt() -> Iterator[Callable[[], bool]]:
-    """Turns the first interrupt (Ctrl-C, a notebook's stop button) into a request; the second one interrupts.
+    """Turns the first interrupt (Ctrl-C, a notebook's stop button) into a request; yields whether there was one.
 
-    An interrupt in the middle of a step would leave the state donated and the data one batch ahead. Outside the
-    main thread, where Python allows no handler, interrupts act as usual. Yields whether a stop was asked for.
+    An interrupt in the middle of a step would leave the state donated and the data one batch ahead. The second one
+    interrupts, and outside the main thread, where Python allows no handler, so does the first.
     """
     asked = threading.Event()
     if threading.current_thread() is not threading.main_thread():
@@ -124,20 +124,64 @@ def train(
             )
     with closing(run.batches), disk_trouble_in_words(output_dir), sole_owner(output_dir, "training"):
         # Described by the data as given, so that the same data find the run again.
-        run.mark = claim_folder(output_dir, describe_run(start, train_set, validation_set, settings))
+        run.mark = identity.claim_folder(output_dir, identity.describe_run(start, train_set, validation_set, settings))
         with open_checkpoints(output_dir) as checkpoints:
             run.restore(checkpoints)
             if not run.finished:
-                note_provenance(output_dir, train_set, start, run.step)
+                identity.note_provenance(output_dir, train_set, start, run.step)
             with_events = settings.tensorboard and not run.finished  # all those of a finished run are there
             with stop_on_interrupt() as stop_asked, open_reports(output_dir, run.history, with_events) as report:
                 take_steps(run, checkpoints, report, stop_asked, output_dir)
             exported_step = run.choose_export(checkpoints)
         model, model_dir = run.model(), output_dir / "model"
-        export_model(model, model_dir, run.mark, exported_step)
+        identity.export_model(model, model_dir, run.mark, exported_step)
         data = run.train_set, run.validation_set
-        write_card(model_dir, model, *data, settings, run.history, exported_step, provenance_of(output_dir))
+        write_card(model_dir, model, *data, settings, run.history, exported_step, identity.provenance_of(output_dir))
         return TrainingResult(model, run.history, model_dir, exported_step)
+
+
+def load_or_train(
+    output_dir: str | Path,
+    start: CLIP,
+    train_set: CaptionDataset,
+    validation_set: CaptionDataset,
+    settings: TrainingSettings,
+) -> CLIP:
+    """Loads the model that an earlier run left in a folder; where there is none, one trained now, beside it.
+
+    The other arguments are those of `train`, for the training that may be needed; settings of a short one will do.
+    A warning says so if the earlier run was trained on other data, as far as its note tells. Where images have no
+    captions to train on, it is ``start``, the very object, so that nobody compares a model with itself.
+
+    Raises:
+        ValueError: If the model is of another run than the folder tells of, or damaged.
+        FolderInUseError: If another process is training that short one.
+    """
+    output_dir = Path(output_dir)
+    if (output_dir / "model" / "config.json").is_file():
+        if trained_on := identity.other_data(output_dir, train_set, validation_set):
+            print(
+                f"Warning: the model in {output_dir} was trained on {trained_on}; name another OUTPUT_DIR for a model "
+                "of these data."
+            )
+        identity.check_model(output_dir / "model", identity.mark_of(output_dir))
+        return CLIP.from_pretrained(output_dir / "model")
+    counts = [len(item.captions_with_words) for item in train_set]
+    if not (any(counts) and any(item.captions_with_words for item in validation_set)):
+        print(
+            f"No fine-tuned model in {output_dir}, and none can be trained without captions in train and val: MODEL "
+            "itself is used, and what compares it with a fine-tuned one is left out."
+        )
+        return start
+    # Images without a caption are left out, and a batch cannot hold more than remain.
+    settings = settings.fitted_to(sum(counts) if settings.captions == "all" else int(np.count_nonzero(counts)))
+    of_the_run = (start, train_set, validation_set, settings)
+    short_dir = identity.run_folder(output_dir.parent, f"{output_dir.name}-short", *of_the_run)
+    if identity.is_whole(short_dir / "model", identity.mark_of_run(identity.describe_run(*of_the_run))):
+        print(f"No fine-tuned model in {output_dir}: taking the short one in {short_dir}.")
+        return CLIP.from_pretrained(short_dir / "model", jnp.dtype(settings.compute_dtype or start.vision.dtype))
+    print(f"No fine-tuned model in {output_dir}: training a short one in {short_dir}.")
+    return train(*of_the_run, short_dir).model
 
 
 def take_steps(
@@ -179,10 +223,7 @@ class TrainingRun:
         settings: TrainingSettings,
         mesh: jax.sharding.Mesh | None = None,
     ) -> None:
-        """Sets up what takes no time, and refuses, with a ValueError, what does not fit model, devices or data.
-
-        Nothing is compiled before a folder is ours.
-        """
+        """Sets up what needs no compilation; a ValueError says what does not fit model, devices or data."""
         self.settings, self.mesh = settings, mesh or data_mesh()
         self.step = 0  # taken, or on their way on the devices
         self.history: list[Row] = []  # one row a step, as far as metrics were fetched, see `fetch_history`
@@ -200,7 +241,17 @@ class TrainingRun:
         if start.tokenizer is None:
             raise ValueError("The starting model has no tokenizer; load it from a folder that holds one.")
         self.tokenizer = start.tokenizer
-        self._check_sizes()
+        if not len(self.validation_set):
+            raise ValueError(
+                "Validation needs at least one image with a caption; give the validation split of the data, or make "
+                "one with dataset.with_random_splits()."
+            )
+        size, devices = settings.micro_batch_size or settings.batch_size, self.mesh.size
+        if size % devices:
+            raise ValueError(
+                f"A batch or micro-batch of {size} cannot be shared evenly by {devices} devices; choose a multiple of "
+                f"{devices}."
+            )
         self.steps_per_epoch = steps_per_epoch(self.train_set, settings.batch_size, settings.captions)
         self.total_steps = self.steps_per_epoch * settings.epochs
         self.schedule = learning_rate_schedule(settings, self.total_steps)
@@ -218,19 +269,6 @@ class TrainingRun:
         self.replicated = NamedSharding(self.mesh, PartitionSpec())
         self.sharded = NamedSharding(self.mesh, PartitionSpec("data"))
         self.split = split_model(start, settings)
-
-    def _check_sizes(self) -> None:
-        if not len(self.validation_set):
-            raise ValueError(
-                "Validation needs at least one image with a caption; give the validation split of the data, or make "
-                "one with dataset.with_random_splits()."
-            )
-        size, devices = self.settings.micro_batch_size or self.settings.batch_size, self.mesh.size
-        if size % devices:
-            raise ValueError(
-                f"A batch or micro-batch of {size} cannot be shared evenly by {devices} devices; choose a multiple of "
-                f"{devices}."
-            )
 
     @cached_property
     def state(self) -> State:

@@ -82,8 +82,7 @@ def _mean_loss(
 def recall_interval(ranks: dict[str, np.ndarray], seed: int) -> tuple[float, float]:
     """Bounds that hold the mean recall of 95 % of validation sets drawn from this one, from its `retrieval_ranks`.
 
-    The bootstrap (Efron and Tibshirani 1993): as many queries as there are, drawn with replacement, in each
-    direction by itself.
+    The bootstrap (Efron and Tibshirani 1993): as many queries, drawn with replacement, in each direction by itself.
     """
     generator = np.random.default_rng(seed)
     means = [resampled_means(_hits(values), draws=DRAWS, generator=generator) for values in ranks.values()]

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 from search_world import count_embedded, noisy_pictures
 
+from utils import files
 from utils.datasets import CaptionDataset
 from utils.files import FolderInUseError, sole_owner
 from utils.search import ImageIndex, SearchError, collection, storage
@@ -93,7 +94,7 @@ def test_a_stray_file_in_a_folder_of_ours_outlives_it_and_is_in_nobodys_way(mode
 @pytest.mark.parametrize("step", ["tempfile.mkdtemp", "json.dumps", "np.save", "write_members", "publish"])
 def test_what_a_killed_writer_has_left_goes_with_the_next_index(model, pictures, tmp_path, monkeypatch, step):
     index, left = build(model, pictures, tmp_path / "index"), []
-    owners = {"tempfile.mkdtemp": tempfile, "json.dumps": json, "np.save": np}
+    owners = {"tempfile.mkdtemp": tempfile, "json.dumps": json, "np.save": np, "publish": files}
     copy, owner = tmp_path / "as it was killed", owners.get(step, storage)
     work = getattr(owner, step.split(".")[-1])
 
@@ -108,22 +109,6 @@ def test_what_a_killed_writer_has_left_goes_with_the_next_index(model, pictures,
     assert len(ImageIndex.load(copy, model)) == 12
     index.save(copy)
     assert len([path for path in copy.iterdir() if "generation" in path.name]) == 1
-
-
-def test_a_build_that_has_nothing_to_do_removes_what_a_killed_writer_has_left(model, pictures, tmp_path, monkeypatch):
-    """A writer that is killed leaves the vectors of a whole index in a hidden folder."""
-    index, write = build(model, pictures, tmp_path / "index"), np.save
-
-    def killed_after(*arguments, **options):
-        write(*arguments, **options)
-        shutil.copytree(tmp_path / "index", tmp_path / "as it was killed")
-
-    monkeypatch.setattr(np, "save", killed_after)
-    index.save(tmp_path / "index")
-    copy = tmp_path / "as it was killed"
-    assert [path for path in copy.rglob("embeddings.npy") if path.parent.parent != copy]
-    build(model, pictures, copy)
-    assert {path.name for path in copy.iterdir()} - {".lock"} == {"generation-1", "index.json"}
 
 
 # --- two at once --------------------------------------------------------------------------------------------
@@ -150,7 +135,7 @@ def test_a_finished_index_is_given_back_without_writing(model, pictures, tmp_pat
         raise OSError(30, "Read-only file system")
 
     monkeypatch.setattr("utils.files.locks.FileLock", read_only)
-    for write in ("utils.files.locks.write_whole", "utils.search.pieces.write_whole", "utils.search.storage.workshop"):
+    for write in ("utils.files.locks.write_whole", "utils.search.pieces.write_whole", "utils.files.workshop"):
         monkeypatch.setattr(write, never)
     assert len(build(model, pictures, tmp_path / "index")) == 12 and contents(tmp_path) == before
     monkeypatch.undo()
@@ -224,7 +209,7 @@ def test_only_what_is_new_or_edited_is_embedded(model, pictures, tmp_path, monke
 def test_what_a_killed_build_has_embedded_serves_a_collection_that_has_grown(model, pictures, tmp_path, monkeypatch):
     monkeypatch.setattr(collection, "PIECE", 4)
     with monkeypatch.context() as patched:
-        patched.setattr("utils.search.building.write_index", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patched.setattr("utils.search.collection.write_index", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             build(model, pictures, tmp_path / "index")
     Image.new("RGB", (20, 20), "red").save(pictures / "a.png")

@@ -111,6 +111,22 @@ def test_what_a_killed_writer_has_left_goes_with_the_next_index(model, pictures,
     assert len([path for path in copy.iterdir() if "generation" in path.name]) == 1
 
 
+def test_a_build_that_has_nothing_to_do_removes_what_a_killed_writer_has_left(model, pictures, tmp_path, monkeypatch):
+    """A writer that is killed leaves the vectors of a whole index in a hidden folder."""
+    index, write = build(model, pictures, tmp_path / "index"), np.save
+
+    def killed_after(*arguments, **options):
+        write(*arguments, **options)
+        shutil.copytree(tmp_path / "index", tmp_path / "as it was killed")
+
+    monkeypatch.setattr(np, "save", killed_after)
+    index.save(tmp_path / "index")
+    copy = tmp_path / "as it was killed"
+    assert [path for path in copy.rglob("embeddings.npy") if path.parent.parent != copy]
+    build(model, pictures, copy)
+    assert {path.name for path in copy.iterdir()} - {".lock"} == {"generation-1", "index.json"}
+
+
 # --- two at once --------------------------------------------------------------------------------------------
 
 

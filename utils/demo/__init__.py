@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from utils.finder import PresenceModel
     from utils.search import ImageIndex
 
-__all__ = ["demo_blocks", "serve"]
-
 
 def demo_blocks(
     index: ImageIndex, presence: PresenceModel | None = None, sample: str | Path | None = None

@@ -17,22 +17,3 @@ from utils.finder.mosaics import Mosaic, draw_mosaics, make_mosaic
 from utils.finder.presence import PresenceModel
 from utils.finder.scene import SceneEmbeddings, embed_scene
 from utils.finder.tiles import default_tile_sizes, tile_boxes
-
-__all__ = [
-    "PROMPT",
-    "Finding",
-    "Mosaic",
-    "PresenceModel",
-    "PresenceReport",
-    "SceneEmbeddings",
-    "Tile",
-    "calibrate_presence",
-    "default_tile_sizes",
-    "draw_mosaics",
-    "embed_scene",
-    "evaluate_presence",
-    "feature_name",
-    "find",
-    "make_mosaic",
-    "tile_boxes",
-]

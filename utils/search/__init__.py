@@ -18,16 +18,3 @@ from utils.search.catalog import Hit, Skipped
 from utils.search.engines import ENGINES, EXACT_BELOW, SearchError
 from utils.search.index import ImageIndex
 from utils.search.tiles import SceneTile, TileHit, Tiling, save_geojson
-
-__all__ = [
-    "ENGINES",
-    "EXACT_BELOW",
-    "Hit",
-    "ImageIndex",
-    "SceneTile",
-    "SearchError",
-    "Skipped",
-    "TileHit",
-    "Tiling",
-    "save_geojson",
-]

@@ -22,7 +22,15 @@ from utils.progress import progress_bar
 from utils.search.catalog import Mark, Skipped
 from utils.search.engines import EXACT_BELOW, SearchError, choose_engine, make_engine
 from utils.search.pieces import PIECES, claim_pieces, drop_pieces, read_pieces, write_piece
-from utils.search.storage import Contents, check_free, read_index, remove_leftovers, sole_writer, write_index
+from utils.search.storage import (
+    Contents,
+    check_free,
+    read_index,
+    has_drafts,
+    remove_leftovers,
+    sole_writer,
+    write_index,
+)
 from utils.search.tiles import SceneTile, Tiling, address
 from utils.search.widths import choose_widths
 
@@ -246,7 +254,7 @@ def build_index(
     with suppress(SearchError):  # it is of another model, or not whole
         before = read_index(folder, mark)
     index = _unchanged(before, collection, engine)
-    if index and not pieces.exists():
+    if index and not pieces.exists() and not has_drafts(folder):
         return index  # needs no lock and no writable disk
     with sole_writer(folder):
         if index is None:

@@ -154,6 +154,11 @@ def write_members(path: Path, items: Iterable[CaptionedImage], marks: Iterable[M
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
+def has_drafts(folder: Path) -> bool:
+    """Whether a killed writer has left its hidden folder, which may hold the vectors of a whole index."""
+    return any(folder.glob(f".{_DRAFT}-*"))
+
+
 def remove_leftovers(folder: Path) -> None:
     """Removes what killed writers have left in a folder, which the caller is `sole_writer` of."""
     files.sweep_workshops(folder / _DRAFT)

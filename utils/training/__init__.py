@@ -13,18 +13,3 @@ from utils.training.run import TrainingResult, TrainingStopped, load_or_train, t
 from utils.training.settings import TrainingSettings
 from utils.training.step import data_mesh
 from utils.training.validation import validate
-
-__all__ = [
-    "TrainingResult",
-    "TrainingSettings",
-    "TrainingStopped",
-    "caption_by_category",
-    "contrastive_loss",
-    "data_mesh",
-    "learning_rate_schedule",
-    "load_or_train",
-    "positive_pairs",
-    "run_folder",
-    "train",
-    "validate",
-]

@@ -92,16 +92,16 @@ lint: $(READY) ## Check the style of code and notebooks, spelling and types
 	$(RUN) -m mypy
 
 notebooks: $(READY) ## Execute the notebooks in place, as they are committed
-	@$(RUN) -m utils.course --refresh
+	@$(RUN) tests/tools/refresh_notebooks.py
 
 imports: $(READY) ## Draw into CONTRIBUTING.md which room imports which
-	@$(RUN) tests/draw_imports.py
+	@$(RUN) tests/tools/draw_imports.py
 
 release: $(READY) ## Name VERSION=0.2.0 in badges, first cells, change log and citation
-	@$(RUN) -m utils.course.release --version "$(VERSION)"
+	@$(RUN) tests/tools/release.py --version "$(VERSION)"
 
 address: $(READY) ## Name REPO=owner/name as the repository wherever it is named, for a fork
-	@$(RUN) -m utils.course.release --address "$(REPO)"
+	@$(RUN) tests/tools/release.py --address "$(REPO)"
 
 $(READY): requirements.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else \

@@ -10,11 +10,11 @@ import nbformat
 import numpy as np
 import pytest
 from flax import nnx
+from release import current
 
 from utils.course import course_notebooks, try_answer
 from utils.course.metrics import read_metrics
 from utils.course.parameters import load_profile, resolve_parameters
-from utils.course.release import current
 
 ROOT = Path(__file__).resolve().parents[1]
 COURSE = course_notebooks(ROOT)
@@ -206,11 +206,11 @@ def test_a_checker_refuses_nonsense_and_never_raises(path, answer, capsys):
 
 @pytest.mark.parametrize("profile", sorted((ROOT / "nbs" / "profiles").glob("*.yaml")), ids=lambda path: path.stem)
 def test_profiles_name_only_what_the_notebooks_have(profile):
-    assert set(resolve_parameters(COURSE, load_profile(ROOT, profile.stem), {})) == {p.stem for p in COURSE}
+    assert set(resolve_parameters(COURSE, load_profile(ROOT, profile.stem)[1], {})) == {p.stem for p in COURSE}
 
 
 def test_miniature_profile_is_what_the_notebooks_have_as_defaults():
-    parameters = resolve_parameters(COURSE, load_profile(ROOT, "miniature"), {})
+    parameters = resolve_parameters(COURSE, load_profile(ROOT, "miniature")[1], {})
     for path in COURSE:
         (cell,) = tagged(path, "parameters")
         defaults = {s.target.id: ast.literal_eval(s.value) for s in ast.parse(cell.source).body}

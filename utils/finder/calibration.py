@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from utils.category_names import category_words
 from utils.finder.finding import PROMPT, fill, logit_scale, with_named_field
-from utils.finder.mosaics import Mosaic, lay_mosaics
-from utils.finder.presence import PresenceModel, scene_measures
+from utils.finder.mosaics import draw_mosaics
+from utils.finder.presence import PresenceModel
 from utils.finder.reading import WholeScene
 from utils.finder.scene import TileBatches, cut
 
@@ -60,11 +60,7 @@ class PresenceReport:
         return float(np.mean((self.probabilities >= 0.5) == self.labels))
 
     def reliability(self, bins: int = 8) -> tuple[np.ndarray, np.ndarray]:
-        """What was said and what was true, in bins of equally many questions.
-
-        Returns:
-            The mean probability, and the share of features that were there: (bins,) float64 each.
-        """
+        """The mean probability and the share of features that were there, (bins,) float64 each, in equal bins."""
         from sklearn.calibration import calibration_curve
 
         true, said = calibration_curve(self.labels, self.probabilities, n_bins=bins, strategy="quantile")
@@ -79,13 +75,9 @@ def calibrate_presence(
 ) -> PresenceModel:
     """Fits the presence model to held-out images with known categories, alone and in mosaics.
 
-    The background is the names of all categories and a few generic texts. For each size in `GRIDS` every
-    image comes once, and each scene is asked for what it shows and for equally many categories that it does
-    not. scikit-learn's logistic regression with its mild default penalty finds the weights, so that they stay
-    finite where the questions are all easy.
-
-    What cannot be decoded is left out, with a warning. The seed governs the mosaics and the questions; the template
-    has ``{}`` or ``{feature}``.
+    The background is the names of all categories and a few generic texts. For each size in `GRIDS` every image comes
+    once; what cannot be decoded is left out, with a warning. scikit-learn's mild default penalty keeps the weights
+    finite where the questions are all easy. The template has ``{}`` or ``{feature}``.
 
     Raises:
         ValueError: If there are fewer than two categories, so that nothing is ever absent.
@@ -96,35 +88,34 @@ def calibrate_presence(
     from utils.datasets import data_fingerprint, reading_note
 
     template = with_named_field(template)
-    background = [fill(template, feature_name(name)) for name in validation_set.categories]
+    background = [fill(template, category_words(name)) for name in validation_set.categories]
     plain = PresenceModel(template, (*background, *GENERIC_TEXTS), 1.0, 0.0, 0.0, TOO_CLOSE, fingerprint(model))
-    asked = _ask(model, plain, validation_set, seed)
-    regression = LogisticRegression().fit(asked.measures, asked.labels)
+    asked, images, scenes = _ask(model, plain, validation_set, seed)
+    regression = LogisticRegression().fit(asked[:, :2], asked[:, 2].astype(bool))
     margin_weight, tiles_weight = map(float, regression.coef_[0])
-    intercept = float(regression.intercept_[0])
-    fitted = replace(plain, margin_weight=margin_weight, tiles_weight=tiles_weight, intercept=intercept)
-    report = asked.report(fitted)
-    return replace(
-        fitted,
+    fitted = replace(
+        plain,
+        margin_weight=margin_weight,
+        tiles_weight=tiles_weight,
+        intercept=float(regression.intercept_[0]),
         calibrated_on={
             "name": validation_set.name,
-            "images": asked.images,
+            "images": images,
             "fingerprint": data_fingerprint(validation_set),
-            "scenes": asked.scenes,
-            "questions": len(asked.labels),
+            "scenes": scenes,
+            "questions": len(asked),
             "seed": seed,
             **reading_note(validation_set),
         },
-        scores={"auc": report.auc, "accuracy": report.accuracy},
     )
+    report = _report(fitted, asked)
+    return replace(fitted, scores={"auc": report.auc, "accuracy": report.accuracy})
 
 
 def evaluate_presence(
     model: CLIP, presence_model: PresenceModel, dataset: CaptionDataset, seed: int = 0
 ) -> PresenceReport:
-    """Asks scenes made of a data set for as many features that are there as features that are not.
-
-    They must be other images than the presence model was calibrated on. The seed governs the mosaics and the questions.
+    """Asks scenes of images it was not calibrated on for as many features that are there as are not there.
 
     Raises:
         ValueError: If the model is another one, or there are fewer than two categories.
@@ -132,28 +123,22 @@ def evaluate_presence(
     from utils.clip import fingerprint
 
     presence_model.check_model(fingerprint(model))
-    return _ask(model, presence_model, dataset, seed).report(presence_model)
+    return _report(presence_model, _ask(model, presence_model, dataset, seed)[0])
 
 
-def feature_name(category: str) -> str:
-    """How people would write a category: 'storage tanks' for RSICD's 'storagetanks'."""
-    return category_words(category)
+def _report(presence_model: PresenceModel, asked: np.ndarray) -> PresenceReport:
+    margins, log_tiles, labels, grids = asked.T
+    return PresenceReport(labels.astype(bool), presence_model.probabilities(margins, log_tiles), grids.astype(int))
 
 
-class _Asked(NamedTuple):
-    measures: np.ndarray  # (questions, 2), by `scene_measures`
-    labels: np.ndarray  # (questions,), whether it was there
-    grids: np.ndarray  # (questions,)
-    scenes: int
-    images: int
+def _ask(model: CLIP, presence_model: PresenceModel, dataset: CaptionDataset, seed: int) -> tuple[np.ndarray, int, int]:
+    """Makes scenes, embeds them, and asks each for as many features that are there as features that are not.
 
-    def report(self, presence_model: PresenceModel) -> PresenceReport:
-        return PresenceReport(self.labels, presence_model.scene_probabilities(self.measures), self.grids)
-
-
-def _ask(model: CLIP, presence_model: PresenceModel, dataset: CaptionDataset, seed: int) -> _Asked:
-    """Makes scenes, embeds them, and measures as many features that are there as features that are not."""
-    from utils.clip import embed_texts
+    Returns:
+        The questions, (questions, 4) float64: the best margin, the logarithm of the number of tiles, whether the
+        feature is there, and the grid; and the numbers of images and of scenes.
+    """
+    from utils.clip import embed_images, embed_texts
 
     categories = dataset.categories
     if len(categories) < 2:
@@ -164,32 +149,22 @@ def _ask(model: CLIP, presence_model: PresenceModel, dataset: CaptionDataset, se
     generator = np.random.default_rng(seed)
     named, cell = dataset.named().decodable(), model.preprocessing.image_size
     # For each size as many mosaics as the images fill.
-    scenes = [
-        (grid, mosaic) for grid in GRIDS for mosaic in lay_mosaics(named, grid, len(named) // grid**2, cell, generator)
-    ]
-    embeddings = _embed(model, [mosaic for _, mosaic in scenes])
-    prompts = [fill(presence_model.template, feature_name(name)) for name in categories]
+    mosaics = [mosaic for grid in GRIDS for mosaic in draw_mosaics(named, grid, len(named) // grid**2, cell, generator)]
+    scenes = [WholeScene(mosaic.image) for mosaic in mosaics]
+    boxes = [cut(model, scene)[0] for scene in scenes]
+    # Tiles of all scenes share the batches.
+    embeddings = embed_images(model, TileBatches(model, zip(scenes, boxes, strict=True), batch_size=64))
+    embeddings_by_scene = np.split(embeddings, np.cumsum([len(rows) for rows in boxes])[:-1])
+    prompts = [fill(presence_model.template, category_words(name)) for name in categories]
     texts = embed_texts(model, [*prompts, *presence_model.background])
     features, background = texts[: len(prompts)], texts[len(prompts) :]
-    rows = []
-    for (grid, mosaic), tiles in zip(scenes, embeddings, strict=True):
+    rows, scale = [], logit_scale(model)
+    for mosaic, tiles in zip(mosaics, embeddings_by_scene, strict=True):
         present = generator.permutation(mosaic.categories)
         absent = generator.permutation([name for name in categories if name not in mosaic.categories])
         count = min(len(present), len(absent))
         for name in [*present[:count], *absent[:count]]:
             feature = features[categories.index(name)]
-            margins = presence_model.margins(tiles, feature, background, logit_scale(model))
-            rows.append((*scene_measures(margins), name in mosaic.categories, grid))
-    columns = np.array(rows)
-    labels, grids = columns[:, 2].astype(bool), columns[:, 3].astype(int)
-    return _Asked(columns[:, :2], labels, grids, len(scenes), len(named))
-
-
-def _embed(model: CLIP, mosaics: list[Mosaic]) -> list[np.ndarray]:
-    """The tiles of each scene, (tiles, dim) float32; tiles of all scenes share the batches."""
-    from utils.clip import embed_images
-
-    scenes = [WholeScene(mosaic.image) for mosaic in mosaics]
-    boxes = [cut(model, scene)[0] for scene in scenes]
-    embeddings = embed_images(model, TileBatches(model, zip(scenes, boxes, strict=True), batch_size=64))
-    return np.split(embeddings, np.cumsum([len(rows) for rows in boxes])[:-1])
+            margins = presence_model.margins(tiles, feature, background, scale)
+            rows.append((margins.max(), np.log(len(margins)), name in mosaic.categories, mosaic.columns))
+    return np.array(rows), len(named), len(scenes)

@@ -110,8 +110,7 @@ def new_figure(
     """Returns a figure with one panel, sizes in inches, and that panel."""
     figure, panels = new_panels(width, height)
     panels[0, 0].set(xlabel=x_label, ylabel=y_label)
-    if not x_grid:
-        panels[0, 0].grid(axis="x", visible=False)
+    panels[0, 0].grid(axis="x", visible=x_grid)
     return figure, panels[0, 0]
 
 

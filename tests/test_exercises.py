@@ -9,10 +9,12 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import nbformat
 import numpy as np
 import pytest
 from exercise_world import CHECKERS, NOTEBOOKS, SOLVED, solution_of
+from flax import nnx
 from wrong_answers import WRONG
 
 
@@ -56,7 +58,7 @@ def spoiling(checker: str) -> Callable:
 
 def stub_of(checker: str) -> Callable:
     """What stands in the lesson before anybody has answered."""
-    name, names = checker.removeprefix("check_"), {"np": np}
+    name, names = checker.removeprefix("check_"), {"np": np, "jax": jax, "nnx": nnx}
     for cell in nbformat.read(NOTEBOOKS / f"{CHECKERS[checker]}.ipynb", as_version=4).cells:
         if f"def {checker}(" in cell.source:
             (stub,) = [n for n in ast.parse(cell.source).body if getattr(n, "name", None) == name]
@@ -121,7 +123,7 @@ def test_a_hint_says_what_is_wrong_and_not_what_is_right(capsys):
         ("check_sentence_vectors", "last token", r"the last token of a row is padding"),
         ("check_sentence_vectors", "highest id", r"end need not be the highest id"),
         ("check_labels_of", "names anywhere", r"vision/text is labeled 'freeze'\. Look at where a path begins"),
-        ("check_loss_at", "guessing", r"A wrong caption weighs|guesses among 16"),
+        ("check_loss_at", "difference of logarithms", r"that is right for guessing alone"),
     ):
         SOLVED[CHECKERS[checker]][checker](WRONG[checker][wrong])
         assert re.search(hint, capsys.readouterr().out), checker

@@ -81,7 +81,6 @@ COMMON: dict[str, Callable[[str], Any]] = {
 # They are given numbers, texts, tuples and arrays of JAX, which cannot be changed in place.
 UNSPOILT = {
     "check_training_minutes",
-    "check_chance_of_same",
     "check_same_numbers",
     "check_sentence_vectors",
     "check_labels_of",
@@ -115,6 +114,10 @@ def test_a_wrong_answer_is_refused(checker, capsys):
 def test_a_hint_says_what_is_wrong_and_not_what_is_right(capsys):
     """One that a reader can act on, for a mistake that each of these exercises invites."""
     for checker, wrong, hint in (
+        ("check_training_minutes", "batches over all epochs", "left out in each epoch"),
+        ("check_pad_batch", "rows again", "the new ones should be zeros"),
+        ("check_positives_of", "the same drawn", "more captions than the one that it drew"),
+        ("check_mean_of_tokens", "padding too", "the padding counts too"),
         ("check_learn", "both or nothing", r"where nothing of a kind is marked, its mean is left out"),
         ("check_tile_starts", "every pixel", r"all tiles of \d+ but the last start half a tile after another"),
         ("check_shuffle_blocks", "rolled", r"of the 24 orders of four blocks only 4 ever come"),

@@ -1,6 +1,5 @@
 """Wrong answers to the exercises, in the ways that people and lookups are wrong; most of them were once accepted."""
 
-import itertools
 from collections import Counter
 from collections.abc import Callable
 
@@ -44,16 +43,6 @@ def distinct_captions_over_all(images: list[list[str]]) -> float:
     return len({c for captions in images for c in captions}) / sum(len(set(captions)) for captions in images)
 
 
-def adjacent_sentences(original: str, texts: list[str]) -> list[int]:
-    read = [words(text) for text in (original, *texts)]
-    return list(np.cumsum([1, *(before != after for before, after in itertools.pairwise(read))]))
-
-
-def in_any_order(original: str, texts: list[str]) -> list[int]:
-    read = [tuple(sorted(words(text))) for text in (original, *texts)]
-    return [len(set(read[:count])) for count in range(1, len(read) + 1)]
-
-
 def sum_of_marks(query: np.ndarray, right: np.ndarray, wrong: np.ndarray) -> np.ndarray:
     return unit(query + right.sum(axis=0) - 0.5 * wrong.sum(axis=0))
 
@@ -80,16 +69,30 @@ WRONG: dict[str, dict[str, Callable]] = {
         "in seconds": lambda n, size, epochs, s: n // size * epochs * s,
         "the three examples": lambda n, *_: {100: 1.0, 1080: 4.5, 109: 1.0}.get(n, 0.0),
     },
-    "check_chance_of_same": {
-        "one over the different": lambda captions: 1 / len(set(captions)),
-        "the most frequent": lambda captions: (max(Counter(captions).values()) / len(captions)) ** 2,
-        "without putting back": lambda captions: (
-            sum(n * (n - 1) for n in Counter(captions).values()) / max(1, len(captions) * (len(captions) - 1))
+    "check_pad_batch": {
+        "rows again": lambda batch, size: np.resize(batch, (size, *batch.shape[1:])),
+        "too many": lambda batch, size: np.concatenate([batch, np.zeros((size, *batch.shape[1:]))]),
+        "zeros first": lambda batch, size: np.concatenate([np.zeros((size - len(batch), *batch.shape[1:])), batch]),
+        "all axes": lambda batch, size: np.pad(batch, (0, size - len(batch))),
+        "last row again": lambda batch, size: np.pad(
+            batch, [(0, size - len(batch))] + [(0, 0)] * (batch.ndim - 1), mode="edge"
         ),
-        "always five captions": lambda captions: sum((n / 5) ** 2 for n in Counter(captions).values()),
-        "the four examples": lambda captions: {"AAAAA": 1.0, "ABCDE": 0.2, "AABBC": 0.36, "AB": 0.5}.get(
-            "".join(captions), 0.44
-        ),
+        "ones": lambda batch, size: np.concatenate([batch, np.ones((size - len(batch), *batch.shape[1:]))]),
+        "cut": lambda batch, size: np.zeros((size, *batch.shape[1:])),
+        "two axes": lambda batch, size: np.pad(batch, [(0, size - len(batch)), (0, 0)]),
+        "one row": lambda batch, size: np.concatenate([batch, np.zeros((1, *batch.shape[1:]))])[:size],
+    },
+    "check_positives_of": {
+        "own pairs": lambda drawn, owned: np.eye(len(drawn), dtype=bool),
+        "the same drawn": lambda drawn, owned: drawn[:, None] == drawn,
+        "the other way round": lambda drawn, owned: (owned[:, :, None] == drawn).any(axis=1).T,
+        "how often": lambda drawn, owned: (owned[:, :, None] == drawn).sum(axis=1),
+        "all of them": lambda drawn, owned: (owned[:, :, None] == drawn).all(axis=1),
+        "the first": lambda drawn, owned: owned[:, :1] == drawn,
+        "any in common": lambda drawn, owned: (owned[:, None, :, None] == owned[None, :, None, :]).any(axis=(2, 3)),
+        "others alone": lambda drawn, owned: (owned[:, :, None] == drawn).any(axis=1) & ~np.eye(len(drawn), dtype=bool),
+        "a column": lambda drawn, owned: (owned == drawn[:, None]).any(axis=1),
+        "not compared": lambda drawn, owned: (owned[:, :, None] != drawn).any(axis=1),
     },
     "check_best_recall": {
         "the different over all": distinct_captions_over_all,
@@ -130,20 +133,24 @@ WRONG: dict[str, dict[str, Callable]] = {
         ),
         "yes and no": lambda before, after: "yes" if solution_of("check_same_numbers")(before, after) else "",
     },
-    "check_different_after": {
-        "unlike the one before": adjacent_sentences,
-        "unlike the original": lambda original, texts: list(
-            np.cumsum([1, *(words(text) != words(original) for text in texts)])
+    "check_mean_of_tokens": {
+        "padding too": lambda vectors, is_text: vectors.mean(axis=1),
+        "over all places": lambda vectors, is_text: (vectors * is_text[..., None]).mean(axis=1),
+        "sums": lambda vectors, is_text: (vectors * is_text[..., None]).sum(axis=1),
+        "one number of tokens": lambda vectors, is_text: (
+            (vectors * is_text[..., None]).sum(axis=1) / is_text.sum(axis=1).mean()
         ),
-        "in any order": in_any_order,
-        "to the letter": lambda original, texts: [len({original, *texts[:count]}) for count in range(len(texts) + 1)],
-        "capitals only": lambda original, texts: [
-            len({text.lower() for text in (original, *texts[:count])}) for count in range(len(texts) + 1)
-        ],
-        "without the original": lambda original, texts: [
-            len({tuple(words(text)) for text in texts[:count]}) for count in range(len(texts) + 1)
-        ],
-        "one short": lambda original, texts: solution_of("check_different_after")(original, texts)[:-1],
+        "padding alone": lambda vectors, is_text: solution_of("check_mean_of_tokens")(vectors, ~is_text),
+        "first token": lambda vectors, is_text: vectors[:, 0],
+        "last token": lambda vectors, is_text: vectors[np.arange(len(vectors)), is_text.sum(axis=1) - 1],
+        "of unit length": lambda vectors, is_text: unit(
+            np.asarray(solution_of("check_mean_of_tokens")(vectors, is_text))
+        ),
+        "over the batch": lambda vectors, is_text: vectors[is_text].mean(axis=0),
+        "one mean": lambda vectors, is_text: np.tile(vectors[is_text].mean(axis=0), (len(vectors), 1)),
+        "one token more": lambda vectors, is_text: (
+            (vectors * is_text[..., None]).sum(axis=1) / (is_text.sum(axis=1, keepdims=True) + 1)
+        ),
     },
     "check_shuffle_blocks": {
         "rolled": roll_blocks,

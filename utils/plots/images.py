@@ -36,7 +36,7 @@ def image_grid(images: Sequence[Drawable], titles: Sequence[str] = (), columns: 
     for axis, title in zip(panels.flat, titles, strict=False):
         axis.set_title(title, fontsize=9 if columns < 9 else 8, fontweight="normal", loc="center")
     told = f": {few(list(dict.fromkeys(titles)))}" if titles else ""
-    figure.set_label(f"{len(images)} images{told}.")
+    figure.set_label(f"{len(images)} image{'s' if len(images) > 1 else ''}{told}.")
     return figure
 
 

@@ -137,4 +137,6 @@ def from_to(values: Sequence[float]) -> str:
 
 
 def _number(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, int | float) or hasattr(value, "dtype") else str(value)
+    if not isinstance(value, int | float) and not hasattr(value, "dtype"):
+        return str(value)
+    return f"{int(value):,}" if float(value).is_integer() else f"{value:.3g}"

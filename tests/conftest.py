@@ -16,7 +16,12 @@ SLOW = {
     "trains": (
         "trains a model",
         *("test_training", "test_training_devices", "test_training_folder", "test_training_output"),
-        *("test_training_survival", "test_own_data", "test_interpolation::test_alpha_is_chosen_by_the_score"),
+        *(
+            "test_lessons",
+            "test_training_survival",
+            "test_own_data",
+            "test_interpolation::test_alpha_is_chosen_by_the_score",
+        ),
     ),
     "notebooks": (
         "runs notebooks in kernels",

@@ -11,6 +11,7 @@ import io
 import json
 import os
 import re
+import signal
 import sys
 from typing import Any
 
@@ -59,6 +60,7 @@ def main() -> None:
     os.dup2(silence, 1)
     os.dup2(silence, 2)
     limit_memory(asked["memory"])
+    signal.alarm(asked["seconds"] + 5)  # where who started it was killed and no longer watches
     told = verdict(asked["lesson"], asked["copy"], asked["name"])
     os.write(report, (told.replace("\n", " ") + "\n").encode("utf-8", "backslashreplace"))
     os._exit(0)  # threads that the answer has left behind are not waited for

@@ -131,7 +131,7 @@ def attempt(asked: dict[str, str], root: Path, seconds: int, stop: threading.Eve
         tempfile.TemporaryFile() as given,
         tempfile.TemporaryFile() as told,
     ):
-        given.write(json.dumps({**asked, "memory": MEMORY}).encode())
+        given.write(json.dumps({**asked, "memory": MEMORY, "seconds": seconds}).encode())
         given.seek(0)
         process = subprocess.Popen(
             [sys.executable, "-s", "-B", "-m", "utils.course.attempt"],
@@ -236,7 +236,7 @@ def main(argv: list[str] | None = None) -> int:
     """Grades from the command line."""
     parser = argparse.ArgumentParser(prog="python -m utils.course.grade", description="Tries a class's answers.")
     parser.add_argument("folder", help="with a folder a student, or files such as 03_meet_clip_anna.ipynb")
-    parser.add_argument("--to", default="runs/grades.csv", help="the table, a .csv")
+    parser.add_argument("--to", default="runs/grades.csv", help="the table, a .csv; an older one is replaced")
     parser.add_argument("--seconds", type=int, default=60, help="how long an answer may take")
     arguments = parser.parse_args(argv)
     table, rows, stopped = Path(arguments.to), {}, False
@@ -259,7 +259,7 @@ def main(argv: list[str] | None = None) -> int:
     if rows:
         with disk_trouble_in_words(table.parent):
             write_whole(table, as_csv(rows))
-        print(f"\n{as_table(rows)}\n\n{len(rows)} students: {table}")
+        print(f"\n{as_table(rows)}\n\n{table}, students: {len(rows)}")
     if stopped:
         print("make grade: stopped; the table holds the students above.", file=sys.stderr)
     return 130 if stopped else 0

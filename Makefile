@@ -12,6 +12,7 @@ PORT ?= 7860
 ADDRESS ?= 127.0.0.1
 ALLOW_HOST ?=
 RUNS ?= $(patsubst %/metrics.json,%,$(wildcard runs/*/metrics.json))
+FOLDER ?=
 TO ?=
 GRID ?=
 ROWS ?=
@@ -33,7 +34,7 @@ lab: export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/runs/compiled
 lab: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.1
 
 .DEFAULT_GOAL := help
-.PHONY: help check course sweep test quick demo lab student compare results bench lint notebooks imports release address
+.PHONY: help check course sweep test quick demo lab student grade compare results bench lint notebooks imports release address
 
 help: ## List the targets
 	@echo "make TARGET, where TARGET is one of"
@@ -41,6 +42,7 @@ help: ## List the targets
 	@echo "The course takes PROFILE=, DATA_DIR=, MODEL=, NB=04, SET='NAME=VALUE ...' and FRESH=1."
 	@echo "PROFILE is a name of nbs/profiles/ or the path of a .yaml file of your own."
 	@echo "The copies for a class take TO= and PROFILE=, which is workshop there if you name none."
+	@echo "Their answers are graded with FOLDER= and TO=grades.csv."
 	@echo "The sweep takes PROFILE=, DATA_DIR=, MODEL=, SET=, GRID=, ROWS='baseline bs128x8-lr5e-6-adam' and SEEDS='0 1 2'."
 
 check: $(READY) ## Say what this machine has and lacks for the course, and what to do about it
@@ -74,6 +76,9 @@ lab: $(READY) ## Open JupyterLab on the notebooks
 student: PROFILE = workshop
 student: $(READY) ## Write copies of the notebooks for a class: shorter trainings, no outputs, no solutions
 	@$(RUN) -m utils.course.handout "$(or $(TO),runs/student)" --profile "$(PROFILE)"
+
+grade: $(READY) ## Try the answers in a class's copies, FOLDER=class/, into the table TO=runs/grades.csv
+	@$(RUN) -m utils.course.grade "$(FOLDER)" $(if $(TO),--to "$(TO)")
 
 compare: $(READY) ## Set the metrics of RUNS='runs/a runs/b' side by side in one table
 	@$(RUN) -m utils.course.compare $(RUNS) $(if $(TO),--to "$(TO)")

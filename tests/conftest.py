@@ -37,7 +37,7 @@ SLOW = {
     "processes": (
         "starts processes, to kill some of them or to measure their memory",
         *("test_setup", "test_standins_scenes", "test_finder::test_a_large", "test_search_index::test_a_killed"),
-        *("test_checkpoints::test_the_model_card", "test_colab", "test_progress", "test_special_files"),
+        *("test_checkpoints::test_the_model_card", "test_colab", "test_progress", "test_special_files", "test_grade"),
     ),
     "real_data": (
         "reads the folder of real data, or computes at published sizes",

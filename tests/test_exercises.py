@@ -153,6 +153,10 @@ def test_a_hint_says_what_is_wrong_and_not_what_is_right(capsys):
     """One that a reader can act on, for a mistake that each of these exercises invites."""
     for checker, wrong, hint in (
         ("check_learn", "both or nothing", r"where nothing of a kind is marked, its mean is left out"),
+        ("check_recall_at", "order of the file", r"say how it comes out over all orders"),
+        ("check_recall_at", "wins ties", r"you let the right one win each tie"),
+        ("check_score_with_rivals", "without rivals", r"are they among the columns"),
+        ("check_diverse_links", "the nearest", r"these are the nearest, whatever was kept before"),
         ("check_tile_starts", "every pixel", r"all tiles of \d+ but the last start half a tile after another"),
         ("check_shuffle_blocks", "rolled", r"of the 24 orders of four blocks only 4 ever come"),
         ("check_shuffle_blocks", "its own generator", r"the order should come from rng"),

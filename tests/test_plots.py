@@ -16,6 +16,9 @@ HISTORY = {"step": 2, "loss": 1.0, "validation_loss": 1.5}
 DRAWINGS = {
     "image_grid": lambda: plots.image_grid([IMAGE] * 7, [f"a\n{n}" for n in range(7)], columns=3),
     "count_bars": lambda: plots.count_bars(["beach", "port"], [3, 4], "images"),
+    "graph_walks": lambda: plots.graph_walks(
+        np.eye(3, 2), [{1}, {0, 2}, {1}], np.ones(2), {"narrow": [2], "wide": [2, 1]}
+    ),
     "histogram": lambda: plots.histogram([1, 2, 2, 5], "words", "captions"),
     "shaded_matrix": lambda: plots.shaded_matrix(np.eye(2), ["a", "b"], ["c", "d"], digits=1),
     "loss_curves": lambda: plots.loss_curves([1, 2], [3.0, 2.0], [2], [2.5], chance=3.2),

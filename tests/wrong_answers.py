@@ -55,6 +55,11 @@ def first_marks(query: np.ndarray, right: np.ndarray, wrong: np.ndarray) -> np.n
     return solution_of("check_learn")(query, right[:1], wrong[:1])
 
 
+def nearest_links(points: np.ndarray, count: int) -> list[list[int]]:
+    apart = np.linalg.norm(points[:, None] - points, axis=-1)
+    return np.argsort(apart, axis=1)[:, 1 : count + 1].tolist()
+
+
 def regret(scores: np.ndarray) -> np.ndarray:
     return scores.max(axis=0) - scores
 
@@ -203,16 +208,32 @@ WRONG: dict[str, dict[str, Callable]] = {
         "guessing": lambda loss, size, other: np.log(other),
         "the three examples": lambda loss, size, other: {16: np.log(16), 1: 0.0, 5: np.log(9)}.get(other, 1.0),
     },
-    "check_average_prompts": {
-        "not of unit length": lambda vectors: vectors.mean(axis=0),
-        "over the classes": lambda vectors: unit(vectors.mean(axis=1)),
-        "over the components": lambda vectors: unit(vectors.mean(axis=2)),
-        "first prompt": lambda vectors: vectors[0],
-        "median": lambda vectors: unit(np.median(vectors, axis=0)),
-        "one length for all": lambda vectors: vectors.mean(axis=0) / np.linalg.norm(vectors.mean(axis=0)),
-        "transposed": lambda vectors: unit(vectors.mean(axis=0)).T,
-        "turned round": lambda vectors: -unit(vectors.mean(axis=0)),
-        "three prompts": lambda vectors: unit(vectors[:3].mean(axis=0)),
+    "check_recall_at": {
+        "order of the file": lambda similarities, right, k: np.mean(
+            [own[np.argsort(-row, kind="stable")[:k]].any() for row, own in zip(similarities, right, strict=True)]
+        ),
+        "wins ties": lambda similarities, right, k: np.mean(
+            [np.sum(row > row[own].max()) < k for row, own in zip(similarities, right, strict=True)]
+        ),
+        "loses ties": lambda similarities, right, k: np.mean(
+            [np.sum((row >= row[own].max()) & ~own) < k for row, own in zip(similarities, right, strict=True)]
+        ),
+        "one of the tied": lambda similarities, right, k: np.mean(
+            [
+                np.clip((k - np.sum(row > row[own].max())) / np.sum(row == row[own].max()), 0, 1)
+                for row, own in zip(similarities, right, strict=True)
+            ]
+        ),
+        "share of the right": lambda similarities, right, k: np.mean(
+            [own[np.argsort(-row)[:k]].sum() / own.sum() for row, own in zip(similarities, right, strict=True)]
+        ),
+        "precision": lambda similarities, right, k: np.mean(
+            [own[np.argsort(-row)[:k]].mean() for row, own in zip(similarities, right, strict=True)]
+        ),
+        "always at 1": lambda similarities, right, k: solution_of("check_recall_at")(similarities, right, 1),
+        "in percent": lambda *given: 100 * solution_of("check_recall_at")(*given),
+        "misses": lambda *given: 1 - solution_of("check_recall_at")(*given),
+        "the least similar": lambda similarities, right, k: solution_of("check_recall_at")(-similarities, right, k),
     },
     "check_score_with_rivals": {
         "without rivals": lambda images, names, rivals, labels: np.mean(np.argmax(images @ names.T, axis=1) == labels),
@@ -256,17 +277,30 @@ WRONG: dict[str, dict[str, Callable]] = {
         "a row": lambda *given: solution_of("check_learn")(*given)[None],
         "three components": lambda query, right, wrong: unit(np.array([1, 1, -0.5])) if len(right) else query,
     },
-    "check_best_threshold": {
-        "half way": lambda there, not_there: (there.mean() + not_there.mean()) / 2,
-        "the least that is there": lambda there, not_there: there.min(),
-        "the most that is not": lambda there, not_there: not_there.max(),
-        "never": lambda there, not_there: np.inf,
-        "always": lambda there, not_there: -np.inf,
-        "the other way round": lambda there, not_there: solution_of("check_best_threshold")(not_there, there),
-        "between 0 and 1": lambda there, not_there: np.clip(
-            solution_of("check_best_threshold")(there, not_there), 0, 1
-        ),
-        "a little above": lambda *given: solution_of("check_best_threshold")(*given) + 0.02,
+    "check_diverse_links": {
+        "the nearest": nearest_links,
+        "all that fit": lambda points, count: solution_of("check_diverse_links")(points, len(points)),
+        "itself too": lambda points, count: [
+            [number, *own] for number, own in enumerate(solution_of("check_diverse_links")(points, count))
+        ],
+        "farthest first": lambda points, count: [
+            own[::-1] for own in solution_of("check_diverse_links")(points, count)
+        ],
+        "only one": lambda points, count: solution_of("check_diverse_links")(points, 1),
+        "no links": lambda points, count: [[] for _ in points],
+        "chosen among the nearest": lambda points, count: [
+            [other for other in own if other in near]
+            for own, near in zip(
+                solution_of("check_diverse_links")(points, count), nearest_links(points, count), strict=True
+            )
+        ],
+        "both ways": lambda points, count: [
+            sorted(
+                {*own, *(n for n, back in enumerate(solution_of("check_diverse_links")(points, count)) if one in back)}
+            )
+            for one, own in enumerate(solution_of("check_diverse_links")(points, count))
+        ],
+        "one list short": lambda *given: solution_of("check_diverse_links")(*given)[:-1],
     },
     "check_tile_starts": {
         "every pixel": lambda length, tile: range(length - tile + 1),

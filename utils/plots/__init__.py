@@ -10,6 +10,7 @@ from utils.plots.charts import (
     count_bars,
     cumulative,
     curves_with_spread,
+    graph_walks,
     histogram,
     line,
     loss_curves,

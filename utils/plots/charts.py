@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -287,4 +287,45 @@ def reliability(curves: dict[str, tuple[Sequence[float], Sequence[float]]]) -> F
         "Shares that were true over probabilities that were given: "
         + "; ".join(f"{name} {from_to(true)}" for name, (_, true) in curves.items())
     )
+    return figure
+
+
+@styled
+def graph_walks(
+    points: np.ndarray, links: Sequence[Iterable[int]], query: np.ndarray, walks: dict[str, Sequence[int]]
+) -> Figure:
+    """Draws walks through one graph beside each other: its points (points, 2), links, and what a walk opens, numbered.
+
+    A star is the query (2,), a square the point nearest to it, which a walk finds if it opens it.
+    """
+    figure, panels = new_panels(5.2 * len(walks), 4.8, 1, len(walks), sharex=True, sharey=True)
+    nearest = int(np.argmin(np.linalg.norm(points - query, axis=1)))
+    for axis, (name, opened) in zip(panels.flat, walks.items(), strict=True):
+        for one, others in enumerate(links):
+            for other in others:
+                axis.plot(*points[[one, other]].T, color=GRAY, linewidth=0.7, alpha=0.5, zorder=1)
+        axis.scatter(*points.T, color=GRAY, s=16, zorder=2)
+        axis.scatter(
+            *points[nearest],
+            marker="s",
+            facecolor="none",
+            edgecolor=GREEN,
+            s=260,
+            linewidth=2,
+            zorder=3,
+            label="nearest to it",
+        )
+        axis.scatter(*query, marker="*", color=ORANGE, s=220, zorder=4, label="query")
+        axis.scatter(*points[[*opened]].T, color=BLUE, s=150, zorder=5, label="opened, in order")
+        for number, point in enumerate(opened):
+            axis.text(*points[point], str(number + 1), color="white", fontsize=8, ha="center", va="center", zorder=6)
+        axis.set_title(name)
+        axis.set_xticks([])
+        axis.set_yticks([])
+    legend_beside(panels[0, -1])
+    ends = (
+        f"{name} opens {len(opened)} and {'finds' if nearest in opened else 'misses'} the nearest"
+        for name, opened in walks.items()
+    )
+    figure.set_label(f"A graph of {len(points)} points and walks in it towards a query: {'; '.join(ends)}.")
     return figure

@@ -86,7 +86,6 @@ UNSPOILT = {
     "check_same_numbers",
     "check_expected_share",
     "check_loss_at",
-    "check_tile_starts",
     "check_yes_from",
 }
 
@@ -153,7 +152,9 @@ def test_a_hint_says_what_is_wrong_and_not_what_is_right(capsys):
     """One that a reader can act on, for a mistake that each of these exercises invites."""
     for checker, wrong, hint in (
         ("check_learn", "both or nothing", r"where nothing of a kind is marked, its mean is left out"),
-        ("check_tile_starts", "every pixel", r"all tiles of \d+ but the last start half a tile after another"),
+        ("check_suppress", "suppressed ones suppress", "A tile that is not kept suppresses no other"),
+        ("check_yes_from", "the other way round", "the dearer a miss, the sooner"),
+        ("check_mix_but", "all moves", "it should stay as it was before"),
         ("check_shuffle_blocks", "rolled", r"of the 24 orders of four blocks only 4 ever come"),
         ("check_shuffle_blocks", "its own generator", r"the order should come from rng"),
         ("check_leads", "best on each", r"Who could have known that one\?"),

@@ -9,7 +9,7 @@ import nbformat
 import numpy as np
 import pytest
 
-from utils.course import course_notebooks
+from utils.course import course_notebooks, try_answer
 from utils.course.metrics import read_metrics
 from utils.course.parameters import load_profile, resolve_parameters
 from utils.course.release import current
@@ -195,7 +195,7 @@ NONSENSE = (None, 7, raise_an_error, return_not_a_number, return_nothing, return
 def test_a_checker_refuses_nonsense_and_never_raises(path, answer, capsys):
     """Also without the rest of its notebook: what it misses there is one more reason to say that something is wrong."""
     for name, source in checkers(path).items():
-        names = {"np": np}
+        names = {"np": np, "try_answer": try_answer}
         exec(source, names)
         names[name](answer)
         printed = capsys.readouterr().out

@@ -10,7 +10,15 @@ and `calibration` teaches it that, on the scenes of known content that `mosaics`
 show what was found.
 """
 
-from utils.finder.calibration import PresenceReport, calibrate_presence, evaluate_presence, feature_name
+from utils.finder.calibration import (
+    PresenceQuestions,
+    PresenceReport,
+    ask_scenes,
+    calibrate_presence,
+    evaluate_presence,
+    feature_name,
+    fit_presence,
+)
 from utils.finder.finding import PROMPT, Finding, Tile, find
 from utils.finder.mosaics import Mosaic, draw_mosaics, make_mosaic
 from utils.finder.presence import PresenceModel
@@ -22,9 +30,11 @@ __all__ = [
     "Finding",
     "Mosaic",
     "PresenceModel",
+    "PresenceQuestions",
     "PresenceReport",
     "SceneEmbeddings",
     "Tile",
+    "ask_scenes",
     "calibrate_presence",
     "default_tile_sizes",
     "draw_mosaics",
@@ -32,6 +42,7 @@ __all__ = [
     "evaluate_presence",
     "feature_name",
     "find",
+    "fit_presence",
     "make_mosaic",
     "tile_boxes",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -85,13 +85,21 @@ def calibrate_presence(
     finite where the questions are all easy.
 
     What cannot be decoded is left out, with a warning. The seed governs the mosaics and the questions; the template
-    has ``{}`` or ``{feature}``.
+    has ``{}`` or ``{feature}``. `ask_scenes` and `fit_presence` are its two halves.
 
     Raises:
         ValueError: If there are fewer than two categories, so that nothing is ever absent.
     """
-    from sklearn.linear_model import LogisticRegression
+    return fit_presence(ask_scenes(model, validation_set, seed, template=template))
 
+
+def ask_scenes(
+    model: CLIP, validation_set: CaptionDataset, seed: int = 0, *, template: str = PROMPT
+) -> PresenceQuestions:
+    """Asks scenes of known content, and notes what is known of their tiles and what was there.
+
+    Arguments and errors are those of `calibrate_presence`.
+    """
     from utils.clip import fingerprint
     from utils.datasets import data_fingerprint, reading_note
 
@@ -99,24 +107,28 @@ def calibrate_presence(
     background = [fill(template, feature_name(name)) for name in validation_set.categories]
     plain = PresenceModel(template, (*background, *GENERIC_TEXTS), 1.0, 0.0, 0.0, TOO_CLOSE, fingerprint(model))
     asked = _ask(model, plain, validation_set, seed)
-    regression = LogisticRegression().fit(asked.measures, asked.labels)
+    note = {
+        "name": validation_set.name,
+        "images": asked.images,
+        "fingerprint": data_fingerprint(validation_set),
+        "scenes": asked.scenes,
+        "questions": len(asked.labels),
+        "seed": seed,
+        **reading_note(validation_set),
+    }
+    return replace(asked, unfitted=replace(plain, calibrated_on=note))
+
+
+def fit_presence(questions: PresenceQuestions) -> PresenceModel:
+    """Fits the presence model to what `ask_scenes` has noted, by scikit-learn's logistic regression."""
+    from sklearn.linear_model import LogisticRegression
+
+    regression = LogisticRegression().fit(questions.measures, questions.labels)
     margin_weight, tiles_weight = map(float, regression.coef_[0])
     intercept = float(regression.intercept_[0])
-    fitted = replace(plain, margin_weight=margin_weight, tiles_weight=tiles_weight, intercept=intercept)
-    report = asked.report(fitted)
-    return replace(
-        fitted,
-        calibrated_on={
-            "name": validation_set.name,
-            "images": asked.images,
-            "fingerprint": data_fingerprint(validation_set),
-            "scenes": asked.scenes,
-            "questions": len(asked.labels),
-            "seed": seed,
-            **reading_note(validation_set),
-        },
-        scores={"auc": report.auc, "accuracy": report.accuracy},
-    )
+    fitted = replace(questions.unfitted, margin_weight=margin_weight, tiles_weight=tiles_weight, intercept=intercept)
+    report = questions.report(fitted)
+    return replace(fitted, scores={"auc": report.auc, "accuracy": report.accuracy})
 
 
 def evaluate_presence(
@@ -140,18 +152,33 @@ def feature_name(category: str) -> str:
     return category_words(category)
 
 
-class _Asked(NamedTuple):
-    measures: np.ndarray  # (questions, 2), by `scene_measures`
-    labels: np.ndarray  # (questions,), whether it was there
-    grids: np.ndarray  # (questions,)
+@dataclass(frozen=True, eq=False)
+class PresenceQuestions:
+    """Questions to scenes of known content: what a presence model sees of each, and the truth.
+
+    Attributes:
+        measures: (questions, 2) float64, by `utils.finder.presence.scene_measures`: the best margin of the scene's
+            tiles and the natural logarithm of their number.
+        labels: (questions,) bool, whether the feature was there.
+        grids: (questions,) int: the scene was of so many by so many images.
+        scenes: How many there were.
+        images: How many they were made of.
+        unfitted: The presence model to be, with its background and without its weights.
+    """
+
+    measures: np.ndarray
+    labels: np.ndarray
+    grids: np.ndarray
     scenes: int
     images: int
+    unfitted: PresenceModel
 
     def report(self, presence_model: PresenceModel) -> PresenceReport:
+        """What a presence model answers to them."""
         return PresenceReport(self.labels, presence_model.scene_probabilities(self.measures), self.grids)
 
 
-def _ask(model: CLIP, presence_model: PresenceModel, dataset: CaptionDataset, seed: int) -> _Asked:
+def _ask(model: CLIP, presence_model: PresenceModel, dataset: CaptionDataset, seed: int) -> PresenceQuestions:
     """Makes scenes, embeds them, and measures as many features that are there as features that are not."""
     from utils.clip import embed_texts
 
@@ -182,7 +209,7 @@ def _ask(model: CLIP, presence_model: PresenceModel, dataset: CaptionDataset, se
             rows.append((*scene_measures(margins), name in mosaic.categories, grid))
     columns = np.array(rows)
     labels, grids = columns[:, 2].astype(bool), columns[:, 3].astype(int)
-    return _Asked(columns[:, :2], labels, grids, len(scenes), len(named))
+    return PresenceQuestions(columns[:, :2], labels, grids, len(scenes), len(named), presence_model)
 
 
 def _embed(model: CLIP, mosaics: list[Mosaic]) -> list[np.ndarray]:

@@ -12,6 +12,7 @@ PORT ?= 7860
 ADDRESS ?= 127.0.0.1
 ALLOW_HOST ?=
 RUNS ?= $(patsubst %/metrics.json,%,$(wildcard runs/*/metrics.json))
+FOLDER ?=
 TO ?=
 GRID ?=
 ROWS ?=
@@ -33,7 +34,7 @@ lab: export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/runs/compiled
 lab: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.1
 
 .DEFAULT_GOAL := help
-.PHONY: help check course sweep test quick demo lab student compare results bench lint notebooks imports release address
+.PHONY: help check course sweep test quick demo lab student grade compare results bench lint notebooks imports release address
 
 help: ## List the targets
 	@echo "make TARGET, where TARGET is one of"
@@ -41,6 +42,7 @@ help: ## List the targets
 	@echo "The course takes PROFILE=, DATA_DIR=, MODEL=, NB=04, SET='NAME=VALUE ...' and FRESH=1."
 	@echo "PROFILE is a name of nbs/profiles/ or the path of a .yaml file of your own."
 	@echo "The copies for a class take TO= and PROFILE=, which is workshop there if you name none."
+	@echo "Their answers are graded with FOLDER= and TO=grades.csv."
 	@echo "The sweep takes PROFILE=, DATA_DIR=, MODEL=, SET=, GRID=, ROWS='baseline bs128x8-lr5e-6-adam' and SEEDS='0 1 2'."
 
 check: $(READY) ## Say what this machine has and lacks for the course, and what to do about it
@@ -75,6 +77,9 @@ student: PROFILE = workshop
 student: $(READY) ## Write copies of the notebooks for a class: shorter trainings, no outputs, no solutions
 	@$(RUN) -m utils.course.handout "$(or $(TO),runs/student)" --profile "$(PROFILE)"
 
+grade: $(READY) ## Try the answers in a class's copies, FOLDER=class/, into the table TO=runs/grades.csv
+	@$(RUN) -m utils.course.grade "$(FOLDER)" $(if $(TO),--to "$(TO)")
+
 compare: $(READY) ## Set the metrics of RUNS='runs/a runs/b' side by side in one table
 	@$(RUN) -m utils.course.compare $(RUNS) $(if $(TO),--to "$(TO)")
 
@@ -92,16 +97,16 @@ lint: $(READY) ## Check the style of code and notebooks, spelling and types
 	$(RUN) -m mypy
 
 notebooks: $(READY) ## Execute the notebooks in place, as they are committed
-	@$(RUN) -m utils.course --refresh
+	@$(RUN) tests/tools/refresh_notebooks.py
 
 imports: $(READY) ## Draw into CONTRIBUTING.md which room imports which
-	@$(RUN) tests/draw_imports.py
+	@$(RUN) tests/tools/draw_imports.py
 
 release: $(READY) ## Name VERSION=0.2.0 in badges, first cells, change log and citation
-	@$(RUN) -m utils.course.release --version "$(VERSION)"
+	@$(RUN) tests/tools/release.py --version "$(VERSION)"
 
 address: $(READY) ## Name REPO=owner/name as the repository wherever it is named, for a fork
-	@$(RUN) -m utils.course.release --address "$(REPO)"
+	@$(RUN) tests/tools/release.py --address "$(REPO)"
 
 $(READY): requirements.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else \

@@ -16,7 +16,12 @@ SLOW = {
     "trains": (
         "trains a model",
         *("test_training", "test_training_devices", "test_training_folder", "test_training_output"),
-        *("test_training_survival", "test_own_data", "test_interpolation::test_alpha_is_chosen_by_the_score"),
+        *(
+            "test_lessons",
+            "test_training_survival",
+            "test_own_data",
+            "test_interpolation::test_alpha_is_chosen_by_the_score",
+        ),
     ),
     "notebooks": (
         "runs notebooks in kernels",
@@ -32,7 +37,7 @@ SLOW = {
     "processes": (
         "starts processes, to kill some of them or to measure their memory",
         *("test_setup", "test_standins_scenes", "test_finder::test_a_large", "test_search_index::test_a_killed"),
-        *("test_checkpoints::test_the_model_card", "test_colab", "test_progress", "test_special_files"),
+        *("test_checkpoints::test_the_model_card", "test_colab", "test_progress", "test_special_files", "test_grade"),
     ),
     "real_data": (
         "reads the folder of real data, or computes at published sizes",

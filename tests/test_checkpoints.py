@@ -124,7 +124,7 @@ def test_pickled_and_sharded_weights_are_read(folder):
     assert len(list(folder.glob("model-*.safetensors"))) > 2
     assert_same_weights(CLIP.from_pretrained(folder), tensors)
     next(folder.glob("model-*.safetensors")).unlink()
-    assert_one_sentence(folder, FileNotFoundError, "is missing")
+    assert_one_sentence(folder, FileNotFoundError, "which is not a file beside it")
     (folder / "model.safetensors.index.json").write_text("{}")
     assert_one_sentence(folder, ValueError, "index.json names no files")
 
@@ -315,8 +315,8 @@ def test_an_image_processor_for_oblong_images_is_refused(tmp_path):
     ("settings", "words"),
     [
         ({"size": {"shortest_edge": 40}, "crop_size": 36}, "size 40 and crop_size 36"),
-        ({"size": 40, "crop_size": 40, "resample": 2}, r"resample 2 \(bilinear\)"),
-        ({"resample": 1}, r"resample 1 \(lanczos\)"),
+        ({"size": 40, "crop_size": 40, "resample": 2}, "resample 2"),
+        ({"resample": 1}, "resample 1"),
         ({"resample": "bicubic"}, "resample 'bicubic'"),
         ({"do_resize": False}, "do_resize False"),
         ({"do_pad": True}, "do_pad True"),
@@ -325,10 +325,10 @@ def test_an_image_processor_for_oblong_images_is_refused(tmp_path):
         ({"size": 36, "crop_size": 36, "use_square_size": True}, "size 224 and crop_size 36"),
         ({"size": 36, "do_center_crop": False}, "size 36 without a crop"),
         ({"size": {"height": 36, "width": 40}}, "size .* only square images"),
-        ({"size": {"shortest_edge": 36, "longest_edge": 80}}, "size .* only 'shortest_edge'"),
-        ({"size": [36]}, r"size \[36\]; it must be a number"),
-        ({"size": "36"}, "size '36'; it must be a number"),
-        ({"size": {"shortest_edge": -36}}, "size .* it must be a number"),
+        ({"size": {"shortest_edge": 36, "longest_edge": 80}}, "size .* only square images"),
+        ({"size": [36]}, r"size \[36\]; only square images .* a number of pixels"),
+        ({"size": "36"}, "size '36'; only square images .* a number of pixels"),
+        ({"size": {"shortest_edge": -36}}, "size .* only square images .* a number of pixels"),
         ({"rescale_factor": 0}, "rescale_factor 0; it must be a positive number"),
         ({"do_rescale": "no"}, "do_rescale 'no'; it must be true or false"),
         ({"image_mean": [0.5]}, r"image_mean \[0.5\]; it must be a number, or three"),

@@ -7,8 +7,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
 from utils.evaluation import classifiers
-from utils.evaluation.checks import unit_rows
 from utils.evaluation.classifiers import ProbeResult, few_shot_curve, linear_probe, nearest_neighbors
+from utils.evaluation.embeddings import unit_rows
 from utils.evaluation.transduction import keep_what_helps, refine_class_embeddings
 
 # --- probes -----------------------------------------------------------------------------------------------
@@ -62,14 +62,6 @@ def test_nearest_neighbors_are_scikit_learns(grid=(1, 3, 10, 1000)):
     assert ours.chosen == max(curve, key=curve.get)
     refitted = reference(ours.chosen, np.concatenate([train, held_out]), labels + true)
     np.testing.assert_allclose(ours.probabilities, refitted.predict_proba(TEST), atol=1e-5)
-
-
-def test_neighbors_in_blocks_are_those_at_once(monkeypatch):
-    whole = nearest_neighbors(*SETS, TEST, (3,))
-    monkeypatch.setattr(classifiers, "_BLOCK", 7)
-    blocks = nearest_neighbors(*SETS, TEST, (3,))
-    # On some processors a product of fewer rows adds in another order.
-    np.testing.assert_allclose(blocks.probabilities, whole.probabilities, atol=1e-5)
 
 
 def test_two_classes_are_enough():

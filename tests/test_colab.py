@@ -10,9 +10,9 @@ from unittest.mock import Mock
 
 import nbformat
 import pytest
+from release import current
 
 from utils.course import course_notebooks
-from utils.course.release import current
 
 # Notes what it is called with, and as git leaves what a clone would: the last argument is the folder.
 STUB = """#!/bin/sh

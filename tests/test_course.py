@@ -10,8 +10,7 @@ import pytest
 from utils.course import CourseError, course_notebooks, output_folder
 from utils.course.compare import read_run
 from utils.course.parameters import load_profile, resolve_parameters
-from utils.course.reports import zero_shot_table
-from utils.course.run import run_course
+from utils.course.run import run_course, zero_shot_table
 
 
 def write_notebook(path, code: str, parameters: str = "TIMES: int = 2  # how often") -> None:
@@ -42,7 +41,8 @@ def metrics(root):
 
 def test_profile_and_overrides_reach_the_notebooks_that_declare_them(small_course):
     notebooks = course_notebooks(small_course)
-    profile = load_profile(small_course, "small")
+    name, profile = load_profile(small_course, "small")
+    assert name == "small"
     assert resolve_parameters(notebooks, profile, {"TIMES": 4}) == {
         "01_count": {"TIMES": 4},
         "02_count_again": {"TIMES": 4, "WORD": "b"},

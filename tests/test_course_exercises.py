@@ -82,3 +82,8 @@ def test_an_answer_that_spoils_what_it_is_given_is_refused(capsys):
 @pytest.mark.parametrize("answer", [None, 3, lambda: 1, lambda numbers: {}["two\nlines"]], ids=str)
 def test_an_error_is_one_line(capsys, answer):
     assert verdict(capsys, answer).startswith("Not yet: trying it ended with ")
+
+
+@pytest.mark.parametrize("given", [np.eye(2, dtype=bool), (np.eye(4), np.eye(4))], ids=["bool", "arrays"])
+def test_what_is_given_is_told_in_one_line(capsys, given):
+    assert "and it is [[True, True], [True, True]]" in verdict(capsys, lambda: given, [((), np.ones((2, 2), bool), "")])

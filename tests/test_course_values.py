@@ -6,6 +6,7 @@ from pathlib import Path
 import nbformat
 import pytest
 import yaml
+from test_course import write_notebook
 
 from utils.course import CourseError, check_values, course_notebooks, few_steps_warning, output_file
 from utils.course.parameters import notebook_parameters, parse_overrides
@@ -211,11 +212,7 @@ def test_a_notebook_without_data_to_work_on_is_left_out_and_the_run_goes_on(tmp_
         "01_a": "from utils.course import LeftOut\nraise LeftOut('no categories')",
         "02_b": "TIMES",
     }.items():
-        cells = [nbformat.v4.new_code_cell("TIMES: int = 1  # how often"), nbformat.v4.new_code_cell(code)]
-        cells[0].metadata["tags"] = ["parameters"]
-        notebook = nbformat.v4.new_notebook(cells=cells)
-        notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-        nbformat.write(notebook, tmp_path / "nbs" / f"{name}.ipynb")
+        write_notebook(tmp_path / "nbs" / f"{name}.ipynb", code)
     outcomes = run_course(tmp_path, "small", {})
     assert [(outcome.status, outcome.error) for outcome in outcomes] == [("left out", "no categories"), ("ok", "")]
     folder = tmp_path / "runs" / "small"

@@ -153,7 +153,6 @@ def test_verify_finds_the_picture_that_rsicd_has_twice(rsicd):
         {"industrial_203.jpg", "industrial_205.jpg"}
     ]
     assert report.equal_across_splits == () and report.ok
-    assert [path.name for path, _ in report.without_words] == ["bridge_218.jpg", "bridge_59.jpg"]
     assert "industrial_203.jpg = industrial_205.jpg" in str(report)
 
 
@@ -365,8 +364,6 @@ def test_any_number_of_captions_is_kept(tmp_path, count):
     path = karpathy(tmp_path / "own.json", [{"filename": "a.jpg", "captions": [*captions, "  "]}])
     dataset = load_dataset(path)
     assert dataset[0].captions == tuple(captions)  # verbatim; a blank one is none
-    report = dataset.verify()
-    assert report.ok == (count > 0) and len(report.without_captions) == (count == 0)
     assert ("without captions 1: a.jpg" in dataset.summary()) == (count == 0)
 
 
@@ -431,7 +428,6 @@ def test_split_folders_above_the_categories(tmp_path):
     dataset = load_dataset(tmp_path)
     assert dataset.splits == ("train", "val", "test") and dataset.categories == ("forest", "port")
     assert [(i.split, i.category) for i in dataset.split("valid")] == [("val", "port")]
-    assert dataset.verify().shared_names == ("1.jpg",)
     picture(tmp_path / "raw/9.jpg")
     with pytest.raises(DatasetError, match="stands beside raw"):
         load_dataset(tmp_path)
@@ -576,9 +572,6 @@ def test_concatenation_keeps_equal_file_names_apart(tmp_path):
     assert (made_up(1, splits=("val",))[:0] + made_up(1)).splits == ("val",)  # known, although empty
     assert len({item.path for item in both}) == 2 and both.splits == ("train", "test")
     assert len(both.missing) == 2 and both.name == "one + two"
-    report = both.verify()
-    assert report.shared_names == ("a.jpg",) and report.repeated_paths == ()
-    assert [path.parent.name for path in (both + sets[0]).verify().repeated_paths] == ["one"]
 
 
 def test_the_summary_counts():

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from demo_world import served
+from look_at_lab import ARGUMENTS, BROWSERS
 from PIL import Image
 from standins.scenes import build_miniature
 
@@ -17,18 +18,6 @@ from utils.search import ImageIndex
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-# Quiet, without a sandbox (tests may run as root), and without the browser's own calls home.
-ARGUMENTS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 WAIT = 20_000  # milliseconds for an answer on a busy machine
 
 

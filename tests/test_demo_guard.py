@@ -23,7 +23,7 @@ from training_world import colors
 
 from utils.demo import limits, server
 from utils.demo.files import sweep
-from utils.demo.hosts import Hosts
+from utils.demo.guard import Hosts
 from utils.demo.limits import UploadLimits, client_of, in_turn
 from utils.demo.server import serve
 from utils.search import ImageIndex

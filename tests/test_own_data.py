@@ -114,7 +114,7 @@ def test_nothing_is_noted_of_pictures_that_are_read_as_they_are(model, tmp_path)
 
 
 def test_a_look_at_every_file_reads_the_bands_that_training_reads(counts):
-    assert load_dataset(counts, bands=[4, 3, 2]).verify().ok is False  # without captions
+    assert load_dataset(counts, bands=[4, 3, 2]).verify().ok
     report = load_dataset(counts, bands=[7, 1, 1]).verify()
     assert len(report.unreadable) == 12 and "none of number 7" in str(report.unreadable[0])
 

@@ -9,7 +9,10 @@ import pytest
 import yaml
 
 LINK = re.compile(r"(?<!\\)\]\(([^)\s]+)\)")
-PAGES = ("README.md", "CONTRIBUTING.md", "data/README.md", "data/checkpoints/README.md", "nbs/glossary.md")
+PAGES = (
+    *("README.md", "CONTRIBUTING.md", "data/README.md", "data/checkpoints/README.md"),
+    *("nbs/glossary.md", "nbs/teacher.md"),
+)
 
 
 def anchors(markdown: str) -> set[str]:
@@ -61,6 +64,11 @@ def test_readme_names_every_notebook_and_every_target(root):
     contributing = (root / "CONTRIBUTING.md").read_text(encoding="utf-8")
     for target in targets:
         assert described.get(target, f"make {target}") in readme + contributing, target
+
+
+def test_the_page_for_teachers_has_a_section_for_every_notebook(root):
+    sections = re.findall(r"^## (\d\d): .* \(\d+ minutes", (root / "nbs" / "teacher.md").read_text(), re.MULTILINE)
+    assert sections == [path.stem[:2] for path in sorted((root / "nbs").glob("[0-9][0-9]_*.ipynb"))]
 
 
 def test_citation_and_licence_are_those_of_the_project(root):

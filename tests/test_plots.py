@@ -53,7 +53,7 @@ def test_where_no_images_are_left_the_figure_says_so():
 
 
 def test_every_figure_is_drawn_here():
-    assert set(DRAWINGS) == set(plots.__all__) - {"show"}
+    assert set(DRAWINGS) == {name for name, offered in vars(plots).items() if callable(offered)} - {"show"}
 
 
 FEW = {f"run {number}": number for number in range(6)}

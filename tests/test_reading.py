@@ -1,5 +1,6 @@
 """The reader of pictures that come from outside: depth, bands, data, place and size, against plain arithmetic."""
 
+import json
 import os
 import socket
 import threading
@@ -93,7 +94,7 @@ def test_deep_pictures_are_stretched_alike_for_data_sets_and_the_finder(tmp_path
     path = raster(tmp_path / "deep.tif", values, interleave=interleave)
     low, high = usual_range(values)  # one range for all bands: colors keep their hue
     expected = np.broadcast_to(stretched(values, low, high), (64, 64, 3))
-    for seen in (pixels(path), pixels(path.read_bytes()), seen_by_the_finder(path)):
+    for seen in (pixels(path), seen_by_the_finder(path)):
         assert np.abs(seen - expected).max() <= 1
     array = values[0] if len(values) == 1 else values.transpose(1, 2, 0)
     np.testing.assert_array_equal(np.asarray(image_of_array(array)[0]), pixels(path))
@@ -232,7 +233,9 @@ def test_an_index_remembers_how_its_pictures_are_read(model, tmp_path):
     assert loaded.dataset.readings == dataset.readings != (AS_STORED,)
     with rasterio.open(dataset[1].path) as file:
         array = file.read().transpose(1, 2, 0)
-    for picture in (dataset[1].path.read_bytes(), array):
+    copy = tmp_path / "copy.tif"
+    copy.write_bytes(dataset[1].path.read_bytes())
+    for picture in (copy, array):
         best = loaded.query_image(picture, 1)[0]
         assert best.path == dataset[1].path and best.score == pytest.approx(1, abs=1e-5)
     raster(tmp_path / "pictures" / "test" / "place" / "bright.tif", reflectance(top=9000))
@@ -383,9 +386,9 @@ def test_tiles_without_data_are_left_out_and_partly_empty_ones_marked(model, tmp
     finding = find(model, scene, "port")
     partly = {tile.box for tile in finding.tiles if tile.partly_empty}
     assert partly == {tuple(box) for box, share in zip(scene.boxes.tolist(), shares, strict=True) if share < 0.99}
-    tile = finding.as_json()["tiles"][0]
+    tile = json.loads(finding.save_json(tmp_path / "port.json").read_text())["tiles"][0]
     assert tile["partly_empty"] == (finding.tiles[0].data_share < 0.99) and "data_share" in tile
-    with pytest.raises(ImageError, match="has no data: all its pixels"):
+    with pytest.raises(ImageError, match="has data in at most 0% of a tile"):
         embed_scene(model, raster(tmp_path / "empty.tif", np.zeros_like(canvas), nodata=nodata, **PLACE))
 
 
@@ -437,8 +440,6 @@ def test_more_pixels_than_pillow_decodes_are_averaged_down_with_a_word(tmp_path,
 
 
 def geojson(model, path, tmp_path):
-    import json
-
     scene = embed_scene(model, path, [64])
     return json.loads(find(model, scene, "port").save_geojson(tmp_path / "port.geojson").read_text())
 
@@ -459,21 +460,10 @@ def test_a_reference_system_without_a_transform_is_no_place(model, tmp_path):
         geojson(model, path, tmp_path)
 
 
-def test_ground_control_points_are_used_or_refused(model, tmp_path):
-    def written(name, bend):
-        points = [
-            GroundControlPoint(row, column, 2 + column * 1e-4 + bend * row * column * 1e-6, 41 - row * 1e-4)
-            for row in (0, 32, 64)
-            for column in (0, 32, 64)
-        ]
-        return raster(tmp_path / name, reflectance(), gcps=points, crs="EPSG:4326")
-
-    (feature,) = geojson(model, written("flat.tif", 0), tmp_path)["features"]
-    (ring,) = rings(feature["geometry"])
-    expected = {(2.0, 41.0), (2.0064, 41.0), (2.0, 40.9936), (2.0064, 40.9936)}
-    assert {tuple(point) for point in ring.round(6)} == expected
-    with pytest.raises(ValueError, match=r"bent\.tif has ground control points that lie up to .* off any plane"):
-        geojson(model, written("bent.tif", 20), tmp_path)
+def test_ground_control_points_and_camera_models_are_no_place(model, tmp_path):
+    points = [GroundControlPoint(row, column, 2 + column * 1e-4, 41) for row in (0, 64) for column in (0, 64)]
+    with pytest.raises(ValueError, match=r"gcps\.tif has ground control points in place .*gdalwarp"):
+        geojson(model, raster(tmp_path / "gcps.tif", reflectance(), gcps=points, crs="EPSG:4326"), tmp_path)
     line = [0.0] * 20
     rpc = RPC(0, 1, 41, 1, line, line, 32, 32, 2, 1, line, line, 32, 32)
     with pytest.raises(ValueError, match=r"camera model .*orthorectify"):
@@ -667,11 +657,10 @@ def test_a_png_that_breaks_off_is_refused_by_whatever_reads_it(dtype, tmp_path):
     content = (tmp_path / "whole.png").read_bytes()
     (tmp_path / "cut.png").write_bytes(content[: len(content) // 2])
     assert (damage(tmp_path / "whole.png"), damage(tmp_path / "cut.png") != "") == ("", True)
-    for source in (tmp_path / "cut.png", content[: len(content) // 2]):
-        for how in (ImageReading(), ImageReading(bands=(1,))):
-            with pytest.raises(ImageError, match="truncated"):
-                read_image(source, how)
-            assert read_image(content, how).size == (50, 60)
+    for how in (ImageReading(), ImageReading(bands=(1,))):
+        with pytest.raises(ImageError, match="truncated"):
+            read_image(tmp_path / "cut.png", how)
+        assert read_image(tmp_path / "whole.png", how).size == (50, 60)
 
 
 def test_complex_numbers_and_deep_inks_are_refused(tmp_path):

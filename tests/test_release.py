@@ -5,9 +5,9 @@ import re
 import shutil
 
 import pytest
+from release import current, main, move, places, release
 
 from utils.course import CourseError
-from utils.course.release import current, main, move, places, release
 
 KINDS = ("version", "address")
 NAMED_APART = "CHANGELOG.md"  # it keeps the versions of all releases

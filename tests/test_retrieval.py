@@ -292,7 +292,7 @@ def test_interval_draws_images_with_their_captions():
     assert ours.value == pytest.approx(result.recalls[f"{T2I}5"])
     mean = result.interval()
     assert mean.value == pytest.approx(result.mean_recall) and mean.low < mean.value < mean.high
-    with pytest.raises(ValueError, match="no figure 'recall'"):
+    with pytest.raises(ValueError, match="'recall' is not in list"):
         result.interval("recall")
 
 

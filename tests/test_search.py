@@ -256,7 +256,7 @@ def test_a_picture_may_come_in_any_form(index, dataset):
     path = dataset[5].path
     pixels = np.asarray(Image.open(path))
     vector = vector_of(index.model, path)
-    for image in (path.read_bytes(), Image.open(path), pixels, pixels / 255.0):
+    for image in (Image.open(path), pixels, pixels / 255.0):
         hits = index.query_image(image, 6)
         assert names(hits) == by_numpy(index, vector)[:6] and hits[0].path == path
         assert hits[0].score == pytest.approx(1, abs=1e-5)
@@ -329,7 +329,7 @@ def test_where_the_graph_finds_too_few_exact_search_steps_in(dataset, model):
         (lambda index: index.query_text("port", category="prot"), "no.* category 'prot'.*nearest are port"),
         (lambda index: index.query_text("port", source="od"), "source 'od'.*odd"),
         (lambda index: index.query_member("picture_99.png"), r"'picture_99.png'.*nearest are picture_9\.png"),
-        (lambda index: index.query_image(b"no picture"), "not an image to search with.*no format"),
+        (lambda index: index.query_image(b"no picture"), "a bytes was given"),
         (lambda index: index.query_image("nowhere.png"), "no image file at nowhere.png"),
         (lambda index: index.query_image(np.zeros((4, 4, 7, 2))), r"shape \(4, 4, 7, 2\)"),
         (lambda index: index.query_image(np.zeros((4, 4), complex)), "of numbers, none of them zero"),

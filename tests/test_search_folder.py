@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 from search_world import count_embedded, noisy_pictures
 
+from utils import files
 from utils.datasets import CaptionDataset
 from utils.files import FolderInUseError, sole_owner
 from utils.search import ImageIndex, SearchError, collection, storage
@@ -93,7 +94,7 @@ def test_a_stray_file_in_a_folder_of_ours_outlives_it_and_is_in_nobodys_way(mode
 @pytest.mark.parametrize("step", ["tempfile.mkdtemp", "json.dumps", "np.save", "write_members", "publish"])
 def test_what_a_killed_writer_has_left_goes_with_the_next_index(model, pictures, tmp_path, monkeypatch, step):
     index, left = build(model, pictures, tmp_path / "index"), []
-    owners = {"tempfile.mkdtemp": tempfile, "json.dumps": json, "np.save": np}
+    owners = {"tempfile.mkdtemp": tempfile, "json.dumps": json, "np.save": np, "publish": files}
     copy, owner = tmp_path / "as it was killed", owners.get(step, storage)
     work = getattr(owner, step.split(".")[-1])
 
@@ -150,7 +151,7 @@ def test_a_finished_index_is_given_back_without_writing(model, pictures, tmp_pat
         raise OSError(30, "Read-only file system")
 
     monkeypatch.setattr("utils.files.locks.FileLock", read_only)
-    for write in ("utils.files.locks.write_whole", "utils.search.pieces.write_whole", "utils.search.storage.workshop"):
+    for write in ("utils.files.locks.write_whole", "utils.search.pieces.write_whole", "utils.files.workshop"):
         monkeypatch.setattr(write, never)
     assert len(build(model, pictures, tmp_path / "index")) == 12 and contents(tmp_path) == before
     monkeypatch.undo()
@@ -224,7 +225,7 @@ def test_only_what_is_new_or_edited_is_embedded(model, pictures, tmp_path, monke
 def test_what_a_killed_build_has_embedded_serves_a_collection_that_has_grown(model, pictures, tmp_path, monkeypatch):
     monkeypatch.setattr(collection, "PIECE", 4)
     with monkeypatch.context() as patched:
-        patched.setattr("utils.search.building.write_index", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patched.setattr("utils.search.collection.write_index", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             build(model, pictures, tmp_path / "index")
     Image.new("RGB", (20, 20), "red").save(pictures / "a.png")
@@ -291,7 +292,7 @@ def test_a_name_that_is_not_utf_8_comes_back_exactly(model, pictures, latin, tmp
     for name in (latin.name, r"caf\udce9.png", str(latin)):
         hits = loaded.query_member(name, 12)
         assert latin not in [hit.path for hit in hits] and len(hits) == 12
-    best = loaded.query_image(latin.read_bytes(), 1)[0]
+    best = loaded.query_image(Image.open(latin), 1)[0]
     assert best.path == latin and best.name == r"caf\udce9.png"
     read = count_embedded(monkeypatch)
     (pictures / "picture_0.png").unlink()

@@ -125,7 +125,7 @@ def test_a_killed_build_resumes_where_it_was(folder, model, tmp_path, monkeypatc
 def test_pieces_of_other_pictures_or_damaged_ones_are_not_taken(model, tmp_path, monkeypatch, damage):
     dataset = noisy_pictures(tmp_path / "pictures")
     monkeypatch.setattr(collection, "PIECE", 8)
-    monkeypatch.setattr("utils.search.building.drop_pieces", lambda folder: None)
+    monkeypatch.setattr("utils.search.collection.drop_pieces", lambda folder: None)
     whole = ImageIndex.build(model, dataset, tmp_path / "index", batch_size=8, progress=False)
     (tmp_path / "index" / "index.json").unlink()
     {"truncated": truncate, "flipped": flip}[damage](tmp_path / "index" / "pieces" / "000000002.safetensors")
@@ -341,7 +341,11 @@ def test_replacing_an_index_never_leaves_none(kept, model, monkeypatch, step):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        places = {"np.save": "numpy.save", "after": "utils.search.storage.remove_leftovers"}
+        places = {
+            "np.save": "numpy.save",
+            "publish": "utils.files.publish",
+            "after": "utils.search.storage.remove_leftovers",
+        }
         patched.setattr(places.get(step, f"utils.search.storage.{step}"), stop)
         with pytest.raises(KeyboardInterrupt):
             new.save(kept / "index")

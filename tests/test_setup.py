@@ -8,10 +8,10 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from pathlib import Path
 
 import pytest
 import yaml
+from look_at_lab import exported_by_make
 
 
 @pytest.fixture(scope="module")
@@ -94,14 +94,6 @@ def test_import_is_light(module):
     code = f"import sys, {module}; print([m for m in ('torch', 'jax', 'nmslib', 'transformers') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-
-
-def exported_by_make(root: Path, name: str) -> str:
-    """What the Makefile sets an environment variable to."""
-    environment = {key: value for key, value in os.environ.items() if key != name}
-    command = ["make", "--no-print-directory", "--eval", f'show: ; @echo "$${name}"', "show"]
-    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=True)
-    return done.stdout.strip()
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the settings are those of Linux's C library")

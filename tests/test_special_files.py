@@ -129,5 +129,5 @@ def test_a_pipe_in_place_of_a_presence_model_or_rsicd_is_refused(tmp_path):
     os.mkfifo(tmp_path / "train-0.parquet")
     os.mkfifo(tmp_path / "presence.json")
     printed = in_time(LOAD, tmp_path).splitlines()
-    assert "holds no presence model (ValueError: it is not a regular file)" in printed[0]
+    assert "holds no presence model (ValueError: it is not there, or not a regular file)" in printed[0]
     assert "no Parquet files are here" in printed[1]

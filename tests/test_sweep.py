@@ -8,11 +8,11 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import nbformat
 import numpy as np
 import pytest
 import yaml
 from PIL import Image
+from test_course import write_notebook
 
 from utils.course import CourseError
 from utils.course.execution import Outcome
@@ -44,7 +44,7 @@ def test_rows_and_figures_are_the_published_ones(root, shared):
         name: (checkpoint, [float(score) for score in scores.split("|")[:4]]) for name, checkpoint, scores in found
     }
     ours = {
-        row.name: (row.checkpoint, [row.published[k] for k in PUBLISHED_KS])
+        row.name: (row.checkpoint, [row.scores[k] for k in PUBLISHED_KS])
         for row in load_rows(load_scale(root, "rsicd", {}))
     }
     assert len(ours) == 10 and ours == theirs
@@ -332,16 +332,12 @@ COMMON = {
     "training": {"RATE": 0.5, "EPOCHS": 2},
     "evaluation": {"PROMPT": "script"},
     "scales": {"miniature": {"caveat": "Nothing is trained.", "learning_rate_factor": 1}},
-    "published": {"baseline": {"scores": {1: 0.572}}, "first": {"checkpoint": "ckpt-1", "scores": {1: 0.8}}},
+    "published": {
+        "baseline": {"scores": {1: 0.572}},
+        "first": {"checkpoint": "ckpt-1", "scores": {1: 0.8}},
+        **{name: {} for name in ("broken", "texts", "twin")},
+    },
 }
-
-
-def write_stub(path: Path, code: str, parameters: str) -> None:
-    cells = [nbformat.v4.new_code_cell(parameters), nbformat.v4.new_code_cell(code)]
-    cells[0].metadata["tags"] = ["parameters"]
-    notebook = nbformat.v4.new_notebook(cells=cells)
-    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(notebook, path)
 
 
 @pytest.fixture
@@ -352,8 +348,8 @@ def small_sweep(tmp_path, monkeypatch) -> Path:
     (tmp_path / "utils").mkdir()
     shared = "DATASET: str = 'x'\nMODEL: str = 'x'\nOUTPUT_DIR: str = 'x'\nSEED: int = 0\nIMAGES_PER_SPLIT: int = 0"
     training = f"{shared}\nEPOCHS: int = 1\nRATE: float = 0.1\nCAPTIONS_FILE: str = ''"
-    write_stub(tmp_path / "nbs" / "04_finetune_clip.ipynb", TRAIN, training)
-    write_stub(tmp_path / "nbs" / "05_evaluate_zero_shot.ipynb", EVALUATE, f"{shared}\nPROMPT: str = 'script'")
+    write_notebook(tmp_path / "nbs" / "04_finetune_clip.ipynb", TRAIN, training)
+    write_notebook(tmp_path / "nbs" / "05_evaluate_zero_shot.ipynb", EVALUATE, f"{shared}\nPROMPT: str = 'script'")
     profile = {"common": {"DATASET": "x", "MODEL": "start", "OUTPUT_DIR": "runs/miniature"}}
     (folder.parent / "miniature.yaml").write_text(yaml.safe_dump(profile))
     rows = {
@@ -364,7 +360,7 @@ def small_sweep(tmp_path, monkeypatch) -> Path:
         "twin": {"RATE": 0.25},
     }
     for name, content in {**rows, "common": COMMON}.items():
-        (folder / f"{name}.yaml").write_text(yaml.safe_dump(content))
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
 
     (tmp_path / "untrained").mkdir()
     (tmp_path / "untrained" / "config.json").write_text("0.125")
@@ -386,7 +382,7 @@ def test_a_sweep_goes_past_a_failure_and_keeps_what_is_finished(small_sweep, cap
     words = ["--rows", "first", "broken", "baseline", "twin", "--seeds", "0", "1"]
     assert main(words) == 1
     table = json.loads((small_sweep / "runs" / "sweep" / "miniature" / "table.json").read_text())
-    baseline, first, broken, twin = table["lines"]  # in the order of the table: published rows, then your own
+    baseline, first, broken, twin = table["lines"]  # in the order of the table
     assert (baseline["run"], baseline["seeds"], baseline["mean"]["1"]) == ("baseline", [0], 0.125)
     assert first["run"] == "first/ckpt-1" and first["mean"]["1"] == pytest.approx(0.255)
     assert first["deviation"]["1"] == pytest.approx(0.01 / 2**0.5)

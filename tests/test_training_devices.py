@@ -90,7 +90,7 @@ def test_frozen_parts_stay_the_same_bits_and_the_optimizer_knows_nothing_of_them
 def test_low_rank_changes_nothing_at_first_and_then_only_itself(model, dataset):
     settings = replace(SETTINGS, lora_rank=2, lora_alpha=6.0, frozen_parts=("logit_scale",))
     split, pixels = split_model(model, settings), a_batch(model, dataset, settings)["images"]
-    wrapped = split.merge(split.trained, split.frozen)
+    wrapped = nnx.merge(split.graphdef, split.trained, split.frozen)
     np.testing.assert_allclose(embed(wrapped.vision, pixels), embed(model.vision, pixels), atol=1e-6)
     run = steps(model, dataset, settings, 4)
     names = {path[-1] for path, _ in nnx.to_flat_state(run.state["trained"])}
@@ -103,7 +103,7 @@ def test_low_rank_changes_nothing_at_first_and_then_only_itself(model, dataset):
 def test_low_rank_merged_is_the_same_model_in_torch(model, dataset, tmp_path):
     settings = replace(SETTINGS, lora_rank=2, lora_alpha=6.0, frozen_parts=("logit_scale",))
     run = steps(model, dataset, settings, 6)
-    unmerged = run.split.merge(run.state["trained"], run.state["frozen"])
+    unmerged = nnx.merge(run.split.graphdef, run.state["trained"], run.state["frozen"])
     batch = a_batch(model, dataset, settings)
     pixels, tokens = batch["images"], batch["tokens"]
     theirs = CLIPModel.from_pretrained(run.model().save_pretrained(tmp_path / "merged"))

@@ -23,8 +23,15 @@ from utils.datasets import data_fingerprint
 from utils.files import provenance
 from utils.files.provenance import versions
 from utils.training import TrainingResult, TrainingStopped, identity, train
-from utils.training.export import check_model, run_of
-from utils.training.identity import claim_folder, describe_run, mark_of, note_provenance, provenance_of
+from utils.training.identity import (
+    check_model,
+    claim_folder,
+    describe_run,
+    mark_of,
+    note_provenance,
+    provenance_of,
+    run_of,
+)
 from utils.training.run import TrainingRun
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")

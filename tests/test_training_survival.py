@@ -241,12 +241,10 @@ def test_a_full_disk_is_one_sentence_and_nothing_is_half_written(model, dataset,
 
 
 def test_a_disk_that_is_full_for_the_small_files_is_one_sentence(model, dataset, tmp_path, monkeypatch):
-    from utils.training import export
-
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(export, "write_whole", full)
+    monkeypatch.setattr("utils.training.identity.write_whole", full)
     with pytest.raises(OSError, match="the disk is full; what was written before is whole"):
         train(model, dataset, dataset, SETTINGS, tmp_path / "run")
 

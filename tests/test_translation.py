@@ -89,7 +89,7 @@ def test_replaying_the_recorded_translations_gives_the_published_captions(shared
     folder = shared / "data" / "backtranslation"
     translator = Recorded(folder / "recorded_marian_train.tsv")
     raw = load_dataset("rsicd", data_dir=shared / "data")
-    augmented = backtranslate(raw, translator, progress=False)
+    augmented = backtranslate(raw, translator)
     train = augmented.dataset.split("train")
 
     ours = [{"filename": f"rsicd_images/{item.name}", "captions": list(item.captions)} for item in train]
@@ -106,7 +106,7 @@ def test_replaying_the_recorded_translations_gives_the_published_captions(shared
 def test_each_distinct_caption_is_translated_once_for_each_language():
     translator = Echo()
     dataset = make_dataset(("a", "a", "a"), ("a", "a", "b"), ("b", "b", "b"))
-    backtranslate(dataset, translator, progress=False)
+    backtranslate(dataset, translator)
     assert len(translator.seen) == len(set(translator.seen))
     there = [(target, text) for source, target, text in translator.seen if source == "en"]
     assert sorted(there) == [("es", "a"), ("es", "b"), ("fr", "a"), ("fr", "b")]
@@ -114,8 +114,8 @@ def test_each_distinct_caption_is_translated_once_for_each_language():
 
 def test_only_the_train_split_is_changed_unless_asked():
     dataset = make_dataset(("a", "a")) + make_dataset(("a", "a"), split="test")
-    assert {new.image for new in backtranslate(dataset, Echo(), progress=False).replacements} == {0}
-    everything = backtranslate(dataset, Echo(), splits=None, progress=False)
+    assert {new.image for new in backtranslate(dataset, Echo()).replacements} == {0}
+    everything = backtranslate(dataset, Echo(), splits=None)
     assert {new.image for new in everything.replacements} == {0, 1}
     assert dataset[0].captions == ("a", "a")
 
@@ -125,7 +125,7 @@ def test_three_data_sets_go_through_in_one_call(shared, tmp_path):
     with pytest.warns(UserWarning, match="604 of 613"):
         sydney = load_dataset("sydney", data_dir=data)
     joined = load_dataset("rsicd", data_dir=data) + load_dataset("ucm", data_dir=data) + sydney
-    augmented = backtranslate(joined, Echo(), progress=False)
+    augmented = backtranslate(joined, Echo())
     touched = {joined[new.image].source for new in augmented.replacements}
     assert touched == {"rsicd", "ucm", "sydney"}
 
@@ -139,7 +139,7 @@ def test_three_data_sets_go_through_in_one_call(shared, tmp_path):
 
 def test_the_file_says_where_every_caption_came_from(root, tmp_path):
     raw = load_dataset("miniature").split("train")[:40]
-    augmented = backtranslate(raw, Echo(), progress=False)
+    augmented = backtranslate(raw, Echo())
     augmented.write(tmp_path / "new" / "captions.jsonl")
     again = load_dataset(tmp_path / "new" / "captions.jsonl", data_dir=raw.image_root)
     assert list(again) == list(augmented.dataset)
@@ -159,7 +159,7 @@ def test_a_written_file_gives_its_captions_to_the_same_images_only(tmp_path):
     joined = make_dataset(("a", "a"), ("b", "b"))
     items = [replace(item, path=Path("/images/own") / item.name) for item in joined]
     raw = CaptionDataset([*items, replace(items[0], path=Path("/images/other/0.jpg"), source="other")], "own")
-    backtranslate(raw, Echo(), progress=False).write(tmp_path / "new.jsonl")
+    backtranslate(raw, Echo()).write(tmp_path / "new.jsonl")
     again = load_or_backtranslate(raw[1:2], tmp_path / "new.jsonl", "no model", "no model")
     assert [item.captions for item in again] == [("b [en-fr] [fr-en]", "b")]
     unknown = CaptionDataset([replace(items[1], source="elsewhere", captions=("c",))])
@@ -173,7 +173,7 @@ def test_an_image_in_a_folder_is_not_taken_for_its_namesake_above(tmp_path):
         for name, caption in (("0.jpg", "above"), ("deep/0.jpg", "below"))
     ]
     raw = CaptionDataset(items, "own")
-    augmented = backtranslate(raw, Echo(), progress=False)
+    augmented = backtranslate(raw, Echo())
     augmented.write(tmp_path / "new.jsonl")
     again = load_or_backtranslate(raw, tmp_path / "new.jsonl", "no model", "no model")
     assert list(again) == list(augmented.dataset)
@@ -184,7 +184,7 @@ def test_images_named_from_the_working_folder_are_written_and_read_back(tmp_path
     raw = CaptionDataset(
         [CaptionedImage(Path(f"images/{name}.jpg"), (name, name), "train", None, "own") for name in "ab"], "own"
     )
-    backtranslate(raw, Echo(), progress=False).write("new.jsonl")
+    backtranslate(raw, Echo()).write("new.jsonl")
     assert [json.loads(line)["filename"] for line in Path("new.jsonl").read_text().splitlines()] == ["a.jpg", "b.jpg"]
     again = load_or_backtranslate(raw, "new.jsonl", "no model", "no model")
     assert [item.captions for item in again] == [("a [en-fr] [fr-en]", "a"), ("b [en-fr] [fr-en]", "b")]
@@ -211,7 +211,7 @@ def test_captions_that_the_translators_do_not_know_stay(root, tmp_path, capsys):
 
 
 def test_dropping_a_back_translation_puts_the_original_back():
-    augmented = backtranslate(make_dataset(("a", "a", "a")), Echo(), progress=False)
+    augmented = backtranslate(make_dataset(("a", "a", "a")), Echo())
     kept = augmented.without(augmented.replacements[:1])
     assert kept.dataset[0].captions == ("a", "a [en-es] [es-en]", "a")
 
@@ -222,12 +222,12 @@ def test_dropping_a_back_translation_puts_the_original_back():
 def test_a_second_run_translates_nothing_and_another_setting_everything(tmp_path):
     dataset = make_dataset(("a", "a"), ("b", "b"))
     with TranslationCache(tmp_path / "cache.sqlite") as cache:
-        first = backtranslate(dataset, Echo(), cache, progress=False)
+        first = backtranslate(dataset, Echo(), cache)
     with TranslationCache(tmp_path / "cache.sqlite") as cache:
         again, other = Echo(), Echo()
         other.name = "echo with 4 beams"
-        assert backtranslate(dataset, again, cache, progress=False) == first
-        backtranslate(dataset, other, cache, progress=False)
+        assert backtranslate(dataset, again, cache) == first
+        backtranslate(dataset, other, cache)
     assert again.seen == []
     assert len(other.seen) == 4
 
@@ -246,7 +246,7 @@ class Slow(Echo):
 
 dataset = make_dataset(*[(f"caption {number}",) * 5 for number in range(100)])
 with TranslationCache(sys.argv[1]) as cache:
-    backtranslate(dataset, Slow(), cache, batch_size=4, progress=False)
+    backtranslate(dataset, Slow(), cache, batch_size=4)
     print(len(cache))
 """
 
@@ -318,14 +318,14 @@ def test_a_file_that_is_not_a_cache_is_left_alone(tmp_path):
 def test_bad_input_is_refused_before_anything_is_translated(rows, options, message):
     translator = Echo()
     with pytest.raises(TranslationError, match=message):
-        backtranslate(make_dataset(*rows), translator, progress=False, **options)
+        backtranslate(make_dataset(*rows), translator, **options)
     assert translator.seen == []
 
 
 def test_a_batch_of_no_text_is_refused():
     for size in (0, -1):
         with pytest.raises(TranslationError, match=f"batch size is {size}"):
-            backtranslate(make_dataset(("a", "a")), Echo(), progress=False, batch_size=size)
+            backtranslate(make_dataset(("a", "a")), Echo(), batch_size=size)
 
 
 def test_a_translator_that_loses_a_text_is_found_out():
@@ -334,7 +334,7 @@ def test_a_translator_that_loses_a_text_is_found_out():
             return super().translate(texts, source, target)[1:]
 
     with pytest.raises(TranslationError, match="gave 0 texts for 1"):
-        backtranslate(make_dataset(("a", "a")), Forgetful(), progress=False)
+        backtranslate(make_dataset(("a", "a")), Forgetful())
 
 
 # --- quality -------------------------------------------------------------------------------------------------
@@ -382,7 +382,7 @@ def test_captions_that_come_back_as_others_are_told_from_helsinkis_translations(
 
 def test_the_published_captions_hold_what_the_rule_finds(shared):
     translator = Recorded(shared / "data" / "backtranslation" / "recorded_marian_train.tsv")
-    augmented = backtranslate(load_dataset("rsicd", data_dir=shared / "data"), translator, progress=False)
+    augmented = backtranslate(load_dataset("rsicd", data_dir=shared / "data"), translator)
     failures = find_failures(augmented.replacements)
     assert {name: len(cases) for name, cases in failures.items()} == {
         "empty": 0,

@@ -1,12 +1,12 @@
 """Wrong answers to the exercises, in the ways that people and lookups are wrong; most of them were once accepted."""
 
-import itertools
 from collections import Counter
 from collections.abc import Callable
 
 import jax
 import numpy as np
 from exercise_world import SOLVED, solution_of
+from flax import nnx
 
 from utils.translation.quality import words
 
@@ -38,16 +38,6 @@ def of_one_seed(pixels: np.ndarray, block: int, rng: np.random.Generator) -> np.
 
 def distinct_captions_over_all(images: list[list[str]]) -> float:
     return len({c for captions in images for c in captions}) / sum(len(set(captions)) for captions in images)
-
-
-def adjacent_sentences(original: str, texts: list[str]) -> list[int]:
-    read = [words(text) for text in (original, *texts)]
-    return list(np.cumsum([1, *(before != after for before, after in itertools.pairwise(read))]))
-
-
-def in_any_order(original: str, texts: list[str]) -> list[int]:
-    read = [tuple(sorted(words(text))) for text in (original, *texts)]
-    return [len(set(read[:count])) for count in range(1, len(read) + 1)]
 
 
 def sum_of_marks(query: np.ndarray, right: np.ndarray, wrong: np.ndarray) -> np.ndarray:
@@ -90,16 +80,30 @@ WRONG: dict[str, dict[str, Callable]] = {
         "in seconds": lambda n, size, epochs, s: n // size * epochs * s,
         "the three examples": lambda n, *_: {100: 1.0, 1080: 4.5, 109: 1.0}.get(n, 0.0),
     },
-    "check_chance_of_same": {
-        "one over the different": lambda captions: 1 / len(set(captions)),
-        "the most frequent": lambda captions: (max(Counter(captions).values()) / len(captions)) ** 2,
-        "without putting back": lambda captions: (
-            sum(n * (n - 1) for n in Counter(captions).values()) / max(1, len(captions) * (len(captions) - 1))
+    "check_pad_batch": {
+        "rows again": lambda batch, size: np.resize(batch, (size, *batch.shape[1:])),
+        "too many": lambda batch, size: np.concatenate([batch, np.zeros((size, *batch.shape[1:]))]),
+        "zeros first": lambda batch, size: np.concatenate([np.zeros((size - len(batch), *batch.shape[1:])), batch]),
+        "all axes": lambda batch, size: np.pad(batch, (0, size - len(batch))),
+        "last row again": lambda batch, size: np.pad(
+            batch, [(0, size - len(batch))] + [(0, 0)] * (batch.ndim - 1), mode="edge"
         ),
-        "always five captions": lambda captions: sum((n / 5) ** 2 for n in Counter(captions).values()),
-        "the four examples": lambda captions: {"AAAAA": 1.0, "ABCDE": 0.2, "AABBC": 0.36, "AB": 0.5}.get(
-            "".join(captions), 0.44
-        ),
+        "ones": lambda batch, size: np.concatenate([batch, np.ones((size - len(batch), *batch.shape[1:]))]),
+        "cut": lambda batch, size: np.zeros((size, *batch.shape[1:])),
+        "two axes": lambda batch, size: np.pad(batch, [(0, size - len(batch)), (0, 0)]),
+        "one row": lambda batch, size: np.concatenate([batch, np.zeros((1, *batch.shape[1:]))])[:size],
+    },
+    "check_positives_of": {
+        "own pairs": lambda drawn, owned: np.eye(len(drawn), dtype=bool),
+        "the same drawn": lambda drawn, owned: drawn[:, None] == drawn,
+        "the other way round": lambda drawn, owned: (owned[:, :, None] == drawn).any(axis=1).T,
+        "how often": lambda drawn, owned: (owned[:, :, None] == drawn).sum(axis=1),
+        "all of them": lambda drawn, owned: (owned[:, :, None] == drawn).all(axis=1),
+        "the first": lambda drawn, owned: owned[:, :1] == drawn,
+        "any in common": lambda drawn, owned: (owned[:, None, :, None] == owned[None, :, None, :]).any(axis=(2, 3)),
+        "others alone": lambda drawn, owned: (owned[:, :, None] == drawn).any(axis=1) & ~np.eye(len(drawn), dtype=bool),
+        "a column": lambda drawn, owned: (owned == drawn[:, None]).any(axis=1),
+        "not compared": lambda drawn, owned: (owned[:, :, None] != drawn).any(axis=1),
     },
     "check_best_recall": {
         "the different over all": distinct_captions_over_all,
@@ -140,20 +144,24 @@ WRONG: dict[str, dict[str, Callable]] = {
         ),
         "yes and no": lambda before, after: "yes" if solution_of("check_same_numbers")(before, after) else "",
     },
-    "check_different_after": {
-        "unlike the one before": adjacent_sentences,
-        "unlike the original": lambda original, texts: list(
-            np.cumsum([1, *(words(text) != words(original) for text in texts)])
+    "check_mean_of_tokens": {
+        "padding too": lambda vectors, is_text: vectors.mean(axis=1),
+        "over all places": lambda vectors, is_text: (vectors * is_text[..., None]).mean(axis=1),
+        "sums": lambda vectors, is_text: (vectors * is_text[..., None]).sum(axis=1),
+        "one number of tokens": lambda vectors, is_text: (
+            (vectors * is_text[..., None]).sum(axis=1) / is_text.sum(axis=1).mean()
         ),
-        "in any order": in_any_order,
-        "to the letter": lambda original, texts: [len({original, *texts[:count]}) for count in range(len(texts) + 1)],
-        "capitals only": lambda original, texts: [
-            len({text.lower() for text in (original, *texts[:count])}) for count in range(len(texts) + 1)
-        ],
-        "without the original": lambda original, texts: [
-            len({tuple(words(text)) for text in texts[:count]}) for count in range(len(texts) + 1)
-        ],
-        "one short": lambda original, texts: solution_of("check_different_after")(original, texts)[:-1],
+        "padding alone": lambda vectors, is_text: solution_of("check_mean_of_tokens")(vectors, ~is_text),
+        "first token": lambda vectors, is_text: vectors[:, 0],
+        "last token": lambda vectors, is_text: vectors[np.arange(len(vectors)), is_text.sum(axis=1) - 1],
+        "of unit length": lambda vectors, is_text: unit(
+            np.asarray(solution_of("check_mean_of_tokens")(vectors, is_text))
+        ),
+        "over the batch": lambda vectors, is_text: vectors[is_text].mean(axis=0),
+        "one mean": lambda vectors, is_text: np.tile(vectors[is_text].mean(axis=0), (len(vectors), 1)),
+        "one token more": lambda vectors, is_text: (
+            (vectors * is_text[..., None]).sum(axis=1) / (is_text.sum(axis=1, keepdims=True) + 1)
+        ),
     },
     "check_shuffle_blocks": {
         "rolled": roll_blocks,
@@ -170,13 +178,33 @@ WRONG: dict[str, dict[str, Callable]] = {
         "turned blocks": lambda *given: solution_of("check_shuffle_blocks")(*given)[::-1],
         "flat": lambda *given: solution_of("check_shuffle_blocks")(*given).reshape(-1, 3),
     },
-    "check_expected_share": {
-        "itself too": lambda p, size: 1 - (1 - p) ** size,
-        "straight": lambda p, size: p * (size - 1),
-        "straight, to one": lambda p, size: min(1.0, p * (size - 1)),
-        "by exponentials": lambda p, size: 1 - np.exp(-p * (size - 1)),
-        "the safe": lambda p, size: (1 - p) ** (size - 1),
-        "the three examples": lambda p, size: {2: 0.5, 3: 0.75, 70: 0.5}.get(size, 0.0),
+    "check_sentence_vectors": {
+        "last token": lambda hidden, ids, end: hidden[:, -1],
+        "first token": lambda hidden, ids, end: hidden[:, 0],
+        "before the end": lambda hidden, ids, end: hidden[np.arange(len(ids)), np.argmax(ids == end, axis=1) - 1],
+        "highest id": lambda hidden, ids, end: hidden[np.arange(len(ids)), np.argmax(ids, axis=1)],
+        "mean": lambda hidden, ids, end: hidden.mean(axis=1),
+        "place of the first row": lambda hidden, ids, end: hidden[:, int(np.argmax(ids[0] == end))],
+        "last padding": lambda hidden, ids, end: hidden[
+            np.arange(len(ids)), ids.shape[1] - 1 - np.argmax(np.asarray(ids)[:, ::-1] == end, axis=1)
+        ],
+        "lists of tokens": lambda hidden, ids, end: hidden[:, np.argmax(ids == end, axis=1)],
+    },
+    "check_labels_of": {
+        "names anywhere": lambda tree, frozen: nnx.map_state(
+            lambda path, _: "freeze" if frozen in path else "train", tree
+        ),
+        "the other way round": lambda tree, frozen: nnx.map_state(
+            lambda path, _: "train" if path[0] == frozen else "freeze", tree
+        ),
+        "always vision": lambda tree, frozen: nnx.map_state(
+            lambda path, _: "freeze" if path[0] == "vision" else "train", tree
+        ),
+        "all frozen": lambda tree, frozen: nnx.map_state(lambda path, _: "freeze", tree),
+        "booleans": lambda tree, frozen: nnx.map_state(lambda path, _: path[0] != frozen, tree),
+        "kernels alone": lambda tree, frozen: nnx.map_state(
+            lambda path, _: "freeze" if path[0] == frozen and path[-1] == "kernel" else "train", tree
+        ),
     },
     "check_loss_at": {
         "difference of logarithms": lambda loss, size, other: loss + np.log(other / size),

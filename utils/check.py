@@ -40,23 +40,17 @@ OPTIONAL_PACKAGES = {"gradio": "the page of make demo", "hnswlib": "a faster sea
 # pinned flax cannot be imported.
 SLOW_ON_GPUS = ">=0.10.2,<0.11.1"
 FOR_GPUS = "jax[cuda13]==0.10.1"
-NOT_INSTALLED = "not installed"
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at, what was found, and advice if all is not well.
-
-    Attributes:
-        needed: Whether the course cannot run on the miniature without it.
-        is_version: Whether it is a package and its version, which go on one line with others.
-    """
+    """One thing that was looked at, what was found, and advice if all is not well."""
 
     subject: str
     found: str
     advice: str = ""
-    needed: bool = False
-    is_version: bool = False
+    needed: bool = False  # the course cannot run on the miniature without it
+    is_version: bool = False  # of a package; those go on one line together
 
     @property
     def is_missing(self) -> bool:
@@ -79,16 +73,17 @@ def check_versions() -> list[Check]:
     checks = [Check("Python", f"{here} on {system}", advice, needed=True)]
     for requirement in map(Requirement, project["dependencies"]):
         version = _version(requirement.name)
-        if version and requirement.specifier.contains(version, prereleases=True):
-            checks.append(Check(requirement.name, version, is_version=True))
-        else:
-            advice = f"the course needs {requirement}: make a fresh .venv with make, or pip install '{requirement}'"
-            checks.append(Check(requirement.name, version or NOT_INSTALLED, advice, needed=True))
-    checks.append(Check("jaxlib", _version("jaxlib") or NOT_INSTALLED, is_version=True))
+        fits = version and requirement.specifier.contains(version, prereleases=True)
+        advice = f"the course needs {requirement}: make a fresh .venv with make, or pip install '{requirement}'"
+        checks.append(_package(requirement.name, "" if fits else advice, needed=True))
+    checks.append(_package("jaxlib"))
     for name, purpose in OPTIONAL_PACKAGES.items():
-        advice = "" if _version(name) else f"only for {purpose}: pip install {name}"
-        checks.append(Check(name, _version(name) or NOT_INSTALLED, advice, is_version=True))
+        checks.append(_package(name, "" if _version(name) else f"only for {purpose}: pip install {name}"))
     return checks
+
+
+def _package(name: str, advice: str = "", needed: bool = False) -> Check:
+    return Check(name, _version(name) or "not installed", advice, needed, is_version=True)
 
 
 def _version(name: str) -> str:
@@ -145,10 +140,10 @@ def check_data(dataset: str = "miniature", data_dir: str = "", **how: Any) -> li
         try:
             mine = load_dataset(dataset, data_dir or None, **how)
             splits = ", ".join(f"{len(mine.split(name))} {name}" for name in mine.splits) or "no splits yet"
-            found = f"{len(mine)} images ({splits}), {len(mine.categories)} categories"
-            checks = [Check("data: yours", found)]
+            found, advice = f"{len(mine)} images ({splits}), {len(mine.categories)} categories", ""
         except (DatasetError, OSError) as error:
-            checks = [Check("data: yours", "cannot be read", str(error), needed=True)]
+            found, advice = "cannot be read", str(error)
+        checks = [Check("data: yours", found, advice, needed=True)]
     for name, advice in DATASETS.items():
         folder = find_dataset(name, data_dir or None)
         found, advice = (f"in {_short(folder)}", "") if folder else ("not here", advice)
@@ -205,8 +200,7 @@ def as_text(checks: Iterable[Check]) -> str:
     checks = list(checks)
     versions = [check for check in checks if check.is_version and not check.advice]
     lines = [str(check) for check in checks if check not in versions]
-    if versions:
-        row = ", ".join(f"{check.subject} {check.found}" for check in versions)
+    if row := ", ".join(f"{check.subject} {check.found}" for check in versions):
         lines.append(textwrap.fill(f"ok       {row}", WIDTH, subsequent_indent=" " * 9, break_on_hyphens=False))
     return "\n".join(lines)
 
@@ -223,8 +217,7 @@ def main() -> int:
     os.chdir(find_root())
     kinds = (check_versions, check_devices, check_memory_and_disk, check_data, check_models, check_network)
     checks = [check for kind in kinds for check in kind()]
-    print(as_text(checks))
-    print(verdict(checks))
+    print(f"{as_text(checks)}\n{verdict(checks)}")
     return int(any(check.is_missing for check in checks))
 
 

@@ -36,8 +36,7 @@ from training_world import SETTINGS, colors, started, tiny_model
 from utils.clip import CLIP
 from utils.clip.identity import weights_digest
 from utils.training import train
-from utils.training.export import CARD_FILES, check_model
-from utils.training.identity import mark_of
+from utils.training.identity import CARD_FILES, check_model, mark_of
 
 TRIED = replace(SETTINGS, epochs=2, ema_decay=0.9, checkpoint_every=1, keep_best=True)
 OTHER_SEED = 2

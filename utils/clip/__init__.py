@@ -10,16 +10,3 @@ from utils.clip.embedding import count_cut, embed_images, embed_texts, tokenize,
 from utils.clip.identity import fingerprint
 from utils.clip.model import CLIP, normalize, patchify
 from utils.clip.open_clip_export import save_open_clip
-
-__all__ = [
-    "CLIP",
-    "count_cut",
-    "embed_images",
-    "embed_texts",
-    "fingerprint",
-    "normalize",
-    "patchify",
-    "save_open_clip",
-    "tokenize",
-    "unit_length",
-]

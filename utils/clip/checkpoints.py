@@ -7,9 +7,8 @@ A checkpoint folder holds ``config.json`` (`utils.clip.configuration`), the weig
 
 from __future__ import annotations
 
-import errno
-import filecmp
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -18,13 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from utils.clip.configuration import TextConfig
-from utils.clip.json_files import read_json, write_json
+from utils.clip.json_files import damage_in_words, read_json, write_json
 from utils.files import refuse_file
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-DISK_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
 CONFIGURATIONS = ("config.json", "open_clip_config.json")  # by which a folder is known to hold a model
 
 
@@ -41,16 +39,11 @@ def read_tokenizer(folder: Path, text: TextConfig) -> PreTrainedTokenizerBase | 
             read_json(folder / name)
     from transformers import AutoTokenizer
 
-    try:
+    with damage_in_words(f"The tokenizer in {folder} cannot be read"):
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         sample = tokenizer("a b")["input_ids"]
         largest = max([*tokenizer.get_vocab().values(), *sample])
         tokenizer.model_max_length = min(tokenizer.model_max_length, text.max_position_embeddings)
-    except BaseException as error:  # a panic of tokenizers, written in Rust, is not an Exception
-        if isinstance(error, KeyboardInterrupt | SystemExit | MemoryError):
-            raise
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise ValueError(f"The tokenizer in {folder} cannot be read ({reason}); download it again.") from error
     if tokenizer.pad_token_id is None or tokenizer.model_max_length < 2:
         raise ValueError(
             f"The tokenizer in {folder} has the padding token {tokenizer.pad_token!r} and the greatest length "
@@ -60,14 +53,12 @@ def read_tokenizer(folder: Path, text: TextConfig) -> PreTrainedTokenizerBase | 
     if largest >= text.vocab_size:
         raise ValueError(
             f"The tokenizer in {folder} gives token ids up to {largest}, but the model has embeddings for "
-            f"{text.vocab_size} tokens, ids up to {text.vocab_size - 1}; take the tokenizer that the model was "
-            "trained with, or a model whose embeddings were resized and trained for this one."
+            f"{text.vocab_size} tokens; take the tokenizer that the model was trained with."
         )
     if text.eos_token_id != 2 and text.eos_token_id not in sample:
         raise ValueError(
-            f"The tokenizer in {folder} ends texts without the token {text.eos_token_id}, which the configuration "
-            "names as the end (eos_token_id) and at which the model reads them; take the tokenizer that the model was "
-            "trained with."
+            f"The tokenizer in {folder} ends texts without the token {text.eos_token_id}, at which the model reads "
+            "them (eos_token_id); take the tokenizer that the model was trained with."
         )
     return tokenizer
 
@@ -107,26 +98,17 @@ def written_whole(folder: Path) -> Iterator[Path]:
         else:
             temporary.replace(folder)
     except Exception as error:  # safetensors and tokenizers, written in Rust, have errors of their own for a disk
-        number = next((number for number in DISK_TROUBLE if f"(os error {number})" in str(error)), None)
-        if number is None:
+        if (found := re.search(r"\(os error (\d+)\)", str(error))) is None:
             raise
-        raise OSError(number, os.strerror(number), str(folder)) from None
+        raise OSError(int(found[1]), os.strerror(int(found[1])), str(folder)) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _replace_files(new: Path, folder: Path) -> None:
-    """Moves files into a folder that holds others; while those are mixed, no configuration calls them a model.
-
-    Files that are equal stay untouched, so that whoever reads them meanwhile is not disturbed.
-    """
-    changed = [
-        file
-        for file in sorted(new.iterdir())
-        if not ((folder / file.name).is_file() and filecmp.cmp(file, folder / file.name, shallow=False))
-    ]
-    last = [new / name for name in CONFIGURATIONS if changed and (new / name).is_file()]
-    for file in last:
-        (folder / file.name).unlink(missing_ok=True)
-    for file in [*(file for file in changed if file not in last), *last]:
+    """Moves files into a folder that holds others; while those are mixed, no configuration calls them a model."""
+    for name in CONFIGURATIONS:
+        if (new / name).is_file():
+            (folder / name).unlink(missing_ok=True)
+    for file in sorted(new.iterdir(), key=lambda file: file.name in CONFIGURATIONS):
         file.replace(folder / file.name)

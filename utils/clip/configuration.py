@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from utils.clip.json_files import read_json
+from utils.clip.json_files import damage_in_words, read_json
 
 if TYPE_CHECKING:
     from transformers import CLIPConfig
 
 ACTIVATION_NAMES = ("quick_gelu", "gelu")
-_LARGEST_SIZE = 10**9
 
 
 @dataclass(frozen=True)
@@ -61,11 +59,7 @@ class Architecture:
 
 
 def architecture_of(config: CLIPConfig, source: str | Path = "The configuration") -> Architecture:
-    """Checks transformers' configuration and gives it types.
-
-    Args:
-        config: The configuration.
-        source: What error messages begin with: its file.
+    """Checks transformers' configuration and gives it types; ``source``, its file, begins the error messages.
 
     Raises:
         ValueError: If no model can be built of it; it names the setting.
@@ -92,24 +86,17 @@ def architecture_of(config: CLIPConfig, source: str | Path = "The configuration"
 
 def _checked(settings: object, kind: type, prefix: str, source: str | Path) -> dict[str, Any]:
     """The settings that a dataclass names, all numbers in their range."""
-    values = {
-        field.name: getattr(settings, field.name) for field in fields(kind) if field.name not in ("vision", "text")
-    }
-    for field in fields(kind):
-        value: Any = values.get(field.name)
-        right = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf
-        if field.type == "int":
-            lowest = 0 if field.name.endswith("_id") else 1
-            right = right and isinstance(value, int) and lowest <= value <= _LARGEST_SIZE
-            wanted = f"a whole number from {lowest} to {_LARGEST_SIZE:,}"
-        elif field.type == "float":
-            right = right and (value >= 0 or field.name == "logit_scale_init_value")
-            wanted = "a positive number"
-        else:
-            continue
-        if not right:
-            shown = str(value)[:40]
-            raise ValueError(f"{source} has a {prefix}{field.name} of {shown}; it must be {wanted}; download it again.")
+    kinds = {field.name: field.type for field in fields(kind) if field.type in ("int", "float", "str")}
+    values = {name: getattr(settings, name) for name in kinds}
+    for name, value in values.items():
+        least: float = {"eos_token_id": 0, "logit_scale_init_value": -math.inf}.get(name, int(kinds[name] == "int"))
+        types, wanted = [int, float], "a positive number"
+        if kinds[name] == "int":
+            types, wanted = [int], f"a whole number of at least {least}"
+        if kinds[name] != "str" and not (type(value) in types and least <= value < math.inf):
+            raise ValueError(
+                f"{source} has a {prefix}{name} of {str(value)[:40]}; it must be {wanted}; download it again."
+            )
     return values
 
 
@@ -125,18 +112,10 @@ def read_config(folder: Path) -> tuple[CLIPConfig, Architecture]:
         raise FileNotFoundError(f"{folder} has no config.json; {_what_it_is_instead(folder)}.")
     from transformers import CLIPConfig
 
-    settings = read_json(path)
-    kind = settings.get("model_type")
-    if kind != "clip":
+    if (kind := read_json(path).get("model_type")) != "clip":
         raise ValueError(f"{path} describes a model of type {kind!r}; give the folder of a 'clip'.")
-    for name in ("text_config", "vision_config"):
-        if not isinstance(settings.get(name, {}), Mapping | None):
-            raise ValueError(f"{path} has no settings under {name!r}; download it again.")
-    try:
+    with damage_in_words(f"{path} is not a configuration of a CLIP"):
         config = CLIPConfig.from_pretrained(folder)
-    except Exception as error:  # each setting of a wrong type has an error of its own there
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise ValueError(f"{path} is not a configuration of a CLIP ({reason}); download it again.") from error
     return config, architecture_of(config, path)
 
 

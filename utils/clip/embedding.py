@@ -17,27 +17,21 @@ from utils.progress import progress_bar
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+BATCH_SIZE = 256  # texts embedded at once
 LENGTH_MULTIPLE = 16  # token batches come in few lengths, so that few shapes are compiled
 
 
 def tokenize(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], length: int | None = None) -> np.ndarray:
-    """Turns texts into token ids, padded to one length; what is too long is cut and keeps its end-of-text.
+    """Turns texts into token ids, (texts, length) int32; what is too long is cut and keeps its end-of-text.
 
-    The causal mask makes padding harmless: a text gets the same embedding at any length that holds it.
-
-    Texts are repaired first as OpenAI's and open_clip's tokenizers do it, and as CLIP's training texts were: curly
-    quotes become straight ones, wrong encodings and HTML's ``&amp;`` the characters that they stand for. The
-    tokenizer of transformers, which a saved checkpoint holds, cannot do that: called alone, it gives other tokens
-    for such texts.
+    The causal mask makes padding harmless: a text gets the same embedding at any length that holds it. Texts are
+    repaired first, as CLIP's training texts were: curly quotes become straight ones, wrong encodings and HTML's
+    ``&amp;`` the characters that they stand for. The tokenizer of transformers, called alone, does not do that.
 
     Args:
         tokenizer: The tokenizer of the checkpoint.
         texts: The texts.
-        length: Tokens per text, at most the positions of the model; by default the longest text decides, rounded up
-            to a multiple of 16.
-
-    Returns:
-        (texts, length) int32.
+        length: Tokens per text; by default the longest text decides, rounded up to a multiple of 16.
 
     Raises:
         ValueError: If ``length`` is more than the model has positions.
@@ -99,16 +93,13 @@ def _embed(definition: nnx.GraphDef, parameters: nnx.State, inputs: jax.Array) -
 
 
 def embed_images(model: CLIP, batches: Iterable[Mapping[str, np.ndarray]], progress: bool = False) -> np.ndarray:
-    """Embeds the images of an evaluation pipeline.
+    """Embeds the images of an evaluation pipeline to (images, dim) float32 of unit length, without the padding.
 
     Args:
         model: The model.
         batches: Batches of equal shape with ``images`` (batch, size, size, 3) and, where rows are padding,
             ``mask`` (batch,) that is False there.
         progress: Whether to show a bar.
-
-    Returns:
-        (images, dim) float32 of unit length, without the padding.
     """
     definition, parameters = nnx.split(model.vision)
     rows = [np.zeros((0, model.architecture.projection_dim), np.float32)]
@@ -118,11 +109,8 @@ def embed_images(model: CLIP, batches: Iterable[Mapping[str, np.ndarray]], progr
     return np.concatenate(rows)
 
 
-def embed_texts(model: CLIP, texts: Sequence[str], batch_size: int = 256, progress: bool = False) -> np.ndarray:
-    """Embeds texts, ``batch_size`` at once, short ones together, so that one long text does not pad all others.
-
-    Returns:
-        (texts, dim) float32 of unit length, in the order of the texts.
+def embed_texts(model: CLIP, texts: Sequence[str]) -> np.ndarray:
+    """Embeds texts to (texts, dim) float32 of unit length; short ones together, so that a long one does not pad them.
 
     Raises:
         ValueError: If the model has no tokenizer.
@@ -133,9 +121,9 @@ def embed_texts(model: CLIP, texts: Sequence[str], batch_size: int = 256, progre
     ids = _token_ids(model.tokenizer, texts, model.tokenizer.model_max_length)
     order = np.argsort([len(row) for row in ids], kind="stable")
     # A power of two, so that a few texts are not padded to a whole batch and few shapes are compiled.
-    rows = min(batch_size, 1 << max(len(ids) - 1, 0).bit_length())
+    rows = min(BATCH_SIZE, 1 << max(len(ids) - 1, 0).bit_length())
     embeddings = np.zeros((len(ids), model.architecture.projection_dim), np.float32)
-    for start in progress_bar(range(0, len(ids), rows), desc="Texts", unit="batch", disable=not progress):
+    for start in range(0, len(ids), rows):
         chosen = order[start : start + rows]
         batch = [ids[number] for number in chosen]
         batch += batch[-1:] * (rows - len(batch))

@@ -41,10 +41,6 @@ def read_preprocessing(folder: Path, image_size: int) -> ImagePreprocessing:
     Another scale (``rescale_factor``, ``do_rescale``) and a normalization left out become a mean and a deviation
     that give the same pixels.
 
-    Args:
-        folder: A checkpoint folder.
-        image_size: Height and width of the model's input, in pixels.
-
     Raises:
         ValueError: If the processor does what `ImagePreprocessing` cannot, so that the model would see other pixels,
             gives images of another size, or is written down twice with different settings.
@@ -80,27 +76,18 @@ def _read(settings: Mapping[str, Any], image_size: int, path: Path) -> ImagePrep
     for name, default in _DEFAULTS.items():
         if isinstance(default, bool) and asked[name] not in (True, False):
             raise ValueError(f"{path} asks for {name} {asked[name]!r}; it must be true or false.")
-    resample = asked["resample"]
-    others = [f"{name} {asked[name]!r}" for name in ("do_resize", "do_pad") if asked[name] != _DEFAULTS[name]]
-    if resample != BICUBIC:
-        known = isinstance(resample, int) and resample in list(Resampling)
-        others.append(f"resample {resample!r}" + (f" ({Resampling(resample).name.lower()})" if known else ""))
-    if others:
-        raise ValueError(
-            f"{path} asks for {', '.join(others)}; only images that are resized with resample {BICUBIC} (bicubic), "
-            "and not padded, are supported."
-        )
-    side, squash = _side_and_squash(asked, image_size, path)
-    if side != image_size:
-        raise ValueError(
-            f"{path} gives images of {side} pixels, the model's configuration asks for {image_size}; take both from "
-            "one checkpoint."
-        )
-    return ImagePreprocessing(side, *_mean_and_deviation(asked, path), squash)
+    for name in ("do_resize", "do_pad", "resample"):
+        if asked[name] != _DEFAULTS[name]:
+            raise ValueError(
+                f"{path} asks for {name} {asked[name]!r}; only images that are resized with resample {BICUBIC} "
+                "(bicubic), and not padded, are supported."
+            )
+    squash = _squash(asked, image_size, path)
+    return ImagePreprocessing(image_size, *_mean_and_deviation(asked, path), squash)
 
 
-def _side_and_squash(asked: Mapping[str, Any], image_size: int, path: Path) -> tuple[int, bool]:
-    """Height and width of the model's input, and whether images are squashed into it."""
+def _squash(asked: Mapping[str, Any], image_size: int, path: Path) -> bool:
+    """Whether images are squashed into the model's input, and not cropped to it; any other size is refused."""
     size, crop_size = asked.get("size"), asked.get("crop_size")
     to_square = isinstance(size, int) and asked["default_to_square"]
     if asked["use_square_size"]:
@@ -110,39 +97,34 @@ def _side_and_squash(asked: Mapping[str, Any], image_size: int, path: Path) -> t
         crop_size = crop_size or size
     side, both = _side(size, "size", path)
     squash = bool(both or to_square)
-    if not asked["do_center_crop"]:
-        if not squash:
-            raise ValueError(
-                f"{path} asks for size {size} without a crop, so images stay oblong; the model takes squares: set "
-                "do_center_crop to true, or size to a height and a width."
-            )
-    elif (cropped := _side(crop_size or _DEFAULT_SIDE, "crop_size", path)[0]) != side:
+    cropped = _side(crop_size or _DEFAULT_SIDE, "crop_size", path)[0] if asked["do_center_crop"] else side
+    if not asked["do_center_crop"] and not squash:
         raise ValueError(
-            f"{path} asks for size {side} and crop_size {cropped} ({_DEFAULT_SIDE} where one is not given); only a "
-            "crop as large as the resized side is supported."
+            f"{path} asks for size {size} without a crop, so images stay oblong; the model takes squares: set "
+            "do_center_crop to true, or size to a height and a width."
         )
-    return side, squash
+    if not side == cropped == image_size:
+        raise ValueError(
+            f"{path} asks for size {side} and crop_size {cropped} ({_DEFAULT_SIDE} where one is not given), but the "
+            f"model's configuration for images of {image_size} pixels; take both from one checkpoint."
+        )
+    return squash
 
 
 def _side(size: Any, name: str, path: Path) -> tuple[int, bool]:
     """The side of square images in any of transformers' spellings, and whether both sides are given."""
-    sides, both = [size], False
-    if isinstance(size, Mapping):
-        given = {key: value for key, value in size.items() if value is not None}
-        both = set(given) == {"height", "width"}
-        if not both and set(given) != {"shortest_edge"}:
-            raise ValueError(
-                f"{path} asks for {name} {dict(size)}; only 'shortest_edge', or 'height' and 'width', are supported."
-            )
-        sides = list(given.values())
-    elif isinstance(size, list):
-        sides, both = size, len(size) == 2
-    whole = all(isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in sides)
-    if not whole or not (both or not isinstance(size, list)):
-        raise ValueError(f"{path} asks for {name} {size!r}; it must be a number of pixels, such as 224.")
-    if len(set(sides)) != 1:
-        raise ValueError(f"{path} asks for {name} {size}; only square images are supported.")
-    return sides[0], both
+    edges = size if isinstance(size, Mapping) else {"shortest_edge": size}
+    if isinstance(size, list) and len(size) == 2:
+        edges = dict(zip(("height", "width"), size, strict=True))
+    edges = {edge: side for edge, side in edges.items() if side is not None}
+    sides = list(edges.values())
+    known = set(edges) in ({"shortest_edge"}, {"height", "width"})
+    if not known or any(type(side) is not int or side < 1 or side != sides[0] for side in sides):
+        raise ValueError(
+            f"{path} asks for {name} {size!r}; only square images are supported: a number of pixels, such as 224, as "
+            "'shortest_edge', or as 'height' and 'width'."
+        )
+    return sides[0], len(sides) == 2
 
 
 def _mean_and_deviation(asked: Mapping[str, Any], path: Path) -> tuple[Channels, Channels]:

@@ -27,14 +27,9 @@ def interpolate(baseline: CLIP, finetuned: CLIP, alpha: float) -> CLIP:
     if not 0 <= alpha <= 1:
         raise ValueError(f"alpha is {alpha}; it must be from 0, the baseline, to 1, the fine-tuned model.")
     before, after = baseline.transformers_weights(), finetuned.transformers_weights()
-    shapes = [{name: array.shape for name, array in weights.items()} for weights in (before, after)]
-    if differing := sorted(set(shapes[0].items()) ^ set(shapes[1].items())):
-        name = differing[0][0]
-        here, there = (kind.get(name, "absent") for kind in shapes)
-        raise ValueError(
-            f"Only models of one shape can be interpolated: {name} is {here} in the baseline and {there} in the "
-            "fine-tuned model."
-        )
+    one, other = ({name: array.shape for name, array in weights.items()} for weights in (before, after))
+    if one != other:
+        raise ValueError("Only models of one shape can be interpolated: give the two ends of one training.")
     # Of this form both ends come out exactly, where baseline + alpha * (finetuned - baseline) would round.
     weights = {name: np.float32(1 - alpha) * before[name] + np.float32(alpha) * array for name, array in after.items()}
     model = finetuned.copy()
@@ -51,11 +46,6 @@ def choose_alpha(
 
     Returns:
         The alpha with the highest score, of equals the one nearest to the baseline, and the score of each.
-
-    Raises:
-        ValueError: If there is no alpha, one is not from 0 to 1, or the models differ in shape.
     """
-    if not alphas:
-        raise ValueError("There is no alpha to choose from; give at least one from 0 to 1.")
     curve = {alpha: float(score(interpolate(baseline, finetuned, alpha))) for alpha in sorted(alphas)}
     return max(curve, key=curve.__getitem__), curve

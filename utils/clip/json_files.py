@@ -1,10 +1,24 @@
-"""JSON of a checkpoint folder."""
+"""JSON files of a checkpoint folder, and one sentence for whatever cannot be read there."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+
+@contextmanager
+def damage_in_words(problem: str, way_out: str = "download it again") -> Iterator[None]:
+    """Turns whatever a reader raises into a ValueError that says the problem, the reader's reason and the way out."""
+    try:
+        yield
+    except BaseException as error:  # a panic of tokenizers, written in Rust, is not an Exception
+        if isinstance(error, KeyboardInterrupt | SystemExit | MemoryError):
+            raise
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise ValueError(f"{problem} ({reason}); {way_out}.") from error
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -14,10 +28,8 @@ def read_json(path: Path) -> dict[str, Any]:
         raise ValueError(
             f"{path} is a web page and not JSON, such as a login or error page; download it again, signed in."
         )
-    try:
+    with damage_in_words(f"{path} is not valid JSON"):
         content = json.loads(raw)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is not valid JSON ({error}); download it again.") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path} is not a JSON object; download it again.")
     return content

@@ -28,7 +28,7 @@ from utils.clip.image_processor import processor_settings, read_preprocessing
 from utils.clip.json_files import write_json
 from utils.clip.transformer import Transformer, layer_norm, linear, normal
 from utils.clip.weight_files import check_values, open_weights
-from utils.clip.weight_names import ParameterPath, check_shapes, export_parameters, import_parameters
+from utils.clip.weight_names import check_shapes, export_parameters, import_parameters
 from utils.datasets import ImagePreprocessing
 from utils.files import find_checkpoint
 from utils.files.hub import checkpoint_source
@@ -64,16 +64,15 @@ class VisionTower(nnx.Module):
             ValueError: If the images are not of the model's size.
         """
         size = (self.image_size, self.image_size, self.channels)
-        if pixels.ndim != 4 or pixels.shape[1:] != size:
-            wanted = ", ".join(["batch", *map(str, size)])
-            raise ValueError(f"Images have the shape {pixels.shape}; the model takes ({wanted}).")
+        if pixels.shape[1:] != size:
+            wanted = ", ".join(map(str, size))
+            raise ValueError(f"Images have the shape {pixels.shape}; the model takes (batch, {wanted}).")
         patches = self.patch_embedding(patchify(pixels, self.patch_size).astype(self.dtype))
         batch, _, width = patches.shape
         class_token = jnp.broadcast_to(self.class_embedding[...].astype(self.dtype), (batch, 1, width))
         hidden = jnp.concatenate([class_token, patches], axis=1)
         hidden = hidden + self.position_embedding[...].astype(self.dtype)
-        class_positions = jnp.zeros(batch, jnp.int32)
-        pooled = self.transformer(self.first_norm(hidden), class_positions)
+        pooled = self.transformer(self.first_norm(hidden), jnp.zeros(batch, jnp.int32))
         return self.projection(self.last_norm(pooled))
 
 
@@ -94,9 +93,7 @@ class TextTower(nnx.Module):
         self.projection = _projection(config.hidden_size, architecture, rngs)
 
     def __call__(self, token_ids: jax.Array) -> jax.Array:
-        """Encodes token ids (batch, length) to (batch, dim) float32, not of unit length.
-
-        What follows the end-of-text token has no influence.
+        """Encodes token ids (batch, length), up to the end of each text, to (batch, dim) float32, not of unit length.
 
         Raises:
             ValueError: If the texts are longer than the model's positions.
@@ -156,14 +153,8 @@ def normalize(embeddings: jax.Array) -> jax.Array:
 class CheckpointMetadata:
     """What a checkpoint holds besides the parameters.
 
-    Hashed by identity: a compiled function is reused as long as a model keeps its metadata.
-
-    Attributes:
-        config: transformers' configuration.
-        architecture: The same, checked and typed.
-        tokenizer: From texts to token ids; None if the checkpoint had none.
-        preprocessing: What the model expects of its images.
-        source: What its checkpoint is called, see `utils.files.hub.checkpoint_source`; empty if it had none.
+    Hashed by identity: a compiled function is reused as long as a model keeps its metadata. ``source`` is what the
+    checkpoint is called, see `utils.files.hub.checkpoint_source`; empty if there was none.
     """
 
     config: CLIPConfig
@@ -232,24 +223,19 @@ class CLIP(nnx.Module):
         return _scaled(self.text(token_ids), normalize)
 
     def logits(self, pixels: jax.Array, token_ids: jax.Array) -> jax.Array:
-        """Cosine similarities times the logit scale; a softmax over the second axis compares the texts.
+        """Cosine similarities times the logit scale, (images, texts) float32; a softmax over the texts compares them.
 
         Args:
             pixels: (images, height, width, channels) float.
             token_ids: (texts, length) integers.
-
-        Returns:
-            (images, texts) float32.
         """
         images, texts = self.encode_images(pixels), self.encode_texts(token_ids)
         return jnp.exp(self.logit_scale[...]) * jnp.matmul(images, texts.T, precision="highest")
 
     def copy(self, dtype: Any = None, rematerialize: bool = False) -> CLIP:
-        """A model with the same parameters, shared until either is changed, that may compute otherwise.
+        """A model with the same parameters, shared until either is changed, that may compute otherwise, see `CLIP`.
 
-        Args:
-            dtype: What the transformers compute in, float32 or bfloat16; None leaves it as it is.
-            rematerialize: Whether gradients compute activations again instead of keeping them.
+        A dtype of None leaves it as it is.
         """
         dtype = jnp.dtype(dtype or self.vision.dtype)
         copy = nnx.eval_shape(lambda: CLIP(self.config, rngs=nnx.Rngs(0), dtype=dtype, rematerialize=rematerialize))
@@ -274,15 +260,15 @@ class CLIP(nnx.Module):
         config, architecture = read_config(folder)
         preprocessing = read_preprocessing(folder, architecture.vision.image_size)
         tokenizer = read_tokenizer(folder, architecture.text)
-        weights = open_weights(folder)
-        check_shapes(weights.shapes, architecture)  # before anything takes memory for what may not be there
+        shapes, read_weights = open_weights(folder)
+        check_shapes(shapes, architecture)  # before anything takes memory for what may not be there
         model = nnx.eval_shape(
             lambda: cls(config, rngs=nnx.Rngs(0), dtype=dtype, tokenizer=tokenizer, preprocessing=preprocessing)
         )
-        arrays = weights.read()
-        check_values(arrays)
+        weights = read_weights()
+        check_values(weights)
         model.metadata = replace(model.metadata, source=checkpoint_source(folder))
-        model.load_transformers_weights(arrays)
+        model.load_transformers_weights(weights)
         return model
 
     def load_transformers_weights(self, weights: Mapping[str, np.ndarray]) -> None:
@@ -292,9 +278,8 @@ class CLIP(nnx.Module):
             ValueError: If weights are missing, unknown or of the wrong shape.
         """
         state = nnx.state(self, nnx.Param)
-        parameters = import_parameters(weights, self.architecture)
-        tree = traverse_util.unflatten_dict({path: jnp.asarray(array) for path, array in parameters.items()})
-        nnx.replace_by_pure_dict(state, tree)
+        parameters = {path: jnp.asarray(a) for path, a in import_parameters(weights, self.architecture).items()}
+        nnx.replace_by_pure_dict(state, traverse_util.unflatten_dict(parameters, sep="."))
         nnx.update(self, state)
 
     def save_pretrained(self, folder: str | os.PathLike, weights_dtype: Any = np.float32) -> Path:
@@ -321,9 +306,9 @@ class CLIP(nnx.Module):
         return export_parameters(flatten(nnx.state(self, nnx.Param)), self.architecture)
 
 
-def flatten(state: nnx.State) -> dict[ParameterPath, Any]:
-    """The leaves of a state of a `CLIP` (parameters, gradients) by their paths."""
-    return traverse_util.flatten_dict(nnx.to_pure_dict(state))
+def flatten(state: nnx.State) -> dict[str, Any]:
+    """The leaves of a state of a `CLIP` (parameters, gradients) by their paths, joined by dots."""
+    return traverse_util.flatten_dict(nnx.to_pure_dict(state), sep=".")
 
 
 def _scaled(embeddings: jax.Array, unit_length: bool) -> jax.Array:

@@ -55,15 +55,9 @@ class Attention(nnx.Module):
         return self.attend(hidden, hidden, visible)
 
     def attend(self, asking: jax.Array, hidden: jax.Array, visible: jax.Array | None) -> jax.Array:
-        """Lets some tokens look at all tokens.
+        """Lets some tokens, (batch, asking, width), look at all, (batch, tokens, width), to the shape of the former.
 
-        Args:
-            asking: (batch, asking, width), the tokens that look.
-            hidden: (batch, tokens, width), those that are looked at.
-            visible: Booleans that broadcast to (batch, heads, asking, tokens); None where every token is seen.
-
-        Returns:
-            (batch, asking, width).
+        ``visible`` are booleans that broadcast to (batch, heads, asking, tokens); None where every token is seen.
         """
         query, key, value = (
             layer(inputs).reshape(len(hidden), -1, self.heads, hidden.shape[-1] // self.heads).swapaxes(1, 2)
@@ -103,26 +97,14 @@ ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
 }
 
 
-def layer_norm(config: TowerConfig, *, dtype: Any, rngs: nnx.Rngs) -> nnx.LayerNorm:
+def layer_norm(config: TowerConfig, **options: Any) -> nnx.LayerNorm:
     """A layer norm; the variance is that of centered values, since E[x^2] - E[x]^2 loses digits."""
-    return nnx.LayerNorm(
-        config.hidden_size, epsilon=config.layer_norm_eps, use_fast_variance=False, dtype=dtype, rngs=rngs
-    )
+    return nnx.LayerNorm(config.hidden_size, epsilon=config.layer_norm_eps, use_fast_variance=False, **options)
 
 
-def linear(
-    inputs: int, outputs: int, deviation: float, *, dtype: Any, rngs: nnx.Rngs, use_bias: bool = True
-) -> nnx.Linear:
-    """A linear layer whose weights start normal with a given standard deviation."""
-    return nnx.Linear(
-        inputs,
-        outputs,
-        use_bias=use_bias,
-        kernel_init=normal(deviation),
-        dtype=dtype,
-        dot_general=product_of_all_rows,
-        rngs=rngs,
-    )
+def linear(inputs: int, outputs: int, deviation: float, **options: Any) -> nnx.Linear:
+    """A linear layer whose weights start normal with a given standard deviation; the options are `nnx.Linear`'s."""
+    return nnx.Linear(inputs, outputs, kernel_init=normal(deviation), dot_general=product_of_all_rows, **options)
 
 
 @cache
@@ -182,17 +164,9 @@ def scan_stacked_blocks(blocks: Block, hidden: jax.Array, rematerialize: bool) -
 
 
 def last_block_at_positions(block: Block, hidden: jax.Array, positions: jax.Array) -> jax.Array:
-    """What ``block(hidden)`` gives at some positions, without computing it at the others.
+    """What ``block(hidden)`` gives at some positions; of all other tokens only keys and values are computed.
 
-    Only keys and values are needed of all tokens.
-
-    Args:
-        block: The block.
-        hidden: (batch, tokens, width).
-        positions: (batch, asked) int32.
-
-    Returns:
-        (batch, asked, width).
+    From hidden (batch, tokens, width) and positions (batch, asked) int32 to (batch, asked, width).
     """
     asked, normed = at_positions(hidden, positions), block.attention_norm(hidden)
     visible = jnp.tri(hidden.shape[1], dtype=bool)[positions][:, None] if block.attention.causal else None

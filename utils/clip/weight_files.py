@@ -6,18 +6,15 @@ configuration is refused before its weights take memory.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+import re
+from collections.abc import Callable, Mapping
+from itertools import islice
+from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 
-from utils.clip.json_files import read_json
-
-if TYPE_CHECKING:
-    import torch
+from utils.clip.json_files import damage_in_words, read_json
 
 # In the order of preference of transformers itself; an index names shards.
 WEIGHT_FILES = tuple(
@@ -25,24 +22,18 @@ WEIGHT_FILES = tuple(
 )
 # What training programs wrap weights into, and what wrappers put before every name.
 WRAPPERS = ("state_dict", "model_state_dict", "model", "module")
-PREFIXES = ("module.", "_orig_mod.", "model.")
+PREFIXES = re.compile(r"((module|_orig_mod|model)\.)+")
+
+Shapes = Mapping[str, tuple[int, ...]]
+Weights = Mapping[str, np.ndarray]
 
 
-@dataclass(frozen=True)
-class StoredWeights:
-    """Weights whose values are read when they are asked for.
-
-    Attributes:
-        shapes: By transformers' names, without what a wrapper put before them.
-        read: Gives the arrays by the same names; of the dtype they are stored in, out of pickles float32.
-    """
-
-    shapes: dict[str, tuple[int, ...]]
-    read: Callable[[], dict[str, np.ndarray]]
-
-
-def open_weights(folder: Path) -> StoredWeights:
+def open_weights(folder: Path) -> tuple[Shapes, Callable[[], Weights]]:
     """Opens all weights of a checkpoint folder; pickles with ``weights_only=True``, so that they cannot run code.
+
+    Returns:
+        The shapes by transformers' names, and what reads the arrays by the same names: of the dtype they are stored
+        in, out of pickles float32.
 
     Raises:
         FileNotFoundError: If the folder holds no weights, or lacks a file that its index names.
@@ -50,15 +41,14 @@ def open_weights(folder: Path) -> StoredWeights:
     """
     files = _weight_files(folder)
     shards = [_open_safetensors(file) if file.suffix == ".safetensors" else _open_pickle(file) for file in files]
-    shapes = {name: shape for shard in shards for name, shape in shard.shapes.items()}
-    prefix = ""
-    while more := next((p for p in PREFIXES if shapes and all(n.startswith(prefix + p) for n in shapes)), ""):
-        prefix += more
+    shapes = {name: shape for shapes, _ in shards for name, shape in shapes.items()}
+    prefixes = {found[0] if (found := PREFIXES.match(name)) else "" for name in shapes}
+    prefix = prefixes.pop() if len(prefixes) == 1 else ""
 
-    def read() -> dict[str, np.ndarray]:
-        return {name.removeprefix(prefix): array for shard in shards for name, array in shard.read().items()}
+    def read() -> Weights:
+        return {name.removeprefix(prefix): array for _, read in shards for name, array in read().items()}
 
-    return StoredWeights({name.removeprefix(prefix): shape for name, shape in shapes.items()}, read)
+    return {name.removeprefix(prefix): shape for name, shape in shapes.items()}, read
 
 
 def _weight_files(folder: Path) -> list[Path]:
@@ -75,32 +65,27 @@ def _weight_files(folder: Path) -> list[Path]:
     names = read_json(main).get("weight_map")
     if not isinstance(names, dict) or not names:
         raise ValueError(f"{main} names no files under 'weight_map'; download it again.")
-    for name in names.values():
-        if not isinstance(name, str) or PurePosixPath(name).name != name or "\\" in name or "\0" in name:
-            raise ValueError(f"{main} names {name!r}, which is not a file beside it; download it again.")
-    files = [folder / name for name in sorted(set(names.values()))]
-    for file in files:
-        if not file.is_file():
-            raise FileNotFoundError(f"{file} is missing, though {main.name} names it; download it again.")
-    return files
+    names = sorted({str(name) for name in names.values()})
+    for name in names:
+        if (folder / name).parent != folder or not (folder / name).is_file():
+            raise FileNotFoundError(f"{main} names {name!r}, which is not a file beside it; download it again.")
+    return [folder / name for name in names]
 
 
-def _open_safetensors(file: Path) -> StoredWeights:
+def _open_safetensors(file: Path) -> tuple[Shapes, Callable[[], Weights]]:
     from safetensors import safe_open
 
-    with _damage_in_words(file, "safetensors", "download it again"), safe_open(file, "np") as stored:
+    with damage_in_words(f"{file} cannot be read as safetensors"), safe_open(file, "np") as stored:
         shapes = {name: tuple(stored.get_slice(name).get_shape()) for name in stored.keys()}  # noqa: SIM118
-    return StoredWeights(shapes, lambda: _read_safetensors(file))
+    return shapes, lambda: _read_safetensors(file)
 
 
-def _read_safetensors(file: Path) -> dict[str, np.ndarray]:
-    import ml_dtypes
+def _read_safetensors(file: Path) -> Weights:
     from safetensors import deserialize
 
     # safetensors' own reader for NumPy does not know bfloat16.
-    dtypes = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": ml_dtypes.bfloat16}
-    dtypes |= {"I64": np.int64, "I32": np.int32}
-    with _damage_in_words(file, "safetensors", "download it again"):
+    dtypes = {"F64": "f8", "F32": "f4", "F16": "f2", "BF16": jnp.bfloat16, "I64": "i8", "I32": "i4"}
+    with damage_in_words(f"{file} cannot be read as safetensors"):
         entries = deserialize(file.read_bytes())
     for name, entry in entries:
         if entry["dtype"] not in dtypes:
@@ -113,51 +98,31 @@ def _read_safetensors(file: Path) -> dict[str, np.ndarray]:
     }
 
 
-@contextmanager
-def _damage_in_words(file: Path, kind: str, way_out: str) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:
-        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise ValueError(f"{file} cannot be read as {kind} ({reason}); {way_out}.") from error
-
-
-def _open_pickle(file: Path) -> StoredWeights:
+def _open_pickle(file: Path) -> tuple[Shapes, Callable[[], Weights]]:
     import torch
 
-    with _damage_in_words(file, "torch weights", "download it again, or as safetensors"):
+    with damage_in_words(f"{file} cannot be read as torch weights", "download it again, or as safetensors"):
         content = torch.load(file, map_location="cpu", weights_only=True)
-    tensors = _unwrapped(content, file)
+    while isinstance(content, Mapping):
+        within = (content.get(name) for name in WRAPPERS)
+        if (inner := next((part for part in within if isinstance(part, Mapping)), None)) is None:
+            break
+        content = inner
+    tensors = content if isinstance(content, Mapping) else {}
+    if not tensors or not all(
+        isinstance(name, str) and isinstance(tensor, torch.Tensor) and tensor.layout == torch.strided
+        for name, tensor in tensors.items()
+    ):
+        shown = ", ".join(map(repr, islice(tensors, 3))) or f"a {type(content).__name__}"
+        raise ValueError(
+            f"{file} holds {shown} and not weights alone; save the model's state_dict() there, by itself or under "
+            "'state_dict'."
+        )
 
-    def read() -> dict[str, np.ndarray]:
+    def read() -> Weights:
         return {n: (t.float() if t.is_floating_point() else t).numpy() for n, t in tensors.items()}
 
-    return StoredWeights({name: tuple(tensor.shape) for name, tensor in tensors.items()}, read)
-
-
-def _unwrapped(content: Any, file: Path) -> Mapping[str, torch.Tensor]:
-    """The weights themselves, by name, out of what a training program put beside and around them."""
-    import torch
-
-    def inner(content: Any) -> Any:
-        names = WRAPPERS if isinstance(content, Mapping) else ()
-        return next((content[name] for name in names if isinstance(content.get(name), Mapping)), None)
-
-    while (within := inner(content)) is not None:
-        content = within
-    if isinstance(content, Mapping) and content:
-        if all(
-            isinstance(name, str) and isinstance(tensor, torch.Tensor) and tensor.layout == torch.strided
-            for name, tensor in content.items()
-        ):
-            return content
-        shown = ", ".join(map(repr, list(content)[:3])) + (" and more" if len(content) > 3 else "")
-    else:
-        shown = f"a {type(content).__name__}" + (" without content" if content == {} else "")
-    raise ValueError(
-        f"{file} holds {shown} and not weights alone; save the model's state_dict() there, by itself or under "
-        "'state_dict'."
-    )
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}, read
 
 
 def check_values(weights: Mapping[str, np.ndarray]) -> None:
@@ -166,12 +131,10 @@ def check_values(weights: Mapping[str, np.ndarray]) -> None:
     Raises:
         ValueError: If one does not hold real numbers, is not finite in float32, or all matrices of a tower are zero.
     """
-    from ml_dtypes import bfloat16
-
     for name, array in weights.items():
         if name.endswith("position_ids"):
             continue
-        if not np.issubdtype(array.dtype, np.floating) and array.dtype != bfloat16:
+        if not jnp.issubdtype(array.dtype, jnp.floating):
             raise ValueError(
                 f"The checkpoint's weight {name} is of {array.dtype}; take one with floating-point weights."
             )

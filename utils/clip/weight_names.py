@@ -16,7 +16,6 @@ import numpy as np
 
 from utils.clip.configuration import Architecture, TowerConfig
 
-ParameterPath = tuple[str, ...]
 Shape = tuple[int, ...]
 
 _BEGINNINGS = ("logit_scale", "text_", "vision_model.", "visual_projection.")  # of transformers' names
@@ -26,19 +25,13 @@ _BEGINNINGS = ("logit_scale", "text_", "vision_model.", "visual_projection.")  #
 class StoredParameter:
     """How one parameter is stored in a checkpoint.
 
-    Attributes:
-        path: Where it stands in `utils.clip.CLIP`.
-        name: transformers' name; ``{}`` stands for the layer's number.
-        shape: Of each array in the checkpoint.
-        layout: ``same``; ``transposed`` for the matrix of a linear layer; ``patches`` for a convolution
-            (width, channels, patch, patch) that becomes a matrix (patch * patch * channels, width).
-        layers: The numbers of the layers that it holds.
+    ``path`` is its place in `utils.clip.CLIP`, such as ``vision.last_norm.scale``; in ``name``, transformers', ``{}``
+    stands for the layer's number; ``shape`` is that of each array, a convolution's (width, channels, patch, patch).
     """
 
-    path: ParameterPath
+    path: str
     name: str
     shape: Shape
-    layout: str = "same"
     layers: range = range(1)
 
     @property
@@ -49,86 +42,73 @@ class StoredParameter:
     @property
     def stacked(self) -> bool:
         """Whether it has an axis of layers."""
-        return "early_blocks" in self.path
+        return ".early_blocks." in self.path
+
+    def from_torch(self, array: np.ndarray) -> np.ndarray:
+        """Lays one array out as JAX has it; a convolution becomes a matrix (patch * patch * channels, width)."""
+        if array.ndim == 4:
+            return array.transpose(2, 3, 1, 0).reshape(-1, array.shape[0])
+        return array.T if self.path.endswith(".kernel") else array
+
+    def to_torch(self, array: np.ndarray) -> np.ndarray:
+        """The inverse of `from_torch`."""
+        if len(self.shape) == 4:
+            width, channels, height, breadth = self.shape
+            return array.reshape(height, breadth, channels, width).transpose(3, 2, 0, 1)
+        return array.T if self.path.endswith(".kernel") else array
 
 
 def stored_parameters(architecture: Architecture) -> list[StoredParameter]:
     """All parameters of a model; a tower of one layer has no early ones."""
     vision, text, dim = architecture.vision, architecture.text, architecture.projection_dim
-    patches = (vision.image_size // vision.patch_size) ** 2
+    positions = (vision.image_size // vision.patch_size) ** 2 + 1
     patch = (vision.hidden_size, vision.num_channels, vision.patch_size, vision.patch_size)
     images, texts = "vision_model.embeddings", "text_model.embeddings"
-    positions = (patches + 1, vision.hidden_size), (text.max_position_embeddings, text.hidden_size)
+    tokens, places = (text.vocab_size, text.hidden_size), (text.max_position_embeddings, text.hidden_size)
     return [
-        StoredParameter(("logit_scale",), "logit_scale", ()),
-        StoredParameter(("vision", "class_embedding"), f"{images}.class_embedding", (vision.hidden_size,)),
-        StoredParameter(("vision", "patch_embedding", "kernel"), f"{images}.patch_embedding.weight", patch, "patches"),
-        StoredParameter(("vision", "position_embedding"), f"{images}.position_embedding.weight", positions[0]),
-        *_layer_norm(("vision", "first_norm"), "vision_model.pre_layrnorm", vision.hidden_size),
+        StoredParameter("logit_scale", "logit_scale", ()),
+        StoredParameter("vision.class_embedding", f"{images}.class_embedding", patch[:1]),
+        StoredParameter("vision.patch_embedding.kernel", f"{images}.patch_embedding.weight", patch),
+        StoredParameter("vision.position_embedding", f"{images}.position_embedding.weight", (positions, patch[0])),
+        *_layer("vision.first_norm", "vision_model.pre_layrnorm", (vision.hidden_size,)),
         *_blocks("vision", vision),
-        *_layer_norm(("vision", "last_norm"), "vision_model.post_layernorm", vision.hidden_size),
-        _matrix(("vision", "projection"), "visual_projection", vision.hidden_size, dim),
-        StoredParameter(
-            ("text", "token_embedding", "embedding"),
-            f"{texts}.token_embedding.weight",
-            (text.vocab_size, text.hidden_size),
-        ),
-        StoredParameter(("text", "position_embedding"), f"{texts}.position_embedding.weight", positions[1]),
+        *_layer("vision.last_norm", "vision_model.post_layernorm", (vision.hidden_size,)),
+        StoredParameter("vision.projection.kernel", "visual_projection.weight", (dim, vision.hidden_size)),
+        StoredParameter("text.token_embedding.embedding", f"{texts}.token_embedding.weight", tokens),
+        StoredParameter("text.position_embedding", f"{texts}.position_embedding.weight", places),
         *_blocks("text", text),
-        *_layer_norm(("text", "last_norm"), "text_model.final_layer_norm", text.hidden_size),
-        _matrix(("text", "projection"), "text_projection", text.hidden_size, dim),
+        *_layer("text.last_norm", "text_model.final_layer_norm", (text.hidden_size,)),
+        StoredParameter("text.projection.kernel", "text_projection.weight", (dim, text.hidden_size)),
     ]
 
 
 def _blocks(tower: str, config: TowerConfig) -> Iterator[StoredParameter]:
     width, inner, last = config.hidden_size, config.intermediate_size, config.num_hidden_layers - 1
-    name = f"{tower}_model.encoder.layers.{{}}"
-    attention = {"query": "q_proj", "key": "k_proj", "value": "v_proj", "output": "out_proj"}
+    parts: tuple[tuple[str, str, Shape], ...] = (
+        ("attention_norm", "layer_norm1", (width,)),
+        ("attention.query", "self_attn.q_proj", (width, width)),
+        ("attention.key", "self_attn.k_proj", (width, width)),
+        ("attention.value", "self_attn.v_proj", (width, width)),
+        ("attention.output", "self_attn.out_proj", (width, width)),
+        ("mlp_norm", "layer_norm2", (width,)),
+        ("mlp.expand", "mlp.fc1", (inner, width)),
+        ("mlp.contract", "mlp.fc2", (width, inner)),
+    )
     for place, layers in (("early_blocks", range(last)), ("last_block", range(last, last + 1))):
-        path = (tower, "transformer", place)
-        if not layers:
-            continue
-        yield from _layer_norm((*path, "attention_norm"), f"{name}.layer_norm1", width, layers)
-        for ours, theirs in attention.items():
-            yield from _linear((*path, "attention", ours), f"{name}.self_attn.{theirs}", width, width, layers)
-        yield from _layer_norm((*path, "mlp_norm"), f"{name}.layer_norm2", width, layers)
-        yield from _linear((*path, "mlp", "expand"), f"{name}.mlp.fc1", width, inner, layers)
-        yield from _linear((*path, "mlp", "contract"), f"{name}.mlp.fc2", inner, width, layers)
+        for ours, theirs, shape in parts if layers else ():
+            names = f"{tower}.transformer.{place}.{ours}", f"{tower}_model.encoder.layers.{{}}.{theirs}"
+            yield from _layer(*names, shape, layers)
 
 
-def _linear(path: ParameterPath, name: str, inputs: int, outputs: int, layers: range) -> list[StoredParameter]:
-    bias = StoredParameter((*path, "bias"), f"{name}.bias", (outputs,), layers=layers)
-    return [_matrix(path, name, inputs, outputs, layers), bias]
+def _layer(path: str, name: str, shape: Shape, layers: range = range(1)) -> Iterator[StoredParameter]:
+    """The weight, of this shape, and the bias of a linear layer or a layer norm."""
+    kind = "kernel" if len(shape) == 2 else "scale"
+    yield StoredParameter(f"{path}.{kind}", f"{name}.weight", shape, layers)
+    yield StoredParameter(f"{path}.bias", f"{name}.bias", shape[:1], layers)
 
 
-def _matrix(path: ParameterPath, name: str, inputs: int, outputs: int, layers: range = range(1)) -> StoredParameter:
-    return StoredParameter((*path, "kernel"), f"{name}.weight", (outputs, inputs), "transposed", layers)
-
-
-def _layer_norm(path: ParameterPath, name: str, width: int, layers: range = range(1)) -> list[StoredParameter]:
-    names = (("scale", "weight"), ("bias", "bias"))
-    return [StoredParameter((*path, ours), f"{name}.{theirs}", (width,), layers=layers) for ours, theirs in names]
-
-
-def _from_torch(array: np.ndarray, parameter: StoredParameter) -> np.ndarray:
-    if parameter.layout == "transposed":
-        return array.T
-    if parameter.layout == "patches":
-        return array.transpose(2, 3, 1, 0).reshape(-1, array.shape[0])
-    return array
-
-
-def _to_torch(array: np.ndarray, parameter: StoredParameter) -> np.ndarray:
-    if parameter.layout == "transposed":
-        return array.T
-    if parameter.layout == "patches":
-        width, channels, height, breadth = parameter.shape
-        return array.reshape(height, breadth, channels, width).transpose(3, 2, 0, 1)
-    return array
-
-
-def import_parameters(weights: Mapping[str, np.ndarray], architecture: Architecture) -> dict[ParameterPath, np.ndarray]:
-    """Turns a checkpoint's weights, arrays by transformers' names, into the float32 parameters of `utils.clip.CLIP`.
+def import_parameters(weights: Mapping[str, np.ndarray], architecture: Architecture) -> dict[str, np.ndarray]:
+    """Turns a checkpoint's weights, arrays by transformers' names, into float32 parameters by their paths in `CLIP`.
 
     Raises:
         ValueError: If weights are missing, unknown, or of a shape that the configuration does not ask for.
@@ -136,21 +116,19 @@ def import_parameters(weights: Mapping[str, np.ndarray], architecture: Architect
     check_shapes({name: tuple(array.shape) for name, array in weights.items()}, architecture)
     parameters = {}
     for parameter in stored_parameters(architecture):
-        arrays = [_from_torch(weights[name], parameter).astype(np.float32) for name in parameter.names]
+        arrays = [parameter.from_torch(weights[name]).astype(np.float32) for name in parameter.names]
         parameters[parameter.path] = np.stack(arrays) if parameter.stacked else arrays[0]
     return parameters
 
 
-def export_parameters(
-    parameters: Mapping[ParameterPath, np.ndarray], architecture: Architecture
-) -> dict[str, np.ndarray]:
+def export_parameters(parameters: Mapping[str, np.ndarray], architecture: Architecture) -> dict[str, np.ndarray]:
     """The inverse of `import_parameters`: arrays by transformers' names, in torch's layouts."""
     weights = {}
     for parameter in stored_parameters(architecture):
         array = np.asarray(parameters[parameter.path])
         layers = array if parameter.stacked else [array]
         for name, layer in zip(parameter.names, layers, strict=True):
-            weights[name] = np.asarray(_to_torch(layer, parameter), order="C")
+            weights[name] = np.asarray(parameter.to_torch(layer), order="C")
     return weights
 
 

@@ -12,16 +12,3 @@ from utils.course.exercises import try_answer
 from utils.course.metrics import record
 from utils.course.places import course_notebooks, find_root, output_file, output_folder
 from utils.course.values import check_values, few_steps_warning
-
-__all__ = [
-    "CourseError",
-    "LeftOut",
-    "check_values",
-    "course_notebooks",
-    "few_steps_warning",
-    "find_root",
-    "output_file",
-    "output_folder",
-    "record",
-    "try_answer",
-]

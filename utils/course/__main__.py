@@ -8,12 +8,10 @@ import sys
 import time
 
 from utils.course.errors import CourseError
-from utils.course.execution import refresh_notebooks
 from utils.course.parameters import parse_overrides
 from utils.course.places import find_root, read_json
-from utils.course.reports import EVALUATION, zero_shot_table
 from utils.course.results import METRICS
-from utils.course.run import plan_course, run_course
+from utils.course.run import EVALUATION, plan_course, run_course, zero_shot_table
 
 EXPECTED_TIME = {
     "miniature": "6 to 8 minutes on two cores, without a network.",
@@ -39,13 +37,9 @@ def main(argv: list[str] | None = None) -> int:
     add_shared_arguments(parser, "a file of nbs/profiles/, without its ending, or the path of your own .yaml file")
     parser.add_argument("--notebook", default="", help="run only notebooks whose name begins so, e.g. 04")
     parser.add_argument("--fresh", action="store_true", help="delete earlier runs of the profile first")
-    parser.add_argument("--refresh", action="store_true", help="execute the committed notebooks in place instead")
     arguments = parser.parse_args(argv)
     try:
         root = find_root()
-        if arguments.refresh:
-            refresh_notebooks(root)
-            return 0
         overrides = parse_overrides(arguments.set, arguments.data_dir, arguments.model)
         start = time.perf_counter()
         plan = plan_course(root, arguments.profile, overrides)

@@ -9,7 +9,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,24 +39,16 @@ DESCRIBED = (
 
 @dataclass(frozen=True)
 class RunMetrics:
-    """What a run of the course has left to compare: metrics by notebook and name, and what `read_predictions` gives.
+    """What a run of the course has left to compare."""
 
-    Its name is that of its folder, below runs/ if it lies there; the profile and what `DESCRIBED` says is in
-    ``made_with`` as far as it was noted.
-    """
-
-    name: str
-    made_with: dict[str, Any]
-    metrics: dict[str, dict[str, float]]
-    predictions: dict[str, Any] = field(default_factory=dict)
+    name: str  # of its folder, below runs/ if it lies there
+    made_with: dict[str, Any]  # the profile and parameters, as far as they were noted
+    metrics: dict[str, dict[str, float]]  # by notebook and name
+    predictions: dict[str, Any]  # as from `read_predictions`
 
 
 def read_run(folder: Path) -> RunMetrics:
-    """Reads the metrics that `make course` has left in a folder.
-
-    Raises:
-        CourseError: If there are none, or they cannot be read.
-    """
+    """Reads the metrics that `make course` has left in a folder; a `CourseError` says if there are none."""
     try:
         metrics = json.loads((folder / METRICS).read_text(encoding="utf-8"))
         metrics.pop(PROVENANCE, None)
@@ -67,17 +59,12 @@ def read_run(folder: Path) -> RunMetrics:
         ) from error
     parts = folder.resolve().parts
     below = parts[len(parts) - parts[::-1].index("runs") :] if "runs" in parts else ()
-    made_with, predictions = _made_with(read_json(folder / PARAMETERS)), read_predictions(folder / "evaluation")
-    return RunMetrics("/".join(below) or parts[-1], made_with, metrics, predictions)
-
-
-def _made_with(noted: dict[str, Any]) -> dict[str, Any]:
-    """The profile, and of each described parameter what the training notebook had, or else the first that has it."""
+    noted = read_json(folder / PARAMETERS)
+    made_with: dict[str, Any] = {"profile": noted["profile"]} if "profile" in noted else {}
     sections = noted.get("parameters", {})
-    given: dict[str, Any] = {name: noted[name] for name in ("profile",) if name in noted}
-    for stem in sorted(sections, key=lambda stem: not stem.startswith("04_")):
-        given = sections[stem] | given
-    return {name: given[name] for name in ("profile", *DESCRIBED) if name in given}
+    for stem in sorted(sections, key=lambda stem: not stem.startswith("04_")):  # what the training had, or the first
+        made_with = sections[stem] | made_with
+    return RunMetrics("/".join(below) or parts[-1], made_with, metrics, read_predictions(folder / "evaluation"))
 
 
 def table_of(runs: Iterable[RunMetrics]) -> list[list[str]]:
@@ -116,16 +103,15 @@ def _difference(before: RunMetrics, after: RunMetrics, stem: str, name: str) -> 
 
 def as_markdown(rows: list[list[str]]) -> str:
     """The table for people: figures with four digits."""
+
+    def cell(text: str) -> str:
+        try:
+            return text if float(text).is_integer() else f"{float(text):.4g}"
+        except ValueError:
+            return text.replace("|", "\\|")
+
     lines = [rows[0], ["---"] * len(rows[0]), *rows[1:]]
-    return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines) + "\n"
-
-
-def _cell(text: str) -> str:
-    try:
-        number = float(text)
-    except ValueError:
-        return text.replace("|", "\\|")
-    return text if number.is_integer() else f"{number:.4g}"
+    return "\n".join(f"| {' | '.join(map(cell, line))} |" for line in lines) + "\n"
 
 
 def write_comparison(rows: list[list[str]], path: Path) -> tuple[Path, Path]:

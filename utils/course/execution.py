@@ -11,14 +11,12 @@ from typing import Any
 
 import nbformat
 import papermill
-from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError, DeadKernelError
+from nbclient.exceptions import DeadKernelError
 from nbconvert import HTMLExporter
 from nbconvert.filters import strip_ansi
 
-from utils.course.errors import CourseError, LeftOut
+from utils.course.errors import LeftOut
 from utils.course.ledger import LEFT, SOURCE, STAMP, Ledger
-from utils.course.places import course_notebooks
 from utils.files import write_whole
 
 WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
@@ -44,13 +42,8 @@ def run_in_order(
 ) -> list[Outcome]:
     """Executes notebooks of which each may use what those before it left; one that is current (`Ledger`) is kept.
 
-    With ``only`` those whose name begins so are executed, finished or not, and none of the others.
-
-    Returns:
-        One outcome a notebook that was chosen; the first failure is the last.
-
-    Raises:
-        OSError: If the disk takes no more.
+    With ``only`` those whose name begins so are executed, finished or not, and none of the others. Returns one outcome
+    a notebook that was chosen, the first failure the last; raises an OSError if the disk takes no more.
     """
     output_dir.mkdir(parents=True, exist_ok=True)
     # What one notebook has compiled the next one reads back, small programs too: there are hundreds.
@@ -61,12 +54,14 @@ def run_in_order(
     for path in notebooks:
         (output_dir / RUNNING.format(path.stem)).unlink(missing_ok=True)  # what a killed run was writing
         if path.name.startswith(only):
-            if not only and ledger.is_current(path):
-                outcomes.append(Outcome(path.stem, "kept"))
-            else:
-                outcomes.append(run_notebook(path, parameters[path.stem], ledger))
-            _print_outcome(outcomes[-1])
-            if outcomes[-1].status == "failed":
+            kept = not only and ledger.is_current(path)
+            outcome = Outcome(path.stem, "kept") if kept else run_notebook(path, parameters[path.stem], ledger)
+            outcomes.append(outcome)
+            seconds = "finished before, unchanged" if kept else f"{outcome.seconds:6.0f} s"
+            print(f"{outcome.stem:<28} {outcome.status:<8} {seconds}", flush=True)
+            if outcome.error:
+                print(outcome.error, flush=True)
+            if outcome.status == "failed":
                 break
         ledger.pass_on(path)
     return outcomes
@@ -85,8 +80,7 @@ def run_notebook(path: Path, parameters: dict[str, Any], ledger: Ledger) -> Outc
     finally:
         running.unlink(missing_ok=True)
     drop_widgets(notebook)
-    notebook.metadata[SOURCE] = path.name
-    notebook.metadata[LEFT] = ledger.left_since(before, output)
+    notebook.metadata.update({SOURCE: path.name, LEFT: ledger.left_since(before, output)})
     if status != "failed":
         notebook.metadata[STAMP] = stamp
     # A notebook with a stamp has its page: a kill between the two leaves the page alone new.
@@ -121,43 +115,9 @@ def _execute(path: Path, output: Path, parameters: dict[str, Any]) -> tuple[str,
     return "ok", ""
 
 
-def refresh_notebooks(root: Path) -> None:
-    """Executes every notebook in place with its own defaults, for committing: no parameters, no widgets.
-
-    Raises:
-        CourseError: If a cell fails; that notebook keeps its outputs.
-    """
-    extra = [root / "nbs" / "template.ipynb", *sorted((root / "nbs" / "solutions").glob("*.ipynb"))]
-    for path in [*course_notebooks(root), *extra]:
-        start = time.perf_counter()
-        notebook = nbformat.read(path, as_version=4)
-        client = NotebookClient(
-            notebook,
-            kernel_name="python3",
-            resources={"metadata": {"path": str(path.parent)}},
-            record_timing=False,
-            extra_arguments=QUIET_KERNEL,
-        )
-        try:
-            client.execute()
-        except CellExecutionError as failure:
-            raise CourseError(f"{path.name}: {failure.ename}: {failure.evalue}") from None
-        drop_widgets(notebook)
-        notebook.metadata.language_info = {"name": "python"}  # its version would change with every machine
-        write_whole(path, nbformat.writes(notebook) + "\n")
-        _print_outcome(Outcome(path.stem, "ok", time.perf_counter() - start))
-
-
 def drop_widgets(notebook: Any) -> None:
     """Removes what progress bars leave behind: live widgets mean nothing without their kernel."""
     notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if WIDGET_MIME not in output.get("data", {})]
-
-
-def _print_outcome(outcome: Outcome) -> None:
-    seconds = f"{outcome.seconds:6.0f} s" if outcome.status != "kept" else "finished before, unchanged"
-    print(f"{outcome.stem:<28} {outcome.status:<8} {seconds}", flush=True)
-    if outcome.error:
-        print(outcome.error, flush=True)

@@ -83,6 +83,7 @@ def _short(value: Any) -> str:
     if getattr(value, "size", 1) > 12:
         return f"an array {tuple(value.shape)}"
     if hasattr(value, "tolist"):
-        value = np.round(np.asarray(value), 4).tolist()
-    text = f"{value:.4g}" if isinstance(value, float) else str(value)
+        value = np.asarray(value)
+        value = (np.round(value, 4) if value.dtype.kind in "fc" else value).tolist()
+    text = f"{value:.4g}" if isinstance(value, float) else " ".join(str(value).split())
     return text if len(text) < 100 else f"{text[:97]}..."

@@ -38,21 +38,16 @@ def write_handout(root: Path, folder: Path, profile: str = "workshop") -> list[P
     with disk_trouble_in_words(folder.parent), workshop(folder, "writing copies for a class") as draft:
         for path in course_notebooks(root):
             notebook = nbformat.read(path, as_version=4)
-            fit_for_class(notebook, plan.parameters[path.stem])
+            notebook.cells = [cell for cell in notebook.cells if LEFT_OUT not in cell.metadata.get("tags", [])]
+            for cell in notebook.cells:
+                if cell.cell_type == "code":
+                    cell.outputs, cell.execution_count = [], None
+                if "parameters" in cell.metadata.get("tags", []):
+                    cell.source = with_values(cell.source, plan.parameters[path.stem])
             nbformat.write(notebook, draft / path.name)
         shutil.copy(root / "nbs" / "glossary.md", draft)
         draft.rename(folder)  # not `publish`, which would replace a folder that has come meanwhile
     return sorted(folder.glob("*.ipynb"))
-
-
-def fit_for_class(notebook: Any, values: dict[str, Any]) -> None:
-    """Clears outputs and counts, leaves out the tagged cells, and writes values into the parameters cell."""
-    notebook.cells = [cell for cell in notebook.cells if LEFT_OUT not in cell.metadata.get("tags", [])]
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            cell.outputs, cell.execution_count = [], None
-        if "parameters" in cell.metadata.get("tags", []):
-            cell.source = with_values(cell.source, values)
 
 
 def with_values(source: str, values: dict[str, Any]) -> str:

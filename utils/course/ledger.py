@@ -1,27 +1,33 @@
 """The ledger of a run: which executed notebooks are current, and what each has left for those after it.
 
-An executed copy notes both in its metadata: a stamp over all that it was made from, and digests of what it has left.
+An executed copy notes both in its metadata: a stamp over all that it was made from, the data, models and files that
+its parameters name included, and digests of what it has left.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+import warnings
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from utils.course.imports import used_modules
-from utils.course.inputs import input_marks, mark_of
+from utils.course.parameters import declared_values
 from utils.course.places import read_json
-from utils.files import digest_of_file, digest_of_folder
+from utils.files import digest_of_file, digest_of_folder, find_checkpoint
 
 STAMP = "course_stamp"  # in the metadata of a notebook that ran to its end
 LEFT = "course_results"  # what it left in the folder for results, with a digest each
 SOURCE = "course_source"  # in the metadata of every executed copy: the notebook that it is of
 # What notebooks leave that others and the page read.
 PASSED_ON = ("backtranslated.jsonl", "finetuned/model", "evaluation", "index", "presence.json", "scene.jpg")
+# Parameters that name what is read from outside the folder for results.
+DATA = ("DATASET", "OTHER_DATASET")
+CHECKPOINTS = ("MODEL", "TO_ROMANCE", "TO_ENGLISH")
+FILES = ("CAPTIONS_FILE", "SCENE")
 
 
 class Ledger:
@@ -34,8 +40,9 @@ class Ledger:
         self.output_dir = output_dir
         self._root, self._parameters = root, parameters
         self._left: dict[str, str] = {}
-        self._mark = cache(mark_of)  # each input is looked at once in a run
-        self._digest = cache(_digest)  # a file is read again only when it was written again
+        self._mark = cache(_mark)  # each input is looked at once in a run
+        # By path and state, so that a file is read again only when it was written again.
+        self._digest = cache(lambda path, _: digest_of_folder(path) if path.is_dir() else digest_of_file(path))
 
     def stamp(self, path: Path) -> str:
         """Over all that a notebook depends on if it runs now, behind those passed so far.
@@ -44,15 +51,33 @@ class Ledger:
         """
         import nbformat
 
-        given = self._parameters[path.stem]
-        inputs = input_marks(self._root, path, given, self._mark) | self._left
-        digest = hashlib.sha256(json.dumps([given, inputs], sort_keys=True).encode())
+        inputs = self._input_marks(path) | self._left
+        digest = hashlib.sha256(json.dumps([self._parameters[path.stem], inputs], sort_keys=True).encode())
         cells = nbformat.read(path, as_version=4).cells
         for cell in cells:
             digest.update(cell.source.encode())
         for module in used_modules(self._root, (cell.source for cell in cells if cell.cell_type == "code")):
             digest.update(module.read_bytes())
         return digest.hexdigest()[:16]
+
+    def _input_marks(self, path: Path) -> dict[str, str]:
+        """Marks over what a notebook's parameters, or their defaults, name outside the folder for results, by name.
+
+        Data and models that are not on this machine yet are fetched, as the notebook would fetch them.
+        """
+        values = {name: of for name, of in (declared_values(path) | self._parameters[path.stem]).items() if of}
+        data_dir = self._root / Path(values["DATA_DIR"]).expanduser() if "DATA_DIR" in values else None
+        marks = {}
+        for name in values.keys() & {*DATA, *CHECKPOINTS, *FILES}:
+            value, place = values[name], self._root / Path(values[name]).expanduser()
+            if name in CHECKPOINTS:
+                marks[name] = self._mark(_mark_of_checkpoint, str(place) if place.exists() else value)
+            elif name in DATA:
+                is_path = place.exists() and not (data_dir and (data_dir / value).exists())
+                marks[name] = self._mark(_mark_of_data, str(place) if is_path else value, data_dir)
+            elif "/" in value:  # a bare name lies in the folder for results
+                marks[name] = self._mark(digest_of_file, place)
+        return marks
 
     def is_current(self, path: Path) -> bool:
         """Whether the executed copy is what a run would give now, and all that it has left is there."""
@@ -65,10 +90,10 @@ class Ledger:
         self._left |= results_left(self.output_dir / path.name)
 
     def outdated(self, notebooks: Iterable[Path]) -> list[str]:
-        """Stems of those notebooks, all of them in their order, whose copy is not current or not there."""
+        """Stems of those notebooks, all of them in their order, whose copy is there and is not current."""
         outdated = []
         for path in notebooks:
-            if not self.is_current(path):
+            if (self.output_dir / path.name).is_file() and not self.is_current(path):
                 outdated.append(path.stem)
             self.pass_on(path)
         return outdated
@@ -96,9 +121,32 @@ class Ledger:
         return {name: self._digest(self.output_dir / name, state) for name, state in states.items() if state}
 
 
-def _digest(path: Path, state: tuple) -> str:
-    """The digest of a file or a folder in a state."""
-    return digest_of_folder(path) if path.is_dir() else digest_of_file(path)
+def _mark(content: Callable[..., str], *what: Any) -> str:
+    """The mark of a content; empty over what cannot be had: the notebook says so in its own words."""
+    try:
+        return content(*what)
+    except (OSError, ValueError):
+        return ""
+
+
+def _mark_of_data(name: str, data_dir: Path | None) -> str:
+    """Over names, captions, splits and categories, and over the size and time of change of each image."""
+    from utils.datasets import load_dataset
+
+    digest = hashlib.sha256()
+    with warnings.catch_warnings(action="ignore"):  # the notebooks name what is missing
+        dataset = load_dataset(name, data_dir)
+    for item in dataset:
+        status = item.path.stat() if item.path.is_file() else None
+        state = status and (status.st_size, status.st_mtime_ns)
+        digest.update(repr((item.path.name, state, item.captions, item.split, item.category)).encode())
+    return digest.hexdigest()
+
+
+def _mark_of_checkpoint(name: str) -> str:
+    """Over the content of a folder's files; for a name on the Hub the revision that is here."""
+    folder = find_checkpoint(name)
+    return folder.name if folder.parent.name == "snapshots" else digest_of_folder(folder)
 
 
 def finished_stamp(output: Path) -> str | None:

@@ -14,11 +14,11 @@ from utils.course.errors import CourseError
 from utils.course.values import is_of_type
 
 
-def find_profile(root: Path, profile: str) -> Path:
-    """The file of a profile, which has its name, or which is named itself: ``mine.yaml``.
+def load_profile(root: Path, profile: str) -> tuple[str, dict[str, dict[str, Any]]]:
+    """Reads a profile, by its name or as the path ``mine.yaml``: its name, and its sections.
 
-    Raises:
-        CourseError: If there is none.
+    They are ``common`` and one for each notebook that wants more. A profile that is not there or cannot be read raises
+    a `CourseError`.
     """
     folder = root / "nbs" / "profiles"
     path = Path(profile).expanduser() if profile.endswith((".yaml", ".yml")) else folder / f"{profile}.yaml"
@@ -27,17 +27,8 @@ def find_profile(root: Path, profile: str) -> Path:
         raise CourseError(
             f"There is no profile {profile!r}; choose one of {known}, or give the path of your own .yaml file."
         )
-    return path
-
-
-def load_profile(root: Path, profile: str) -> dict[str, dict[str, Any]]:
-    """Reads a profile: a section ``common`` and one for each notebook that wants more.
-
-    Raises:
-        CourseError: If there is no such profile, or it cannot be read.
-    """
     wanted = "a profile: write a section common: with lines NAME: value below it, moved in by two spaces"
-    return read_sections(find_profile(root, profile), wanted)
+    return path.stem, read_sections(path, wanted)
 
 
 def read_sections(path: Path, wanted: str) -> dict[str, dict[str, Any]]:
@@ -49,11 +40,7 @@ def read_sections(path: Path, wanted: str) -> dict[str, dict[str, Any]]:
 
 
 def read_yaml(path: Path) -> Any:
-    """Reads a YAML file; an empty one gives an empty dict.
-
-    Raises:
-        CourseError: If it cannot be read, or gives a name twice, of which all but the last would be forgotten.
-    """
+    """Reads a YAML file, empty as a dict; one that cannot be read or gives a name twice raises a `CourseError`."""
     try:
         return yaml.load(path.read_text(encoding="utf-8"), _Loader) or {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -126,8 +113,7 @@ def resolve_parameters(
 def parse_overrides(assignments: Iterable[str], data_dir: str = "", model: str = "") -> dict[str, Any]:
     """Reads the parameters that a command line sets: NAME=VALUE each, the value as YAML, and DATA_DIR and MODEL.
 
-    Raises:
-        CourseError: If an assignment lacks its value, or the value is no YAML.
+    An assignment without a value, a value that is no YAML, or a name that is set twice raises a `CourseError`.
     """
     overrides: dict[str, Any] = {}
     for assignment in assignments:

@@ -12,11 +12,7 @@ from utils.course.errors import CourseError
 
 
 def find_root() -> Path:
-    """The top of the checkout, from anywhere inside it.
-
-    Raises:
-        CourseError: If no folder above has the course in it.
-    """
+    """The top of the checkout, from anywhere inside it; outside of one it raises a `CourseError`."""
     here = Path.cwd()
     for folder in (here, *here.parents):
         if (folder / "nbs" / "profiles").is_dir():
@@ -30,10 +26,9 @@ def course_notebooks(root: Path) -> list[Path]:
 
 
 def output_folder(path: str) -> Path:
-    """Where results go: as the parameter says, and on Colab with Drive mounted, into the Drive.
+    """Where results go: as the parameter says, ``~`` the home folder.
 
-    What lies there outlives the machine, so a training resumes after a disconnect. An absolute path, or one from
-    ``~``, is taken as it is.
+    On Colab with Drive mounted, a relative path lies in the Drive, where it outlives the machine.
     """
     drive = Path("/content/drive/MyDrive")
     if "COLAB_RELEASE_TAG" in os.environ and drive.is_dir():
@@ -42,12 +37,7 @@ def output_folder(path: str) -> Path:
 
 
 def output_file(folder: str, name: str) -> Path:
-    """A file that a notebook may have left: a bare name lies in the folder for results, a path where it says.
-
-    Args:
-        folder: The parameter OUTPUT_DIR.
-        name: A parameter such as CAPTIONS_FILE: ``captions.jsonl``, or ``elsewhere/captions.jsonl``.
-    """
+    """A file that a notebook may have left: a bare name lies in ``folder``, an OUTPUT_DIR, a path where it says."""
     return output_folder(name if "/" in name or Path(name).is_absolute() else f"{folder}/{name}")
 
 

@@ -20,11 +20,9 @@ RESULTS = (
     *("beyond", "icons_*", ".icons_*"),
     *(METRICS, PARAMETERS, SUMMARY, ".*.partial", ".*.running.ipynb"),
 )
-# Of the checkout and of a system, what is no place for results.
+# Of the checkout, what is no place for results.
 OF_THE_COURSE = ("nbs", "utils", "data", "tests", "findings")
 OF_RUNS = ("data", "compiled", "reports")
-OF_THE_SYSTEM = ("bin", "boot", "dev", "etc", "lib", "lib64", "proc", "sbin", "sys", "usr", "System", "Windows")
-OF_EVERYBODY = ("home", "media", "mnt", "opt", "srv", "tmp", "Users", "var")  # themselves, not what is in them
 
 
 def check_results_folder(root: Path, folder: Path) -> None:
@@ -43,8 +41,6 @@ def check_results_folder(root: Path, folder: Path) -> None:
         reason = "is a part of the course itself"
     elif place == runs or any(place.is_relative_to(runs / name) for name in OF_RUNS):
         reason = "holds what all runs share"
-    elif place.parts[1] in OF_THE_SYSTEM or (len(place.parts) == 2 and place.parts[1] in OF_EVERYBODY):
-        reason = "belongs to the system"
     elif foreign := _foreign_notebooks(root, place):
         reason = f"holds notebooks that no run of the course has left, {foreign[0].name} the first"
     elif not is_of_a_run(root, place) and (there := results_in(place)):

@@ -1,22 +1,27 @@
-"""A run of the course: every notebook with one profile's parameters, results in one folder."""
+"""A run of the course: every notebook with one profile's parameters, results and reports in one folder."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from utils.course import results
 from utils.course.errors import CourseError
-from utils.course.execution import Outcome, run_in_order
+from utils.course.execution import LEFT_OUT, Outcome, run_in_order
 from utils.course.ledger import Ledger
-from utils.course.parameters import find_profile, load_profile, notebook_parameters, resolve_parameters
-from utils.course.places import course_notebooks
-from utils.course.reports import write_reports
-from utils.course.results import check_results_folder, claim_folder, delete_results, is_of_a_run
+from utils.course.metrics import read_metrics
+from utils.course.parameters import load_profile, notebook_parameters, resolve_parameters
+from utils.course.places import course_notebooks, read_json
 from utils.course.values import check_places, check_values
-from utils.files import FolderInUseError, disk_trouble_in_words, sole_owner
+from utils.files import disk_trouble_in_words, sole_owner, write_whole
+from utils.files.provenance import PROVENANCE, versions
+
+EVALUATION = Path("evaluation") / "evaluation.json"
+KS = (1, 3, 5, 10)
 
 
 @dataclass(frozen=True)
@@ -34,11 +39,11 @@ def plan_course(root: Path, profile: str, overrides: dict[str, Any]) -> Plan:
     Raises:
         CourseError: If profile or parameters cannot work.
     """
-    name, notebooks = find_profile(root, profile).stem, course_notebooks(root)
-    sections = load_profile(root, profile)
+    name, sections = load_profile(root, profile)
+    notebooks = course_notebooks(root)
     resolve_parameters(notebooks, sections, overrides)  # refuses names and types before they name a folder
     folder = results_folder(root, name, sections.get("common", {}), overrides)
-    check_results_folder(root, root / folder)
+    results.check_results_folder(root, root / folder)
     if any("OUTPUT_DIR" in notebook_parameters(path) for path in notebooks):
         overrides = {**overrides, "OUTPUT_DIR": folder}
     parameters = resolve_parameters(notebooks, sections, overrides)
@@ -73,8 +78,8 @@ def run_course(
 
     Args:
         root: Top of the checkout.
-        profile: Name of a profile, or the path of one.
-        overrides: Parameters that replace the profile's.
+        profile: Name of a profile, or the path of one; ``overrides`` replace its parameters.
+        overrides: Parameters by name.
         only: Run only notebooks whose name begins so ('04').
         fresh: Delete what earlier runs have left in the folder, trained models included, and begin again.
 
@@ -82,8 +87,8 @@ def run_course(
         One outcome a notebook; the first failure is the last.
 
     Raises:
-        CourseError: If profile, parameters, folder or selection cannot work, or another run is at work in the
-            folder; nothing has run then.
+        CourseError: If profile, parameters, folder or selection cannot work; nothing has run then.
+        FolderInUseError: If another run is at work in the folder.
         OSError: If the disk takes no more; what was written before is whole.
     """
     plan = plan_course(root, profile, overrides)
@@ -92,21 +97,63 @@ def run_course(
         raise CourseError(f"No notebook begins with {only!r}; there are {', '.join(p.stem for p in notebooks)}.")
     if fresh and only:
         raise CourseError("FRESH=1 begins the whole run again and NB= runs one notebook of it; give one of them.")
-    if fresh and not is_of_a_run(root, folder):
+    if fresh and not results.is_of_a_run(root, folder):
         raise CourseError(
             f"FRESH=1 deletes what runs of the course have left, and none has left its stamp in {folder}; leave "
             "FRESH out, or name another OUTPUT_DIR."
         )
-    try:
-        with disk_trouble_in_words(folder), sole_owner(folder, "running the course"):
-            if fresh and (gone := delete_results(root, folder)):
-                print(f"Deleted, to begin again, from {folder}: {', '.join(gone)}.", flush=True)
-            claim_folder(folder)
-            outcomes = run_in_order(root, notebooks, plan.parameters, folder, only)
-            ran = {outcome.stem for outcome in outcomes}
-            copies = {path.stem for path in folder.glob("*.ipynb")} - ran
-            outdated = [stem for stem in Ledger(root, folder, plan.parameters).outdated(notebooks) if stem in copies]
-            write_reports(folder, plan.profile, outcomes, plan.parameters, outdated)
-    except FolderInUseError as error:
-        raise CourseError(str(error)) from None
+    with disk_trouble_in_words(folder), sole_owner(folder, "running the course"):
+        if fresh and (gone := results.delete_results(root, folder)):
+            print(f"Deleted, to begin again, from {folder}: {', '.join(gone)}.", flush=True)
+        results.claim_folder(folder)
+        outcomes = run_in_order(root, notebooks, plan.parameters, folder, only)
+        ran = {outcome.stem for outcome in outcomes}
+        outdated = [stem for stem in Ledger(root, folder, plan.parameters).outdated(notebooks) if stem not in ran]
+        write_reports(plan, outcomes, outdated)
     return outcomes
+
+
+def write_reports(plan: Plan, outcomes: list[Outcome], outdated: list[str]) -> None:
+    """Writes metrics.json, parameters.json and summary.md beside the executed notebooks.
+
+    Noted are the parameters of the notebooks that ran, and the metrics of all whose stem is not among the outdated.
+    """
+    folder = plan.output_dir
+    copies = [path for path in sorted(folder.glob("[0-9][0-9]_*.ipynb")) if path.stem not in outdated]
+    metrics = {path.stem: values for path in copies if (values := read_metrics(path))}
+    content: dict[str, Any] = metrics | {PROVENANCE: _provenance(folder)}
+    write_whole(folder / results.METRICS, json.dumps(content, indent=2) + "\n")
+    noted = read_json(folder / results.PARAMETERS).get("parameters", {})
+    noted |= {outcome.stem: plan.parameters[outcome.stem] for outcome in outcomes}
+    content = {"made_by": results.MADE_BY, "profile": plan.profile, "parameters": dict(sorted(noted.items()))}
+    write_whole(folder / results.PARAMETERS, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    lines = [f"# The course, profile {plan.profile}", "", "| notebook | status | seconds |", "|---|---|---|"]
+    lines += [f"| [{o.stem}]({o.stem}.html) | {o.status} | {o.seconds:.0f} |" for o in outcomes]
+    lines += [f"\n{o.stem} was left out: {o.error}" for o in outcomes if o.status == LEFT_OUT]
+    if outdated:
+        lines += [f"\nNot in here, for they are of an earlier run: {', '.join(outdated)}; `make course` mends that."]
+    if table := zero_shot_table(metrics, read_json(folder / EVALUATION)):
+        lines += ["", "## Zero-shot, test split", "", table]
+    write_whole(folder / results.SUMMARY, "\n".join(lines) + "\n")
+
+
+def _provenance(output_dir: Path) -> dict[str, Any]:
+    """The versions here, and of the training, if there was one, its device, data and starting model."""
+    # The short one, which 05 to 08 may have made, comes second.
+    runs = sorted(output_dir.glob("finetuned*/run.json"))
+    noted = next(filter(None, (read_json(run).get(PROVENANCE) for run in runs)), None)
+    of_training = {name: noted[-1][name] for name in ("device", "data", "model")} if noted else {}
+    return {"versions": versions(), **of_training}
+
+
+def zero_shot_table(metrics: Mapping[str, Any], evaluation: Mapping[str, Any]) -> str:
+    """Scores of an ``evaluation.json`` at k = 1, 3, 5, 10, as Markdown; empty if this run did not evaluate."""
+    if "05_evaluate_zero_shot" not in metrics or not evaluation.get("zero_shot"):
+        return ""
+    of = evaluation["zero_shot"][evaluation.get("prompt", "documents")]
+    rows = ["| model | k=1 | k=3 | k=5 | k=10 |", "|---|---|---|---|---|"]
+    for name, by_k in of["scores"].items():
+        figures = [by_k[str(k)] for k in KS]
+        cells = [f"{figure['value']:.3f} ({figure['low']:.3f} to {figure['high']:.3f})" for figure in figures]
+        rows.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join([*rows, "", f'Prompt "{of["templates"][0]}"; in brackets: {evaluation["intervals"]}.'])

@@ -74,8 +74,7 @@ RULES: dict[str, Rule] = {
 def check_values(values: Mapping[str, Any]) -> None:
     """Refuses numbers and words that cannot work, in values by name such as the ``globals()`` of a notebook.
 
-    Raises:
-        CourseError: Naming the parameter, its value and what it may be.
+    A `CourseError` names the parameter, its value and what it may be.
     """
     for name, value in values.items():
         can_work, wanted = RULES.get(name, (bool, ""))
@@ -95,13 +94,10 @@ def few_steps_warning(steps: float, epochs: int) -> str:
 
 
 def check_places(root: Path, values: Mapping[str, Any]) -> None:
-    """Refuses data and a model that are not where the parameters say, as far as a look at the disk can tell.
+    """Refuses data and a model that are not where the parameters say with a `CourseError`, by a look at the disk.
 
     Names of published data sets and of models on the Hub are left to those who fetch them. Relative paths begin at
     the top of the checkout.
-
-    Raises:
-        CourseError: Naming the parameter and the place.
     """
     data_dir, dataset, model = (str(values.get(name) or "") for name in ("DATA_DIR", "DATASET", "MODEL"))
     data_folder = root / Path(data_dir or "data").expanduser()

@@ -52,21 +52,12 @@ def train_batches(
 ) -> grain.DatasetIterator:
     """Builds the training stream: one caption drawn for each image at each visit, or each caption in turn.
 
-    Every epoch is a new permutation of the records, cut to whole batches. The iterator's ``get_state`` and
-    ``set_state`` make it resumable; its ``close`` ends its threads. An image that turns out to be damaged is named in
-    a warning, and the next one takes its place.
-
-    Args:
-        dataset: Images, each with at least one caption.
-        preprocessing: Of the model.
-        tokenize: Turns texts into token ids, (texts, length) int32.
-        batch_size: Pairs in a batch.
-        epochs: Passes over the records.
-        seed: Of all chance.
-        augmentation: See `train_transform`.
-        captions: ``one``: a record is an image, and one of its captions is drawn at each visit. ``all``: a record is
-            an image with one of its captions, repeated ones included, as published.
-        workers: Threads that decode and transform.
+    With captions ``one``, a record is an image, and one of its captions is drawn at each visit; with ``all``, it is an
+    image with one of its captions, repeated ones included, as published. Every epoch is a new permutation of the
+    records, cut to whole batches. For augmentations see `train_transform`; ``tokenize`` turns texts into token ids,
+    (texts, length) int32; the workers are threads. An image that turns out to be damaged is named in a warning, and
+    the next one takes its place. The iterator's ``get_state`` and ``set_state`` make it resumable; its ``close`` ends
+    its threads.
 
     Returns:
         An iterator of ``images`` (batch, size, size, 3) float32, ``tokens`` (batch, length) int32,
@@ -78,7 +69,7 @@ def train_batches(
         ImageError: If `MOST_DAMAGED` images in a row cannot be decoded.
     """
     grain = _import_grain()
-    _check_train_arguments(dataset, batch_size, epochs, captions)
+    _check_train_arguments(dataset, batch_size, captions)
     texts, caption_sets = caption_table(dataset)
     position = {text: number for number, text in enumerate(texts)}
     tokens = tokenize(texts)
@@ -181,7 +172,7 @@ def _in_batches(records: grain.MapDataset, batch_size: int, workers: int) -> gra
     return iter(grain.experimental.ThreadPrefetchIterDataset(batches, prefetch_buffer_size=1))
 
 
-def _check_train_arguments(dataset: CaptionDataset, batch_size: int, epochs: int, captions: str) -> None:
+def _check_train_arguments(dataset: CaptionDataset, batch_size: int, captions: str) -> None:
     if captions not in CAPTION_CHOICES:
         raise ValueError(f"The choice of captions {captions!r} is not one of {', '.join(CAPTION_CHOICES)}.")
     if bare := [item.name for item in dataset if not item.captions]:
@@ -192,5 +183,3 @@ def _check_train_arguments(dataset: CaptionDataset, batch_size: int, epochs: int
     records, kind = _records(dataset, captions), "pairs" if captions == "all" else "images"
     if not 1 <= batch_size <= records:
         raise ValueError(f"A batch of {batch_size} {kind} cannot be drawn from {records}; choose 1 to {records}.")
-    if epochs < 1:
-        raise ValueError(f"Training needs at least one epoch, not {epochs}.")

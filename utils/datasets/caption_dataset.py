@@ -24,24 +24,18 @@ from utils.datasets.reports import VerificationReport, name_a_few, summary_table
 class CaptionDataset(Sequence[CaptionedImage]):
     """An unchangeable row of images with captions.
 
-    Args:
-        items: The images.
-        name: What the data set is called in its summary.
-        missing: Images that are listed but have no file, with the path where it was expected. They are
-            counted and named, and are not part of the row; a slice or a subset does not carry them on.
-        splits: Names of splits that belong to it even if no image is in them; kept with train, val and test first.
-        damaged: Images whose files cannot be decoded, with the reason; otherwise as the missing ones.
-        cache: Where decoded images are kept; every data set that is made of this one shares it.
+    Those that are `missing` or `damaged` are counted and named, and are not part of the row; a slice or a subset does
+    not carry them on.
     """
 
     def __init__(
         self,
         items: Iterable[CaptionedImage],
-        name: str = "",
-        missing: Iterable[CaptionedImage] = (),
-        splits: Iterable[str] = (),
-        damaged: Iterable[tuple[CaptionedImage, str]] = (),
-        cache: ImageCache | None = None,
+        name: str = "",  # in its summary
+        missing: Iterable[CaptionedImage] = (),  # listed but without a file, with the path where it was expected
+        splits: Iterable[str] = (),  # that belong to it even if no image is in them; train, val and test come first
+        damaged: Iterable[tuple[CaptionedImage, str]] = (),  # what cannot be decoded, with the reason
+        cache: ImageCache | None = None,  # of decoded images; every data set that is made of this one shares it
     ) -> None:
         self._items = tuple(items)
         self.name = name
@@ -125,11 +119,8 @@ class CaptionDataset(Sequence[CaptionedImage]):
 
     @property
     def image_root(self) -> Path:
-        """The deepest folder that holds every image; a `DatasetError` if there is none, as on two drives."""
-        try:
-            return Path(os.path.commonpath([item.path.parent.absolute() for item in self._items]))
-        except ValueError as error:
-            raise DatasetError(f"{self._title}: no folder holds all its images ({error})") from error
+        """The deepest folder that holds every image; Python's ValueError if there is none, as on two drives."""
+        return Path(os.path.commonpath([item.path.parent.absolute() for item in self._items]))
 
     def split(self, name: str) -> CaptionDataset:
         """Returns the images of one split; "valid" means "val". A `DatasetError` lists those that there are."""
@@ -243,15 +234,14 @@ class CaptionDataset(Sequence[CaptionedImage]):
                 f"val_from_train is {share!r}; it must be a share of train above 0 and at most "
                 f"{LARGEST_VAL_SHARE}, or 0 to draw nothing"
             )
+        advice = "leave val_from_train out"
         if not self.splits:
-            raise DatasetError(f"{self._title} has no splits, so all three are drawn: leave val_from_train out")
+            raise DatasetError(f"{self._title} has no splits, so all three are drawn: {advice}")
         if "val" in self.splits:
-            raise DatasetError(f"{self._title} has a val split, so none is drawn from train: leave val_from_train out")
+            raise DatasetError(f"{self._title} has a val split, so none is drawn from train: {advice}")
         train = self.split("train")
         if len(train) < 2:
-            raise DatasetError(
-                f"{self._title} has too few train images ({len(train)}) to spare one for val: leave val_from_train out"
-            )
+            raise DatasetError(f"{self._title} has too few train images ({len(train)}) to spare one for val: {advice}")
         drawn = {item.path for item in train.subset(max(1, round(share * len(train))), seed)}
         return self._with(
             replace(item, split="val") if item.split == "train" and item.path in drawn else item for item in self

@@ -4,7 +4,6 @@ import os
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 # What Pillow or GDAL decodes and people keep images in; .img is ERDAS Imagine's or, with a .hdr beside it, ENVI's,
@@ -28,7 +27,9 @@ def match_images(filenames: Sequence[str], folder: Path) -> dict[str, Path]:
     for parent, names in by_parent.items():
         place = folder / parent
         if place.is_dir():
-            matches = _match_in_folder([name.rpartition("/")[2] for name in names], _regular_files(place))
+            # Unlike `Path.is_file`, this raises nothing for a link into a closed folder.
+            files = [path.name for path in place.iterdir() if os.path.isfile(path)]  # noqa: PTH113
+            matches = _match_in_folder([name.rpartition("/")[2] for name in names], files)
             prefix = f"{parent}/" if parent else ""
             found |= {prefix + name: place / file for name, file in matches.items()}
     return found
@@ -58,16 +59,6 @@ def walk_images(folder: Path) -> list[Path]:
         folders[:] = [name for name in folders if not name.startswith(".")]
         paths += [Path(top, name) for name in files if _split_ending(name)[1] and not name.startswith(".")]
     return sorted(paths)
-
-
-def _regular_files(folder: Path) -> list[str]:
-    """The sorted names of what lies in a folder and can be read as a file, through links too."""
-    names = []
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            with suppress(OSError):  # a link that leads to itself, or into a closed folder
-                names += [entry.name] if entry.is_file() else []
-    return sorted(names)
 
 
 def _match_in_folder(names: Sequence[str], files: Sequence[str]) -> dict[str, str]:

@@ -9,76 +9,59 @@ import io
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
-from utils.datasets.captions import (
-    FILE_FIELDS,
-    SPLIT_FIELDS,
-    SPLITS,
-    Annotation,
-    DatasetError,
-    annotation_of,
-    caption_fields,
-    caption_texts,
-    is_filled,
-    merge_repeated_names,
-    split_name,
-)
+from utils.datasets.captions import SPLITS, Annotation, DatasetError, caption_texts, is_filled, known_name, split_name
 from utils.datasets.files import IMAGE_ENDINGS, walk_images
 from utils.files import printable
 
+# What captions files call the captions, the image and the split, the course's own word first. Hugging Face's
+# imagefolder says file_name, open_clip filepath, run_clip image_path. In Karpathy's form `filepath` is a folder.
+CAPTION_FIELDS = ("captions", "sentences", "caption", "text", "title", "raw")
+FILE_FIELDS = ("filename", "file_name", "image_path", "filepath")
+SPLIT_FIELDS = ("split", "set", "subset", "partition", "phase")  # the others if they hold one of the usual splits
 
-def read_karpathy_json(path: Path) -> tuple[list[Annotation], str]:
+
+def read_json(path: Path) -> tuple[list[Annotation], str]:
     """Reads captions in Karpathy's form, in which RSICD, UCM and Sydney are published, and its `dataset`, or "".
 
     The form is `{"images": [{"filename", "split", "sentences": [{"raw"}]}], "dataset"}`. `filepath` (a folder) and
-    `category` are read where they are given; a sentence without `raw` is put together from its `tokens`.
+    `category` are read where they are given; a sentence without `raw` is put together from its `tokens`. Also read are
+    COCO's form (`images` and `annotations`), NWPU-Captions', `{class: [{"filename", "split", "raw", "raw_1"}]}`, a list
+    of objects as of JSON lines, and JSON lines that are called .json.
     """
-    return _of_karpathy(_json_of(path), path)
-
-
-def _of_karpathy(content: object, path: Path) -> tuple[list[Annotation], str]:
+    try:
+        content = _parsed(read_text(path), path)
+    except DatasetError as error:
+        if "Extra data" in str(error):  # as behind the first line of JSON lines, which is whole by itself
+            return read_jsonl(path), ""
+        raise
+    if isinstance(content, dict) and set(FILE_FIELDS) & set(content):
+        content = [content]  # of JSON lines, the only one
+    if isinstance(content, list) and content and all(isinstance(entry, dict) for entry in content):
+        return _of_entries(content, path), ""
+    if isinstance(content, dict) and isinstance(content.get("annotations"), list):
+        return _of_entries(_coco_entries(content, path), path, "entry {} of 'images'"), ""
+    if content and isinstance(content, dict) and all(map(_is_class_of_nwpu, content.values())):
+        return _of_entries([{"category": name, **row} for name, rows in content.items() for row in rows], path), ""
     if not isinstance(content, dict) or not isinstance(content.get("images"), list):
         raise DatasetError(f"{path}: expected Karpathy's form, an object with a list called 'images'")
     return _of_entries(content["images"], path, "entry {} of 'images'"), str(content.get("dataset") or "")
-
-
-def read_json(path: Path) -> list[Annotation]:
-    """Reads captions in Karpathy's form, COCO's (`images` and `annotations`) or that of NWPU-Captions (by class).
-
-    Also a list of objects as of JSON lines, and JSON lines that are called .json.
-    """
-    try:
-        content = _json_of(path)
-    except DatasetError:
-        with suppress(json.JSONDecodeError):  # of JSON lines, the first is an object by itself
-            if isinstance(json.loads(read_text(path).lstrip().split("\n", 1)[0]), dict):
-                return read_jsonl(path)
-        raise
-    if isinstance(content, list) and content and all(isinstance(entry, dict) for entry in content):
-        return _of_entries(content, path)
-    if isinstance(content, dict):
-        if set(FILE_FIELDS) & set(content):
-            return read_jsonl(path)  # of one line
-        if isinstance(content.get("annotations"), list):
-            return _of_entries(_coco_entries(content, path), path, "entry {} of 'images'")
-        if content and all(map(_is_class_of_nwpu, content.values())):
-            return _of_entries([{"category": name, **row} for name, rows in content.items() for row in rows], path)
-    return _of_karpathy(content, path)[0]
 
 
 def _is_class_of_nwpu(rows: object) -> bool:
     return isinstance(rows, list) and all(isinstance(row, dict) and "raw" in row for row in rows)
 
 
-def _json_of(path: Path) -> object:
+def _parsed(text: str, path: Path, first_line: int = 1) -> object:
     try:
-        return json.loads(read_text(path))
+        return json.loads(text)
     except json.JSONDecodeError as error:
+        line = first_line + error.lineno - 1
         raise DatasetError(
-            f"{path}, line {error.lineno}: this is not valid JSON ({error.msg}); mend it or fetch it again"
+            f"{path}, line {line}: this is not valid JSON ({error.msg}); mend it or fetch the file again"
         ) from error
 
 
@@ -105,19 +88,9 @@ def _coco_entries(content: dict, path: Path) -> list[dict]:
 
 def read_jsonl(path: Path) -> list[Annotation]:
     """Reads one JSON object a line: `filename`, `captions` (a list), and `split`, `category`, `source` if known."""
-
-    def records() -> Iterator[Annotation]:
-        for number, line in enumerate(read_text(path).split("\n"), start=1):
-            if not line.strip():
-                continue
-            where = f"{path}, line {number}"
-            try:
-                entry = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise DatasetError(f"{where}: this is not valid JSON ({error.msg}); mend the line") from error
-            yield _of_entry(entry, where)
-
-    return merge_repeated_names(records(), path)
+    lines = [(number, line) for number, line in enumerate(read_text(path).split("\n"), start=1) if line.strip()]
+    read = (_of_entry(_parsed(line, path, number), f"{path}, line {number}") for number, line in lines)
+    return merge_repeated_names(read, path)
 
 
 def _of_entry(entry: object, where: str) -> Annotation:
@@ -211,13 +184,12 @@ def _of_row(row: dict, where: str) -> Annotation:
     return annotation_of(known | {"filename": row["filename"].strip()}, captions, where)
 
 
-READERS = {".json": read_json, ".jsonl": read_jsonl, ".csv": read_csv, ".tsv": read_csv}
+READERS = {".json": lambda path: read_json(path)[0], ".jsonl": read_jsonl, ".csv": read_csv, ".tsv": read_csv}
 
 
 def names_captions(path: Path) -> bool:
     """Whether a file, be it broken or in Latin-1, has columns or fields for file names and captions."""
-    # Without the marks of UTF-8 and UTF-16; Latin-1 decodes anything, and ASCII as it is.
-    text = re.sub(rb"\A(?:\xef\xbb\xbf|\xff\xfe|\xfe\xff)|\0", b"", path.read_bytes()).decode("latin-1")
+    text = path.read_bytes().decode("ascii", "ignore").replace("\0", "")  # the names, in whatever encoding
     if path.suffix.lower() in (".json", ".jsonl"):
         fields = re.findall(r'"(\w+)"\s*:', text)
     else:
@@ -282,3 +254,49 @@ def read_text(path: Path) -> str:
         raise DatasetError(f"{path}: the file cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise DatasetError(f"{path}: the text is not UTF-8 (byte {error.start}); save it as UTF-8") from error
+
+
+def annotation_of(entry: Mapping, captions: tuple[str, ...], where: str) -> Annotation:
+    """Makes an annotation of a row or a JSON object, whose name of an image has to lie in the image folder."""
+    filename = next((entry[field] for field in FILE_FIELDS if entry.get(field)), "")
+    if entry.get("filepath") and filename == entry.get("filename"):  # Karpathy's folder
+        filename = f"{entry['filepath']}/{filename}"
+    name = PurePosixPath(filename.replace("\\", "/"))
+    if not name.name or "\0" in filename:
+        raise DatasetError(f"{where}: the name of an image ('filename') is missing or not a name: {filename!r}")
+    if name.is_absolute() or ".." in name.parts or re.match("[A-Za-z]:", filename):
+        raise DatasetError(f"{where}: {filename!r} leads out of the image folder; list images relative to that folder")
+    others = (split_name(entry.get(field)) for field in SPLIT_FIELDS[1:])
+    split = split_name(entry.get("split")) or next((split for split in others if split in SPLITS), None)
+    return Annotation(str(name), captions, split, known_name(entry.get("category")), known_name(entry.get("source")))
+
+
+def merge_repeated_names(annotations: Iterable[Annotation], path: Path) -> list[Annotation]:
+    """Joins the entries of one file name; a `DatasetError` if two contradict each other, or nothing was read."""
+    merged: dict[str, Annotation] = {}
+    for new in annotations:
+        old, known = merged.get(new.filename, new), {}
+        for field in ("split", "category", "source"):
+            first, second = getattr(old, field), getattr(new, field)
+            if first and second and first != second:
+                raise DatasetError(
+                    f"{path}: {new.filename} is listed twice, with {field} {first!r} and {second!r}; keep one"
+                )
+            known[field] = first or second
+        captions = new.captions if old is new else old.captions + new.captions
+        merged[new.filename] = Annotation(new.filename, captions, **known)
+    if not merged:
+        raise DatasetError(f"{path}: no images are listed in this file")
+    return list(merged.values())
+
+
+@lru_cache  # rows of a table have all the same
+def caption_fields(fields: tuple[str, ...]) -> tuple[str, ...]:
+    """Returns which fields or columns hold the captions: the first known one, and numbered ones such as `caption_1`."""
+    for name in CAPTION_FIELDS:
+        stem = name.removesuffix("s")
+        plain = [field for field in (name, stem) if field in fields and field in CAPTION_FIELDS][:1]
+        numbered = [field for field in fields if re.fullmatch(rf"{stem}s?[ _-]?\d+", field)]
+        if plain or numbered:
+            return (*plain, *numbered)
+    return ()

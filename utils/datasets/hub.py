@@ -16,10 +16,7 @@ _ROWS_A_BATCH = 256
 
 
 def fetch_rsicd(folder: Path) -> Path:
-    """Downloads RSICD (half a gigabyte of Parquet files) and lays it out in a folder, which is returned.
-
-    If the Hub cannot be reached, a `DatasetError` says where to put the published files instead.
-    """
+    """Downloads RSICD, half a gigabyte, and lays it out in a folder, which is returned; or a `DatasetError`."""
     from huggingface_hub import snapshot_download
 
     print(f"RSICD is not on this machine: fetching {RSICD_REPOSITORY} from the Hugging Face Hub", flush=True)
@@ -39,9 +36,7 @@ def convert_rsicd_parquet(parquet_folder: Path, folder: Path) -> Path:
 
     The rows hold `filename` ("rsicd_images/airport_1.jpg"), `captions` (a list) and `image` (`bytes`, `path`);
     the split is the start of the Parquet file's name. The bytes of images stay, and the folder is whole or not there.
-
-    Raises:
-        DatasetError: No Parquet files are there, or their columns or rows are not those of RSICD.
+    What is not RSICD is a `DatasetError`.
     """
     files = sorted(path for path in parquet_folder.rglob("*.parquet") if path.is_file())
     if not files:

@@ -10,7 +10,7 @@ from utils.datasets.caption_dataset import CaptionDataset
 from utils.datasets.captioned_image import CaptionedImage
 from utils.datasets.captions import SPLITS, Annotation, DatasetError
 from utils.datasets.files import match_images, match_in_subfolders
-from utils.datasets.formats import READERS, names_captions, read_category_folders, read_class_lists, read_karpathy_json
+from utils.datasets.formats import READERS, names_captions, read_category_folders, read_class_lists, read_json
 from utils.datasets.hub import fetch_rsicd
 from utils.datasets.reports import name_a_few
 from utils.files import disk_trouble_in_words, file_in_the_way, printable
@@ -75,19 +75,18 @@ def load_dataset(
     """Loads a published data set by its name, or your own images by the path of their captions.
 
     It is in the order of the captions file. What is listed but not on the disk as a regular file is left out, counted
-    and named in a warning, and stands in `missing`. Endings may differ ("1.tif" listed, "1.jpg" there).
+    and named in a warning, and stands in `missing`. Endings may differ ("1.tif" listed, "1.jpg" there). Data that
+    cannot be found or read are a `DatasetError`.
 
     Args:
-        name: One of
-            "rsicd", "ucm", "sydney": the published JSON with its image folder; RSICD is fetched from the Hugging Face
-            Hub if `data_dir` is not given and no copy is in the data folder;
-            "miniature": the rendered stand-in, made on first use in `runs/data`;
-            "icons": 600 map symbols and line drawings of the same categories that the starting checkpoint has not
-            seen, made there or in `data_dir`, all of the split "test";
-            a .json in Karpathy's form, COCO's or NWPU's, a .jsonl with `filename` and `captions`, or a .csv with
+        name: "rsicd", "ucm" or "sydney", the published JSON with its image folder; RSICD is fetched from the Hugging
+            Face Hub if `data_dir` is not given and no copy is in the data folder. Or "miniature", the rendered
+            stand-in, or "icons", 600 map symbols and line drawings of the same categories that the starting checkpoint
+            has not seen, all of the split "test"; both are made on first use.
+            Or a .json in Karpathy's form, COCO's or NWPU's, a .jsonl with `filename` and `captions`, or a .csv with
             `filename` and `caption`, each with `split` and `category` if known, or named as in Hugging Face's metadata
-            or open_clip's tables (so also what `utils.translation` writes);
-            a folder with a folder for each category, with train, val and test above them or not.
+            or open_clip's tables (so also what `utils.translation` writes).
+            Or a folder with a folder for each category, with train, val and test above them or not.
         data_dir: For a name: the folder of the data set (`RSICD`, `UCM_captions`, `Sydney_captions`, `miniature`) or
             the one above it; by default `data` in the checkout. For a captions file: the image folder, if it is not
             that of the file or `images`, `imgs` or `RSICD_images` beside it.
@@ -99,9 +98,6 @@ def load_dataset(
         check_files: Leave out damaged images, as the missing; see `CaptionDataset.without_damaged`.
         val_from_train: The share of train that becomes val where there is none, see `CaptionDataset.with_validation`.
         seed: Of that draw, and of the icons.
-
-    Raises:
-        DatasetError: The data cannot be found or read; the message says where and what to do.
     """
     data_dir = None if data_dir is None else Path(data_dir)
     if data_dir is not None and (blocked := file_in_the_way(data_dir)):
@@ -173,7 +169,7 @@ def _find_or_make(published: _Published, data_dir: Path | None) -> Path:
 def _load_published(published: _Published, data_dir: Path | None, class_lists: bool) -> CaptionDataset:
     folder = _find_or_make(published, data_dir)
     path = folder / published.annotations
-    annotations, title = read_karpathy_json(path)
+    annotations, title = read_json(path)
     if title != published.title and title in {other.title for other in _PUBLISHED.values()}:
         raise DatasetError(f"{path}: this is the data set {title!r}, not {published.title!r}")
     classes = read_class_lists(folder / "txtclasses_rsicd") if class_lists else {}

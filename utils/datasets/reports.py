@@ -4,63 +4,48 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from utils.datasets.captioned_image import CaptionedImage
-from utils.datasets.captions import has_words
 from utils.datasets.images.stretch import AS_STORED, ImageReading
 from utils.files import digest_of_file, printable
 
 NAMES_SHOWN = 3
-HEADER = ("split", "images", "captions", "unique", "per image", "categories", "missing")
 
 
 @dataclass(frozen=True)
 class VerificationReport:
-    """What `CaptionDataset.verify` found."""
+    """What `CaptionDataset.verify` found about files."""
 
     image_count: int
     missing: tuple[str, ...]  # names that are listed but not on the disk
     unreadable: tuple[tuple[Path, str], ...]  # with the reason
-    without_captions: tuple[Path, ...]
-    without_words: tuple[tuple[Path, str], ...]  # with each caption that holds no word, such as " ."
-    repeated_paths: tuple[Path, ...]
-    shared_names: tuple[str, ...]  # of files in several folders: a trap for whoever joins tables by file name
     equal_content: tuple[tuple[Path, ...], ...]  # groups of files that are the same, byte for byte
     equal_across_splits: tuple[tuple[Path, ...], ...]  # those in more than one split: training data in a test
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is missing, unreadable, without captions, listed twice, or in several splits."""
-        return not (
-            self.missing or self.unreadable or self.without_captions or self.repeated_paths or self.equal_across_splits
-        )
+        """Whether nothing is missing, unreadable, or in several splits."""
+        return not (self.missing or self.unreadable or self.equal_across_splits)
 
     def __str__(self) -> str:
         """Returns a line for every kind of finding, with the first few names."""
-
-        def equal(groups: Iterable[Iterable[Path]]) -> list[str]:
-            return [" = ".join(printable(path.name) for path in group) for group in groups]
-
-        findings: dict[str, Sequence[str]] = {
+        findings: dict[str, Iterable[str]] = {
             "listed but not on the disk": self.missing,
-            "unreadable": [f"{printable(path.name)} ({reason})" for path, reason in self.unreadable],
-            "without captions": [printable(path.name) for path in self.without_captions],
-            "captions without a word": [printable(path.name) for path, _ in self.without_words],
-            "listed more than once": [printable(path) for path in self.repeated_paths],
-            "file names in several folders": [printable(name) for name in self.shared_names],
-            "the same file twice": equal(self.equal_content),
-            "the same file in several splits": equal(self.equal_across_splits),
+            "unreadable": (f"{path.name} ({reason})" for path, reason in self.unreadable),
+            "the same file twice": (" = ".join(path.name for path in group) for group in self.equal_content),
+            "the same file in several splits": (
+                " = ".join(path.name for path in group) for group in self.equal_across_splits
+            ),
         }
-        width = max(map(len, findings))
         lines = [f"{self.image_count:,} images read: {'all is well' if self.ok else 'something needs a look'}"]
-        return "\n".join(lines + [f"  {label:<{width}}  {count_and_name(found)}" for label, found in findings.items()])
+        for label, found in findings.items():
+            lines.append(f"  {label:<31}  {count_and_name([printable(name) for name in found])}")
+        return "\n".join(lines)
 
 
 def verify_images(items: Sequence[CaptionedImage], missing: Iterable[str]) -> VerificationReport:
@@ -69,35 +54,20 @@ def verify_images(items: Sequence[CaptionedImage], missing: Iterable[str]) -> Ve
     for item in items:
         splits.setdefault(item.path, set()).add(item.split)
     by_path = {item.path: item for item in items}
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow decodes outside Python's lock
-        inspected = dict(zip(by_path, pool.map(_inspect_file, by_path.values()), strict=True))
     by_content: dict[str, list[Path]] = {}
-    for path, (digest, _) in inspected.items():
-        if digest:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow decodes outside Python's lock
+        reasons = dict(zip(by_path, pool.map(CaptionedImage.reason_against, by_path.values()), strict=True))
+        whole = [path for path, reason in reasons.items() if not reason]
+        for path, digest in zip(whole, pool.map(digest_of_file, whole), strict=True):
             by_content.setdefault(digest, []).append(path)
     equal = [tuple(group) for group in by_content.values() if len(group) > 1]
-    listed = Counter(item.path for item in items)
-    names = Counter(path.name for path in by_path)
     return VerificationReport(
         image_count=len(by_path),
         missing=tuple(missing),
-        unreadable=tuple((path, reason) for path, (_, reason) in inspected.items() if reason),
-        without_captions=tuple(item.path for item in items if not item.captions),
-        without_words=tuple((item.path, text) for item in items for text in item.captions if not has_words(text)),
-        repeated_paths=tuple(path for path, count in listed.items() if count > 1),
-        shared_names=tuple(name for name, count in names.items() if count > 1),
+        unreadable=tuple((path, reason) for path, reason in reasons.items() if reason),
         equal_content=tuple(equal),
         equal_across_splits=tuple(group for group in equal if len(set().union(*(splits[path] for path in group))) > 1),
     )
-
-
-def _inspect_file(item: CaptionedImage) -> tuple[str, str]:
-    """Returns the SHA-256 of a file ("" if it cannot be read) and why it does not decode ("" if it does)."""
-    reason, digest = item.reason_against(), ""
-    with suppress(OSError):
-        if item.path.is_file():  # a pipe would be waited for
-            digest = digest_of_file(item.path)
-    return digest, reason
 
 
 def name_a_few(names: Sequence[str]) -> str:
@@ -120,25 +90,22 @@ def summary_table(
 ) -> str:
     """Returns images, captions, unique captions and categories of every split, and a line for what is amiss."""
     known = [*splits, None] if any(item.split is None for item in (*items, *missing)) else splits
-    rows: list[tuple[str, ...]] = [HEADER]
+    rows: list[tuple[str, ...]] = [("split", "images", "captions", "unique", "per image", "categories", "missing")]
     for split in known:
         of_split = [[item for item in part if item.split == split] for part in (items, missing)]
         rows.append(_row(split or "no split", *of_split))
     if len(known) != 1:
         rows.append(_row("all", items, missing))
-    columns: list[list[str]] = []
-    for column in zip(*rows, strict=True):
-        width = max(map(len, column))
-        columns.append([cell.rjust(width) if columns else cell.ljust(width) for cell in column])
-    lines = [name or "data set", *("  " + "  ".join(row) for row in zip(*columns, strict=True))]
-    if uncaptioned := [item.name for item in items if not item.captions]:
-        lines.append(f"  without captions {count_and_name(uncaptioned)}")
-    if uncategorized := sum(item.category is None for item in items):
-        lines.append(f"  without a category {uncategorized:,}")
-    if missing:
-        lines.append(f"  listed but not on the disk {count_and_name([item.name for item in missing])}")
-    if damaged:
-        lines.append(f"  damaged {count_and_name([item.name for item in damaged])}")
+    first, *others = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    table = [[label.ljust(first), *map(str.rjust, cells, others)] for label, *cells in rows]
+    notes = {
+        "without captions": count_and_name([item.name for item in items if not item.captions]),
+        "without a category": f"{sum(item.category is None for item in items):,}",
+        "listed but not on the disk": count_and_name([item.name for item in missing]),
+        "damaged": count_and_name([item.name for item in damaged]),
+    }
+    lines = [name or "data set", *("  " + "  ".join(row) for row in table)]
+    lines += [f"  {label} {found}" for label, found in notes.items() if found != "0"]
     readings = dict.fromkeys(item.reading for item in items)
     return "\n".join(lines + [f"  read {reading}" for reading in readings if reading != AS_STORED])
 

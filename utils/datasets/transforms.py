@@ -40,7 +40,7 @@ class ImagePreprocessing:
 
 
 def image_to_tensor(image: Image.Image) -> torch.Tensor:
-    """Turns an RGB image into a uint8 tensor of shape (3, height, width)."""
+    """Turns an RGB image into uint8 (3, height, width)."""
     import torch
 
     return torch.from_numpy(np.array(image)).permute(2, 0, 1)
@@ -128,8 +128,7 @@ def _aerial_view(
 
 
 def _flipped(pixels: torch.Tensor, left_right: bool, top_bottom: bool) -> torch.Tensor:
-    sides = [side for side, flip in ((2, left_right), (1, top_bottom)) if flip]
-    return pixels.flip(sides)
+    return pixels.flip([side for side, flip in ((2, left_right), (1, top_bottom)) if flip])
 
 
 def _random_crop_box(height: int, width: int, generator: np.random.Generator, squash: bool) -> Box:
@@ -177,9 +176,6 @@ def published_view(pixels: torch.Tensor, draw: PublishedDraw, image_size: int) -
     RandomResizedCrop(179, scale=(0.8, 1.2), ratio=(1, 1)), Resize(224, bicubic), CenterCrop(224). Three parts of
     it are dead: ColorJitter without arguments changes nothing, no scale above 1 can happen, and the center crop
     finds a square of its own size. Together the crops show 58 % of an RSICD image, never all of it.
-
-    Returns:
-        (3, image_size, image_size) uint8.
     """
     from torchvision.transforms.v2 import functional
 

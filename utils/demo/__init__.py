@@ -10,7 +10,7 @@ model and an index (with its images) beside it, and `gradio` in `requirements.tx
 
 What a visitor sees: `page` (Gradio's components and their look), `answers` (the index and the finder asked),
 `render` (answers as HTML), `decoding` (visitors' images). What protects the page: `server` (connections), `guard`
-(each request), `hosts` (whose), `limits` (how much), `files` (what lies on the disk).
+(each request), `limits` (how much), `files` (what lies on the disk).
 """
 
 from __future__ import annotations
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from utils.finder import PresenceModel
     from utils.search import ImageIndex
 
-__all__ = ["demo_blocks", "serve"]
-
 
 def demo_blocks(
     index: ImageIndex, presence: PresenceModel | None = None, sample: str | Path | None = None
@@ -39,8 +37,7 @@ def demo_blocks(
 
     Args:
         index: What is searched, with the model that made it.
-        presence: From `utils.finder.calibrate_presence` with the same model; without it the third tab ranks
-            tiles and says nothing on presence.
+        presence: From `utils.finder.calibrate_presence`; without it the third tab only ranks tiles.
         sample: An image that the third tab begins with.
 
     Raises:
@@ -49,23 +46,18 @@ def demo_blocks(
     """
     from utils.clip import fingerprint
 
-    _check_gradio()
+    try:
+        there = f"Gradio {version('gradio')} is"
+    except PackageNotFoundError:
+        there = "none is"
+    if not there.startswith("Gradio 6."):  # as on Colab; an older one fails obscurely
+        raise ImportError(
+            f"The page needs Gradio 6, and {there} installed: pip install 'gradio>=6,<7' (in a notebook, %pip "
+            "install ...), then try again."
+        )
     # While Gradio is imported it makes an HTTP client, which fails at a proxy that httpx cannot speak to (SOCKS).
     with environment("no_proxy", "*"):
         from utils.demo.page import build_page
     if presence is not None:
         presence.check_model(fingerprint(index.model))
     return build_page(Answers(index, presence), sample)
-
-
-def _check_gradio() -> None:
-    """Some machines, Colab's among them, have no Gradio or an older one, and the older one fails obscurely."""
-    try:
-        there = f"Gradio {version('gradio')} is"
-    except PackageNotFoundError:
-        there = "none is"
-    if not there.startswith("Gradio 6."):
-        raise ImportError(
-            f"The page needs Gradio 6, and {there} installed: pip install 'gradio>=6,<7' (in a notebook, %pip "
-            "install ...), then try again."
-        )

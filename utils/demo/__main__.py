@@ -11,7 +11,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before Gradio is imported
 
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from utils.finder import PresenceModel
     from utils.search import ImageIndex
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
-SECONDS_TO_TIDY = 1.0
-
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m utils.demo", description=__doc__)
@@ -37,13 +34,8 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--sample", default="", help="what Find feature begins with (scene.jpg of the run)")
     parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 lets other machines in")
     parser.add_argument("--port", type=int, default=7860)
-    parser.add_argument(
-        "--allow-host",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="a further name that the page answers to, such as a proxy's: name, name:port or *.name; may be repeated",
-    )
+    further = "a further name to answer to, such as a proxy's: name, name:port or *.name; may be repeated"
+    parser.add_argument("--allow-host", action="append", default=[], metavar="NAME", help=further)
     return parser.parse_args(argv)
 
 
@@ -63,8 +55,8 @@ def load_index_and_presence(
     from utils.search import ImageIndex
 
     index_folder, model_folder = Path(index) if index else run / "index", run / "finetuned" / "model"
-    for option, folder in (("--index", index_folder), *([] if model else [("--model", model_folder)])):
-        if not folder.is_dir():
+    for option, folder in ("--index", index_folder), ("--model", model_folder):
+        if not folder.is_dir() and not (model and option == "--model"):  # which may be a name on the Hub
             raise CourseError(f"There is no folder {folder}; run `make course` first, or name one with {option}.")
     try:
         clip = CLIP.from_pretrained(model or model_folder)
@@ -94,16 +86,6 @@ def _start(arguments: argparse.Namespace) -> None:
     print(f"{address}  (ready after {time.perf_counter() - start:.0f} s; Ctrl-C ends it)", flush=True)
 
 
-def _end(folder: Path) -> NoReturn:
-    """Deletes a folder and ends the process at once, without waiting for threads that compute."""
-    for number in SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
-    deadline = time.monotonic() + SECONDS_TO_TIDY
-    while folder.exists() and time.monotonic() < deadline:  # again where somebody still wrote into it
-        shutil.rmtree(folder, ignore_errors=True)
-    os._exit(0)
-
-
 def main(argv: list[str] | None = None) -> int:
     """Serves the page until Ctrl-C or SIGTERM ends the process; the exit status is 2 if it could not begin."""
     arguments = _arguments(argv)
@@ -115,7 +97,11 @@ def main(argv: list[str] | None = None) -> int:
                 ThreadPoolExecutor(1).submit(_start, arguments).result()
                 threading.Event().wait()
             except KeyboardInterrupt:
-                _end(folder)
+                for number in (signal.SIGINT, signal.SIGTERM):
+                    signal.signal(number, signal.SIG_IGN)
+                for _ in range(100):  # again where somebody still wrote into it
+                    shutil.rmtree(folder, ignore_errors=True)
+                os._exit(0)  # without waiting for threads that compute
     except (CourseError, ImportError, OSError, ValueError) as error:
         print(f"make demo: {error}", file=sys.stderr)
         return 2

@@ -1,17 +1,16 @@
 """What the page answers: the index and the finder asked by visitors, in sentences and images.
 
-This is the only place that knows `utils.search` and `utils.finder`. Nothing here knows Gradio's components. A
-question that cannot be answered raises a ValueError with a sentence for the visitor.
+Nothing here knows Gradio. A question that cannot be answered raises a ValueError with a sentence for the visitor.
 """
 
 from __future__ import annotations
 
 from bisect import bisect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,39 +80,36 @@ class FeatureAnswer:
 class Answers:
     """Answers from one index, and perhaps a presence model made for the same CLIP model.
 
-    Attributes:
-        index: What is searched; its model reads images for `find_feature`, too.
-        presence: Says whether a feature is there at all; without it tiles are only ranked.
-        scenes: Images embedded last, by their path (which holds a digest) and the sizes of tiles, the oldest first.
-        decoder: The only thread in which images are decoded. Several would each keep memory for the next image.
+    Its model reads images for `find_feature`, too; without a presence model their tiles are only ranked.
     """
 
     index: ImageIndex
     presence: PresenceModel | None = None
-    scenes: dict[tuple[Path, str], SceneEmbeddings] = field(default_factory=dict)
+    # The only thread in which images are decoded. Several would each keep memory for the next image.
     decoder: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "decoder"))
 
     def by_text(self, text: Any, k: Any) -> SearchAnswer:
         """The images that fit a text best."""
         asked = clean_text(text)
-        hits = self.index.query_text(asked, check_count(k))
-        return SearchAnswer(f"{_counted(hits)} for “{asked}”, best first.", hits)
+        return _found(self.index.query_text(asked, check_count(k)), f"for “{asked}”, best first.")
 
     def by_upload(self, payload: Any, k: Any) -> SearchAnswer:
         """The images most like one that a visitor sent."""
-        hits = self.index.query_image(self.decode(uploaded_path(payload), SEARCHED_PIXELS).image, check_count(k))
-        return SearchAnswer(f"{_counted(hits)} like yours, the most similar first.", hits)
+        image = self.decode(uploaded_path(payload), SEARCHED_PIXELS).image
+        return _found(self.index.query_image(image, check_count(k)), "like yours, the most similar first.")
 
     def by_member(self, row: Any, k: Any) -> SearchAnswer:
         """The images most like one of the index, given by its row in the data set."""
         item = self.member(row)
         hits = self.index.query_member(str(address(item)), check_count(k))
-        return SearchAnswer(f"{_counted(hits)} like {item.name}, the most similar first.", hits)
+        return _found(hits, f"like {item.name}, the most similar first.")
 
     def find_feature(self, payload: Any, text: Any, scale: Any) -> FeatureAnswer:
         """Where in an image that a visitor sent a feature is, and whether it is there at all."""
-        asked = clean_text(text)
-        finding = find(self.index.model, self._scene(uploaded_path(payload), scale), asked, self.presence)
+        asked, path = clean_text(text), uploaded_path(payload)
+        if not isinstance(scale, str) or scale not in TILE_SCALES:
+            raise ValueError(f"The size of the tiles must be one of: {', '.join(TILE_SCALES)}.")
+        finding = find(self.index.model, self._scene(path, scale), asked, self.presence)
         return FeatureAnswer(verdict(asked, finding), self._basis(finding), finding)
 
     def member(self, row: Any) -> CaptionedImage:
@@ -153,28 +149,26 @@ class Answers:
     def first_feature(self) -> str:
         """A feature worth looking for first."""
         known = self._categories()
-        name = IN_THE_SAMPLE if IN_THE_SAMPLE in known else next(iter(known), "water")
-        return category_words(name)
+        return category_words(IN_THE_SAMPLE if IN_THE_SAMPLE in known else next(iter(known), "water"))
 
     def _categories(self) -> list[str]:
+        """Categories of the index, those that anybody knows first."""
         present = self.index.categories
         known = [name for name in WELL_KNOWN if name in present]
-        others = [name for name in present if name not in known]
-        return [*known, *others][:SUGGESTIONS]
+        return [*known, *(name for name in present if name not in known)][:SUGGESTIONS]
 
-    def _scene(self, path: Path, scale: Any) -> SceneEmbeddings:
-        """An image cut into tiles and embedded, or kept from the last time."""
-        if not isinstance(scale, str) or scale not in TILE_SCALES:
-            raise ValueError(f"The size of the tiles must be one of: {', '.join(TILE_SCALES)}.")
-        scene = self.scenes.pop((path, scale), None)  # and put back as the newest
-        if scene is None:
-            upload = self.decode(path, FOUND_PIXELS)
-            sizes = self._tile_sizes(upload.image.size, scale)
-            scene = _in_sent_pixels(embed_scene(self.index.model, upload.image, sizes), upload)
-        self.scenes[path, scale] = scene
-        while len(self.scenes) > SCENES_KEPT:
-            self.scenes.pop(next(iter(self.scenes)))
-        return scene
+    @cached_property
+    def _scene(self) -> Callable[[Path, str], SceneEmbeddings]:
+        """`_embed`, which keeps the last images by their paths (which hold a digest)."""
+        return lru_cache(SCENES_KEPT)(self._embed)
+
+    def _embed(self, path: Path, scale: str) -> SceneEmbeddings:
+        """An image cut into tiles and embedded, with its tiles in pixels of what was sent."""
+        upload = self.decode(path, FOUND_PIXELS)
+        scene = embed_scene(self.index.model, upload.image, self._tile_sizes(upload.image.size, scale))
+        boxes = np.minimum(scene.boxes * upload.factor, upload.size * 2)
+        sizes = tuple(size * upload.factor for size in scene.tile_sizes)
+        return replace(scene, boxes=boxes, size=upload.size, tile_sizes=sizes)
 
     def _tile_sizes(self, size: tuple[int, int], scale: str) -> tuple[int, ...]:
         """The sides of the tiles in pixels, none smaller than the model sees, few enough to wait for."""
@@ -206,18 +200,6 @@ class Answers:
         return f"{text}; images of another kind may deserve another number."
 
 
-def _in_sent_pixels(scene: SceneEmbeddings, upload: DecodedUpload) -> SceneEmbeddings:
-    """A scene with its tiles in pixels of the image that was sent, where that was reduced first."""
-    if upload.factor == 1:
-        return scene
-    return replace(
-        scene,
-        boxes=np.minimum(scene.boxes * upload.factor, upload.size * 2),
-        size=upload.size,
-        tile_sizes=tuple(size * upload.factor for size in scene.tile_sizes),
-    )
-
-
 def verdict(feature: str, finding: Finding) -> str:
     """Presence in words, with the probability."""
     if finding.presence is None:
@@ -245,5 +227,5 @@ def check_count(k: Any) -> int:
     return int(k)
 
 
-def _counted(hits: Sequence[Hit]) -> str:
-    return "1 image" if len(hits) == 1 else f"{len(hits)} images"
+def _found(hits: Sequence[Hit], how: str) -> SearchAnswer:
+    return SearchAnswer(f"{len(hits)} image{'' if len(hits) == 1 else 's'} {how}", hits)

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
-from PIL.TiffImagePlugin import TiffImageFile
+from PIL.ExifTags import Base as Exif
+from PIL.TiffImagePlugin import BITSPERSAMPLE, TiffImageFile
 
 from utils.datasets import ImageError, ImageReading, to_rgb
 from utils.datasets.images.rasters import open_dataset
@@ -31,51 +32,38 @@ TOO_LARGE = f"up to {MAX_PIXELS // 10**6} million pixels and {MAX_SIDE:,} a side
 FORMAT_NAMES = "a JPEG, PNG, WebP, GIF, BMP or TIFF image"
 RASTERS = ("GTiff", "PNG")  # GDAL's names of formats that are opened here, too
 FOUR_BANDS = ("RGBA", "RGBa", "LA")  # the last of a TIFF may be infrared
-BITS_PER_SAMPLE = 258  # the TIFF tag
-ORIENTATION = 274  # the EXIF tag
 START_OF_SCAN = b"\xff\xda"  # the JPEG marker, which the compressed pixels cannot contain
 MAX_SCANS = 100  # of a progressive JPEG; usual are ten, and each goes over the whole image
 STRIP_PIXELS = 2**20  # that are converted at a time
-# Of glibc's <malloc.h>: how many heaps threads share, and from which size on a block is the system's own.
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
-HEAPS, LARGE_BLOCK = 2, 2**20  # bytes
+# Of glibc's <malloc.h> M_ARENA_MAX, heaps that threads share; M_MMAP_THRESHOLD and M_TRIM_THRESHOLD, bytes.
+MALLOC_OPTIONS = {-8: 2, -3: 2**20, -1: 2**20}
 
 
 @dataclass(frozen=True)
 class DecodedUpload:
-    """A visitor's image as it is worked with.
+    """A visitor's image as it is worked with."""
 
-    Attributes:
-        image: Upright, RGB, perhaps smaller than what was sent.
-        factor: How many pixels of what was sent, in each direction, one of these is.
-        size: Width and height of what was sent, upright.
-    """
-
-    image: Image.Image
-    factor: int
-    size: tuple[int, int]
+    image: Image.Image  # upright, RGB, perhaps smaller than what was sent
+    factor: int  # how many pixels of what was sent, in each direction, one of these is
+    size: tuple[int, int]  # width and height of what was sent, upright
 
 
 def read_upload(path: Path, max_pixels: int = MAX_PIXELS, reading: ImageReading = AS_STORED) -> DecodedUpload:
     """Decodes a visitor's image to RGB, upright, by the rules of `utils.datasets.read_image`.
 
-    Of an animation it is the first frame. Whatever a hostile file makes a decoder say, the error is one sentence.
-
-    Args:
-        path: The file.
-        max_pixels: An image of more is reduced by a power of two, each pixel the mean of those in its place.
-        reading: The range of values and the bands of the images that this one is compared with.
+    Of an animation it is the first frame. An image of more pixels than ``max_pixels`` is reduced by a power of two,
+    each pixel the mean of those in its place.
 
     Raises:
-        ImageError: If the file is not an image, damaged, larger than is safe or smaller than makes sense.
+        ImageError: If the file is not an image, damaged, larger than is safe or smaller than makes sense; one
+            sentence, whatever a hostile file makes a decoder say.
     """
     try:
-        with open_regular(path) as (file, _, _):
+        with open_regular(path) as file:
             header = read_header(file, path)
             if header.needs_raster and header.driver in RASTERS:
                 return _decode_raster(file, path, header, max_pixels, reading)
             with Image.open(file, formats=tuple(FORMATS)) as image:
-                _check_size(*image.size)
                 if image.format == "TIFF" and image.mode in FOUR_BANDS:
                     return _decode_raster(file, path, header, max_pixels, reading)
                 check_decoder(image, path)
@@ -93,35 +81,27 @@ def read_upload(path: Path, max_pixels: int = MAX_PIXELS, reading: ImageReading 
 
 
 def check_decoder(image: Image.Image, path: Path) -> None:
-    """Refuses an image, opened and not yet decoded, with an ImageError, for what its decoder would take.
-
-    That is memory of more than `MAX_DECODED`, or time where a JPEG goes over the image again and again.
-    """
+    """Refuses an opened image, with an ImageError, for the memory or the time that its decoder would take."""
     kind = image.format or ""
     pixel_bytes: float = FORMATS[kind]
     if isinstance(image, TiffImageFile):  # one strip may hold all of the image, beside what is made of it
-        bits = image.tag_v2.get(BITS_PER_SAMPLE, (8,))
+        bits = image.tag_v2.get(BITSPERSAMPLE, (8,))
         pixel_bytes += sum(bits if isinstance(bits, tuple) else (bits,)) / 8
-    _check_memory(image.size, pixel_bytes, f"in a {kind} file of its kind")
+    _check_size(*image.size, pixel_bytes, f"in a {kind} file of its kind")
     if kind == "JPEG" and path.read_bytes().count(START_OF_SCAN) > MAX_SCANS:
         raise ImageError(f"The image is stored in more than {MAX_SCANS} scans; save it again and send that.")
 
 
-def _check_size(width: int, height: int) -> None:
+def _check_size(width: int, height: int, pixel_bytes: float, kind: str) -> None:
     pixels = f"The image has {width:,} x {height:,} pixels"
     if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
         raise ImageError(f"{pixels}; {TOO_LARGE}")
     if min(width, height) < MIN_SIDE:
         raise ImageError(f"{pixels}; it needs at least {MIN_SIDE} in each direction to show anything.")
-
-
-def _check_memory(size: tuple[int, int], pixel_bytes: float, kind: str) -> None:
     most = int(MAX_DECODED / pixel_bytes)
-    if size[0] * size[1] > most:
-        raise ImageError(
-            f"The image has {size[0]:,} x {size[1]:,} pixels {kind}; of such up to {most / 1e6:.0f} million are "
-            "opened here: send a smaller one, or a JPEG."
-        )
+    if width * height > most:
+        opened = f"of such up to {most / 1e6:.0f} million are opened here"
+        raise ImageError(f"{pixels} {kind}; {opened}: send a smaller one, or a JPEG.")
 
 
 def _decode_raster(
@@ -129,10 +109,9 @@ def _decode_raster(
 ) -> DecodedUpload:
     """Decodes an image of more than 8 bits or other than three bands."""
     with open_dataset(path, header.driver or "", "The image") as dataset:
-        size = dataset.width, dataset.height
-        _check_size(*size)
         pixel_bytes = sum(np.dtype(kind).itemsize for kind in dataset.dtypes)
-        _check_memory(size, pixel_bytes, f"of {pixel_bytes} bytes")  # one strip or tile may hold all of the image
+        # One strip or tile may hold all of the image.
+        _check_size(dataset.width, dataset.height, pixel_bytes, f"of {pixel_bytes} bytes")
     with open_raster(file, path, "The image", reading, header) as raster:
         factor = _factor(raster.size, max_pixels)
         colors, _ = raster.read((0, 0, *raster.size), -(-max(raster.size) // factor))
@@ -144,12 +123,11 @@ def _decode(image: Image.Image, max_pixels: int) -> DecodedUpload:
     if factor > 1:
         image.draft(None, (size[0] // factor, size[1] // factor))  # JPEG alone can decode to less
     image.load()
-    left = max(1, factor // max(1, round(size[0] / image.width))) if image.format == "JPEG" else factor
-    orientation = image.getexif().get(ORIENTATION, 1)
     if image.format == "TIFF":  # was turned while it was loaded, and says so no more
         size = image.size
-    reduced = _reduced(image, left)
-    reduced.getexif()[ORIENTATION] = orientation
+    orientation = image.getexif().get(Exif.Orientation, 1)
+    reduced = _reduced(image, max(1, factor // max(1, round(size[0] / image.width))))
+    reduced.getexif()[Exif.Orientation] = orientation
     ImageOps.exif_transpose(reduced, in_place=True)
     return DecodedUpload(reduced, factor, size[::-1] if orientation in (5, 6, 7, 8) else size)
 
@@ -173,11 +151,8 @@ def _reduced(image: Image.Image, factor: int) -> Image.Image:
 
 
 def return_freed_memory() -> None:
-    """Tells glibc to keep little of what was freed: left alone, each thread keeps what its largest image took.
-
-    Call it before threads are started. With another C library nothing happens.
-    """
-    library = ctypes.CDLL(None) if sys.platform == "linux" else None
-    if library is not None and hasattr(library, "mallopt"):
-        for option, value in ((M_ARENA_MAX, HEAPS), (M_MMAP_THRESHOLD, LARGE_BLOCK), (M_TRIM_THRESHOLD, LARGE_BLOCK)):
-            library.mallopt(option, value)
+    """Tells glibc, before threads are started, to keep little of what they free: else it is their largest image."""
+    set_option = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if set_option is not None:
+        for option, value in MALLOC_OPTIONS.items():
+            set_option(option, value)

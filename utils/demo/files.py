@@ -69,10 +69,7 @@ def uploaded_path(payload: Any) -> Path:
 
 
 def sweep(folder: Path) -> None:
-    """Deletes by age what broken uploads have left in a folder, and empty folders.
-
-    Gradio itself deletes only uploads that it finished.
-    """
+    """Deletes by age what broken uploads, which Gradio forgets, have left in a folder, and empty folders."""
     oldest = time.time() - SECONDS_KEPT
     with suppress(OSError):
         for path in folder.iterdir():

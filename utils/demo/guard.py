@@ -2,29 +2,32 @@
 
 Gradio serves more than a page uses (proxies, recordings, an editor), invites other sites' pages, fetches addresses
 that a request names in place of an uploaded file, and takes JSON of any length, however slowly it comes. Here each
-request is meant for this page and comes from it (`hosts`), asks for one of its paths or one of its own questions, is
-short, comes in time and finds room (`limits`), and names no file but an uploaded one. What goes back is the page's
-own or a sentence, forbids the browser to load anything from elsewhere, and invites nobody.
+request is meant for this page and comes from it, asks for one of its paths or one of its own questions, is short,
+comes in time and finds room (`limits`), and names no file but an uploaded one. What goes back is the page's own or a
+sentence, forbids the browser to load anything from elsewhere, and invites nobody.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
-from contextlib import nullcontext
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
+from fnmatch import fnmatchcase
+from ipaddress import ip_address
 from secrets import token_hex
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
+from utils.demo import limits
 from utils.demo.files import is_visitor_file
-from utils.demo.hosts import Hosts
-from utils.demo.limits import MAX_BYTES, QuestionLimits, UploadLimits, client_of, whole_body
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -35,12 +38,10 @@ JOIN = "/gradio_api/queue/join"  # where the page asks, by number
 CALL = "/gradio_api/call/"  # where programs ask, by name
 LISTEN = "/gradio_api/queue/data"
 POSTED = frozenset((UPLOAD, JOIN, RESET))
-READ = frozenset(
-    (
-        "/", "/config", "/favicon.ico", "/manifest.json", "/theme.css", "/gradio_api/heartbeat", "/gradio_api/info",
-        LISTEN, "/gradio_api/startup-events", "/gradio_api/theme.css", "/gradio_api/upload_progress",
-    )
-)  # fmt: skip
+READ = frozenset((
+    "/", "/config", "/favicon.ico", "/manifest.json", "/theme.css", "/gradio_api/heartbeat", "/gradio_api/info",
+    LISTEN, "/gradio_api/startup-events", "/gradio_api/theme.css", "/gradio_api/upload_progress",
+))  # fmt: skip
 READ_FOLDERS = ("/assets/", "/static/", "/gradio_api/heartbeat/")
 ASKED = re.compile(re.escape(CALL) + r"(?P<name>\w+)(/(?P<event>\w+))?")
 FILES = "/gradio_api/file="
@@ -55,11 +56,13 @@ POLICY = (
     "img-src 'self' data: blob:; font-src 'self' data:; worker-src 'self' blob:; object-src 'none'; "
     "base-uri 'self'; form-action 'self'"
 )
-HEADERS = [
-    (b"content-security-policy", POLICY.encode()),
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"same-origin"),
-]
+HEADERS = Headers(
+    {"content-security-policy": POLICY, "x-content-type-options": "nosniff", "referrer-policy": "same-origin"}
+).raw
+LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))
+EVERYWHERE = frozenset(("0.0.0.0", "::", ""))  # to listen at
+AUTHORITY = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(:(?P<port>[0-9]{1,5}))?")
+PORTS = {"http": 80, "https": 443}  # where an address names none
 # What is said in place of what Gradio says of itself, by HTTP status.
 SENTENCES = {
     404: "There is no such thing here, or no longer; ask again.",
@@ -74,9 +77,9 @@ NO_ANSWER = "The page could not answer this; try again, or ask something else."
 class Guard:
     """ASGI application around another; see the module."""
 
-    def __init__(self, app: Any, hosts: Hosts, questions: Questions, waiting: QuestionLimits) -> None:
+    def __init__(self, app: Any, hosts: Hosts, questions: Questions, waiting: limits.QuestionLimits) -> None:
         self.app, self.hosts, self.questions, self.waiting = app, hosts, questions, waiting
-        self.uploads = UploadLimits()
+        self.uploads = limits.UploadLimits()
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         """Answers a request or refuses it."""
@@ -99,9 +102,9 @@ class Guard:
                 await reply.refuse(refusal.status_code, refusal.detail)
 
     async def _post(self, scope: dict[str, Any], receive: Any, reply: Reply) -> None:
-        path, client, headers = scope["path"].rstrip("/"), client_of(scope.get("client")), Headers(scope=scope)
+        path, client, headers = scope["path"].rstrip("/"), limits.client_of(scope.get("client")), Headers(scope=scope)
         kind = headers.get("content-type", "")
-        length = _announced_length(headers, MAX_BYTES + ENVELOPE if path == UPLOAD else MAX_QUESTION)
+        length = _announced_length(headers, limits.MAX_BYTES + ENVELOPE if path == UPLOAD else MAX_QUESTION)
         if path == UPLOAD:
             boundary = BOUNDARY.match(kind)
             if boundary is None:
@@ -109,31 +112,35 @@ class Guard:
             with self.uploads.upload(client, length) as upload:
                 await self._pass(scope, upload.receiver(receive, boundary[1].encode("latin-1")), reply)
             return
-        body = await whole_body(scope, receive)
         try:
+            body = await asyncio.wait_for(Request(scope, receive).body(), limits.SECONDS_TO_BEGIN)
             question = json.loads(body or b"{}")
+        except (TimeoutError, ClientDisconnect):
+            raise HTTPException(408, "The request came too slowly or broke off; send it again.") from None
         except (ValueError, RecursionError):
             raise HTTPException(400, "The request is not JSON.") from None
         if not kind.lower().startswith("application/json"):
             raise HTTPException(415, "The request does not say that it is JSON.")
-        if path == RESET:
-            await self._pass(scope, _again(body, receive), reply)
-            return
-        question = self.questions.check(path, question)
-        body = json.dumps(question).encode()
-        resized = headers.mutablecopy()
-        resized["content-length"] = str(len(body))
-        async with self.waiting.asking(client, question["session_hash"]):
-            await self._pass(scope | {"headers": resized.raw}, _again(body, receive), reply)
+        place: AbstractAsyncContextManager[None] = nullcontext()
+        if path != RESET:
+            question = self.questions.check(path, question)
+            place = self.waiting.asking(client, question["session_hash"])
+        pending = [{"type": "http.request", "body": json.dumps(question).encode(), "more_body": False}]
+
+        async def receive_again() -> dict[str, Any]:
+            return pending.pop() if pending else await receive()
+
+        async with place:
+            await self._pass(scope, receive_again, reply)
 
     async def _read(self, scope: dict[str, Any], receive: Any, reply: Reply) -> None:
-        path = scope["path"].rstrip("/")
+        path, client = scope["path"].rstrip("/"), limits.client_of(scope.get("client"))
         asked, session = ASKED.fullmatch(path), None
         if asked is not None:
             session = self.waiting.session_of(asked["event"])
         elif path == LISTEN:
             session = parse_qs(scope["query_string"].decode("latin-1")).get("session_hash", [""])[0]
-        with nullcontext() if session is None else self.waiting.listening(client_of(scope.get("client")), session):
+        with nullcontext() if session is None else self.waiting.listening(client, session):
             await self._pass(scope, receive, reply)
 
     async def _pass(self, scope: dict[str, Any], receive: Any, reply: Reply) -> None:
@@ -175,10 +182,9 @@ class Reply:
 
     async def _with_headers(self, message: Any) -> None:
         if message["type"] == "http.response.start":
-            headers = [
-                pair for pair in message.get("headers", []) if not pair[0].lower().startswith(b"access-control-")
-            ]
-            message = message | {"headers": headers + HEADERS}
+            sent = message.get("headers", [])
+            kept = [pair for pair in sent if not pair[0].lower().startswith(b"access-control-")]
+            message = message | {"headers": [*kept, *HEADERS]}
         await self._send(message)
 
 
@@ -206,30 +212,17 @@ def _announced_length(headers: Headers, limit: int) -> int:
     return int(length)
 
 
-def _again(body: bytes, receive: Any) -> Any:
-    """Gives a body that was read already, and then whatever comes after it."""
-    pending = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def give() -> dict[str, Any]:
-        return pending.pop() if pending else await receive()
-
-    return give
-
-
 class Questions:
-    """What may be asked of a page: for each input of a question whether it is a file.
-
-    The page asks by number, programs ask the public ones by name.
-    """
+    """What may be asked: the page asks by number, programs ask the public questions by name."""
 
     def __init__(self, blocks: gr.Blocks) -> None:
-        self.by_number: dict[int, list[bool]] = {}
-        self.by_name: dict[str, list[bool]] = {}
-        for number, fn in blocks.fns.items():
-            files = [getattr(component, "data_model", None) is not None for component in fn.inputs]
-            self.by_number[number] = files
-            if fn.api_visibility == "public" and fn.api_name:
-                self.by_name[str(fn.api_name)] = files
+        # For each input of a question, whether it is a file.
+        self.by_number = {
+            number: [getattr(component, "data_model", None) is not None for component in fn.inputs]
+            for number, fn in blocks.fns.items()
+        }
+        public = ((fn.api_name, number) for number, fn in blocks.fns.items() if fn.api_visibility == "public")
+        self.by_name = {str(name): self.by_number[number] for name, number in public if name}
 
     def check(self, path: str, question: Any) -> dict[str, Any]:
         """A question, sent to `JOIN` or to `CALL` and a name, with nothing but what the page uses of it.
@@ -238,23 +231,21 @@ class Questions:
         """
         if not isinstance(question, dict):
             raise HTTPException(422, NOT_OURS)
-        number, name = question.get("fn_index"), path.removeprefix(CALL)
-        if path == JOIN:
-            files = self.by_number.get(number) if type(number) is int else None
-        else:
-            files = self.by_name.get(name)
+        number, by_page = question.get("fn_index"), path == JOIN
+        known = self.by_number.get(number) if type(number) is int else None
+        files = known if by_page else self.by_name.get(path.removeprefix(CALL))
         if files is None:
-            status = 422 if path == JOIN else 404
-            raise HTTPException(status, f"There is no such question; by name there are {', '.join(self.by_name)}.")
+            names = ", ".join(self.by_name)
+            raise HTTPException(422 if by_page else 404, f"There is no such question; by name there are {names}.")
         data, session = question.get("data"), question.get("session_hash")
-        if session is None and path != JOIN:  # a program need not name one
+        if session is None and not by_page:  # a program need not name one
             session = token_hex()
         if not isinstance(data, list) or len(data) != len(files):
             raise HTTPException(422, f"The question needs its {len(files)} inputs as a list named data.")
         if not (isinstance(session, str) and 0 < len(session) <= MAX_SESSION and session.isascii()):
             raise HTTPException(422, f"The session's name must be up to {MAX_SESSION} plain letters.")
         kept = {"data": list(map(_cleaned, data, files)), "session_hash": session}
-        if path != JOIN:
+        if not by_page:
             return kept
         trigger, event = question.get("trigger_id"), question.get("event_data")
         clicked = event.items() if isinstance(event, dict) else ()
@@ -273,3 +264,81 @@ def _cleaned(value: Any, is_file: bool) -> Any:
             raise HTTPException(403, "The request names a file that was not uploaded here.")
         return {"path": value["path"], "meta": {"_type": "gradio.FileData"}}
     return None if is_file or isinstance(value, list) else value
+
+
+class Authority(NamedTuple):
+    """A name in lower case, or an address in its shortest form, and the port if one was given."""
+
+    name: str
+    port: int | None
+
+
+class Hosts:
+    """The names that a page answers to which listens at a host; added are ``name[:port]`` or ``*.name``.
+
+    A browser tells in ``Host`` by which name it reached a server, and in ``Origin`` whose page is asking. Another
+    site's page can make a visitor's browser send requests to any address, and with a name of its own that suddenly
+    points here (DNS rebinding) even read the answers; but then the name, or the origin, is that site's. Starlette's
+    `TrustedHostMiddleware` looks at names alone; here the port, the origin and the local address count as well.
+    """
+
+    def __init__(self, host: str, added: Sequence[str] = ()) -> None:
+        self.host = _shortest(host.lower())
+        self.added: list[Authority] = []
+        for name in added:
+            authority = _authority(name.removeprefix("*."))
+            if authority is None:
+                raise ValueError(
+                    f"{name!r} is not the name of a host; give one as the browser's address line shows it, such as "
+                    "demo.example.org, demo.example.org:8080 or *.example.org."
+                )
+            self.added.append(authority._replace(name=f"*.{authority.name}") if name.startswith("*.") else authority)
+
+    def check(self, scope: dict[str, Any]) -> None:
+        """Refuses an ASGI request to another name, or by another site's page: an HTTPException of status 403."""
+        headers = Headers(scope=scope)
+        names = headers.getlist("host")
+        asked = _authority(names[0]) if len(names) == 1 else None
+        added = asked is not None and self._is_added(asked)
+        if asked is None or not (added or self._is_own(asked, *scope["server"])):
+            raise HTTPException(403, "The page does not answer to this name; who started it can add it: --allow-host.")
+        if not all(self._is_same(origin, asked) for origin in headers.getlist("origin")):
+            raise HTTPException(403, "The page answers only requests that it sends itself, not another site's.")
+        foreign = not {"cross-site", "same-site"}.isdisjoint(headers.getlist("sec-fetch-site"))
+        opens = scope["method"] in ("GET", "HEAD") and headers.getlist("sec-fetch-mode") == ["navigate"]
+        # Behind a proxy the browser may count the page and what shows it as two sites.
+        if foreign and not opens and not added:
+            raise HTTPException(403, "The page is not part of another site's page; open it by its own address.")
+
+    def _is_own(self, asked: Authority, local: str, port: int) -> bool:
+        """Whether this is the machine's own name and port, as far as the page was told to listen there."""
+        names = set(LOOPBACK) if self.host in LOOPBACK | EVERYWHERE else {self.host}
+        if self.host not in LOOPBACK:  # by whatever address the request came in
+            names.add(_shortest(local))
+        return asked.name in names and (asked.port or PORTS["http"]) == port
+
+    def _is_added(self, asked: Authority) -> bool:
+        return any(fnmatchcase(asked.name, name) and port in (None, asked.port) for name, port in self.added)
+
+    def _is_same(self, origin: str, asked: Authority) -> bool:
+        """Whether the page that asks is the one that is asked, or lies behind an added name."""
+        scheme, _, rest = origin.lower().partition("://")
+        default, asker = PORTS.get(scheme), _authority(rest)
+        if default is None or asker is None:
+            return False
+        same = asker.name == asked.name and (asker.port or default) == (asked.port or default)
+        return same or self._is_added(asker)
+
+
+def _authority(text: str) -> Authority | None:
+    found = AUTHORITY.fullmatch(text.lower())
+    return Authority(_shortest(found["name"]), int(found["port"]) if found["port"] else None) if found else None
+
+
+def _shortest(name: str) -> str:
+    name = name.strip("[]")
+    try:
+        address = ip_address(name)
+    except ValueError:
+        return name
+    return str(getattr(address, "ipv4_mapped", None) or address)

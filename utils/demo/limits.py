@@ -11,14 +11,13 @@ import asyncio
 import time
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
 from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
-from starlette.requests import ClientDisconnect, Request
 
 MAX_BYTES = 20 * 2**20  # of an uploaded file
 MAX_PIXELS = 40_000_000  # of an uploaded image
@@ -64,10 +63,9 @@ class Upload:
         async def receive_counted() -> dict[str, Any]:
             nonlocal parts, tail
             left = self.began + SECONDS_TO_BEGIN + self.received / LEAST_SPEED - time.monotonic()
-            try:
+            message: dict[str, Any] = {"type": "http.disconnect"}
+            with suppress(TimeoutError):
                 message = await asyncio.wait_for(receive(), max(0.0, left))
-            except TimeoutError:
-                message = {"type": "http.disconnect"}
             if message["type"] == "http.disconnect":  # Gradio's parser deletes at this exception
                 raise MultiPartException("The upload broke off.")
             body = message.get("body", b"")
@@ -82,20 +80,14 @@ class Upload:
 
 
 class UploadLimits:
-    """The account of uploads of the last half hour.
-
-    It is never less than what lies on the disk: files are deleted sooner than the account forgets them.
-    """
+    """The account of uploads of the last half hour, never less than what lies on the disk: files are deleted sooner."""
 
     def __init__(self) -> None:
         self._uploads: deque[Upload] = deque()
 
     @contextmanager
     def upload(self, client: str, length: int) -> Iterator[Upload]:
-        """Takes room for an upload of so many bytes, or raises an HTTPException.
-
-        Of one that breaks off, what has come in still counts.
-        """
+        """Takes room for so many bytes, of which what came in counts on; an HTTPException if there is none."""
         oldest = time.monotonic() - SECONDS_KEPT - 2 * SECONDS_BETWEEN_SWEEPS
         while self._uploads and self._uploads[0].began < oldest and not self._uploads[0].under_way:
             self._uploads.popleft()
@@ -117,14 +109,6 @@ class UploadLimits:
             upload.size = max(upload.received, LEAST_COUNTED)
 
 
-async def whole_body(scope: dict[str, Any], receive: Any) -> bytes:
-    """The body of a request that is not an upload; an HTTPException if it comes too slowly or breaks off."""
-    try:
-        return await asyncio.wait_for(Request(scope, receive).body(), SECONDS_TO_BEGIN)
-    except (TimeoutError, ClientDisconnect):
-        raise HTTPException(408, "The request came too slowly or broke off; send it again.") from None
-
-
 @dataclass
 class Session:
     """One open page, or a program, with questions."""
@@ -136,10 +120,7 @@ class Session:
 
 
 class QuestionLimits:
-    """The questions that wait: so many of one visitor, in turn with others', only as long as somebody listens.
-
-    Gradio's queue knows the questions of each session whose answers were not read yet.
-    """
+    """The questions that wait: so many of one visitor, in turn with others', only as long as somebody listens."""
 
     def __init__(self, queue: Any) -> None:
         self._queue = queue
@@ -147,13 +128,12 @@ class QuestionLimits:
 
     @asynccontextmanager
     async def asking(self, client: str, name: str) -> AsyncIterator[None]:
-        """Keeps a place for a question of a session on its way to Gradio, and puts it in its turn there.
-
-        An HTTPException says that too many wait already.
-        """
+        """Keeps a place for a question on its way to Gradio, and its turn there; an HTTPException if none is left."""
         await self._forget()
         session = self._sessions.setdefault(name, Session(client, time.monotonic()))
-        waiting = {name: self._waiting(name) for name in self._sessions}
+        # Questions on their way, or whose answers were not read yet.
+        unread = self._queue.pending_event_ids_session
+        waiting = {name: other.asking + len(unread.get(name, ())) for name, other in self._sessions.items()}
         own = sum(waiting[name] for name, other in self._sessions.items() if other.client == session.client)
         if own >= MAX_WAITING_PER_CLIENT or waiting[name] >= MAX_WAITING_PER_SESSION:
             raise HTTPException(503, "Too many of your questions wait for an answer; read those first.")
@@ -185,10 +165,6 @@ class QuestionLimits:
         finally:
             session.listeners -= 1
             session.heard = time.monotonic()
-
-    def _waiting(self, name: str) -> int:
-        """How many questions of a session wait for an answer, or the answer for a listener."""
-        return self._sessions[name].asking + len(self._queue.pending_event_ids_session.get(name, ()))
 
     async def _forget(self) -> None:
         """Forgets the sessions whose questions were answered, and those whose answers nobody came to read."""

@@ -25,15 +25,7 @@ OVERLAY_WIDTH, OVERLAY_PIXELS = 800, 2_000_000  # a long image's is narrower
 # images that are cut into tiles.
 SEARCHING: dict[str, Any] = {"preprocess": False, "concurrency_id": "search", "concurrency_limit": 2}
 FINDING: dict[str, Any] = {"preprocess": False, "concurrency_id": "find", "concurrency_limit": 1}
-IMAGE_FIELD: dict[str, Any] = {
-    "type": "filepath",
-    "image_mode": None,
-    "format": "png",
-    "sources": ["upload", "clipboard"],
-    "buttons": [],
-    "height": 300,
-    "placeholder": "Drop an image here, click to choose one, or paste it with the button below",
-}
+AS_SENT: dict[str, Any] = {"type": "filepath", "image_mode": None, "format": "png", "sources": ["upload", "clipboard"]}
 
 
 def build_page(answers: Answers, sample: str | Path | None) -> gr.Blocks:
@@ -42,12 +34,8 @@ def build_page(answers: Answers, sample: str | Path | None) -> gr.Blocks:
     with blocks:
         name, kind = escape(answers.index.dataset.name), "images" if answers.index.tiling is None else "tiles of scenes"
         searched = f"{len(answers.index):,} {kind}{f' of {name}' if name else ''}"
-        gr.HTML(
-            f"<h1>{TITLE}</h1><p>Search {searched} by words or by example, or look for a feature inside an image of "
-            "your own.</p>",
-            elem_classes="title",
-            js_on_load=None,
-        )
+        invites = f"Search {searched} by words or by example, or look for a feature inside an image of your own."
+        gr.HTML(f"<h1>{TITLE}</h1><p>{invites}</p>", elem_classes="title", js_on_load=None)
         with gr.Tabs(selected="text") as tabs:
             with gr.Tab("Text to image", id="text"):
                 text_results = _text_tab(answers)
@@ -70,7 +58,7 @@ def build_page(answers: Answers, sample: str | Path | None) -> gr.Blocks:
 
 
 def _text_tab(answers: Answers) -> gr.HTML:
-    suggestions = answers.suggestions()
+    suggestions, search = answers.suggestions(), partial(_search, answers, answers.by_text)
     with gr.Row(equal_height=True):
         text = gr.Textbox(
             suggestions[0], label="What to look for, in words", max_length=MAX_LETTERS, scale=4, elem_id="query"
@@ -79,18 +67,12 @@ def _text_tab(answers: Answers) -> gr.HTML:
         button = gr.Button("Search", variant="primary", scale=1, min_width=110, elem_id="search")
     with gr.Row(elem_classes="suggestions"):
         tries = [gr.Button(words, size="sm", variant="secondary") for words in suggestions]
-    shown = _card_component(_search(answers, answers.by_text, suggestions[0], FIRST_COUNT), "text-results")
-    gr.on(
-        [text.submit, button.click, count.release],
-        lambda words, k: _search(answers, answers.by_text, words, k),
-        [text, count],
-        shown,
-        api_name="search_by_text",
-        **SEARCHING,
-    )
+    shown = _card_component(search(suggestions[0], FIRST_COUNT), "text-results")
+    asked = [text.submit, button.click, count.release]
+    gr.on(asked, search, [text, count], shown, api_name="search_by_text", **SEARCHING)
     for words, suggestion in zip(suggestions, tries, strict=True):
         suggestion.click(
-            lambda k, words=words: (words, _search(answers, answers.by_text, words, k)),
+            lambda k, words=words: (words, search(words, k)),
             count,
             [text, shown],
             api_visibility="private",
@@ -102,23 +84,15 @@ def _text_tab(answers: Answers) -> gr.HTML:
 def _image_tab(answers: Answers) -> tuple[gr.Image, gr.Slider, gr.HTML, gr.HTML]:
     with gr.Row():
         with gr.Column(scale=1, min_width=280):
-            image = gr.Image(
-                label="Your image", elem_id="example-image", alt_text="The image to find similar ones to", **IMAGE_FIELD
-            )
+            image = _image_field("Your image", "example-image")
             count = _count_slider()
             button = gr.Button("Find similar images", variant="primary")
             choices = _card_component(render.choices(answers.examples(), answers.rows), "choices")
         with gr.Column(scale=3, min_width=300):
             hint = "Give an image, or choose one: the most similar ones appear here."
             shown = _card_component(render.status(hint), "image-results")
-    gr.on(
-        [image.upload, button.click],
-        lambda sent, k: _search(answers, answers.by_upload, sent, k),
-        [image, count],
-        shown,
-        api_name="search_by_image",
-        **SEARCHING,
-    )
+    search = partial(_search, answers, answers.by_upload)
+    gr.on([image.upload, button.click], search, [image, count], shown, api_name="search_by_image", **SEARCHING)
     return image, count, shown, choices
 
 
@@ -133,9 +107,7 @@ def _feature_tab(answers: Answers, sample: str | Path | None) -> None:
     first = read_image(sample, answers.index.reading) if sample else None
     with gr.Row():
         with gr.Column(scale=1, min_width=280):
-            image = gr.Image(
-                first, label="The image to look into", elem_id="scene", alt_text="The image to look into", **IMAGE_FIELD
-            )
+            image = _image_field("The image to look into", "scene", first)
             if first is not None:
                 again = gr.Button("Back to the sample image", size="sm")
                 again.click(lambda: first, None, image, api_visibility="private")
@@ -150,14 +122,9 @@ def _feature_tab(answers: Answers, sample: str | Path | None) -> None:
             with gr.Row(visible=False) as downloads:
                 as_json = gr.DownloadButton("Download all tiles (JSON)", size="sm")
                 as_png = gr.DownloadButton("Download the heat map (PNG)", size="sm")
-    gr.on(
-        [text.submit, button.click],
-        partial(_find, answers, Downloads(Path(as_json.GRADIO_CACHE))),
-        [image, text, scale],
-        [shown, downloads, as_json, as_png],
-        api_name="find_feature",
-        **FINDING,
-    )
+    search, asked = partial(_find, answers, Downloads(Path(as_json.GRADIO_CACHE))), [image, text, scale]
+    answered = [shown, downloads, as_json, as_png]
+    gr.on([text.submit, button.click], search, asked, answered, api_name="find_feature", **FINDING)
 
 
 def _find(answers: Answers, downloads: Downloads, sent: Any, text: Any, scale: Any) -> tuple:
@@ -179,6 +146,13 @@ def overlay_width(width: int, height: int) -> int:
     return max(1, min(OVERLAY_WIDTH, int((OVERLAY_PIXELS * width / height) ** 0.5)))
 
 
+def _image_field(label: str, name: str, value: Any = None) -> gr.Image:
+    drop = "Drop an image here, click to choose one, or paste it with the button below"
+    return gr.Image(
+        value, label=label, alt_text=label, elem_id=name, height=300, placeholder=drop, buttons=[], **AS_SENT
+    )
+
+
 def _count_slider() -> gr.Slider:
     return gr.Slider(1, MAX_IMAGES, FIRST_COUNT, step=1, label="Number of images", scale=2, min_width=200)
 
@@ -191,17 +165,8 @@ def _card_component(html: str, name: str) -> gr.HTML:
 
 def page_theme() -> gr.themes.Base:
     """Gradio's plain theme in the blue of the course's figures, with the reader's own fonts."""
-    return gr.themes.Default(
-        primary_hue=gr.themes.colors.sky,
-        neutral_hue=gr.themes.colors.slate,
-        radius_size=gr.themes.sizes.radius_lg,
-        font=["sans-serif"],
-        font_mono=["monospace"],
-    ).set(
-        color_accent="#0072B2",
-        slider_color="#0072B2",
-        checkbox_background_color_selected="#0072B2",
-        button_primary_background_fill="#0072B2",
-        button_primary_background_fill_hover="#00639b",
-        button_primary_text_color="white",
+    plain = gr.themes.Default(
+        primary_hue="sky", neutral_hue="slate", radius_size="lg", font=["sans-serif"], font_mono=["monospace"]
     )
+    blue = ("color_accent", "button_primary_background_fill")  # sliders and boxes follow the accent
+    return plain.set(**dict.fromkeys(blue, "#0072B2"), button_primary_background_fill_hover="#00639b")

@@ -75,14 +75,13 @@ def feature_answer(answer: FeatureAnswer, overlay: Image.Image) -> str:
 
 
 def _hit_card(hit: Hit, row: int, small: str) -> str:
-    texts = list(dict.fromkeys(_sentence(caption) for caption in hit.captions))
-    first = texts[0] if texts else ""
+    first, *others = dict.fromkeys(map(_sentence, hit.captions)) or [""]
     # Tiles of one scene are told apart by where they lie, which is in their whole name.
     name = hit.category or (hit.name if isinstance(hit, TileHit) else Path(hit.name).stem)
-    count = len(texts) - 1
-    more = "".join(f"<li>{escape(text)}</li>" for text in texts[1:])
+    more = "".join(f"<li>{escape(text)}</li>" for text in others)
     if more:
-        more = f"<details><summary>{count} more caption{'s' if count > 1 else ''}</summary><ul>{more}</ul></details>"
+        said = f"{len(others)} more caption{'s' if len(others) > 1 else ''}"
+        more = f"<details><summary>{said}</summary><ul>{more}</ul></details>"
     return (
         f"<li>{_button(small, row, first or hit.name)}"
         f'<p class="place"><b>{hit.rank}</b> <span>{escape(name)}</span> '

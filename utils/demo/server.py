@@ -22,8 +22,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from utils.demo.files import sweep
-from utils.demo.guard import Guard, Questions
-from utils.demo.hosts import EVERYWHERE, Hosts
+from utils.demo.guard import EVERYWHERE, Guard, Hosts, Questions
 from utils.demo.limits import MAX_BYTES, SECONDS_BETWEEN_SWEEPS, QuestionLimits, client_of
 
 if TYPE_CHECKING:
@@ -33,7 +32,10 @@ SESSIONS_KEPT = 128  # Gradio keeps the last answer of each, up to half a megaby
 FIRST_PORT, PORTS_TRIED = 7860, 100
 SECONDS_TO_STOP = 2
 HEIGHT = 900  # pixels of the page in a notebook
+ON_COLAB = "COLAB_RELEASE_TAG" in os.environ
 COLAB_HOSTS = ("*.colab.dev", "*.googleusercontent.com")  # where Colab shows a port of its machine
+# What Gradio offers beside a page.
+SWITCHED_OFF = ("run_history", "show_error", "ssr_mode", "enable_monitoring", "pwa", "mcp_server")
 MAX_CONNECTIONS = 512  # many systems let a process have 1024 files open
 MAX_CONNECTIONS_PER_CLIENT = 256  # a class behind one address, six for each browser
 SECONDS_FOR_HEADERS = 10  # from the connection, or the last answer, to a request
@@ -47,10 +49,10 @@ def serve(
     inline: bool = False,
     allow_hosts: Sequence[str] = (),
 ) -> str:
-    """Serves the page through `utils.demo.guard.Guard` and returns its address; ``blocks.close()`` ends it.
+    """Serves a page from `utils.demo.demo_blocks` and returns its address; ``blocks.close()`` ends it.
 
     Args:
-        blocks: From `utils.demo.demo_blocks`.
+        blocks: The page, which is asked through `utils.demo.guard.Guard`.
         host: The address to listen on; the default is reached from this machine only.
         port: The port; None takes the first free one from 7860.
         inline: Whether to show the page in the notebook's cell.
@@ -61,26 +63,25 @@ def serve(
         OSError: If the port is taken, or the address is not this machine's.
         ValueError: If a further name is not a name.
     """
-    hosts = Hosts(host, (*allow_hosts, *_platform_hosts()))
+    space = os.environ.get("SPACE_HOST")  # set in a Hugging Face Space
+    hosts = Hosts(host, (*allow_hosts, *([space] if space else ()), *(COLAB_HOSTS if ON_COLAB else ())))
     listening = _listen(host.strip("[]"), port)
     port = listening.getsockname()[1]
-    app = _application(blocks, host, port)
-    guard = Guard(app, hosts, Questions(blocks), QuestionLimits(blocks._queue))
+    guard = Guard(_application(blocks, port), hosts, Questions(blocks), QuestionLimits(blocks._queue))
     server = Server(guard, listening, Path(blocks.app.uploaded_file_dir))
     blocks.server = server  # type: ignore[assignment]  # Gradio only closes it
     server.start()
     name = "localhost" if host in EVERYWHERE else host.strip("[]")
     address = f"http://{f'[{name}]' if ':' in name else name}:{port}/"
-    if inline:
-        _show(address, port)
+    if inline and ON_COLAB:
+        from google.colab import output
+
+        output.serve_kernel_port_as_iframe(port, height=HEIGHT)
+    elif inline:
+        from IPython.display import IFrame, display
+
+        display(IFrame(address, "100%", HEIGHT, extras=['allow="clipboard-read; clipboard-write"']))
     return address
-
-
-def _platform_hosts() -> tuple[str, ...]:
-    """The names under which a hosting platform shows the page."""
-    space = os.environ.get("SPACE_HOST", "")  # set in a Hugging Face Space
-    colab = COLAB_HOSTS if "COLAB_RELEASE_TAG" in os.environ else ()
-    return (*((space,) if space else ()), *colab)
 
 
 def _listen(host: str, port: int | None) -> socket.socket:
@@ -99,7 +100,7 @@ def _listen(host: str, port: int | None) -> socket.socket:
     raise OSError(f"The page cannot be served at {place} ({problem}); name another port or address.")
 
 
-def _application(blocks: gr.Blocks, host: str, port: int) -> Any:
+def _application(blocks: gr.Blocks, port: int) -> Any:
     """Gradio's application for the page, as an ASGI application of its own."""
     import gradio as gr
     from fastapi import FastAPI
@@ -111,34 +112,16 @@ def _application(blocks: gr.Blocks, host: str, port: int) -> Any:
         FastAPI(openapi_url=None),
         blocks,
         path="/",
-        server_name=host,
         server_port=port,
         footer_links=[],
-        run_history=False,
-        show_error=False,
         max_file_size=MAX_BYTES,
-        ssr_mode=False,
-        enable_monitoring=False,
-        pwa=False,
-        mcp_server=False,
         theme=page_theme(),
         css_paths=Path(__file__).with_name("page.css"),
+        **dict.fromkeys(SWITCHED_OFF, False),
     )
     blocks.app = blocks.server_app = outer.routes[-1].app
     blocks.has_launched = True
     return outer
-
-
-def _show(address: str, port: int) -> None:
-    """Shows the page in the notebook's cell."""
-    if "COLAB_RELEASE_TAG" in os.environ:
-        from google.colab import output
-
-        output.serve_kernel_port_as_iframe(port, height=HEIGHT)
-    else:
-        from IPython.display import IFrame, display
-
-        display(IFrame(address, "100%", HEIGHT, extras=['allow="clipboard-read; clipboard-write"']))
 
 
 class Server(uvicorn.Server):
@@ -148,11 +131,9 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                interface="asgi3",
                 http=Connection,
                 ws="none",
                 log_level="error",
-                access_log=False,
                 server_header=False,
                 timeout_graceful_shutdown=1,
                 callback_notify=partial(asyncio.to_thread, sweep, uploads),
@@ -191,14 +172,13 @@ class Connection(H11Protocol):
     request whose headers come a letter at a time, or an answer that is never read, would keep a connection forever.
     """
 
-    _for_reading: asyncio.TimerHandle | None = None
+    _for_reading: asyncio.TimerHandle  # set while the visitor does not read
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         """Begins, or hangs up where there are too many already."""
         super().connection_made(transport)
-        client = client_of(self.client)
-        others = (other for other in self.connections if isinstance(other, Connection))
-        same = sum(client_of(other.client) == client for other in others)
+        clients = [client_of(other.client) for other in self.connections if isinstance(other, Connection)]
+        same = clients.count(client_of(self.client))
         if len(self.connections) > MAX_CONNECTIONS or same > MAX_CONNECTIONS_PER_CLIENT:
             transport.abort()
             return
@@ -210,7 +190,7 @@ class Connection(H11Protocol):
         timer, self.timeout_keep_alive_task = self.timeout_keep_alive_task, None
         answered = self.cycle
         super().data_received(data)
-        if timer is not None and self.cycle is answered:
+        if self.cycle is answered:
             self.timeout_keep_alive_task = timer
         elif timer is not None:
             timer.cancel()
@@ -226,12 +206,11 @@ class Connection(H11Protocol):
             self.loop.call_later(SECONDS_UNREAD, self.transport.abort)
 
     def pause_writing(self) -> None:
-        """Is called where the visitor does not read."""
+        """Hangs up where the visitor does not read on in time."""
         super().pause_writing()
         self._for_reading = self.loop.call_later(SECONDS_UNREAD, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """Is called where the visitor reads on."""
-        if self._for_reading is not None:
-            self._for_reading.cancel()
+        """Ends that wait."""
+        self._for_reading.cancel()
         super().resume_writing()

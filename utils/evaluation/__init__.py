@@ -7,7 +7,7 @@ baseline.
 """
 
 from utils.evaluation.audit import audit_overlap, draw_pairs, overlap_warning
-from utils.evaluation.embedding import embed_dataset
+from utils.evaluation.embeddings import embed_dataset
 from utils.evaluation.intervals import Interval, bootstrap, bootstrap_runs, paired_bootstrap, resampled_means
 from utils.evaluation.near_duplicates import find_near_duplicates
 from utils.evaluation.per_image import aligned, read_predictions, values_of
@@ -17,40 +17,3 @@ from utils.evaluation.report import Evaluation, evaluate
 from utils.evaluation.retrieval import distinct_captions, retrieval_ceiling, score_retrieval
 from utils.evaluation.tables import add_to_card, recall_table, score_table, summary_text
 from utils.evaluation.zero_shot import PUBLISHED_KS, ZeroShotResult, classify, zero_shot
-
-__all__ = [
-    "PROMPT_TEMPLATES",
-    "PROTOCOLS",
-    "PUBLISHED_KS",
-    "RECALL_AT",
-    "Evaluation",
-    "Interval",
-    "Protocol",
-    "ZeroShotResult",
-    "add_to_card",
-    "aligned",
-    "as_protocol",
-    "audit_overlap",
-    "bootstrap",
-    "bootstrap_runs",
-    "class_prompts",
-    "classify",
-    "distinct_captions",
-    "draw_pairs",
-    "embed_classes",
-    "embed_dataset",
-    "evaluate",
-    "find_near_duplicates",
-    "overlap_warning",
-    "paired_bootstrap",
-    "read_predictions",
-    "recall_table",
-    "resampled_means",
-    "retrieval_ceiling",
-    "retrieval_ranks",
-    "score_retrieval",
-    "score_table",
-    "summary_text",
-    "values_of",
-    "zero_shot",
-]

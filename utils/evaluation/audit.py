@@ -35,14 +35,9 @@ class CaptionOverlap:
 
 @dataclass(frozen=True)
 class Audit:
-    """What was found before anything is scored.
+    """What was found before anything is scored: near-duplicates within and between training and test images.
 
-    Attributes:
-        train: The images that a model learns from.
-        test: The images that it is judged by.
-        pairs: Near-duplicates within and between the two.
-        captions: Captions that stand in both.
-        shared_files: Names of test images that are training images, the very same files.
+    ``shared_files`` are the names of test images that are training images, the very same files.
     """
 
     train: CaptionDataset
@@ -73,8 +68,7 @@ class Audit:
     @property
     def warning(self) -> str | None:
         """What must stand beside every score of this test set; None where nothing was found in its images."""
-        known = overlap_warning(self.train, self.test)
-        sentences = [known] if known else []
+        sentences = [known] if (known := overlap_warning(self.train, self.test)) else []
         of = f"of {len(self.test):,} {_title(self.test)} images are"
         if self.shared_files:
             sentences.append(f"{len(self.shared_files):,} {of} training images themselves.")
@@ -116,12 +110,9 @@ def caption_overlap(train: CaptionDataset, test: CaptionDataset) -> CaptionOverl
     """Counts the test captions that stand word for word in training, every repetition included."""
     known = {caption for item in train for caption in item.captions}
     common = [caption for item in test for caption in item.captions if caption in known]
-    return CaptionOverlap(
-        count=len(common),
-        total=sum(len(item.captions) for item in test),
-        images=sum(any(caption in known for caption in item.captions) for item in test),
-        examples=tuple(caption for caption, _ in Counter(common).most_common(SHOWN)),
-    )
+    total, images = sum(len(item.captions) for item in test), sum(not known.isdisjoint(item.captions) for item in test)
+    examples = tuple(caption for caption, _ in Counter(common).most_common(SHOWN))
+    return CaptionOverlap(len(common), total, images, examples)
 
 
 def overlap_warning(train: CaptionDataset | str, test: CaptionDataset | str) -> str | None:

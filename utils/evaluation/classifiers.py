@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from utils.evaluation.checks import unit_rows
+from utils.evaluation.embeddings import unit_rows
 
 # A grid in powers of ten. Unit embeddings of one model lie close together, so weak regularization is often right.
 INVERSE_PENALTIES = (0.1, 1.0, 10.0, 100.0, 1_000.0, 10_000.0)
@@ -23,7 +23,6 @@ SHOTS = (1, 2, 4, 8, 16)
 # Instance Discrimination, section 3.4.
 NEIGHBOR_TEMPERATURE = 0.07
 
-_BLOCK = 1024  # rows compared at once, so that memory is bounded
 _MAX_ITERATIONS = 2_000
 
 Setting = TypeVar("Setting", int, float)
@@ -33,11 +32,8 @@ Setting = TypeVar("Setting", int, float)
 class ProbeResult:
     """What a classifier says of test images, and how it was chosen.
 
-    Attributes:
-        class_names: (classes,) the training labels, sorted; columns refer to them.
-        probabilities: (images, classes) float, rows sum to 1.
-        chosen: The setting that did best on validation images, the smallest of equals.
-        validation_accuracies: By setting.
+    Probabilities are (images, classes) float, rows sum to 1; columns are those of ``class_names``, the training labels,
+    sorted. ``chosen`` is the setting with the best of the validation accuracies, the smallest of equals.
     """
 
     class_names: tuple
@@ -83,11 +79,8 @@ def linear_probe(
 
     Embeddings are (images, dim) of any length but zero, labels (images,) class names or numbers, and
     ``inverse_penalties`` scikit-learn's C to choose from. What is returned are the probabilities of the test images
-    from the probe refitted on training and validation images.
-
-    Raises:
-        ValueError: If embeddings are zero, not finite or do not fit the labels, a class is unknown or alone, or
-            there is nothing to choose from.
+    from the probe refitted on training and validation images. Raises ValueError if embeddings are zero, not finite or
+    do not fit the labels, a class is unknown or alone, or there is nothing to choose from.
     """
     labeled = (train_embeddings, train_labels), (validation_embeddings, validation_labels)
     return _choose_and_refit(_logistic_regression, inverse_penalties, *labeled, test_embeddings)
@@ -127,11 +120,8 @@ def few_shot_curve(
     """How much ``shots`` labeled images of each class give, by logistic regression on unit embeddings.
 
     In one draw the smaller numbers of shots are parts of the larger ones, so that a curve rises by what was added
-    and not by luck. Embeddings and labels are those of `linear_probe`; few shots leave nothing to choose scikit-learn's
-    C on, so ``inverse_penalty`` comes from elsewhere.
-
-    Raises:
-        ValueError: If a class has fewer images than shots, or as `linear_probe`.
+    and not by luck. Embeddings, labels and errors are those of `linear_probe`, and a class must have as many images as
+    shots. Few shots leave nothing to choose scikit-learn's C on, so ``inverse_penalty`` comes from elsewhere.
     """
     train, test = unit_rows((train_embeddings, "training"), (test_embeddings, "test"))
     names, (numbers, true) = _numbered((train, train_labels, "training"), (test, test_labels, "test"))
@@ -139,10 +129,8 @@ def few_shot_curve(
         raise ValueError(f"A curve needs at least one draw and one shot, not {draws} draws of {list(shots)}.")
     counts = np.bincount(numbers)
     if counts.min() < max(shots):
-        raise ValueError(
-            f"{max(shots)} images of each class cannot be drawn: {names[counts.argmin()]} has {counts.min()}; ask for "
-            "fewer shots."
-        )
+        smallest = f"{names[counts.argmin()]} has {counts.min()}"
+        raise ValueError(f"{max(shots)} images of each class cannot be drawn: {smallest}; ask for fewer shots.")
     accuracies = np.zeros((len(shots), draws))
     for draw in range(draws):
         order = np.random.default_rng([seed, draw]).permutation(len(train))
@@ -162,9 +150,8 @@ def _choose_and_refit(
     test_embeddings: np.ndarray,
 ) -> ProbeResult:
     """Tries each setting on validation images and uses the best with all labeled images on the test images."""
-    train, held_out, test = unit_rows(
-        (training[0], "training"), (validation[0], "validation"), (test_embeddings, "test")
-    )
+    labeled = (training[0], "training"), (validation[0], "validation")
+    train, held_out, test = unit_rows(*labeled, (test_embeddings, "test"))
     names, (numbers, true) = _numbered((train, training[1], "training"), (held_out, validation[1], "validation"))
     if not len(settings):
         raise ValueError(
@@ -174,8 +161,7 @@ def _choose_and_refit(
     likeliest = (np.argmax(classify(train, numbers, held_out, setting), axis=1) for setting in ordered)
     accuracies = [float(np.mean(classes == true)) for classes in likeliest]
     chosen = ordered[int(np.argmax(accuracies))]
-    rows, labels = np.concatenate([train, held_out]), np.concatenate([numbers, true])
-    probabilities = classify(rows, labels, test, chosen)
+    probabilities = classify(np.concatenate([train, held_out]), np.concatenate([numbers, true]), test, chosen)
     return ProbeResult(tuple(names), probabilities, chosen, dict(zip(ordered, accuracies, strict=True)))
 
 
@@ -189,10 +175,8 @@ def _numbered(*parts: tuple[np.ndarray, Sequence, str]) -> tuple[list, list[np.n
         raise ValueError(f"A classifier needs two classes or more; the training labels name {len(names)}.")
     position = {name: number for number, name in enumerate(names)}
     for _, labels, which in parts[1:]:
-        if unknown := sorted(set(labels) - set(names)):
-            raise ValueError(
-                f"The {which} labels name {', '.join(map(str, unknown))}, but no training image has that label."
-            )
+        if unknown := ", ".join(map(str, sorted(set(labels) - set(names)))):
+            raise ValueError(f"The {which} labels name {unknown}, but no training image has that label.")
     return names, [np.array([position[label] for label in labels]) for _, labels, _ in parts]
 
 
@@ -218,13 +202,10 @@ def _logistic_regression(
 
 def _votes(train: np.ndarray, labels: np.ndarray, queries: np.ndarray, neighbors: int) -> np.ndarray:
     """Shares (queries, classes) of the votes of the most similar training images."""
-    from scipy.special import softmax
+    from sklearn.neighbors import KNeighborsClassifier
 
-    classes = np.eye(labels.max() + 1)[labels]
-    shares = []
-    for start in range(0, len(queries), _BLOCK):
-        cosines = queries[start : start + _BLOCK] @ train.T
-        nearest = np.argpartition(-cosines, neighbors - 1, axis=1)[:, :neighbors]
-        near = np.take_along_axis(cosines, nearest, axis=1).astype(np.float64)
-        shares.append(np.einsum("qn,qnc->qc", softmax(near / NEIGHBOR_TEMPERATURE, axis=1), classes[nearest]))
-    return np.concatenate(shares)
+    def weights(distances: np.ndarray) -> np.ndarray:
+        return np.exp((1 - distances) / NEIGHBOR_TEMPERATURE)
+
+    model = KNeighborsClassifier(neighbors, metric="cosine", weights=weights)
+    return model.fit(train, labels).predict_proba(queries)

@@ -38,21 +38,14 @@ class Interval:
 def bootstrap(values: np.ndarray, weights: np.ndarray | None = None, *, draws: int = DRAWS, seed: int = 0) -> Interval:
     """The interval of a mean over items.
 
-    Args:
-        values: (items,) one number an item, such as 1 for a hit and 0 for a miss; or (items, metrics), of which the
-            figure is the mean of each metric's mean.
-        weights: Of the same shape, how much of its metric each item stands for; all the same by default. What is drawn
-            together is one item: an image whose value is the mean of its captions weighs their number.
-        draws: Samples drawn.
-        seed: Of the draws.
-
-    Raises:
-        ValueError: If there are no items, a value is not finite, or weights do not fit.
+    Values are (items,), such as 1 for a hit and 0 for a miss, or (items, metrics), of which the figure is the mean of
+    each metric's mean. Weights, of the same shape, say how much of its metric each item stands for. What is drawn
+    together is one item: an image whose value is the mean of its captions weighs their number. Raises ValueError if
+    there are no items, a value is not finite, or weights do not fit.
     """
     values, weights = _checked(values, weights)
-    everything = np.arange(len(values))[None]
     means = resampled_means(values, weights, draws=draws, generator=np.random.default_rng(seed))
-    return _interval(_weighted_means(values, weights, everything)[0], means)
+    return _interval(_weighted_means(values, weights, np.arange(len(values))[None])[0], means)
 
 
 def paired_bootstrap(
@@ -66,10 +59,7 @@ def paired_bootstrap(
     """
     before, after = np.asarray(before, float), np.asarray(after, float)
     if before.shape != after.shape:
-        raise ValueError(
-            f"The values of the two models have the shapes {before.shape} and {after.shape}; a paired comparison "
-            "needs the same items of both."
-        )
+        raise ValueError(f"Values of {before.shape} and {after.shape} are not of the same items of both models.")
     return bootstrap(after - before, weights, draws=draws, seed=seed)
 
 
@@ -78,10 +68,8 @@ def bootstrap_runs(runs: np.ndarray, *, draws: int = DRAWS, seed: int = 0) -> In
 
     Two levels, crossed: each draw takes as many runs as there are, with replacement, and one set of items, with
     replacement, on which all drawn runs are scored. So it holds both kinds of chance, which images were drawn and
-    how the training came out; of the second a handful of runs says little, and the interval is too narrow.
-
-    Raises:
-        ValueError: If the shape is not that, there are no items or runs, or a value is not finite.
+    how the training came out; of the second a handful of runs says little, and the interval is too narrow. Raises
+    ValueError if the shape is not that, there are no items or runs, or a value is not finite.
     """
     runs = np.asarray(runs, float)
     if runs.ndim != 2:
@@ -99,9 +87,8 @@ def resampled_means(
 ) -> np.ndarray:
     """The means of bootstrap draws themselves, (draws,) float64; arguments as in `bootstrap`."""
     values, weights = _checked(values, weights)
-    return np.concatenate(
-        [_weighted_means(values, weights, items) for items in _drawn_items(len(values), draws, generator)]
-    )
+    drawn = _drawn_items(len(values), draws, generator)
+    return np.concatenate([_weighted_means(values, weights, items) for items in drawn])
 
 
 def _checked(values: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
@@ -130,8 +117,7 @@ def _drawn_items(items: int, draws: int, generator: np.random.Generator) -> Iter
 def _weighted_means(values: np.ndarray, weights: np.ndarray | None, items: np.ndarray) -> np.ndarray:
     """(draws,) means over the metrics of each metric's (weighted) mean over the drawn items (draws, items)."""
     means = np.zeros(len(items))
-    for metric in range(values.shape[1]):
-        column = values[:, metric]
+    for metric, column in enumerate(values.T):
         if weights is None:
             means += column[items].mean(axis=1)
         else:

@@ -19,13 +19,9 @@ if TYPE_CHECKING:
 class Protocol:
     """How class names become a classifier, and which images count.
 
-    Attributes:
-        name: What tables call it.
-        templates: Texts with one ``{}`` for the class name; the embeddings of several are averaged.
-        description: One sentence for readers of a table.
-        split_names: Whether 'storagetanks' is written 'storage tanks'. The published figures do not.
-        class_lists: Whether every image counts, with a category from RSICD's 31 class lists; otherwise only images
-            whose file name tells their category do.
+    Templates hold one ``{}`` for the class name; the embeddings of several are averaged. With ``split_names``
+    'storagetanks' is written 'storage tanks', which the published figures do not. With ``class_lists`` every image
+    counts, with a category from RSICD's 31 class lists; otherwise only those whose file name tells their category do.
     """
 
     name: str
@@ -122,11 +118,8 @@ def embed_classes(
     """Makes a classifier of class names: (classes, dim) float32 of unit length, and the prompts of each class.
 
     Several templates are joined as in CLIP's own evaluation (Radford et al. 2021, section 3.1.4): unit vectors are
-    averaged, and the average is scaled to unit length again.
-
-    Raises:
-        ValueError: If there is no name, a name repeats, there is no such protocol, or the prompts of a class cancel
-            each other out.
+    averaged, and the average is scaled to unit length again. Raises ValueError if there is no name, a name repeats,
+    there is no such protocol, or the prompts of a class cancel each other out.
     """
     from utils.clip import embed_texts, unit_length
 

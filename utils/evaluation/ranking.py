@@ -86,14 +86,9 @@ def retrieval_ranks(
     Every distinct text is one candidate and one query. Of equal similarities the wrong ones stand first, so a model
     that ranks alike for every query earns nothing. Papers count otherwise: see `utils.evaluation.retrieval`.
 
-    Args:
-        image_embeddings: (images, dim) float32, of unit length.
-        text_embeddings: (texts, dim) float32, of unit length, the distinct texts.
-        caption_sets: (images, captions) integers, the texts of each image, each once, padded with negative numbers.
-
-    Returns:
-        ``image_to_text`` (images,) and ``text_to_image`` (texts,) integers, how many wrong candidates stand before the
-        best right one: 0 for a hit at the top.
+    Embeddings are (images, dim) and (distinct texts, dim) float32 of unit length; ``caption_sets`` (images, captions)
+    are the numbers of each image's texts, each once, padded with negative ones. What is returned are ``image_to_text``
+    (images,) and ``text_to_image`` (texts,) integers, how many wrong candidates stand before the best right one.
     """
     images, columns = np.nonzero(caption_sets >= 0)
     texts = caption_sets[images, columns]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from utils.datasets import reading_note
-from utils.evaluation.embedding import embed_dataset
+from utils.evaluation.embeddings import embed_dataset
 from utils.evaluation.intervals import DRAWS, Interval, paired_bootstrap
 from utils.evaluation.per_image import FILE
 from utils.evaluation.prompts import PROTOCOLS, as_protocol
@@ -36,16 +36,11 @@ BASELINE, FINETUNED = "baseline", "fine-tuned"
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All that was measured of two models on one split.
+    """All that was measured of two models on one split, of which those images are ``scored`` that can be decoded.
 
-    Attributes:
-        test_set: The split.
-        scored: Its images that can be decoded.
-        zero_shot: By protocol, then by model; empty where no image has a category.
-        retrieval: By matching, then by model; empty where no image has a caption.
-        seed: Of the bootstrap draws.
-        warning: What an audit has against the scores, in a sentence; empty if nothing.
-        prompt: The protocol of the figures and the first table: a name, or a prompt with ``{}``.
+    Zero-shot results are by protocol, then by model, and empty where no image has a category; those of retrieval by
+    matching, then by model, and empty where no image has a caption. ``warning`` is what an audit has against the
+    scores, ``prompt`` the protocol of the figures and the first table: a name, or a prompt with ``{}``.
     """
 
     test_set: CaptionDataset
@@ -147,11 +142,9 @@ class Evaluation:
 
     def markdown(self) -> str:
         """The page: what was measured on what, the scores by protocol, where the gain is, retrieval."""
-        heading, whose, of = (
-            (f"{FINETUNED.capitalize()} against {BASELINE}", "both models", f"{FINETUNED} model")
-            if self.compares
-            else (BASELINE.capitalize(), "the baseline", BASELINE)
-        )
+        heading, whose, of = "Baseline", "the baseline", "baseline"
+        if self.compares:
+            heading, whose, of = "Fine-tuned against baseline", "both models", "fine-tuned model"
         parts = [f"# {heading}: {self.test_set.name}", summary_text(self.as_json())]
         if self.zero_shot:
             parts += ["## Zero-shot, by protocol", f"![score@k of {whose} with intervals](scores.png)"]
@@ -175,18 +168,14 @@ class Evaluation:
             return {}
         results = self.zero_shot[self.prompt]
         before, after = results[BASELINE], results.get(FINETUNED, results[BASELINE])
-        old, new = before.per_class(), after.per_class()
+        names, old, new = after.class_names, before.per_class(), after.per_class()
         intervals = {name: [result.interval(k, self.seed) for k in PUBLISHED_KS] for name, result in results.items()}
+        values = {name: [interval.value for interval in row] for name, row in intervals.items()}
+        bounds = {name: [(interval.low, interval.high) for interval in row] for name, row in intervals.items()}
+        label = f"score@k, {len(before.labels):,} images"
         figures = {
-            "scores.png": plots.score_bars(
-                [f"k={k}" for k in PUBLISHED_KS],
-                {name: [interval.value for interval in row] for name, row in intervals.items()},
-                f"score@k, {len(before.labels):,} images",
-                {name: [(interval.low, interval.high) for interval in row] for name, row in intervals.items()},
-            ),
-            "confusion.png": plots.shaded_matrix(
-                after.confusion(), after.class_names, after.class_names, values="test images", width=8.5
-            ),
+            "scores.png": plots.score_bars([f"k={k}" for k in PUBLISHED_KS], values, label, bounds),
+            "confusion.png": plots.shaded_matrix(after.confusion(), names, names, values="test images", width=8.5),
         }
         if self.compares:
             figures["categories.png"] = plots.before_and_after(
@@ -222,16 +211,11 @@ def evaluate(
 ) -> Evaluation:
     """Scores two models by every protocol, and their retrieval by both ways of counting; images are embedded once.
 
-    Args:
-        baseline: What the other is compared with.
-        finetuned: The model in question; ``baseline`` itself, where nothing could be trained, is scored alone.
-        test_set: Images with categories, captions, or both.
-        with_class_lists: The same split loaded with ``class_lists=True``, for RSICD's protocol of 31 classes.
-        warning: What an audit has against scores on these images.
-        prompt: What figures and the first table are of: the name of a protocol without class lists, or a prompt with
-            ``{}``, which is then scored beside the protocols.
-        batch_size: Images encoded at once; it does not change the scores.
-        seed: Governs the intervals.
+    Where nothing could be trained, ``finetuned`` is ``baseline`` itself, which is then scored alone. The test set has
+    categories, captions, or both; ``with_class_lists`` is the same split loaded with ``class_lists=True``, for RSICD's
+    protocol of 31 classes. ``warning`` is what an audit has against scores on these images. Figures and the first table
+    are of ``prompt``: the name of a protocol without class lists, or a text with ``{}``, scored beside the protocols.
+    ``seed`` governs the intervals; images encoded at once do not change the scores.
 
     Raises:
         ValueError: If no image has a category or a caption, not one can be decoded, ``with_class_lists`` holds
@@ -240,9 +224,8 @@ def evaluate(
     if as_protocol(prompt).class_lists:
         raise ValueError(f"The protocol {prompt!r} counts other images than the figures do; choose another prompt.")
     if not any(item.category or item.captions_with_words for item in test_set):
-        raise ValueError(
-            f"No image of {test_set.name or 'the data set'} has a category to be classified into, or a caption."
-        )
+        title = test_set.name or "the data set"
+        raise ValueError(f"No image of {title} has a category to be classified into, or a caption.")
     if with_class_lists is not None and [i.path for i in with_class_lists] != [i.path for i in test_set]:
         raise ValueError("with_class_lists must hold the images of test_set in the same order.")
     zero_shot: dict[str, dict[str, ZeroShotResult]] = {}
@@ -271,7 +254,5 @@ def _retrieve(
     captions = [item.captions for item in scored.captioned()]
     texts = embed_texts(model, distinct_captions(captions))
     left_out = sum(bool(item.captions_with_words) for item in whole) - len(captions)
-    return {
-        matching: score_retrieval(images[spoken], texts, captions, matching, whole.name, left_out)
-        for matching in MATCHINGS
-    }
+    data = images[spoken], texts, captions
+    return {matching: score_retrieval(*data, matching, whole.name, left_out) for matching in MATCHINGS}

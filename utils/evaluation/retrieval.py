@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from utils.evaluation.checks import check_embeddings, check_same_size
+from utils.evaluation.embeddings import check_unit_length
 from utils.evaluation.intervals import Interval, bootstrap
 from utils.evaluation.ranking import RECALL_AT, Places, find_places
 
@@ -29,14 +29,9 @@ RECALLS = [f"{direction}_recall_at_{k}" for direction in DIRECTIONS for k in REC
 class RetrievalResult:
     """How well images and captions find each other.
 
-    Attributes:
-        image_to_text: (images, 3) float64, for each image the chance of a hit@1, 5 and 10, between 0 and 1 by ties.
-        text_to_image: (captions, 3) float64, the same for each occurrence of a caption.
-        caption_images: (captions,) int, sorted, the image that each caption belongs to.
-        ceilings: As `retrieval_ceiling`; under ``duplicate_aware`` all 1.
-        matching: ``strict`` or ``duplicate_aware``.
-        dataset: Name of the data set and its split.
-        left_out: Images with captions that cannot be decoded.
+    ``image_to_text`` (images, 3) and ``text_to_image`` (occurrences of captions, 3), float64, are chances of a hit@1, 5
+    and 10, between 0 and 1 by ties; ``caption_images``, sorted, the number of each caption's image. ``ceilings`` are
+    those of `retrieval_ceiling`, under ``duplicate_aware`` all 1. ``left_out`` images cannot be decoded.
     """
 
     image_to_text: np.ndarray = field(repr=False)
@@ -74,10 +69,8 @@ class RetrievalResult:
         """A recall, a key of `recalls`, or their mean, with the bounds that hold 95 % of bootstrap draws.
 
         Images are drawn, and an image's captions go with it (cluster bootstrap): five captions of one image are not
-        five independent observations. The candidates stay. Raises ValueError if there is no such figure.
+        five independent observations. The candidates stay.
         """
-        if name not in ("mean_recall", *RECALLS):
-            raise ValueError(f"There is no figure {name!r}; choose one of mean_recall, {', '.join(RECALLS)}.")
         columns = slice(None) if name == "mean_recall" else [RECALLS.index(name)]
         values, weights = self.per_image
         return bootstrap(values[:, columns], weights[:, columns], seed=seed)
@@ -93,9 +86,8 @@ def _owned(captions: Sequence[Sequence[str]]) -> tuple[np.ndarray, np.ndarray, n
             f"{bare[0]}); leave them out."
         )
     numbers: dict[str, int] = {}
-    counts = Counter(
-        (image, numbers.setdefault(text, len(numbers))) for image, texts in enumerate(captions) for text in texts
-    )
+    pairs = ((image, text) for image, texts in enumerate(captions) for text in texts)
+    counts = Counter((image, numbers.setdefault(text, len(numbers))) for image, text in pairs)
     images, texts = np.array(list(counts), int).T
     weights = np.array(list(counts.values()), int)
     return images, texts, weights, np.bincount(texts, weights).astype(int)
@@ -113,10 +105,8 @@ def retrieval_ceiling(captions: Sequence[Sequence[str]]) -> dict[str, float]:
     before the others finds the right one among k with a chance of min(1, k / n). This is the ceiling that is published
     for RSICD, UCM and Sydney. (Betting on images that repeat a caption within themselves could gain half a point.)
     Image to text: each image may put the own caption first that fewest others share; a copy of another image then
-    stands beside its own, ties at random. Captions are those of each image, repeats included, at least one.
-
-    Returns:
-        The six recalls of `RetrievalResult`, shares from 0 to 1.
+    stands beside its own, ties at random. Captions are those of each image, repeats included, at least one; what is
+    returned are the six recalls of `RetrievalResult`, shares from 0 to 1.
     """
     images, texts, weights, copies = _owned(captions)
     top = np.zeros(len(images), int)
@@ -142,13 +132,10 @@ def score_retrieval(
 ) -> RetrievalResult:
     """Scores retrieval from stored embeddings, in blocks: memory is bounded by them and a number a caption.
 
-    Args:
-        image_embeddings: (images, dim) of any floating type, of unit length; compared in float32.
-        text_embeddings: (texts, dim) the same of the distinct captions, in the order of `distinct_captions`.
-        captions: (images,) the captions of each image, at least one, repeats included.
-        matching: ``strict`` or ``duplicate_aware``, see the module.
-        dataset: Name of the data set and its split, kept for the report.
-        left_out: Images that cannot be decoded, for the report too.
+    Embeddings are (images, dim) and (texts, dim) of any floating type, of unit length, compared in float32; texts are
+    the distinct captions, in the order of `distinct_captions`. Captions are those of each image, at least one, repeats
+    included. Matching is ``strict`` or ``duplicate_aware``, see the module. The name of the data set and the number of
+    images that cannot be decoded are kept for the report.
 
     Raises:
         ValueError: If shapes do not fit, an embedding is not finite, zero or not of unit length, an image has no
@@ -157,9 +144,8 @@ def score_retrieval(
     if matching not in MATCHINGS:
         raise ValueError(f"There is no matching {matching!r}; choose one of {', '.join(MATCHINGS)}.")
     owner, owned, weights, copies = _owned(captions)
-    check_embeddings(image_embeddings, "image", len(captions), "images")
-    check_embeddings(text_embeddings, "text", len(copies), "distinct captions")
-    check_same_size((image_embeddings, "image"), (text_embeddings, "text"))
+    of_texts = (text_embeddings, "text", len(copies), "distinct captions")
+    check_unit_length((image_embeddings, "image", len(captions), "images"), of_texts)
     images, texts = (rows.astype(np.float32, copy=False) for rows in (image_embeddings, text_embeddings))
     strict = matching == "strict"
     right = weights if strict else copies[owned]
@@ -169,15 +155,9 @@ def score_retrieval(
     else:
         order = np.argsort(owned, kind="stable")
         text_to_image = _hit_chances(find_places(texts, images, owned[order], owner[order]))[owned]
-    return RetrievalResult(
-        image_to_text=image_to_text,
-        text_to_image=np.repeat(text_to_image, weights, axis=0),
-        caption_images=np.repeat(owner, weights),
-        ceilings=retrieval_ceiling(captions) if strict else dict.fromkeys(RECALLS, 1.0),
-        matching=matching,
-        dataset=dataset,
-        left_out=left_out,
-    )
+    text_to_image, caption_images = (np.repeat(rows, weights, axis=0) for rows in (text_to_image, owner))
+    ceilings = retrieval_ceiling(captions) if strict else dict.fromkeys(RECALLS, 1.0)
+    return RetrievalResult(image_to_text, text_to_image, caption_images, ceilings, matching, dataset, left_out)
 
 
 def _hit_chances(places: Places) -> np.ndarray:

@@ -20,18 +20,12 @@ CARD_MARKS = ("<!-- evaluation -->", "<!-- end of evaluation -->")
 def score_table(results: Mapping[str, ZeroShotResult], seed: int = 0) -> str:
     """A row for each model, by its name: protocol, split, images, classes, and score@k with its bootstrap interval."""
     header = ["model", "protocol", "data", "images", "captions", "classes", *(f"score@{k}" for k in PUBLISHED_KS)]
-    rows = [
-        [
-            name,
-            result.protocol or "not named",
-            result.dataset or "not named",
-            _images(len(result.labels), result.left_out),
-            "none",  # prompts stand for the classes
-            str(len(result.class_names)),
-            *(str(result.interval(k, seed)) for k in PUBLISHED_KS),
-        ]
-        for name, result in results.items()
-    ]
+    rows = []
+    for name, result in results.items():
+        setting = [result.protocol or "not named", result.dataset or "not named"]
+        # No captions: prompts stand for the classes.
+        counts = [_images(len(result.labels), result.left_out), "none", str(len(result.class_names))]
+        rows.append([name, *setting, *counts, *(str(result.interval(k, seed)) for k in PUBLISHED_KS)])
     return _markdown(header, rows)
 
 

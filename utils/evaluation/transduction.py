@@ -7,15 +7,14 @@ show where their classes lie. Whether that helps is measured on validation image
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from utils.evaluation.checks import unit_rows
+from utils.evaluation.embeddings import unit_rows
 
 
-@dataclass(frozen=True)
-class Kept:
+class Kept(NamedTuple):
     """The way to classify that did best on validation images: its name, and the accuracies of all candidates."""
 
     name: str
@@ -38,15 +37,11 @@ def refine_class_embeddings(
     al. 2005, Clustering on the Unit Hypersphere, soft-moVMF with one concentration) held to the texts as in
     TransCLIP (Zanella et al. 2024, Boosting Vision-Language Models with Transduction).
 
-    Args:
-        image_embeddings: (images, dim), the very images that are to be classified; of any length but zero.
-        class_embeddings: (classes, dim) of the prompts; so is what is returned, float32 of unit length.
-        temperature: Small for hard assignments; 1 / exp(logit scale) is what the model was trained with.
-        blend: Share of the images, from 0, which changes nothing, to 1, which leaves the texts behind.
-        steps: How often.
-
-    Raises:
-        ValueError: If embeddings are zero, not finite or of two sizes, or a setting is out of its range.
+    Embeddings are those (images, dim) of the very images that are to be classified and those (classes, dim) of the
+    prompts, of any length but zero; what is returned is (classes, dim) float32 of unit length. A small temperature
+    assigns hard; 1 / exp(logit scale) is what the model was trained with. ``blend`` goes from 0, which changes nothing,
+    to 1, which leaves the texts behind. Raises ValueError if embeddings are zero, not finite or of two sizes, or a
+    setting is out of its range.
     """
     from scipy.special import softmax
 
@@ -54,10 +49,8 @@ def refine_class_embeddings(
 
     images, texts = unit_rows((image_embeddings, "image"), (class_embeddings, "class"))
     if not (temperature > 0 and 0 <= blend <= 1 and steps >= 0):
-        raise ValueError(
-            f"Temperature {temperature}, blend {blend} and {steps} steps cannot work: above 0, from 0 to 1, and 0 or "
-            "more are needed."
-        )
+        given = f"Temperature {temperature}, blend {blend} and {steps} steps"
+        raise ValueError(f"{given} cannot work: above 0, from 0 to 1, and 0 or more are needed.")
     refined = texts
     for _ in range(steps):
         shares = softmax(images @ refined.T / temperature, axis=1)
@@ -72,10 +65,7 @@ def keep_what_helps(candidates: Mapping[str, np.ndarray], labels: Sequence[int] 
     """Chooses among ways to classify by their accuracy on validation images, the first of equals.
 
     Candidates are, by name, the scores (images, classes) that each gives to validation images, labels (images,) the
-    columns of the true classes.
-
-    Raises:
-        ValueError: If there is no candidate, or scores and labels do not fit or are not finite.
+    columns of the true classes. Raises ValueError if there is none, or scores and labels do not fit or are not finite.
     """
     true = np.asarray(labels)
     if not candidates or not len(true):

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from utils.evaluation.checks import check_embeddings, check_same_size
-from utils.evaluation.embedding import embed_dataset
+from utils.evaluation.embeddings import check_unit_length, embed_dataset
 from utils.evaluation.intervals import Interval, bootstrap
 from utils.evaluation.prompts import Protocol, as_protocol, embed_classes
 
@@ -25,13 +24,8 @@ PUBLISHED_KS = (1, 3, 5, 10)
 class ZeroShotResult:
     """The outcome of classifying images by the prompts of their classes.
 
-    Attributes:
-        class_names: (classes,) the names; labels and columns refer to them.
-        labels: (images,) int, the true class of each image.
-        similarities: (images, classes) float32 cosine similarities.
-        protocol: Name of the protocol.
-        dataset: Name of the data set and its split.
-        left_out: Images that count but cannot be decoded.
+    Labels (images,) int are the true classes as numbers of ``class_names``, similarities (images, classes) float32
+    cosines. ``dataset`` names the split too, and ``left_out`` counts images that count but cannot be decoded.
     """
 
     class_names: tuple[str, ...]
@@ -94,23 +88,18 @@ def classify(
 ) -> ZeroShotResult:
     """Compares stored image embeddings with class prompts, both (rows, dim) of any floating type and of unit length.
 
-    Categories are the true class names of the images, class names what the prompts stand for.
-
-    Raises:
-        ValueError: If a category has no class name, an embedding is not finite, zero or not of unit length, or
-            shapes do not fit (a model of another projection size than the stored vectors).
+    Categories are the true class names of the images, class names what the prompts stand for. Raises ValueError if a
+    category has no class name, an embedding is not finite, zero or not of unit length, or shapes do not fit.
     """
     if unknown := set(categories) - set(class_names):
         raise ValueError(f"The classifier has no name for the categories {', '.join(sorted(map(str, unknown)))}.")
-    check_embeddings(image_embeddings, "image", len(categories), "names")
-    check_embeddings(prompt_embeddings, "prompt", len(class_names), "names")
-    check_same_size((image_embeddings, "image"), (prompt_embeddings, "prompt"))
-    position: dict[str | None, int] = {name: number for number, name in enumerate(class_names)}
-    return ZeroShotResult(
-        class_names=tuple(class_names),
-        labels=np.array([position[category] for category in categories], int),
-        similarities=image_embeddings.astype(np.float32) @ prompt_embeddings.astype(np.float32).T,
+    check_unit_length(
+        (image_embeddings, "image", len(categories), "names"), (prompt_embeddings, "prompt", len(class_names), "names")
     )
+    position: dict[str | None, int] = {name: number for number, name in enumerate(class_names)}
+    labels = np.array([position[category] for category in categories], int)
+    similarities = image_embeddings.astype(np.float32) @ prompt_embeddings.astype(np.float32).T
+    return ZeroShotResult(tuple(class_names), labels, similarities)
 
 
 def zero_shot(
@@ -119,17 +108,11 @@ def zero_shot(
     """Classifies a data set's images into the categories that occur, by the prompts of a protocol.
 
     The published protocol is the RSICD test split, the images with a category in their file name, 30 unsplit
-    names. Images without a category are left out, unless the protocol counts every image.
-
-    Args:
-        model: The CLIP model.
-        dataset: Images, of which those count that have a category and can be decoded.
-        protocol: A `Protocol`, the name of one of `PROTOCOLS`, or a prompt with ``{}`` for the class name.
-        batch_size: Images encoded at once; it does not change the scores.
+    names. What has no category, or cannot be decoded, is left out. A protocol is a `Protocol`, the name of one of
+    `PROTOCOLS`, or a prompt with ``{}`` for the class name; images encoded at once do not change the scores.
 
     Raises:
-        ValueError: If no image has a category, the protocol counts every image and some have none, or not one image
-            can be decoded.
+        ValueError: If no image has a category or can be decoded, or some have none and the protocol counts every one.
     """
     protocol = as_protocol(protocol)
     named = dataset.named()

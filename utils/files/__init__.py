@@ -6,21 +6,3 @@ from utils.files.hub import find_checkpoint
 from utils.files.locks import FolderInUseError, sole_owner
 from utils.files.workers import usable_cores, worker_pool
 from utils.files.writing import disk_trouble_in_words, file_in_the_way, printable, refuse_file, write_whole
-
-__all__ = [
-    "FolderInUseError",
-    "digest_of_file",
-    "digest_of_folder",
-    "disk_trouble_in_words",
-    "file_in_the_way",
-    "find_checkpoint",
-    "printable",
-    "publish",
-    "refuse_file",
-    "sole_owner",
-    "sweep_workshops",
-    "usable_cores",
-    "worker_pool",
-    "workshop",
-    "write_whole",
-]

@@ -27,7 +27,14 @@ def workshop(folder: Path, doing: str) -> Iterator[Path]:
     folder.parent.mkdir(parents=True, exist_ok=True)
     sweep_workshops(folder)
     with ExitStack() as stack:
-        draft = _own_place(folder, doing, stack) / DRAFT
+        while True:
+            place = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+            stack.callback(shutil.rmtree, place, ignore_errors=True)  # after the lock has been given back
+            # Between the lines another process may sweep it, since nobody holds it: then once more.
+            with suppress(FolderInUseError, FileNotFoundError):
+                stack.enter_context(sole_owner(place, doing))
+                break
+        draft = place / DRAFT
         draft.mkdir()
         yield draft
 
@@ -37,17 +44,6 @@ def publish(draft: Path, folder: Path) -> None:
     if folder.exists():
         folder.rename(draft.parent / REPLACED)
     draft.rename(folder)
-
-
-def _own_place(folder: Path, doing: str, stack: ExitStack) -> Path:
-    """A new hidden folder, locked, that is removed when the stack is unwound."""
-    while True:
-        place = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-        stack.callback(shutil.rmtree, place, ignore_errors=True)  # after the lock has been given back
-        # Between the two lines another process may sweep it, since nobody holds it: then once more.
-        with suppress(FolderInUseError, FileNotFoundError):
-            stack.enter_context(sole_owner(place, doing))
-            return place
 
 
 def sweep_workshops(folder: Path) -> None:

@@ -8,21 +8,16 @@ from pathlib import Path
 
 from utils.files.writing import file_in_the_way
 
-# What a checkpoint folder may hold, but for pickled weights: those come only where there is nothing better.
-_CHECKPOINT_FILES = ("*.json", "*.txt", "*.spm", "model*.safetensors")
-_PICKLED_WEIGHTS = "pytorch_model*.bin*"
+_CHECKPOINT_FILES = ["*.json", "*.txt", "*.spm", "model*.safetensors"]
 
 
 def find_checkpoint(name_or_path: str | os.PathLike, example: str = "openai/clip-vit-base-patch32") -> Path:
-    """Finds a checkpoint folder on disk, or fetches it from the Hugging Face Hub.
+    """Finds a checkpoint folder on disk, or fetches it from the Hugging Face Hub into the local cache.
 
     Args:
         name_or_path: A folder with ``config.json``, or a Hub name such as ``openai/clip-vit-base-patch32``, of a
             certain branch, tag or commit as ``openai/clip-vit-base-patch32@main``.
         example: A Hub name of the kind that is wanted, for the error.
-
-    Returns:
-        The folder, for a Hub name the one in the local cache.
 
     Raises:
         FileNotFoundError: If there is no such folder and nothing could be fetched.
@@ -37,12 +32,11 @@ def find_checkpoint(name_or_path: str | os.PathLike, example: str = "openai/clip
     import huggingface_hub
 
     name, _, revision = str(name_or_path).partition("@")
-
     fetch = partial(huggingface_hub.snapshot_download, name, revision=revision or None)
     try:
-        snapshot = Path(fetch(allow_patterns=list(_CHECKPOINT_FILES)))
-        if not any(snapshot.glob("model*.safetensors")):
-            fetch(allow_patterns=[_PICKLED_WEIGHTS])
+        snapshot = Path(fetch(allow_patterns=_CHECKPOINT_FILES))
+        if not any(snapshot.glob("model*.safetensors")):  # pickled weights come only where there is nothing better
+            fetch(allow_patterns=["pytorch_model*.bin*"])
     except Exception as error:
         raise FileNotFoundError(
             f"{str(name_or_path)!r} is no folder and could not be fetched from the Hugging Face Hub"

@@ -49,7 +49,6 @@ def sole_owner(folder: Path, doing: str) -> Iterator[None]:
 
 
 def _owner(folder: Path) -> str:
-    """Who holds the lock, and the way out."""
     try:
         note = json.loads((folder / OWNER).read_text(encoding="utf-8"))
         who = f"process {note['process']} on {note['machine']}, {note['doing']} there since {note['since']}"

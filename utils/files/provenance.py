@@ -1,7 +1,6 @@
-"""What a result was made with: versions and devices.
+"""What a result was made with, for whoever repeats it: versions and devices, no path, no name of a host or a user.
 
-It is noted beside results, for whoever repeats them. It has no say in which run a folder holds, and tells nothing of
-the person or the machine: no path, no name of a host or a user.
+It has no say in which run a folder holds.
 """
 
 from __future__ import annotations
@@ -13,17 +12,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("jax", "jaxlib", "flax", "optax", "transformers", "numpy")
-COURSE = "clip-earth-course"
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "transformers", "numpy", "clip-earth-course")
 PROVENANCE = "provenance"  # what it is called in run.json, beside what the run is, and in metrics.json
 
 
 def versions() -> dict[str, str]:
     """Versions of Python, of what computes, and of the course; in a git checkout its commit, '+changes' if changed."""
     found = {"python": platform.python_version()}
-    for name in (*PACKAGES, COURSE):
+    for name in PACKAGES:
         with suppress(importlib.metadata.PackageNotFoundError):
-            found["course" if name == COURSE else name] = importlib.metadata.version(name)
+            found["course" if name == "clip-earth-course" else name] = importlib.metadata.version(name)
     commit = _commit(Path(__file__).resolve().parents[2])
     return found | ({"commit": commit} if commit else {})
 

@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import threading
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import connection
 
 
 def usable_cores() -> int:
@@ -19,20 +18,15 @@ def worker_pool(count: int) -> ProcessPoolExecutor:
 
     They are spawned, since a fork of a process that runs threads (JAX's, torch's) may hang.
     """
-    context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(count, mp_context=context, initializer=end_with_parent)
+    return ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn"), initializer=_watch_parent)
 
 
-def end_with_parent() -> None:
-    """Ends this process as soon as its parent has ended; a worker calls it first of all.
-
-    A killed parent tells its workers nothing: each would wait for its next job forever.
-    """
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_end_after, args=(parent.sentinel,), daemon=True).start()
+def _watch_parent() -> None:
+    """A killed parent tells its workers nothing: each would wait for its next job forever."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
-def _end_after(sentinel: int) -> None:
-    connection.wait([sentinel])
-    os._exit(1)  # not sys.exit, which would end this thread alone
+def _end_with_parent() -> None:
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os._exit(1)  # not sys.exit, which would end this thread alone

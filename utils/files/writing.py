@@ -63,11 +63,7 @@ def refuse_file(folder: str | os.PathLike) -> None:
 
 @contextmanager
 def disk_trouble_in_words(folder: Path) -> Iterator[None]:
-    """Turns what the system says of a full or forbidden disk, or a file in the way, into a sentence about a folder.
-
-    Raises:
-        DiskError: With that sentence, and the number of the system's error.
-    """
+    """Turns what the system says of a full or forbidden disk, or a file in the way, into a `DiskError` in words."""
     try:
         yield
     except OSError as error:

@@ -6,17 +6,17 @@
     finding.tiles[0].box, finding.presence, finding.overlay()
 
 `tiles` cuts, `reading` opens images of any size, `scene` embeds, `finding` ranks; `presence` says yes or no
-and `calibration` teaches it that, on the scenes of known content that `mosaics` makes; `drawing` and `geojson`
-show what was found.
+and `calibration` teaches it that, on the scenes of known content that `mosaics` makes; `drawing` shows what was
+found, `place` and `outlines` where it lies on the Earth.
 """
 
+from utils.category_names import category_words as feature_name
 from utils.finder.calibration import (
     PresenceQuestions,
     PresenceReport,
     ask_scenes,
     calibrate_presence,
     evaluate_presence,
-    feature_name,
     fit_presence,
 )
 from utils.finder.finding import PROMPT, Finding, Tile, find
@@ -24,25 +24,3 @@ from utils.finder.mosaics import Mosaic, draw_mosaics, make_mosaic
 from utils.finder.presence import PresenceModel
 from utils.finder.scene import SceneEmbeddings, embed_scene
 from utils.finder.tiles import default_tile_sizes, tile_boxes
-
-__all__ = [
-    "PROMPT",
-    "Finding",
-    "Mosaic",
-    "PresenceModel",
-    "PresenceQuestions",
-    "PresenceReport",
-    "SceneEmbeddings",
-    "Tile",
-    "ask_scenes",
-    "calibrate_presence",
-    "default_tile_sizes",
-    "draw_mosaics",
-    "embed_scene",
-    "evaluate_presence",
-    "feature_name",
-    "find",
-    "fit_presence",
-    "make_mosaic",
-    "tile_boxes",
-]

@@ -9,8 +9,8 @@ import numpy as np
 
 from utils.category_names import category_words
 from utils.finder.finding import PROMPT, fill, logit_scale, with_named_field
-from utils.finder.mosaics import Mosaic, lay_mosaics
-from utils.finder.presence import PresenceModel, scene_measures
+from utils.finder.mosaics import draw_mosaics
+from utils.finder.presence import PresenceModel
 from utils.finder.reading import WholeScene
 from utils.finder.scene import TileBatches, cut
 
@@ -60,11 +60,7 @@ class PresenceReport:
         return float(np.mean((self.probabilities >= 0.5) == self.labels))
 
     def reliability(self, bins: int = 8) -> tuple[np.ndarray, np.ndarray]:
-        """What was said and what was true, in bins of equally many questions.
-
-        Returns:
-            The mean probability, and the share of features that were there: (bins,) float64 each.
-        """
+        """The mean probability and the share of features that were there, (bins,) float64 each, in equal bins."""
         from sklearn.calibration import calibration_curve
 
         true, said = calibration_curve(self.labels, self.probabilities, n_bins=bins, strategy="quantile")
@@ -79,13 +75,9 @@ def calibrate_presence(
 ) -> PresenceModel:
     """Fits the presence model to held-out images with known categories, alone and in mosaics.
 
-    The background is the names of all categories and a few generic texts. For each size in `GRIDS` every
-    image comes once, and each scene is asked for what it shows and for equally many categories that it does
-    not. scikit-learn's logistic regression with its mild default penalty finds the weights, so that they stay
-    finite where the questions are all easy.
-
-    What cannot be decoded is left out, with a warning. The seed governs the mosaics and the questions; the template
-    has ``{}`` or ``{feature}``. `ask_scenes` and `fit_presence` are its two halves.
+    The background is the names of all categories and a few generic texts. For each size in `GRIDS` every image comes
+    once; what cannot be decoded is left out, with a warning. scikit-learn's mild default penalty keeps the weights
+    finite where the questions are all easy. The template has ``{}`` or ``{feature}``.
 
     Raises:
         ValueError: If there are fewer than two categories, so that nothing is ever absent.
@@ -96,37 +88,38 @@ def calibrate_presence(
 def ask_scenes(
     model: CLIP, validation_set: CaptionDataset, seed: int = 0, *, template: str = PROMPT
 ) -> PresenceQuestions:
-    """Asks scenes of known content, and notes what is known of their tiles and what was there.
-
-    Arguments and errors are those of `calibrate_presence`.
-    """
+    """Asks scenes of known content; the first half of `calibrate_presence`, with its arguments and errors."""
     from utils.clip import fingerprint
     from utils.datasets import data_fingerprint, reading_note
 
     template = with_named_field(template)
-    background = [fill(template, feature_name(name)) for name in validation_set.categories]
+    background = [fill(template, category_words(name)) for name in validation_set.categories]
     plain = PresenceModel(template, (*background, *GENERIC_TEXTS), 1.0, 0.0, 0.0, TOO_CLOSE, fingerprint(model))
-    asked = _ask(model, plain, validation_set, seed)
-    note = {
+    questions = _ask(model, plain, validation_set, seed)
+    calibrated_on = {
         "name": validation_set.name,
-        "images": asked.images,
+        "images": questions.images,
         "fingerprint": data_fingerprint(validation_set),
-        "scenes": asked.scenes,
-        "questions": len(asked.labels),
+        "scenes": questions.scenes,
+        "questions": len(questions.labels),
         "seed": seed,
         **reading_note(validation_set),
     }
-    return replace(asked, unfitted=replace(plain, calibrated_on=note))
+    return replace(questions, asked_by=replace(plain, calibrated_on=calibrated_on))
 
 
 def fit_presence(questions: PresenceQuestions) -> PresenceModel:
-    """Fits the presence model to what `ask_scenes` has noted, by scikit-learn's logistic regression."""
+    """Fits the presence model to what `ask_scenes` gave, by scikit-learn's logistic regression."""
     from sklearn.linear_model import LogisticRegression
 
     regression = LogisticRegression().fit(questions.measures, questions.labels)
     margin_weight, tiles_weight = map(float, regression.coef_[0])
-    intercept = float(regression.intercept_[0])
-    fitted = replace(questions.unfitted, margin_weight=margin_weight, tiles_weight=tiles_weight, intercept=intercept)
+    fitted = replace(
+        questions.asked_by,
+        margin_weight=margin_weight,
+        tiles_weight=tiles_weight,
+        intercept=float(regression.intercept_[0]),
+    )
     report = questions.report(fitted)
     return replace(fitted, scores={"auc": report.auc, "accuracy": report.accuracy})
 
@@ -134,9 +127,7 @@ def fit_presence(questions: PresenceQuestions) -> PresenceModel:
 def evaluate_presence(
     model: CLIP, presence_model: PresenceModel, dataset: CaptionDataset, seed: int = 0
 ) -> PresenceReport:
-    """Asks scenes made of a data set for as many features that are there as features that are not.
-
-    They must be other images than the presence model was calibrated on. The seed governs the mosaics and the questions.
+    """Asks scenes of images it was not calibrated on for as many features that are there as are not there.
 
     Raises:
         ValueError: If the model is another one, or there are fewer than two categories.
@@ -147,23 +138,17 @@ def evaluate_presence(
     return _ask(model, presence_model, dataset, seed).report(presence_model)
 
 
-def feature_name(category: str) -> str:
-    """How people would write a category: 'storage tanks' for RSICD's 'storagetanks'."""
-    return category_words(category)
-
-
 @dataclass(frozen=True, eq=False)
 class PresenceQuestions:
     """Questions to scenes of known content: what a presence model sees of each, and the truth.
 
     Attributes:
-        measures: (questions, 2) float64, by `utils.finder.presence.scene_measures`: the best margin of the scene's
-            tiles and the natural logarithm of their number.
+        measures: (questions, 2) float64: the best margin of a scene's tiles, and the logarithm of their number.
         labels: (questions,) bool, whether the feature was there.
         grids: (questions,) int: the scene was of so many by so many images.
         scenes: How many there were.
         images: How many they were made of.
-        unfitted: The presence model to be, with its background and without its weights.
+        asked_by: The presence model whose margins these are; its weights play no part in them.
     """
 
     measures: np.ndarray
@@ -171,16 +156,16 @@ class PresenceQuestions:
     grids: np.ndarray
     scenes: int
     images: int
-    unfitted: PresenceModel
+    asked_by: PresenceModel
 
     def report(self, presence_model: PresenceModel) -> PresenceReport:
         """What a presence model answers to them."""
-        return PresenceReport(self.labels, presence_model.scene_probabilities(self.measures), self.grids)
+        return PresenceReport(self.labels, presence_model.probabilities(*self.measures.T), self.grids)
 
 
 def _ask(model: CLIP, presence_model: PresenceModel, dataset: CaptionDataset, seed: int) -> PresenceQuestions:
-    """Makes scenes, embeds them, and measures as many features that are there as features that are not."""
-    from utils.clip import embed_texts
+    """Makes scenes, embeds them, and asks each for as many features that are there as features that are not."""
+    from utils.clip import embed_images, embed_texts
 
     categories = dataset.categories
     if len(categories) < 2:
@@ -191,32 +176,24 @@ def _ask(model: CLIP, presence_model: PresenceModel, dataset: CaptionDataset, se
     generator = np.random.default_rng(seed)
     named, cell = dataset.named().decodable(), model.preprocessing.image_size
     # For each size as many mosaics as the images fill.
-    scenes = [
-        (grid, mosaic) for grid in GRIDS for mosaic in lay_mosaics(named, grid, len(named) // grid**2, cell, generator)
-    ]
-    embeddings = _embed(model, [mosaic for _, mosaic in scenes])
-    prompts = [fill(presence_model.template, feature_name(name)) for name in categories]
+    mosaics = [mosaic for grid in GRIDS for mosaic in draw_mosaics(named, grid, len(named) // grid**2, cell, generator)]
+    scenes = [WholeScene(mosaic.image) for mosaic in mosaics]
+    boxes = [cut(model, scene)[0] for scene in scenes]
+    # Tiles of all scenes share the batches.
+    embeddings = embed_images(model, TileBatches(model, zip(scenes, boxes, strict=True), batch_size=64))
+    embeddings_by_scene = np.split(embeddings, np.cumsum([len(rows) for rows in boxes])[:-1])
+    prompts = [fill(presence_model.template, category_words(name)) for name in categories]
     texts = embed_texts(model, [*prompts, *presence_model.background])
     features, background = texts[: len(prompts)], texts[len(prompts) :]
-    rows = []
-    for (grid, mosaic), tiles in zip(scenes, embeddings, strict=True):
+    rows, scale = [], logit_scale(model)
+    for mosaic, tiles in zip(mosaics, embeddings_by_scene, strict=True):
         present = generator.permutation(mosaic.categories)
         absent = generator.permutation([name for name in categories if name not in mosaic.categories])
         count = min(len(present), len(absent))
         for name in [*present[:count], *absent[:count]]:
             feature = features[categories.index(name)]
-            margins = presence_model.margins(tiles, feature, background, logit_scale(model))
-            rows.append((*scene_measures(margins), name in mosaic.categories, grid))
+            margins = presence_model.margins(tiles, feature, background, scale)
+            rows.append((margins.max(), np.log(len(margins)), name in mosaic.categories, mosaic.columns))
     columns = np.array(rows)
     labels, grids = columns[:, 2].astype(bool), columns[:, 3].astype(int)
     return PresenceQuestions(columns[:, :2], labels, grids, len(scenes), len(named), presence_model)
-
-
-def _embed(model: CLIP, mosaics: list[Mosaic]) -> list[np.ndarray]:
-    """The tiles of each scene, (tiles, dim) float32; tiles of all scenes share the batches."""
-    from utils.clip import embed_images
-
-    scenes = [WholeScene(mosaic.image) for mosaic in mosaics]
-    boxes = [cut(model, scene)[0] for scene in scenes]
-    embeddings = embed_images(model, TileBatches(model, zip(scenes, boxes, strict=True), batch_size=64))
-    return np.split(embeddings, np.cumsum([len(rows) for rows in boxes])[:-1])

@@ -15,24 +15,15 @@ FRAME = "#00E5FF"
 def heat_map(boxes: np.ndarray, values: np.ndarray, size: tuple[int, int], width: int) -> np.ndarray:
     """Sets a smooth bump upon each tile, as high as the tile's value, and takes the highest at each point.
 
-    A bump falls from 1 at the tile's center as a squared cosine, 0.25 at the middle of its edges and 0 at
-    `REACH` tile sides. The highest, and not the mean, so that the maximum is the best tile's center whatever the
-    other scales say.
+    A bump falls from 1 at the tile's center as a squared cosine, 0.25 at the middle of its edges and 0 at `REACH` tile
+    sides. The highest, and not the mean, so that the maximum is the best tile's center whatever other scales say.
 
     Args:
         boxes: (tiles, 4) integers: left, top, right, bottom in pixels of the scene.
-        values: (tiles,) float32, 0 to 1.
+        values: (tiles,) float32, 0 to 1; so is the map, (height, width).
         size: Width and height of the scene in pixels.
         width: Of the map, in pixels.
-
-    Returns:
-        (height, width) float32, 0 to 1.
-
-    Raises:
-        ValueError: If the width is less than 1.
     """
-    if width < 1:
-        raise ValueError(f"A heat map of {width} pixels cannot be drawn; it must be at least 1 wide.")
     height = max(1, round(width * size[1] / size[0]))
     heat = np.zeros((height, width), np.float32)
     for (left, top, right, bottom), value in zip(boxes.tolist(), values, strict=True):
@@ -57,13 +48,10 @@ def _bump(start: int, end: int, length: int, pixels: int) -> tuple[slice, np.nda
 
 
 def overlay(thumbnail: Image.Image, heat: np.ndarray, boxes: np.ndarray, scale: float) -> Image.Image:
-    """Draws a heat map upon a scene, the hotter the less transparent, and numbered frames around its best tiles.
+    """Draws a heat map (height, width) upon a scene of any size, the hotter the less transparent.
 
-    Args:
-        thumbnail: The scene, of any size.
-        heat: (height, width) float32, 0 to 1; the result has this size.
-        boxes: (tiles, 4) integers, best first, in pixels of the scene.
-        scale: From those pixels to the pixels of the map.
+    Frames are drawn around the boxes (tiles, 4) of the best tiles, numbered in their order; ``scale`` leads from the
+    pixels of these to those of the map.
     """
     from matplotlib import colormaps
 

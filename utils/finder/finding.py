@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from utils.finder.drawing import heat_map, overlay
-from utils.finder.geojson import as_geojson
+from utils.finder.outlines import footprints
 from utils.finder.presence import PresenceModel, write_file
 from utils.finder.scene import SceneEmbeddings
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 PROMPT = "An aerial image of {feature}"  # as the published demo asks
 FORMAT = 1  # of the JSON file
+# Of a tile in GeoJSON.
+PROPERTIES = "feature", "rank", "score", "probability", "presence", "scene_presence", "data_share", "partly_empty"
 
 
 @dataclass(frozen=True)
@@ -32,11 +34,9 @@ class Tile:
         rank: 1 for the best.
         box: Left, top, right, bottom in pixels, right and bottom exclusive.
         score: Cosine similarity of tile and prompt, -1 to 1.
-        probability: The tile's share of the softmax over all tiles, as published: it says which tile, given
-            that there is one, and never that there is none.
-        presence: The probability that this tile, one of as many as there are, shows the feature, 0 to 1; None
-            without a presence model. The highest of them is the scene's.
-        data_share: The share of the tile that has data, 0 to 1; what has none is black to the model.
+        probability: Its share of the softmax over all tiles: which tile, given that there is one, never whether.
+        presence: The probability that it shows the feature, 0 to 1; None without a presence model.
+        data_share: The share of the tile that has data, 0 to 1.
     """
 
     rank: int
@@ -52,15 +52,8 @@ class Tile:
         return self.data_share < 0.99
 
     def as_json(self) -> dict[str, Any]:
-        """Everything but the box, as JSON knows it."""
-        return {
-            "rank": self.rank,
-            "score": self.score,
-            "probability": self.probability,
-            "presence": self.presence,
-            "data_share": round(self.data_share, 4),
-            "partly_empty": self.partly_empty,
-        }
+        """Itself as files have it."""
+        return asdict(self) | {"data_share": round(self.data_share, 4), "partly_empty": self.partly_empty}
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,8 +64,7 @@ class Finding:
         feature: What was searched for.
         prompt: The text that was embedded.
         tiles: Best first; of equal scores the one that was cut first.
-        presence: The probability that the scene shows the feature anywhere, 0 to 1; None without a presence
-            model.
+        presence: The probability that the scene shows the feature anywhere, 0 to 1; None without a presence model.
         scene: What was searched.
     """
 
@@ -83,12 +75,10 @@ class Finding:
     scene: SceneEmbeddings
 
     def heat_map(self, width: int = 512) -> np.ndarray:
-        """Where the feature is, ``width`` pixels wide, by `utils.finder.drawing.heat_map`.
+        """Where the feature is, (height, width) float32, 0 to 1; the maximum lies in the best tile.
 
-        Returns:
-            (height, width) float32, 0 to 1: the tiles' shares of the softmax relative to the best tile's, times
-            the presence where that is known: the map of a feature that is not there stays dark. The maximum lies in
-            the best tile.
+        The tiles' shares relative to the best tile's, times the presence where that is known: the map of a feature
+        that is not there stays dark.
         """
         shares = np.array([tile.probability for tile in self.tiles])
         presence = 1.0 if self.presence is None else self.presence
@@ -100,10 +90,10 @@ class Finding:
         scale = width / self.scene.size[0]
         return overlay(self.scene.thumbnail, self.heat_map(width), _boxes(self.tiles[:boxes]), scale)
 
-    def as_json(self) -> dict[str, Any]:
-        """Everything that was found, as JSON knows it."""
+    def save_json(self, path: str | Path) -> Path:
+        """Writes everything that was found; the file appears whole or not at all."""
         place = self.scene.place
-        return {
+        content = {
             "format": FORMAT,
             "feature": self.feature,
             "prompt": self.prompt,
@@ -118,29 +108,28 @@ class Finding:
             "tile_sizes": list(self.scene.tile_sizes),
             "tiles_without_data": self.scene.left_out,
             "model": self.scene.model_fingerprint,
-            "tiles": [{"rank": tile.rank, "box": list(tile.box)} | tile.as_json() for tile in self.tiles],
+            "tiles": [tile.as_json() for tile in self.tiles],
         }
-
-    def save_json(self, path: str | Path) -> Path:
-        """Writes `as_json`; the file appears whole or not at all."""
-        return write_file(path, json.dumps(self.as_json(), indent=1) + "\n")
+        return write_file(path, json.dumps(content, indent=1) + "\n")
 
     def save_geojson(self, path: str | Path, tiles: int | None = None) -> Path:
         """Writes so many of the best tiles, or all, as GeoJSON in longitude and latitude (WGS 84, RFC 7946).
 
-        The file appears whole or not at all.
-
         Raises:
             ValueError: If nobody knows where the scene lies on the Earth.
         """
-        chosen = self.tiles[:tiles]
-        properties = []
-        for tile in chosen:
-            known = tile.as_json()
-            data = {name: known.pop(name) for name in ("data_share", "partly_empty")}
-            properties.append({"feature": self.feature, **known, "scene_presence": self.presence, **data})
-        collection = as_geojson(_boxes(chosen), self.scene.place, self.scene.name, properties)
-        return write_file(path, json.dumps(collection) + "\n")
+        place, chosen = self.scene.place, self.tiles[:tiles]
+        if place.crs is None:
+            raise ValueError(
+                f"{self.scene.name or 'The image'} {place.reason}, so nobody knows where its tiles lie on the Earth; "
+                "save the finding as JSON, which is in pixels, or give a georeferenced image."
+            )
+        features = []
+        for tile, geometry in zip(chosen, footprints(_boxes(chosen), place), strict=True):
+            known = {"feature": self.feature, "scene_presence": self.presence} | tile.as_json()
+            properties = {name: known[name] for name in PROPERTIES}
+            features.append({"type": "Feature", "geometry": geometry, "properties": properties})
+        return write_file(path, json.dumps({"type": "FeatureCollection", "features": features}) + "\n")
 
 
 def _boxes(tiles: Sequence[Tile]) -> np.ndarray:
@@ -161,8 +150,7 @@ def find(
         scene: From `embed_scene`.
         feature: What to look for, in a few words ('stadium').
         presence_model: From `calibrate_presence` with the same model; without it nothing is said on presence.
-        template: The prompt, with ``{}`` or ``{feature}`` where the feature goes; by default that of the presence
-            model, without one `PROMPT`.
+        template: The prompt, with ``{}`` or ``{feature}``; by default the presence model's, without one `PROMPT`.
 
     Raises:
         ValueError: If the feature is empty, the template has no place for it, or the presence model was
@@ -172,54 +160,47 @@ def find(
 
     from utils.clip import embed_texts
 
+    template = with_named_field(template or (presence_model.template if presence_model else PROMPT))
+    background: tuple[str, ...] = ()
     if presence_model is not None:
         presence_model.check_model(scene.model_fingerprint)
-        presence_model.check_template(with_named_field(template or presence_model.template))
-        template = presence_model.template
-    prompt = fill(template or PROMPT, feature)
-    background = () if presence_model is None else presence_model.background
-    text_embeddings = embed_texts(model, [prompt, *background])
+        if template != presence_model.template:
+            raise ValueError(
+                f"The presence model was calibrated with the prompt {presence_model.template!r} and not {template!r}; "
+                "leave the template out, or calibrate it again with calibrate_presence."
+            )
+        background = presence_model.background
+    prompt = fill(template, feature)
+    prompt_embedding, *others = embed_texts(model, [prompt, *background])
     scale = logit_scale(model)
-    scores = scene.embeddings @ text_embeddings[0]
+    scores = scene.embeddings @ prompt_embedding
     shares = softmax(scale * scores)
-    tile_presences: list[float] | None = None
+    presence, presences = None, np.full(len(scores), None)
     if presence_model is not None:
-        margins = presence_model.margins(scene.embeddings, text_embeddings[0], text_embeddings[1:], scale)
-        tile_presences = presence_model.tile_probabilities(margins).tolist()
-    boxes = scene.boxes.tolist()
-    tiles = tuple(
-        Tile(
-            rank=rank,
-            box=tuple(boxes[number]),
-            score=float(scores[number]),
-            probability=float(shares[number]),
-            presence=None if tile_presences is None else tile_presences[number],
-            data_share=float(scene.data_shares[number]),
-        )
-        for rank, number in enumerate(np.argsort(-scores, kind="stable").tolist(), 1)
-    )
-    return Finding(feature.strip(), prompt, tiles, max(tile_presences) if tile_presences else None, scene)
+        margins = presence_model.margins(scene.embeddings, prompt_embedding, np.stack(others), scale)
+        presences = presence_model.probabilities(margins, np.log(len(margins)))
+        presence = float(presences.max())
+    order = np.argsort(-scores, kind="stable")
+    columns = [each[order].tolist() for each in (scene.boxes, scores, shares, presences, scene.data_shares)]
+    tiles = tuple(Tile(rank, tuple(box), *values) for rank, (box, *values) in enumerate(zip(*columns, strict=True), 1))
+    return Finding(feature.strip(), prompt, tiles, presence, scene)
 
 
 def fill(template: str, feature: str) -> str:
-    """The prompt for a feature.
-
-    Raises:
-        ValueError: If the feature is empty, or the template does not name its place exactly once.
-    """
+    """The prompt for a feature; a ValueError if that is empty."""
     if not feature.strip():
         raise ValueError("The feature to look for is empty; say in a few words what it is, such as 'stadium'.")
-    named = with_named_field(template)
+    return template.replace("{feature}", feature.strip())
+
+
+def with_named_field(template: str) -> str:
+    """A template with one ``{feature}``, also where it has ``{}`` as those for classes do; else a ValueError."""
+    named = template.replace("{}", "{feature}")
     if named.count("{feature}") != 1:
         raise ValueError(
             f"The template {template!r} needs exactly one '{{}}' or '{{feature}}' where the feature's name goes."
         )
-    return named.replace("{feature}", feature.strip())
-
-
-def with_named_field(template: str) -> str:
-    """A template with ``{feature}``, also where it has ``{}`` as those for classes do."""
-    return template.replace("{}", "{feature}")
+    return named
 
 
 def logit_scale(model: CLIP) -> float:

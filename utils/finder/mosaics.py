@@ -83,25 +83,11 @@ def _square(item: CaptionedImage, side: int) -> np.ndarray:
 def draw_mosaics(
     dataset: CaptionDataset, grid: int, count: int, cell: int, generator: np.random.Generator
 ) -> list[Mosaic]:
-    """Draws square mosaics of ``grid`` by ``grid`` images with known categories.
+    """Draws square mosaics of ``grid`` by ``grid`` images of ``cell`` pixels, all of which must decode.
 
-    Every image, of ``cell`` pixels, comes once before any comes again, so that single images are a fair sample of the
-    data. Those without a category are left out, and with a warning what cannot be decoded.
-
-    Raises:
-        ValueError: If no image has a category, or not one can be decoded.
+    Every image comes once before any comes again, so that single images are a fair sample of the data.
     """
-    named = dataset.named().decodable()
-    if not len(named):
-        raise ValueError(f"{dataset.name or 'The data set'} has no image with a category; mosaics need them.")
-    return lay_mosaics(named, grid, count, cell, generator)
-
-
-def lay_mosaics(
-    named: CaptionDataset, grid: int, count: int, cell: int, generator: np.random.Generator
-) -> list[Mosaic]:
-    """As `draw_mosaics`, of images that all have a category and can be decoded."""
     cells = grid * grid
-    rounds = -(-cells * count // len(named))
-    order = [named[int(number)] for _ in range(rounds) for number in generator.permutation(len(named))]
+    rounds = -(-cells * count // len(dataset))
+    order = [dataset[int(number)] for _ in range(rounds) for number in generator.permutation(len(dataset))]
     return [make_mosaic(order[at : at + cells], grid, cell) for at in range(0, cells * count, cells)]

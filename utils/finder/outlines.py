@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from utils.finder.place import Place
+
 GLOBE = "EPSG:4326"
 COARSE, FINE = 4, 32  # points on a side: to see whether it bends, and to follow it if it does
 MOST_BEND = 0.01  # of a side's length, in degrees; a side that bends less is drawn straight
@@ -17,12 +19,22 @@ AT_POLE = 90 - 1e-9  # degrees
 LEAST_AREA = 1e-9  # of the outline's; a piece that is less comes of rounding
 
 
+def footprints(boxes: np.ndarray, place: Place) -> list[dict[str, Any] | None]:
+    """The outlines of boxes (tiles, 4) of a scene, as GeoJSON geometries; None where they have no place."""
+    if place.crs is None or place.transform is None:
+        return [None] * len(boxes)
+    left, top, right, bottom = boxes.T.astype(np.float64)
+    columns, rows = np.stack([left, left, right, right], 1), np.stack([top, bottom, bottom, top], 1)
+    # Written out, since affine 3 warns of the operator that affine 2 has.
+    a, b, c, d, e, f = place.transform[:6]
+    return on_the_globe(np.stack([a * columns + b * rows + c, d * columns + e * rows + f], axis=2), place.crs)
+
+
 def on_the_globe(corners: np.ndarray, crs: str) -> list[dict[str, Any] | None]:
     """Turns quadrilaterals of a map, (tiles, 4, 2) float64 in its coordinates, into GeoJSON geometries.
 
-    Returns:
-        A Polygon, or a MultiPolygon where the antimeridian cuts it, for each; None where it has no place on the
-        Earth, as the corners of a map of the whole globe may have none. Rings run counterclockwise.
+    Each is a Polygon, a MultiPolygon where the antimeridian cuts it, or None where it has no place on the Earth, as
+    beyond the edge of a map of the whole globe.
     """
     coarse = _sides(corners, crs, COARSE)
     bent = np.array([_bends(ring) for ring in coarse], bool)
@@ -34,8 +46,6 @@ def on_the_globe(corners: np.ndarray, crs: str) -> list[dict[str, Any] | None]:
 
 def _sides(corners: np.ndarray, crs: str, count: int) -> np.ndarray:
     """Points along the sides, not closed, in degrees, NaN off the Earth: (tiles, 4 * count, 2) float64."""
-    if not len(corners):
-        return np.zeros((0, 4 * count, 2))
     steps = np.arange(count)[:, None] / count
     following = np.roll(corners, -1, axis=1)
     points = (corners[:, :, None] * (1 - steps) + following[:, :, None] * steps).reshape(-1, 2)
@@ -118,13 +128,9 @@ def _around_pole(ring: np.ndarray, turns: int) -> np.ndarray:
     once_more = ring + np.array([360.0 * turns, 0.0])
     path = np.concatenate([ring, once_more[:1]])
     side = np.floor((path[:, 0] + 180) / 360)
-    numbers = np.flatnonzero(np.diff(side))
-    meridians = 360.0 * np.maximum(side[numbers], side[numbers + 1]) - 180
-    crossings = [_crossing(path[number], path[number + 1], at) for number, at in zip(numbers, meridians, strict=True)]
+    number = int(np.flatnonzero(np.diff(side))[0])
+    meridian, north = _crossing(path[number], path[number + 1], 360.0 * max(side[number], side[number + 1]) - 180)
     pole = 90.0 if ring[:, 1].mean() > 0 else -90.0
-    # Of several the one next to the pole: from any other the way to the pole would meet the ring again.
-    nearest = int(np.argmin([abs(pole - north) for _, north in crossings]))
-    number, (meridian, north) = numbers[nearest], crossings[nearest]
     last = meridian + 360.0 * turns
     closing = [[last, north], [last, pole], [meridian, pole]]
     return np.concatenate([[[meridian, north]], ring[number + 1 :], once_more[: number + 1], closing])
@@ -147,48 +153,25 @@ def _cut(ring: np.ndarray) -> list[np.ndarray]:
     pieces = []
     for number in range(first, last + 1):
         west, east = 360.0 * number - 180, 360.0 * number + 180
-        for piece in (part for half in _clipped(ring, west, 1) for part in _clipped(half, east, -1)):
-            if len(piece) >= 3 and abs(_area(piece)) > LEAST_AREA * abs(_area(ring)):
-                pieces.append(piece - (360.0 * number, 0.0))
+        piece = _clipped(_clipped(ring, west, 1), east, -1)
+        if abs(_area(piece)) > LEAST_AREA * abs(_area(ring)):
+            pieces.append(piece - (360.0 * number, 0.0))
     return pieces
 
 
-def _clipped(ring: np.ndarray, meridian: float, side: int) -> list[np.ndarray]:
-    """The parts of a ring that lie east (1) or west (-1) of a meridian.
-
-    What is inside falls into chains from crossing to crossing. In the order of latitude the first crossing and the
-    second have the ring's inside between them, the third and the fourth, and so on: there the chains are joined.
-    Sutherland and Hodgman's clipping (1974) would leave the parts of a concave ring joined by a line along it.
-    """
+def _clipped(ring: np.ndarray, meridian: float, side: int) -> np.ndarray:
+    """The part of a ring that lies east (1) or west (-1) of a meridian (Sutherland and Hodgman 1974)."""
     inside = side * (ring[:, 0] - meridian) > 0
-    if inside.all() or not inside.any():
-        return [ring] if inside.all() else []
-    first = int(np.flatnonzero(inside & ~np.roll(inside, 1))[0])
-    ring, inside = np.roll(ring, -first, axis=0), np.roll(inside, -first)
     entries = np.flatnonzero(inside & ~np.roll(inside, 1))
-    exits = np.flatnonzero(inside & ~np.roll(inside, -1))
-    chains = [
-        np.stack(
-            [
-                _crossing(ring[entry - 1], ring[entry], meridian),
-                *ring[entry : leaving + 1],
-                _crossing(ring[leaving], ring[(leaving + 1) % len(ring)], meridian),
-            ]
-        )
-        for entry, leaving in zip(entries, exits, strict=True)
-    ]
-    # Crossing 2 n is where chain n begins, crossing 2 n + 1 where it ends.
-    order = np.argsort([point[1] for chain in chains for point in (chain[0], chain[-1])], kind="stable")
-    partner = dict(zip(order.tolist(), order.reshape(-1, 2)[:, ::-1].ravel().tolist(), strict=True))
-    parts, waiting = [], set(range(len(chains)))
-    while waiting:
-        joined, number = [], min(waiting)
-        while number in waiting:
-            waiting.remove(number)
-            joined.append(chains[number])
-            number = partner[2 * number + 1] // 2
-        parts.append(np.concatenate(joined))
-    return parts
+    if len(entries):
+        ring, inside = np.roll(ring, -entries[0], axis=0), np.roll(inside, -entries[0])
+    points = []
+    for number, point in enumerate(ring):
+        if inside[number] != inside[number - 1]:
+            points.append(_crossing(ring[number - 1], point, meridian))
+        if inside[number]:
+            points.append(point)
+    return np.reshape(points, (-1, 2))
 
 
 def _crossing(start: np.ndarray, end: np.ndarray, meridian: float) -> np.ndarray:

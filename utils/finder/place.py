@@ -5,14 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 if TYPE_CHECKING:
     from affine import Affine
-
-# How far ground control points may lie off the plane through them: of the longer side, and in pixels at least.
-MOST_BEND = 1e-3
-LEAST_PIXELS = 2
+    from rasterio.crs import CRS
 
 
 @dataclass(frozen=True)
@@ -34,66 +29,33 @@ NO_PLACE = Place(reason="has no coordinate reference system")
 
 
 def place_of(dataset: Any) -> Place:
-    """Finds the place of a raster that rasterio has opened, by its transform or its ground control points."""
-    points, points_crs = dataset.gcps
-    if dataset.crs and not dataset.transform.is_identity:
-        if dataset.transform.determinant == 0:
+    """Finds the place of a raster that rasterio has opened."""
+    crs, transform = dataset.crs, dataset.transform
+    if crs and not transform.is_identity:
+        if transform.determinant == 0:
             return Place(reason="has a transform that lays all its pixels on one line")
-        return _on_the_earth(dataset.crs.to_wkt(), dataset.transform)
-    if points and points_crs:
-        return _by_points(points, points_crs, max(dataset.shape))
+        if _leads_to_degrees(crs):
+            return Place(crs.to_wkt(), transform)
+        return Place(
+            reason="has a coordinate reference system from which no longitude and latitude follow (that of a site, of "
+            "another planet, or of the Earth's center); warp it to a map of the Earth first (gdalwarp)"
+        )
+    if dataset.gcps[0]:
+        return Place(reason="has ground control points in place of a transform; warp it to a map first (gdalwarp)")
     if dataset.rpcs is not None:
-        return Place(
-            reason="has a camera model (RPCs) in place of a transform, whose places depend on the height of the "
-            "ground; orthorectify it first (gdalwarp -rpc)"
-        )
-    if dataset.crs:
-        return Place(
-            reason="names a coordinate reference system, but no transform from its pixels to that (it may have "
-            "lost its world file)"
-        )
+        return Place(reason="has a camera model (RPCs) in place of a transform; orthorectify it first (gdalwarp -rpc)")
+    if crs:
+        return Place(reason="names a coordinate reference system, but no transform to it (its world file may be lost)")
     return NO_PLACE
 
 
-def _on_the_earth(wkt: str, transform: Affine) -> Place:
-    """The place, if longitude and latitude follow from its reference system."""
+def _leads_to_degrees(crs: CRS) -> bool:
     from rasterio import warp
-    from rasterio.crs import CRS
 
-    crs = CRS.from_wkt(wkt)
-    known = crs.is_geographic or crs.is_projected
     try:
-        if known:
-            warp.transform(wkt, "EPSG:4326", [0.0], [0.0])
+        warp.transform(crs, "EPSG:4326", [0.0], [0.0])
     except Exception as error:  # GDAL's own, which have no public name in rasterio
         # Any other error says only that this one point is not on the map.
-        known = type(error).__name__ != "CPLE_NotSupportedError"
-    if known:
-        return Place(wkt, transform)
-    return Place(
-        reason="has a coordinate reference system from which no longitude and latitude follow (that of a site, of "
-        "another planet, or of the Earth's center); warp it to a map of the Earth first (gdalwarp)"
-    )
-
-
-def _by_points(points: list[Any], crs: Any, side: int) -> Place:
-    """The place by ground control points that lie as on a plane, such as the corners of a scene."""
-    from rasterio.transform import from_gcps
-
-    if len(points) < 3:
-        return Place(reason="has fewer than three ground control points, which fix no place")
-    transform = from_gcps(points)
-    a, b, c, d, e, f = transform[:6]
-    if a * e - b * d == 0:
-        return Place(reason="has ground control points that all lie on one line")
-    linear = np.array([[a, d], [b, e]])
-    pixels = np.array([(point.col, point.row) for point in points])
-    residuals = np.array([(point.x, point.y) for point in points]) - (pixels @ linear + (c, f))
-    # In pixels, so that degrees and meters are judged alike.
-    bend = np.abs(residuals @ np.linalg.inv(linear)).max()
-    if bend > max(LEAST_PIXELS, MOST_BEND * side):
-        return Place(
-            reason=f"has ground control points that lie up to {bend:,.0f} pixels off any plane; warp it to a map "
-            "first (gdalwarp)"
-        )
-    return _on_the_earth(crs.to_wkt(), transform)
+        if type(error).__name__ == "CPLE_NotSupportedError":
+            return False
+    return crs.is_geographic or crs.is_projected

@@ -1,13 +1,12 @@
 """Is the feature there at all? A probability that can say no, calibrated on scenes whose content is known.
 
-The softmax over tiles always sums to 1 and so names a winner in any scene. Here each tile's similarity to the
-feature is held against its similarity to a background of other texts: the margin
+The softmax over tiles names a winner in any scene. Here each tile's similarity to the feature is held against those
+to a background of other texts:
 
     margin = scale * s(feature) - log sum_b exp(scale * s(b))        s: cosine similarity, b: background texts
 
-is the log-odds of the feature among these texts as CLIP classifies. The best margin of a scene and the logarithm
-of the number of its tiles (the more tiles, the higher the best by chance) go through a logistic regression
-(Platt 1999) fitted to scenes with and without the feature (`utils.finder.calibration`).
+is the log-odds of the feature among these texts. A scene's best margin and the logarithm of the number of its tiles
+(the more, the higher the best by chance) go through a logistic regression (Platt 1999), see `calibration`.
 """
 
 from __future__ import annotations
@@ -34,11 +33,9 @@ class PresenceModel:
         margin_weight: Weight of the best margin.
         tiles_weight: Weight of the natural logarithm of the number of tiles.
         intercept: What is added to both; the logistic function of the sum is the probability.
-        too_close: A background text whose embedding has at least this cosine similarity with the feature's is
-            left out, for it means the same.
+        too_close: A background text of at least this cosine similarity with the feature means the same: left out.
         model_fingerprint: Of the model that it was calibrated for.
-        calibrated_on: The data: name, images, fingerprint, scenes, questions, seed; and their reading, unless all
-            files were read as they are.
+        calibrated_on: The data: name, images, fingerprint, scenes, questions, seed; their reading, where it was set.
         scores: Area under the curve and accuracy that it reached on these data.
     """
 
@@ -60,25 +57,11 @@ class PresenceModel:
                 f"embedded by {fingerprint}; calibrate it again with calibrate_presence."
             )
 
-    def check_template(self, template: str) -> None:
-        """Refuses, with a ValueError, a prompt that it was not calibrated with."""
-        if template != self.template:
-            raise ValueError(
-                f"The presence model was calibrated with the prompt {self.template!r} and not {template!r}; leave "
-                "the template out, or calibrate it again with calibrate_presence."
-            )
-
     def margins(self, embeddings: np.ndarray, feature: np.ndarray, background: np.ndarray, scale: float) -> np.ndarray:
-        """The log-odds of the feature against the background for each tile.
+        """The log-odds of the feature against the background for each tile, (tiles,) float64.
 
-        Args:
-            embeddings: (tiles, dim) float32, of unit length.
-            feature: (dim,) the feature's prompt, of unit length.
-            background: (texts, dim) the background texts in order, of unit length.
-            scale: The model's logit scale.
-
-        Returns:
-            (tiles,) float64.
+        Of unit length are the tiles' embeddings (tiles, dim), the feature's prompt (dim,), and the background texts
+        (texts, dim); the scale is the model's.
         """
         likeness = background @ feature
         # A model that gives all texts one embedding still has the least like one to compare with.
@@ -86,21 +69,14 @@ class PresenceModel:
         against = scale * (embeddings @ others.T).astype(np.float64)
         return scale * (embeddings @ feature).astype(np.float64) - np.logaddexp.reduce(against, axis=1)
 
-    def scene_probabilities(self, measures: np.ndarray) -> np.ndarray:
-        """That each of some scenes shows the feature, from their `scene_measures`: (scenes, 2) to (scenes,)."""
-        return self._probabilities(measures[:, 0], measures[:, 1])
+    def probabilities(self, margins: np.ndarray, log_tiles: np.ndarray | float) -> np.ndarray:
+        """That tiles show the feature, by their margins and the logarithm of the number of tiles in their scene.
 
-    def tile_probabilities(self, margins: np.ndarray) -> np.ndarray:
-        """That each of a scene's tiles shows the feature, from their margins: (tiles,) to (tiles,) float64.
-
-        The highest is the probability of the whole scene.
+        Of a scene's tiles the best says how probable it is that the scene shows it.
         """
-        return self._probabilities(margins, np.log(len(margins)))
-
-    def _probabilities(self, margin: np.ndarray, log_tiles: np.ndarray | float) -> np.ndarray:
         from scipy.special import expit
 
-        return expit(self.margin_weight * margin + self.tiles_weight * log_tiles + self.intercept)
+        return expit(self.margin_weight * margins + self.tiles_weight * log_tiles + self.intercept)
 
     def save(self, path: str | Path) -> Path:
         """Writes it as JSON; the file appears whole or not at all."""
@@ -108,28 +84,18 @@ class PresenceModel:
 
     @classmethod
     def load(cls, path: str | Path) -> PresenceModel:
-        """Reads what `save` wrote.
-
-        Raises:
-            ValueError: If the file is missing or holds something else.
-        """
+        """Reads what `save` wrote; a ValueError if the file is missing or holds something else."""
         try:
             if not Path(path).is_file():  # a pipe would be waited for
-                raise ValueError("it is not a regular file" if Path(path).exists() else "it is not there")
+                raise ValueError("it is not there, or not a regular file")
             values = json.loads(Path(path).read_text())
             if values.pop("format") != FORMAT:
                 raise ValueError("it is of another version")
             return cls(**values | {"background": tuple(values["background"])})
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(
-                f"{path} holds no presence model ({type(error).__name__}: {error}); make one with "
-                "calibrate_presence and its save."
+                f"{path} holds no presence model ({type(error).__name__}: {error}); save one of calibrate_presence."
             ) from None
-
-
-def scene_measures(margins: np.ndarray) -> tuple[float, float]:
-    """What is known of a scene's tiles (tiles,): the best margin and the logarithm of their number."""
-    return float(margins.max()), float(np.log(len(margins)))
 
 
 def write_file(path: str | Path, content: str | bytes) -> Path:

@@ -10,9 +10,8 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -29,34 +28,26 @@ from utils.datasets.images.reading import (
 )
 from utils.finder.place import NO_PLACE, place_of
 
-if TYPE_CHECKING:
-    from utils.datasets.images.reading import Header
-
 PIXELS_AT_ONCE = 4096 * 4096
 
 Box = tuple[int, int, int, int]
 
 
-@dataclass(frozen=True, eq=False)
-class Overview:
-    """A whole image, at most `SAMPLE_SIDE` pixels wide and high.
+class Overview(NamedTuple):
+    """A whole image, at most `SAMPLE_SIDE` pixels wide and high."""
 
-    Attributes:
-        image: RGB.
-        data: (height, width) float32, the share of each of its pixels that has data, 0 to 1. What the file marks
-            as no data, what is quite transparent, and a frame of zeros have none.
-    """
-
-    image: Image.Image
+    image: Image.Image  # RGB
+    # (height, width) float32, the share of each pixel that has data, 0 to 1; what the file marks as no data, what is
+    # quite transparent, and a frame of zeros have none.
     data: np.ndarray
 
 
 class WholeScene:
-    """An image in memory: its file's name, or empty; its size; and (height, width) bool, where it has data."""
+    """An image in memory; (height, width) bool, where it has data; its size; and its file's name, or empty."""
 
     place = NO_PLACE
 
-    def __init__(self, image: Image.Image, name: str = "", valid: np.ndarray | None = None) -> None:
+    def __init__(self, image: Image.Image, valid: np.ndarray | None = None, name: str = "") -> None:
         self._image, self._valid, self.name, self.size = image, valid, name, image.size
 
     def crop(self, box: Box, longest: int | None = None) -> Image.Image:
@@ -87,11 +78,11 @@ class WindowedScene:
         self.place = place_of(raster.dataset)
 
     def crop(self, box: Box, longest: int | None = None) -> Image.Image:
-        """Cuts out a box (left, top, right, bottom); a longer side than ``longest`` pixels is reduced to it."""
+        """As `WholeScene.crop`."""
         return Image.fromarray(self._raster.read(box, longest)[0])
 
     def overview(self) -> Overview:
-        """The whole image, made small."""
+        """As `WholeScene.overview`."""
         colors, data = self._raster.overview()
         return Overview(Image.fromarray(colors), data)
 
@@ -101,24 +92,19 @@ OpenScene = WholeScene | WindowedScene
 
 @contextmanager
 def open_scene(source: str | Path | Image.Image | np.ndarray, reading: ImageReading = AS_STORED) -> Iterator[OpenScene]:
-    """Opens an image for cutting.
-
-    Args:
-        source: A path, a Pillow image of any mode, or an array (height, width) or (height, width, channels).
-        reading: The range of values of what is deeper than 8 bits, and the bands to show.
+    """Opens a file, a Pillow image of any mode, or an array (height, width) or (height, width, channels) for cutting.
 
     Raises:
         ImageError: One sentence, if it is missing or cannot be decoded.
     """
     if isinstance(source, np.ndarray):
-        image, valid = image_of_array(source, reading)
-        yield WholeScene(image, valid=valid)
+        yield WholeScene(*image_of_array(source, reading))
     elif isinstance(source, Image.Image):
         try:
             image, valid = rgb_with_data(ImageOps.exif_transpose(source), reading)
         except (OSError, SyntaxError, ValueError) as error:
             raise ImageError(f"The image cannot be decoded ({error}); give another one.") from None
-        yield WholeScene(image, Path(getattr(source, "filename", "") or "").name, valid)
+        yield WholeScene(image, valid, Path(getattr(source, "filename", "") or "").name)
     else:
         with _open_file(Path(source), reading) as opened:
             yield opened
@@ -127,23 +113,17 @@ def open_scene(source: str | Path | Image.Image | np.ndarray, reading: ImageRead
 @contextmanager
 def _open_file(path: Path, reading: ImageReading) -> Iterator[OpenScene]:
     with ExitStack() as stack:
-        file = stack.enter_context(open_regular(path))[0]
+        file = stack.enter_context(open_regular(path))
         header = read_header(file, path)
         if header.driver is not None:
             raster = stack.enter_context(open_raster(file, path, path.name, reading, header))
-            if _wants_windows(raster, header):
+            placed = raster.dataset.crs or raster.dataset.gcps[0] or raster.dataset.rpcs
+            if placed or header.needs_raster or raster.size[0] * raster.size[1] > PIXELS_AT_ONCE:
                 if header.driver == "PNG":
                     raster = stack.enter_context(_tiled_copy(raster, reading))
                 yield WindowedScene(raster)
                 return
-    image, valid = read_with_data(path, reading)
-    yield WholeScene(image, path.name, valid)
-
-
-def _wants_windows(raster: Raster, header: Header) -> bool:
-    dataset = raster.dataset
-    placed = dataset.crs or dataset.gcps[0] or dataset.rpcs
-    return bool(placed) or header.needs_raster or raster.size[0] * raster.size[1] > PIXELS_AT_ONCE
+    yield WholeScene(*read_with_data(path, reading), path.name)
 
 
 @contextmanager

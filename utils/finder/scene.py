@@ -26,11 +26,10 @@ READ_FACTOR = 4  # times the model's input; a larger tile is reduced to that whe
 
 @dataclass(frozen=True, eq=False)
 class SceneEmbeddings:
-    """The tiles of one scene and their embeddings.
+    """The tiles of one scene that have enough data, and their embeddings.
 
     Attributes:
-        boxes: (tiles, 4) int64: left, top, right, bottom in pixels, right and bottom exclusive. Tiles with less data
-            than `LEAST_DATA` are not among them.
+        boxes: (tiles, 4) int64: left, top, right, bottom in pixels, right and bottom exclusive.
         embeddings: (tiles, dim) float32, of unit length.
         size: Width and height of the scene in pixels.
         tile_sizes: Of the scales, in pixels.
@@ -39,7 +38,7 @@ class SceneEmbeddings:
         name: Of its file, or empty.
         place: Where it lies on the Earth, or why nobody knows.
         data_shares: (tiles,) float32, the share of each tile that has data.
-        left_out: How many tiles were left out for want of data.
+        left_out: How many tiles had less than `LEAST_DATA`.
     """
 
     boxes: np.ndarray
@@ -65,21 +64,18 @@ def embed_scene(
 ) -> SceneEmbeddings:
     """Cuts an image into overlapping square tiles at several scales and embeds each of them.
 
-    Large and georeferenced files are read window by window, so their size is bounded by the disk alone. Tiles
-    are always square and whole: the aspect is kept, and at the edges tiles are moved inward. Up to `READ_FACTOR`
-    times the model's input a tile is embedded exactly as an image of its size would be; larger ones are averaged
-    down to that first. Tiles of which less than `LEAST_DATA` has data are left out.
+    Large and georeferenced files are read window by window, so their size is bounded by the disk alone. Tiles larger
+    than `READ_FACTOR` times the model's input are averaged down to that first. Tiles of which less than `LEAST_DATA`
+    has data are left out.
 
     Args:
         model: The CLIP model.
         source: A path, a Pillow image, or an array (height, width) or (height, width, channels).
-        tile_sizes: In pixels; by default the shorter side, a half and a quarter of it, but never less than the
-            model's input. Features much smaller than the smallest tile will not be found.
+        tile_sizes: In pixels, by default `default_tile_sizes`; much smaller features will not be found.
         overlap: The share of a tile that the next one sees too, 0 to less than 1.
-        batch_size: Tiles encoded at once; it does not change the embeddings.
+        batch_size: Tiles encoded at once.
         progress: Whether to show a bar.
-        reading: The range of values of a scene of more than 8 bits, and the bands to show; by default the scene's
-            own percentiles and what its file says.
+        reading: The range of values of what is deeper than 8 bits, and the bands to show; by default the scene's own.
 
     Raises:
         ImageError: If the image is missing, cannot be decoded, or has no data.
@@ -112,15 +108,10 @@ def with_data(shares: np.ndarray, name: str) -> np.ndarray:
     kept = shares >= LEAST_DATA
     if kept.any():
         return kept
-    name = name or "The image"
-    if not shares.any():
-        raise ImageError(
-            f"{name} has no data: all its pixels are marked as such, transparent, or zero; check the file and its "
-            "nodata value."
-        )
     raise ImageError(
-        f"{name} has data in at most {shares.max():.0%} of a tile, and tiles with less than {LEAST_DATA:.0%} are not "
-        "searched; cut it to where the data are, or give smaller tile sizes."
+        f"{name or 'The image'} has data in at most {shares.max():.0%} of a tile, and tiles with less than "
+        f"{LEAST_DATA:.0%} are not searched; check its nodata value, cut it to where the data are, or give smaller "
+        "tile sizes."
     )
 
 
@@ -137,13 +128,7 @@ def cut(
 
 
 class TileBatches:
-    """The tiles of scenes as batches of one shape for `utils.clip.embed_images`; it knows its length.
-
-    Args:
-        model: Whose preprocessing is applied.
-        scenes: Scenes, each with the boxes of its tiles.
-        batch_size: Tiles in a batch; the last one is padded.
-    """
+    """The tiles of scenes, given with their boxes, in batches of one shape for `utils.clip.embed_images`."""
 
     def __init__(self, model: CLIP, scenes: Iterable[tuple[OpenScene, np.ndarray]], batch_size: int) -> None:
         if batch_size < 1:
@@ -160,9 +145,9 @@ class TileBatches:
         from utils.datasets import eval_transform
 
         side = self._preprocessing.image_size
-        images = np.zeros((self._batch_size, side, side, 3), np.float32)
         for start in range(0, len(self._tiles), self._batch_size):
             batch = self._tiles[start : start + self._batch_size]
+            images = np.zeros((self._batch_size, side, side, 3), np.float32)
             for number, (scene, box) in enumerate(batch):
                 images[number] = eval_transform(scene.crop(box, READ_FACTOR * side), self._preprocessing)
-            yield {"images": images.copy(), "mask": np.arange(self._batch_size) < len(batch)}
+            yield {"images": images, "mask": np.arange(self._batch_size) < len(batch)}

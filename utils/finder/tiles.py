@@ -15,9 +15,9 @@ MOST_TILES = 200_000  # with their embeddings less than half a gigabyte
 
 
 def default_tile_sizes(width: int, height: int, image_size: int) -> tuple[int, ...]:
-    """The shorter side, a half and a quarter of it, but never less than the model sees: largest first, each once.
+    """The shorter side, a half and a quarter of it, but never less than the model sees, in pixels: largest first.
 
-    An image that is smaller than the model's input has tiles of its shorter side: they are enlarged. All in pixels.
+    An image that is smaller than the model's input has tiles of its shorter side: they are enlarged.
     """
     side = min(width, height)
     return tuple(sorted({max(side // scale, min(side, image_size)) for scale in SCALES}, reverse=True))
@@ -25,8 +25,6 @@ def default_tile_sizes(width: int, height: int, image_size: int) -> tuple[int, .
 
 def tile_boxes(width: int, height: int, tile_size: int, overlap: float = OVERLAP) -> np.ndarray:
     """Cuts one scale, row by row; the last tile of a row or column is moved inward, so that nothing is lost.
-
-    All in pixels, but the overlap: the share of a tile that the next one sees too, 0 to less than 1.
 
     Returns:
         (tiles, 4) int64: left, top, right, bottom in pixels, right and bottom exclusive.
@@ -41,29 +39,23 @@ def tile_boxes(width: int, height: int, tile_size: int, overlap: float = OVERLAP
 
 
 def data_shares(data: np.ndarray, boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """What share of each tile has data.
+    """What share of each tile has data, (tiles,) float32, 0 to 1.
 
     Args:
         data: (rows, columns) float32, the share of each part of the scene that has data, 0 to 1.
         boxes: (tiles, 4) int64, in pixels of the scene.
         size: Width and height of the scene in pixels.
-
-    Returns:
-        (tiles,) float32, 0 to 1.
     """
-    rows, columns = data.shape
     from scipy.ndimage import map_coordinates
 
+    rows, columns = data.shape
     # Sums over all that lies above and to the left; between their corners a part counts by its area.
     sums = np.zeros((rows + 1, columns + 1))
     sums[1:, 1:] = data.astype(np.float64).cumsum(axis=0).cumsum(axis=1)
     across, down = boxes[:, [0, 2]] * (columns / size[0]), boxes[:, [1, 3]] * (rows / size[1])
-    corners = [
-        map_coordinates(sums, [down[:, row], across[:, column]], order=1, mode="nearest")
-        for row, column in ((1, 1), (0, 1), (1, 0), (0, 0))
-    ]
-    areas = np.diff(across)[:, 0] * np.diff(down)[:, 0]
-    shares = (corners[0] - corners[1] - corners[2] + corners[3]) / areas
+    corners = [down[:, [0, 0, 1, 1]], across[:, [0, 1, 0, 1]]]
+    before, above, left, whole = map_coordinates(sums, corners, order=1, mode="nearest").T
+    shares = (whole - above - left + before) / (np.diff(across) * np.diff(down))[:, 0]
     return np.clip(shares, 0, 1).astype(np.float32)
 
 
@@ -72,8 +64,7 @@ def check_tiling(width: int, height: int, tile_sizes: Sequence[int], overlap: fl
     side = min(width, height)
     if side < SMALLEST_SIDE:
         raise ValueError(
-            f"The image has {width:,} x {height:,} pixels; to hold a feature it needs at least "
-            f"{SMALLEST_SIDE} in each direction."
+            f"The image has {width:,} x {height:,} pixels; at least {SMALLEST_SIDE} in each direction are needed."
         )
     if not 0 <= overlap < 1:
         raise ValueError(f"The overlap of the tiles is {overlap}; it must be from 0 to less than 1.")
@@ -85,7 +76,7 @@ def check_tiling(width: int, height: int, tile_sizes: Sequence[int], overlap: fl
                 f"A tile size of {size} pixels does not fit the image of {width:,} x {height:,}; it must be "
                 f"a whole number from 1 to {side:,}."
             )
-    count = sum(_count(width, int(size), overlap) * _count(height, int(size), overlap) for size in tile_sizes)
+    count = sum(len(_starts(width, size, overlap)) * len(_starts(height, size, overlap)) for size in tile_sizes)
     if count > MOST_TILES:
         raise ValueError(
             f"Tiles of {', '.join(map(str, tile_sizes))} pixels with an overlap of {overlap} would be {count:,} "
@@ -93,14 +84,6 @@ def check_tiling(width: int, height: int, tile_sizes: Sequence[int], overlap: fl
         )
 
 
-def _step(tile_size: int, overlap: float) -> int:
-    return max(1, round(tile_size * (1 - overlap)))
-
-
-def _count(length: int, tile_size: int, overlap: float) -> int:
-    return -(-(length - tile_size) // _step(tile_size, overlap)) + 1
-
-
-def _starts(length: int, tile_size: int, overlap: float) -> np.ndarray:
-    last = length - tile_size
-    return np.append(np.arange(0, last, _step(tile_size, overlap)), last)
+def _starts(length: int, tile_size: int, overlap: float) -> list[int]:
+    last = length - int(tile_size)
+    return [*range(0, last, max(1, round(tile_size * (1 - overlap)))), last]

@@ -21,24 +21,3 @@ from utils.plots.charts import (
 )
 from utils.plots.images import captioned_images, image_grid, image_with_patches, scored_images
 from utils.plots.look import show
-
-__all__ = [
-    "before_and_after",
-    "captioned_images",
-    "compared_losses",
-    "count_bars",
-    "cumulative",
-    "curves_with_spread",
-    "histogram",
-    "image_grid",
-    "image_with_patches",
-    "line",
-    "loss_curves",
-    "pair_marks",
-    "reliability",
-    "score_bars",
-    "scored_images",
-    "shaded_matrix",
-    "show",
-    "trade_off",
-]

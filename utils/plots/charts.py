@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -136,15 +136,12 @@ def compared_losses(histories: dict[str, Sequence[dict[str, float]]], titles: tu
         rows = measured[name]
         ends = [row["step"] for row in rows]
         # Single batches scatter; their mean is what compares with the validation loss.
-        means = [
-            float(np.mean([row["loss"] for row in history if start < row["step"] <= end]))
-            for start, end in pairwise([0, *ends])
-        ]
+        epochs = ([row["loss"] for row in history if start < row["step"] <= end] for start, end in pairwise([0, *ends]))
+        means = [np.mean(losses) for losses in epochs]
         for axis, losses in zip(panels.flat, (means, [row["validation_loss"] for row in rows]), strict=True):
             axis.plot(ends, losses, color=color, linestyle=style, linewidth=2, label=name)
     for axis, title in zip(panels.flat, titles, strict=True):
-        axis.set_title(title)
-        axis.set_xlabel("step")
+        axis.set(title=title, xlabel="step")
     panels[0, 0].set_ylabel(_LOSS)
     legend_beside(panels[0, 1])
     figure.set_label(
@@ -178,14 +175,13 @@ def pair_marks(positives: np.ndarray) -> Figure:
 @styled
 def score_bars(
     groups: Sequence[str],
-    series: dict[str, Sequence[float]],
+    series: Mapping[str, Sequence[float]],
     label: str,
-    bounds: dict[str, Sequence[tuple[float, float]]] | None = None,
+    bounds: Mapping[str, Sequence[tuple[float, float]]] | None = None,
 ) -> Figure:
     """Draws groups of bars, one bar a series, the value above each; ``bounds`` of scores are drawn as whiskers."""
     figure, axis = new_figure(8.0, 3.4, y_label=label, x_grid=False)
-    places = np.arange(len(groups))
-    share = 0.8 / len(series)
+    places, share = np.arange(len(groups)), 0.8 / len(series)
     for number, (name, scores, (color, hatch)) in enumerate(with_looks(series, _COLORS, ("", "//", "..", "xx"))):
         at = places + (number - (len(series) - 1) / 2) * share
         axis.bar(at, scores, share * 0.92, color=color, hatch=hatch, edgecolor="white", label=name)

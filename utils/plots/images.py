@@ -31,12 +31,12 @@ def image_grid(images: Sequence[Drawable], titles: Sequence[str] = (), columns: 
     figure, panels = new_panels(width, rows * (width / columns + 0.18 * lines), rows, columns)
     for axis in panels.flat:
         axis.set_axis_off()
-    for number, image in enumerate(images):
-        panels.flat[number].imshow(np.asarray(image))
-        if titles:
-            size = 9 if columns < 9 else 8
-            panels.flat[number].set_title(titles[number], fontsize=size, fontweight="normal", loc="center")
-    figure.set_label(f"{len(images)} images: {few(titles)}." if titles else f"{len(images)} images.")
+    for axis, image in zip(panels.flat, images, strict=False):  # the last row may have panels left over
+        axis.imshow(np.asarray(image))
+    for axis, title in zip(panels.flat, titles, strict=False):
+        axis.set_title(title, fontsize=9 if columns < 9 else 8, fontweight="normal", loc="center")
+    told = f": {few(list(dict.fromkeys(titles)))}" if titles else ""
+    figure.set_label(f"{len(images)} image{'s' if len(images) > 1 else ''}{told}.")
     return figure
 
 
@@ -97,9 +97,7 @@ def scored_images(
         for place, name in enumerate(shown):
             weight = "bold" if name == title else "normal"
             below.text(0.02, place, name, va="center", fontsize=9, fontweight=weight)
-        below.set_yticks([])
-        below.set_xlim(0, 1)
-        below.set_xticks([0, 0.5, 1])
+        below.set(yticks=[], xlim=(0, 1), xticks=[0, 0.5, 1])
         below.invert_yaxis()
         below.set_xlabel(label, fontsize=8)
     firsts = [f"{title}: {shown[0]}" for title, shown in zip(titles, names, strict=True)]

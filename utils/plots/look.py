@@ -110,8 +110,7 @@ def new_figure(
     """Returns a figure with one panel, sizes in inches, and that panel."""
     figure, panels = new_panels(width, height)
     panels[0, 0].set(xlabel=x_label, ylabel=y_label)
-    if not x_grid:
-        panels[0, 0].grid(axis="x", visible=False)
+    panels[0, 0].grid(axis="x", visible=x_grid)
     return figure, panels[0, 0]
 
 
@@ -120,7 +119,7 @@ def legend_beside(axis: Axes) -> None:
     axis.legend(loc="upper left", bbox_to_anchor=(1, 1))
 
 
-def few(names: Sequence[str], values: Sequence[object] = (), most: int = 8) -> str:
+def few(names: Sequence[str], values: Sequence[float] = (), most: int = 8) -> str:
     """Names, with a value each if there are any, as a sentence for a figure lists them; the first few of many."""
     told = [f"{name} {_number(value)}" for name, value in zip(names, values, strict=True)] if len(values) else [*names]
     told = [" ".join(str(one).split()) for one in told]
@@ -137,5 +136,5 @@ def from_to(values: Sequence[float]) -> str:
     return ends if {low, high} <= {numbers[0], numbers[-1]} else f"{ends}, between {_number(low)} and {_number(high)}"
 
 
-def _number(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, int | float) or hasattr(value, "dtype") else str(value)
+def _number(value: float) -> str:
+    return f"{int(value):,}" if float(value).is_integer() else f"{value:.3g}"

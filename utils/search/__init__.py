@@ -10,25 +10,11 @@
 
 From the ground up: `engines` find the vectors closest to another, and `widths` measures how wide a graph must search;
 `catalog` says what is known of an image, and `tiles` of a part of a raster, which `utils.finder` cuts and reads;
-`storage` keeps an index in a folder with its `members`, and `pieces` what a killed build has embedded; `collection`
-embeds images and scenes; `building` makes an index or takes it over; `index` answers `queries`.
+`storage` keeps an index in a folder, and `pieces` what a killed build has embedded; `collection` embeds images and
+scenes, or takes over what a folder holds of them; `index` answers queries.
 """
 
 from utils.search.catalog import Hit, Skipped
-from utils.search.engines import ENGINES, EXACT_BELOW
-from utils.search.errors import SearchError
+from utils.search.engines import ENGINES, EXACT_BELOW, SearchError
 from utils.search.index import ImageIndex
 from utils.search.tiles import SceneTile, TileHit, Tiling, save_geojson
-
-__all__ = [
-    "ENGINES",
-    "EXACT_BELOW",
-    "Hit",
-    "ImageIndex",
-    "SceneTile",
-    "SearchError",
-    "Skipped",
-    "TileHit",
-    "Tiling",
-    "save_geojson",
-]

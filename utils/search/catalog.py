@@ -1,9 +1,10 @@
-"""What an index says of its images, and which rows have a file name, a path, a category or a source."""
+"""What an index says of its images and their files, and which rows have a name, a path, a category or a source."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import numpy as np
 from utils.datasets import CaptionDataset, ImageReading
 from utils.datasets.images.reading import AS_STORED
 from utils.files import printable
-from utils.search.errors import SearchError
+from utils.search.engines import SearchError
 
 # By which an edited file is known: its size in bytes and time of change in nanoseconds; None if they are not known.
 Mark = tuple[int, int] | None
@@ -98,3 +99,19 @@ class Catalog:
 def _suggestion(name: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, known, n=3, cutoff=0)
     return f"; the nearest are {', '.join(near)}" if near else ""
+
+
+def stored_path(path: Path, folder: Path) -> str:
+    """From the index folder where the file is below it or beside it, so that both can move; else absolute."""
+    file, place = Path(os.path.abspath(path)), Path(os.path.abspath(folder))  # noqa: PTH100
+    return Path(os.path.relpath(file, place)).as_posix() if file.is_relative_to(place.parent) else str(file)
+
+
+def found_path(stored: str, folder: Path) -> Path:
+    """Where a file is by the path that `stored_path` gave."""
+    return Path(os.path.abspath(folder / stored))  # noqa: PTH100
+
+
+def read_mark(stored: Sequence[int] | None) -> Mark:
+    """A file's mark out of JSON; None where there is none."""
+    return None if stored is None else (int(stored[0]), int(stored[1]))

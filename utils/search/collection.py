@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,29 +14,29 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from utils.datasets import (
-    CaptionDataset,
-    CaptionedImage,
-    ImageError,
-    ImageReading,
-    eval_batches,
-    load_dataset,
-    reading_note,
-)
+from utils.datasets import CaptionDataset, CaptionedImage, ImageError, eval_batches, load_dataset, reading_note
 from utils.finder.reading import open_scene
 from utils.finder.scene import TileBatches, cut, with_data
 from utils.finder.tiles import SMALLEST_SIDE, check_tiling, data_shares
 from utils.progress import progress_bar
 from utils.search.catalog import Mark, Skipped
-from utils.search.engines import choose_engine, make_engine
-from utils.search.errors import SearchError
-from utils.search.pieces import write_piece
-from utils.search.storage import Contents
+from utils.search.engines import EXACT_BELOW, SearchError, choose_engine, make_engine
+from utils.search.pieces import PIECES, claim_pieces, drop_pieces, read_pieces, write_piece
+from utils.search.storage import (
+    Contents,
+    check_free,
+    has_drafts,
+    read_index,
+    remove_leftovers,
+    sole_writer,
+    write_index,
+)
 from utils.search.tiles import SceneTile, Tiling, address
 from utils.search.widths import choose_widths
 
 if TYPE_CHECKING:
     from utils.clip import CLIP
+    from utils.datasets import ImageReading
     from utils.finder.reading import OpenScene
 
 PIECE = 512  # images or tiles whose vectors are kept together: what a kill costs at most
@@ -73,9 +74,7 @@ class Collection:
     def of_scenes(cls, scenes: str | Path | Sequence[str | Path], reading: ImageReading, tiling: Tiling) -> Collection:
         """The scenes in a folder, at any depth, or some files, read and cut alike.
 
-        Raises:
-            ValueError: If tiles of these sizes and this overlap cannot be cut.
-            DatasetError: If the folder is not there, or has no image.
+        A ValueError says that tiles of these sizes cannot be cut, or, as a DatasetError, that the folder has no image.
         """
         side = max([*tiling.tile_sizes, SMALLEST_SIDE])
         check_tiling(side, side, tiling.tile_sizes, tiling.overlap)
@@ -93,10 +92,7 @@ class Collection:
 
     @cached_property
     def fingerprint(self) -> str:
-        """A digest of which images there are and in which order: names, sizes and times of change.
-
-        Names count from the folder that holds them all, so that a collection may move as a whole.
-        """
+        """A digest of names, sizes and times of change, in order; names count from the folder that holds them all."""
         top, digest = self.dataset.image_root, hashlib.sha256()
         for item, mark in zip(self.dataset, self.marks, strict=True):
             digest.update(repr((os.path.relpath(item.path, top), mark)).encode())
@@ -116,9 +112,7 @@ class Collection:
     ) -> Contents:
         """Embeds what has no known vector, in pieces kept in the folder if there is one, but for unreadable files.
 
-        Raises:
-            SearchError: If not one image or scene can be read, or a vector of the model is not finite.
-            OSError: If the disk takes no more.
+        A `SearchError` says that not one can be read, or a vector is not finite; an OSError, that the disk is full.
         """
         files = list(zip(self.dataset, self.marks, strict=True))
         if progress and (known.results or known.tiles):
@@ -206,8 +200,7 @@ class _Work:
     ) -> list[Embedded]:
         """What is known of images or tiles, and the others embedded piece by piece.
 
-        ``batches_of`` gives batches of some by their numbers, and notes in the dictionary, by their place among these,
-        why some cannot be read.
+        ``batches_of`` gives batches of some by number, and notes by place among these why some cannot be read.
         """
         from utils.clip import embed_images
 
@@ -241,3 +234,61 @@ def _boxes(model: CLIP, opened: OpenScene, tiling: Tiling) -> np.ndarray:
     except ValueError as error:
         raise ImageError(f"{opened.name}: {error}") from None
     return boxes[with_data(data_shares(opened.overview().data, boxes, opened.size), opened.name)]
+
+
+def build_index(
+    model: CLIP, collection: Collection, where: str | Path | None, engine: str, batch_size: int, progress: bool
+) -> Contents:
+    """Builds the index of a collection, kept in a folder or in none; see `utils.search.ImageIndex.build`."""
+    from utils.clip import fingerprint
+
+    if not len(collection.dataset):
+        raise SearchError(f"There is no {collection.kind} to index in {collection.dataset.name or 'what was given'}.")
+    # Refuses what cannot be before hours of embedding.
+    choose_engine(engine, len(collection.dataset) if collection.tiling is None else EXACT_BELOW)
+    if where is None:
+        return collection.embed(model, Known(), None, engine, batch_size, progress)
+    folder, pieces, mark = Path(where), Path(where, PIECES), fingerprint(model)
+    check_free(folder)
+    before = None
+    with suppress(SearchError):  # it is of another model, or not whole
+        before = read_index(folder, mark)
+    index = _unchanged(before, collection, engine)
+    if index and not pieces.exists() and not has_drafts(folder):
+        return index  # needs no lock and no writable disk
+    with sole_writer(folder):
+        if index is None:
+            claim_pieces(pieces, mark + collection.reading_mark)
+            index = collection.embed(model, _known(pieces, before, collection), pieces, engine, batch_size, progress)
+            write_index(folder, index, mark)
+        remove_leftovers(folder)
+        drop_pieces(pieces)
+        return index
+
+
+def _unchanged(saved: Contents | None, collection: Collection, engine: str) -> Contents | None:
+    """The saved index if it is that of the collection, captions and engine included; else None."""
+    if saved is None or saved.fingerprint != collection.fingerprint:
+        return None
+    left_out = {one.path for one in saved.skipped}
+    items = [item for item in collection.dataset if item.path not in left_out]
+    same = collection.tiling is not None or items == list(saved.dataset)
+    if not same or saved.engine.name != choose_engine(engine, len(saved.dataset)):
+        return None
+    return replace(saved, dataset=CaptionDataset(saved.dataset, collection.dataset.name), missing=())
+
+
+def _known(pieces: Path, saved: Contents | None, collection: Collection) -> Known:
+    """What need not be embedded again: nothing of an index of an earlier version, nor what was read otherwise."""
+    known = Known({(path, mark): result for path, mark, result in read_pieces(pieces) if mark})
+    if saved is None:
+        return known
+    readings = {item.path: item.reading for item in collection.dataset}
+    for item, mark, row in zip(saved.dataset, saved.marks, saved.embeddings, strict=True):
+        if mark and readings.get(item.path) == item.reading:
+            known.results[address(item), mark] = row
+            if isinstance(item, SceneTile) and saved.tiling == collection.tiling:
+                known.tiles.setdefault((item.path, mark), []).append(item)
+    if saved.tiling == collection.tiling:  # what cannot be cut so may be cut otherwise
+        known.results.update({(one.path, one.mark): one.reason for one in saved.skipped if one.mark is not None})
+    return known

@@ -10,15 +10,11 @@ import os
 import shutil
 import threading
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-
-from utils.search.errors import SearchError
 
 # From so many vectors on a query through NMSLib's graph is faster than one matrix product: about as fast at 2,000
 # vectors of 512 (8,100 and 8,600 queries a second, one by one on one thread of an AMD EPYC), 1.7 times as fast at
@@ -29,28 +25,21 @@ BUILD_PARAMETERS = {"M": 16, "efConstruction": 200, "post": 0}
 WIDTHS = (50, 100, 200, 400, 800, 1600, 3200)
 
 
+class SearchError(ValueError):
+    """An index or a query that cannot work; the message says what is wrong, where, and what to do."""
+
+
 class ExactEngine:
-    """Compares a query with every vector: one matrix product.
+    """Compares a query with every vector, (vectors, dim) float32 of unit length: one matrix product."""
 
-    Args:
-        vectors: (vectors, dim) float32, of unit length.
-
-    Attributes:
-        name: One of `ENGINES` but ``auto``.
-        width: How many candidates a query for ten keeps (HNSW's efSearch); 0 for exact search. One that is set holds
-            for any number of hits.
-        widths: The width for each number of hits that one was measured for, rising; else empty. Writable.
-        query_parameters: What queries for ten run with, as the library calls it.
-        merges_equals: Whether a graph holds equal vectors once.
-    """
-
-    name = "exact"
-    merges_equals = False
+    name = "exact"  # one of `ENGINES` but auto
+    merges_equals = False  # whether a graph holds equal vectors once
 
     def __init__(self, vectors: np.ndarray) -> None:
-        self._vectors, self.width = vectors, 0
-        self.widths: dict[int, int] = {}
-        self.query_parameters: dict[str, int] = {}
+        self._vectors = vectors
+        self.width = 0  # candidates that a query for ten keeps (HNSW's efSearch); one that is set holds for any number
+        self.widths: dict[int, int] = {}  # for each number of hits that one was measured for, rising
+        self.query_parameters: dict[str, int] = {}  # what queries for ten run with, as the library calls it
 
     def nearest(self, queries: np.ndarray, k: int) -> np.ndarray:
         """Numbers of the k closest vectors (or all) of each query (queries, dim), (queries, k) int64, ties in order."""
@@ -79,13 +68,8 @@ class _Graph:
     """An HNSW graph (Malkov and Yashunin 2018), approximate; attributes as those of `ExactEngine`.
 
     The closest of many equal vectors, as of blank tiles, are each other: linked to no others, they would end every walk
-    that meets them. So each vector is in the graph once, and is found with all its equals.
-
-    Args:
-        vectors: (vectors, dim) float32, of unit length.
-        saved: The file of a graph over the same vectors to load instead of building one.
-        threads: Threads that build.
-        once: Whether equal vectors are in the graph once; graphs of earlier versions hold each.
+    that meets them. So each vector is in the graph once, and is found with all its equals; ``once`` is False for graphs
+    of earlier versions, which hold each. ``saved`` is the file of a graph over the same vectors, to be loaded.
     """
 
     name: str
@@ -247,23 +231,16 @@ def make_engine(name: str, vectors: np.ndarray, saved: Path | None = None, once:
 
 
 def _library(name: str) -> Any:
-    try:
-        with _silent_stderr():  # NMSLib's wheel prints advice on compiling it at every import
-            return importlib.import_module(name)
-    except ImportError:
-        raise SearchError(
-            f"{name} is not installed, so there is no graph to search: pip install {name}, or take engine='exact'."
-        ) from None
-
-
-@contextmanager
-def _silent_stderr() -> Iterator[None]:
-    """Closes the process's standard error for a moment, to compiled code too."""
+    """Imports a library without standard error, where NMSLib's wheel prints advice on compiling it at every import."""
     kept = os.dup(2)
     try:
         with open(os.devnull, "w") as nowhere:  # noqa: PTH123
             os.dup2(nowhere.fileno(), 2)
-        yield
+        return importlib.import_module(name)
+    except ImportError:
+        raise SearchError(
+            f"{name} is not installed, so there is no graph to search: pip install {name}, or take engine='exact'."
+        ) from None
     finally:
         os.dup2(kept, 2)
         os.close(kept)

@@ -10,22 +10,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image, ImageOps
 
-from utils.datasets import CaptionDataset, ImageReading
+from utils.datasets import CaptionDataset, ImageError, ImageReading, eval_transform, image_of_array, read_image, to_rgb
 from utils.datasets.images.reading import AS_STORED
 from utils.finder.tiles import OVERLAP
-from utils.search.building import build_index
 from utils.search.catalog import Catalog, Hit
-from utils.search.collection import Collection
-from utils.search.engines import largest
-from utils.search.errors import SearchError
-from utils.search.queries import AnyImage, embed_image, embed_text, mix
+from utils.search.collection import Collection, build_index
+from utils.search.engines import SearchError, largest
 from utils.search.storage import Contents, check_free, read_index, recorded_reading, sole_writer, write_index
 from utils.search.tiles import SceneTile, TileHit, Tiling
 
 if TYPE_CHECKING:
     from utils.clip import CLIP
 
+AnyImage = str | Path | Image.Image | np.ndarray
 Only = str | None  # the category or source that alone is searched; None for all
 
 
@@ -58,11 +57,10 @@ class ImageIndex(Contents):
 
         Args:
             model: The CLIP model.
-            dataset_or_folder: The images: a data set, a folder of images at any depth (folders below it are their
-                categories), or a captions file.
-            folder: Where to keep the index; other files there stay. If it holds the finished index of the same model
-                and images, that is returned, from a read-only disk too; any other is replaced once the new one is
-                whole. None keeps nothing.
+            dataset_or_folder: A data set, a folder of images at any depth (folders below it are their categories), or
+                a captions file.
+            folder: Where to keep the index, if anywhere; other files there stay. The finished index of the same model
+                and images is returned, from a read-only disk too; any other is replaced once the new one is whole.
             batch_size: Images encoded at once.
             engine: ``exact``, ``nmslib``, ``hnswlib`` where that is installed, or ``auto``: exact below `EXACT_BELOW`
                 images, else NMSLib.
@@ -94,26 +92,22 @@ class ImageIndex(Contents):
 
         They are cut as `utils.finder.embed_scene` cuts, and tiles of which less than a quarter has data are left out.
         Hits are `TileHit`s, and ``source`` asks for one scene by its file's name. An unfinished build is resumed, and
-        an unchanged scene is not opened again.
+        an unchanged scene is not opened again. Other arguments and errors are those of `build`.
 
         Args:
             model: The CLIP model.
             scenes: A folder of rasters at any depth, or their files.
-            folder: Where to keep the index, see `build`.
+            folder: Where to keep the index, if anywhere; stretch and bands of an index there are kept by default.
             tile_sizes: In pixels, one or several; by default the model's input.
             overlap: The share of a tile that the next one sees too, 0 to less than 1.
-            stretch: The values that become black and white in all scenes; by default those of the folder's index, or
-                measured over the scenes.
-            bands: The bands shown as red, green and blue, counted from 1; by default those of the folder's index, or
-                as the files say.
+            stretch: The values that become black and white in all scenes; by default measured over the scenes.
+            bands: The bands shown as red, green and blue, counted from 1; by default as the files say.
             batch_size: Tiles encoded at once.
             engine: See `build`.
             progress: Whether to show a bar, and say what was built.
 
         Raises:
             ValueError: If tiles of these sizes and this overlap cannot be cut.
-            SearchError: If there is no scene, none can be read, or the folder holds something else.
-            OSError: If the disk takes no more, or another process writes an index there (a FolderInUseError).
         """
         reading = ImageReading(stretch, None if bands is None else tuple(bands))
         if reading == AS_STORED:
@@ -153,9 +147,10 @@ class ImageIndex(Contents):
         """
         from utils.clip import fingerprint
 
-        check_free(Path(folder))
-        with sole_writer(Path(folder)):
-            write_index(Path(folder), self, fingerprint(self.model))
+        folder = Path(folder)
+        check_free(folder)
+        with sole_writer(folder):
+            write_index(folder, self, fingerprint(self.model))
 
     @classmethod
     def _of(cls, model: CLIP, contents: Contents) -> ImageIndex:
@@ -215,9 +210,8 @@ class ImageIndex(Contents):
     ) -> list[Hit]:
         """Finds the images closest to an image, best first; other arguments as in `query_text`.
 
-        The image is a path, the content of a file, a Pillow image, or an array (height, width) or (height, width,
-        channels) of any type. More than 8 bits are read as the index's own images are, if these are all read alike. A
-        member that the path leads to is left out of the hits.
+        The image is a path, whose own member is left out, a Pillow image, or an array (height, width) or (height,
+        width, channels) of any type. More than 8 bits are read as the index's own, if all are alike.
         """
         vector = embed_image(self.model, image, self.reading)
         return self._hits(vector, k, category, source, exact, self._members_at(image))
@@ -286,3 +280,47 @@ class ImageIndex(Contents):
     def _members_at(self, image: AnyImage) -> list[int]:
         """Rows of the members that a path leads to; none for anything but a path."""
         return self._catalog.rows_at(Path(image)) if isinstance(image, str | Path) else []
+
+
+def embed_text(model: CLIP, text: str | Sequence[str]) -> np.ndarray:
+    """Embeds a text, or the mean of several, (dim,) float32 of unit length; a `SearchError` if one is empty."""
+    from utils.clip import embed_texts, unit_length
+
+    texts = [text] if isinstance(text, str) else list(text)
+    if not texts or not all(isinstance(one, str) and one.strip() for one in texts):
+        raise SearchError("The text to search for is empty; write what the image shows.")
+    return unit_length(embed_texts(model, texts).mean(axis=0))
+
+
+def embed_image(model: CLIP, image: AnyImage, reading: ImageReading = AS_STORED) -> np.ndarray:
+    """Embeds an image, (dim,) float32 of unit length; a `SearchError` if it cannot be decoded."""
+    from utils.clip import embed_images
+
+    try:
+        pixels = eval_transform(_decoded(image, reading), model.preprocessing)
+    except ImageError as error:
+        raise SearchError(f"This is not an image to search with: {error}") from None
+    return embed_images(model, [{"images": pixels[None]}])[0]
+
+
+def mix(text: np.ndarray, image: np.ndarray, text_weight: float) -> np.ndarray:
+    """``text_weight * text + (1 - text_weight) * image`` at unit length; a `SearchError` for a weight beyond 0 to 1."""
+    from utils.clip import unit_length
+
+    if not 0 <= text_weight <= 1:
+        raise SearchError(f"text_weight is {text_weight}; it goes from 0, the image alone, to 1, the text alone.")
+    return unit_length(np.float32(text_weight) * text + np.float32(1 - text_weight) * image)
+
+
+def _decoded(image: AnyImage, reading: ImageReading) -> Image.Image:
+    """An upright 8-bit RGB image from whatever was given; an `ImageError` says why there is none."""
+    if isinstance(image, str | Path):
+        return read_image(image, reading)
+    if isinstance(image, np.ndarray):
+        return image_of_array(image, reading)[0]
+    if not isinstance(image, Image.Image):
+        raise ImageError(f"a {type(image).__name__} was given; give a path, a Pillow image or an array.")
+    try:
+        return to_rgb(ImageOps.exif_transpose(image), reading)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ImageError(f"it cannot be decoded ({error}); open it again.") from None

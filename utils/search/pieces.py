@@ -17,9 +17,8 @@ from typing import Any
 import numpy as np
 
 from utils.files import write_whole
-from utils.search.catalog import Mark
-from utils.search.errors import SearchError
-from utils.search.members import found_path, read_mark, stored_path
+from utils.search.catalog import Mark, found_path, read_mark, stored_path
+from utils.search.engines import SearchError
 
 PIECES = "pieces"  # the folder, inside that of the index
 KIND = "pieces of an image index of the CLIP course"

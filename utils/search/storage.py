@@ -3,7 +3,7 @@
     index.json                   the note: format, model, engine, and each file's size and digest
     generation-1/stamp.json      that the folder is ours
     generation-1/embeddings.npy  (images, dim) float32
-    generation-1/images.jsonl    a line for each image or tile, in the vectors' order, see `utils.search.members`
+    generation-1/images.jsonl    a line for each image or tile, in the vectors' order
     generation-1/graph           the engine's own, where it has one
     pieces/                      what an unfinished build has embedded, see `utils.search.pieces`
 
@@ -17,32 +17,24 @@ from __future__ import annotations
 import errno
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from utils.datasets import CaptionDataset, ImageReading
+from utils import files
+from utils.datasets import CaptionDataset, CaptionedImage, ImageReading
 from utils.datasets.images.reading import AS_STORED
-from utils.files import (
-    digest_of_file,
-    disk_trouble_in_words,
-    file_in_the_way,
-    publish,
-    sole_owner,
-    sweep_workshops,
-    workshop,
-)
-from utils.search.catalog import Mark, Skipped
-from utils.search.engines import Engine, make_engine
-from utils.search.errors import SearchError
-from utils.search.members import found_path, read_mark, read_members, stored_path, write_members
+from utils.finder.place import Place
+from utils.search.catalog import Mark, Skipped, found_path, read_mark, stored_path
+from utils.search.engines import Engine, SearchError, make_engine
 from utils.search.pieces import PIECES, check_pieces, read_object, remove_ours
-from utils.search.tiles import Tiling
+from utils.search.tiles import SceneTile, Tiling
 
 NOTE = "index.json"
 KIND = "an image index of the CLIP course"
@@ -58,29 +50,17 @@ _OURS = re.compile("|".join(map(re.escape, (*_FILES, NOTE))))
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Contents:
-    """What an index holds.
+    """What an index holds."""
 
-    Attributes:
-        dataset: The images, or tiles, in the order of the vectors.
-        embeddings: (images, dim) float32, of unit length.
-        engine: What finds the closest of them.
-        recall: Share of the ten true neighbors that the engine finds, see `choose_widths`; 1 for exact search.
-        skipped: Images that could not be read, with the reason.
-        fingerprint: Over the names, sizes and times of the images that it was built from.
-        missing: Members whose file was not there when the index was loaded; they are found, but cannot be shown.
-        marks: By which an edited member is known; empty where they are not known.
-        tiling: How the scenes were cut whose tiles are the members; None where these are whole images.
-    """
-
-    dataset: CaptionDataset
-    embeddings: np.ndarray
-    engine: Engine
-    recall: float = 1.0
+    dataset: CaptionDataset  # the images, or tiles, in the order of the vectors
+    embeddings: np.ndarray  # (images, dim) float32, of unit length
+    engine: Engine  # what finds the closest of them
+    recall: float = 1.0  # share of the ten true neighbors that the engine finds, see `choose_widths`
     skipped: tuple[Skipped, ...] = ()
-    fingerprint: str = ""
-    missing: tuple[Path, ...] = ()
-    marks: tuple[Mark, ...] = ()
-    tiling: Tiling | None = None
+    fingerprint: str = ""  # over the names, sizes and times of the images that it was built from
+    missing: tuple[Path, ...] = ()  # members without a file when the index was loaded: found, but not to be shown
+    marks: tuple[Mark, ...] = ()  # by which an edited member is known; empty where they are not known
+    tiling: Tiling | None = None  # how the scenes were cut whose tiles are the members; None for whole images
 
     @cached_property
     def reading(self) -> ImageReading:
@@ -92,7 +72,7 @@ class Contents:
 @contextmanager
 def sole_writer(folder: Path) -> Iterator[None]:
     """Keeps others from writing an index into a folder, and says in a sentence what its disk refuses, as an OSError."""
-    with disk_trouble_in_words(folder), sole_owner(folder, "building an index"):
+    with files.disk_trouble_in_words(folder), files.sole_owner(folder, "building an index"):
         yield
 
 
@@ -103,7 +83,7 @@ def write_index(folder: Path, contents: Contents, model: str) -> None:
     """
     earlier = _named_generation(folder)
     place = folder / f"{_GENERATION}{max(map(_number, folder.iterdir()), default=0) + 1}"
-    with workshop(folder / _DRAFT, "writing an index") as draft:
+    with files.workshop(folder / _DRAFT, "writing an index") as draft:
         (draft / _STAMP).write_text(json.dumps({"kind": KIND}), encoding="utf-8")
         write_members(draft / "images.jsonl", contents.dataset, contents.marks, folder)
         try:
@@ -117,7 +97,7 @@ def write_index(folder: Path, contents: Contents, model: str) -> None:
         note["files"] = {name: _file_mark(draft / name) for name in _FILES if (draft / name).is_file()}
         note["generation"] = place.name
         (draft / NOTE).write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")
-        publish(draft, place)
+        files.publish(draft, place)
     (place / NOTE).replace(folder / NOTE)
     remove_leftovers(folder)
     if earlier:
@@ -148,27 +128,45 @@ def _note_of(contents: Contents, model: str, folder: Path) -> dict[str, Any]:
     return note
 
 
+def write_members(path: Path, items: Iterable[CaptionedImage], marks: Iterable[Mark], folder: Path) -> None:
+    """Writes the members of an index, which lies in ``folder``, with their marks, if these are known."""
+    # A name that is no UTF-8 holds lone surrogates, which are written as JSON writes them: \udce9.
+    placed: set[Path] = set()
+    with path.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
+        for item, mark in zip_longest(items, marks):
+            row: dict[str, Any] = {
+                "path": stored_path(item.path, folder),
+                "captions": item.captions,
+                "split": item.split,
+                "category": item.category,
+                "source": item.source,
+                "mark": mark,
+            }
+            if item.reading != AS_STORED:
+                row["reading"] = item.reading.describe()
+            if isinstance(item, SceneTile):
+                row["window"] = item.window
+                if item.path not in placed:  # it is the same for all tiles of a scene, and long
+                    place = item.place
+                    corners = None if place.transform is None else list(place.transform)[:6]
+                    row["place"] = {"crs": place.crs, "transform": corners, "reason": place.reason}
+                    placed.add(item.path)
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def has_drafts(folder: Path) -> bool:
+    """Whether a killed writer has left its hidden folder, which may hold the vectors of a whole index."""
+    return any(folder.glob(f".{_DRAFT}-*"))
+
+
 def remove_leftovers(folder: Path) -> None:
     """Removes what killed writers have left in a folder, which the caller is `sole_writer` of."""
-    sweep_workshops(folder / _DRAFT)
-    for place in _leftovers(folder):
-        remove_ours(place, _OURS, _STAMP)
-
-
-def has_leftovers(folder: Path) -> bool:
-    """Whether there may be something for `remove_leftovers`."""
-    return any(folder.glob(f".{_DRAFT}-*")) or bool(_leftovers(folder))
-
-
-def _leftovers(folder: Path) -> list[Path]:
-    """The generations in a folder that are ours and not those of its index."""
+    files.sweep_workshops(folder / _DRAFT)
     current = _named_generation(folder)
-    return [
-        place
-        for place in folder.iterdir()
-        if _number(place) and place.name != current and place.is_dir() and not place.is_symlink()
-        if read_object(place / _STAMP).get("kind") == KIND
-    ]
+    for place in list(folder.iterdir()):
+        ours = _number(place) and not place.is_symlink() and read_object(place / _STAMP).get("kind") == KIND
+        if ours and place.name != current:
+            remove_ours(place, _OURS, _STAMP)
 
 
 def _named_generation(folder: Path) -> str:
@@ -178,7 +176,7 @@ def _named_generation(folder: Path) -> str:
 
 def check_free(folder: Path) -> None:
     """Refuses a folder whose ``index.json`` or ``pieces`` are not ours to replace, with a `SearchError`."""
-    if blocked := file_in_the_way(folder):
+    if blocked := files.file_in_the_way(folder):
         raise SearchError(f"{blocked} is a file, and an index is a folder; name another place.")
     read_note(folder)
     check_pieces(folder / PIECES)
@@ -203,9 +201,7 @@ def recorded_reading(folder: str | Path | None) -> ImageReading | None:
 def read_index(folder: Path, model: str) -> Contents:
     """Reads the index of a folder, which another process may replace meanwhile; ``model`` is a fingerprint.
 
-    Raises:
-        SearchError: If there is none, it is of another model, a file is missing or not as it was written, or the
-            files do not fit together.
+    A `SearchError` says that there is none, it is of another model, or what is missing or not as it was written.
     """
     note = read_note(folder)
     while True:
@@ -237,10 +233,10 @@ def _read_generation(folder: Path, note: dict[str, Any], model: str) -> Contents
             f"{folder} was built with another model (fingerprint {note['model']}, not {model}); load that model, or "
             "build the index again."
         )
-    place, files = folder / Path(note["generation"]).name, note["files"]
-    for name in sorted({"embeddings.npy", "images.jsonl", *files}):
+    place, marks_of_files = folder / Path(note["generation"]).name, note["files"]
+    for name in sorted({"embeddings.npy", "images.jsonl", *marks_of_files}):
         path = place / Path(name).name
-        if not path.is_file() or _file_mark(path) != files.get(name):
+        if not path.is_file() or _file_mark(path) != marks_of_files.get(name):
             raise SearchError(f"{path} is missing or not as it was written; copy the index again, or build it again.")
     embeddings = np.load(place / "embeddings.npy", allow_pickle=False)
     items, marks = read_members(place / "images.jsonl", folder)
@@ -268,8 +264,31 @@ def _read_generation(folder: Path, note: dict[str, Any], model: str) -> Contents
     )
 
 
+def read_members(path: Path, folder: Path) -> tuple[list[CaptionedImage], tuple[Mark, ...]]:
+    """Reads what `write_members` wrote; marks are None each in an index of an earlier version."""
+    from affine import Affine
+
+    items: list[CaptionedImage] = []
+    marks, places = [], {}
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            row = json.loads(line)
+            place = found_path(row["path"], folder)
+            reading = ImageReading(**row["reading"]) if "reading" in row else AS_STORED
+            known = (place, tuple(row["captions"]), row["split"], row["category"], row["source"], reading)
+            if stored := row.get("place"):
+                transform = None if stored["transform"] is None else Affine(*stored["transform"])
+                places[place] = Place(stored["crs"], transform, stored["reason"])
+            if "window" in row:
+                items.append(SceneTile(*known, window=tuple(row["window"]), place=places[place]))
+            else:
+                items.append(CaptionedImage(*known))
+            marks.append(read_mark(row.get("mark")))
+    return items, tuple(marks)
+
+
 def _file_mark(path: Path) -> dict[str, Any]:
-    return {"bytes": path.stat().st_size, "sha256": digest_of_file(path)}
+    return {"bytes": path.stat().st_size, "sha256": files.digest_of_file(path)}
 
 
 def _number(path: Path) -> int:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from utils.datasets import CaptionedImage, ImageReading
-from utils.finder.geojson import footprints
+from utils.finder.outlines import footprints
 from utils.finder.place import NO_PLACE, Place
 from utils.finder.presence import write_file
 from utils.finder.reading import open_scene
 from utils.search.catalog import Hit
-from utils.search.errors import SearchError
+from utils.search.engines import SearchError
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -79,8 +79,7 @@ def cut_out(
 ) -> list[Image.Image]:
     """Parts of a scene, which is opened once; a longer side than ``longest`` pixels is reduced to it.
 
-    Raises:
-        ImageError: If the scene cannot be read, or has become smaller.
+    An `ImageError` says that the scene cannot be read, or has become smaller.
     """
     with open_scene(scene, reading) as opened:
         return [opened.crop((left, top, left + width, top + height), longest) for left, top, width, height in windows]

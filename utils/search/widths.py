@@ -19,8 +19,7 @@ COUNTS = (10, 50, 100)
 def held_out_queries(vectors: np.ndarray, count: int = 200, seed: int = 0) -> np.ndarray:
     """Queries (count, dim) float32 of unit length that are not among the vectors (vectors, dim) but like them.
 
-    Half of them are midway between two members drawn at random; the other half are members moved by noise of their own
-    length, which puts them at a cosine of about 0.7.
+    Half of them are midway between two members; the others are members moved by noise of their own length (cosine 0.7).
     """
     from utils.clip import unit_length
 
@@ -55,8 +54,7 @@ def recall(found: np.ndarray, exact: np.ndarray) -> float:
 def recall_by_similarity(found: np.ndarray, exact: np.ndarray, queries: np.ndarray, vectors: np.ndarray) -> float:
     """The share of hits as similar to the query as its true k-th neighbor, so that of equal vectors any is right.
 
-    Numbers that were found, -1 for none, and those of the k closest are (queries, k); queries (queries, dim) and
-    vectors (vectors, dim) have unit length.
+    Numbers found, -1 for none, and true ones are (queries, k); queries and vectors (n, dim) have unit length.
     """
     similarities = np.einsum("qd,qkd->qk", queries, vectors[found])
     least = np.einsum("qd,qd->q", queries, vectors[exact[:, -1]])

@@ -1,33 +1,15 @@
 """Fine-tuning CLIP: from a starting point and captioned images to a folder that transformers loads.
 
-`settings` says what a run can be, `run` runs it, `reuse` takes what one has left. `loss`, `optimizer`, `trainable`
-and `step` are what happens on the devices; `validation` measures held-out images; `checkpoints`, `identity` and
-`interruption` are what must survive; `export`, `history` and `card` are what comes out; `category_captions` is for
-data without captions.
+`settings` says what a run can be, `run` runs it, or takes what one has left. `loss`, `optimizer`, `trainable` and
+`step` are what happens on the devices; `validation` measures held-out images; `checkpoints` and `identity` are what
+must survive; `history` and `card` are what comes out; `category_captions` is for data without captions.
 """
 
 from utils.training.category_captions import caption_by_category
 from utils.training.identity import run_folder
-from utils.training.interruption import TrainingStopped
 from utils.training.loss import contrastive_loss, positive_pairs
 from utils.training.optimizer import learning_rate_schedule
-from utils.training.reuse import load_or_train
-from utils.training.run import TrainingResult, train
+from utils.training.run import TrainingResult, TrainingStopped, load_or_train, train
 from utils.training.settings import TrainingSettings
 from utils.training.step import data_mesh
 from utils.training.validation import validate
-
-__all__ = [
-    "TrainingResult",
-    "TrainingSettings",
-    "TrainingStopped",
-    "caption_by_category",
-    "contrastive_loss",
-    "data_mesh",
-    "learning_rate_schedule",
-    "load_or_train",
-    "positive_pairs",
-    "run_folder",
-    "train",
-    "validate",
-]

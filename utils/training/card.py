@@ -34,11 +34,7 @@ def write_card(
     exported_step: int,
     provenance: Sequence[Mapping[str, Any]],
 ) -> None:
-    """Writes ``README.md`` and ``loss_curve.png`` beside a model's weights.
-
-    ``history`` has one row a step; ``model`` is that of ``exported_step``, and ``provenance`` is what it was made with,
-    as `utils.training.identity.provenance_of` gives it.
-    """
+    """Writes ``README.md`` and ``loss_curve.png`` beside the weights of ``model``, which is that of a step."""
     loss_batch = min(settings.batch_size, len(validation_set))
     start = provenance[0]["model"] if provenance else {}
     set_to = {name: value for name, value in settings.identity.items() if name != "seed"}

@@ -15,10 +15,8 @@ def caption_by_category(dataset: CaptionDataset) -> CaptionDataset:
     """The same images, each with CLIP's published aerial prompts for its category in place of any captions.
 
     All images of a category own the same captions, so the loss, which knows that, holds none of them against another.
-    It teaches a model the names of the categories, and no other language. An image without a category gets no caption.
-
-    Raises:
-        DatasetError: No image has a category.
+    It teaches a model the names of the categories, and no other language. An image without a category gets no caption;
+    if none has one, that is a DatasetError.
     """
     if not dataset.categories:
         raise DatasetError(

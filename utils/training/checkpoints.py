@@ -48,10 +48,7 @@ def save_checkpoint(
     """Writes a checkpoint, whose folder appears whole or not at all; then deletes all but the last few and the best.
 
     ``state`` holds arrays on the devices, ``progress`` what JSON can hold, NumPy's numbers included, among it the
-    ``mark`` of the run and its ``best_step``.
-
-    Raises:
-        OSError: If it could not be written; those before it are untouched.
+    ``mark`` of the run and its ``best_step``. An OSError leaves the checkpoints before it untouched.
     """
     plain = json.loads(json.dumps(progress, default=lambda number: number.item()))
     plain["checksum"] = checksum(step, state, plain)  # within it, so that neither appears without the other
@@ -77,10 +74,7 @@ def restore_checkpoint(
     """Reads a checkpoint onto the devices: the state and the progress that were saved.
 
     The state must have the structure, shapes and types of ``like``; its arrays go where ``sharding`` says. ``mark`` is
-    that of the run; checkpoints of earlier versions have none, and no checksum.
-
-    Raises:
-        ValueError: If it is not of this structure, damaged, or of another run.
+    that of the run; checkpoints of earlier versions have none, and no checksum. A ValueError says what does not fit.
     """
     abstract = jax.tree.map(lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=sharding), like)
     items = ocp.args.Composite(state=ocp.args.StandardRestore(abstract), progress=ocp.args.JsonRestore())
@@ -101,10 +95,8 @@ def restore_checkpoint(
 
 
 def checksum(step: int, state: Any, progress: dict[str, Any]) -> str:
-    """Digits that change with every bit of a checkpoint: of arrays that are whole on every device, and of JSON.
-
-    Arrays are summed by CRC-32, the fastest of Python's that finds every single flipped bit.
-    """
+    """Digits that change with every bit of a checkpoint: of arrays that are whole on every device, and of JSON."""
+    # CRC-32 is the fastest of Python's sums that finds every single flipped bit.
     arrays = [np.ascontiguousarray(leaf) for leaf in jax.tree.leaves(state)]
     sums = [(str(a.dtype), a.shape, zlib.crc32(a.reshape(-1).view(np.uint8).data)) for a in arrays]
     return hashlib.sha256(json.dumps([step, sums, progress], sort_keys=True).encode()).hexdigest()

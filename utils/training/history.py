@@ -7,12 +7,8 @@ import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from utils.files import write_whole
-
-if TYPE_CHECKING:
-    from tensorboardX import SummaryWriter
 
 COLUMNS = (
     *("step", "loss", "validation_loss", "validation_recall", "validation_recall_low", "validation_recall_high"),
@@ -29,11 +25,22 @@ def open_reports(output_dir: Path, history: list[Row], with_events: bool) -> Ite
 
     ``history`` holds the steps before, of an earlier start; what was reported beyond them is revoked.
     """
-    events, events_step = _open_events(output_dir / "tensorboard") if with_events else None, 0
+    events, events_step = None, 0
+    if with_events:
+        from tensorboardX import SummaryWriter
+
+        folder = output_dir / "tensorboard"
+        suffix = f".{len(list(folder.glob('*')))}"  # two starts in one second are told apart, and read in order
+        # Each start writes a file of its own, from the first step, and revokes the others.
+        events = SummaryWriter(str(folder), purge_step=1, filename_suffix=suffix)
 
     def report(history: list[Row]) -> None:
         nonlocal events_step
-        _write_table(output_dir / "history.csv", history)
+        table = io.StringIO()
+        writer = csv.DictWriter(table, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(history)
+        write_whole(output_dir / "history.csv", table.getvalue())  # all of it each time: whole and of one run
         if events is not None:
             for row in history[events_step:]:
                 for name in COLUMNS[1:]:
@@ -49,20 +56,3 @@ def open_reports(output_dir: Path, history: list[Row], with_events: bool) -> Ite
         if events is not None:
             with suppress(OSError):  # a full disk was reported where it mattered
                 events.close()
-
-
-def _write_table(path: Path, history: list[Row]) -> None:
-    """Writes the whole history each time, so the file is whole and of one run."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(history)
-    write_whole(path, text.getvalue())
-
-
-def _open_events(folder: Path) -> SummaryWriter:
-    """Each start writes a file of its own, from the first step, and revokes the others."""
-    from tensorboardX import SummaryWriter
-
-    start = len(list(folder.glob("*")))  # two starts in one second are told apart, and read in order
-    return SummaryWriter(str(folder), purge_step=1, filename_suffix=f".{start}")

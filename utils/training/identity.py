@@ -1,10 +1,11 @@
-"""Which run a folder holds: its settings, data and starting point, noted so that no other one resumes it."""
+"""Which run a folder and the model in it are of, noted so that no other run is resumed and no other model taken."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,17 @@ import numpy as np
 from flax import nnx
 
 from utils.clip import CLIP
+from utils.clip.checkpoints import written_whole
 from utils.clip.identity import weights_digest
 from utils.datasets import CaptionDataset, data_fingerprint, reading_note, shown_reading
 from utils.datasets.hub import data_source
+from utils.files import digest_of_file, write_whole
 from utils.files.provenance import PROVENANCE, devices, versions
 from utils.training.category_captions import caption_by_category
-from utils.training.export import NOTE, note_model, read_note, write_note
 from utils.training.settings import TrainingSettings
 
+NOTE = ".run.json"  # hidden, so that transformers does not take it along
+CARD_FILES = ("README.md", "loss_curve.png")
 FORMAT = 2  # of checkpoints and of run.json
 Note = dict[str, Any]  # what run.json holds
 
@@ -62,10 +66,7 @@ def run_folder(
     validation_set: CaptionDataset,
     settings: TrainingSettings,
 ) -> Path:
-    """A folder in ``parent`` that an equal run finds again and no other one can meet: ``name`` and a mark of the run.
-
-    The other arguments are those of `train`.
-    """
+    """A folder in ``parent``, of ``name`` and a mark, that an equal run finds again and no other one can meet."""
     note = json.dumps(describe_run(start, train_set, validation_set, settings), sort_keys=True)
     return Path(parent) / f"{name}-{hashlib.sha256(note.encode()).hexdigest()[:6]}"
 
@@ -82,13 +83,8 @@ def claim_folder(output_dir: Path, ours: Note) -> str:
     """Notes in ``run.json`` what this run is, as `describe_run` gives it, or refuses a folder that holds another one.
 
     The note of an equal run stays, with what that was made with so far. A folder without a whole checkpoint holds
-    nothing to lose and may be claimed. A model in it stays, with a note that it is not of this run.
-
-    Returns:
-        The mark of this run: checkpoints and model carry it.
-
-    Raises:
-        ValueError: If the folder holds a run with other settings, data or starting point; it says which.
+    nothing to lose and may be claimed. A model in it stays, with a note that it is not of this run. Returns the mark
+    of this run, which checkpoints and model carry; a ValueError says what differs in another one.
     """
     mark, theirs = mark_of_run(ours), mark_of(output_dir)
     if theirs == mark:
@@ -134,17 +130,20 @@ def provenance_of(output_dir: Path) -> list[dict[str, Any]]:
 def other_data(output_dir: Path, train_set: CaptionDataset, validation_set: CaptionDataset) -> str | None:
     """What the run in a folder was trained on, in words, if that is other data; None if no difference is seen.
 
-    Data of one name are told apart by the validation set, which no back-translation changes, with its own captions or
-    those made of categories. One of another number of images may be a part of the same, and nothing is said of it.
+    Data of one name are told apart by how they are read and by the validation set, which no back-translation changes,
+    with its own captions or those made of categories. One of another number of images may be a part of the same.
     """
     note = read_note(output_dir / "run.json")
     try:
         name, theirs = note["data"]["name"], note["validation_data"]
         images, mark = theirs["images"], theirs["fingerprint"]
+        before, now = (shown_reading(each) or "as they are" for each in (note["data"], reading_note(train_set)))
     except (KeyError, TypeError):
         return None
     if name != train_set.name:
-        return str(name)
+        return f"{name}, not on {train_set.name}"
+    if before != now:
+        return f"images read {before}, which are now read {now} (set STRETCH and BANDS as they were)"
     spoken = [replace(item, captions=item.captions_with_words) for item in validation_set if item.captions_with_words]
     named = caption_by_category(validation_set).named() if validation_set.categories else ()
     marks = (data_fingerprint(CaptionDataset(items)) for items in (spoken, named))
@@ -174,3 +173,82 @@ def _differences(theirs: Note, ours: Note) -> list[str]:
 def _shown_data(note: Note) -> str:
     reading = f", read {shown_reading(note)}" if "reading" in note else ""
     return f"{note['name'] or 'a data set'}, {note['images']:,} images{reading}, mark {note['fingerprint'][:6]}"
+
+
+def export_model(model: CLIP, model_dir: Path, mark: str, step: int) -> None:
+    """Writes the model of a step, noting its run; a kill at any moment leaves this model, the one before, or none.
+
+    What a killed export left beside the folder is removed.
+    """
+    for left in model_dir.parent.glob(f".*{model_dir.name}.*"):
+        shutil.rmtree(left, ignore_errors=True)
+    if run_of(model_dir) != mark:  # a card of another run would praise this one if we were killed before ours
+        for name in CARD_FILES:
+            (model_dir / name).unlink(missing_ok=True)
+    with written_whole(model_dir) as temporary:
+        model.save_pretrained(temporary)
+        note_model(temporary, mark, step)
+
+
+def note_model(model_dir: Path, mark: str | None, step: int | None = None) -> None:
+    """Notes which run left the files of a folder; a mark of None stands for one that nobody knows."""
+    # Whatever is not a file, such as a folder that Jupyter makes, is noted as null, as by earlier versions.
+    files = {path.name: _digest(path) for path in sorted(model_dir.iterdir()) if path.name not in CARD_FILES}
+    write_note(model_dir / NOTE, {"run": mark, "step": step, "files": files})
+
+
+def write_note(path: Path, note: dict[str, Any]) -> None:
+    """Writes a note in JSON."""
+    write_whole(path, json.dumps(note, indent=2) + "\n")
+
+
+def read_note(path: Path) -> dict[str, Any]:
+    """What a note in JSON holds; empty if it is not there or cannot be read."""
+    try:
+        note = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return note if isinstance(note, dict) else {}
+
+
+def run_of(model_dir: Path) -> str | None:
+    """The mark of the run that left a model; None if no note tells of one."""
+    return read_note(model_dir / NOTE).get("run")
+
+
+def check_model(model_dir: Path, mark: str | None) -> None:
+    """Refuses, with a ValueError, a model that is not what a run of this mark (None: any run) left, file by file.
+
+    One without a note is taken as it is.
+    """
+    path = model_dir / NOTE
+    if not path.is_file():
+        return
+    way_out = f"delete {path} to take the model as it is, or start the training of this folder again, to its end"
+    note = read_note(path)
+    files = note.get("files")
+    if "run" not in note or not isinstance(files, dict):
+        raise ValueError(f"{path} cannot be read; {way_out}.")
+    if mark not in (None, note["run"]):
+        raise ValueError(
+            f"The model in {model_dir} is not of the run that run.json beside it tells of, whose training has not "
+            f"ended there; {way_out}."
+        )
+    if changed := [name for name, digest in files.items() if _digest(model_dir / name) != digest]:
+        raise ValueError(
+            f"{' and '.join(changed)} in {model_dir}: damaged, exchanged or missing since the training wrote the "
+            f"model; {way_out}."
+        )
+
+
+def is_whole(model_dir: Path, mark: str) -> bool:
+    """Whether the model in a folder is just as this run left it."""
+    try:
+        check_model(model_dir, mark)
+    except ValueError:
+        return False
+    return run_of(model_dir) == mark and (model_dir / "config.json").is_file()
+
+
+def _digest(path: Path) -> str | None:
+    return digest_of_file(path) if path.is_file() else None

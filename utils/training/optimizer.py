@@ -34,7 +34,7 @@ def decay_mask(split: SplitModel) -> nnx.State:
     """
     decayed = {
         (*path, name)
-        for path, module in nnx.iter_graph(split.merge(split.trained, split.frozen))
+        for path, module in nnx.iter_graph(nnx.merge(split.graphdef, split.trained, split.frozen))
         for kind, names in MATRICES.items()
         if isinstance(module, kind)
         for name in names
@@ -82,8 +82,7 @@ def adafactor_by_layer() -> optax.GradientTransformation:
 def moving_average(average: Any, parameters: Any, step: jax.Array, decay: float) -> Any:
     """One step of an exponential moving average of float32 parameters; ``step`` is how many steps came before.
 
-    Early on the decay is (1 + step) / (10 + step), so that the average forgets where the run started (as
-    TensorFlow's ExponentialMovingAverage does).
+    Early on the decay is (1 + step) / (10 + step), as in TensorFlow, so that the average forgets where the run started.
     """
     kept = jnp.minimum(decay, (1 + step) / (10 + step)).astype(jnp.float32)
     return jax.tree.map(lambda old, new: kept * old + (1 - kept) * new, average, parameters)

@@ -3,32 +3,34 @@
 from __future__ import annotations
 
 import math
+import signal
+import threading
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from textwrap import shorten
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
+from flax import nnx
 from jax.sharding import NamedSharding, PartitionSpec
 
 from utils.clip import CLIP, count_cut, tokenize
 from utils.datasets import steps_per_epoch, train_batches
 from utils.files import disk_trouble_in_words, sole_owner
 from utils.progress import progress_bar
+from utils.training import identity
 from utils.training.card import write_card
 from utils.training.checkpoints import open_checkpoints, restore_checkpoint, save_checkpoint
-from utils.training.export import export_model
 from utils.training.history import Report, Row, open_reports
-from utils.training.identity import claim_folder, describe_run, note_provenance, provenance_of
-from utils.training.interruption import TrainingStopped, stop_on_interrupt
 from utils.training.optimizer import learning_rate_schedule
 from utils.training.settings import TrainingSettings
 from utils.training.step import State, TrainStep, data_mesh, first_state, make_train_step
@@ -41,21 +43,46 @@ if TYPE_CHECKING:
 STEPS_AHEAD = 2  # dispatched beyond the one that the devices are at; each holds a batch in their memory
 
 
+class TrainingStopped(KeyboardInterrupt):
+    """A run that was interrupted and saved; starting it again resumes it."""
+
+    def _render_traceback_(self) -> list[str]:
+        """IPython asks for this: in a notebook one line says it all."""
+        return [str(self)]
+
+
+@contextmanager
+def stop_on_interrupt() -> Iterator[Callable[[], bool]]:
+    """Turns the first interrupt (Ctrl-C, a notebook's stop button) into a request; yields whether there was one.
+
+    An interrupt in the middle of a step would leave the state donated and the data one batch ahead. The second one
+    interrupts, and outside the main thread, where Python allows no handler, so does the first.
+    """
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked.is_set
+        return
+
+    def ask(number: int, frame: Any) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield asked.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 @dataclass
 class TrainingResult:
-    """What a run leaves.
+    """What a run leaves."""
 
-    Attributes:
-        model: The exported model.
-        history: One row a step, with ``validation_loss`` and ``validation_recall`` where a validation followed.
-        model_dir: The folder that transformers' ``CLIPModel.from_pretrained`` loads.
-        exported_step: The step whose model it is: the last one, or with ``keep_best`` that of the best epoch.
-    """
-
-    model: CLIP
-    history: list[Row]
-    model_dir: Path
-    exported_step: int
+    model: CLIP  # the exported one
+    history: list[Row]  # one row a step, with validation_loss and validation_recall where a validation followed
+    model_dir: Path  # the folder that transformers' CLIPModel.from_pretrained loads
+    exported_step: int  # whose model it is: the last step, or with keep_best that of the best epoch
 
 
 def train(
@@ -97,20 +124,64 @@ def train(
             )
     with closing(run.batches), disk_trouble_in_words(output_dir), sole_owner(output_dir, "training"):
         # Described by the data as given, so that the same data find the run again.
-        run.mark = claim_folder(output_dir, describe_run(start, train_set, validation_set, settings))
+        run.mark = identity.claim_folder(output_dir, identity.describe_run(start, train_set, validation_set, settings))
         with open_checkpoints(output_dir) as checkpoints:
             run.restore(checkpoints)
             if not run.finished:
-                note_provenance(output_dir, train_set, start, run.step)
+                identity.note_provenance(output_dir, train_set, start, run.step)
             with_events = settings.tensorboard and not run.finished  # all those of a finished run are there
             with stop_on_interrupt() as stop_asked, open_reports(output_dir, run.history, with_events) as report:
                 take_steps(run, checkpoints, report, stop_asked, output_dir)
             exported_step = run.choose_export(checkpoints)
         model, model_dir = run.model(), output_dir / "model"
-        export_model(model, model_dir, run.mark, exported_step)
+        identity.export_model(model, model_dir, run.mark, exported_step)
         data = run.train_set, run.validation_set
-        write_card(model_dir, model, *data, settings, run.history, exported_step, provenance_of(output_dir))
+        write_card(model_dir, model, *data, settings, run.history, exported_step, identity.provenance_of(output_dir))
         return TrainingResult(model, run.history, model_dir, exported_step)
+
+
+def load_or_train(
+    output_dir: str | Path,
+    start: CLIP,
+    train_set: CaptionDataset,
+    validation_set: CaptionDataset,
+    settings: TrainingSettings,
+) -> CLIP:
+    """Loads the model that an earlier run left in a folder; where there is none, one trained now, beside it.
+
+    The other arguments are those of `train`, for the training that may be needed; settings of a short one will do.
+    A warning says so if the earlier run was trained on other data, as far as its note tells. Where images have no
+    captions to train on, it is ``start``, the very object, so that nobody compares a model with itself.
+
+    Raises:
+        ValueError: If the model is of another run than the folder tells of, or damaged.
+        FolderInUseError: If another process is training that short one.
+    """
+    output_dir = Path(output_dir)
+    if (output_dir / "model" / "config.json").is_file():
+        if trained_on := identity.other_data(output_dir, train_set, validation_set):
+            print(
+                f"Warning: the model in {output_dir} was trained on {trained_on}; name another OUTPUT_DIR for a model "
+                "of these data."
+            )
+        identity.check_model(output_dir / "model", identity.mark_of(output_dir))
+        return CLIP.from_pretrained(output_dir / "model")
+    counts = [len(item.captions_with_words) for item in train_set]
+    if not (any(counts) and any(item.captions_with_words for item in validation_set)):
+        print(
+            f"No fine-tuned model in {output_dir}, and none can be trained without captions in train and val: MODEL "
+            "itself is used, and what compares it with a fine-tuned one is left out."
+        )
+        return start
+    # Images without a caption are left out, and a batch cannot hold more than remain.
+    settings = settings.fitted_to(sum(counts) if settings.captions == "all" else int(np.count_nonzero(counts)))
+    of_the_run = (start, train_set, validation_set, settings)
+    short_dir = identity.run_folder(output_dir.parent, f"{output_dir.name}-short", *of_the_run)
+    if identity.is_whole(short_dir / "model", identity.mark_of_run(identity.describe_run(*of_the_run))):
+        print(f"No fine-tuned model in {output_dir}: taking the short one in {short_dir}.")
+        return CLIP.from_pretrained(short_dir / "model", jnp.dtype(settings.compute_dtype or start.vision.dtype))
+    print(f"No fine-tuned model in {output_dir}: training a short one in {short_dir}.")
+    return train(*of_the_run, short_dir).model
 
 
 def take_steps(
@@ -142,14 +213,7 @@ def take_steps(
 
 
 class TrainingRun:
-    """The moving parts of a run: device state, data iterator, history, and the best epoch so far.
-
-    Attributes:
-        step: Steps taken, or on their way on the devices.
-        history: One row a step, as far as metrics were fetched, see `fetch_history`.
-        best_step: The step at the end of the best epoch so far, by validation recall.
-        mark: Which run it is; its checkpoints carry it.
-    """
+    """The moving parts of a run: device state, data iterator, history, and the best epoch so far."""
 
     def __init__(
         self,
@@ -159,15 +223,12 @@ class TrainingRun:
         settings: TrainingSettings,
         mesh: jax.sharding.Mesh | None = None,
     ) -> None:
-        """Sets up what takes no time, and refuses, with a ValueError, what does not fit model, devices or data.
-
-        Nothing is compiled before a folder is ours.
-        """
+        """Sets up what needs no compilation; a ValueError says what does not fit model, devices or data."""
         self.settings, self.mesh = settings, mesh or data_mesh()
-        self.step = 0
-        self.history: list[Row] = []
-        self.best_step: int | None = None
-        self.mark: str | None = None
+        self.step = 0  # taken, or on their way on the devices
+        self.history: list[Row] = []  # one row a step, as far as metrics were fetched, see `fetch_history`
+        self.best_step: int | None = None  # at the end of the best epoch so far, by validation recall
+        self.mark: str | None = None  # which run it is; its checkpoints carry it
         # Of each step that is on its way: its rate, seconds of waiting, metrics on the devices, and which images.
         self._running: deque[tuple[float, float, dict[str, jax.Array], np.ndarray]] = deque()
         self._last_end = 0.0  # in seconds
@@ -180,7 +241,17 @@ class TrainingRun:
         if start.tokenizer is None:
             raise ValueError("The starting model has no tokenizer; load it from a folder that holds one.")
         self.tokenizer = start.tokenizer
-        self._check_sizes()
+        if not len(self.validation_set):
+            raise ValueError(
+                "Validation needs at least one image with a caption; give the validation split of the data, or make "
+                "one with dataset.with_random_splits()."
+            )
+        size, devices = settings.micro_batch_size or settings.batch_size, self.mesh.size
+        if size % devices:
+            raise ValueError(
+                f"A batch or micro-batch of {size} cannot be shared evenly by {devices} devices; choose a multiple of "
+                f"{devices}."
+            )
         self.steps_per_epoch = steps_per_epoch(self.train_set, settings.batch_size, settings.captions)
         self.total_steps = self.steps_per_epoch * settings.epochs
         self.schedule = learning_rate_schedule(settings, self.total_steps)
@@ -199,19 +270,6 @@ class TrainingRun:
         self.sharded = NamedSharding(self.mesh, PartitionSpec("data"))
         self.split = split_model(start, settings)
 
-    def _check_sizes(self) -> None:
-        if not len(self.validation_set):
-            raise ValueError(
-                "Validation needs at least one image with a caption; give the validation split of the data, or make "
-                "one with dataset.with_random_splits()."
-            )
-        size, devices = self.settings.micro_batch_size or self.settings.batch_size, self.mesh.size
-        if size % devices:
-            raise ValueError(
-                f"A batch or micro-batch of {size} cannot be shared evenly by {devices} devices; choose a multiple of "
-                f"{devices}."
-            )
-
     @cached_property
     def state(self) -> State:
         """Everything that the run changes on the devices."""
@@ -223,10 +281,9 @@ class TrainingRun:
         return make_train_step(self.split, self.settings, self.mesh)
 
     def _learning_rate(self) -> float:
-        """Of the next step. Those of its epoch are computed together: each takes the devices half a millisecond.
+        """Of the next step, with those of its epoch: one computed between two steps would wait for the first.
 
-        One that was computed between two steps would wait for the first; all at once would delay the start of a run
-        that may stop long before its last epoch.
+        Each takes the devices half a millisecond; all at once would delay a run that may stop long before its end.
         """
         if self.step not in self._learning_rates:
             end = (self.step // self.steps_per_epoch + 1) * self.steps_per_epoch
@@ -265,11 +322,8 @@ class TrainingRun:
     def fetch_history(self) -> list[Row]:
         """The history of all steps so far: waits for those on their way and fetches their metrics.
 
-        A loss that is not finite is noticed at most `STEPS_AHEAD` steps late, and always before the next validation,
-        report or checkpoint, so that none holds a broken model.
-
-        Raises:
-            FloatingPointError: If the loss or gradient of a step is not finite; it names the step and the files.
+        A loss or gradient that is not finite is a FloatingPointError, at most `STEPS_AHEAD` steps late, and always
+        before the next validation, report or checkpoint, so that none holds a broken model.
         """
         while self._running:
             self._fetch_one()
@@ -294,7 +348,7 @@ class TrainingRun:
     def model(self) -> CLIP:
         """The model as it would be exported now: the average if there is one, low-rank changes merged."""
         parameters = self.state["average" if "average" in self.state else "trained"]
-        return merge_low_rank(self.split.merge(parameters, self.state["frozen"]))
+        return merge_low_rank(nnx.merge(self.split.graphdef, parameters, self.state["frozen"]))
 
     def validate(self) -> None:
         """Measures the model on the validation set and notes whether it is the best so far."""

@@ -36,67 +36,38 @@ class TrainingSettings:
     """What governs a run; two runs with equal settings and data on one machine end with equal weights.
 
     A setting of None is off unless it says otherwise.
-
-    Attributes:
-        batch_size: Pairs in the global batch, over all devices: each is a negative for all others.
-        epochs: Passes over the training records.
-        learning_rate: Peak of the schedule.
-        warmup_steps: Steps of the linear warm-up, at most a third of the run.
-        schedule: How the rate falls from the peak to zero: ``linear``, as published, or ``cosine``.
-        optimizer: ``adamw``, or ``adafactor`` as the published v1 (with a learning rate of 1e-4).
-        b1: AdamW's decay of the mean of the gradients; Adafactor keeps none.
-        b2: AdamW's decay of the mean of their squares.
-        weight_decay: Decoupled decay, scaled by the rate, on the matrices of linear layers only.
-        max_gradient_norm: Gradients with a larger global norm are scaled down to it.
-        ema_decay: Decay (0.999, say) of a moving average of the parameters, which is validated and exported then.
-        loss: ``multi_positive`` takes equal and other captions of an image as right, ``plain``, as published, as wrong.
-        captions: ``one`` drawn for each image and visit, or ``all``, as published: an epoch has every pair once.
-        augmentation: ``none``, ``published`` or ``aerial``, see `utils.datasets.train_transform`.
-        frozen_parts: Which of `PARTS` stay as they are.
-        lora_rank: Trains so many directions of each attention matrix instead of the towers (Hu et al. 2021).
-        lora_alpha: Low-rank changes are scaled by ``lora_alpha / lora_rank``.
-        compute_dtype: ``float32``, ``bfloat16``, or None as the model was loaded, for the transformers; parameters,
-            their reductions, similarities and loss are always float32.
-        rematerialize: Computes activations again on the way back instead of keeping them: slower, smaller.
-        micro_batch_size: Computes the gradient of the whole batch in the memory of so many pairs (Gao et al. 2021).
-        keep_best: Exports the model with the best validation recall, and not the last one.
-        patience: Stops after so many epochs without a better validation recall.
-        validate_every: Epochs between validations, each followed by a checkpoint; the last epoch always has one.
-        checkpoint_every: Writes a checkpoint every so many steps, too.
-        keep_last: Checkpoints kept, besides that of the best epoch.
-        seed: Governs the order of the images, the augmentation and the captions drawn.
-        workers: Threads that decode images.
-        tensorboard: Whether to write TensorBoard events beside the history.
     """
 
-    batch_size: int = 128
-    epochs: int = 10
-    learning_rate: float = 1e-4
-    warmup_steps: int = 50
-    schedule: str = "linear"
-    optimizer: str = "adamw"
-    b1: float = 0.9
-    b2: float = 0.98
-    weight_decay: float = 0.1
-    max_gradient_norm: float = 1.0
-    ema_decay: float | None = None
-    loss: str = "multi_positive"
-    captions: str = "one"
-    augmentation: str = "aerial"
-    frozen_parts: tuple[str, ...] = ()
-    lora_rank: int | None = None
-    lora_alpha: float = 16.0
+    batch_size: int = 128  # pairs in the global batch, over all devices: each is a negative for all others
+    epochs: int = 10  # passes over the training records
+    learning_rate: float = 1e-4  # peak of the schedule
+    warmup_steps: int = 50  # of the linear warm-up, at most a third of the run
+    schedule: str = "linear"  # how the rate falls from the peak to zero: linear, as published, or cosine
+    optimizer: str = "adamw"  # or adafactor as the published v1 (with a learning rate of 1e-4)
+    b1: float = 0.9  # AdamW's decay of the mean of the gradients; Adafactor keeps none
+    b2: float = 0.98  # AdamW's decay of the mean of their squares
+    weight_decay: float = 0.1  # decoupled, scaled by the rate, on the matrices of linear layers only
+    max_gradient_norm: float = 1.0  # gradients with a larger global norm are scaled down to it
+    ema_decay: float | None = None  # of a moving average (0.999, say), which is validated and exported then
+    loss: str = "multi_positive"  # takes equal and other captions of an image as right; plain, as published, as wrong
+    captions: str = "one"  # drawn for each image and visit, or all, as published: an epoch has every pair once
+    augmentation: str = "aerial"  # or none or published, see `utils.datasets.train_transform`
+    frozen_parts: tuple[str, ...] = ()  # which of `PARTS` stay as they are
+    lora_rank: int | None = None  # so many directions of attention matrices, not the towers (Hu et al. 2021)
+    lora_alpha: float = 16.0  # low-rank changes are scaled by lora_alpha / lora_rank
+    # float32, bfloat16, or None as the model was loaded, for the transformers; parameters, their reductions,
+    # similarities and loss are always float32.
     compute_dtype: str | None = None
-    rematerialize: bool = False
-    micro_batch_size: int | None = None
-    keep_best: bool = False
-    patience: int | None = None
-    validate_every: int = 1
-    checkpoint_every: int | None = _without_effect(None)
-    keep_last: int = _without_effect(2)
-    seed: int = 0
-    workers: int = _without_effect(2)
-    tensorboard: bool = _without_effect(True)
+    rematerialize: bool = False  # activations are computed again on the way back: slower, smaller
+    micro_batch_size: int | None = None  # the whole batch's gradient in the memory of so many pairs (Gao et al. 2021)
+    keep_best: bool = False  # the model with the best validation recall is exported, and not the last one
+    patience: int | None = None  # epochs without a better validation recall, after which it stops
+    validate_every: int = 1  # epochs between validations, each with a checkpoint; the last epoch always has one
+    checkpoint_every: int | None = _without_effect(None)  # steps between checkpoints, besides those
+    keep_last: int = _without_effect(2)  # checkpoints kept, besides that of the best epoch
+    seed: int = 0  # of the order of the images, the augmentation and the captions drawn
+    workers: int = _without_effect(2)  # threads that decode images
+    tensorboard: bool = _without_effect(True)  # whether to write TensorBoard events beside the history
 
     def __post_init__(self) -> None:
         """Refuses what could not train, with a ValueError that names the setting, its value and what it must be."""

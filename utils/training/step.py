@@ -135,9 +135,9 @@ def cached_gradients(
 ) -> tuple[jax.Array, nnx.State]:
     """The loss of a whole batch and its gradient, in the memory of a micro-batch (Gao et al. 2021, GradCache).
 
-    First every micro-batch is embedded, and no activation kept. The loss of all embeddings together gives a
-    gradient for each embedding. Then each micro-batch is embedded again, and its embeddings' gradients are carried
-    back to the parameters. The result is that of one go; each tower runs forward once more than there.
+    First every micro-batch is embedded, and no activation kept. The loss of all embeddings together gives a gradient
+    for each. Then each micro-batch is embedded again, and its gradients are carried back to the parameters. The result
+    is that of one go; each tower runs forward once more than there.
 
     ``embed`` goes from parameters and a micro-batch to image and text embeddings, (micro-batch, dim) each, ``loss_of``
     from parameters and all embeddings, (batch, dim) each, to the loss; `split_batch` gives ``micro_batches``.

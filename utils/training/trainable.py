@@ -24,10 +24,6 @@ class SplitModel:
     trained: nnx.State
     frozen: nnx.State
 
-    def merge(self, trained: nnx.State, frozen: nnx.State) -> CLIP:
-        """The model with these parameters."""
-        return nnx.merge(self.graphdef, trained, frozen)
-
 
 def split_model(start: CLIP, settings: TrainingSettings) -> SplitModel:
     """Splits the model that a run trains: the starting point, set to compute as the settings ask.

@@ -25,17 +25,15 @@ _loss = jax.jit(contrastive_loss)
 def validate(
     model: CLIP, dataset: CaptionDataset, settings: TrainingSettings, sharding: jax.sharding.NamedSharding | None = None
 ) -> dict[str, float]:
-    """Measures a model on held-out images, without augmentation.
+    """Measures a model on the validation split, without augmentation; the test split is for the final figures.
 
-    Images are embedded in small batches, which ``sharding`` spreads over the devices, and compared in blocks, so memory
-    is bounded by the embeddings. ``dataset`` is the validation split: the test split is for the final figures. What
-    cannot be decoded is left out, as are captions without words, with a warning.
+    Memory is bounded by the embeddings; ``sharding`` spreads their batches over the devices. What cannot be decoded is
+    left out, as are captions without words, with a warning.
 
     Returns:
         ``validation_loss``: each image with its first caption, averaged over whole batches of the training batch size
-        (or of the whole set, if that is smaller), since it depends on the number of negatives. Batches follow the order
-        of the file, where images of one category often stand together: such negatives are harder than the shuffled
-        ones of training, and the loss is higher than theirs (2.21 beside 1.14 for one model of the miniature).
+        (at most the set), in the order of the file, where images of one category often stand together: such negatives
+        are harder than the shuffled ones of training (2.21 beside 1.14 nats for one model of the miniature).
         ``validation_recall``: the mean of recall@1, 5 and 10 in both directions, as
         `utils.evaluation.retrieval_ranks` counts them, with the bounds of `recall_interval`.
 
@@ -84,8 +82,7 @@ def _mean_loss(
 def recall_interval(ranks: dict[str, np.ndarray], seed: int) -> tuple[float, float]:
     """Bounds that hold the mean recall of 95 % of validation sets drawn from this one, from its `retrieval_ranks`.
 
-    The bootstrap (Efron and Tibshirani 1993): as many queries as there are, drawn with replacement, in each
-    direction by itself.
+    The bootstrap (Efron and Tibshirani 1993): as many queries, drawn with replacement, in each direction by itself.
     """
     generator = np.random.default_rng(seed)
     means = [resampled_means(_hits(values), draws=DRAWS, generator=generator) for values in ranks.values()]

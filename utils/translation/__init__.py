@@ -9,19 +9,3 @@ from utils.translation.cache import TranslationCache, TranslationError, Translat
 from utils.translation.loading import load_or_backtranslate
 from utils.translation.marian import GenerationSettings, MarianTranslator
 from utils.translation.quality import Distances, distances, find_failures
-
-__all__ = [
-    "LANGUAGES",
-    "AugmentedCaptions",
-    "BackTranslation",
-    "Distances",
-    "GenerationSettings",
-    "MarianTranslator",
-    "TranslationCache",
-    "TranslationError",
-    "Translator",
-    "backtranslate",
-    "distances",
-    "find_failures",
-    "load_or_backtranslate",
-]

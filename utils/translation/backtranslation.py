@@ -98,16 +98,13 @@ def backtranslate(
     languages: Sequence[str] = LANGUAGES,
     splits: Collection[str] | None = ("train",),
     batch_size: int = 64,
-    progress: bool = True,
 ) -> AugmentedCaptions:
     """Replaces repeated captions by back-translations.
 
     Each distinct caption is translated once for each language, however many images share it. A stopped run
-    resumes from its cache. ``splits`` are those to change; None changes all images, those without a split too.
-
-    Raises:
-        TranslationError: If a language is unknown, a caption is empty or far too long, or the cache cannot be
-            written; nothing that was translated is lost.
+    resumes from its cache. ``splits`` are those to change; None changes all images, those without a split too. Raises
+    TranslationError if a language is unknown, a caption is empty or far too long, or the cache cannot be written;
+    nothing that was translated is lost.
     """
     if not set(languages) <= translator.languages or len(set(languages)) < len(languages):
         known = ", ".join(sorted(translator.languages))
@@ -130,8 +127,8 @@ def backtranslate(
     for language in languages:
         places = [(image, position) for image, position, code in plan if code == language]
         originals = [dataset[image].captions[position] for image, position in places]
-        pivots = translate_all(originals, translator, "en", language, cache, batch_size, progress)
-        texts = translate_all(list(pivots.values()), translator, language, "en", cache, batch_size, progress)
+        pivots = translate_all(originals, translator, "en", language, cache, batch_size)
+        texts = translate_all(list(pivots.values()), translator, language, "en", cache, batch_size)
         for place, original in zip(places, originals, strict=True):
             pivot = pivots[original]
             replacements[place] = BackTranslation(*place, language, original, pivot, texts[pivot])

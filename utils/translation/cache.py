@@ -30,18 +30,16 @@ class TranslationError(ValueError):
 
 
 class Translator(Protocol):
-    """Translates texts. Anything with these three members will do.
+    """Translates texts between English and other languages, given by their codes.
 
-    Attributes:
-        name: Names everything that the output depends on: the cache takes two translators of one name for the same.
-        languages: Codes of the languages that it translates to from English, and from to English.
+    Its name tells everything that the output depends on: the cache takes two translators of one name for the same.
     """
 
     name: str
     languages: frozenset[str]
 
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[str]:
-        """Translates a batch between languages, given by their codes, in the same order, or raises TranslationError."""
+        """Translates a batch, in the same order, or raises TranslationError."""
         ...
 
 
@@ -49,10 +47,8 @@ class TranslationCache:
     """An SQLite file of translations, keyed by translator, languages and text.
 
     Several processes may use one file at once. Each call of `add` is one transaction: after a kill, a crash or
-    a full disk the file holds what was added before. A missing file is made; ``:memory:`` keeps nothing.
-
-    Raises:
-        TranslationError: If the file cannot be opened or is something else; so do all methods.
+    a full disk the file holds what was added before. A missing file is made; ``:memory:`` keeps nothing. All methods
+    raise TranslationError if the file cannot be opened or is something else.
     """
 
     def __init__(self, path: str | Path = ":memory:") -> None:
@@ -111,13 +107,7 @@ def _explain(error: Exception) -> str:
 
 
 def translate_all(
-    texts: Sequence[str],
-    translator: Translator,
-    source: str,
-    target: str,
-    cache: TranslationCache,
-    batch_size: int,
-    progress: bool,
+    texts: Sequence[str], translator: Translator, source: str, target: str, cache: TranslationCache, batch_size: int
 ) -> dict[str, str]:
     """Returns the translation of each distinct text and writes every batch to the cache as it comes.
 
@@ -128,8 +118,7 @@ def translate_all(
         raise TranslationError(f"the batch size is {batch_size}; at least one text must go through at once.")
     known = cache.find(translator.name, source, target, texts)
     unknown = sorted(set(texts) - known.keys(), key=lambda text: (len(text), text))
-    hidden = not (progress and unknown)
-    with progress_bar(total=len(unknown), desc=f"{source} to {target}", unit="text", disable=hidden) as bar:
+    with progress_bar(total=len(unknown), desc=f"{source} to {target}", unit="text", disable=not unknown) as bar:
         for start in range(0, len(unknown), batch_size):
             batch = unknown[start : start + batch_size]
             known |= cache.find(translator.name, source, target, batch)

@@ -28,11 +28,8 @@ def load_or_backtranslate(
         written = {(entry.source, entry.filename): entry.captions for entry in read_jsonl(path)}
         captions = [next((written[name] for name in _names(item) if name in written), None) for item in dataset]
         if unnamed := captions.count(None):
-            warnings.warn(
-                f"{path} has no captions for {unnamed:,} of {len(dataset):,} images, which keep their own: delete it "
-                "and run notebook 02 on all of them.",
-                stacklevel=2,
-            )
+            lacks = f"no captions for {unnamed:,} of {len(dataset):,} images, which keep their own"
+            warnings.warn(f"{path} has {lacks}: delete it and run notebook 02 on all of them.", stacklevel=2)
         items = (replace(item, captions=new or item.captions) for item, new in zip(dataset, captions, strict=True))
         return CaptionDataset(items, dataset.name, dataset.missing, dataset.splits)
     print(f"There is no {path}: translating the captions now.")

@@ -31,12 +31,9 @@ _Generate = Callable[[list[list[int]]], list[list[int]]]
 class GenerationSettings:
     """How a translation is searched for; None takes the model's own ``generation_config.json``.
 
-    The published run called ``generate()`` with nothing, so the defaults here are its settings.
-
-    Attributes:
-        num_beams: Hypotheses that beam search keeps.
-        length_penalty: Exponent of the length by which a hypothesis' score is divided.
-        max_length: Most tokens of a translation, with the one that starts it and the one that ends it.
+    The published run called ``generate()`` with nothing, so the defaults here are its settings. The score of a
+    hypothesis is divided by its length to the power of ``length_penalty``; ``max_length`` counts tokens, with the one
+    that starts a translation and the one that ends it.
     """
 
     num_beams: int | None = None
@@ -45,8 +42,7 @@ class GenerationSettings:
 
     def __post_init__(self) -> None:
         """Raises ValueError, naming the setting, its value and what it must be."""
-        for name, bound in (("num_beams", 0), ("max_length", 2)):
-            value = getattr(self, name)
+        for name, value, bound in (("num_beams", self.num_beams, 0), ("max_length", self.max_length, 2)):
             if value is not None and not value > bound:
                 raise ValueError(f"{name} is {value!r}; it must be above {bound}.")
 
@@ -54,13 +50,10 @@ class GenerationSettings:
 class MarianTranslator:
     """English to Romance languages and back, with two Marian models in transformers' format.
 
-    Args:
-        to_romance: Folder or Hub name of the model from English; it must know language codes such as ``>>fr<<``.
-        to_english: Folder or Hub name of the model to English.
-        settings: How a translation is searched for.
-        engine: ``ctranslate2`` (float32), ``ctranslate2-int8`` (weights of 8 bits: faster, a few texts differ),
-            ``transformers``, or ``auto``: transformers where torch sees a GPU, else CTranslate2 in float32.
-        device: ``cpu``, ``cuda``, or ``auto``: the GPU where torch sees one.
+    Models are folders or names on the Hub; the one from English must know language codes such as ``>>fr<<``. Engines
+    are ``ctranslate2`` (float32), ``ctranslate2-int8`` (weights of 8 bits: faster, a few texts differ),
+    ``transformers``, or ``auto``: transformers where torch sees a GPU, else CTranslate2 in float32. Devices are
+    ``cpu``, ``cuda``, or ``auto``: the GPU where torch sees one.
 
     Raises:
         TranslationError: If a model is missing, is not a Marian model or lacks language codes.
@@ -100,10 +93,8 @@ class MarianTranslator:
             return self._to_romance.translate([f">>{target}<< {text}" for text in texts])
         if target == "en" and source in self.languages:
             return self._to_english.translate(list(texts))
-        raise TranslationError(
-            f"cannot translate from {source!r} to {target!r}: one side must be 'en', the other one of "
-            f"{', '.join(sorted(self.languages))}."
-        )
+        known = f"one side must be 'en', the other one of {', '.join(sorted(self.languages))}"
+        raise TranslationError(f"cannot translate from {source!r} to {target!r}: {known}.")
 
 
 class _Direction:
@@ -168,14 +159,12 @@ class _Direction:
         numbers, unknown = self._tokenizer.get_vocab(), self._tokenizer.unk_token_id
         # transformers counts the token that starts the decoder, and the end where it forces one into the last place.
         longest = search["max_length"] - (1 if config.forced_eos_token_id is None else 2)
+        beams, penalty, patience = (search[name] for name in ("num_beams", "length_penalty", "patience"))
 
         def generate(batch: list[list[int]]) -> list[list[int]]:
+            tokens = [self._tokenizer.convert_ids_to_tokens(ids) for ids in batch]
             results = model.translate_batch(
-                [self._tokenizer.convert_ids_to_tokens(ids) for ids in batch],
-                beam_size=search["num_beams"],
-                length_penalty=search["length_penalty"],
-                patience=search["patience"],
-                max_decoding_length=longest,
+                tokens, beam_size=beams, length_penalty=penalty, patience=patience, max_decoding_length=longest
             )
             return [[numbers.get(token, unknown) for token in result.hypotheses[0]] for result in results]
 
@@ -228,8 +217,5 @@ def _resolve(settings: GenerationSettings, config: GenerationConfig) -> dict[str
 
 def _fingerprint(folder: Path) -> str:
     """Returns eight hexadecimal digits that tell a model's files from any other's."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
-        if path.suffix in (".json", ".spm", ".safetensors", ".bin"):
-            digest.update(bytes.fromhex(digest_of_file(path)))
-    return digest.hexdigest()[:8]
+    files = [path for path in sorted(folder.iterdir()) if path.suffix in (".json", ".spm", ".safetensors", ".bin")]
+    return hashlib.sha256(bytes.fromhex("".join(map(digest_of_file, files)))).hexdigest()[:8]

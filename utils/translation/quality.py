@@ -25,11 +25,10 @@ UNKNOWN_CAPTIONS = (
 
 @dataclass(frozen=True)
 class Distances:
-    """How far back-translations are from their originals.
+    """How far back-translations are from their originals, (texts,) float64 each.
 
-    Attributes:
-        chrf: (texts,) float64, 0 to 100: the F-score of character n-grams (Popovic 2015); 100 is the same text.
-        token_overlap: (texts,) float64, 0 to 1: shared words over all words (Jaccard), by `words`.
+    ``chrf``, 0 to 100, is the F-score of character n-grams (Popovic 2015), 100 for the same text; ``token_overlap``,
+    0 to 1, shared words over all words (Jaccard), by `words`.
     """
 
     chrf: np.ndarray
@@ -51,10 +50,8 @@ def distances(replacements: Sequence[BackTranslation]) -> Distances:
     from sacrebleu import sentence_chrf
 
     chrf = [sentence_chrf(new.text, [new.original]).score for new in replacements]
-    overlap = []
-    for new in replacements:
-        before, after = set(words(new.original)), set(words(new.text))
-        overlap.append(len(before & after) / max(len(before | after), 1))
+    sets = [(set(words(new.original)), set(words(new.text))) for new in replacements]
+    overlap = [len(before & after) / max(len(before | after), 1) for before, after in sets]
     return Distances(np.array(chrf), np.array(overlap))
 
 

@@ -8,25 +8,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from utils.course import CourseError, check_values, course_notebooks
-from utils.course.parameters import (
-    declared_values,
-    find_profile,
-    load_profile,
-    read_sections,
-    read_yaml,
-    resolve_parameters,
-)
+from utils.course.parameters import declared_values, load_profile, read_sections, read_yaml, resolve_parameters
 from utils.course.run import results_folder
 from utils.course.values import check_places, is_of_type
 
 TRAINING, EVALUATION = "04_finetune_clip", "05_evaluate_zero_shot"
-COMMON = "common"
+PUBLISHED = Path("nbs") / "profiles" / "sweep"  # the published rows, and what they share
 BACKTRANSLATED = "backtranslated.jsonl"
 CATEGORIES = "categories"  # as CAPTIONS_FILE: captions made of the names of categories
 OF_ALL_ROWS = ("SEED", "OUTPUT_DIR", "DATASET", "DATA_DIR", "MODEL", "IMAGES_PER_SPLIT")
@@ -34,12 +27,12 @@ OF_ALL_ROWS = ("SEED", "OUTPUT_DIR", "DATASET", "DATA_DIR", "MODEL", "IMAGES_PER
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the published table, or your own; one that was not published has neither checkpoint nor figures."""
+    """A row of the published table or of a grid, which has neither checkpoint nor figures."""
 
     name: str  # of its file, or in a grid
     parameters: dict[str, Any]  # how it differs from what is common, as parameters of the training notebook
     checkpoint: str = ""  # which one was published
-    published: dict[int, float] = field(default_factory=dict)  # score@k by k
+    scores: dict[int, float] = field(default_factory=dict)  # published score@k by k
     same_as: Row | None = None  # the first row with equal parameters, if it is another: the two are one run
 
     @property
@@ -92,25 +85,19 @@ class Scale:
 
 def load_common(root: Path) -> dict[str, Any]:
     """Reads what the rows share, the scales, and the published figures."""
-    return _read_parameters(_rows_folder(root) / f"{COMMON}.yaml")
+    return read_yaml(root / PUBLISHED / "common.yaml")
 
 
 def load_rows(scale: Scale, wanted: Iterable[str] = ()) -> list[Row]:
-    """Reads all rows or those wanted: of a grid, or of the published table in its order, then your own by name.
+    """Reads all rows or those wanted, of a grid or of the published table, in its order.
 
-    Raises:
-        CourseError: If a file cannot be read or a wanted row does not exist.
+    A file that cannot be read, or a wanted row that does not exist, raises a `CourseError`.
     """
     if scale.grid:
         found = [Row(name, parameters) for name, parameters in read_grid(scale.grid).items()]
     else:
-        published = load_common(scale.root)["published"]
-        files = {path.stem: path for path in sorted(_rows_folder(scale.root).glob("*.yaml")) if path.stem != COMMON}
-        found = []
-        for name in sorted(files, key=lambda name: [*published, name].index(name)):
-            known = published.get(name, {})
-            row = Row(name, _read_parameters(files[name]), known.get("checkpoint", ""), known.get("scores", {}))
-            found.append(row)
+        folder, published = scale.root / PUBLISHED, load_common(scale.root)["published"]
+        found = [Row(name, read_yaml(folder / f"{name}.yaml"), **known) for name, known in published.items()]
     rows: dict[str, Row] = {}
     first: dict[str, Row] = {}
     for row in found:
@@ -124,11 +111,7 @@ def load_rows(scale: Scale, wanted: Iterable[str] = ()) -> list[Row]:
 
 
 def read_grid(path: Path) -> dict[str, dict[str, Any]]:
-    """Reads the rows of a grid by name, in their order.
-
-    Raises:
-        CourseError: If the file is missing or is not a grid, or a row has a name or parameters that it cannot have.
-    """
+    """Reads the rows of a grid by name, in their order; what no grid or row can be raises a `CourseError`."""
     if not path.is_file():
         raise CourseError(f"GRID is {str(path)!r}, and there is no such file; give the path of a .yaml of rows.")
     wanted = "a grid: write the name of a row and a colon, and below it lines NAME: value, moved in by two spaces"
@@ -138,27 +121,23 @@ def read_grid(path: Path) -> dict[str, dict[str, Any]]:
     for name, parameters in rows.items():
         if not re.fullmatch(r"\w[\w.+-]*", name):
             raise CourseError(f"{path}: {name!r} cannot be the name of a row; use letters, digits, '-' and '.' alone.")
-        _check_row(f"{path}: the row {name}", parameters)
+        row = f"{path}: the row {name}"
+        if of_all := [parameter for parameter in parameters if parameter in OF_ALL_ROWS]:
+            raise CourseError(f"{row} sets {of_all[0]}, one for all rows; set it in the profile, with SET= or SEEDS=.")
+        if not isinstance(settings := parameters.get("SETTINGS", {}), dict):
+            raise CourseError(f"{row} has SETTINGS {settings!r}; it must be a mapping, as {{patience: 2}}.")
+        if (file := parameters.get("CAPTIONS_FILE")) not in (None, "", BACKTRANSLATED, CATEGORIES):
+            raise CourseError(
+                f"{row} sets CAPTIONS_FILE to {file!r}; a row takes {BACKTRANSLATED}, {CATEGORIES} or nothing: name "
+                "your own file with SET=."
+            )
     return rows
-
-
-def _check_row(where: str, parameters: Mapping[str, Any]) -> None:
-    if of_all := [name for name in parameters if name in OF_ALL_ROWS]:
-        raise CourseError(f"{where} sets {of_all[0]}, one for all rows; set it in the profile, with SET= or SEEDS=.")
-    if not isinstance(settings := parameters.get("SETTINGS", {}), dict):
-        raise CourseError(f"{where} has SETTINGS {settings!r}; it must be a mapping, as {{patience: 2}}.")
-    if parameters.get("CAPTIONS_FILE") not in (None, "", BACKTRANSLATED, CATEGORIES):
-        raise CourseError(
-            f"{where} sets CAPTIONS_FILE to {parameters['CAPTIONS_FILE']!r}; a row takes {BACKTRANSLATED}, "
-            f"{CATEGORIES} or nothing: name your own file with SET=."
-        )
 
 
 def load_scale(root: Path, profile: str, overrides: dict[str, Any], grid: Path | None = None) -> Scale:
     """Reads what a profile and the command line say; the rows of a grid differ from the profile's own training.
 
-    Raises:
-        CourseError: If the sweep has no scale for the profile, or a value cannot be what it is.
+    A `CourseError` says if the sweep has no scale for the profile, or a value cannot be what it is.
     """
     for parameter in ("OUTPUT_DIR", "SEED"):
         if parameter in overrides:
@@ -167,16 +146,15 @@ def load_scale(root: Path, profile: str, overrides: dict[str, Any], grid: Path |
     overrides = {name: value for name, value in overrides.items() if name not in ("SETTINGS", "CAPTIONS_FILE")}
     if not isinstance(settings, dict):
         raise CourseError(f"SETTINGS is {settings!r}; it must be a mapping, as in SET=\"'SETTINGS={{patience: 2}}'\".")
-    common, name, sections = load_common(root), find_profile(root, profile).stem, load_profile(root, profile)
+    common, (name, sections) = load_common(root), load_profile(root, profile)
     given = sections.get("common", {})
-    scale: dict[str, Any]
     if grid:
         for_all, training = common.get("grid", {}), sections.get(TRAINING, {})
         # Captions made of categories are for all rows, paraphrases for those that say so.
         if (captions_file or (given | training).get("CAPTIONS_FILE")) == CATEGORIES:
             training, captions_file = training | {"CAPTIONS_FILE": CATEGORIES}, ""
         caveat = f"The rows are those of {grid.name}; what they leave out is as the profile {name} has it."
-        scale = {"caveat": caveat, "training": training}
+        scale: dict[str, Any] = {"caveat": caveat, "training": training}
     elif name in common["scales"]:
         for_all, scale = common, common["scales"][name]
     else:
@@ -210,10 +188,7 @@ def merge(*layers: dict[str, Any]) -> dict[str, Any]:
 
 
 def training_parameters(scale: Scale, row: Row) -> dict[str, Any]:
-    """What the training notebook is given for a row, but for its seed and its folders.
-
-    The order is: what is common, the profile's scale, the row, the command line.
-    """
+    """What the training notebook is given for a row, but for its seed and its folders: the command line wins."""
     own = dict(row.parameters)
     if is_of_type(own.get("LEARNING_RATE"), "float"):  # 120 x 5e-6 is 6e-4, without the dust of floating point
         own["LEARNING_RATE"] = float(f"{own['LEARNING_RATE'] * scale.learning_rate_factor:.6g}")
@@ -224,8 +199,7 @@ def training_parameters(scale: Scale, row: Row) -> dict[str, Any]:
 def run_parameters(scale: Scale, row: Row, seed: int, folder: Path, captions: str = "") -> dict[str, dict[str, Any]]:
     """What each notebook is given for one run, by its stem; captions are the file for a row that wants one.
 
-    Raises:
-        CourseError: If no notebook has a parameter of the row or of the command line.
+    A parameter of the row or of the command line that no notebook has raises a `CourseError`.
     """
     own = training_parameters(scale, row)
     own["CAPTIONS_FILE"] = captions or (CATEGORIES if own.get("CAPTIONS_FILE") == CATEGORIES else "")
@@ -235,11 +209,7 @@ def run_parameters(scale: Scale, row: Row, seed: int, folder: Path, captions: st
 
 
 def check_rows(scale: Scale, rows: Iterable[Row]) -> None:
-    """Refuses rows whose parameters cannot work, before anything runs; SETTINGS are left to the training.
-
-    Raises:
-        CourseError: Naming the row, if it is one of a grid, and what cannot work.
-    """
+    """Refuses rows whose parameters cannot work with a `CourseError`; SETTINGS are left to the training."""
     for row in rows:
         try:
             given = run_parameters(scale, row, 0, scale.folder)
@@ -248,14 +218,3 @@ def check_rows(scale: Scale, rows: Iterable[Row]) -> None:
                 check_places(scale.root, given.get(stem, {}))
         except CourseError as error:
             raise CourseError(f"The row {row.name}: {error}" if scale.grid else str(error)) from None
-
-
-def _rows_folder(root: Path) -> Path:
-    return root / "nbs" / "profiles" / "sweep"
-
-
-def _read_parameters(path: Path) -> dict[str, Any]:
-    content = read_yaml(path)
-    if not isinstance(content, dict):
-        raise CourseError(f"{path} holds no parameters; write NAME: value, one a line.")
-    return content

@@ -37,8 +37,7 @@ def run_sweep(
 ) -> dict[str, list[RowRun]]:
     """Runs rows over seeds, one that is not trained over the first alone; a failure leaves the others alone.
 
-    After every run ``report`` is called with the runs so far by name of the row, so that a sweep that is stopped has a
-    table too.
+    After every run ``report`` is given the runs so far by name of the row: a sweep that is stopped has a table too.
 
     Raises:
         CourseError: If rows want back-translated captions and there are none; nothing has run then.
@@ -102,8 +101,7 @@ def _copy_untrained(root: Path, model: str, folder: Path) -> None:
 def find_captions(scale: Scale) -> str:
     """The file of back-translated captions, as the training notebook is given it: from the top of the checkout.
 
-    Raises:
-        CourseError: If it is not there, or has captions of fewer training images than a run is to have.
+    A `CourseError` says if it is not there, or has captions of fewer training images than a run is to have.
     """
     root = scale.root
     if scale.captions_file:
@@ -143,11 +141,7 @@ def _check_whole(scale: Scale, file: Path) -> None:
 
 
 def _reason(outcome: Outcome) -> str:
-    """One line about a notebook that failed or was left out.
-
-    Raises:
-        KeyboardInterrupt: If it did not fail, but was told to stop.
-    """
+    """One line about a notebook that failed or was left out; one that was told to stop raises KeyboardInterrupt."""
     if any(f": {kind}:" in outcome.error.splitlines()[0] for kind in INTERRUPTED):
         raise KeyboardInterrupt
     return _one_line(f"{outcome.stem}, {outcome.error}")

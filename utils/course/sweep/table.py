@@ -51,7 +51,7 @@ def make_table(scale: Scale, rows: Sequence[Row], runs: dict[str, list[RowRun]])
     """Puts the runs of a sweep together, leaving out rows without one; only those on RSICD have published figures."""
     evaluation = run_parameters(scale, rows[0], 0, scale.folder)[EVALUATION]
     if evaluation["DATASET"] != "rsicd":
-        rows = [replace(row, published={}) for row in rows]
+        rows = [replace(row, scores={}) for row in rows]
     # The values of the command line may contradict the caveat; where files lie is no matter.
     by_hand = {name: value for name, value in scale.overrides.items() if name not in ("DATA_DIR", "MODEL")}
     said = ", ".join(f"{name} {value}" for name, value in (by_hand | scale.settings).items())
@@ -99,22 +99,21 @@ def make_line(row: Row, runs: list[RowRun], folder: Path) -> Line:
         deviation={k: statistics.stdev(values) for k, values in scores.items() if len(values) > 1},
         interval={k: bounds for k, bounds in intervals.items() if bounds},
         split_names=statistics.mean(split_names) if split_names else None,
-        published=row.published,
+        published=row.scores,
         status="ok" if not failed else f"{len(failed)} of {len(runs)} failed" if good else "failed",
         note="; ".join(notes),
     )
 
 
 def _joined_interval(kept: Sequence[dict[str, Any]], metric: str, scores: Sequence[float]) -> list[float] | None:
-    """Bounds of a mean score over seeds and images, see `bootstrap_runs`; None where the images are not the same.
+    """Bounds of a mean score over seeds and images, see `bootstrap_runs`.
 
-    Scores are what the notebooks recorded: what runs have kept of their images must give the same.
+    None where the images are not the same, or what was kept of them does not give the scores that were recorded.
     """
     values = [of for predictions in kept if (of := values_of(predictions, metric))]
     if not values or len(values) != len(scores) or not np.allclose([of.mean for of in values], scores):
         return None
-    rows = aligned(values)
-    if rows is None:
+    if (rows := aligned(values)) is None:
         return None
     interval = bootstrap_runs(np.stack(rows)[..., 0])
     return [interval.low, interval.high]

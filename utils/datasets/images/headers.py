@@ -42,21 +42,17 @@ class Header:
 
 
 @contextmanager
-def open_regular(source: str | Path | bytes) -> Iterator[tuple[io.BufferedReader, Path | None, str]]:
-    """Opens a file and yields it, its path or None for content, and what to call it.
+def open_regular(path: str | Path) -> Iterator[io.BufferedReader]:
+    """Opens a file.
 
     What is not there, or is a folder, a pipe, a socket or a device, is an `ImageError`: a pipe would be waited for.
     """
-    if isinstance(source, bytes):
-        yield io.BufferedReader(io.BytesIO(source)), None, "What was given"
-        return
-    path = Path(source)
     with ExitStack() as stack:
         try:
             flags = getattr(os, "O_NONBLOCK", 0)  # a pipe would otherwise open only when somebody writes into it
             file = stack.enter_context(open(path, "rb", opener=lambda name, mode: os.open(name, mode | flags)))
         except FileNotFoundError:
-            advice = "the link leads nowhere" if path.is_symlink() else "check the folder and the file's ending"
+            advice = "the link leads nowhere" if Path(path).is_symlink() else "check the folder and the file's ending"
             raise ImageError(f"There is no image file at {path}; {advice}.", "no such file") from None
         except IsADirectoryError:
             raise ImageError(f"{path} is a folder, not an image; give the file of an image.", "a folder") from None
@@ -67,10 +63,10 @@ def open_regular(source: str | Path | bytes) -> Iterator[tuple[io.BufferedReader
             ) from None
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise ImageError(f"{path} is not a regular file, so not an image; remove it.", "not a regular file")
-        yield file, path, str(source)
+        yield file
 
 
-def read_header(file: io.BufferedReader, path: Path | None) -> Header:
+def read_header(file: io.BufferedReader, path: Path) -> Header:
     """Tells by the first bytes how an image is to be read; the file is at its beginning before and after."""
     head = file.peek(HEAD)[:HEAD]  # what was looked at need not be read again
     driver, deep, orientation, premultiplied = _driver_of(head, path), False, 1, False
@@ -81,16 +77,16 @@ def read_header(file: io.BufferedReader, path: Path | None) -> Header:
     elif driver is not None:
         deep = driver not in ("JPEG", "WEBP")
     # GDAL keeps names of bands or a mask beside a file. Photographs have none, and asking adds a tenth to decoding.
-    if driver in ("GTiff", "PNG") and not deep and path is not None:
+    if driver in ("GTiff", "PNG") and not deep:
         deep = any(os.path.lexists(f"{path}{ending}") for ending in (".aux.xml", ".msk"))
     return Header(driver, deep, orientation, premultiplied)
 
 
-def _driver_of(head: bytes, path: Path | None) -> str | None:
+def _driver_of(head: bytes, path: Path) -> str | None:
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "WEBP"
     driver = next((driver for start, driver in _DRIVERS.items() if head.startswith(start)), None)
-    if driver is None and path is not None:
+    if driver is None:
         # A header of ENVI's stands beside a file of bare numbers.
         beside = (path.with_suffix(".hdr"), path.with_name(path.name + ".hdr"))
         if any(header.is_file() and header.read_bytes()[:4] == b"ENVI" for header in beside):

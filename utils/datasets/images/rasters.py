@@ -16,17 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from utils.datasets.images.stretch import (
-    ImageError,
-    ImageReading,
-    averages,
-    check_bands,
-    described_bands,
-    is_opacity,
-    three_channels,
-    to_eight_bits,
-    value_range,
-)
+from utils.datasets.images import stretch
+from utils.datasets.images.stretch import ImageError, ImageReading
 
 SAMPLE_SIDE = 1024  # pixels of the longer side over which a raster's values are measured
 SETTINGS = {
@@ -64,8 +55,8 @@ class Raster:
         self._whole = (0, 0, *self._stored_size)
         self.size: tuple[int, int] = dataset.shape if self._turn[0] else self._stored_size
         if reading.bands is not None:
-            check_bands(reading.bands, dataset.count, name)
-        self._bands = reading.bands or described_bands(dataset.descriptions, dataset.colorinterp)
+            stretch.check_bands(reading.bands, dataset.count, name)
+        self._bands = reading.bands or stretch.described_bands(dataset.descriptions, dataset.colorinterp)
         self._palette = _palette(dataset) if self._bands == (1,) else None
         self._scaling = _scaling(dataset, self._bands)
         flags = [{flag.name for flag in dataset.mask_flag_enums[band - 1]} for band in self._bands]
@@ -119,7 +110,7 @@ class Raster:
             return None
         if self.dataset.dtypes[self._bands[0] - 1] == "uint8":
             return None if bits is None else (0.0, float(2 ** int(bits) - 1))
-        return value_range(self.sample()) if isinstance(reading.stretch, str) else reading.stretch
+        return stretch.value_range(self.sample()) if isinstance(reading.stretch, str) else reading.stretch
 
     def _opacity_band(self) -> tuple[int | None, float]:
         """The band that says how opaque each pixel is, and the value that it has where a pixel is fully opaque."""
@@ -133,20 +124,20 @@ class Raster:
         values = self._decode((band,), self._whole, reduced(self._stored_size, SAMPLE_SIDE))
         # Many programs keep 255 or 1 in deeper bands too.
         fulls = (most,) if dtype == np.uint8 else (most, 255, 1)
-        full = next((full for full in fulls if is_opacity(values, full)), None)
+        full = next((full for full in fulls if stretch.is_opacity(values, full)), None)
         return (None, 1) if full is None else (band, full)
 
     def _averaged(self, box: Box, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
         """A stored box in 8 bits at a size (width, height), and what share of each pixel has data."""
         values, valid, opacity = self._window(box, self._nearest_resolution(box, size))
         weights = None if valid.all() else valid.astype(np.float32)
-        means, data = averages(values, weights, size)
-        colors = to_eight_bits(means, self.limits)
+        means, data = stretch.averages(values, weights, size)
+        colors = stretch.to_eight_bits(means, self.limits)
         if opacity is not None:
-            colors = (colors * averages(opacity, weights, size)[0] + 0.5).astype(np.uint8)
+            colors = (colors * stretch.averages(opacity, weights, size)[0] + 0.5).astype(np.uint8)
         if data is not None:
             colors = np.where(data[..., None] > 0, colors, np.uint8(0))
-        return three_channels(colors), np.ones(size[::-1], np.float32) if data is None else data
+        return stretch.three_channels(colors), np.ones(size[::-1], np.float32) if data is None else data
 
     def _window(self, box: Box, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         """Decodes a stored box at a size (width, height).
@@ -277,17 +268,14 @@ def _palette(dataset: Any) -> np.ndarray | None:
 
 
 @contextmanager
-def open_dataset(source: Path | bytes, driver: str, name: str) -> Iterator[Any]:
-    """Opens a file, or its content, in rasterio; an `ImageError` if it is broken."""
+def open_dataset(path: Path, driver: str, name: str) -> Iterator[Any]:
+    """Opens a file in rasterio; an `ImageError` if it is broken."""
     import rasterio
 
     with ExitStack() as stack:
         stack.enter_context(rasterio.Env(**SETTINGS))
         try:
-            if isinstance(source, bytes):
-                dataset = stack.enter_context(stack.enter_context(rasterio.MemoryFile(source)).open(driver=driver))
-            else:
-                dataset = stack.enter_context(rasterio.open(source, driver=driver))
+            dataset = stack.enter_context(rasterio.open(path, driver=driver))
         except Exception as error:  # rasterio's, and GDAL's own, which have no public name there
             raise broken(name, error) from None
         yield dataset

@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,18 +21,10 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
+from utils.datasets.images import stretch
 from utils.datasets.images.headers import Header, ends_well, open_regular, png_breaks_off, read_header, too_many_pixels
 from utils.datasets.images.rasters import Raster, broken, open_dataset
-from utils.datasets.images.stretch import (
-    AS_STORED,
-    ImageError,
-    ImageReading,
-    check_bands,
-    composed,
-    image_of_array,
-    is_opacity,
-    value_range,
-)
+from utils.datasets.images.stretch import AS_STORED, ImageError, ImageReading
 
 LARGEST_SIDE = 4096  # pixels of what is read of a raster as a whole; models see a few hundred
 SAMPLED_IMAGES = 64  # over which a data set's range of values is measured
@@ -40,32 +32,29 @@ SAMPLED_VALUES = 65_536  # of each
 _EXIF_READERS: dict[str | None, Any] = {"JPEG": JpegImageFile, "PNG": PngImageFile, "WEBP": WebPImageFile}
 
 
-def read_image(source: str | Path | bytes, reading: ImageReading = AS_STORED) -> Image.Image:
-    """Decodes an image file, or its content, to 8-bit RGB, upright.
+def read_image(path: str | Path, reading: ImageReading = AS_STORED) -> Image.Image:
+    """Decodes an image file to 8-bit RGB, upright.
 
     EXIF turns are applied; gray, palette, CMYK and alpha images are converted (what is transparent, or has no data,
     becomes black). Deeper values are stretched, and bands chosen, as the reading says. What has more pixels than
     Pillow decodes is averaged down to about `LARGEST_SIDE` pixels a side, with a warning. A file that is missing,
     truncated, too large to be honest, or not an image at all is an `ImageError`.
     """
-    return read_with_data(source, reading)[0]
+    return read_with_data(path, reading)[0]
 
 
-def read_with_data(
-    source: str | Path | bytes, reading: ImageReading = AS_STORED
-) -> tuple[Image.Image, np.ndarray | None]:
+def read_with_data(path: str | Path, reading: ImageReading = AS_STORED) -> tuple[Image.Image, np.ndarray | None]:
     """Decodes as `read_image` does, and says where there are data: (height, width) bool, None if everywhere."""
-    with open_regular(source) as (file, path, name):
-        header = read_header(file, path)
-        content = source if isinstance(source, bytes) else Path(source)
-        raster = (file, content, name, reading, header)
+    with open_regular(path) as file:
+        header = read_header(file, Path(path))
+        opened = file, Path(path), reading, header
         if header.needs_raster or (header.driver and reading.bands):
-            return _by_rasterio(*raster)
-        return _by_pillow(file, name, reading, header) or _by_rasterio(*raster)
+            return _by_rasterio(*opened)
+        return _by_pillow(*opened) or _by_rasterio(*opened)
 
 
 def _by_pillow(
-    file: io.BufferedReader, name: str, reading: ImageReading, header: Header
+    file: io.BufferedReader, path: Path, reading: ImageReading, header: Header
 ) -> tuple[Image.Image, np.ndarray | None] | None:
     """Decodes an image of 8 bits; None where rasterio has to: of too large or unknown a kind."""
     try:
@@ -81,12 +70,12 @@ def _by_pillow(
         if header.driver is not None:
             return None
         if isinstance(error, UnidentifiedImageError):
-            raise _unknown_format(name) from None
-        raise ImageError(f"{name} holds more pixels than is safe to decode at once ({error}).") from None
+            raise _unknown_format(str(path)) from None
+        raise ImageError(f"{path} holds more pixels than is safe to decode at once ({error}).") from None
     except Exception as error:  # Pillow's plug-ins raise many kinds: OSError, SyntaxError, struct.error, ...
-        raise ImageError(f"{name} cannot be decoded as an image ({error}); replace or remove it.", str(error)) from None
+        raise ImageError(f"{path} cannot be decoded as an image ({error}); replace or remove it.", str(error)) from None
     if reading.bands is not None:  # red, green and blue are 1, 2 and 3
-        check_bands(reading.bands, 3, name)
+        stretch.check_bands(reading.bands, 3, str(path))
         rgb = _merged([rgb.getchannel(band - 1) for band in reading.bands])
     return rgb, valid
 
@@ -110,13 +99,13 @@ def rgb_with_data(
         values = np.asarray(image)
         if values.dtype == np.int32 and values.min() >= 0 and values.max() <= 65535:
             values = values.astype(np.uint16)  # 16 bits, of which Pillow's older mode makes 32
-        return image_of_array(values, reading)
+        return stretch.image_of_array(values, reading)
     if doubtful and image.mode in ("RGBA", "RGBa", "LA"):
         *colors, opacity = image.split()
-        if not is_opacity(np.asarray(opacity)):
+        if not stretch.is_opacity(np.asarray(opacity)):
             return _merged(colors), None
     if image.has_transparency_data:
-        return composed(image.convert("RGBA"))
+        return stretch.composed(image.convert("RGBA"))
     return image.convert("RGB"), None
 
 
@@ -127,14 +116,14 @@ def to_rgb(image: Image.Image, reading: ImageReading = AS_STORED) -> Image.Image
 
 @contextmanager
 def open_raster(
-    file: io.BufferedReader, source: Path | bytes, name: str, reading: ImageReading, header: Header
+    file: io.BufferedReader, path: Path, name: str, reading: ImageReading, header: Header
 ) -> Iterator[Raster]:
     """Opens an image for reading windows of it, upright; an `ImageError` if rasterio cannot."""
     if header.driver is None:  # GDAL would try all that it knows, and a VRT may point to any address
         raise _unknown_format(name)
     if header.driver == "PNG" and png_breaks_off(file):  # what is missing GDAL would take from whatever lies in memory
         raise broken(name, ValueError("the file is truncated"))
-    with open_dataset(source, header.driver, name) as dataset:
+    with open_dataset(path, header.driver, name) as dataset:
         # A place on the Earth is that of the pixels as they are stored, however the camera was held.
         try:
             orientation = 1 if dataset.crs else _orientation(file, header)
@@ -157,9 +146,9 @@ def _orientation(file: io.BufferedReader, header: Header) -> int:
 
 
 def _by_rasterio(
-    file: io.BufferedReader, source: Path | bytes, name: str, reading: ImageReading, header: Header
+    file: io.BufferedReader, path: Path, reading: ImageReading, header: Header
 ) -> tuple[Image.Image, np.ndarray | None]:
-    with open_raster(file, source, name, reading, header) as raster:
+    with open_raster(file, path, str(path), reading, header) as raster:
         width, height = raster.size
         longest = None
         if width * height > LARGEST_SIDE**2:
@@ -167,14 +156,14 @@ def _by_rasterio(
         colors, data = raster.read((0, 0, width, height), longest)
         if longest is not None:
             warnings.warn(
-                f"{name} has {width:,} x {height:,} pixels; it is read at {colors.shape[1]:,} x "
+                f"{path} has {width:,} x {height:,} pixels; it is read at {colors.shape[1]:,} x "
                 f"{colors.shape[0]:,}, each the mean of those under it.",
                 stacklevel=4,
             )
         return Image.fromarray(colors), None if data.all() else data > 0
 
 
-def measure_reading(sources: Sequence[str | Path], reading: ImageReading = AS_STORED) -> ImageReading:
+def measure_reading(paths: Sequence[Path], reading: ImageReading = AS_STORED) -> ImageReading:
     """Measures one range of values for images of one sensor, so that bright and dark ones stay so.
 
     Some files that are evenly spread are looked at. Returns the reading with that range; as it was, if it has one, or
@@ -182,40 +171,36 @@ def measure_reading(sources: Sequence[str | Path], reading: ImageReading = AS_ST
     """
     if reading.stretch != "auto":
         return reading
-    count = min(SAMPLED_IMAGES, len(sources))
-    samples = (_sample(sources[number * len(sources) // count], reading) for number in range(count))
+    count = min(SAMPLED_IMAGES, len(paths))
+    samples = (_sample(paths[number * len(paths) // count], reading) for number in range(count))
     found = [values for values in samples if values is not None and values.size]
     if len({values.dtype for values in found}) != 1:
         return reading
-    low, high = value_range(np.concatenate(found))
+    low, high = stretch.value_range(np.concatenate(found))
     return reading if low == high else replace(reading, stretch=(low, high))
 
 
-def _sample(source: str | Path, reading: ImageReading) -> np.ndarray | None:
+def _sample(path: Path, reading: ImageReading) -> np.ndarray | None:
     """Some values of an image of more than 8 bits; None of any other and of what cannot be read."""
-    try:
-        with open_regular(source) as (file, _, name):
-            header = read_header(file, Path(source))
-            if not header.needs_raster:
-                return None
-            # A range that is given is not measured.
-            with open_raster(file, Path(source), name, replace(reading, stretch=(0, 1)), header) as raster:
-                if raster.limits is None:
-                    return None
-                values = raster.sample()
-                return values[:: -(-len(values) // SAMPLED_VALUES) or 1]
-    except ImageError:
-        return None
+    unmeasured = replace(reading, stretch=(0, 1))  # a range that is given
+    with suppress(ImageError), open_regular(path) as file:
+        header = read_header(file, path)
+        if header.needs_raster:
+            with open_raster(file, path, str(path), unmeasured, header) as raster:
+                if raster.limits is not None:
+                    values = raster.sample()
+                    return values[:: -(-len(values) // SAMPLED_VALUES) or 1]
+    return None
 
 
-def damage(path: str | Path) -> str:
+def damage(path: Path) -> str:
     """What is wrong with a file; empty if it is whole.
 
     JPEG, TIFF and PNG are looked at from both ends, ten thousand in a second; what leaves a doubt is decoded.
     """
     try:
-        with open_regular(path) as (file, place, _):
-            if ends_well(file, read_header(file, place)):
+        with open_regular(path) as file:
+            if ends_well(file, read_header(file, path)):
                 return ""
         read_image(path)
     except ImageError as error:

@@ -60,10 +60,10 @@ def _checked_stretch(stretch: Any) -> str | tuple[float, float]:
     if isinstance(stretch, str | list) and stretch in ("auto", []):
         return "auto"
     try:
-        low, high = map(float, stretch)
+        low, high = map(float, () if isinstance(stretch, str) else stretch)
     except (TypeError, ValueError):
-        low, high = np.nan, np.nan
-    if isinstance(stretch, str) or not (np.isfinite([low, high]).all() and low < high):
+        low = high = np.nan
+    if not -np.inf < low < high < np.inf:
         raise ValueError(
             f"The stretch is {stretch!r}; it is 'auto', or two numbers, the lower first: the values that become "
             "black and white, such as [0, 3000]."
@@ -162,8 +162,7 @@ def check_bands(bands: tuple[int, ...], count: int, name: str) -> None:
 def composed(image: Image.Image) -> tuple[Image.Image, np.ndarray | None]:
     """Lays an RGBA image on black, as pixels without data are drawn in maps.
 
-    Returns:
-        It in RGB, and (height, width) bool, where it is not quite transparent; None where it is so nowhere.
+    Returns it in RGB, and (height, width) bool, where it is not quite transparent; None if everywhere.
     """
     valid = np.asarray(image.getchannel("A")) > 0
     rgb = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image).convert("RGB")

@@ -1,6 +1,6 @@
 """Writes a full-size CLIP with random weights, to prove the whole course at that size without a download.
 
-``python tests/make_random_clip.py <folder with config and tokenizer> <new folder>``
+``python tests/tools/make_random_clip.py <folder with config and tokenizer> <new folder>``
 """
 
 import sys

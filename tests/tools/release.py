@@ -148,7 +148,7 @@ def _read(path: Path) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Changes the version or the address from the command line; the exit status is 0 if every place has it."""
-    parser = argparse.ArgumentParser(prog="python -m utils.course.release", description="Changes version or address.")
+    parser = argparse.ArgumentParser(description="Changes version or address.")
     kind = parser.add_mutually_exclusive_group(required=True)
     kind.add_argument("--version", help="three numbers, such as 0.2.0")
     kind.add_argument("--address", help="owner/name on GitHub")

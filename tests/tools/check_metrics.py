@@ -1,4 +1,4 @@
-"""Checks what a run of the course reached: ``python tests/check_metrics.py runs/miniature --at-least 0.85``."""
+"""Checks what a run of the course reached: ``python tests/tools/check_metrics.py runs/miniature --at-least 0.85``."""
 
 import argparse
 import json

@@ -1,25 +1,19 @@
 """Takes the image of the page for the README, from a page that is being served.
 
 make demo                                                       # in another terminal
-python tests/take_demo_image.py http://127.0.0.1:7860 nbs/images/demo.jpg
+python tests/tools/take_demo_image.py http://127.0.0.1:7860 nbs/images/demo.jpg
 """
 
-import shutil
 import sys
 
-from playwright.sync_api import sync_playwright
-from test_demo_browser import ARGUMENTS, BROWSERS
+from look_at_lab import open_browser
 
 QUERY = "a bridge over a river"
 
 
 def take(address: str, file: str) -> None:
     """Asks the first tab a question and stores what is seen, as JPEG."""
-    path = next(filter(None, map(shutil.which, BROWSERS)))
-    with (
-        sync_playwright() as playwright,
-        playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS)) as browser,
-    ):
+    with open_browser() as browser:
         page = browser.new_page(viewport={"width": 1200, "height": 800}, color_scheme="light")
         page.goto(address)
         page.get_by_label("What to look for, in words").fill(QUERY)

@@ -1,8 +1,8 @@
 """Runs notebooks in JupyterLab as a student would, takes pictures of all they show and says what is wrong.
 
-python tests/look_at_lab.py --pictures runs/lab/pictures              # every numbered notebook
-python tests/look_at_lab.py nbs/01_explore_data.ipynb --pictures runs/lab/pictures
-python tests/look_at_lab.py runs/student/*.ipynb      # as a class gets them, after `make student`
+python tests/tools/look_at_lab.py --pictures runs/lab/pictures              # every numbered notebook
+python tests/tools/look_at_lab.py nbs/01_explore_data.ipynb --pictures runs/lab/pictures
+python tests/tools/look_at_lab.py runs/student/*.ipynb      # as a class gets them, after `make student`
 
 JupyterLab serves a copy of their folder in runs/lab, so the notebooks themselves stay as they are. The pictures are
 for people to look at. What a program can see is reported, and the exit status is 1 if anything of it is wrong.
@@ -29,17 +29,27 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import psutil
-from test_demo_browser import ARGUMENTS, BROWSERS
-from test_setup import exported_by_make
 
 from utils.course import course_notebooks
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 QUIET = ("--LabApp.app_settings_dir=.jupyter", "--KernelManager.transport_encryption=auto")
 # What `make lab` calls, on an address of its own, and with the frontend's objects in the page's reach.
 LAB = ("-m", "jupyter", "lab", "nbs", *QUIET)
 UNSEEN = ("--no-browser", "--allow-root", "--expose-app-in-browser", "--ServerApp.port_retries=0")
 TOKEN = "look"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+# Quiet, without a sandbox (tests may run as root), and without the browser's own calls home.
+ARGUMENTS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
 # Every cell is drawn, also the ones out of sight, so that all of them can be measured.
 DRAW_ALL = {"@jupyterlab/notebook-extension/tracker.jupyterlab-settings": {"windowingMode": "none"}}
 WINDOW = {"width": 1366, "height": 1100}  # as wide as a small laptop
@@ -109,6 +119,14 @@ def copy_notebooks(notebooks: Path, folder: Path) -> None:
         file = folder / "settings" / name
         file.parent.mkdir(parents=True)
         file.write_text(json.dumps(settings))
+
+
+def exported_by_make(root: Path, name: str) -> str:
+    """What the Makefile sets an environment variable to."""
+    environment = {key: value for key, value in os.environ.items() if key != name}
+    command = ["make", "--no-print-directory", "--eval", f'show: ; @echo "$${name}"', "show"]
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
 
 
 def free_port() -> int:

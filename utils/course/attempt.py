@@ -1,0 +1,70 @@
+"""One answer tried by the course's own checker, in a process of its own: what `grade` starts for each exercise.
+
+It reads from standard input what to define and which function to try, and writes one line to standard output, which
+the answer itself cannot print to.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import re
+import signal
+import sys
+from typing import Any
+
+FILES = 64 * 2**20  # bytes that an answer may write into a file
+
+
+def limit_memory(size: int) -> None:
+    """Limits this process, where the system can: bytes of address space, bytes of a file, no core dumps."""
+    with contextlib.suppress(ImportError):
+        import resource
+
+        for limit, most in (("AS", size), ("FSIZE", FILES), ("CORE", 0)):
+            with contextlib.suppress(ValueError, OSError):  # macOS refuses some
+                resource.setrlimit(getattr(resource, f"RLIMIT_{limit}"), (most, most))
+
+
+def verdict(lesson: str, copy: str, name: str) -> str:
+    """What the checker says: ``passed``, ``not yet: ...`` or ``error: ...``.
+
+    Args:
+        lesson: Source that defines the checker.
+        copy: Source that defines the answer, in a namespace of its own.
+        name: The answer's; the checker is ``check_`` and this.
+    """
+    said = io.StringIO()
+    try:
+        checkers: dict[str, Any] = {"__name__": "lesson"}
+        answers: dict[str, Any] = {"__name__": "copy"}
+        exec(lesson, checkers)
+        exec(copy, answers)
+        with contextlib.redirect_stdout(said):
+            right = checkers[f"check_{name}"](answers[name])
+    except BaseException as error:  # sys.exit is one of them
+        return f"error: {type(error).__name__}: {' '.join(str(error).split())[:300]}".rstrip(": ")
+    hint = re.findall(r"^Not yet: (.*)", said.getvalue(), re.MULTILINE)[-1:]  # what the answer printed came before
+    if right is True:
+        return "passed"
+    raised = re.fullmatch(r"(?:trying it ended with )?(\w+(?:Error|Exception)\b.*)", *hint) if hint else None
+    return f"error: {raised[1]}" if raised else f"not yet: {hint[0] if hint else 'the checker says no more'}"
+
+
+def main() -> None:
+    """Tries the answer that standard input tells of."""
+    asked = json.load(sys.stdin)
+    report, silence = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silence, 1)
+    os.dup2(silence, 2)
+    limit_memory(asked["memory"])
+    signal.alarm(asked["seconds"] + 5)  # where who started it was killed and no longer watches
+    told = verdict(asked["lesson"], asked["copy"], asked["name"])
+    os.write(report, (told.replace("\n", " ") + "\n").encode("utf-8", "backslashreplace"))
+    os._exit(0)  # threads that the answer has left behind are not waited for
+
+
+if __name__ == "__main__":
+    main()

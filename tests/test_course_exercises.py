@@ -54,6 +54,13 @@ def test_a_wrong_answer_is_told_its_first_case_and_the_hint(capsys):
     assert said == "Not yet: for (1, 2, 3) you give 1, and it is 6. add them\n"
 
 
+@pytest.mark.parametrize("wrong", [np.ones(3), torch.ones(3), jnp.ones(3)])
+def test_a_wrong_shape_is_told_and_not_a_wall_of_numbers(capsys, wrong):
+    cases = [((np.ones((3, 5)),), np.ones((3, 3)), "one row each")]
+    told = "Not yet: for an array (3, 5) you give the shape (3,), and it is (3, 3). one row each\n"
+    assert verdict(capsys, lambda given: wrong, cases) == told
+
+
 def test_a_wrong_idea_is_named_where_all_cases_show_it(capsys):
     ideas = {"that is the mean": np.mean, "the first": lambda numbers: numbers[0], "broken": lambda numbers: 1 / 0}
     assert verdict(capsys, lambda numbers: sum(numbers) / len(numbers), ideas=ideas) == "Not yet: that is the mean\n"

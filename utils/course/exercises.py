@@ -75,15 +75,18 @@ def _same(given: Any, right: Any) -> bool:
 
 def _told(arguments: tuple[Any, ...], given: Any, right: Any) -> str:
     shown = ", ".join(map(_short, arguments))
+    shapes = [tuple(each.shape) for each in (given, right) if hasattr(each, "shape")]
+    if len(set(shapes)) == 2:
+        return f"for {shown} you give the shape {shapes[0]}, and it is {shapes[1]}."
     return f"for {shown} you give {_short(given)}, and it is {_short(right)}."
 
 
 def _short(value: Any) -> str:
     """A value in few words: an array by its shape where it is large."""
-    if getattr(value, "size", 1) > 12:
-        return f"an array {tuple(value.shape)}"
     if hasattr(value, "tolist"):
         value = np.asarray(value)
+        if value.size > 12:
+            return f"an array {value.shape}"
         value = (np.round(value, 4) if value.dtype.kind in "fc" else value).tolist()
     text = f"{value:.4g}" if isinstance(value, float) else " ".join(str(value).split())
     return text if len(text) < 100 else f"{text[:97]}..."

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 
+import jax
 import numpy as np
 from exercise_world import SOLVED, solution_of
 from flax import nnx
@@ -14,10 +15,6 @@ NUMBERS = SOLVED["02_backtranslate_captions"]["NUMBERS"]
 
 def unit(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
-
-
-def widths_of(boxes: np.ndarray) -> np.ndarray:
-    return boxes[:, 2] - boxes[:, 0]
 
 
 def roll_blocks(pixels: np.ndarray, block: int, rng: np.random.Generator) -> np.ndarray:
@@ -60,8 +57,22 @@ def nearest_links(points: np.ndarray, count: int) -> list[list[int]]:
     return np.argsort(apart, axis=1)[:, 1 : count + 1].tolist()
 
 
-def regret(scores: np.ndarray) -> np.ndarray:
-    return scores.max(axis=0) - scores
+def suppressed(boxes, scores, limit, *, by_all=False, over=None, least=0, axes=(0, 1)) -> np.ndarray:
+    """Non-maximum suppression, right as it stands, and wrong in one way by each option."""
+    low, high = (boxes[:, [first + axis for axis in axes]] for first in (0, 2))
+    shared = np.maximum(np.minimum(high[:, None], high) - np.maximum(low[:, None], low), least).prod(axis=2)
+    areas = (high - low).prod(axis=1)
+    overlap = shared / (over(areas[:, None], areas) if over else areas[:, None] + areas - shared)
+    kept, seen = [], []
+    for row in np.argsort(-scores):
+        if np.all(overlap[row, seen if by_all else kept] <= limit):
+            kept.append(row)
+        seen.append(row)
+    return np.array(kept)
+
+
+def mixed(before: dict, after: dict, alpha: float) -> dict:
+    return jax.tree.map(lambda old, new: (1 - alpha) * old + alpha * new, before, after)
 
 
 # By checker, each answer with what is wrong about it.
@@ -302,34 +313,24 @@ WRONG: dict[str, dict[str, Callable]] = {
         ],
         "one list short": lambda *given: solution_of("check_diverse_links")(*given)[:-1],
     },
-    "check_tile_starts": {
-        "every pixel": lambda length, tile: range(length - tile + 1),
-        "quarters": lambda length, tile: [*range(0, length - tile, max(tile // 4, 1)), length - tile],
-        "last one twice": lambda length, tile: [*range(0, length - tile + 1, tile // 2), length - tile],
-        "no last": lambda length, tile: list(range(0, length - tile + 1, tile // 2)),
-        "beyond the edge": lambda length, tile: list(range(0, length, tile // 2)),
-        "from the right": lambda length, tile: solution_of("check_tile_starts")(length, tile)[::-1],
-        "last ones first": lambda length, tile: sorted(
-            length - tile - start for start in solution_of("check_tile_starts")(length, tile)
+    "check_suppress": {
+        "all": lambda boxes, scores, limit: np.argsort(-scores),
+        "the best alone": lambda boxes, scores, limit: np.argsort(-scores)[:1],
+        "worst first": lambda boxes, scores, limit: suppressed(boxes, -scores, limit),
+        "by row": lambda boxes, scores, limit: np.sort(suppressed(boxes, scores, limit)),
+        "a mask": lambda boxes, scores, limit: np.isin(np.arange(len(boxes)), suppressed(boxes, scores, limit)),
+        "the boxes": lambda boxes, scores, limit: boxes[suppressed(boxes, scores, limit)],
+        "suppressed ones suppress": lambda boxes, scores, limit: suppressed(boxes, scores, limit, by_all=True),
+        "over the smaller area": lambda boxes, scores, limit: suppressed(boxes, scores, limit, over=np.minimum),
+        "over both areas": lambda boxes, scores, limit: suppressed(boxes, scores, limit, over=np.add),
+        "not set to zero": lambda boxes, scores, limit: suppressed(boxes, scores, limit, least=-np.inf),
+        "from left to right alone": lambda boxes, scores, limit: suppressed(boxes, scores, limit, axes=[0]),
+        "from top to bottom alone": lambda boxes, scores, limit: suppressed(boxes, scores, limit, axes=[1]),
+        "any that touch": lambda boxes, scores, limit: suppressed(boxes, scores, 0),
+        "at 0.3": lambda boxes, scores, limit: suppressed(boxes, scores, 0.3),
+        "the other way round": lambda boxes, scores, limit: np.setdiff1d(
+            np.arange(len(boxes)), suppressed(boxes, scores, limit)
         ),
-        "evenly spread": lambda length, tile: [
-            int(start) for start in np.linspace(0, length - tile, 1 + -(-2 * (length - tile) // tile))
-        ],
-        "no whole numbers": lambda *given: [float(s) for s in solution_of("check_tile_starts")(*given)],
-        "ends": lambda *given: [s + given[1] for s in solution_of("check_tile_starts")(*given)],
-    },
-    "check_best_of_size": {
-        "of all sizes": lambda boxes, scores, size: int(np.argmax(scores)),
-        "within the size": lambda boxes, scores, size: int(np.argmax(scores[widths_of(boxes) == size])),
-        "times the mask": lambda boxes, scores, size: int(np.argmax(scores * (widths_of(boxes) == size))),
-        "64 pixels": lambda boxes, scores, size: int(np.argmax(np.where(widths_of(boxes) == 64, scores, -np.inf))),
-        "the right edge": lambda boxes, scores, size: int(np.argmax(np.where(boxes[:, 2] == size, scores, -np.inf))),
-        "the first of the size": lambda boxes, scores, size: int(np.argmax(widths_of(boxes) == size)),
-        "at least the size": lambda boxes, scores, size: int(
-            np.argmax(np.where(widths_of(boxes) >= size, scores, -np.inf))
-        ),
-        "the worst": lambda boxes, scores, size: int(np.argmin(np.where(widths_of(boxes) == size, scores, np.inf))),
-        "a score": lambda boxes, scores, size: float(scores[widths_of(boxes) == size].max()),
     },
     "check_yes_from": {
         "half": lambda miss, alarm: 0.5,
@@ -340,37 +341,36 @@ WRONG: dict[str, dict[str, Callable]] = {
         "of ten": lambda miss, alarm: alarm / 10 if miss + alarm == 10 else 0.5 if miss == alarm else 0.75,
         "squares": lambda miss, alarm: alarm**2 / (miss**2 + alarm**2),
     },
-    "check_mix": {
-        "a quarter": lambda before, after, alpha: {n: before[n] + 0.25 * (after[n] - before[n]) for n in before},
-        "the other way round": lambda before, after, alpha: {
-            n: alpha * before[n] + (1 - alpha) * after[n] for n in before
+    "check_mix_but": {
+        "all moves": lambda before, after, alpha, frozen: mixed(before, after, alpha),
+        "nothing moves": lambda before, after, alpha, frozen: before,
+        "as after": lambda before, after, alpha, frozen: mixed(before, after, alpha) | {frozen: after[frozen]},
+        "left out": lambda before, after, alpha, frozen: {
+            name: mixed(before[name], after[name], alpha) for name in before if name != frozen
         },
-        "the sum": lambda before, after, alpha: {n: before[n] + alpha * after[n] for n in before},
-        "by the order of names": lambda before, after, alpha: {
-            n: (1 - alpha) * old + alpha * new for (n, old), new in zip(before.items(), after.values(), strict=True)
-        },
-        "never beyond": lambda before, after, alpha: {
-            n: before[n] + min(alpha, 1) * (after[n] - before[n]) for n in before
-        },
-        "the means": lambda before, after, alpha: {
-            n: np.mean(before[n] + alpha * (after[n] - before[n])) for n in before
-        },
-        "geometric": lambda before, after, alpha: {
-            n: np.abs(before[n]) ** (1 - alpha) * np.abs(after[n]) ** alpha for n in before
-        },
-        "one name": lambda before, after, alpha: {"a": (1 - alpha) * before["a"] + alpha * after["a"]},
-        "a list": lambda *given: list(solution_of("check_mix")(*given).values()),
-    },
-    "check_least_regret": {
-        "best mean": lambda scores: int(np.argmax(scores.mean(axis=1))),
-        "best worst score": lambda scores: int(np.argmax(scores.min(axis=1))),
-        "least mean regret": lambda scores: int(np.argmin(regret(scores).mean(axis=1))),
-        "largest regret": lambda scores: int(np.argmax(regret(scores).max(axis=1))),
-        "of the first two worlds": lambda scores: int(np.argmin(regret(scores[:, :2]).max(axis=1))),
-        "the second row": lambda scores: 1,
-        "the world": lambda scores: int(np.argmin(regret(scores).max(axis=0))),
-        "the regret": lambda scores: float(regret(scores).max(axis=1).min()),
-        "the three examples": lambda scores: {0.4: 1, 0.2: 1, 0.5: 0}.get(scores[0, 0], 0),
+        "it alone moves": lambda before, after, alpha, frozen: (
+            before | {frozen: mixed(before[frozen], after[frozen], alpha)}
+        ),
+        "the other way round": lambda before, after, alpha, frozen: (
+            mixed(after, before, alpha) | {frozen: before[frozen]}
+        ),
+        "deep down too": lambda before, after, alpha, frozen: jax.tree_util.tree_map_with_path(
+            lambda path, old, new: old if frozen in [key.key for key in path] else old + alpha * (new - old),
+            before,
+            after,
+        ),
+        "never beyond": lambda before, after, alpha, frozen: (
+            mixed(before, after, min(alpha, 1)) | {frozen: before[frozen]}
+        ),
+        "half": lambda before, after, alpha, frozen: mixed(before, after, 0.5) | {frozen: before[frozen]},
+        "the text tower": lambda before, after, alpha, frozen: mixed(before, after, alpha) | {"text": before["text"]},
+        "zeros": lambda before, after, alpha, frozen: (
+            mixed(before, after, alpha) | {frozen: jax.tree.map(np.zeros_like, before[frozen])}
+        ),
+        "the sum": lambda before, after, alpha, frozen: (
+            jax.tree.map(lambda old, new: old + alpha * new, before, after) | {frozen: before[frozen]}
+        ),
+        "leaves": lambda *given: jax.tree.leaves(solution_of("check_mix_but")(*given)),
     },
     "check_leads": {
         "best on each": lambda validation, test: (validation.max() - validation.mean(), test.max() - test.mean()),

@@ -11,7 +11,14 @@ found, `place` and `outlines` where it lies on the Earth.
 """
 
 from utils.category_names import category_words as feature_name
-from utils.finder.calibration import PresenceReport, calibrate_presence, evaluate_presence
+from utils.finder.calibration import (
+    PresenceQuestions,
+    PresenceReport,
+    ask_scenes,
+    calibrate_presence,
+    evaluate_presence,
+    fit_presence,
+)
 from utils.finder.finding import PROMPT, Finding, Tile, find
 from utils.finder.mosaics import Mosaic, draw_mosaics, make_mosaic
 from utils.finder.presence import PresenceModel

@@ -82,33 +82,45 @@ def calibrate_presence(
     Raises:
         ValueError: If there are fewer than two categories, so that nothing is ever absent.
     """
-    from sklearn.linear_model import LogisticRegression
+    return fit_presence(ask_scenes(model, validation_set, seed, template=template))
 
+
+def ask_scenes(
+    model: CLIP, validation_set: CaptionDataset, seed: int = 0, *, template: str = PROMPT
+) -> PresenceQuestions:
+    """Asks scenes of known content; the first half of `calibrate_presence`, with its arguments and errors."""
     from utils.clip import fingerprint
     from utils.datasets import data_fingerprint, reading_note
 
     template = with_named_field(template)
     background = [fill(template, category_words(name)) for name in validation_set.categories]
     plain = PresenceModel(template, (*background, *GENERIC_TEXTS), 1.0, 0.0, 0.0, TOO_CLOSE, fingerprint(model))
-    asked, images, scenes = _ask(model, plain, validation_set, seed)
-    regression = LogisticRegression().fit(asked[:, :2], asked[:, 2].astype(bool))
+    questions = _ask(model, plain, validation_set, seed)
+    calibrated_on = {
+        "name": validation_set.name,
+        "images": questions.images,
+        "fingerprint": data_fingerprint(validation_set),
+        "scenes": questions.scenes,
+        "questions": len(questions.labels),
+        "seed": seed,
+        **reading_note(validation_set),
+    }
+    return replace(questions, asked_by=replace(plain, calibrated_on=calibrated_on))
+
+
+def fit_presence(questions: PresenceQuestions) -> PresenceModel:
+    """Fits the presence model to what `ask_scenes` gave, by scikit-learn's logistic regression."""
+    from sklearn.linear_model import LogisticRegression
+
+    regression = LogisticRegression().fit(questions.measures, questions.labels)
     margin_weight, tiles_weight = map(float, regression.coef_[0])
     fitted = replace(
-        plain,
+        questions.asked_by,
         margin_weight=margin_weight,
         tiles_weight=tiles_weight,
         intercept=float(regression.intercept_[0]),
-        calibrated_on={
-            "name": validation_set.name,
-            "images": images,
-            "fingerprint": data_fingerprint(validation_set),
-            "scenes": scenes,
-            "questions": len(asked),
-            "seed": seed,
-            **reading_note(validation_set),
-        },
     )
-    report = _report(fitted, asked)
+    report = questions.report(fitted)
     return replace(fitted, scores={"auc": report.auc, "accuracy": report.accuracy})
 
 
@@ -123,21 +135,36 @@ def evaluate_presence(
     from utils.clip import fingerprint
 
     presence_model.check_model(fingerprint(model))
-    return _report(presence_model, _ask(model, presence_model, dataset, seed)[0])
+    return _ask(model, presence_model, dataset, seed).report(presence_model)
 
 
-def _report(presence_model: PresenceModel, asked: np.ndarray) -> PresenceReport:
-    margins, log_tiles, labels, grids = asked.T
-    return PresenceReport(labels.astype(bool), presence_model.probabilities(margins, log_tiles), grids.astype(int))
+@dataclass(frozen=True, eq=False)
+class PresenceQuestions:
+    """Questions to scenes of known content: what a presence model sees of each, and the truth.
 
-
-def _ask(model: CLIP, presence_model: PresenceModel, dataset: CaptionDataset, seed: int) -> tuple[np.ndarray, int, int]:
-    """Makes scenes, embeds them, and asks each for as many features that are there as features that are not.
-
-    Returns:
-        The questions, (questions, 4) float64: the best margin, the logarithm of the number of tiles, whether the
-        feature is there, and the grid; and the numbers of images and of scenes.
+    Attributes:
+        measures: (questions, 2) float64: the best margin of a scene's tiles, and the logarithm of their number.
+        labels: (questions,) bool, whether the feature was there.
+        grids: (questions,) int: the scene was of so many by so many images.
+        scenes: How many there were.
+        images: How many they were made of.
+        asked_by: The presence model whose margins these are; its weights play no part in them.
     """
+
+    measures: np.ndarray
+    labels: np.ndarray
+    grids: np.ndarray
+    scenes: int
+    images: int
+    asked_by: PresenceModel
+
+    def report(self, presence_model: PresenceModel) -> PresenceReport:
+        """What a presence model answers to them."""
+        return PresenceReport(self.labels, presence_model.probabilities(*self.measures.T), self.grids)
+
+
+def _ask(model: CLIP, presence_model: PresenceModel, dataset: CaptionDataset, seed: int) -> PresenceQuestions:
+    """Makes scenes, embeds them, and asks each for as many features that are there as features that are not."""
     from utils.clip import embed_images, embed_texts
 
     categories = dataset.categories
@@ -167,4 +194,6 @@ def _ask(model: CLIP, presence_model: PresenceModel, dataset: CaptionDataset, se
             feature = features[categories.index(name)]
             margins = presence_model.margins(tiles, feature, background, scale)
             rows.append((margins.max(), np.log(len(margins)), name in mosaic.categories, mosaic.columns))
-    return np.array(rows), len(named), len(scenes)
+    columns = np.array(rows)
+    labels, grids = columns[:, 2].astype(bool), columns[:, 3].astype(int)
+    return PresenceQuestions(columns[:, :2], labels, grids, len(scenes), len(named), presence_model)

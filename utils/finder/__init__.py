@@ -7,7 +7,7 @@
 
 `tiles` cuts, `reading` opens images of any size, `scene` embeds, `finding` ranks; `presence` says yes or no
 and `calibration` teaches it that, on the scenes of known content that `mosaics` makes; `drawing` shows what was
-found, `place` and `outlines` where it lies on the Earth.
+found, and `place` where it lies on the Earth.
 """
 
 from utils.category_names import category_words as feature_name

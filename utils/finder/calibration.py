@@ -25,17 +25,11 @@ TOO_CLOSE = 0.95  # 'football stadium' is as close to 'stadium', 'school' to 'pl
 
 @dataclass(frozen=True)
 class PresenceReport:
-    """How well presence is told, on scenes of known content: half of the questions are for what is there.
+    """How well presence is told, on scenes of known content: half of the questions are for what is there."""
 
-    Attributes:
-        labels: (questions,) bool, whether the feature was there.
-        probabilities: (questions,) float64.
-        grids: (questions,) int: the scene was of so many by so many images.
-    """
-
-    labels: np.ndarray
-    probabilities: np.ndarray
-    grids: np.ndarray
+    labels: np.ndarray  # (questions,) bool, whether the feature was there
+    probabilities: np.ndarray  # (questions,) float64
+    grids: np.ndarray  # (questions,) int: the scene was of so many by so many images
 
     @property
     def singles(self) -> PresenceReport:
@@ -77,10 +71,8 @@ def calibrate_presence(
 
     The background is the names of all categories and a few generic texts. For each size in `GRIDS` every image comes
     once; what cannot be decoded is left out, with a warning. scikit-learn's mild default penalty keeps the weights
-    finite where the questions are all easy. The template has ``{}`` or ``{feature}``.
-
-    Raises:
-        ValueError: If there are fewer than two categories, so that nothing is ever absent.
+    finite where the questions are all easy. The template has ``{}`` or ``{feature}``. Fewer than two categories, of
+    which none is ever absent, are a ValueError.
     """
     from sklearn.linear_model import LogisticRegression
 
@@ -117,8 +109,7 @@ def evaluate_presence(
 ) -> PresenceReport:
     """Asks scenes of images it was not calibrated on for as many features that are there as are not there.
 
-    Raises:
-        ValueError: If the model is another one, or there are fewer than two categories.
+    Another model, or fewer than two categories, are a ValueError.
     """
     from utils.clip import fingerprint
 
@@ -134,9 +125,8 @@ def _report(presence_model: PresenceModel, asked: np.ndarray) -> PresenceReport:
 def _ask(model: CLIP, presence_model: PresenceModel, dataset: CaptionDataset, seed: int) -> tuple[np.ndarray, int, int]:
     """Makes scenes, embeds them, and asks each for as many features that are there as features that are not.
 
-    Returns:
-        The questions, (questions, 4) float64: the best margin, the logarithm of the number of tiles, whether the
-        feature is there, and the grid; and the numbers of images and of scenes.
+    Returns the questions, (questions, 4) float64: the best margin, the logarithm of the number of tiles, whether the
+    feature is there, and the grid; and the numbers of images and of scenes.
     """
     from utils.clip import embed_images, embed_texts
 

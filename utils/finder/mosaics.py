@@ -13,19 +13,12 @@ from utils.datasets import CaptionDataset, CaptionedImage, read_image
 
 @dataclass(frozen=True)
 class Mosaic:
-    """A scene made of images.
+    """A scene made of images."""
 
-    Attributes:
-        image: RGB.
-        items: What lies in its cells, row by row.
-        columns: Cells in a row.
-        cell: Height and width of a cell in pixels.
-    """
-
-    image: Image.Image
-    items: tuple[CaptionedImage, ...]
-    columns: int
-    cell: int
+    image: Image.Image  # RGB
+    items: tuple[CaptionedImage, ...]  # what lies in its cells, row by row
+    columns: int  # cells in a row
+    cell: int  # height and width of a cell in pixels
 
     @property
     def categories(self) -> tuple[str, ...]:
@@ -47,10 +40,8 @@ class Mosaic:
 def make_mosaic(items: Sequence[CaptionedImage], columns: int, cell: int, blend: int = 0) -> Mosaic:
     """Lays images, cut to squares of ``cell`` pixels, side by side, row by row.
 
-    Over ``blend`` pixels on either side of an edge neighbors fade into each other.
-
-    Raises:
-        ValueError: If the last row would not be full.
+    Over ``blend`` pixels on either side of an edge neighbors fade into each other. If the last row would not be full, a
+    ValueError says so.
     """
     if not items or len(items) % columns:
         raise ValueError(f"{len(items)} images do not fill rows of {columns}; give a multiple of it.")

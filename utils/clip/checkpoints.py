@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from utils.clip.configuration import TextConfig
 from utils.clip.json_files import damage_in_words, read_json, write_json
-from utils.files import refuse_file
+from utils.files import publish, workshop
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -29,8 +27,7 @@ CONFIGURATIONS = ("config.json", "open_clip_config.json")  # by which a folder i
 def read_tokenizer(folder: Path, text: TextConfig) -> PreTrainedTokenizerBase | None:
     """Reads the tokenizer of a checkpoint folder, which truncates at the positions of the model; None if it has none.
 
-    Raises:
-        ValueError: If the tokenizer is damaged, or is not the one of the model.
+    A damaged one, or one that is not of the model, is a ValueError.
     """
     if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.json")):
         return None
@@ -80,29 +77,21 @@ def write_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
 
 @contextmanager
 def written_whole(folder: Path) -> Iterator[Path]:
-    """Gives an empty folder to write to, whose files become those of ``folder`` once all are written.
+    """Gives an empty folder to write to, whose files become those of ``folder`` once all are written; others stay.
 
-    Other files of an existing folder stay.
-
-    Raises:
-        OSError: If the disk takes no more, or a file stands where the folder should; the folder is as it was.
+    A disk that takes no more, or a file where the folder should be, is an OSError, and the folder stays as it was.
     """
-    refuse_file(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
-        yield temporary
-        temporary.chmod(0o755)  # mkdtemp makes it private
-        if folder.exists():
-            _replace_files(temporary, folder)
-        else:
-            temporary.replace(folder)
+        with workshop(folder, "writing a model") as draft:
+            yield draft
+            if folder.exists():
+                _replace_files(draft, folder)
+            else:
+                publish(draft, folder)
     except Exception as error:  # safetensors and tokenizers, written in Rust, have errors of their own for a disk
         if (found := re.search(r"\(os error (\d+)\)", str(error))) is None:
             raise
         raise OSError(int(found[1]), os.strerror(int(found[1])), str(folder)) from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _replace_files(new: Path, folder: Path) -> None:

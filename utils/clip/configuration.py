@@ -61,8 +61,7 @@ class Architecture:
 def architecture_of(config: CLIPConfig, source: str | Path = "The configuration") -> Architecture:
     """Checks transformers' configuration and gives it types; ``source``, its file, begins the error messages.
 
-    Raises:
-        ValueError: If no model can be built of it; it names the setting.
+    If no model can be built of it, a ValueError names the setting.
     """
     vision = VisionConfig(**_checked(config.vision_config, VisionConfig, "vision_config.", source))
     text = TextConfig(**_checked(config.text_config, TextConfig, "text_config.", source))
@@ -103,9 +102,7 @@ def _checked(settings: object, kind: type, prefix: str, source: str | Path) -> d
 def read_config(folder: Path) -> tuple[CLIPConfig, Architecture]:
     """Reads ``config.json``, as transformers knows it and with types.
 
-    Raises:
-        FileNotFoundError: If there is none.
-        ValueError: If it does not describe a CLIP, or one that cannot be built.
+    If there is none, that is a FileNotFoundError; if it does not describe a CLIP that can be built, a ValueError.
     """
     path = folder / "config.json"
     if not path.is_file():

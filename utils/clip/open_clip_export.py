@@ -41,10 +41,8 @@ def save_open_clip(model: CLIP, folder: str | os.PathLike) -> Path:
     """Writes a folder for ``open_clip.create_model_and_transforms("local-dir:" + folder)``.
 
     It may be the folder of `CLIP.save_pretrained`: the tokenizer is the same, and open_clip prefers its own files.
-    ``open_clip.get_tokenizer`` of the same name tokenizes as `tokenize` does, with its repair of texts.
-
-    Raises:
-        ValueError: If the towers differ in what open_clip has one setting for.
+    ``open_clip.get_tokenizer`` of the same name tokenizes as `tokenize` does, with its repair of texts. Towers that
+    differ in what open_clip has one setting for are a ValueError.
     """
     from safetensors.numpy import save_file
 

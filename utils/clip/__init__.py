@@ -1,9 +1,8 @@
 """CLIP in Flax NNX, to and from transformers' checkpoints.
 
-`model` holds the two towers on top of `transformer`; `checkpoints` writes folders and reads their tokenizer,
-`configuration`, `image_processor` and `weight_files` read the rest, `weight_names` maps transformers' names to ours,
-`open_clip_export` writes for open_clip; `embedding` takes texts to tokens and collections to embeddings, and tells
-models apart.
+`model` holds the two towers on top of `transformer`; `checkpoints` writes folders, `configuration`, with the tokenizer,
+`image_processor` and `weight_files` read them, `weight_names` maps transformers' names to ours, `open_clip_export`
+writes for open_clip; `embedding` takes texts to tokens and collections to embeddings, and tells models apart.
 """
 
 from utils.clip.embedding import count_cut, embed_images, embed_texts, fingerprint, tokenize, unit_length

@@ -13,7 +13,7 @@ from typing import Any
 
 from PIL.Image import Resampling
 
-from utils.clip.json_files import read_json
+from utils.clip.checkpoints import read_json
 from utils.datasets import CLIP_MEAN, CLIP_STD, ImagePreprocessing
 
 Channels = tuple[float, float, float]  # red, green, blue

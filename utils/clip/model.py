@@ -22,10 +22,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx, traverse_util
 
-from utils.clip.checkpoints import read_tokenizer, write_tokenizer, written_whole
-from utils.clip.configuration import Architecture, architecture_of, read_config
+from utils.clip.checkpoints import write_json, written_whole
+from utils.clip.configuration import Architecture, architecture_of, read_config, read_tokenizer, write_tokenizer
 from utils.clip.image_processor import processor_settings, read_preprocessing
-from utils.clip.json_files import write_json
 from utils.clip.transformer import Transformer, layer_norm, linear, normal
 from utils.clip.weight_files import check_values, open_weights
 from utils.clip.weight_names import check_shapes, export_parameters, import_parameters

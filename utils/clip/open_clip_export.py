@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from utils.clip.checkpoints import write_tokenizer, written_whole
-from utils.clip.configuration import TowerConfig
-from utils.clip.json_files import write_json
+from utils.clip.checkpoints import write_json, written_whole
+from utils.clip.configuration import TowerConfig, write_tokenizer
 
 if TYPE_CHECKING:
     from utils.clip.model import CLIP

@@ -14,7 +14,7 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
-from utils.clip.json_files import damage_in_words, read_json
+from utils.clip.checkpoints import damage_in_words, read_json
 
 # In the order of preference of transformers itself; an index names shards.
 WEIGHT_FILES = tuple(

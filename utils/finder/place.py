@@ -1,7 +1,7 @@
 """Where a scene lies on the Earth, or in one sentence why nobody knows, and the outlines of its tiles there.
 
-Outlines are cut at the antimeridian and closed over the poles (RFC 7946, 3.1.9). GDAL's own cutting leaves polygons
-that run clockwise and, with some projections, polygons that span the Earth the wrong way round.
+Outlines are cut at the antimeridian (RFC 7946, 3.1.9). GDAL's own cutting leaves polygons that run clockwise and, with
+some projections, polygons that span the Earth the wrong way round.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def on_the_globe(corners: np.ndarray, crs: str) -> list[dict[str, Any] | None]:
     """Turns quadrilaterals of a map, (tiles, 4, 2) float64 in its coordinates, into GeoJSON geometries.
 
     Each is a Polygon, a MultiPolygon where the antimeridian cuts it, or None where it has no place on the Earth, as
-    beyond the edge of a map of the whole globe.
+    beyond the edge of a map of the whole globe, or holds a pole.
     """
     coarse = _sides(corners, crs, COARSE)
     bent = np.array([_bends(ring) for ring in coarse], bool)
@@ -104,7 +104,8 @@ def _sides(corners: np.ndarray, crs: str, count: int) -> np.ndarray:
         # Beyond its edge a map of the globe, such as the sinusoidal one of MODIS, begins again on its other side.
         astray = np.linalg.norm(_transformed(degrees, GLOBE, crs) - points, axis=1)
         sides = np.linalg.norm(following - corners, axis=2).max(axis=1).repeat(4 * count)
-        degrees[~(astray < MOST_BEND * sides)] = np.nan
+        # At a pole it has any longitude.
+        degrees[~(astray < MOST_BEND * sides) | (np.abs(degrees[:, 1]) > AT_POLE)] = np.nan
     return degrees.reshape(len(corners), 4 * count, 2)
 
 
@@ -158,41 +159,13 @@ def _unwrapped(ring: np.ndarray) -> tuple[np.ndarray, int]:
 def _geometry(ring: np.ndarray) -> dict[str, Any] | None:
     if not np.isfinite(ring).all():
         return None
-    ring, pole = _split_at_pole(ring)
     ring, turns = _unwrapped(ring)
-    if turns and pole is not None:
-        # The pole is a point of the outline: what was taken for a turn is a step of half a turn across it.
-        ring[pole + 1 :, 0] -= 360.0 * turns
-    elif turns:
-        ring = _around_pole(ring, turns)
+    if turns:  # a pole lies within
+        return None
     polygons = [[_closed(piece)] for piece in _cut(ring)]
     if len(polygons) == 1:
         return {"type": "Polygon", "coordinates": polygons[0]}
     return {"type": "MultiPolygon", "coordinates": polygons}
-
-
-def _around_pole(ring: np.ndarray, turns: int) -> np.ndarray:
-    """Lets a ring that goes round a pole begin and end at the antimeridian, and leads it along the pole back."""
-    once_more = ring + np.array([360.0 * turns, 0.0])
-    path = np.concatenate([ring, once_more[:1]])
-    side = np.floor((path[:, 0] + 180) / 360)
-    number = int(np.flatnonzero(np.diff(side))[0])
-    meridian, north = _crossing(path[number], path[number + 1], 360.0 * max(side[number], side[number + 1]) - 180)
-    pole = 90.0 if ring[:, 1].mean() > 0 else -90.0
-    last = meridian + 360.0 * turns
-    closing = [[last, north], [last, pole], [meridian, pole]]
-    return np.concatenate([[[meridian, north]], ring[number + 1 :], once_more[: number + 1], closing])
-
-
-def _split_at_pole(ring: np.ndarray) -> tuple[np.ndarray, int | None]:
-    """Gives a point at a pole, which has any longitude, those of both its neighbors; and where it stands."""
-    found = np.flatnonzero(np.abs(ring[:, 1]) > AT_POLE)
-    if not len(found):
-        return ring, None
-    number = int(found[0])
-    before, after = ring[number - 1, 0], ring[(number + 1) % len(ring), 0]
-    twice = [[before, ring[number, 1]], [after, ring[number, 1]]]
-    return np.concatenate([ring[:number], twice, ring[number + 1 :]]), number
 
 
 def _cut(ring: np.ndarray) -> list[np.ndarray]:
@@ -216,15 +189,12 @@ def _clipped(ring: np.ndarray, meridian: float, side: int) -> np.ndarray:
     points = []
     for number, point in enumerate(ring):
         if inside[number] != inside[number - 1]:
-            points.append(_crossing(ring[number - 1], point, meridian))
+            before = ring[number - 1]
+            share = (meridian - before[0]) / (point[0] - before[0])
+            points.append(np.array([meridian, before[1] + share * (point[1] - before[1])]))
         if inside[number]:
             points.append(point)
     return np.reshape(points, (-1, 2))
-
-
-def _crossing(start: np.ndarray, end: np.ndarray, meridian: float) -> np.ndarray:
-    share = (meridian - start[0]) / (end[0] - start[0])
-    return np.array([meridian, start[1] + share * (end[1] - start[1])])
 
 
 def _area(ring: np.ndarray) -> float:

@@ -8,7 +8,7 @@ from rasterio.windows import Window
 from test_reading import pixels, raster, reflectance, rings, seen_by_the_finder, stretched, usual_range
 
 from utils.datasets import ImageReading
-from utils.finder.outlines import on_the_globe
+from utils.finder.place import on_the_globe
 from utils.finder.reading import open_scene
 
 pytestmark = pytest.mark.filterwarnings("ignore:Dataset has no geotransform")

@@ -18,7 +18,7 @@ from PIL import Image
 from training_world import SETTINGS, colors, same, tiny_model
 
 from utils.clip import CLIP
-from utils.clip.identity import weights_digest
+from utils.clip.embedding import weights_digest
 from utils.datasets import data_fingerprint
 from utils.files import provenance
 from utils.files.provenance import versions

@@ -34,7 +34,7 @@ import psutil
 from training_world import SETTINGS, colors, started, tiny_model
 
 from utils.clip import CLIP
-from utils.clip.identity import weights_digest
+from utils.clip.embedding import weights_digest
 from utils.training import train
 from utils.training.identity import CARD_FILES, check_model, mark_of
 

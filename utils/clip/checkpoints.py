@@ -1,108 +1,73 @@
-"""Checkpoint folders in transformers' format: their tokenizers, and how a folder is written whole.
+"""Checkpoint folders in transformers' format: their JSON, one sentence for damage, and how a folder is written whole.
 
-A checkpoint folder holds ``config.json`` (`utils.clip.configuration`), the weights (`weight_files`), a tokenizer and
+A checkpoint folder holds ``config.json`` and a tokenizer (`utils.clip.configuration`), the weights (`weight_files`) and
 ``preprocessor_config.json`` (`image_processor`). The weights carry transformers' names and torch's layouts;
 `utils.clip.weight_names` turns them into JAX's.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-from utils.clip.configuration import TextConfig
-from utils.clip.json_files import damage_in_words, read_json, write_json
-from utils.files import refuse_file
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+from utils.files import publish, workshop
 
 CONFIGURATIONS = ("config.json", "open_clip_config.json")  # by which a folder is known to hold a model
 
 
-def read_tokenizer(folder: Path, text: TextConfig) -> PreTrainedTokenizerBase | None:
-    """Reads the tokenizer of a checkpoint folder, which truncates at the positions of the model; None if it has none.
+@contextmanager
+def damage_in_words(problem: str, way_out: str = "download it again") -> Iterator[None]:
+    """Turns whatever a reader raises into a ValueError that says the problem, the reader's reason and the way out."""
+    try:
+        yield
+    except BaseException as error:  # a panic of tokenizers, written in Rust, is not an Exception
+        if isinstance(error, KeyboardInterrupt | SystemExit | MemoryError):
+            raise
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise ValueError(f"{problem} ({reason}); {way_out}.") from error
 
-    Raises:
-        ValueError: If the tokenizer is damaged, or is not the one of the model.
-    """
-    if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.json")):
-        return None
-    for name in ("tokenizer.json", "vocab.json", "tokenizer_config.json", "special_tokens_map.json"):
-        if (folder / name).is_file():
-            read_json(folder / name)
-    from transformers import AutoTokenizer
 
-    with damage_in_words(f"The tokenizer in {folder} cannot be read"):
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-        sample = tokenizer("a b")["input_ids"]
-        largest = max([*tokenizer.get_vocab().values(), *sample])
-        tokenizer.model_max_length = min(tokenizer.model_max_length, text.max_position_embeddings)
-    if tokenizer.pad_token_id is None or tokenizer.model_max_length < 2:
+def read_json(path: Path) -> dict[str, Any]:
+    """Reads a file that holds one JSON object; any other content is a ValueError."""
+    raw = path.read_bytes()
+    if raw.lstrip()[:1] == b"<":
         raise ValueError(
-            f"The tokenizer in {folder} has the padding token {tokenizer.pad_token!r} and the greatest length "
-            f"{tokenizer.model_max_length}; it must have a padding token, and a length of 2 or more."
+            f"{path} is a web page and not JSON, such as a login or error page; download it again, signed in."
         )
-    largest = max(largest, tokenizer.pad_token_id)
-    if largest >= text.vocab_size:
-        raise ValueError(
-            f"The tokenizer in {folder} gives token ids up to {largest}, but the model has embeddings for "
-            f"{text.vocab_size} tokens; take the tokenizer that the model was trained with."
-        )
-    if text.eos_token_id != 2 and text.eos_token_id not in sample:
-        raise ValueError(
-            f"The tokenizer in {folder} ends texts without the token {text.eos_token_id}, at which the model reads "
-            "them (eos_token_id); take the tokenizer that the model was trained with."
-        )
-    return tokenizer
+    with damage_in_words(f"{path} is not valid JSON"):
+        content = json.loads(raw)
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} is not a JSON object; download it again.")
+    return content
 
 
-# What a tokenizer remembers of its loading and of its last call, and writes into its settings.
-TOKENIZER_TRACES = {"is_local", "local_files_only", "max_length", "stride", "truncation_side", "truncation_strategy"}
-
-
-def write_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
-    """Writes a tokenizer as published ones are: without the traces of the calls that it has served."""
-    if tokenizer.is_fast:
-        tokenizer.backend_tokenizer.no_truncation()
-        tokenizer.backend_tokenizer.no_padding()
-    tokenizer.save_pretrained(folder)
-    path = folder / "tokenizer_config.json"
-    settings = read_json(path)
-    write_json(path, {name: value for name, value in settings.items() if name not in TOKENIZER_TRACES})
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Writes JSON for people to read, its names in order."""
+    path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 @contextmanager
 def written_whole(folder: Path) -> Iterator[Path]:
-    """Gives an empty folder to write to, whose files become those of ``folder`` once all are written.
+    """Gives an empty folder to write to, whose files become those of ``folder`` once all are written; others stay.
 
-    Other files of an existing folder stay.
-
-    Raises:
-        OSError: If the disk takes no more, or a file stands where the folder should; the folder is as it was.
+    A disk that takes no more, or a file where the folder should be, is an OSError, and the folder stays as it was.
     """
-    refuse_file(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
-        yield temporary
-        temporary.chmod(0o755)  # mkdtemp makes it private
-        if folder.exists():
-            _replace_files(temporary, folder)
-        else:
-            temporary.replace(folder)
+        with workshop(folder, "writing a model") as draft:
+            yield draft
+            if folder.exists():
+                _replace_files(draft, folder)
+            else:
+                publish(draft, folder)
     except Exception as error:  # safetensors and tokenizers, written in Rust, have errors of their own for a disk
         if (found := re.search(r"\(os error (\d+)\)", str(error))) is None:
             raise
         raise OSError(int(found[1]), os.strerror(int(found[1])), str(folder)) from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _replace_files(new: Path, folder: Path) -> None:

@@ -1,4 +1,7 @@
-"""``config.json`` of a checkpoint: read, checked, and handed on as an `Architecture` whose sizes are whole numbers."""
+"""``config.json`` of a checkpoint, and the tokenizer that has to fit it: read and checked.
+
+The configuration is handed on as an `Architecture` whose sizes are whole numbers.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from utils.clip.json_files import damage_in_words, read_json
+from utils.clip.checkpoints import damage_in_words, read_json, write_json
 
 if TYPE_CHECKING:
-    from transformers import CLIPConfig
+    from transformers import CLIPConfig, PreTrainedTokenizerBase
 
 ACTIVATION_NAMES = ("quick_gelu", "gelu")
 
@@ -61,8 +64,7 @@ class Architecture:
 def architecture_of(config: CLIPConfig, source: str | Path = "The configuration") -> Architecture:
     """Checks transformers' configuration and gives it types; ``source``, its file, begins the error messages.
 
-    Raises:
-        ValueError: If no model can be built of it; it names the setting.
+    If no model can be built of it, a ValueError names the setting.
     """
     vision = VisionConfig(**_checked(config.vision_config, VisionConfig, "vision_config.", source))
     text = TextConfig(**_checked(config.text_config, TextConfig, "text_config.", source))
@@ -103,9 +105,7 @@ def _checked(settings: object, kind: type, prefix: str, source: str | Path) -> d
 def read_config(folder: Path) -> tuple[CLIPConfig, Architecture]:
     """Reads ``config.json``, as transformers knows it and with types.
 
-    Raises:
-        FileNotFoundError: If there is none.
-        ValueError: If it does not describe a CLIP, or one that cannot be built.
+    If there is none, that is a FileNotFoundError; if it does not describe a CLIP that can be built, a ValueError.
     """
     path = folder / "config.json"
     if not path.is_file():
@@ -134,3 +134,54 @@ def _what_it_is_instead(folder: Path) -> str:
     if inner := sorted(path.parent.name for path in folder.glob("*/config.json"))[:1]:
         return f"its folder {inner[0]!r} has one: give that"
     return "give the folder of a CLIP checkpoint"
+
+
+def read_tokenizer(folder: Path, text: TextConfig) -> PreTrainedTokenizerBase | None:
+    """Reads the tokenizer of a checkpoint folder, which truncates at the positions of the model; None if it has none.
+
+    A damaged one, or one that is not of the model, is a ValueError.
+    """
+    if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.json")):
+        return None
+    for name in ("tokenizer.json", "vocab.json", "tokenizer_config.json", "special_tokens_map.json"):
+        if (folder / name).is_file():
+            read_json(folder / name)
+    from transformers import AutoTokenizer
+
+    with damage_in_words(f"The tokenizer in {folder} cannot be read"):
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        sample = tokenizer("a b")["input_ids"]
+        largest = max([*tokenizer.get_vocab().values(), *sample])
+        tokenizer.model_max_length = min(tokenizer.model_max_length, text.max_position_embeddings)
+    if tokenizer.pad_token_id is None or tokenizer.model_max_length < 2:
+        raise ValueError(
+            f"The tokenizer in {folder} has the padding token {tokenizer.pad_token!r} and the greatest length "
+            f"{tokenizer.model_max_length}; it must have a padding token, and a length of 2 or more."
+        )
+    largest = max(largest, tokenizer.pad_token_id)
+    if largest >= text.vocab_size:
+        raise ValueError(
+            f"The tokenizer in {folder} gives token ids up to {largest}, but the model has embeddings for "
+            f"{text.vocab_size} tokens; take the tokenizer that the model was trained with."
+        )
+    if text.eos_token_id != 2 and text.eos_token_id not in sample:
+        raise ValueError(
+            f"The tokenizer in {folder} ends texts without the token {text.eos_token_id}, at which the model reads "
+            "them (eos_token_id); take the tokenizer that the model was trained with."
+        )
+    return tokenizer
+
+
+# What a tokenizer remembers of its loading and of its last call, and writes into its settings.
+TOKENIZER_TRACES = {"is_local", "local_files_only", "max_length", "stride", "truncation_side", "truncation_strategy"}
+
+
+def write_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """Writes a tokenizer as published ones are: without the traces of the calls that it has served."""
+    if tokenizer.is_fast:
+        tokenizer.backend_tokenizer.no_truncation()
+        tokenizer.backend_tokenizer.no_padding()
+    tokenizer.save_pretrained(folder)
+    path = folder / "tokenizer_config.json"
+    settings = read_json(path)
+    write_json(path, {name: value for name, value in settings.items() if name not in TOKENIZER_TRACES})

@@ -1,9 +1,12 @@
-"""Texts to tokens, and whole collections of images and texts to embeddings."""
+"""Texts to tokens, collections of images and texts to embeddings, and the fingerprint of what decides these."""
 
 from __future__ import annotations
 
+import hashlib
 import html
+import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -19,22 +22,16 @@ if TYPE_CHECKING:
 
 BATCH_SIZE = 256  # texts embedded at once
 LENGTH_MULTIPLE = 16  # token batches come in few lengths, so that few shapes are compiled
+_COMPUTES_OTHERWISE = ("hidden_act", "num_attention_heads", "layer_norm_eps")  # with the same weights
 
 
 def tokenize(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], length: int | None = None) -> np.ndarray:
     """Turns texts into token ids, (texts, length) int32; what is too long is cut and keeps its end-of-text.
 
-    The causal mask makes padding harmless: a text gets the same embedding at any length that holds it. Texts are
-    repaired first, as CLIP's training texts were: curly quotes become straight ones, wrong encodings and HTML's
-    ``&amp;`` the characters that they stand for. The tokenizer of transformers, called alone, does not do that.
-
-    Args:
-        tokenizer: The tokenizer of the checkpoint.
-        texts: The texts.
-        length: Tokens per text; by default the longest text decides, rounded up to a multiple of 16.
-
-    Raises:
-        ValueError: If ``length`` is more than the model has positions.
+    By default the longest text decides on the length, rounded up to a multiple of 16; more than the model has positions
+    is a ValueError. The causal mask makes padding harmless: a text gets the same embedding at any length that holds it.
+    Texts are repaired first, as CLIP's training texts were: curly quotes become straight ones, wrong encodings and
+    HTML's ``&amp;`` the characters that they stand for. The tokenizer of transformers, called alone, does not do that.
     """
     limit = tokenizer.model_max_length
     if length is not None and not 2 <= length <= limit:
@@ -95,11 +92,8 @@ def _embed(definition: nnx.GraphDef, parameters: nnx.State, inputs: jax.Array) -
 def embed_images(model: CLIP, batches: Iterable[Mapping[str, np.ndarray]], progress: bool = False) -> np.ndarray:
     """Embeds the images of an evaluation pipeline to (images, dim) float32 of unit length, without the padding.
 
-    Args:
-        model: The model.
-        batches: Batches of equal shape with ``images`` (batch, size, size, 3) and, where rows are padding,
-            ``mask`` (batch,) that is False there.
-        progress: Whether to show a bar.
+    Batches are of equal shape, with ``images`` (batch, size, size, 3) and, where rows are padding, ``mask`` (batch,)
+    that is False there.
     """
     definition, parameters = nnx.split(model.vision)
     rows = [np.zeros((0, model.architecture.projection_dim), np.float32)]
@@ -112,8 +106,7 @@ def embed_images(model: CLIP, batches: Iterable[Mapping[str, np.ndarray]], progr
 def embed_texts(model: CLIP, texts: Sequence[str]) -> np.ndarray:
     """Embeds texts to (texts, dim) float32 of unit length; short ones together, so that a long one does not pad them.
 
-    Raises:
-        ValueError: If the model has no tokenizer.
+    A model without a tokenizer is a ValueError.
     """
     if model.tokenizer is None:
         raise ValueError("The model has no tokenizer; load it from a checkpoint folder that holds one.")
@@ -130,3 +123,27 @@ def embed_texts(model: CLIP, texts: Sequence[str]) -> np.ndarray:
         tokens = _padded(model.tokenizer, batch)
         embeddings[chosen] = np.asarray(_embed(definition, parameters, tokens))[: len(chosen)]
     return embeddings
+
+
+def weights_digest(model: CLIP) -> str:
+    """The SHA-256 of all parameters, in the order of the module tree, as hexadecimal digits."""
+    digest = hashlib.sha256()
+    for _, leaf in nnx.to_flat_state(nnx.state(model, nnx.Param)):
+        digest.update(np.asarray(jax.tree.leaves(leaf)[0]).tobytes())
+    return digest.hexdigest()
+
+
+def fingerprint(model: CLIP) -> str:
+    """16 hexadecimal digits that two models share if they give one image, and one text, the same embedding.
+
+    It covers the weights, what the configuration makes of them, and the preprocessing of the images; not the
+    type that the transformers compute in, which moves embeddings by rounding alone.
+    """
+    towers = (model.architecture.vision, model.architecture.text)
+    note = {
+        "weights": weights_digest(model),
+        # A field that came later and is False is left out, so that fingerprints of before stay what they were.
+        "preprocessing": {name: value for name, value in asdict(model.preprocessing).items() if value is not False},
+        "towers": [{name: getattr(tower, name) for name in _COMPUTES_OTHERWISE} for tower in towers],
+    }
+    return hashlib.sha256(json.dumps(note, sort_keys=True).encode()).hexdigest()[:16]

@@ -13,7 +13,7 @@ from typing import Any
 
 from PIL.Image import Resampling
 
-from utils.clip.json_files import read_json
+from utils.clip.checkpoints import read_json
 from utils.datasets import CLIP_MEAN, CLIP_STD, ImagePreprocessing
 
 Channels = tuple[float, float, float]  # red, green, blue
@@ -39,11 +39,8 @@ def read_preprocessing(folder: Path, image_size: int) -> ImagePreprocessing:
     """Reads what the image processor of a checkpoint does; without one it is CLIP's own at the model's size.
 
     Another scale (``rescale_factor``, ``do_rescale``) and a normalization left out become a mean and a deviation
-    that give the same pixels.
-
-    Raises:
-        ValueError: If the processor does what `ImagePreprocessing` cannot, so that the model would see other pixels,
-            gives images of another size, or is written down twice with different settings.
+    that give the same pixels. A processor that does what `ImagePreprocessing` cannot, gives images of another size, or
+    is written down twice with different settings, is a ValueError.
     """
     found = {path: _read(settings, image_size, path) for path, settings in _settings(folder)}
     if len(set(found.values())) > 1:

@@ -19,10 +19,8 @@ def interpolate(baseline: CLIP, finetuned: CLIP, alpha: float) -> CLIP:
     """The model whose every parameter is (1 - alpha) * baseline + alpha * finetuned, logit scale included.
 
     From 0, the baseline exactly, to 1, the fine-tuned model exactly. The new model has float32 parameters, and
-    computes, tokenizes and preprocesses as ``finetuned`` does.
-
-    Raises:
-        ValueError: If alpha is not from 0 to 1, or the models differ in shape.
+    computes, tokenizes and preprocesses as ``finetuned`` does. Any other alpha, or models that differ in shape, are a
+    ValueError.
     """
     if not 0 <= alpha <= 1:
         raise ValueError(f"alpha is {alpha}; it must be from 0, the baseline, to 1, the fine-tuned model.")
@@ -40,12 +38,9 @@ def interpolate(baseline: CLIP, finetuned: CLIP, alpha: float) -> CLIP:
 def choose_alpha(
     baseline: CLIP, finetuned: CLIP, score: Callable[[CLIP], float], alphas: Sequence[float] = ALPHAS
 ) -> tuple[float, dict[float, float]]:
-    """Scores a model for each alpha and says which is best.
+    """Returns the alpha with the highest score, of equals the one nearest to the baseline, and the score of each.
 
     The score is to be high, and is measured on validation images: never on those that the result is reported on.
-
-    Returns:
-        The alpha with the highest score, of equals the one nearest to the baseline, and the score of each.
     """
     curve = {alpha: float(score(interpolate(baseline, finetuned, alpha))) for alpha in sorted(alphas)}
     return max(curve, key=curve.__getitem__), curve

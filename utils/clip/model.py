@@ -22,10 +22,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx, traverse_util
 
-from utils.clip.checkpoints import read_tokenizer, write_tokenizer, written_whole
-from utils.clip.configuration import Architecture, architecture_of, read_config
+from utils.clip.checkpoints import write_json, written_whole
+from utils.clip.configuration import Architecture, architecture_of, read_config, read_tokenizer, write_tokenizer
 from utils.clip.image_processor import processor_settings, read_preprocessing
-from utils.clip.json_files import write_json
 from utils.clip.transformer import Transformer, layer_norm, linear, normal
 from utils.clip.weight_files import check_values, open_weights
 from utils.clip.weight_names import check_shapes, export_parameters, import_parameters
@@ -60,8 +59,7 @@ class VisionTower(nnx.Module):
     def __call__(self, pixels: jax.Array) -> jax.Array:
         """Encodes images (batch, height, width, channels), float, to (batch, dim) float32, not of unit length.
 
-        Raises:
-            ValueError: If the images are not of the model's size.
+        Images of another size than the model's are a ValueError.
         """
         size = (self.image_size, self.image_size, self.channels)
         if pixels.shape[1:] != size:
@@ -95,8 +93,7 @@ class TextTower(nnx.Module):
     def __call__(self, token_ids: jax.Array) -> jax.Array:
         """Encodes token ids (batch, length), up to the end of each text, to (batch, dim) float32, not of unit length.
 
-        Raises:
-            ValueError: If the texts are longer than the model's positions.
+        Texts longer than the model's positions are a ValueError.
         """
         positions, _ = self.position_embedding.shape
         if token_ids.ndim != 2 or token_ids.shape[1] > positions:
@@ -120,10 +117,8 @@ def _projection(width: int, architecture: Architecture, rngs: nnx.Rngs) -> nnx.L
 def patchify(pixels: jax.Array, patch_size: int) -> jax.Array:
     """Cuts images into square patches, row by row; a remainder at the right and lower edge is dropped.
 
-    A linear layer on these is the convolution with stride ``patch_size`` of the paper, as one matrix product.
-
-    Returns:
-        (batch, patches, patch_size * patch_size * channels), of pixels (batch, height, width, channels).
+    From pixels (batch, height, width, channels) to (batch, patches, patch_size * patch_size * channels). A linear layer
+    on these is the convolution with stride ``patch_size`` of the paper, as one matrix product.
     """
     batch, height, width, channels = pixels.shape
     rows, columns = height // patch_size, width // patch_size
@@ -133,13 +128,10 @@ def patchify(pixels: jax.Array, patch_size: int) -> jax.Array:
 
 
 def end_of_text_positions(token_ids: jax.Array, end_of_text: int) -> jax.Array:
-    """Where each text is pooled: at its first end-of-text token, by transformers' rule.
+    """Where each text of (batch, length) is pooled, (batch,) integers: at its first end-of-text, as in transformers.
 
     Configurations written before transformers 4.31 name token 2, which is wrong for every published CLIP; they
     mean the token with the highest id, as OpenAI's code does.
-
-    Returns:
-        (batch,) integers, of token ids (batch, length).
     """
     return jnp.argmax(token_ids if end_of_text == 2 else token_ids == end_of_text, axis=-1)
 
@@ -165,27 +157,17 @@ class CheckpointMetadata:
 
 
 class CLIP(nnx.Module):
-    """CLIP: `vision` and `text` towers and the logit scale, the factor on their similarities.
-
-    Args:
-        config: Any CLIP configuration of transformers; its attention dropout, zero in every published
-            CLIP, is not applied.
-        rngs: The source of the random weights, drawn as transformers draws them.
-        dtype: What the transformers compute in, float32 or bfloat16.
-        rematerialize: Whether gradients compute activations again instead of keeping them.
-        tokenizer: The tokenizer that belongs to the text model.
-        preprocessing: What the images are prepared by; CLIP's own at the model's image size by default.
-    """
+    """CLIP: `vision` and `text` towers and the logit scale, the factor on their similarities."""
 
     def __init__(
         self,
-        config: CLIPConfig,
+        config: CLIPConfig,  # its attention dropout, zero in every published CLIP, is not applied
         *,
-        rngs: nnx.Rngs,
-        dtype: Any = jnp.float32,
-        rematerialize: bool = False,
-        tokenizer: PreTrainedTokenizerBase | None = None,
-        preprocessing: ImagePreprocessing | None = None,
+        rngs: nnx.Rngs,  # of the random weights, drawn as transformers draws them
+        dtype: Any = jnp.float32,  # what the transformers compute in, or bfloat16
+        rematerialize: bool = False,  # gradients compute activations again instead of keeping them
+        tokenizer: PreTrainedTokenizerBase | None = None,  # that of the text model
+        preprocessing: ImagePreprocessing | None = None,  # by default CLIP's own at the model's image size
     ) -> None:
         architecture = architecture_of(config)
         preprocessing = preprocessing or ImagePreprocessing(architecture.vision.image_size)
@@ -225,9 +207,7 @@ class CLIP(nnx.Module):
     def logits(self, pixels: jax.Array, token_ids: jax.Array) -> jax.Array:
         """Cosine similarities times the logit scale, (images, texts) float32; a softmax over the texts compares them.
 
-        Args:
-            pixels: (images, height, width, channels) float.
-            token_ids: (texts, length) integers.
+        Pixels are (images, height, width, channels) float, token ids (texts, length) integers.
         """
         images, texts = self.encode_images(pixels), self.encode_texts(token_ids)
         return jnp.exp(self.logit_scale[...]) * jnp.matmul(images, texts.T, precision="highest")
@@ -247,9 +227,8 @@ class CLIP(nnx.Module):
     def from_pretrained(cls, name_or_path: str | os.PathLike, dtype: Any = jnp.float32) -> CLIP:
         """Loads a checkpoint of transformers' ``CLIPModel``.
 
-        Args:
-            name_or_path: A folder, or a name on the Hugging Face Hub such as ``openai/clip-vit-base-patch32``.
-            dtype: What the transformers compute in; parameters are float32, however they are stored.
+        It is a folder, or a name on the Hugging Face Hub such as ``openai/clip-vit-base-patch32``. ``dtype`` is what
+        the transformers compute in; parameters are float32, however they are stored.
 
         Raises:
             FileNotFoundError: If there is no such checkpoint, or it lacks a file.
@@ -274,8 +253,7 @@ class CLIP(nnx.Module):
     def load_transformers_weights(self, weights: Mapping[str, np.ndarray]) -> None:
         """Replaces all parameters by arrays of any float type under transformers' names, in torch's layouts.
 
-        Raises:
-            ValueError: If weights are missing, unknown or of the wrong shape.
+        Weights that are missing, unknown or of the wrong shape are a ValueError.
         """
         state = nnx.state(self, nnx.Param)
         parameters = {path: jnp.asarray(a) for path, a in import_parameters(weights, self.architecture).items()}

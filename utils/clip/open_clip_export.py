@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from utils.clip.checkpoints import write_tokenizer, written_whole
-from utils.clip.configuration import TowerConfig
-from utils.clip.json_files import write_json
+from utils.clip.checkpoints import write_json, written_whole
+from utils.clip.configuration import TowerConfig, write_tokenizer
 
 if TYPE_CHECKING:
     from utils.clip.model import CLIP
@@ -41,10 +40,8 @@ def save_open_clip(model: CLIP, folder: str | os.PathLike) -> Path:
     """Writes a folder for ``open_clip.create_model_and_transforms("local-dir:" + folder)``.
 
     It may be the folder of `CLIP.save_pretrained`: the tokenizer is the same, and open_clip prefers its own files.
-    ``open_clip.get_tokenizer`` of the same name tokenizes as `tokenize` does, with its repair of texts.
-
-    Raises:
-        ValueError: If the towers differ in what open_clip has one setting for.
+    ``open_clip.get_tokenizer`` of the same name tokenizes as `tokenize` does, with its repair of texts. Towers that
+    differ in what open_clip has one setting for are a ValueError.
     """
     from safetensors.numpy import save_file
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
-from utils.clip.json_files import damage_in_words, read_json
+from utils.clip.checkpoints import damage_in_words, read_json
 
 # In the order of preference of transformers itself; an index names shards.
 WEIGHT_FILES = tuple(
@@ -31,13 +31,9 @@ Weights = Mapping[str, np.ndarray]
 def open_weights(folder: Path) -> tuple[Shapes, Callable[[], Weights]]:
     """Opens all weights of a checkpoint folder; pickles with ``weights_only=True``, so that they cannot run code.
 
-    Returns:
-        The shapes by transformers' names, and what reads the arrays by the same names: of the dtype they are stored
-        in, out of pickles float32.
-
-    Raises:
-        FileNotFoundError: If the folder holds no weights, or lacks a file that its index names.
-        ValueError: If a file is damaged.
+    Returns the shapes by transformers' names, and what reads the arrays by the same names: of the dtype they are stored
+    in, out of pickles float32. No weights, or a lack of a file that their index names, are a FileNotFoundError, and
+    damage is a ValueError.
     """
     files = _weight_files(folder)
     shards = [_open_safetensors(file) if file.suffix == ".safetensors" else _open_pickle(file) for file in files]
@@ -126,10 +122,9 @@ def _open_pickle(file: Path) -> tuple[Shapes, Callable[[], Weights]]:
 
 
 def check_values(weights: Mapping[str, np.ndarray]) -> None:
-    """Refuses weights that give no embedding.
+    """Refuses, with a ValueError, weights that give no embedding.
 
-    Raises:
-        ValueError: If one does not hold real numbers, is not finite in float32, or all matrices of a tower are zero.
+    Those are not of real numbers, not finite in float32, or in all matrices of a tower zero.
     """
     for name, array in weights.items():
         if name.endswith("position_ids"):

@@ -110,8 +110,7 @@ def _layer(path: str, name: str, shape: Shape, layers: range = range(1)) -> Iter
 def import_parameters(weights: Mapping[str, np.ndarray], architecture: Architecture) -> dict[str, np.ndarray]:
     """Turns a checkpoint's weights, arrays by transformers' names, into float32 parameters by their paths in `CLIP`.
 
-    Raises:
-        ValueError: If weights are missing, unknown, or of a shape that the configuration does not ask for.
+    What `check_shapes` refuses is a ValueError.
     """
     check_shapes({name: tuple(array.shape) for name, array in weights.items()}, architecture)
     parameters = {}
@@ -135,8 +134,7 @@ def export_parameters(parameters: Mapping[str, np.ndarray], architecture: Archit
 def check_shapes(stored: Mapping[str, Shape], architecture: Architecture) -> None:
     """Refuses weights that are not those of a configuration, by their names and shapes alone.
 
-    Raises:
-        ValueError: If weights are missing, unknown, or of a shape that the configuration does not ask for.
+    Those that are missing, unknown, or of a shape that the configuration does not ask for are a ValueError.
     """
     # Older checkpoints store the numbers 0, 1, 2, ... of the positions as if they were weights.
     found = {name for name in stored if not name.endswith("position_ids")}

@@ -57,16 +57,13 @@ def train_batches(
     records, cut to whole batches. For augmentations see `train_transform`; ``tokenize`` turns texts into token ids,
     (texts, length) int32; the workers are threads. An image that turns out to be damaged is named in a warning, and
     the next one takes its place. The iterator's ``get_state`` and ``set_state`` make it resumable; its ``close`` ends
-    its threads.
+    its threads. An argument that cannot work is a ValueError, `MOST_DAMAGED` images in a row that cannot be decoded are
+    an `ImageError`.
 
     Returns:
         An iterator of ``images`` (batch, size, size, 3) float32, ``tokens`` (batch, length) int32,
         ``caption_ids`` (batch,) int32, equal for equal captions, ``caption_sets`` (batch, most captions) int32,
         every caption of the image, padded with -1, and ``index`` (batch,) int64, the position in the data set.
-
-    Raises:
-        ValueError: If an argument cannot work; the sentence says which.
-        ImageError: If `MOST_DAMAGED` images in a row cannot be decoded.
     """
     grain = _import_grain()
     _check_train_arguments(dataset, batch_size, captions)

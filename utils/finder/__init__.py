@@ -5,9 +5,9 @@
     finding = find(model, scene, "stadium", presence_model)   # any number of texts
     finding.tiles[0].box, finding.presence, finding.overlay()
 
-`tiles` cuts, `reading` opens images of any size, `scene` embeds, `finding` ranks; `presence` says yes or no
-and `calibration` teaches it that, on the scenes of known content that `mosaics` makes; `drawing` shows what was
-found, `place` and `outlines` where it lies on the Earth.
+`tiles` cuts, `reading` opens images of any size, `scene` embeds, `finding` ranks; `presence` says yes or no and
+`calibration` teaches it that on mosaics, scenes of known content; `drawing` shows what was found, and `place` where it
+lies on the Earth.
 """
 
 from utils.category_names import category_words as feature_name
@@ -16,11 +16,12 @@ from utils.finder.calibration import (
     PresenceReport,
     ask_scenes,
     calibrate_presence,
+    draw_mosaics,
     evaluate_presence,
     fit_presence,
+    make_mosaic,
 )
 from utils.finder.finding import PROMPT, Finding, Tile, find
-from utils.finder.mosaics import Mosaic, draw_mosaics, make_mosaic
 from utils.finder.presence import PresenceModel
 from utils.finder.scene import SceneEmbeddings, embed_scene
 from utils.finder.tiles import default_tile_sizes, tile_boxes

@@ -1,22 +1,23 @@
-"""Teaching the presence model on scenes of known content, and measuring what it learned on others."""
+"""Scenes of known content, mosaics of images: the presence model is taught on some and measured on others."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image
 
 from utils.category_names import category_words
+from utils.datasets import CaptionDataset, CaptionedImage, data_fingerprint, read_image, reading_note
 from utils.finder.finding import PROMPT, fill, logit_scale, with_named_field
-from utils.finder.mosaics import draw_mosaics
 from utils.finder.presence import PresenceModel
 from utils.finder.reading import WholeScene
 from utils.finder.scene import TileBatches, cut
 
 if TYPE_CHECKING:
     from utils.clip import CLIP
-    from utils.datasets import CaptionDataset
 
 GRIDS = (1, 2, 3, 4)  # scenes of 1 x 1 to 4 x 4 images
 GENERIC_TEXTS = ("An aerial image", "A photograph")  # what a tile may show that is not a category at all
@@ -24,18 +25,85 @@ TOO_CLOSE = 0.95  # 'football stadium' is as close to 'stadium', 'school' to 'pl
 
 
 @dataclass(frozen=True)
-class PresenceReport:
-    """How well presence is told, on scenes of known content: half of the questions are for what is there.
+class Mosaic:
+    """A scene made of images."""
 
-    Attributes:
-        labels: (questions,) bool, whether the feature was there.
-        probabilities: (questions,) float64.
-        grids: (questions,) int: the scene was of so many by so many images.
+    image: Image.Image  # RGB
+    items: tuple[CaptionedImage, ...]  # what lies in its cells, row by row
+    columns: int  # cells in a row
+    cell: int  # height and width of a cell in pixels
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """What is shown, sorted, each category once."""
+        return tuple(sorted({item.category for item in self.items if item.category is not None}))
+
+    def cell_box(self, number: int) -> tuple[int, int, int, int]:
+        """Where a cell lies: left, top, right, bottom in pixels."""
+        row, column = divmod(number, self.columns)
+        left, top = column * self.cell, row * self.cell
+        return left, top, left + self.cell, top + self.cell
+
+    def cell_number(self, box: tuple[int, int, int, int]) -> int:
+        """The cell that the middle of a box lies in."""
+        left, top, right, bottom = box
+        return (top + bottom) // (2 * self.cell) * self.columns + (left + right) // (2 * self.cell)
+
+
+def make_mosaic(items: Sequence[CaptionedImage], columns: int, cell: int, blend: int = 0) -> Mosaic:
+    """Lays images, cut to squares of ``cell`` pixels, side by side, row by row.
+
+    Over ``blend`` pixels on either side of an edge neighbors fade into each other. If the last row would not be full, a
+    ValueError says so.
     """
+    if not items or len(items) % columns:
+        raise ValueError(f"{len(items)} images do not fill rows of {columns}; give a multiple of it.")
+    rows, side = len(items) // columns, cell + 2 * blend
+    # Each image sticks out of its cell by `blend` pixels, weighted ever less toward its rim.
+    ramp = np.minimum(np.arange(1, side + 1) / (2 * blend + 1), 1)
+    fade = np.minimum(ramp, ramp[::-1])
+    weight = np.outer(fade, fade)[..., None].astype(np.float32)
+    total = np.zeros((rows * cell + 2 * blend, columns * cell + 2 * blend, 3), np.float32)
+    weights = np.zeros((*total.shape[:2], 1), np.float32)
+    for number, item in enumerate(items):
+        row, column = divmod(number, columns)
+        place = slice(row * cell, row * cell + side), slice(column * cell, column * cell + side)
+        total[place] += _square(item, side) * weight
+        weights[place] += weight
+    inside = slice(blend, blend + rows * cell), slice(blend, blend + columns * cell)
+    image = Image.fromarray((total[inside] / weights[inside] + 0.5).astype(np.uint8))
+    return Mosaic(image, tuple(items), columns, cell)
 
-    labels: np.ndarray
-    probabilities: np.ndarray
-    grids: np.ndarray
+
+def _square(item: CaptionedImage, side: int) -> np.ndarray:
+    """(side, side, 3) float32: the middle of an image."""
+    image = read_image(item.path, item.reading)
+    edge = min(image.size)
+    left, top = (image.width - edge) // 2, (image.height - edge) // 2
+    square = image.crop((left, top, left + edge, top + edge))
+    return np.asarray(square.resize((side, side), Image.Resampling.BICUBIC), np.float32)
+
+
+def draw_mosaics(
+    dataset: CaptionDataset, grid: int, count: int, cell: int, generator: np.random.Generator
+) -> list[Mosaic]:
+    """Draws square mosaics of ``grid`` by ``grid`` images of ``cell`` pixels, all of which must decode.
+
+    Every image comes once before any comes again, so that single images are a fair sample of the data.
+    """
+    cells = grid * grid
+    rounds = -(-cells * count // len(dataset))
+    order = [dataset[int(number)] for _ in range(rounds) for number in generator.permutation(len(dataset))]
+    return [make_mosaic(order[at : at + cells], grid, cell) for at in range(0, cells * count, cells)]
+
+
+@dataclass(frozen=True)
+class PresenceReport:
+    """How well presence is told, on scenes of known content: half of the questions are for what is there."""
+
+    labels: np.ndarray  # (questions,) bool, whether the feature was there
+    probabilities: np.ndarray  # (questions,) float64
+    grids: np.ndarray  # (questions,) int: the scene was of so many by so many images
 
     @property
     def singles(self) -> PresenceReport:
@@ -77,10 +145,8 @@ def calibrate_presence(
 
     The background is the names of all categories and a few generic texts. For each size in `GRIDS` every image comes
     once; what cannot be decoded is left out, with a warning. scikit-learn's mild default penalty keeps the weights
-    finite where the questions are all easy. The template has ``{}`` or ``{feature}``.
-
-    Raises:
-        ValueError: If there are fewer than two categories, so that nothing is ever absent.
+    finite where the questions are all easy. The template has ``{}`` or ``{feature}``. Fewer than two categories, of
+    which none is ever absent, are a ValueError.
     """
     return fit_presence(ask_scenes(model, validation_set, seed, template=template))
 
@@ -90,7 +156,6 @@ def ask_scenes(
 ) -> PresenceQuestions:
     """Asks scenes of known content; the first half of `calibrate_presence`, with its arguments and errors."""
     from utils.clip import fingerprint
-    from utils.datasets import data_fingerprint, reading_note
 
     template = with_named_field(template)
     background = [fill(template, category_words(name)) for name in validation_set.categories]
@@ -129,8 +194,7 @@ def evaluate_presence(
 ) -> PresenceReport:
     """Asks scenes of images it was not calibrated on for as many features that are there as are not there.
 
-    Raises:
-        ValueError: If the model is another one, or there are fewer than two categories.
+    Another model, or fewer than two categories, are a ValueError.
     """
     from utils.clip import fingerprint
 

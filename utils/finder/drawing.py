@@ -18,11 +18,8 @@ def heat_map(boxes: np.ndarray, values: np.ndarray, size: tuple[int, int], width
     A bump falls from 1 at the tile's center as a squared cosine, 0.25 at the middle of its edges and 0 at `REACH` tile
     sides. The highest, and not the mean, so that the maximum is the best tile's center whatever other scales say.
 
-    Args:
-        boxes: (tiles, 4) integers: left, top, right, bottom in pixels of the scene.
-        values: (tiles,) float32, 0 to 1; so is the map, (height, width).
-        size: Width and height of the scene in pixels.
-        width: Of the map, in pixels.
+    Boxes are (tiles, 4) integers, left, top, right, bottom in pixels of a scene of this size (width, height); values
+    (tiles,) float32, 0 to 1, as in the map, (height, width) of ``width`` pixels.
     """
     height = max(1, round(width * size[1] / size[0]))
     heat = np.zeros((height, width), np.float32)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from utils.finder.drawing import heat_map, overlay
-from utils.finder.outlines import footprints
+from utils.finder.place import footprints
 from utils.finder.presence import PresenceModel, write_file
 from utils.finder.scene import SceneEmbeddings
 
@@ -28,23 +28,14 @@ PROPERTIES = "feature", "rank", "score", "probability", "presence", "scene_prese
 
 @dataclass(frozen=True)
 class Tile:
-    """What one tile scored.
+    """What one tile scored."""
 
-    Attributes:
-        rank: 1 for the best.
-        box: Left, top, right, bottom in pixels, right and bottom exclusive.
-        score: Cosine similarity of tile and prompt, -1 to 1.
-        probability: Its share of the softmax over all tiles: which tile, given that there is one, never whether.
-        presence: The probability that it shows the feature, 0 to 1; None without a presence model.
-        data_share: The share of the tile that has data, 0 to 1.
-    """
-
-    rank: int
-    box: tuple[int, int, int, int]
-    score: float
-    probability: float
-    presence: float | None
-    data_share: float
+    rank: int  # 1 for the best
+    box: tuple[int, int, int, int]  # left, top, right, bottom in pixels, right and bottom exclusive
+    score: float  # cosine similarity of tile and prompt, -1 to 1
+    probability: float  # its share of the softmax over all tiles: which tile, given that there is one, never whether
+    presence: float | None  # the probability that it shows the feature, 0 to 1; None without a presence model
+    data_share: float  # of the tile, 0 to 1
 
     @property
     def partly_empty(self) -> bool:
@@ -58,21 +49,13 @@ class Tile:
 
 @dataclass(frozen=True, eq=False)
 class Finding:
-    """What a scene shows of one feature.
+    """What a scene shows of one feature."""
 
-    Attributes:
-        feature: What was searched for.
-        prompt: The text that was embedded.
-        tiles: Best first; of equal scores the one that was cut first.
-        presence: The probability that the scene shows the feature anywhere, 0 to 1; None without a presence model.
-        scene: What was searched.
-    """
-
-    feature: str
-    prompt: str
-    tiles: tuple[Tile, ...]
-    presence: float | None
-    scene: SceneEmbeddings
+    feature: str  # what was searched for
+    prompt: str  # the text that was embedded
+    tiles: tuple[Tile, ...]  # best first; of equal scores the one that was cut first
+    presence: float | None  # the probability that the scene shows it anywhere, 0 to 1; None without a presence model
+    scene: SceneEmbeddings  # what was searched
 
     def heat_map(self, width: int = 512) -> np.ndarray:
         """Where the feature is, (height, width) float32, 0 to 1; the maximum lies in the best tile.
@@ -115,8 +98,7 @@ class Finding:
     def save_geojson(self, path: str | Path, tiles: int | None = None) -> Path:
         """Writes so many of the best tiles, or all, as GeoJSON in longitude and latitude (WGS 84, RFC 7946).
 
-        Raises:
-            ValueError: If nobody knows where the scene lies on the Earth.
+        If nobody knows where the scene lies on the Earth, a ValueError says why.
         """
         place, chosen = self.scene.place, self.tiles[:tiles]
         if place.crs is None:
@@ -145,16 +127,10 @@ def find(
 ) -> Finding:
     """Ranks the tiles of a scene by a text, and says how probable it is that any of them shows it.
 
-    Args:
-        model: The model that embedded the scene.
-        scene: From `embed_scene`.
-        feature: What to look for, in a few words ('stadium').
-        presence_model: From `calibrate_presence` with the same model; without it nothing is said on presence.
-        template: The prompt, with ``{}`` or ``{feature}``; by default the presence model's, without one `PROMPT`.
-
-    Raises:
-        ValueError: If the feature is empty, the template has no place for it, or the presence model was
-            calibrated for another model than the scene's or with another template.
+    The model embedded the scene, see `embed_scene`; with it the presence model was calibrated, see
+    `calibrate_presence`, without which nothing is said on presence. The feature is a few words ('stadium'), and the
+    template, with ``{}`` or ``{feature}``, by default the presence model's, without one `PROMPT`. A presence model of
+    another model or template, an empty feature, or a template without a place for it, are a ValueError.
     """
     from scipy.special import softmax
 

@@ -25,29 +25,18 @@ FORMAT = 1  # of the JSON file
 
 @dataclass(frozen=True)
 class PresenceModel:
-    """Turns the tiles of a scene into the probability that it shows a feature.
+    """Turns the tiles of a scene into the probability that it shows a feature."""
 
-    Attributes:
-        template: The prompt, with ``{feature}``.
-        background: The texts that a feature is held against.
-        margin_weight: Weight of the best margin.
-        tiles_weight: Weight of the natural logarithm of the number of tiles.
-        intercept: What is added to both; the logistic function of the sum is the probability.
-        too_close: A background text of at least this cosine similarity with the feature means the same: left out.
-        model_fingerprint: Of the model that it was calibrated for.
-        calibrated_on: The data: name, images, fingerprint, scenes, questions, seed; their reading, where it was set.
-        scores: Area under the curve and accuracy that it reached on these data.
-    """
-
-    template: str
-    background: tuple[str, ...]
-    margin_weight: float
-    tiles_weight: float
-    intercept: float
-    too_close: float
-    model_fingerprint: str
+    template: str  # the prompt, with ``{feature}``
+    background: tuple[str, ...]  # the texts that a feature is held against
+    margin_weight: float  # of the best margin
+    tiles_weight: float  # of the natural logarithm of the number of tiles
+    intercept: float  # added to both; the logistic function of the sum is the probability
+    too_close: float  # a background text of at least this cosine similarity with the feature means the same: left out
+    model_fingerprint: str  # of the model that it was calibrated for
+    # The data: name, images, fingerprint, scenes, questions, seed; their reading, where it was set.
     calibrated_on: dict[str, Any] = field(default_factory=dict)
-    scores: dict[str, float] = field(default_factory=dict)
+    scores: dict[str, float] = field(default_factory=dict)  # area under the curve and accuracy on these data
 
     def check_model(self, fingerprint: str) -> None:
         """Refuses, with a ValueError, a model that it was not calibrated for."""

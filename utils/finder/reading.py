@@ -16,16 +16,9 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageOps
 
-from utils.datasets import ImageError, ImageReading, image_of_array
+from utils.datasets import AS_STORED, ImageError, ImageReading, image_of_array
 from utils.datasets.images.rasters import SAMPLE_SIDE, Raster, broken, open_dataset, reduced, zero_frame
-from utils.datasets.images.reading import (
-    AS_STORED,
-    open_raster,
-    open_regular,
-    read_header,
-    read_with_data,
-    rgb_with_data,
-)
+from utils.datasets.images.reading import open_raster, open_regular, read_header, read_with_data, rgb_with_data
 from utils.finder.place import NO_PLACE, place_of
 
 PIXELS_AT_ONCE = 4096 * 4096
@@ -94,8 +87,7 @@ OpenScene = WholeScene | WindowedScene
 def open_scene(source: str | Path | Image.Image | np.ndarray, reading: ImageReading = AS_STORED) -> Iterator[OpenScene]:
     """Opens a file, a Pillow image of any mode, or an array (height, width) or (height, width, channels) for cutting.
 
-    Raises:
-        ImageError: One sentence, if it is missing or cannot be decoded.
+    What is missing or cannot be decoded is an `ImageError` of one sentence.
     """
     if isinstance(source, np.ndarray):
         yield WholeScene(*image_of_array(source, reading))

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from utils.datasets import ImageError
-from utils.datasets.images.reading import AS_STORED
+from utils.datasets import AS_STORED, ImageError
 from utils.finder.place import Place
 from utils.finder.reading import OpenScene, open_scene
 from utils.finder.tiles import LEAST_DATA, OVERLAP, check_tiling, data_shares, default_tile_sizes, tile_boxes
@@ -26,31 +25,18 @@ READ_FACTOR = 4  # times the model's input; a larger tile is reduced to that whe
 
 @dataclass(frozen=True, eq=False)
 class SceneEmbeddings:
-    """The tiles of one scene that have enough data, and their embeddings.
+    """The tiles of one scene that have enough data, and their embeddings."""
 
-    Attributes:
-        boxes: (tiles, 4) int64: left, top, right, bottom in pixels, right and bottom exclusive.
-        embeddings: (tiles, dim) float32, of unit length.
-        size: Width and height of the scene in pixels.
-        tile_sizes: Of the scales, in pixels.
-        thumbnail: The scene with a longer side of at most 1,024 pixels, to draw on.
-        model_fingerprint: Of the model that embedded the tiles.
-        name: Of its file, or empty.
-        place: Where it lies on the Earth, or why nobody knows.
-        data_shares: (tiles,) float32, the share of each tile that has data.
-        left_out: How many tiles had less than `LEAST_DATA`.
-    """
-
-    boxes: np.ndarray
-    embeddings: np.ndarray
-    size: tuple[int, int]
-    tile_sizes: tuple[int, ...]
-    thumbnail: Image.Image
-    model_fingerprint: str
-    name: str
-    place: Place
-    data_shares: np.ndarray
-    left_out: int
+    boxes: np.ndarray  # (tiles, 4) int64: left, top, right, bottom in pixels, right and bottom exclusive
+    embeddings: np.ndarray  # (tiles, dim) float32, of unit length
+    size: tuple[int, int]  # width and height of the scene in pixels
+    tile_sizes: tuple[int, ...]  # of the scales, in pixels
+    thumbnail: Image.Image  # the scene with a longer side of at most 1,024 pixels, to draw on
+    model_fingerprint: str  # of the model that embedded the tiles
+    name: str  # of its file, or empty
+    place: Place  # where it lies on the Earth, or why nobody knows
+    data_shares: np.ndarray  # (tiles,) float32, the share of each tile that has data
+    left_out: int  # how many tiles had less than `LEAST_DATA`
 
 
 def embed_scene(

@@ -26,11 +26,8 @@ def default_tile_sizes(width: int, height: int, image_size: int) -> tuple[int, .
 def tile_boxes(width: int, height: int, tile_size: int, overlap: float = OVERLAP) -> np.ndarray:
     """Cuts one scale, row by row; the last tile of a row or column is moved inward, so that nothing is lost.
 
-    Returns:
-        (tiles, 4) int64: left, top, right, bottom in pixels, right and bottom exclusive.
-
-    Raises:
-        ValueError: If such tiles cannot be cut.
+    Returns (tiles, 4) int64: left, top, right, bottom in pixels, right and bottom exclusive. If such tiles cannot be
+    cut, a ValueError says why.
     """
     check_tiling(width, height, [tile_size], overlap)
     lefts, tops = (_starts(length, tile_size, overlap) for length in (width, height))
@@ -39,12 +36,9 @@ def tile_boxes(width: int, height: int, tile_size: int, overlap: float = OVERLAP
 
 
 def data_shares(data: np.ndarray, boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """What share of each tile has data, (tiles,) float32, 0 to 1.
+    """What share of each tile has data, (tiles,) float32, 0 to 1, of boxes (tiles, 4) in pixels of the scene.
 
-    Args:
-        data: (rows, columns) float32, the share of each part of the scene that has data, 0 to 1.
-        boxes: (tiles, 4) int64, in pixels of the scene.
-        size: Width and height of the scene in pixels.
+    ``data``, (rows, columns) float32, is the share of each part of the scene; ``size`` its width and height in pixels.
     """
     from scipy.ndimage import map_coordinates
 

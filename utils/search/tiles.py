@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from utils.datasets import CaptionedImage, ImageReading
-from utils.finder.outlines import footprints
-from utils.finder.place import NO_PLACE, Place
+from utils.finder.place import NO_PLACE, Place, footprints
 from utils.finder.presence import write_file
 from utils.finder.reading import open_scene
 from utils.search.catalog import Hit

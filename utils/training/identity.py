@@ -15,7 +15,7 @@ from flax import nnx
 
 from utils.clip import CLIP
 from utils.clip.checkpoints import written_whole
-from utils.clip.identity import weights_digest
+from utils.clip.embedding import weights_digest
 from utils.datasets import CaptionDataset, data_fingerprint, reading_note, shown_reading
 from utils.datasets.hub import data_source
 from utils.files import digest_of_file, write_whole
@@ -180,7 +180,7 @@ def export_model(model: CLIP, model_dir: Path, mark: str, step: int) -> None:
 
     What a killed export left beside the folder is removed.
     """
-    for left in model_dir.parent.glob(f".*{model_dir.name}.*"):
+    for left in model_dir.parent.glob(f".*{model_dir.name}[.-]*"):
         shutil.rmtree(left, ignore_errors=True)
     if run_of(model_dir) != mark:  # a card of another run would praise this one if we were killed before ours
         for name in CARD_FILES:

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from utils.course.errors import CourseError
+from utils.course.places import CourseError
 from utils.course.values import is_of_type
 
 

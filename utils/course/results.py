@@ -6,10 +6,9 @@ import json
 import shutil
 from pathlib import Path
 
-from utils.course.errors import CourseError
 from utils.course.ledger import is_executed_copy, read_metadata
-from utils.course.places import course_notebooks, read_json
-from utils.files import file_in_the_way, write_whole
+from utils.course.places import CourseError, course_notebooks
+from utils.files import file_in_the_way, read_json, write_whole
 
 METRICS, PARAMETERS, SUMMARY = "metrics.json", "parameters.json", "summary.md"
 MADE_BY = "the CLIP course"  # in parameters.json: the folder is one of ours

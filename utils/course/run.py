@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from utils.course import results
-from utils.course.errors import CourseError
 from utils.course.execution import LEFT_OUT, Outcome, run_in_order
 from utils.course.ledger import Ledger
 from utils.course.metrics import read_metrics
 from utils.course.parameters import load_profile, notebook_parameters, resolve_parameters
-from utils.course.places import course_notebooks, read_json
+from utils.course.places import CourseError, course_notebooks
 from utils.course.values import check_places, check_values
-from utils.files import disk_trouble_in_words, sole_owner, write_whole
+from utils.files import disk_trouble_in_words, read_json, sole_owner, write_whole
 from utils.files.provenance import PROVENANCE, versions
 
 EVALUATION = Path("evaluation") / "evaluation.json"

@@ -73,17 +73,10 @@ def results_folder(root: Path, name: str, common: Mapping[str, Any], overrides: 
 def run_course(
     root: Path, profile: str, overrides: dict[str, Any], only: str = "", fresh: bool = False
 ) -> list[Outcome]:
-    """Runs the notebooks one after another, and writes what they gave.
+    """Runs the notebooks one after another, writes what they gave, and returns how each ended, the first failure last.
 
-    Args:
-        root: Top of the checkout.
-        profile: Name of a profile, or the path of one; ``overrides`` replace its parameters.
-        overrides: Parameters by name.
-        only: Run only notebooks whose name begins so ('04').
-        fresh: Delete what earlier runs have left in the folder, trained models included, and begin again.
-
-    Returns:
-        One outcome a notebook; the first failure is the last.
+    The profile is a name or a path, and overrides replace its parameters. With ``only`` those notebooks are run whose
+    name begins so ('04'); ``fresh`` first deletes what earlier runs have left in the folder, trained models included.
 
     Raises:
         CourseError: If profile, parameters, folder or selection cannot work; nothing has run then.

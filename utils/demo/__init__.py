@@ -33,12 +33,9 @@ if TYPE_CHECKING:
 def demo_blocks(
     index: ImageIndex, presence: PresenceModel | None = None, sample: str | Path | None = None
 ) -> gr.Blocks:
-    """Gradio's page, ready for `utils.demo.serve`.
+    """Gradio's page over an index and its model, ready for `utils.demo.serve`.
 
-    Args:
-        index: What is searched, with the model that made it.
-        presence: From `utils.finder.calibrate_presence`; without it the third tab only ranks tiles.
-        sample: An image that the third tab begins with.
+    The third tab begins with the sample, an image; without a presence model it only ranks tiles.
 
     Raises:
         ImportError: If there is no Gradio, or not the one that the page is written for.

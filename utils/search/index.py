@@ -84,18 +84,13 @@ class ImageIndex(Contents):
 
         Scenes are a folder of rasters at any depth, or files. They are cut as `utils.finder.embed_scene` cuts, and
         tiles of which less than a quarter has data are left out. Hits are `TileHit`s, and ``source`` asks for one scene
-        by its file's name. An unfinished build is resumed, and an unchanged scene is not opened again. Other arguments
-        and errors are those of `build`.
+        by its file's name. An unfinished build is resumed, and an unchanged scene is not opened again.
 
-        Args:
-            tile_sizes: In pixels, one or several; by default the model's input.
-            overlap: The share of a tile that the next one sees too, 0 to less than 1.
-            stretch: The values that become black and white in all scenes; by default those of an index in the folder,
-                or measured over the scenes.
-            bands: Those shown as red, green and blue, counted from 1; by default as the index or the files say.
-
-        Raises:
-            ValueError: If tiles of these sizes and this overlap cannot be cut.
+        The tile sizes are in pixels, by default the model's input, and the overlap is the share of a tile that the next
+        one sees too, 0 to less than 1; a ValueError says that so nothing can be cut. Stretch, the values that become
+        black and white in all scenes, and bands, those shown as red, green and blue, counted from 1, are by default
+        those of an index in the folder, or measured over the scenes, and as the files say. Other arguments and errors
+        are those of `build`.
         """
         reading = ImageReading(stretch, None if bands is None else tuple(bands))
         if reading == AS_STORED:

@@ -25,11 +25,7 @@ OF_RUNS = ("data", "compiled", "reports")
 
 
 def check_results_folder(root: Path, folder: Path) -> None:
-    """Refuses a folder, there or not, where results would lie among other things, or in their place.
-
-    Raises:
-        CourseError: Saying what it holds, and what to name instead.
-    """
+    """Refuses a folder, there or not, where results would lie among other things or in their place: a `CourseError`."""
     place, top, runs = folder.resolve(), root.resolve(), (root / "runs").resolve()
     of_the_checkout = place.relative_to(top).parts[0] if top in place.parents else ""
     if blocked := file_in_the_way(place):

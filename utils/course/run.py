@@ -33,11 +33,7 @@ class Plan:
 
 
 def plan_course(root: Path, profile: str, overrides: dict[str, Any]) -> Plan:
-    """Decides parameters and folder of a run; overrides replace the profile's parameters.
-
-    Raises:
-        CourseError: If profile or parameters cannot work.
-    """
+    """Decides parameters and folder of a run, by a profile and overrides; what cannot work raises a `CourseError`."""
     name, sections = load_profile(root, profile)
     notebooks = course_notebooks(root)
     resolve_parameters(notebooks, sections, overrides)  # refuses names and types before they name a folder

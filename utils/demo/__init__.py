@@ -35,11 +35,9 @@ def demo_blocks(
 ) -> gr.Blocks:
     """Gradio's page over an index and its model, ready for `utils.demo.serve`.
 
-    The third tab begins with the sample, an image; without a presence model it only ranks tiles.
-
-    Raises:
-        ImportError: If there is no Gradio, or not the one that the page is written for.
-        ValueError: If the presence model was calibrated for another model, or the sample is not an image.
+    The third tab begins with the sample, an image; without a presence model it only ranks tiles. An ImportError says
+    that there is no Gradio, or not the one that the page is written for; a ValueError, that the presence model was
+    calibrated for another model, or the sample is not an image.
     """
     from utils.clip import fingerprint
 

@@ -103,10 +103,8 @@ class ImageIndex(Contents):
     def load(cls, folder: str | Path, model: CLIP) -> ImageIndex:
         """Reads an index that `save` or `build` has written.
 
-        Images that are no longer there are named in a warning and listed in ``missing``.
-
-        Raises:
-            SearchError: If the folder holds no index, a file of it is damaged, or it was built with another model.
+        Images that are no longer there are named in a warning and listed in ``missing``. A `SearchError` says that the
+        folder holds no index, a file of it is damaged, or it was built with another model.
         """
         from utils.clip import fingerprint
 
@@ -122,11 +120,9 @@ class ImageIndex(Contents):
     def save(self, folder: str | Path) -> None:
         """Writes the index into a folder, in place of an index that is there.
 
-        Images below the folder or beside it are noted relative to it, so that the two can move together.
-
-        Raises:
-            SearchError: If the folder has an ``index.json`` of something else.
-            OSError: If the disk takes no more, or another process writes there; what was there before is as it was.
+        Images below the folder or beside it are noted relative to it, so that the two can move together. A
+        `SearchError` says that its ``index.json`` is of something else; an OSError, which leaves what was there as it
+        was, that the disk takes no more, or another process writes there.
         """
         from utils.clip import fingerprint
 

@@ -197,12 +197,9 @@ def questions(lessons: dict[str, Names], paths: dict[str, Path]) -> tuple[dict[s
 
 def as_csv(rows: dict[str, dict[str, str]]) -> str:
     """One row a student, with the number of passed exercises and a column for each."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    keys = list(next(iter(rows.values())))
-    writer.writerow(["student", "passed", *keys])
-    for student, said in rows.items():
-        writer.writerow([student, list(said.values()).count("passed"), *(said[key] for key in keys)])
+    text, keys = io.StringIO(), list(next(iter(rows.values())))
+    table = [[student, list(said.values()).count("passed"), *map(said.get, keys)] for student, said in rows.items()]
+    csv.writer(text, lineterminator="\n").writerows([["student", "passed", *keys], *table])
     return text.getvalue()
 
 
@@ -231,8 +228,7 @@ def main(argv: list[str] | None = None) -> int:
         with disk_trouble_in_words(table.parent):
             table.parent.mkdir(parents=True, exist_ok=True)
         for student, said, troubles in grade(find_root(), Path(arguments.folder), arguments.seconds):
-            rows[student] = said
-            passed = list(said.values()).count("passed")
+            rows[student], passed = said, list(said.values()).count("passed")
             print("\n".join([f"{student}: {passed} of {len(said)} passed", *troubles]), flush=True)
     except (CourseError, OSError) as error:
         print(f"make grade: {error}", file=sys.stderr)

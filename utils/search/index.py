@@ -58,9 +58,8 @@ class ImageIndex(Contents):
         ``exact``, ``nmslib``, ``hnswlib`` where that is installed, or ``auto``: exact below `EXACT_BELOW` images, else
         NMSLib. With ``progress`` a bar is shown, and said what is new and what was built.
 
-        Raises:
-            SearchError: If there is no image, none can be read, or the folder holds something else.
-            OSError: If the disk takes no more, or another process writes an index there (a FolderInUseError).
+        A `SearchError` says that there is no image, none can be read, or the folder holds something else; an OSError,
+        that the disk takes no more, or another process writes an index there (a FolderInUseError).
         """
         collection = Collection.of_images(dataset_or_folder, recorded_reading(folder))
         return cls._built(model, collection, folder, engine, batch_size, progress)

@@ -10,12 +10,6 @@ from utils.datasets import CaptionDataset, CaptionedImage, read_image
 CATEGORIES = ("port", "park", "pond")
 
 
-def recall(found: np.ndarray, exact: np.ndarray) -> float:
-    """The share of the true neighbors (queries, k) that was found, whatever the order; for vectors that all differ."""
-    shared = [len(np.intersect1d(*pair)) for pair in zip(found, exact, strict=True)]
-    return float(np.sum(shared)) / exact.size
-
-
 def noisy_pictures(folder: Path, count: int = 24) -> CaptionDataset:
     """Pictures of noise, each unlike the others, of three categories and two sources."""
     folder.mkdir(parents=True, exist_ok=True)

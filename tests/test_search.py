@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from search_world import names, noisy_pictures, recall
+from search_world import names, noisy_pictures
 
 from utils.clip import CLIP, embed_texts
 from utils.datasets import CaptionDataset, eval_transform, read_image
 from utils.search import ImageIndex, SearchError, engines
 from utils.search.engines import ExactEngine, make_engine
-from utils.search.widths import choose_widths, held_out_queries, recall_by_similarity, text_like_queries
+from utils.search.widths import choose_widths, held_out_queries, recall, recall_by_similarity, text_like_queries
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 

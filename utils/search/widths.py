@@ -45,6 +45,12 @@ def text_like_queries(vectors: np.ndarray, count: int = 200, seed: int = 0) -> n
     return unit_length(unit_length(first + second) + 2 * direction).astype(np.float32)
 
 
+def recall(found: np.ndarray, exact: np.ndarray) -> float:
+    """The share of the true neighbors (queries, k) that was found, whatever the order; for vectors that all differ."""
+    shared = [len(np.intersect1d(*pair)) for pair in zip(found, exact, strict=True)]
+    return float(np.sum(shared)) / exact.size
+
+
 def recall_by_similarity(found: np.ndarray, exact: np.ndarray, queries: np.ndarray, vectors: np.ndarray) -> float:
     """The share of hits as similar to the query as its true k-th neighbor, so that of equal vectors any is right.
 

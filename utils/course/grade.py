@@ -183,7 +183,7 @@ def grade(root: Path, folder: Path, seconds: int = 60) -> Iterator[tuple[str, di
 def questions(lessons: dict[str, Names], paths: dict[str, Path]) -> tuple[dict[str, dict[str, str] | str], list[str]]:
     """What is to be tried of a student's copies, by notebook and exercise, and what is wrong with the copies."""
     asked: dict[str, dict[str, str] | str] = {}
-    troubles = []
+    troubles: list[str] = []
     for stem, lesson in lessons.items():
         copy, otherwise = None, MISSING
         try:

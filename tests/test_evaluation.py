@@ -129,11 +129,12 @@ def test_prompts_as_published_and_split():
     }
     unsplit = class_prompts(["storagetanks", "beach"], PROMPT_TEMPLATES["documents"])
     assert unsplit == ["An aerial photograph of storagetanks", "An aerial photograph of beach"]
-    split = PROTOCOLS["notebook"].with_split_names()
+    split = replace(PROTOCOLS["notebook"], split_names=True)
     assert split.prompts("storagetanks") == ("An arial photograph of a storage tanks",)
     assert PROTOCOLS["split_names"].prompts("parkinglot") == ("An aerial photograph of parking lot",)
     assert PROTOCOLS["vt_rsbs"].prompts("storage tanks") == ("a remote sensing image of a storage tanks",)
-    assert PROTOCOLS["script"].with_split_names().prompts("bareland") == ("Aerial photograph of bare land",)
+    script = replace(PROTOCOLS["script"], split_names=True)
+    assert script.prompts("bareland") == ("Aerial photograph of bare land",)
 
 
 def test_every_protocol_says_in_one_sentence_what_it_is():
@@ -176,11 +177,6 @@ def test_a_protocol_may_be_named_given_or_written_down():
     assert as_protocol("seen: {}") == Protocol("seen: {}", ("seen: {}",), "A custom prompt.")
     with pytest.raises(ValueError, match="no protocol 'scripts'; choose one of documents, script"):
         as_protocol("scripts")
-    split = Protocol("mine", ("{}",), "All.", class_lists=True).with_split_names()
-    assert split == Protocol(
-        "mine, split names", ("{}",), "All. Names are split into words.", split_names=True, class_lists=True
-    )
-    assert Protocol("mine", ("{}",)).with_split_names().description == "Names are split into words."
 
 
 def test_an_ensemble_by_hand(monkeypatch):

@@ -7,8 +7,7 @@ rest runs them, and they do not stand on it: ``python -m utils.course``, which i
 Nothing in here ever imports JAX: the kernels do, and on a TPU only one process may.
 """
 
-from utils.course.errors import CourseError, LeftOut
 from utils.course.exercises import try_answer
 from utils.course.metrics import record
-from utils.course.places import course_notebooks, find_root, output_file, output_folder
+from utils.course.places import CourseError, LeftOut, course_notebooks, find_root, output_file, output_folder
 from utils.course.values import check_values, few_steps_warning

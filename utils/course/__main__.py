@@ -7,11 +7,11 @@ import os
 import sys
 import time
 
-from utils.course.errors import CourseError
 from utils.course.parameters import parse_overrides
-from utils.course.places import find_root, read_json
+from utils.course.places import CourseError, find_root
 from utils.course.results import METRICS
 from utils.course.run import EVALUATION, plan_course, run_course, zero_shot_table
+from utils.files import read_json
 
 EXPECTED_TIME = {
     "miniature": "6 to 8 minutes on two cores, without a network.",

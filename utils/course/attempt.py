@@ -11,31 +11,17 @@ import io
 import json
 import os
 import re
+import resource
 import signal
 import sys
 from typing import Any
 
-FILES = 64 * 2**20  # bytes that an answer may write into a file
-
-
-def limit_memory(size: int) -> None:
-    """Limits this process, where the system can: bytes of address space, bytes of a file, no core dumps."""
-    with contextlib.suppress(ImportError):
-        import resource
-
-        for limit, most in (("AS", size), ("FSIZE", FILES), ("CORE", 0)):
-            with contextlib.suppress(ValueError, OSError):  # macOS refuses some
-                resource.setrlimit(getattr(resource, f"RLIMIT_{limit}"), (most, most))
+# Bytes of address space (JAX reserves more than it uses), of a file, and of a core dump.
+LIMITS = {resource.RLIMIT_AS: 8 * 2**30, resource.RLIMIT_FSIZE: 64 * 2**20, resource.RLIMIT_CORE: 0}
 
 
 def verdict(lesson: str, copy: str, name: str) -> str:
-    """What the checker says: ``passed``, ``not yet: ...`` or ``error: ...``.
-
-    Args:
-        lesson: Source that defines the checker.
-        copy: Source that defines the answer, in a namespace of its own.
-        name: The answer's; the checker is ``check_`` and this.
-    """
+    """What the lesson's ``check_NAME`` says of the copy's ``NAME``: ``passed``, ``not yet: ...`` or ``error: ...``."""
     said = io.StringIO()
     try:
         checkers: dict[str, Any] = {"__name__": "lesson"}
@@ -59,7 +45,9 @@ def main() -> None:
     report, silence = os.dup(1), os.open(os.devnull, os.O_WRONLY)
     os.dup2(silence, 1)
     os.dup2(silence, 2)
-    limit_memory(asked["memory"])
+    for limit, most in LIMITS.items():
+        with contextlib.suppress(ValueError, OSError):  # macOS refuses some
+            resource.setrlimit(limit, (most, most))
     signal.alarm(asked["seconds"] + 5)  # where who started it was killed and no longer watches
     told = verdict(asked["lesson"], asked["copy"], asked["name"])
     os.write(report, (told.replace("\n", " ") + "\n").encode("utf-8", "backslashreplace"))

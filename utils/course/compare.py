@@ -15,13 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from utils.course.errors import CourseError
-from utils.course.places import read_json
+from utils.course.places import CourseError
 from utils.course.results import METRICS, PARAMETERS
 from utils.evaluation import aligned, paired_bootstrap, read_predictions, values_of
 from utils.evaluation.intervals import DRAWS
 from utils.evaluation.per_image import is_mean_over_images
-from utils.files import disk_trouble_in_words, write_whole
+from utils.files import disk_trouble_in_words, read_json, write_whole
 from utils.files.provenance import PROVENANCE
 
 TITLE = "# Runs of the course, side by side"

@@ -15,8 +15,8 @@ from nbclient.exceptions import DeadKernelError
 from nbconvert import HTMLExporter
 from nbconvert.filters import strip_ansi
 
-from utils.course.errors import LeftOut
 from utils.course.ledger import LEFT, SOURCE, STAMP, Ledger
+from utils.course.places import LeftOut
 from utils.files import write_whole
 
 WIDGET_MIME = "application/vnd.jupyter.widget-view+json"

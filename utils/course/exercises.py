@@ -18,13 +18,10 @@ def try_answer(
 ) -> bool:
     """Tries an answer on cases, prints one line, never raises, and says whether the answer is right.
 
-    Args:
-        answer: What the reader wrote. It may give numbers, arrays of NumPy, JAX or PyTorch, lists or texts.
-        cases: Arguments, the right result and a hint each, drawn again at each call, so that no table of answers
-            passes. In place of a result may stand a function that looks at what was given and says what is wrong
-            with it, or nothing. Without a hint, the right result is shown.
-        ideas: Common wrong ideas: what to say to each, with the function that a reader who has it writes. It is said
-            where an answer agrees with the idea on every case.
+    It may give numbers, arrays of NumPy, JAX or PyTorch, lists or texts. Cases are arguments, the right result and a
+    hint, drawn again at each call, so that no table of answers passes. In place of a result may stand a function that
+    looks at what was given and says what is wrong with it, or nothing. Ideas are common wrong ones: what to say to
+    each, with the function that a reader who has it writes; it is said where an answer agrees on every case.
     """
     hints, tried, given = [], [], None
     try:

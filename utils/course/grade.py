@@ -37,21 +37,15 @@ import nbformat
 from utils.course import CourseError, course_notebooks, find_root
 from utils.files import disk_trouble_in_words, printable, usable_cores, write_whole
 
-MEMORY = 8 * 2**30  # bytes of address space; JAX reserves more than it uses
 MISSING, UNANSWERED, LATE = "no copy", "not answered", "timed out"
 SHOWN = ("passed", "not yet", UNANSWERED, "error", LATE, MISSING)
 Names = dict[str, list[ast.stmt]]
 
 
 def definitions(path: Path, own: bool) -> Names:
-    """The statements of a notebook that bind names by imports and functions, by name; of the course's own more.
+    """The imports and functions of a notebook by the names they bind; of the course's own classes and literals too.
 
-    Args:
-        path: A notebook; a cell that is no Python is passed over.
-        own: Whether it is the course's: then classes and literals count as well.
-
-    Raises:
-        CourseError: If it is not a notebook.
+    A cell that is no Python is passed over; what is not a notebook raises a `CourseError`.
     """
     try:
         cells = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
@@ -96,30 +90,21 @@ def needed(name: str, names: Names) -> str:
     return "\n".join(["from __future__ import annotations", *dict.fromkeys(map(ast.unparse, nodes))])
 
 
-def exercises(names: Names) -> list[str]:
-    """The functions that a notebook asks for: those with a checker."""
-    return [name for name in names if f"check_{name}" in names]
-
-
 def question(name: str, lesson: Names, copy: Names) -> dict[str, str] | str:
     """What `attempt` is to try, or in words why there is nothing to try."""
     if name not in copy:
         return f"{UNANSWERED}: the copy has no function {name}"
     if _code(copy[name]) == _code(lesson[name]):
         return UNANSWERED
-    answered = {key: nodes for key, nodes in lesson.items() if key not in copy}
-    for key, nodes in copy.items():
-        imported = [node for node in lesson.get(key, []) if isinstance(node, ast.Import | ast.ImportFrom)]
-        answered[key] = imported + nodes
-    return {"name": name, "lesson": needed(f"check_{name}", lesson), "copy": needed(name, answered)}
+    lent = {key: nodes for key, nodes in lesson.items() if key not in copy}
+    return {"name": name, "lesson": needed(f"check_{name}", lesson), "copy": needed(name, lent | copy)}
 
 
 def _code(nodes: list[ast.stmt]) -> str:
     """What a function does, without its docstring."""
-    (node,) = nodes[-1:]
-    body = node.body if isinstance(node, ast.FunctionDef) else nodes
-    told = isinstance(node, ast.FunctionDef) and ast.get_docstring(node) is not None
-    return "\n".join(map(ast.unparse, body[told:]))
+    if isinstance(node := nodes[-1], ast.FunctionDef):
+        nodes = node.body[ast.get_docstring(node) is not None :]
+    return "\n".join(map(ast.unparse, nodes))
 
 
 def attempt(asked: dict[str, str], root: Path, seconds: int, stop: threading.Event) -> str:
@@ -131,7 +116,7 @@ def attempt(asked: dict[str, str], root: Path, seconds: int, stop: threading.Eve
         tempfile.TemporaryFile() as given,
         tempfile.TemporaryFile() as told,
     ):
-        given.write(json.dumps({**asked, "memory": MEMORY, "seconds": seconds}).encode())
+        given.write(json.dumps({**asked, "seconds": seconds}).encode())
         given.seek(0)
         process = subprocess.Popen(
             [sys.executable, "-s", "-B", "-m", "utils.course.attempt"],
@@ -159,8 +144,7 @@ def attempt(asked: dict[str, str], root: Path, seconds: int, stop: threading.Eve
 def copies(folder: Path, stems: list[str]) -> dict[str, dict[str, Path]]:
     """The copies of each student, by the stem of the course's notebook; students in alphabetical order.
 
-    Raises:
-        CourseError: If the folder is missing, or has no copies in it.
+    A folder that is missing, or has no copies in it, raises a `CourseError`.
     """
     if not folder.is_dir():
         raise CourseError(f"{printable(folder)} is not a folder; name the one that holds the copies with FOLDER=.")
@@ -199,27 +183,23 @@ def grade(root: Path, folder: Path, seconds: int = 60) -> Iterator[tuple[str, di
 def questions(lessons: dict[str, Names], paths: dict[str, Path]) -> tuple[dict[str, dict[str, str] | str], list[str]]:
     """What is to be tried of a student's copies, by notebook and exercise, and what is wrong with the copies."""
     asked: dict[str, dict[str, str] | str] = {}
-    troubles = []
+    troubles: list[str] = []
     for stem, lesson in lessons.items():
         copy, otherwise = None, MISSING
         try:
             copy = definitions(paths[stem], own=False) if stem in paths else None
         except CourseError as error:
-            troubles.append(str(error))
-            otherwise = "error: not a notebook"
-        for name in exercises(lesson):
+            troubles, otherwise = [*troubles, str(error)], "error: not a notebook"
+        for name in (name for name in lesson if f"check_{name}" in lesson):
             asked[f"{stem} {name}"] = otherwise if copy is None else question(name, lesson, copy)
     return asked, troubles
 
 
 def as_csv(rows: dict[str, dict[str, str]]) -> str:
     """One row a student, with the number of passed exercises and a column for each."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    keys = list(next(iter(rows.values())))
-    writer.writerow(["student", "passed", *keys])
-    for student, said in rows.items():
-        writer.writerow([student, list(said.values()).count("passed"), *(said[key] for key in keys)])
+    text, keys = io.StringIO(), list(next(iter(rows.values())))
+    table = [[student, list(said.values()).count("passed"), *map(said.get, keys)] for student, said in rows.items()]
+    csv.writer(text, lineterminator="\n").writerows([["student", "passed", *keys], *table])
     return text.getvalue()
 
 
@@ -239,7 +219,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--to", default="runs/grades.csv", help="the table, a .csv; an older one is replaced")
     parser.add_argument("--seconds", type=int, default=60, help="how long an answer may take")
     arguments = parser.parse_args(argv)
-    table, rows, stopped = Path(arguments.to), {}, False
+    table, rows, status = Path(arguments.to), {}, 0
     try:
         if not arguments.folder:
             raise CourseError("Name the folder that holds the copies, as in make grade FOLDER=class/.")
@@ -248,21 +228,19 @@ def main(argv: list[str] | None = None) -> int:
         with disk_trouble_in_words(table.parent):
             table.parent.mkdir(parents=True, exist_ok=True)
         for student, said, troubles in grade(find_root(), Path(arguments.folder), arguments.seconds):
-            rows[student] = said
-            passed = list(said.values()).count("passed")
+            rows[student], passed = said, list(said.values()).count("passed")
             print("\n".join([f"{student}: {passed} of {len(said)} passed", *troubles]), flush=True)
     except (CourseError, OSError) as error:
         print(f"make grade: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        stopped = True
+        print("make grade: stopped; the table holds who was graded before.", file=sys.stderr)
+        status = 130
     if rows:
         with disk_trouble_in_words(table.parent):
             write_whole(table, as_csv(rows))
         print(f"\n{as_table(rows)}\n\n{table}, students: {len(rows)}")
-    if stopped:
-        print("make grade: stopped; the table holds the students above.", file=sys.stderr)
-    return 130 if stopped else 0
+    return status
 
 
 if __name__ == "__main__":

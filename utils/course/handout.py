@@ -26,11 +26,8 @@ LEFT_OUT = "not-in-handout"
 def write_handout(root: Path, folder: Path, profile: str = "workshop") -> list[Path]:
     """Writes the numbered notebooks and the glossary as a class gets them, and returns the notebooks.
 
-    The copies run anywhere inside the course, for their first cell looks for its top.
-
-    Raises:
-        CourseError: If the folder is there, for students may have worked in it, or the profile cannot work.
-        OSError: If the disk takes no more; then nothing is left there.
+    A `CourseError` says that the folder is there, for students may have worked in it, or that the profile cannot work;
+    an OSError, that the disk takes no more; then nothing is left there.
     """
     plan = plan_course(root, profile, {})
     if folder.exists():

@@ -16,8 +16,7 @@ from typing import Any
 
 from utils.course.imports import used_modules
 from utils.course.parameters import declared_values
-from utils.course.places import read_json
-from utils.files import digest_of_file, digest_of_folder, find_checkpoint
+from utils.files import digest_of_file, digest_of_folder, find_checkpoint, read_json
 
 STAMP = "course_stamp"  # in the metadata of a notebook that ran to its end
 LEFT = "course_results"  # what it left in the folder for results, with a digest each

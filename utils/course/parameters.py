@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from utils.course.errors import CourseError
+from utils.course.places import CourseError
 from utils.course.values import is_of_type
 
 
@@ -81,11 +81,8 @@ def resolve_parameters(
 ) -> dict[str, dict[str, Any]]:
     """Decides what each notebook, by its stem, is given: of ``common`` and overrides what it declares, and its section.
 
-    It wants every notebook of the course, not only those to be run.
-
-    Raises:
-        CourseError: If a name is declared nowhere (papermill alone would only warn, and run with defaults), or a
-            value is not of the type that a notebook declares.
+    It wants every notebook of the course, not only those to be run. A name that is declared nowhere (papermill alone
+    would only warn, and run with defaults), or a value not of the type that a notebook declares, is a `CourseError`.
     """
     declared = {path.stem: notebook_parameters(path) for path in notebooks}
     everywhere = {name for known in declared.values() for name in known}

@@ -1,14 +1,17 @@
-"""Where things are: the top of the checkout, its notebooks, the folder for results and what is noted there."""
+"""Where things are: the top of the checkout, its notebooks, the folder for results; and what stops a run."""
 
 from __future__ import annotations
 
-import json
 import os
-from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
-from utils.course.errors import CourseError
+
+class CourseError(Exception):
+    """Something that stops a run of the course; the message says what, where and what to do."""
+
+
+class LeftOut(Exception):  # noqa: N818  not an error: data without categories are fine, too
+    """Raised in a notebook whose data give it nothing to work on; the course continues with the next one."""
 
 
 def find_root() -> Path:
@@ -39,11 +42,3 @@ def output_folder(path: str) -> Path:
 def output_file(folder: str, name: str) -> Path:
     """A file that a notebook may have left: a bare name lies in ``folder``, an OUTPUT_DIR, a path where it says."""
     return output_folder(name if "/" in name or Path(name).is_absolute() else f"{folder}/{name}")
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """What stands in a file of JSON, a mapping; empty if nothing can be read."""
-    with suppress(OSError, ValueError):
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return content if isinstance(content, dict) else {}
-    return {}

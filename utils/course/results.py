@@ -6,10 +6,9 @@ import json
 import shutil
 from pathlib import Path
 
-from utils.course.errors import CourseError
 from utils.course.ledger import is_executed_copy, read_metadata
-from utils.course.places import course_notebooks, read_json
-from utils.files import file_in_the_way, write_whole
+from utils.course.places import CourseError, course_notebooks
+from utils.files import file_in_the_way, read_json, write_whole
 
 METRICS, PARAMETERS, SUMMARY = "metrics.json", "parameters.json", "summary.md"
 MADE_BY = "the CLIP course"  # in parameters.json: the folder is one of ours
@@ -26,11 +25,7 @@ OF_RUNS = ("data", "compiled", "reports")
 
 
 def check_results_folder(root: Path, folder: Path) -> None:
-    """Refuses a folder, there or not, where results would lie among other things, or in their place.
-
-    Raises:
-        CourseError: Saying what it holds, and what to name instead.
-    """
+    """Refuses a folder, there or not, where results would lie among other things or in their place: a `CourseError`."""
     place, top, runs = folder.resolve(), root.resolve(), (root / "runs").resolve()
     of_the_checkout = place.relative_to(top).parts[0] if top in place.parents else ""
     if blocked := file_in_the_way(place):

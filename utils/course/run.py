@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from utils.course import results
-from utils.course.errors import CourseError
 from utils.course.execution import LEFT_OUT, Outcome, run_in_order
 from utils.course.ledger import Ledger
 from utils.course.metrics import read_metrics
 from utils.course.parameters import load_profile, notebook_parameters, resolve_parameters
-from utils.course.places import course_notebooks, read_json
+from utils.course.places import CourseError, course_notebooks
 from utils.course.values import check_places, check_values
-from utils.files import disk_trouble_in_words, sole_owner, write_whole
+from utils.files import disk_trouble_in_words, read_json, sole_owner, write_whole
 from utils.files.provenance import PROVENANCE, versions
 
 EVALUATION = Path("evaluation") / "evaluation.json"
@@ -34,11 +33,7 @@ class Plan:
 
 
 def plan_course(root: Path, profile: str, overrides: dict[str, Any]) -> Plan:
-    """Decides parameters and folder of a run; overrides replace the profile's parameters.
-
-    Raises:
-        CourseError: If profile or parameters cannot work.
-    """
+    """Decides parameters and folder of a run, by a profile and overrides; what cannot work raises a `CourseError`."""
     name, sections = load_profile(root, profile)
     notebooks = course_notebooks(root)
     resolve_parameters(notebooks, sections, overrides)  # refuses names and types before they name a folder
@@ -74,17 +69,10 @@ def results_folder(root: Path, name: str, common: Mapping[str, Any], overrides: 
 def run_course(
     root: Path, profile: str, overrides: dict[str, Any], only: str = "", fresh: bool = False
 ) -> list[Outcome]:
-    """Runs the notebooks one after another, and writes what they gave.
+    """Runs the notebooks one after another, writes what they gave, and returns how each ended, the first failure last.
 
-    Args:
-        root: Top of the checkout.
-        profile: Name of a profile, or the path of one; ``overrides`` replace its parameters.
-        overrides: Parameters by name.
-        only: Run only notebooks whose name begins so ('04').
-        fresh: Delete what earlier runs have left in the folder, trained models included, and begin again.
-
-    Returns:
-        One outcome a notebook; the first failure is the last.
+    The profile is a name or a path, and overrides replace its parameters. With ``only`` those notebooks are run whose
+    name begins so ('04'); ``fresh`` first deletes what earlier runs have left in the folder, trained models included.
 
     Raises:
         CourseError: If profile, parameters, folder or selection cannot work; nothing has run then.

@@ -14,12 +14,9 @@ if TYPE_CHECKING:
 def open_splits(parameters: Mapping[str, Any], *names: str) -> list[CaptionDataset]:
     """Checks a notebook's parameters, its ``globals()``, and opens splits of the data set they name, such as "val".
 
-    DATASET, DATA_DIR, STRETCH, BANDS, VAL_FROM_TRAIN and SEED are those of `utils.datasets.load_dataset`. Images
-    without splits are divided at random by the SEED, and of each split IMAGES_PER_SPLIT images are taken, 0 for all.
-
-    Raises:
-        CourseError: Naming a parameter that cannot work.
-        DatasetError: If there is no such data set or split, or it cannot be read.
+    Images without splits are divided at random by the SEED, and of each split IMAGES_PER_SPLIT images are taken, 0 for
+    all. A `CourseError` names a parameter that cannot work; a DatasetError says that there is no such data set or
+    split, or that it cannot be read.
     """
     from utils.datasets import load_dataset
 

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from utils.choices import AUGMENTATIONS, COMPUTE_DTYPES, LARGEST_VAL_SHARE, PROMPTS, TRANSLATION_ENGINES
-from utils.course.errors import CourseError
-from utils.course.places import read_json
-from utils.files import file_in_the_way
+from utils.course.places import CourseError
+from utils.files import file_in_the_way, read_json
 
 FEW_STEPS = 100  # below them a training has hardly left its start
 # What papermill calls the annotation of a parameter, and what its value may then be.

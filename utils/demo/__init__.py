@@ -33,16 +33,11 @@ if TYPE_CHECKING:
 def demo_blocks(
     index: ImageIndex, presence: PresenceModel | None = None, sample: str | Path | None = None
 ) -> gr.Blocks:
-    """Gradio's page, ready for `utils.demo.serve`.
+    """Gradio's page over an index and its model, ready for `utils.demo.serve`.
 
-    Args:
-        index: What is searched, with the model that made it.
-        presence: From `utils.finder.calibrate_presence`; without it the third tab only ranks tiles.
-        sample: An image that the third tab begins with.
-
-    Raises:
-        ImportError: If there is no Gradio, or not the one that the page is written for.
-        ValueError: If the presence model was calibrated for another model, or the sample is not an image.
+    The third tab begins with the sample, an image; without a presence model it only ranks tiles. An ImportError says
+    that there is no Gradio, or not the one that the page is written for; a ValueError, that the presence model was
+    calibrated for another model, or the sample is not an image.
     """
     from utils.clip import fingerprint
 

@@ -45,10 +45,8 @@ def load_index_and_presence(
     """Loads the index with its model, and a presence model where there is one.
 
     What is not named is what a run of the course has left in its folder; its presence model is taken only if it was
-    calibrated for this model, on images read as those of the index.
-
-    Raises:
-        CourseError: One sentence that says what is missing or does not fit, and what to do.
+    calibrated for this model, on images read as those of the index. A `CourseError` says in one sentence what is
+    missing or does not fit, and what to do.
     """
     from utils.clip import CLIP, fingerprint
     from utils.finder import PresenceModel

@@ -52,11 +52,8 @@ def read_upload(path: Path, max_pixels: int = MAX_PIXELS, reading: ImageReading 
     """Decodes a visitor's image to RGB, upright, by the rules of `utils.datasets.read_image`.
 
     Of an animation it is the first frame. An image of more pixels than ``max_pixels`` is reduced by a power of two,
-    each pixel the mean of those in its place.
-
-    Raises:
-        ImageError: If the file is not an image, damaged, larger than is safe or smaller than makes sense; one
-            sentence, whatever a hostile file makes a decoder say.
+    each pixel the mean of those in its place. A file that is not an image, damaged, larger than is safe or smaller than
+    makes sense raises an ImageError of one sentence, whatever a hostile file makes a decoder say.
     """
     try:
         with open_regular(path) as file:

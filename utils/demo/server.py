@@ -51,17 +51,10 @@ def serve(
 ) -> str:
     """Serves a page from `utils.demo.demo_blocks` and returns its address; ``blocks.close()`` ends it.
 
-    Args:
-        blocks: The page, which is asked through `utils.demo.guard.Guard`.
-        host: The address to listen on; the default is reached from this machine only.
-        port: The port; None takes the first free one from 7860.
-        inline: Whether to show the page in the notebook's cell.
-        allow_hosts: Further names that the page answers to, where a proxy stands before it: ``name``,
-            ``name:port`` or ``*.name``. On Colab and in a Space theirs are known.
-
-    Raises:
-        OSError: If the port is taken, or the address is not this machine's.
-        ValueError: If a further name is not a name.
+    The default host is reached from this machine only; without a port the first free one from 7860 is taken;
+    ``inline`` shows the page in the notebook's cell. Where a proxy stands before the page, ``allow_hosts`` are further
+    names that it answers to: ``name``, ``name:port`` or ``*.name``; on Colab and in a Space theirs are known. An
+    OSError says that the port is taken or the address not this machine's, a ValueError that a name is not a name.
     """
     space = os.environ.get("SPACE_HOST")  # set in a Hugging Face Space
     hosts = Hosts(host, (*allow_hosts, *([space] if space else ()), *(COLAB_HOSTS if ON_COLAB else ())))

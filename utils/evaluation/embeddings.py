@@ -45,8 +45,7 @@ def embed_dataset(
 def check_unit_length(*parts: tuple[np.ndarray, str, int, str]) -> None:
     """Makes sure that products of embeddings are cosines: each part is a matrix, what it is of, and how many of what.
 
-    Raises:
-        ValueError: If one has another number of rows, or a row of another length than 1, or as `unit_rows`.
+    A ValueError says that one has another number of rows, or a row of another length than 1, or as `unit_rows`.
     """
     for (rows, what, count, names), lengths in zip(parts, _lengths(*(part[:2] for part in parts)), strict=True):
         _refuse(np.abs(lengths - 1) > _LENGTH_TOLERANCE, what, "not of unit length; divide each row by its length")
@@ -57,8 +56,7 @@ def check_unit_length(*parts: tuple[np.ndarray, str, int, str]) -> None:
 def unit_rows(*parts: tuple[np.ndarray, str]) -> list[np.ndarray]:
     """Scales embeddings of one space, each (rows, dim) with what they are of, to unit length, float32.
 
-    Raises:
-        ValueError: If one is not a matrix with a row, a row is zero or not finite, or dimensions differ.
+    A ValueError says that one is not a matrix with a row, a row is zero or not finite, or dimensions differ.
     """
     from utils.clip import unit_length
 

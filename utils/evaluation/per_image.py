@@ -6,7 +6,6 @@ true category and the six recalls. Two runs on the same images have a paired int
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from utils.files import read_json
 
 FILE = "predictions.json"
 # What notebook 05 records: 'finetuned_top3', 'baseline_split_names_top1', 'finetuned_mean_recall'.
@@ -37,11 +38,7 @@ class ImageValues:
 
 def read_predictions(folder: Path) -> dict[str, Any]:
     """The `predictions.json` of an evaluation; empty if there is none to read."""
-    try:
-        content = json.loads((folder / FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
+    return read_json(folder / FILE)
 
 
 def is_mean_over_images(metric: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,11 +37,6 @@ class Protocol:
                 f"The protocol {self.name!r} needs templates with exactly one '{{}}' where the class name goes, not "
                 f"{list(self.templates)}."
             )
-
-    def with_split_names(self) -> Protocol:
-        """The same prompts with names split into words."""
-        description = f"{self.description} Names are split into words.".strip()
-        return replace(self, name=f"{self.name}, split names", description=description, split_names=True)
 
     def prompts(self, class_name: str) -> tuple[str, ...]:
         """The texts that stand for a class, one a template."""

@@ -48,14 +48,10 @@ def find_places(
 ) -> Places:
     """Finds the best right candidate of each query and counts what stands before and beside it, copies included.
 
-    Args:
-        queries: (vectors, dim) float32, of unit length.
-        candidates: (candidates, dim) float32, of unit length.
-        asking: (pairs,) int, sorted, numbers of queries; every query has at least one pair, each pair stands once.
-        right: (pairs,) int, the candidate that is right for it.
-        weights: (pairs,) int, how many copies of the candidate are right for the query; one by default.
-        rows: (queries,) int, the vector of each query, where several queries share one; one each by default.
-        copies: (candidates,) int, how often each candidate stands there; once by default.
+    Queries (vectors, dim) and candidates (candidates, dim) are float32 of unit length. Pairs of ``asking``, sorted
+    numbers of queries, each of which has one or more, and ``right``, a candidate that is right for it, stand once, with
+    ``weights``, how many copies of the candidate are right for the query; all (pairs,) int. ``rows`` (queries,) int are
+    the vectors of the queries, where several share one, ``copies`` (candidates,) int how often each stands there.
     """
     weights = np.ones(len(asking), int) if weights is None else weights
     rows = np.arange(len(queries)) if rows is None else rows

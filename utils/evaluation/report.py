@@ -215,11 +215,8 @@ def evaluate(
     categories, captions, or both; ``with_class_lists`` is the same split loaded with ``class_lists=True``, for RSICD's
     protocol of 31 classes. ``warning`` is what an audit has against scores on these images. Figures and the first table
     are of ``prompt``: the name of a protocol without class lists, or a text with ``{}``, scored beside the protocols.
-    ``seed`` governs the intervals; images encoded at once do not change the scores.
-
-    Raises:
-        ValueError: If no image has a category or a caption, not one can be decoded, ``with_class_lists`` holds
-            other images, or there is no such prompt.
+    ``seed`` governs the intervals; images encoded at once do not change the scores. Raises ValueError if no image has a
+    category or a caption, not one can be decoded, ``with_class_lists`` holds other images, or there is no such prompt.
     """
     if as_protocol(prompt).class_lists:
         raise ValueError(f"The protocol {prompt!r} counts other images than the figures do; choose another prompt.")

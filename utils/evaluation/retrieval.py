@@ -135,11 +135,8 @@ def score_retrieval(
     Embeddings are (images, dim) and (texts, dim) of any floating type, of unit length, compared in float32; texts are
     the distinct captions, in the order of `distinct_captions`. Captions are those of each image, at least one, repeats
     included. Matching is ``strict`` or ``duplicate_aware``, see the module. The name of the data set and the number of
-    images that cannot be decoded are kept for the report.
-
-    Raises:
-        ValueError: If shapes do not fit, an embedding is not finite, zero or not of unit length, an image has no
-            caption, or there is no such matching.
+    images that cannot be decoded are kept for the report. Raises ValueError if shapes do not fit, an embedding is not
+    finite, zero or not of unit length, an image has no caption, or there is no such matching.
     """
     if matching not in MATCHINGS:
         raise ValueError(f"There is no matching {matching!r}; choose one of {', '.join(MATCHINGS)}.")

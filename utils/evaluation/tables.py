@@ -115,9 +115,7 @@ def summary_table(content: Mapping[str, Any]) -> str:
 def add_to_card(model_dir: str | Path, content: Mapping[str, Any]) -> None:
     """Puts the summary of an `evaluation.json`, read, into the card of a model folder, in place of an earlier one.
 
-    Raises:
-        FileNotFoundError: If the folder has no card, a ``README.md``.
-        ValueError: If the mark at the end of an earlier summary is gone.
+    A FileNotFoundError says that there is no card, a ``README.md``; a ValueError, that an earlier summary has no end.
     """
     card = Path(model_dir) / "README.md"
     if not card.is_file():

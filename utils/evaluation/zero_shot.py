@@ -109,10 +109,8 @@ def zero_shot(
 
     The published protocol is the RSICD test split, the images with a category in their file name, 30 unsplit
     names. What has no category, or cannot be decoded, is left out. A protocol is a `Protocol`, the name of one of
-    `PROTOCOLS`, or a prompt with ``{}`` for the class name; images encoded at once do not change the scores.
-
-    Raises:
-        ValueError: If no image has a category or can be decoded, or some have none and the protocol counts every one.
+    `PROTOCOLS`, or a prompt with ``{}`` for the class name; images encoded at once do not change the scores. Raises
+    ValueError if no image has a category or can be decoded, or some have none and the protocol counts every one.
     """
     protocol = as_protocol(protocol)
     named = dataset.named()

@@ -1,12 +1,14 @@
-"""Files that appear whole, names that can be printed, and disks that take no more."""
+"""Files that appear whole and are read if they can be, names that can be printed, disks that take no more."""
 
 from __future__ import annotations
 
 import errno
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 _NO_MORE_WRITING = {
     errno.ENOSPC: "the disk is full",
@@ -36,6 +38,15 @@ def write_whole(path: Path, content: str | bytes) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """What stands in a file of JSON, a mapping; empty if it cannot be read or is something else."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 class DiskError(OSError):

@@ -49,26 +49,17 @@ class ImageIndex(Contents):
         engine: str = "auto",
         progress: bool = True,
     ) -> ImageIndex:
-        """Embeds every image and makes the embeddings searchable.
+        """Embeds every image of a data set, a folder (those below it are categories) or a captions file.
 
-        Of an index of the same model in the folder, and of what a killed build has left there, the vectors of images
-        with the same path, size and time of change are taken over: after an image was added, one is embedded. Vectors
-        from batches of another size differ by rounding, about 1e-7.
+        The index is kept in a folder if one is named; other files there stay. The finished index of the same model and
+        images is returned, from a read-only disk too; any other is replaced once the new one is whole. Of one of the
+        same model, and of what a killed build has left, the vectors of images with the same path, size and time of
+        change are taken over; vectors from batches of another size differ by rounding, about 1e-7. The engine is
+        ``exact``, ``nmslib``, ``hnswlib`` where that is installed, or ``auto``: exact below `EXACT_BELOW` images, else
+        NMSLib. With ``progress`` a bar is shown, and said what is new and what was built.
 
-        Args:
-            model: The CLIP model.
-            dataset_or_folder: A data set, a folder of images at any depth (folders below it are their categories), or
-                a captions file.
-            folder: Where to keep the index, if anywhere; other files there stay. The finished index of the same model
-                and images is returned, from a read-only disk too; any other is replaced once the new one is whole.
-            batch_size: Images encoded at once.
-            engine: ``exact``, ``nmslib``, ``hnswlib`` where that is installed, or ``auto``: exact below `EXACT_BELOW`
-                images, else NMSLib.
-            progress: Whether to show a bar, and say what is new and what was built.
-
-        Raises:
-            SearchError: If there is no image, none can be read, or the folder holds something else.
-            OSError: If the disk takes no more, or another process writes an index there (a FolderInUseError).
+        A `SearchError` says that there is no image, none can be read, or the folder holds something else; an OSError,
+        that the disk takes no more, or another process writes an index there (a FolderInUseError).
         """
         collection = Collection.of_images(dataset_or_folder, recorded_reading(folder))
         return cls._built(model, collection, folder, engine, batch_size, progress)
@@ -90,24 +81,15 @@ class ImageIndex(Contents):
     ) -> ImageIndex:
         """Cuts rasters of any size into square tiles and makes these searchable, each with its place on the Earth.
 
-        They are cut as `utils.finder.embed_scene` cuts, and tiles of which less than a quarter has data are left out.
-        Hits are `TileHit`s, and ``source`` asks for one scene by its file's name. An unfinished build is resumed, and
-        an unchanged scene is not opened again. Other arguments and errors are those of `build`.
+        Scenes are a folder of rasters at any depth, or files. They are cut as `utils.finder.embed_scene` cuts, and
+        tiles of which less than a quarter has data are left out. Hits are `TileHit`s, and ``source`` asks for one scene
+        by its file's name. An unfinished build is resumed, and an unchanged scene is not opened again.
 
-        Args:
-            model: The CLIP model.
-            scenes: A folder of rasters at any depth, or their files.
-            folder: Where to keep the index, if anywhere; stretch and bands of an index there are kept by default.
-            tile_sizes: In pixels, one or several; by default the model's input.
-            overlap: The share of a tile that the next one sees too, 0 to less than 1.
-            stretch: The values that become black and white in all scenes; by default measured over the scenes.
-            bands: The bands shown as red, green and blue, counted from 1; by default as the files say.
-            batch_size: Tiles encoded at once.
-            engine: See `build`.
-            progress: Whether to show a bar, and say what was built.
-
-        Raises:
-            ValueError: If tiles of these sizes and this overlap cannot be cut.
+        The tile sizes are in pixels, by default the model's input, and the overlap is the share of a tile that the next
+        one sees too, 0 to less than 1; a ValueError says that so nothing can be cut. Stretch, the values that become
+        black and white in all scenes, and bands, those shown as red, green and blue, counted from 1, are by default
+        those of an index in the folder, or measured over the scenes, and as the files say. Other arguments and errors
+        are those of `build`.
         """
         reading = ImageReading(stretch, None if bands is None else tuple(bands))
         if reading == AS_STORED:
@@ -120,10 +102,8 @@ class ImageIndex(Contents):
     def load(cls, folder: str | Path, model: CLIP) -> ImageIndex:
         """Reads an index that `save` or `build` has written.
 
-        Images that are no longer there are named in a warning and listed in ``missing``.
-
-        Raises:
-            SearchError: If the folder holds no index, a file of it is damaged, or it was built with another model.
+        Images that are no longer there are named in a warning and listed in ``missing``. A `SearchError` says that the
+        folder holds no index, a file of it is damaged, or it was built with another model.
         """
         from utils.clip import fingerprint
 
@@ -139,11 +119,9 @@ class ImageIndex(Contents):
     def save(self, folder: str | Path) -> None:
         """Writes the index into a folder, in place of an index that is there.
 
-        Images below the folder or beside it are noted relative to it, so that the two can move together.
-
-        Raises:
-            SearchError: If the folder has an ``index.json`` of something else.
-            OSError: If the disk takes no more, or another process writes there; what was there before is as it was.
+        Images below the folder or beside it are noted relative to it, so that the two can move together. A
+        `SearchError` says that its ``index.json`` is of something else; an OSError, which leaves what was there as it
+        was, that the disk takes no more, or another process writes there.
         """
         from utils.clip import fingerprint
 
@@ -193,15 +171,10 @@ class ImageIndex(Contents):
     def query_text(
         self, text: str | Sequence[str], k: int = 10, *, category: Only = None, source: Only = None, exact: bool = False
     ) -> list[Hit]:
-        """Finds the images closest to a text, best first.
+        """Finds the k images closest to a text, best first, of one category or data set if these are named.
 
-        Args:
-            text: What to look for. Several texts, which say one thing in different words, are looked for by the mean of
-                their embeddings at unit length (as prompt ensembles are, Radford et al. 2021).
-            k: How many.
-            category: Only images of this category.
-            source: Only images of this data set.
-            exact: Compare with every image.
+        Several texts, which say one thing in different words, are looked for by the mean of their embeddings at unit
+        length (as prompt ensembles are, Radford et al. 2021). With ``exact`` every image is compared.
         """
         return self._hits(embed_text(self.model, text), k, category, source, exact)
 

@@ -12,11 +12,10 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from utils.files import write_whole
+from utils.files import read_json, write_whole
 from utils.search.catalog import Mark, found_path, read_mark, stored_path
 from utils.search.engines import SearchError
 
@@ -24,15 +23,6 @@ PIECES = "pieces"  # the folder, inside that of the index
 KIND = "pieces of an image index of the CLIP course"
 _NOTE, _UNFINISHED_NOTE = "note.json", ".note.json.partial"
 _OURS = re.compile(r"\d{9}\.safetensors|\.\d{9}\.safetensors\.partial|\.note\.json\.partial")
-
-
-def read_object(path: Path) -> dict[str, Any]:
-    """The object that a JSON file holds; empty if it cannot be read or holds something else."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def remove_ours(folder: Path, names: re.Pattern[str], note: str) -> None:
@@ -50,7 +40,7 @@ def has_pieces(folder: Path) -> bool:
     """Whether a folder of pieces is ours: by its note, or empty, as a process killed at its start or end leaves it."""
     if folder.is_symlink() or not folder.is_dir():
         return False
-    marked = read_object(folder / _NOTE).get("kind") == KIND
+    marked = read_json(folder / _NOTE).get("kind") == KIND
     return marked or {path.name for path in folder.iterdir()} <= {_UNFINISHED_NOTE}
 
 
@@ -66,7 +56,7 @@ def check_pieces(folder: Path) -> None:
 def claim_pieces(folder: Path, model: str) -> None:
     """Makes the folder ready for pieces of a model; those of another model go."""
     note = {"kind": KIND, "model": model}
-    if read_object(folder / _NOTE) != note:
+    if read_json(folder / _NOTE) != note:
         drop_pieces(folder)
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(folder / _NOTE, json.dumps(note))

@@ -33,7 +33,7 @@ from utils.datasets.images.reading import AS_STORED
 from utils.finder.place import Place
 from utils.search.catalog import Mark, Skipped, found_path, read_mark, stored_path
 from utils.search.engines import Engine, SearchError, make_engine
-from utils.search.pieces import PIECES, check_pieces, read_object, remove_ours
+from utils.search.pieces import PIECES, check_pieces, remove_ours
 from utils.search.tiles import SceneTile, Tiling
 
 NOTE = "index.json"
@@ -164,7 +164,7 @@ def remove_leftovers(folder: Path) -> None:
     files.sweep_workshops(folder / _DRAFT)
     current = _named_generation(folder)
     for place in list(folder.iterdir()):
-        ours = _number(place) and not place.is_symlink() and read_object(place / _STAMP).get("kind") == KIND
+        ours = _number(place) and not place.is_symlink() and files.read_json(place / _STAMP).get("kind") == KIND
         if ours and place.name != current:
             remove_ours(place, _OURS, _STAMP)
 
@@ -184,7 +184,7 @@ def check_free(folder: Path) -> None:
 
 def read_note(folder: Path) -> dict[str, Any]:
     """The note of an index folder, empty if there is none; a `SearchError` if ``index.json`` is something else."""
-    note = read_object(folder / NOTE)
+    note = files.read_json(folder / NOTE)
     if note.get("kind") != KIND and (folder / NOTE).exists():
         raise SearchError(f"{folder / NOTE} was not written by ImageIndex.save; name the folder of an index.")
     return note

@@ -87,10 +87,8 @@ def cut_out(
 def save_geojson(hits: Sequence[Hit], path: str | Path) -> Path:
     """Writes the footprints of tiles that were found as GeoJSON in longitude and latitude (WGS 84, RFC 7946).
 
-    A tile without a place on the Earth has no geometry there. The file appears whole or not at all.
-
-    Raises:
-        SearchError: If no tiles are among the hits, or none of them has a place on the Earth.
+    A tile without a place on the Earth has no geometry there; if no tile among the hits has one, it is a `SearchError`.
+    The file appears whole or not at all.
     """
     found = [hit for hit in hits if isinstance(hit, TileHit)]
     if not found:

@@ -37,11 +37,9 @@ def run_sweep(
 ) -> dict[str, list[RowRun]]:
     """Runs rows over seeds, one that is not trained over the first alone; a failure leaves the others alone.
 
-    After every run ``report`` is given the runs so far by name of the row: a sweep that is stopped has a table too.
-
-    Raises:
-        CourseError: If rows want back-translated captions and there are none; nothing has run then.
-        KeyboardInterrupt: If it was interrupted; a training in progress resumes from its last checkpoint.
+    After every run ``report`` is given the runs so far by name of the row: a sweep that is stopped has a table too, and
+    a training that a KeyboardInterrupt stopped resumes from its last checkpoint. A `CourseError` says that rows want
+    back-translated captions and there are none; nothing has run then.
     """
     captions = find_captions(scale) if any(row.needs_captions for row in rows) else ""
     finished: dict[tuple[str, int], RowRun] = {}

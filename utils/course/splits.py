@@ -21,15 +21,9 @@ def open_splits(parameters: Mapping[str, Any], *names: str) -> list[CaptionDatas
     from utils.datasets import load_dataset
 
     check_values(parameters)
-    seed, most = parameters["SEED"], parameters["IMAGES_PER_SPLIT"]
-    dataset = load_dataset(
-        parameters["DATASET"],
-        parameters["DATA_DIR"] or None,
-        stretch=parameters["STRETCH"],
-        bands=parameters["BANDS"],
-        val_from_train=parameters["VAL_FROM_TRAIN"],
-        seed=seed,
-    )
+    data, folder, seed, most = (parameters[name] for name in ("DATASET", "DATA_DIR", "SEED", "IMAGES_PER_SPLIT"))
+    how = {name.lower(): parameters[name] for name in ("STRETCH", "BANDS", "VAL_FROM_TRAIN")}
+    dataset = load_dataset(data, folder or None, seed=seed, **how)
     if not dataset.splits:
         dataset = dataset.with_random_splits(seed=seed)
     return [dataset.split(name).subset(most or len(dataset), seed) for name in names]

@@ -204,23 +204,14 @@ def evaluate_presence(
 
 @dataclass(frozen=True, eq=False)
 class PresenceQuestions:
-    """Questions to scenes of known content: what a presence model sees of each, and the truth.
+    """Questions to scenes of known content: what a presence model sees of each, and the truth."""
 
-    Attributes:
-        measures: (questions, 2) float64: the best margin of a scene's tiles, and the logarithm of their number.
-        labels: (questions,) bool, whether the feature was there.
-        grids: (questions,) int: the scene was of so many by so many images.
-        scenes: How many there were.
-        images: How many they were made of.
-        asked_by: The presence model whose margins these are; its weights play no part in them.
-    """
-
-    measures: np.ndarray
-    labels: np.ndarray
-    grids: np.ndarray
+    measures: np.ndarray  # (questions, 2) float64: the best margin of a scene's tiles, the logarithm of their number
+    labels: np.ndarray  # (questions,) bool, whether the feature was there
+    grids: np.ndarray  # (questions,) int: the scene was of so many by so many images
     scenes: int
-    images: int
-    asked_by: PresenceModel
+    images: int  # that they were made of
+    asked_by: PresenceModel  # whose margins these are; its weights play no part in them
 
     def report(self, presence_model: PresenceModel) -> PresenceReport:
         """What a presence model answers to them."""

@@ -46,10 +46,7 @@ def show(figure: Figure, alt: str = "") -> None:
     """Displays a figure in the notebook, with a sentence that says what it shows for those who cannot see it.
 
     By default it is the sentence of the function that drew it, the figure's label. Where images are in it, it is stored
-    as JPEG, else as a PNG of 256 colors, which looks the same at a third of the size.
-
-    Raises:
-        ValueError: If there is no such sentence.
+    as JPEG, else as a PNG of 256 colors, which looks the same at a third of the size. No sentence is a ValueError.
     """
     import numpy as np
     from IPython.display import display
@@ -128,12 +125,11 @@ def few(names: Sequence[str], values: Sequence[float] = (), most: int = 8) -> st
 
 def from_to(values: Sequence[float]) -> str:
     """How a series runs: "from 1 to 3", and how high and low between where that is more."""
-    numbers = [float(value) for value in values]
-    if not numbers:
+    if not len(values):
         return "empty"
-    low, high = min(numbers), max(numbers)
-    ends = f"from {_number(numbers[0])} to {_number(numbers[-1])}"
-    return ends if {low, high} <= {numbers[0], numbers[-1]} else f"{ends}, between {_number(low)} and {_number(high)}"
+    first, last, low, high = values[0], values[-1], min(values), max(values)
+    ends = f"from {_number(first)} to {_number(last)}"
+    return ends if {low, high} <= {first, last} else f"{ends}, between {_number(low)} and {_number(high)}"
 
 
 def _number(value: float) -> str:

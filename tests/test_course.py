@@ -1,14 +1,18 @@
 """The runner, on small notebooks of its own: parameters, failures, resuming, reports."""
 
+import html
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import nbformat
 import pytest
+from nbformat import v4
 
 from utils.course import CourseError, course_notebooks, output_folder
 from utils.course.compare import read_run
+from utils.course.execution import as_page
 from utils.course.parameters import load_profile, resolve_parameters
 from utils.course.run import run_course, zero_shot_table
 
@@ -155,3 +159,16 @@ def test_results_go_to_the_drive_only_on_colab_with_a_drive(monkeypatch):
     monkeypatch.setenv("COLAB_RELEASE_TAG", "release")
     assert output_folder("runs/x") == Path("/content/drive/MyDrive/clip-earth-course/runs/x")
     assert output_folder("/elsewhere") == Path("/elsewhere")
+
+
+def test_a_page_holds_drawings_and_tells_what_figures_show(tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "towers.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
+    dot = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII="
+    alts = ({"image/png": {"alt": 'a "dot" < two'}}, {}, {"image/png": {"alt": "another"}})
+    outputs = [v4.new_output("display_data", data={"image/png": dot}, metadata=metadata) for metadata in alts]
+    cells = [v4.new_markdown_cell("![Two towers.](images/towers.svg)"), v4.new_code_cell("1", outputs=outputs)]
+    page = as_page(v4.new_notebook(cells=cells), tmp_path / "01.ipynb")
+    told = [html.unescape(alt) for alt in re.findall(r'<img alt="([^"]*)"', page)]
+    assert told == ["Two towers.", 'a "dot" < two', "No description has been provided for this image", "another"]
+    assert page.count('src="data:image/svg+xml;base64') == 1 and "images/towers.svg" not in page

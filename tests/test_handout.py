@@ -1,6 +1,7 @@
 """What a class gets: every notebook, no outputs, no way to a solution, and still whole."""
 
 import ast
+import re
 import subprocess
 import sys
 
@@ -23,6 +24,8 @@ def test_every_notebook_is_there_without_outputs_and_solutions(root, handout):
     folder, notebooks = handout
     assert [path.name for path in notebooks] == [path.name for path in course_notebooks(root)]
     assert (folder / "glossary.md").is_file() and not (folder / "solutions").exists()
+    linked = {name for path in notebooks for name in re.findall(r"\]\((images/[^)]+)\)", path.read_text("utf-8"))}
+    assert len(linked) >= 3 and all((folder / name).is_file() for name in linked)
     assert [path.name for path in folder.parent.iterdir()] == ["student"]  # nothing half-written beside it
     for path in notebooks:
         notebook = nbformat.read(path, as_version=4)

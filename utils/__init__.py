@@ -1,7 +1,6 @@
 """The small package behind the course: one room a subject, nothing heavy at import.
 
-It sets flags of XLA, the compiler behind JAX, which reads them from the environment at the first computation: here,
-since whatever computes with the course imports something of it first.
+It sets flags of XLA, the compiler behind JAX: here, since whatever computes with the course imports it first.
 """
 
 from __future__ import annotations

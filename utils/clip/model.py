@@ -5,8 +5,7 @@
     texts = model.encode_texts(tokenize(model.tokenizer, ["an airport", "a forest"]))
     similarities = images @ texts.T
 
-Parameters are float32. ``dtype`` chooses what the transformers compute in; from the last layer norm on, the
-projection, norms, similarities and softmax are float32 whatever it is.
+Parameters are float32, and all from the last layer norm on; ``dtype`` chooses what the transformers compute in.
 """
 
 from __future__ import annotations

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import os
+import re
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -24,6 +26,7 @@ WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
 QUIET_KERNEL = ["--IPKernelApp.log_level=CRITICAL"]
 START_TIMEOUT = 300  # seconds that a kernel may take to answer: slow disks and virus scanners exist
 LEFT_OUT = "left out"
+IMAGES, UNTOLD = ("image/png", "image/jpeg"), "No description has been provided for this image"  # as nbconvert says
 RUNNING = ".{}.running.ipynb"  # what an executed copy is called while its notebook runs
 
 
@@ -84,8 +87,7 @@ def run_notebook(path: Path, parameters: dict[str, Any], ledger: Ledger) -> Outc
     if status != "failed":
         notebook.metadata[STAMP] = stamp
     # A notebook with a stamp has its page: a kill between the two leaves the page alone new.
-    page, _ = HTMLExporter().from_notebook_node(notebook, resources={"metadata": {"name": path.stem}})
-    write_whole(output.with_suffix(".html"), page)
+    write_whole(output.with_suffix(".html"), as_page(notebook, path))
     write_whole(output, nbformat.writes(notebook) + "\n")
     return Outcome(path.stem, status, seconds, error)
 
@@ -113,6 +115,16 @@ def _execute(path: Path, output: Path, parameters: dict[str, Any]) -> tuple[str,
     except DeadKernelError:
         return "failed", "its kernel died: most often there is not enough memory; a smaller BATCH_SIZE needs less."
     return "ok", ""
+
+
+def as_page(notebook: Any, path: Path) -> str:
+    """A notebook as HTML, its drawings within, and each figure with the sentence that nbconvert leaves out."""
+    resources = {"metadata": {"name": path.stem, "path": str(path.parent)}}
+    page, _ = HTMLExporter(embed_images=True).from_notebook_node(notebook, resources=resources)
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", []) if "data" in output]
+    images = ((output.metadata, kind) for output in outputs for kind in IMAGES if kind in output.data)
+    texts = (metadata.get(kind, {}).get("alt", UNTOLD) for metadata, kind in images)
+    return re.sub(UNTOLD, lambda _: html.escape(next(texts, UNTOLD)), page)
 
 
 def drop_widgets(notebook: Any) -> None:

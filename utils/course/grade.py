@@ -6,9 +6,9 @@ called like the folder. If there are two of one notebook, the one changed last c
 
 Of a copy only functions and imports are taken, and of these only what the answer needs; the checker, and all that it
 needs, are the course's own. Each exercise is tried in a process with a time limit, a memory limit where the system has
-one, an empty folder to work in and an environment without the teacher's variables. That keeps accidents apart: endless
-loops, `sys.exit`, files left behind. It is no defense against malice: an answer may read what the user may read, reach
-the network, and find its checker in memory. Whoever must expect that runs it in a container or a throwaway account.
+one, an empty folder to work in and an environment without the teacher's variables. That keeps accidents apart. It is no
+defense against malice: an answer may read what the user may read, and reach the network. Whoever must expect that runs
+it in a container or a throwaway account.
 """
 
 from __future__ import annotations

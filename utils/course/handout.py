@@ -24,10 +24,9 @@ LEFT_OUT = "not-in-handout"
 
 
 def write_handout(root: Path, folder: Path, profile: str = "workshop") -> list[Path]:
-    """Writes the numbered notebooks and the glossary as a class gets them, and returns the notebooks.
+    """Writes the numbered notebooks, the glossary and the drawings as a class gets them, and returns the notebooks.
 
-    A `CourseError` says that the folder is there, for students may have worked in it, or that the profile cannot work;
-    an OSError, that the disk takes no more; then nothing is left there.
+    A `CourseError` says that the folder is there, for students may have worked in it, or that the profile cannot work.
     """
     plan = plan_course(root, profile, {})
     if folder.exists():
@@ -43,6 +42,7 @@ def write_handout(root: Path, folder: Path, profile: str = "workshop") -> list[P
                     cell.source = with_values(cell.source, plan.parameters[path.stem])
             nbformat.write(notebook, draft / path.name)
         shutil.copy(root / "nbs" / "glossary.md", draft)
+        shutil.copytree(root / "nbs" / "images", draft / "images")
         draft.rename(folder)  # not `publish`, which would replace a folder that has come meanwhile
     return sorted(folder.glob("*.ipynb"))
 

@@ -1,9 +1,7 @@
 """The course's three demos as a page in the browser: text to image, image to image, find feature.
 
-``python -m utils.demo --help`` lists the options; in a notebook ``serve(demo_blocks(index), inline=True)`` shows it.
-
-A Gradio Space runs `app.py` at its top and shows what listens on port 7860. With this package, the folders of a
-model and an index (with its images) beside it, and `gradio` in `requirements.txt`, these lines are enough:
+In a notebook ``serve(demo_blocks(index), inline=True)`` shows it. A Gradio Space shows what `app.py` serves on port
+7860; with this package, a model, an index and its images beside it, and `gradio` in `requirements.txt`, these lines do:
 
     from utils.demo.__main__ import main
     main(["--model", "model", "--index", "index", "--presence", "presence.json", "--host", "0.0.0.0"])

@@ -1,8 +1,8 @@
 """How sure a figure is: percentile bootstrap of a mean, of a difference, and over several training runs.
 
 The bootstrap (Efron and Tibshirani 1993) draws as many items as there are, with replacement, and takes their mean,
-many times; the middle 95 % of those means say how the figure would scatter, had other images been drawn from where
-these come from. Of other training runs it knows nothing, unless they are given (`bootstrap_runs`).
+many times; the middle 95 % of those means say how the figure would scatter, had other images been drawn. Of other
+training runs it knows nothing, unless they are given (`bootstrap_runs`).
 """
 
 from __future__ import annotations

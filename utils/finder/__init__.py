@@ -5,9 +5,8 @@
     finding = find(model, scene, "stadium", presence_model)   # any number of texts
     finding.tiles[0].box, finding.presence, finding.overlay()
 
-`tiles` cuts, `reading` opens images of any size, `scene` embeds, `finding` ranks; `presence` says yes or no and
-`calibration` teaches it that on mosaics, scenes of known content; `drawing` shows what was found, and `place` where it
-lies on the Earth.
+`tiles` cuts, `reading` opens images of any size, `scene` embeds, `finding` ranks; `presence` says yes or no, and
+`calibration` teaches it that on mosaics; `drawing` shows what was found, and `place` where it lies on the Earth.
 """
 
 from utils.category_names import category_words as feature_name

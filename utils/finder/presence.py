@@ -1,7 +1,6 @@
 """Is the feature there at all? A probability that can say no, calibrated on scenes whose content is known.
 
-The softmax over tiles names a winner in any scene. Here each tile's similarity to the feature is held against those
-to a background of other texts:
+The softmax over tiles names a winner in any scene. Here a tile's similarity is held against those to other texts:
 
     margin = scale * s(feature) - log sum_b exp(scale * s(b))        s: cosine similarity, b: background texts
 

@@ -118,8 +118,8 @@ def legend_beside(axis: Axes) -> None:
 
 def few(names: Sequence[str], values: Sequence[float] = (), most: int = 8) -> str:
     """Names, with a value each if there are any, as a sentence for a figure lists them; the first few of many."""
-    told = [f"{name} {_number(value)}" for name, value in zip(names, values, strict=True)] if len(values) else [*names]
-    told = [" ".join(str(one).split()) for one in told]
+    shown = [f" {_number(value)}" for value in values] or [""] * len(names)
+    told = [" ".join(f"{name}{value}".split()) for name, value in zip(names, shown, strict=True)]
     return ", ".join(told[:most]) + (f" and {len(told) - most} more" if len(told) > most else "")
 
 

@@ -1,7 +1,6 @@
 """Search by text and by image over the embeddings of a collection of images.
 
-    index = ImageIndex.build(model, "my images", "runs/my index")   # resumes where a killed run stopped
-    index = ImageIndex.load("runs/my index", model)
+    index = ImageIndex.build(model, "my images", "runs/my index")   # resumes where a killed run stopped; or load
     for hit in index.query_text("a bridge over a river", k=5):
         print(hit.rank, hit.score, hit.path, hit.captions)
 
@@ -9,9 +8,8 @@
     save_geojson(index.query_text("a bridge over a river"), "bridges.geojson")
 
 From the ground up: `engines` find the vectors closest to another, and `widths` measures how wide a graph must search;
-`catalog` says what is known of an image, and `tiles` of a part of a raster, which `utils.finder` cuts and reads;
-`storage` keeps an index in a folder, and `pieces` what a killed build has embedded; `collection` embeds images and
-scenes, or takes over what a folder holds of them; `index` answers queries.
+`catalog` says what is known of an image, `tiles` of a part of a raster; `storage` keeps an index in a folder, `pieces`
+what a killed build has embedded; `collection` embeds images and scenes; `index` answers queries.
 """
 
 from utils.search.catalog import Hit, Skipped

@@ -7,9 +7,8 @@
     generation-1/graph           the engine's own, where it has one
     pieces/                      what an unfinished build has embedded, see `utils.search.pieces`
 
-A new index is written as a further generation; then its note takes the place of the earlier one, which is one step for
-every reader; then the earlier generation goes. The folder may hold files of the user's, the images themselves even:
-nothing is removed but what carries our stamp, or, as earlier versions left it, was named by the note.
+A new index is written as a further generation; then its note takes the place of the earlier one, in one step for every
+reader; then the earlier generation goes. Nothing is removed but what carries our stamp, or was named by the note.
 """
 
 from __future__ import annotations

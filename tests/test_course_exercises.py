@@ -18,7 +18,7 @@ def verdict(capsys, answer, cases=CASES, ideas=None) -> str:
 
 
 @pytest.mark.parametrize(
-    "form", [lambda x: x, np.float32, np.asarray, jnp.float32, torch.tensor, lambda x: x + 1e-9], ids=str
+    "form", [lambda x: x, np.float32, np.asarray, jnp.float32, torch.tensor, lambda x: x + 1e-9], ids=range(6)
 )
 def test_a_right_answer_is_accepted_in_any_form(capsys, form):
     assert verdict(capsys, lambda numbers: form(float(sum(numbers)))) == "That is it.\n"
@@ -86,7 +86,7 @@ def test_an_answer_that_spoils_what_it_is_given_is_refused(capsys):
     assert "work on a copy" in verdict(capsys, spoils, [((np.ones(3),), 3.0, "")])
 
 
-@pytest.mark.parametrize("answer", [None, 3, lambda: 1, lambda numbers: {}["two\nlines"]], ids=str)
+@pytest.mark.parametrize("answer", [None, 3, lambda: 1, lambda numbers: {}["two\nlines"]], ids=range(4))
 def test_an_error_is_one_line(capsys, answer):
     assert verdict(capsys, answer).startswith("Not yet: trying it ended with ")
 

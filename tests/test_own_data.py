@@ -15,7 +15,8 @@ from training_world import SETTINGS, colors
 
 from utils.category_names import category_words
 from utils.check import check_data
-from utils.course import course_notebooks
+from utils.course import CourseError, course_notebooks
+from utils.course.splits import open_splits
 from utils.datasets import (
     CaptionDataset,
     CaptionedImage,
@@ -102,8 +103,21 @@ def test_what_is_made_of_pictures_says_how_they_were_read(counts, model, tmp_pat
 def test_every_notebook_reads_pictures_as_its_parameters_say(path):
     code = "\n".join(c.source for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code")
     assert not re.findall(r"read_image\([^,()]*\)", code)
+    if "open_splits(globals(), " in code:
+        return  # as the next test says
     for name, parameter in (("stretch", "STRETCH"), ("bands", "BANDS"), ("val_from_train", "VAL_FROM_TRAIN")):
         assert re.search(rf'{name}(=|": ){parameter}\b', code), parameter
+
+
+def test_splits_are_opened_as_the_parameters_say(counts):
+    parameters = {"DATASET": str(counts), "DATA_DIR": "", "STRETCH": [100, 900], "BANDS": [4, 3, 2]}
+    parameters |= {"VAL_FROM_TRAIN": 0.0, "SEED": 1, "IMAGES_PER_SPLIT": 2}
+    train, test = open_splits(parameters, "train", "test")
+    (reading,) = {item.reading for item in load_dataset(counts, stretch=[100, 900], bands=[4, 3, 2])}
+    assert {item.reading for item in (*train, *test)} == {reading} and len(train) == 2
+    assert train[0].split == "train" and test[0].split == "test"
+    with pytest.raises(CourseError, match="STRETCH"):
+        open_splits(parameters | {"STRETCH": [9, 1]}, "train")
 
 
 def test_nothing_is_noted_of_pictures_that_are_read_as_they_are(model, tmp_path):

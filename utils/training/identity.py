@@ -18,7 +18,7 @@ from utils.clip.checkpoints import written_whole
 from utils.clip.embedding import weights_digest
 from utils.datasets import CaptionDataset, data_fingerprint, reading_note, shown_reading
 from utils.datasets.hub import data_source
-from utils.files import digest_of_file, write_whole
+from utils.files import digest_of_file, read_json, write_whole
 from utils.files.provenance import PROVENANCE, devices, versions
 from utils.training.category_captions import caption_by_category
 from utils.training.settings import TrainingSettings
@@ -74,7 +74,7 @@ def run_folder(
 def mark_of(output_dir: Path) -> str | None:
     """The mark of the run that ``run.json`` tells of; None if it tells of none."""
     try:
-        return mark_of_run(read_note(output_dir / "run.json"))
+        return mark_of_run(read_json(output_dir / "run.json"))
     except (KeyError, TypeError, AttributeError):
         return None
 
@@ -91,7 +91,7 @@ def claim_folder(output_dir: Path, ours: Note) -> str:
         return mark
     if any(path.name.isdecimal() for path in (output_dir / "checkpoints").glob("*")):
         try:
-            differences = _differences(read_note(output_dir / "run.json"), ours)
+            differences = _differences(read_json(output_dir / "run.json"), ours)
         except (KeyError, TypeError, AttributeError):
             differences = ["a run.json that cannot be read"]
         if differences:
@@ -110,7 +110,7 @@ def claim_folder(output_dir: Path, ours: Note) -> str:
 def note_provenance(output_dir: Path, train_set: CaptionDataset, start: CLIP, step: int) -> None:
     """Notes in a claimed folder what the steps after ``step`` are made with, if that differs from the ones before."""
     path = output_dir / "run.json"
-    note = read_note(path)
+    note = read_json(path)
     ours = {
         "versions": versions(),
         "device": devices(),
@@ -124,7 +124,7 @@ def note_provenance(output_dir: Path, train_set: CaptionDataset, start: CLIP, st
 
 def provenance_of(output_dir: Path) -> list[dict[str, Any]]:
     """What the run in a folder was made with, an entry for each change of it; empty if nothing is noted."""
-    return list(read_note(output_dir / "run.json").get(PROVENANCE, []))
+    return list(read_json(output_dir / "run.json").get(PROVENANCE, []))
 
 
 def other_data(output_dir: Path, train_set: CaptionDataset, validation_set: CaptionDataset) -> str | None:
@@ -133,7 +133,7 @@ def other_data(output_dir: Path, train_set: CaptionDataset, validation_set: Capt
     Data of one name are told apart by how they are read and by the validation set, which no back-translation changes,
     with its own captions or those made of categories. One of another number of images may be a part of the same.
     """
-    note = read_note(output_dir / "run.json")
+    note = read_json(output_dir / "run.json")
     try:
         name, theirs = note["data"]["name"], note["validation_data"]
         images, mark = theirs["images"], theirs["fingerprint"]
@@ -202,18 +202,9 @@ def write_note(path: Path, note: dict[str, Any]) -> None:
     write_whole(path, json.dumps(note, indent=2) + "\n")
 
 
-def read_note(path: Path) -> dict[str, Any]:
-    """What a note in JSON holds; empty if it is not there or cannot be read."""
-    try:
-        note = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return note if isinstance(note, dict) else {}
-
-
 def run_of(model_dir: Path) -> str | None:
     """The mark of the run that left a model; None if no note tells of one."""
-    return read_note(model_dir / NOTE).get("run")
+    return read_json(model_dir / NOTE).get("run")
 
 
 def check_model(model_dir: Path, mark: str | None) -> None:
@@ -225,7 +216,7 @@ def check_model(model_dir: Path, mark: str | None) -> None:
     if not path.is_file():
         return
     way_out = f"delete {path} to take the model as it is, or start the training of this folder again, to its end"
-    note = read_note(path)
+    note = read_json(path)
     files = note.get("files")
     if "run" not in note or not isinstance(files, dict):
         raise ValueError(f"{path} cannot be read; {way_out}.")

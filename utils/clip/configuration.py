@@ -6,68 +6,75 @@ The configuration is handed on as an `Architecture` whose sizes are whole number
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from utils.clip.checkpoints import damage_in_words, read_json, write_json
 
 if TYPE_CHECKING:
-    from transformers import CLIPConfig, PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase
 
 ACTIVATION_NAMES = ("quick_gelu", "gelu")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TowerConfig:
-    """What both towers have, under transformers' names."""
+    """What both towers have. Here and below, names and defaults are transformers', those of OpenAI's ViT-B/32."""
 
     hidden_size: int
     intermediate_size: int
-    num_hidden_layers: int
+    num_hidden_layers: int = 12
     num_attention_heads: int
-    hidden_act: str
-    layer_norm_eps: float
-    initializer_factor: float
-    initializer_range: float
+    hidden_act: str = "quick_gelu"
+    layer_norm_eps: float = 1e-5
+    initializer_factor: float = 1.0
+    initializer_range: float = 0.02
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class VisionConfig(TowerConfig):
     """The vision tower; sizes of images and patches are in pixels."""
 
-    image_size: int
-    patch_size: int
-    num_channels: int
+    hidden_size: int = 768
+    intermediate_size: int = 3072
+    num_attention_heads: int = 12
+    image_size: int = 224
+    patch_size: int = 32
+    num_channels: int = 3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TextConfig(TowerConfig):
     """The text tower."""
 
-    vocab_size: int
-    max_position_embeddings: int
-    eos_token_id: int
+    hidden_size: int = 512
+    intermediate_size: int = 2048
+    num_attention_heads: int = 8
+    vocab_size: int = 49408
+    max_position_embeddings: int = 77
+    eos_token_id: int = 49407
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """What transformers' configuration says of a CLIP, where every setting may also be something else or None."""
+    """What a configuration says of a CLIP, of checked types; in the file a setting may be anything, or not there."""
 
     vision: VisionConfig
     text: TextConfig
-    projection_dim: int
-    initializer_factor: float
-    logit_scale_init_value: float
+    projection_dim: int = 512
+    initializer_factor: float = 1.0
+    logit_scale_init_value: float = 2.6592
 
 
-def architecture_of(config: CLIPConfig, source: str | Path = "The configuration") -> Architecture:
-    """Checks transformers' configuration and gives it types; ``source``, its file, begins the error messages.
+def architecture_of(settings: Mapping[str, Any], source: str | Path = "The configuration") -> Architecture:
+    """Checks the settings of a ``config.json`` and gives them types; ``source``, the file, begins error messages.
 
-    If no model can be built of it, a ValueError names the setting.
+    If no model can be built of them, a ValueError names the setting.
     """
-    vision = VisionConfig(**_checked(config.vision_config, VisionConfig, "vision_config.", source))
-    text = TextConfig(**_checked(config.text_config, TextConfig, "text_config.", source))
+    vision = VisionConfig(**_checked(_tower(settings, "vision", source), VisionConfig, "vision_config.", source))
+    text = TextConfig(**_checked(_tower(settings, "text", source), TextConfig, "text_config.", source))
     towers: tuple[tuple[str, TowerConfig], ...] = (("vision_config", vision), ("text_config", text))
     for name, tower in towers:
         if tower.hidden_size % tower.num_attention_heads:
@@ -83,13 +90,24 @@ def architecture_of(config: CLIPConfig, source: str | Path = "The configuration"
             f"{source} asks for images of {vision.num_channels} channels and {vision.image_size} pixels in patches of "
             f"{vision.patch_size}; they must have 3 channels and hold a patch."
         )
-    return Architecture(vision, text, **_checked(config, Architecture, "", source))
+    return Architecture(vision=vision, text=text, **_checked(settings, Architecture, "", source))
 
 
-def _checked(settings: object, kind: type, prefix: str, source: str | Path) -> dict[str, Any]:
-    """The settings that a dataclass names, all numbers in their range."""
-    kinds = {field.name: field.type for field in fields(kind) if field.type in ("int", "float", "str")}
-    values = {name: getattr(settings, name) for name in kinds}
+def _tower(settings: Mapping[str, Any], name: str, source: str | Path) -> Mapping[str, Any]:
+    """The settings of a tower; in files of before transformers 4.23 they are in ``..._config_dict``, alone or as well.
+
+    Those win, with their defaults too, as in transformers.
+    """
+    now, old = (settings.get(key) for key in (f"{name}_config", f"{name}_config_dict"))
+    if not all(isinstance(part, Mapping | None) for part in (now, old)):
+        raise ValueError(f"{source} has a {name}_config that is no JSON object; download it again.")
+    return (now or {}) if old is None else old
+
+
+def _checked(settings: Mapping[str, Any], kind: type, prefix: str, source: str | Path) -> dict[str, Any]:
+    """The settings that a dataclass names, or their defaults, all numbers in their range."""
+    kinds = {field.name: field.type for field in fields(kind) if field.default is not MISSING}
+    values = {field.name: settings.get(field.name, field.default) for field in fields(kind) if field.name in kinds}
     for name, value in values.items():
         least: float = {"eos_token_id": 0, "logit_scale_init_value": -math.inf}.get(name, int(kinds[name] == "int"))
         types, wanted = [int, float], "a positive number"
@@ -102,21 +120,18 @@ def _checked(settings: object, kind: type, prefix: str, source: str | Path) -> d
     return values
 
 
-def read_config(folder: Path) -> tuple[CLIPConfig, Architecture]:
-    """Reads ``config.json``, as transformers knows it and with types.
+def read_config(folder: Path) -> tuple[dict[str, Any], Architecture]:
+    """Reads ``config.json``, as it stands there and with types.
 
     If there is none, that is a FileNotFoundError; if it does not describe a CLIP that can be built, a ValueError.
     """
     path = folder / "config.json"
     if not path.is_file():
         raise FileNotFoundError(f"{folder} has no config.json; {_what_it_is_instead(folder)}.")
-    from transformers import CLIPConfig
-
-    if (kind := read_json(path).get("model_type")) != "clip":
+    settings = read_json(path)
+    if (kind := settings.get("model_type")) != "clip":
         raise ValueError(f"{path} describes a model of type {kind!r}; give the folder of a 'clip'.")
-    with damage_in_words(f"{path} is not a configuration of a CLIP"):
-        config = CLIPConfig.from_pretrained(folder)
-    return config, architecture_of(config, path)
+    return settings, architecture_of(settings, path)
 
 
 def _what_it_is_instead(folder: Path) -> str:
@@ -146,10 +161,8 @@ def read_tokenizer(folder: Path, text: TextConfig) -> PreTrainedTokenizerBase | 
     for name in ("tokenizer.json", "vocab.json", "tokenizer_config.json", "special_tokens_map.json"):
         if (folder / name).is_file():
             read_json(folder / name)
-    from transformers import AutoTokenizer
-
     with damage_in_words(f"The tokenizer in {folder} cannot be read"):
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        tokenizer = _tokenizer_class(folder).from_pretrained(folder, trust_remote_code=False)
         sample = tokenizer("a b")["input_ids"]
         largest = max([*tokenizer.get_vocab().values(), *sample])
         tokenizer.model_max_length = min(tokenizer.model_max_length, text.max_position_embeddings)
@@ -170,6 +183,16 @@ def read_tokenizer(folder: Path, text: TextConfig) -> PreTrainedTokenizerBase | 
             "them (eos_token_id); take the tokenizer that the model was trained with."
         )
     return tokenizer
+
+
+def _tokenizer_class(folder: Path) -> Any:
+    """What reads the tokenizer: CLIP's own class, or what finds the class of any other, which imports torch, 0.4 GB."""
+    import transformers
+
+    settings = folder / "tokenizer_config.json"
+    named = read_json(settings).get("tokenizer_class") if settings.is_file() else None
+    of_clip = named in (None, "CLIPTokenizer", "CLIPTokenizerFast")
+    return transformers.CLIPTokenizer if of_clip else transformers.AutoTokenizer
 
 
 # What a tokenizer remembers of its loading and of its last call, and writes into its settings.

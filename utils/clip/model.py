@@ -148,7 +148,7 @@ class CheckpointMetadata:
     checkpoint is called, see `utils.files.hub.checkpoint_source`; empty if there was none.
     """
 
-    config: CLIPConfig
+    settings: Mapping[str, Any]  # as in config.json
     architecture: Architecture
     tokenizer: PreTrainedTokenizerBase | None
     preprocessing: ImagePreprocessing
@@ -160,7 +160,7 @@ class CLIP(nnx.Module):
 
     def __init__(
         self,
-        config: CLIPConfig,  # its attention dropout, zero in every published CLIP, is not applied
+        config: CLIPConfig | Mapping[str, Any],  # attention dropout, zero in every published CLIP, is not applied
         *,
         rngs: nnx.Rngs,  # of the random weights, drawn as transformers draws them
         dtype: Any = jnp.float32,  # what the transformers compute in, or bfloat16
@@ -168,17 +168,20 @@ class CLIP(nnx.Module):
         tokenizer: PreTrainedTokenizerBase | None = None,  # that of the text model
         preprocessing: ImagePreprocessing | None = None,  # by default CLIP's own at the model's image size
     ) -> None:
-        architecture = architecture_of(config)
+        settings = config if isinstance(config, Mapping) else config.to_dict()
+        architecture = architecture_of(settings)
         preprocessing = preprocessing or ImagePreprocessing(architecture.vision.image_size)
-        self.metadata = CheckpointMetadata(config, architecture, tokenizer, preprocessing)
+        self.metadata = CheckpointMetadata(settings, architecture, tokenizer, preprocessing)
         self.vision = VisionTower(architecture, dtype=dtype, rematerialize=rematerialize, rngs=rngs)
         self.text = TextTower(architecture, dtype=dtype, rematerialize=rematerialize, rngs=rngs)
         self.logit_scale = nnx.Param(jnp.asarray(architecture.logit_scale_init_value, jnp.float32))
 
     @property
     def config(self) -> CLIPConfig:
-        """The configuration, as transformers knows it."""
-        return self.metadata.config
+        """The configuration, as transformers knows it, which imports torch; `architecture` does without."""
+        from transformers import CLIPConfig
+
+        return CLIPConfig.from_dict(dict(self.metadata.settings))
 
     @property
     def architecture(self) -> Architecture:
@@ -217,7 +220,9 @@ class CLIP(nnx.Module):
         A dtype of None leaves it as it is.
         """
         dtype = jnp.dtype(dtype or self.vision.dtype)
-        copy = nnx.eval_shape(lambda: CLIP(self.config, rngs=nnx.Rngs(0), dtype=dtype, rematerialize=rematerialize))
+        copy = nnx.eval_shape(
+            lambda: CLIP(self.metadata.settings, rngs=nnx.Rngs(0), dtype=dtype, rematerialize=rematerialize)
+        )
         copy.metadata = self.metadata
         nnx.update(copy, nnx.state(self, nnx.Param))
         return copy
@@ -235,13 +240,13 @@ class CLIP(nnx.Module):
                 configuration do not belong together.
         """
         folder = find_checkpoint(name_or_path)
-        config, architecture = read_config(folder)
+        settings, architecture = read_config(folder)
         preprocessing = read_preprocessing(folder, architecture.vision.image_size)
         tokenizer = read_tokenizer(folder, architecture.text)
         shapes, read_weights = open_weights(folder)
         check_shapes(shapes, architecture)  # before anything takes memory for what may not be there
         model = nnx.eval_shape(
-            lambda: cls(config, rngs=nnx.Rngs(0), dtype=dtype, tokenizer=tokenizer, preprocessing=preprocessing)
+            lambda: cls(settings, rngs=nnx.Rngs(0), dtype=dtype, tokenizer=tokenizer, preprocessing=preprocessing)
         )
         weights = read_weights()
         check_values(weights)
@@ -269,7 +274,7 @@ class CLIP(nnx.Module):
 
         folder, dtype = Path(folder).expanduser(), np.dtype(weights_dtype)
         with written_whole(folder) as temporary:
-            settings = self.config.to_dict() | {"architectures": ["CLIPModel"], "dtype": dtype.name}
+            settings = {**self.metadata.settings, "architectures": ["CLIPModel"], "dtype": dtype.name}
             write_json(temporary / "config.json", settings)
             stored = {name: array.astype(dtype) for name, array in self.transformers_weights().items()}
             save_file(stored, temporary / "model.safetensors", metadata={"format": "pt"})

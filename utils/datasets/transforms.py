@@ -1,22 +1,19 @@
 """From decoded images to the pixels that a model takes: resizing, normalization, and random views for training.
 
-torchvision's random transforms draw from a generator that threads share, so each parameter is drawn here from the
-record's own and applied with ``torchvision.transforms.v2.functional``.
+Pillow does it, as in OpenAI's CLIP, in open_clip, and in torchvision's transforms of Pillow images. Those are not used:
+they draw from a generator that threads share, where here each record has its own, and torch would take 0.5 GB.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from PIL import Image, ImageEnhance
 
 from utils.choices import AUGMENTATIONS
 from utils.datasets.images.stretch import ImageError
-
-if TYPE_CHECKING:
-    import torch
-    from PIL import Image
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -39,42 +36,32 @@ class ImagePreprocessing:
     squash: bool = False  # oblong images are pressed into the square; otherwise its center is cut out of them
 
 
-def image_to_tensor(image: Image.Image) -> torch.Tensor:
-    """Turns an RGB image into uint8 (3, height, width)."""
-    import torch
-
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1)
-
-
 def eval_transform(image: Image.Image, preprocessing: ImagePreprocessing) -> np.ndarray:
     """Resizes the shorter side (bicubic, antialiased), crops the center and normalizes, as CLIP's own does.
 
     Returns (image_size, image_size, 3) float32. An extreme aspect ratio is an `ImageError`: the square in the center
     would show nothing of the image.
     """
-    from torchvision.transforms.v2 import functional
-
     if max(image.size) > LARGEST_ASPECT_RATIO * min(image.size):
         raise ImageError(
             f"The image is {image.width:,} pixels wide and {image.height:,} high, an aspect ratio so extreme that its "
             "center shows nothing of it; cut it into parts."
         )
     size = preprocessing.image_size
-    pixels = image_to_tensor(image)
-    if tuple(pixels.shape[1:]) != (size, size):
-        # One side is the shorter one of the result, two are both.
-        pixels = _resized(pixels, [size, size] if preprocessing.squash else [size])
-        # Half a pixel too much goes to the bottom right, as in transformers (torchvision's own rounds).
-        top, left = (pixels.shape[1] - size) // 2, (pixels.shape[2] - size) // 2
-        pixels = functional.crop(pixels, top, left, size, size)
-    return normalize_pixels(pixels, preprocessing)
+    if preprocessing.squash or image.width == image.height:
+        return normalize_pixels(_resized(image, (size, size)), preprocessing)
+    shorter = min(image.size)
+    image = _resized(image, (image.width * size // shorter, image.height * size // shorter))
+    # Half a pixel too much goes to the bottom right, as in transformers (torchvision's own rounds).
+    left, top = (image.width - size) // 2, (image.height - size) // 2
+    return normalize_pixels(image.crop((left, top, left + size, top + size)), preprocessing)
 
 
-def normalize_pixels(pixels: torch.Tensor, preprocessing: ImagePreprocessing) -> np.ndarray:
-    """Turns uint8 (3, height, width) into normalized float32 (height, width, 3)."""
+def normalize_pixels(image: Image.Image, preprocessing: ImagePreprocessing) -> np.ndarray:
+    """Turns an RGB image into normalized float32 (height, width, 3)."""
     mean, std = (np.array(one, np.float32)[:, None, None] for one in (preprocessing.mean, preprocessing.std))
     # A channel after the other, in memory too, is twice as fast as all three of a pixel at a time.
-    values = np.divide(pixels.numpy(), 255, dtype=np.float32, order="C")
+    values = np.divide(np.asarray(image).transpose(2, 0, 1), 255, dtype=np.float32, order="C")
     values -= mean
     values /= std
     return np.ascontiguousarray(values.transpose(1, 2, 0))
@@ -94,41 +81,40 @@ def train_transform(
         raise ValueError(f"The augmentation {augmentation!r} is not one of {', '.join(AUGMENTATIONS)}.")
     if augmentation == "none":
         return eval_transform(image, preprocessing)
-    pixels = image_to_tensor(image)
     if augmentation == "aerial":
-        return normalize_pixels(_aerial_view(pixels, preprocessing, generator), preprocessing)
-    if preprocessing.squash and pixels.shape[1] != pixels.shape[2]:
-        pixels = _resized(pixels, [PUBLISHED_SIZE, PUBLISHED_SIZE])
-    draw = draw_published(pixels.shape[1], pixels.shape[2], generator)
-    return normalize_pixels(published_view(pixels, draw, preprocessing.image_size), preprocessing)
+        return normalize_pixels(_aerial_view(image, preprocessing, generator), preprocessing)
+    if preprocessing.squash and image.width != image.height:
+        image = _resized(image, (PUBLISHED_SIZE, PUBLISHED_SIZE))
+    draw = draw_published(image.height, image.width, generator)
+    return normalize_pixels(published_view(image, draw, preprocessing.image_size), preprocessing)
 
 
-def _resized(pixels: torch.Tensor, sides: list[int]) -> torch.Tensor:
-    from torchvision.transforms import InterpolationMode
-    from torchvision.transforms.v2 import functional
-
-    return functional.resize(pixels, sides, interpolation=InterpolationMode.BICUBIC, antialias=True)
+def _resized(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """An image in a size of (width, height): bicubic, antialiased."""
+    return image if image.size == size else image.resize(size, Image.Resampling.BICUBIC)
 
 
-def _aerial_view(
-    pixels: torch.Tensor, preprocessing: ImagePreprocessing, generator: np.random.Generator
-) -> torch.Tensor:
-    """One draw of ``aerial``, from (3, height, width) uint8 to (3, image_size, image_size) uint8."""
-    from torchvision.transforms.v2 import functional
+def _cropped(image: Image.Image, box: Box) -> Image.Image:
+    """Cuts a box out. Pillow could resize a box of an image, but then what lies beside it colors its edge."""
+    top, left, height, width = box
+    return image.crop((left, top, left + width, top + height))
 
+
+def _flipped(image: Image.Image, left_right: bool, top_bottom: bool) -> Image.Image:
+    image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if left_right else image
+    return image.transpose(Image.Transpose.FLIP_TOP_BOTTOM) if top_bottom else image
+
+
+def _aerial_view(image: Image.Image, preprocessing: ImagePreprocessing, generator: np.random.Generator) -> Image.Image:
+    """One draw of ``aerial``: an image of the model's size."""
     side = preprocessing.image_size
-    box = _random_crop_box(pixels.shape[1], pixels.shape[2], generator, preprocessing.squash)
-    pixels = _resized(functional.crop(pixels, *box), [side, side])
-    pixels = _flipped(pixels, bool(generator.random() < 0.5), bool(generator.random() < 0.5))
-    pixels = pixels.rot90(int(generator.integers(4)), dims=(1, 2))
-    brightness, contrast, saturation = generator.uniform(0.8, 1.2, size=3)
-    pixels = functional.adjust_brightness(pixels, brightness)
-    pixels = functional.adjust_contrast(pixels, contrast)
-    return functional.adjust_saturation(pixels, saturation)
-
-
-def _flipped(pixels: torch.Tensor, left_right: bool, top_bottom: bool) -> torch.Tensor:
-    return pixels.flip([side for side, flip in ((2, left_right), (1, top_bottom)) if flip])
+    box = _random_crop_box(image.height, image.width, generator, preprocessing.squash)
+    image = _resized(_cropped(image, box), (side, side))
+    image = _flipped(image, generator.random() < 0.5, generator.random() < 0.5)
+    image = image.rotate(90 * int(generator.integers(4)))
+    for enhance in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
+        image = enhance(image).enhance(generator.uniform(0.8, 1.2))
+    return image
 
 
 def _random_crop_box(height: int, width: int, generator: np.random.Generator, squash: bool) -> Box:
@@ -169,17 +155,15 @@ def draw_published(height: int, width: int, generator: np.random.Generator) -> P
     return PublishedDraw(first, flips, (0, 0, side, side))
 
 
-def published_view(pixels: torch.Tensor, draw: PublishedDraw, image_size: int) -> torch.Tensor:
-    """Returns what CLIP-rsicd's training saw of (3, height, width) uint8, (3, image_size, image_size) uint8.
+def published_view(image: Image.Image, draw: PublishedDraw, image_size: int) -> Image.Image:
+    """Returns what CLIP-rsicd's training saw of an image, a square of ``image_size`` pixels.
 
     The published list is RandomCrop(179), ColorJitter(), RandomHorizontalFlip(0.5), RandomVerticalFlip(0.5),
     RandomResizedCrop(179, scale=(0.8, 1.2), ratio=(1, 1)), Resize(224, bicubic), CenterCrop(224). Three parts of
     it are dead: ColorJitter without arguments changes nothing, no scale above 1 can happen, and the center crop
     finds a square of its own size. Together the crops show 58 % of an RSICD image, never all of it.
     """
-    from torchvision.transforms.v2 import functional
-
     side = draw.first_crop[2]
-    pixels = _flipped(functional.crop(pixels, *draw.first_crop), *draw.flips)
-    pixels = functional.resized_crop(pixels, *draw.second_crop, size=[side, side], antialias=True)
-    return _resized(pixels, [image_size])
+    image = _flipped(_cropped(image, draw.first_crop), *draw.flips)
+    image = _cropped(image, draw.second_crop).resize((side, side), Image.Resampling.BILINEAR)
+    return _resized(image, (image_size, image_size))

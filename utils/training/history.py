@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from utils.files import write_whole
+
+if TYPE_CHECKING:
+    from tensorboardX import SummaryWriter
 
 COLUMNS = (
     *("step", "loss", "validation_loss", "validation_recall", "validation_recall_low", "validation_recall_high"),
@@ -27,12 +32,10 @@ def open_reports(output_dir: Path, history: list[Row], with_events: bool) -> Ite
     """
     events, events_step = None, 0
     if with_events:
-        from tensorboardX import SummaryWriter
-
         folder = output_dir / "tensorboard"
         suffix = f".{len(list(folder.glob('*')))}"  # two starts in one second are told apart, and read in order
         # Each start writes a file of its own, from the first step, and revokes the others.
-        events = SummaryWriter(str(folder), purge_step=1, filename_suffix=suffix)
+        events = _summary_writer()(str(folder), purge_step=1, filename_suffix=suffix)
 
     def report(history: list[Row]) -> None:
         nonlocal events_step
@@ -56,3 +59,16 @@ def open_reports(output_dir: Path, history: list[Row], with_events: bool) -> Ite
         if events is not None:
             with suppress(OSError):  # a full disk was reported where it mattered
                 events.close()
+
+
+def _summary_writer() -> type[SummaryWriter]:
+    """The writer of tensorboardX, which imports torch if it can, for drawings of models; scalars need no 0.4 GB."""
+    hidden = "torch" not in sys.modules and "tensorboardX" not in sys.modules
+    if hidden:
+        sys.modules["torch"] = None  # type: ignore[assignment]  # to Python: not installed
+    try:
+        from tensorboardX import SummaryWriter
+    finally:
+        if hidden:
+            del sys.modules["torch"]
+    return SummaryWriter

@@ -133,7 +133,10 @@ DAMAGED: dict[str, tuple[Change, str]] = {
     "configuration: null": (write("config.json", None), "is not a JSON object"),
     "configuration: a tower of text": (configure("text_config", "large"), "a text_config that is no JSON object"),
     "configuration: a tower as a list": (configure("vision_config", []), "a vision_config that is no JSON object"),
-    "sizes: projection as text": (configure("projection_dim", "24"), "a projection_dim of 24; it must be a whole number"),
+    "sizes: projection as text": (
+        configure("projection_dim", "24"),
+        "a projection_dim of 24; it must be a whole number",
+    ),
     "sizes: no projection": (configure("projection_dim", None), "projection_dim of None"),
     "sizes: another projection": (configure("projection_dim", 25), "visual_projection.weight (24, 48)"),
     "sizes: the scale": (configure("logit_scale_init_value", "warm"), "logit_scale_init_value of warm"),

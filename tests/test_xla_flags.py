@@ -28,15 +28,15 @@ SUMS = "--xla_cpu_experimental_ynn_fusion_type=-reduce"
     ],
 )
 def test_a_jaxlib_is_given_what_it_knows(jaxlib, flags):
-    assert with_flags("", jaxlib) == " ".join(flags)
+    assert with_flags("", jaxlib, utils.FLAGS) == " ".join(flags)
 
 
 def test_your_own_flags_stay_and_win(tmp_path):
     other, same = "--xla_cpu_enable_fast_math=false", "--xla_cpu_experimental_ynn_fusion_type=+reduce"
-    assert with_flags(other, "0.10.2") == f"{EMITTERS} {SUMS} {other}"
-    assert with_flags(f"{same} {other}", "0.10.2") == f"{EMITTERS} {same} {other}"
+    assert with_flags(other, "0.10.2", utils.FLAGS) == f"{EMITTERS} {SUMS} {other}"
+    assert with_flags(f"{same} {other}", "0.10.2", utils.FLAGS) == f"{EMITTERS} {same} {other}"
     (tmp_path / "flags").write_text(f"{same}\n{other}\n")  # XLA takes the path of a file, too
-    assert with_flags(str(tmp_path / "flags"), "0.10.2") == f"{EMITTERS} {same} {other}"
+    assert with_flags(str(tmp_path / "flags"), "0.10.2", utils.FLAGS) == f"{EMITTERS} {same} {other}"
 
 
 def test_set_twice_is_set_once(monkeypatch):
@@ -45,6 +45,14 @@ def test_set_twice_is_set_once(monkeypatch):
     once = os.environ["XLA_FLAGS"]
     set_flags()
     assert os.environ["XLA_FLAGS"] == once
+
+
+@pytest.mark.parametrize(("package", "given"), [("jax_plugins", False), ("libtpu", False), ("", True)])
+def test_only_cpus_are_compiled_for_in_less_time(package, given, monkeypatch):
+    monkeypatch.setattr(utils, "find_spec", lambda name: name == package or None)
+    monkeypatch.setenv("XLA_FLAGS", "")
+    set_flags()
+    assert ("--xla_backend_optimization_level=1" in os.environ["XLA_FLAGS"].split()) is given
 
 
 def test_without_jaxlib_nothing_is_set(monkeypatch):

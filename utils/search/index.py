@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,17 +16,22 @@ from PIL import Image, ImageOps
 from utils.datasets import CaptionDataset, ImageError, ImageReading, eval_transform, image_of_array, read_image, to_rgb
 from utils.datasets.images.reading import AS_STORED
 from utils.finder.tiles import OVERLAP
-from utils.search.catalog import Catalog, Hit
+from utils.search.catalog import Catalog, Hit, WithoutFile
 from utils.search.collection import Collection, build_index
 from utils.search.engines import SearchError, largest
 from utils.search.storage import Contents, check_free, read_index, recorded_reading, sole_writer, write_index
 from utils.search.tiles import SceneTile, TileHit, Tiling
+from utils.search.vectors import Captions, NamedVectors, index_contents, read_names, read_vectors
 
 if TYPE_CHECKING:
     from utils.clip import CLIP
 
 AnyImage = str | Path | Image.Image | np.ndarray
 Only = str | None  # the category or source that alone is searched; None for all
+
+# How close a model's own vectors of a few images must be to stored ones, on average: another way to shrink images, even
+# by the nearest pixel, left 0.99 on RSICD with the small models; other images lie at 0.3 to 0.8, other models at 0.
+SAME_MODEL, IMAGES_COMPARED = 0.9, 4
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -36,7 +42,7 @@ class ImageIndex(Contents):
     is searched exactly, so that there are k hits if there are that many images.
     """
 
-    model: CLIP = field(kw_only=True)  # that embedded the images and embeds the queries
+    model: CLIP | None = field(kw_only=True)  # that embedded the images and embeds the queries; None if it is not here
 
     @classmethod
     def build(
@@ -99,15 +105,55 @@ class ImageIndex(Contents):
         return cls._built(model, collection, folder, engine, batch_size, progress)
 
     @classmethod
-    def load(cls, folder: str | Path, model: CLIP) -> ImageIndex:
+    def from_vectors(
+        cls,
+        vectors: np.ndarray | str | Path,
+        names: Sequence[str] | str | Path | None = None,
+        captions: Captions | None = None,
+        *,
+        model: CLIP | None = None,
+        image_dir: str | Path | None = None,
+        engine: str = "auto",
+    ) -> ImageIndex:
+        """Makes vectors searchable that others have computed, such as published ones; no image need be here.
+
+        They are an array (images, dim) of floating-point numbers of 16 bits or more, of any length, or a file or folder
+        of one of the forms in `utils.search.vectors`, such as clip-retrieval's, which brings names and captions along.
+        Names, one for each, or a file of them, tell images apart; a caption is a text, several, or None.
+
+        The model that gave the vectors embeds queries in words and by image. Without it the index is asked by
+        `query_member` and `query_vector`, and `load` takes the model later. Images are shown if their names lead to
+        files below ``image_dir``; other members are names alone (``hit.has_file``). With both the model is compared
+        with the vectors of a few images; otherwise only the caller knows whether it is theirs.
+
+        A `SearchError` says that vectors are zero, not finite, or of another number than names or captions, a name
+        stands there twice, a file cannot be read, or the model gives other vectors.
+        """
+        given = NamedVectors(vectors) if isinstance(vectors, np.ndarray) else read_vectors(Path(vectors))
+        if isinstance(names, str | Path):
+            named = read_names(Path(names))
+            given = replace(given, names=named.names, captions=named.captions)
+        elif names is not None:
+            given = replace(given, names=list(names))
+        if captions is not None:
+            given = replace(given, captions=captions)
+        index = cls._of(model, index_contents(given, None if image_dir is None else Path(image_dir), engine))
+        index._check_model()
+        return index
+
+    @classmethod
+    def load(cls, folder: str | Path, model: CLIP | None = None) -> ImageIndex:
         """Reads an index that `save` or `build` has written.
 
-        Images that are no longer there are named in a warning and listed in ``missing``. A `SearchError` says that the
-        folder holds no index, a file of it is damaged, or it was built with another model.
+        Without a model it cannot be asked in words or by another image. Images that are no longer there are named in a
+        warning and listed in ``missing``. A `SearchError` says that the folder holds no index, a file of it is damaged,
+        or it was built with another model.
         """
         from utils.clip import fingerprint
 
-        index = cls._of(model, read_index(Path(folder), fingerprint(model)))
+        index = cls._of(model, read_index(Path(folder), fingerprint(model) if model else ""))
+        if not index.made_by:
+            index._check_model()
         if index.missing:
             warnings.warn(
                 f"{len(index.missing):,} of {len(index.dataset):,} images of the index {folder} are not where they "
@@ -128,10 +174,10 @@ class ImageIndex(Contents):
         folder = Path(folder)
         check_free(folder)
         with sole_writer(folder):
-            write_index(folder, self, fingerprint(self.model))
+            write_index(folder, self, fingerprint(self.model) if self.model else self.made_by)
 
     @classmethod
-    def _of(cls, model: CLIP, contents: Contents) -> ImageIndex:
+    def _of(cls, model: CLIP | None, contents: Contents) -> ImageIndex:
         return cls(model=model, **{one.name: getattr(contents, one.name) for one in fields(Contents)})
 
     @classmethod
@@ -156,7 +202,19 @@ class ImageIndex(Contents):
             how = f"searched by {self.engine.name} ({parameters}; recall@10 {self.recall:.3f} on held-out queries)"
         skipped = f", {len(self.skipped):,} unreadable ones left out" if self.skipped else ""
         kind = "images" if self.tiling is None else f"tiles of {len(self.sources):,} scenes"
-        return f"ImageIndex of {images:,} {kind}, vectors of {dim}, {how}{skipped}"
+        names = sum(isinstance(item, WithoutFile) for item in self.dataset)
+        alone = f" ({names:,} by name alone)" if names else ""
+        return f"ImageIndex of {images:,} {kind}{alone}, vectors of {dim}, {how}{skipped}"
+
+    @property
+    def asking_model(self) -> CLIP:
+        """The model that embeds queries; a `SearchError` if the index is here without one."""
+        if self.model is None:
+            raise SearchError(
+                "This index has no model, so it can be asked by a member or a vector alone; load it with the model "
+                "that its vectors are of, to ask in words or by an image."
+            )
+        return self.model
 
     @property
     def categories(self) -> tuple[str, ...]:
@@ -176,7 +234,7 @@ class ImageIndex(Contents):
         Several texts, which say one thing in different words, are looked for by the mean of their embeddings at unit
         length (as prompt ensembles are, Radford et al. 2021). With ``exact`` every image is compared.
         """
-        return self._hits(embed_text(self.model, text), k, category, source, exact)
+        return self._hits(embed_text(self.asking_model, text), k, category, source, exact)
 
     def query_image(
         self, image: AnyImage, k: int = 10, *, category: Only = None, source: Only = None, exact: bool = False
@@ -186,7 +244,7 @@ class ImageIndex(Contents):
         The image is a path, whose own member is left out, a Pillow image, or an array (height, width) or (height,
         width, channels) of any type. More than 8 bits are read as the index's own, if all are alike.
         """
-        vector = embed_image(self.model, image, self.reading)
+        vector = embed_image(self.asking_model, image, self.reading)
         return self._hits(vector, k, category, source, exact, self._members_at(image))
 
     def query_text_and_image(
@@ -205,7 +263,8 @@ class ImageIndex(Contents):
         The query is ``text_weight * text + (1 - text_weight) * image`` at unit length; the weight is from 0 to 1. With
         published CLIP models images are much closer to an image than to any text, so at one half that is louder.
         """
-        vector = mix(embed_text(self.model, text), embed_image(self.model, image, self.reading), text_weight)
+        model = self.asking_model
+        vector = mix(embed_text(model, text), embed_image(model, image, self.reading), text_weight)
         return self._hits(vector, k, category, source, exact, self._members_at(image))
 
     def query_member(
@@ -217,6 +276,41 @@ class ImageIndex(Contents):
         """
         row = self._catalog.find(file_name)
         return self._hits(self.embeddings[row], k, category, source, exact, [row])
+
+    def query_vector(
+        self, vector: np.ndarray, k: int = 10, *, category: Only = None, source: Only = None, exact: bool = False
+    ) -> list[Hit]:
+        """Finds the images closest to a vector (dim,) of the model that made the index's, such as a published text's.
+
+        It may have any length but zero; other arguments as in `query_text`.
+        """
+        query, dim = np.asarray(vector, np.float32), self.embeddings.shape[1]
+        length = np.linalg.norm(query)
+        if query.shape != (dim,) or not 0 < length < np.inf:
+            raise SearchError(
+                f"A vector of shape {query.shape} and length {length:.3g} cannot be searched for; give ({dim},) finite "
+                "numbers that are not all zero."
+            )
+        return self._hits(query / length, k, category, source, exact)
+
+    def _check_model(self) -> None:
+        """Refuses, with a `SearchError`, a model that cannot have given the vectors."""
+        if self.model is None:
+            return
+        own, dim = self.model.architecture.projection_dim, self.embeddings.shape[1]
+        if own != dim:
+            raise SearchError(
+                f"The index holds vectors of {dim} numbers and the model gives {own}; load the model that made them."
+            )
+        gone = set(self.missing)
+        there = ((row, item) for row, item in enumerate(self.dataset) if not isinstance(item, WithoutFile))
+        few = islice(((row, item) for row, item in there if item.path not in gone), IMAGES_COMPARED)
+        cosines = [float(self.embeddings[row] @ embed_image(self.model, item.path, item.reading)) for row, item in few]
+        if cosines and np.mean(cosines) < SAME_MODEL:
+            raise SearchError(
+                f"The model sees the images otherwise than the vectors say, at a cosine of {np.mean(cosines):.2f} on "
+                f"average of {len(cosines)}; load the model that made them, or give each vector its own image's name."
+            )
 
     def _hits(
         self, vector: np.ndarray, k: int, category: Only, source: Only, exact: bool, without: Sequence[int] = ()
@@ -244,7 +338,9 @@ class ImageIndex(Contents):
     def _hit(self, rank: int, number: int, score: float) -> Hit:
         item = self.dataset[int(number)]
         facts = (rank, float(score), item.path, item.captions, item.category, item.source, item.reading)
-        return TileHit(*facts, tile=item) if isinstance(item, SceneTile) else Hit(*facts)
+        if isinstance(item, SceneTile):
+            return TileHit(*facts, tile=item)
+        return Hit(*facts, given=item.given if isinstance(item, WithoutFile) else None)
 
     @cached_property
     def _catalog(self) -> Catalog:

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import re
+import warnings
 from pathlib import Path
 
 import httpx
@@ -118,7 +119,8 @@ def test_one_name_may_be_the_end_of_another():
 def test_with_its_model_it_answers_as_the_index_that_embedded_the_images(built, dataset, model, tmp_path):
     file_names = [item.path.name for item in dataset]
     captions = [item.captions for item in dataset]
-    index = ImageIndex.from_vectors(built.embeddings, file_names, captions, model=model)
+    with pytest.warns(UserWarning, match="24 captions do not find their images"):  # the model has learned nothing
+        index = ImageIndex.from_vectors(built.embeddings, file_names, captions, model=model)
     for found, expected in zip(index.query_text("a port", 24), built.query_text("a port", 24), strict=True):
         assert (found.path.name, found.captions) == (expected.path.name, expected.captions)
         assert found.score == pytest.approx(expected.score, abs=1e-6)
@@ -167,6 +169,21 @@ def test_a_model_that_cannot_be_theirs_is_refused(built, dataset, model, tmp_pat
         ImageIndex.load(tmp_path / "strange", model)
     ImageIndex.from_vectors(built.embeddings.astype(np.float16), own, image_dir=folder).save(tmp_path / "own")
     assert len(ImageIndex.load(tmp_path / "own", model).query_text("a port", 24)) == 24
+
+
+def test_a_model_that_does_not_find_images_by_their_captions_is_warned_of(model, tmp_path):
+    """Published vectors come without images: of two models of one width the wrong one would answer, and wrongly."""
+    words = [first + second for first in "abcde" for second in "klmnopqrst"]  # the small model reads letters
+    texts = embed_texts(model, words)
+    rng = np.random.default_rng(0)
+    near = texts - texts.mean(axis=0)
+    near += 0.5 * near.std() * rng.normal(size=near.shape)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        ImageIndex.from_vectors(near, NAMES, words, model=model)
+    ImageIndex.from_vectors(rng.normal(size=texts.shape), NAMES, words).save(tmp_path)
+    with pytest.warns(UserWarning, match=r"50 captions do not find their images: .* than \d\d% of the others"):
+        ImageIndex.load(tmp_path, model)
 
 
 def test_without_a_model_words_and_images_are_refused_in_a_sentence(dataset):
@@ -385,12 +402,12 @@ def test_names_that_cannot_be_read_are_told(tmp_path):
 
 
 def test_the_page_shows_names_where_there_are_no_images(built, dataset, model, folder, tmp_path):
-    given = [f"<b>{item.path.name}" for item in dataset]
+    given = [f"/data/<b>{item.path.name}" for item in dataset]
     ImageIndex.from_vectors(built.embeddings, given).save(tmp_path / "index")
     index, _ = load_index_and_presence(tmp_path / "run", str(tmp_path / "index"), str(folder))
     with served(index) as address, httpx.Client(base_url=address, timeout=30) as client:
         html = ask(client, "search_by_text", "a port", 24)
-    assert html.count("<button") == 24 and "&lt;b&gt;picture_0.png" in html
+    assert html.count("<button") == 24 and ">&lt;b&gt;picture_0.png</button>" in html and "/data" not in html
     assert "no longer there" not in html and "<img" not in html and "<b>picture" not in html
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from utils.datasets import ImageError, read_image
-from utils.files import printable
 from utils.search import Hit, SceneTile, TileHit, WithoutFile
 from utils.search.tiles import address, cut_out
 
@@ -92,7 +91,7 @@ def _hit_card(hit: Hit, row: int, small: str) -> str:
 
 def _absence(member: Hit | CaptionedImage) -> str:
     """What stands in the place of an image that cannot be shown: the name of one that never had a file here."""
-    return printable(_given(member) or "The file is no longer there.")
+    return member.name if _given(member) else "The file is no longer there."
 
 
 def _given(member: Hit | CaptionedImage) -> str | None:

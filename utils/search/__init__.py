@@ -12,8 +12,8 @@
 
 From the ground up: `engines` find the vectors closest to another, and `widths` measures how wide a graph must search;
 `catalog` says what is known of an image, `tiles` of a part of a raster; `storage` keeps an index in a folder, `pieces`
-what a killed build has embedded; `collection` embeds images and scenes, `vectors` takes those that others have; `index`
-answers queries.
+what a killed build has embedded; `collection` embeds images and scenes, `vectors` takes those that others have,
+`queries` embeds what is asked; `index` answers.
 """
 
 from utils.search.catalog import Hit, Skipped, WithoutFile

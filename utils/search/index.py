@@ -6,19 +6,17 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageOps
 
-from utils.datasets import CaptionDataset, ImageError, ImageReading, eval_transform, image_of_array, read_image, to_rgb
-from utils.datasets.images.reading import AS_STORED
+from utils.datasets import AS_STORED, CaptionDataset, ImageReading
 from utils.finder.tiles import OVERLAP
 from utils.search.catalog import Catalog, Hit, WithoutFile
 from utils.search.collection import Collection, build_index
 from utils.search.engines import SearchError, largest
+from utils.search.queries import AnyImage, check_model, embed_image, embed_text, mix
 from utils.search.storage import Contents, check_free, read_index, recorded_reading, sole_writer, write_index
 from utils.search.tiles import SceneTile, TileHit, Tiling
 from utils.search.vectors import Captions, NamedVectors, index_contents, read_names, read_vectors
@@ -26,12 +24,7 @@ from utils.search.vectors import Captions, NamedVectors, index_contents, read_na
 if TYPE_CHECKING:
     from utils.clip import CLIP
 
-AnyImage = str | Path | Image.Image | np.ndarray
 Only = str | None  # the category or source that alone is searched; None for all
-
-# How close a model's own vectors of a few images must be to stored ones, on average: another way to shrink images, even
-# by the nearest pixel, left 0.99 on RSICD with the small models; other images lie at 0.3 to 0.8, other models at 0.
-SAME_MODEL, IMAGES_COMPARED = 0.9, 4
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -123,11 +116,12 @@ class ImageIndex(Contents):
 
         The model that gave the vectors embeds queries in words and by image. Without it the index is asked by
         `query_member` and `query_vector`, and `load` takes the model later. Images are shown if their names lead to
-        files below ``image_dir``; other members are names alone (``hit.has_file``). With both the model is compared
-        with the vectors of a few images; otherwise only the caller knows whether it is theirs.
+        files below ``image_dir``; other members are names alone (``hit.has_file``). Whether the vectors can be of the
+        model is tried on a few images, or else on captions; without either only the caller knows.
 
         A `SearchError` says that vectors are zero, not finite, or of another number than names or captions, a name
-        stands there twice, a file cannot be read, or the model gives other vectors.
+        stands there twice, a file cannot be read, or the model gives other vectors; a warning, that it does not find
+        the images by their captions.
         """
         given = NamedVectors(vectors) if isinstance(vectors, np.ndarray) else read_vectors(Path(vectors))
         if isinstance(names, str | Path):
@@ -138,7 +132,8 @@ class ImageIndex(Contents):
         if captions is not None:
             given = replace(given, captions=captions)
         index = cls._of(model, index_contents(given, None if image_dir is None else Path(image_dir), engine))
-        index._check_model()
+        if model is not None:
+            check_model(model, index)
         return index
 
     @classmethod
@@ -152,8 +147,8 @@ class ImageIndex(Contents):
         from utils.clip import fingerprint
 
         index = cls._of(model, read_index(Path(folder), fingerprint(model) if model else ""))
-        if not index.made_by:
-            index._check_model()
+        if model is not None and not index.made_by:
+            check_model(model, index)
         if index.missing:
             warnings.warn(
                 f"{len(index.missing):,} of {len(index.dataset):,} images of the index {folder} are not where they "
@@ -293,25 +288,6 @@ class ImageIndex(Contents):
             )
         return self._hits(query / length, k, category, source, exact)
 
-    def _check_model(self) -> None:
-        """Refuses, with a `SearchError`, a model that cannot have given the vectors."""
-        if self.model is None:
-            return
-        own, dim = self.model.architecture.projection_dim, self.embeddings.shape[1]
-        if own != dim:
-            raise SearchError(
-                f"The index holds vectors of {dim} numbers and the model gives {own}; load the model that made them."
-            )
-        gone = set(self.missing)
-        there = ((row, item) for row, item in enumerate(self.dataset) if not isinstance(item, WithoutFile))
-        few = islice(((row, item) for row, item in there if item.path not in gone), IMAGES_COMPARED)
-        cosines = [float(self.embeddings[row] @ embed_image(self.model, item.path, item.reading)) for row, item in few]
-        if cosines and np.mean(cosines) < SAME_MODEL:
-            raise SearchError(
-                f"The model sees the images otherwise than the vectors say, at a cosine of {np.mean(cosines):.2f} on "
-                f"average of {len(cosines)}; load the model that made them, or give each vector its own image's name."
-            )
-
     def _hits(
         self, vector: np.ndarray, k: int, category: Only, source: Only, exact: bool, without: Sequence[int] = ()
     ) -> list[Hit]:
@@ -349,47 +325,3 @@ class ImageIndex(Contents):
     def _members_at(self, image: AnyImage) -> list[int]:
         """Rows of the members that a path leads to; none for anything but a path."""
         return self._catalog.rows_at(Path(image)) if isinstance(image, str | Path) else []
-
-
-def embed_text(model: CLIP, text: str | Sequence[str]) -> np.ndarray:
-    """Embeds a text, or the mean of several, (dim,) float32 of unit length; a `SearchError` if one is empty."""
-    from utils.clip import embed_texts, unit_length
-
-    texts = [text] if isinstance(text, str) else list(text)
-    if not texts or not all(isinstance(one, str) and one.strip() for one in texts):
-        raise SearchError("The text to search for is empty; write what the image shows.")
-    return unit_length(embed_texts(model, texts).mean(axis=0))
-
-
-def embed_image(model: CLIP, image: AnyImage, reading: ImageReading = AS_STORED) -> np.ndarray:
-    """Embeds an image, (dim,) float32 of unit length; a `SearchError` if it cannot be decoded."""
-    from utils.clip import embed_images
-
-    try:
-        pixels = eval_transform(_decoded(image, reading), model.preprocessing)
-    except ImageError as error:
-        raise SearchError(f"This is not an image to search with: {error}") from None
-    return embed_images(model, [{"images": pixels[None]}])[0]
-
-
-def mix(text: np.ndarray, image: np.ndarray, text_weight: float) -> np.ndarray:
-    """``text_weight * text + (1 - text_weight) * image`` at unit length; a `SearchError` for a weight beyond 0 to 1."""
-    from utils.clip import unit_length
-
-    if not 0 <= text_weight <= 1:
-        raise SearchError(f"text_weight is {text_weight}; it goes from 0, the image alone, to 1, the text alone.")
-    return unit_length(np.float32(text_weight) * text + np.float32(1 - text_weight) * image)
-
-
-def _decoded(image: AnyImage, reading: ImageReading) -> Image.Image:
-    """An upright 8-bit RGB image from whatever was given; an `ImageError` says why there is none."""
-    if isinstance(image, str | Path):
-        return read_image(image, reading)
-    if isinstance(image, np.ndarray):
-        return image_of_array(image, reading)[0]
-    if not isinstance(image, Image.Image):
-        raise ImageError(f"a {type(image).__name__} was given; give a path, a Pillow image or an array.")
-    try:
-        return to_rgb(ImageOps.exif_transpose(image), reading)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise ImageError(f"it cannot be decoded ({error}); open it again.") from None

@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 
 import httpx
+import jax.numpy as jnp
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -48,19 +49,20 @@ def by_numpy(query: np.ndarray, vectors: np.ndarray = VECTORS) -> list[str]:
 # --- searched as NumPy searches ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("kind", [np.float16, jnp.bfloat16, np.float32, np.float64])
 @pytest.mark.parametrize("engine", ["exact", "nmslib"])
 def test_vectors_of_any_length_and_type_are_searched_as_numpy_searches(kind, engine):
-    index = ImageIndex.from_vectors((7 * VECTORS).astype(kind), NAMES, CAPTIONS, engine=engine)
+    vectors = (7 * VECTORS).astype(kind)
+    index = ImageIndex.from_vectors(vectors, NAMES, CAPTIONS, engine=engine)
     assert index.embeddings.dtype == np.float32 and index.model is None
-    query = np.random.default_rng(1).normal(size=16)
+    query, exact = np.random.default_rng(1).normal(size=16), vectors.astype(np.float64)
     hits = index.query_vector(3 * query, 50)
-    assert names(hits) == by_numpy(query, VECTORS.astype(kind).astype(np.float64))
-    found = VECTORS[[NAMES.index(str(hit.path)) for hit in hits]]
+    assert names(hits) == by_numpy(query, exact)
+    found = exact[[NAMES.index(str(hit.path)) for hit in hits]]
     cosines = found @ query / np.linalg.norm(found, axis=1) / np.linalg.norm(query)
-    np.testing.assert_allclose([hit.score for hit in hits], cosines, atol=2e-3 if kind is np.float16 else 1e-6)
+    np.testing.assert_allclose([hit.score for hit in hits], cosines, atol=1e-6)
     member = index.query_member("airport_7.jpg", 49)
-    assert names(member) == [name for name in by_numpy(VECTORS[7].astype(float)) if name != "airport_7.jpg"]
+    assert names(member) == [name for name in by_numpy(exact[7], exact) if name != "airport_7.jpg"]
     assert member[0].captions == (CAPTIONS[NAMES.index(str(member[0].path))],)
     assert str(index).startswith("ImageIndex of 50 images (50 by name alone), vectors of 16")
 
@@ -335,7 +337,7 @@ def with_row(row: int, value: float) -> np.ndarray:
         (VECTORS, [*NAMES[:-1], 49], None, "The name of row 49 is 49"),
         (VECTORS[0], NAMES, None, r"have the shape \(16,\)"),
         (VECTORS[:0], [], None, r"have the shape \(0, 16\)"),
-        ((99 * VECTORS).astype(np.int8), NAMES, None, "are of type int8; give floating-point"),
+        ((99 * VECTORS).astype(np.int8), NAMES, None, "are of type int8; give float16, float32"),
         (VECTORS.astype(object), NAMES, None, "are of type object"),
     ],
 )
@@ -356,6 +358,7 @@ def damaged(folder: Path) -> dict[str, tuple[Path, str]]:
     (folder / "cut.npy").write_bytes((folder / "whole.npy").read_bytes()[:-9])
     np.savez(folder / "whole.npz", VECTORS)
     (folder / "cut.npz").write_bytes((folder / "whole.npz").read_bytes()[:-9])
+    np.save(folder / "jax.npy", VECTORS.astype(jnp.bfloat16))
     np.savez(folder / "objects.npz", vectors=VECTORS, names=np.array(NAMES, object))
     np.savez(folder / "two.npz", first=VECTORS, second=VECTORS, names=NAMES)
     np.savez(folder / "texts.npz", text_features=VECTORS, names=NAMES)
@@ -377,6 +380,7 @@ def damaged(folder: Path) -> dict[str, tuple[Path, str]]:
         "cut.parquet": (folder / "cut.parquet", r"cut\.parquet cannot be read"),
         "ragged": (folder / "ragged.parquet", "'vector' are not all of one length"),
         "holed": (folder / "holed.parquet", "'vector' are not all of one length"),
+        "jax": (folder / "jax.npy", r"of type \|V2 \(bfloat16, if JAX has saved them\)"),
         "nothing": (folder / "nothing.npy", r"There is no .*nothing\.npy"),
         "unknown": (folder / "vectors.pt", r"vectors\.pt is no file of vectors; give"),
         "no names": (folder / "whole.npy", "have no names; give names="),
@@ -386,7 +390,7 @@ def damaged(folder: Path) -> dict[str, tuple[Path, str]]:
 def test_a_file_that_cannot_be_read_is_named(tmp_path):
     for kind, (path, sentence) in damaged(tmp_path).items():
         with pytest.raises(SearchError) as refusal:
-            ImageIndex.from_vectors(path)
+            ImageIndex.from_vectors(path, NAMES if kind == "jax" else None)
         assert re.search(sentence, str(refusal.value)) and "\n" not in str(refusal.value), kind
 
 

@@ -110,7 +110,7 @@ class ImageIndex(Contents):
     ) -> ImageIndex:
         """Makes vectors searchable that others have computed, such as published ones; no image need be here.
 
-        They are an array (images, dim) of floating-point numbers of 16 bits or more, of any length, or a file or folder
+        They are an array (images, dim) of float16, bfloat16, float32 or float64, of any length, or a file or folder
         of one of the forms in `utils.search.vectors`, such as clip-retrieval's, which brings names and captions along.
         Names, one for each, or a file of them, tell images apart; a caption is a text, several, or None.
 
@@ -123,7 +123,7 @@ class ImageIndex(Contents):
         stands there twice, a file cannot be read, or the model gives other vectors; a warning, that it does not find
         the images by their captions.
         """
-        given = NamedVectors(vectors) if isinstance(vectors, np.ndarray) else read_vectors(Path(vectors))
+        given = read_vectors(Path(vectors)) if isinstance(vectors, str | Path) else NamedVectors(np.asarray(vectors))
         if isinstance(names, str | Path):
             named = read_names(Path(names))
             given = replace(given, names=named.names, captions=named.captions)

@@ -88,8 +88,10 @@ def index_contents(given: NamedVectors, image_dir: Path | None, engine: str) -> 
 
 def _checked(vectors: np.ndarray, names: Sequence[str]) -> np.ndarray:
     """The vectors (images, dim) float32 at unit length, whatever their floating type was."""
-    if vectors.dtype.kind != "f":
-        raise SearchError(f"The vectors are of type {vectors.dtype}; give floating-point numbers, of 16 bits or more.")
+    if vectors.dtype.kind != "f" and vectors.dtype.name != "bfloat16":
+        # numpy.save writes bfloat16 as raw bytes, which come back without their meaning.
+        hint = " (bfloat16, if JAX has saved them)" if vectors.dtype == np.dtype("V2") else ""
+        raise SearchError(f"The vectors are of type {vectors.dtype}{hint}; give float16, float32 or float64.")
     with np.errstate(over="ignore"):  # what is too large becomes infinite, and is told
         rows = vectors.astype(np.float32)
         lengths = np.linalg.norm(rows, axis=1, keepdims=True)

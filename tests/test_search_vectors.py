@@ -169,6 +169,12 @@ def test_a_model_that_cannot_be_theirs_is_refused(built, dataset, model, tmp_pat
     ImageIndex.from_vectors(strange, own, image_dir=folder).save(tmp_path / "strange")
     with pytest.raises(SearchError, match="otherwise than the vectors say"):
         ImageIndex.load(tmp_path / "strange", model)
+    for name in own[:-1]:
+        (tmp_path / name).write_bytes(b"damaged")  # which says nothing of the model
+    (tmp_path / own[-1]).write_bytes(dataset[-1].path.read_bytes())
+    assert len(ImageIndex.from_vectors(built.embeddings, own, model=model, image_dir=tmp_path)) == 24
+    with pytest.raises(SearchError, match="on average of 1"):
+        ImageIndex.from_vectors(strange, own, model=model, image_dir=tmp_path)
     ImageIndex.from_vectors(built.embeddings.astype(np.float16), own, image_dir=folder).save(tmp_path / "own")
     assert len(ImageIndex.load(tmp_path / "own", model).query_text("a port", 24)) == 24
 
@@ -330,6 +336,8 @@ def with_row(row: int, value: float) -> np.ndarray:
         (with_row(3, 0), NAMES, None, "1 of 50 vectors are nothing but zeros, row 3"),
         (VECTORS, NAMES[:-1], None, "50 vectors do not fit 49 names"),
         (VECTORS, NAMES, CAPTIONS[:-1], "50 vectors do not fit 49 captions"),
+        (VECTORS, NAMES, [*CAPTIONS[:-1], np.nan], r"caption of row 49 \(airport/airport_49\.jpg\) is nan; give"),
+        (VECTORS, NAMES, [*CAPTIONS[:-1], ["a", None]], "caption of row 49 .* is .'a', None"),
         (VECTORS, None, None, "have no names; give names="),
         (VECTORS, [*NAMES[:-1], "airport//airport_0.jpg"], None, "Rows 0 and 49 have one name, airport//airport_0"),
         (VECTORS, [*NAMES[:-1], ""], None, "The name of row 49 is ''"),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -82,17 +84,15 @@ def check_model(model: CLIP, contents: Contents) -> None:
         raise SearchError(
             f"The index holds vectors of {dim} numbers and the model gives {own}; load the model that made them."
         )
-    members, gone = list(enumerate(contents.dataset)), set(contents.missing)
-    there = [(row, item) for row, item in members if not isinstance(item, WithoutFile) and item.path not in gone]
-    if few := there[:IMAGES_COMPARED]:
-        images = np.stack([embed_image(model, item.path, item.reading) for _, item in few])
-        cosine = float(np.mean(np.sum(images * contents.embeddings[[row for row, _ in few]], axis=1)))
-        if cosine < SAME_MODEL:
-            raise SearchError(
-                f"The model sees the images otherwise than the vectors say, at a cosine of {cosine:.2f} on average of "
-                f"{len(few)}; load the model that made them, or give each vector its own image's name."
-            )
+    cosines = list(islice(_cosines(model, contents), IMAGES_COMPARED))
+    if cosines and np.mean(cosines) < SAME_MODEL:
+        raise SearchError(
+            f"The model sees the images otherwise than the vectors say, at a cosine of {np.mean(cosines):.2f} on "
+            f"average of {len(cosines)}; load the model that made them, or give each vector its own image's name."
+        )
+    if cosines:
         return
+    members = enumerate(contents.dataset)
     captions = [(row, item.captions_with_words[0]) for row, item in members if item.captions_with_words]
     chosen = captions[:: max(1, len(captions) // CAPTIONS_COMPARED)][:CAPTIONS_COMPARED]
     if len({caption for _, caption in chosen}) < CAPTIONS_COMPARED // 4:
@@ -108,3 +108,11 @@ def check_model(model: CLIP, contents: Contents) -> None:
             f"{beaten:.0%} of the others, where chance gives 50%; load the model that made the vectors.",
             stacklevel=3,
         )
+
+
+def _cosines(model: CLIP, contents: Contents) -> Iterator[float]:
+    """How close the model's own vectors of images that are here are to those of the index."""
+    for item, vector in zip(contents.dataset, contents.embeddings, strict=True):
+        if not isinstance(item, WithoutFile) and item.path.is_file():
+            with suppress(SearchError):  # a damaged file says nothing of the model
+                yield float(embed_image(model, item.path, item.reading) @ vector)

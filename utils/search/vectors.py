@@ -58,7 +58,7 @@ def read_vectors(path: Path) -> NamedVectors:
 
 
 def read_names(path: Path) -> NamedVectors:
-    """Reads the names, and captions if there are any, of vectors that stand elsewhere: of NumPy, a vector for none.
+    """Reads the names, and captions if there are any, of vectors that stand elsewhere.
 
     A text file has a name in each line, JSON is a list of names, Parquet a column of them.
     """
@@ -122,8 +122,13 @@ def _members(names: Sequence[str], captions: Captions, image_dir: Path | None, s
     """The images by name; those that have a file below a folder, by its path."""
     files: list[Path | None] = [None] * len(names) if image_dir is None else _files_below(image_dir, names)
     members: list[CaptionedImage] = []
-    for name, given, file in zip(names, captions, files, strict=True):
-        texts = tuple(map(str, [given] if isinstance(given, str) else () if given is None else given))
+    for row, (name, given, file) in enumerate(zip(names, captions, files, strict=True)):
+        texts = (given,) if isinstance(given, str) else () if given is None else given
+        if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
+            raise SearchError(
+                f"The caption of row {row} ({printable(name)}) is {given!r}; give a text, several, or None."
+            )
+        texts = tuple(texts)
         if file is None:
             members.append(WithoutFile(Path(name), texts, None, None, source, given=name))
         else:

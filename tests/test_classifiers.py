@@ -1,15 +1,18 @@
-"""Probes and neighbors against scikit-learn's own, transduction against torch step by step."""
+"""Probes and neighbors against scikit-learn's own, transduction against torch, scipy and TransCLIP."""
 
 import numpy as np
 import pytest
 import torch
+from scipy.special import softmax
+from scipy.stats import vonmises_fisher
+from sklearn.cluster import KMeans
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
 from utils.evaluation import classifiers
 from utils.evaluation.classifiers import ProbeResult, few_shot_curve, linear_probe, nearest_neighbors
 from utils.evaluation.embeddings import unit_rows
-from utils.evaluation.transduction import keep_what_helps, refine_class_embeddings
+from utils.evaluation.transduction import keep_what_helps, logit_scales_to_try, refine_class_embeddings
 
 # --- probes -----------------------------------------------------------------------------------------------
 
@@ -164,20 +167,35 @@ def test_accuracy_wants_a_label_for_each_image():
 # --- transduction -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("temperature", "blend", "steps", "options"),
-    [(0.05, 0.6, 3, {"temperature": 0.05, "blend": 0.6, "steps": 3}), (0.1, 0.5, 10, {})],
-)
-def test_refinement_is_what_torch_computes_step_by_step(temperature, blend, steps, options):
+@pytest.mark.parametrize(("scale", "blend", "steps"), [(20.0, 0.6, 3), (10.0, 0.5, 10)])
+def test_refinement_is_what_torch_computes_step_by_step(scale, blend, steps):
     images = torch.nn.functional.normalize(torch.tensor(TEST).double(), dim=1)
     texts = torch.nn.functional.normalize(torch.tensor(TEST[:4] + 2).double(), dim=1)
     expected = texts
     for _ in range(steps):
-        shares = torch.softmax(images @ expected.T / temperature, dim=1)
+        shares = torch.softmax(scale * images @ expected.T, dim=1)
         means = torch.nn.functional.normalize(shares.T @ images, dim=1)
         expected = torch.nn.functional.normalize((1 - blend) * texts + blend * means, dim=1)
-    ours = refine_class_embeddings(7 * TEST, TEST[:4] + 2, **options)
+    ours = refine_class_embeddings(7 * TEST, TEST[:4] + 2, logit_scale=scale, blend=blend, steps=steps)
     np.testing.assert_allclose(ours, expected.numpy(), atol=1e-5)
+
+
+def test_without_texts_it_is_a_mixture_of_von_mises_fisher_distributions():
+    """The shares of soft-moVMF are those of the densities that scipy gives, of one concentration."""
+    images = unit(TEST.astype(float))
+    centers = unit(TEST[:4].astype(float) + 2)
+    ours = refine_class_embeddings(images, centers, logit_scale=15.0, blend=1.0, steps=4)
+    for _ in range(4):
+        densities = np.stack([vonmises_fisher(center, 15.0).pdf(images) for center in centers], axis=1)
+        centers = unit((densities / densities.sum(axis=1, keepdims=True)).T @ images)
+    np.testing.assert_allclose(ours, centers, atol=1e-5)
+
+
+def test_a_hard_step_without_texts_is_scikit_learns_k_means():
+    images, centers = unit(TEST.astype(float)), unit(TEST[:4].astype(float))
+    means = KMeans(4, init=centers, n_init=1, max_iter=1).fit(images)
+    ours = refine_class_embeddings(images, centers, logit_scale=1e6, blend=1.0, steps=1)
+    np.testing.assert_allclose(ours, unit(means.cluster_centers_), atol=1e-5)
 
 
 def test_refinement_finds_the_groups_that_the_texts_miss():
@@ -186,16 +204,91 @@ def test_refinement_finds_the_groups_that_the_texts_miss():
     numbers = rng.integers(0, 4, 400)
     images = unit(centers[numbers] + 0.12 * rng.normal(size=(400, 12)))
     texts = unit(centers + 0.35 * rng.normal(size=(4, 12)))
-    before = np.mean(np.argmax(images @ texts.T, axis=1) == numbers)
-    refined = refine_class_embeddings(images, texts, blend=0.9)
-    after = np.mean(np.argmax(images @ refined.T, axis=1) == numbers)
+    refined = refine_class_embeddings(images, texts, logit_scale=10, blend=0.9)
+    before, after = accuracy(images, texts, numbers), accuracy(images, refined, numbers)
     assert before < 0.93 and after > before + 0.03
+
+
+def accuracy(images: np.ndarray, classes: np.ndarray, numbers: np.ndarray) -> float:
+    return float(np.mean(np.argmax(images @ classes.T, axis=1) == numbers))
+
+
+@pytest.fixture(params=[0, 1, 2])
+def like_clip(request) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Images (1026, 512) and texts (19, 512) that lie as those of a CLIP of logit scale 100, and the images' classes.
+
+    Images and texts fill two narrow cones, a modality gap apart; a text knows its class half.
+    """
+    rng = np.random.default_rng(request.param)
+    of_images, of_texts, *varied = np.linalg.qr(rng.normal(size=(512, 62)))[0].T
+    of_texts = 0.3 * of_images + np.sqrt(1 - 0.3**2) * of_texts
+    classes, errors = (unit(rng.normal(size=(19, 60))) @ np.stack(varied) for _ in range(2))
+    numbers = np.arange(1026) % 19
+    noise = unit(rng.normal(size=(1026, 60))) @ np.stack(varied)
+    images = unit(0.8 * of_images + 0.25 * classes[numbers] + 0.45 * noise)
+    return images, unit(0.93 * of_texts + 0.35 * unit(classes + errors)), numbers
+
+
+def transclip(images: np.ndarray, texts: np.ndarray) -> np.ndarray:
+    """Classes by TransCLIP without shots, by its paper's updates with the constants of the published code."""
+    by_texts = softmax(100 * images @ texts.T, axis=1)
+    surest = np.argsort(-by_texts, axis=0)[:8]
+    means = unit(np.einsum("nc,ncd->cd", np.take_along_axis(by_texts, surest, axis=0), images[surest]))
+    variances, shares = np.full(images.shape[1], 1 / images.shape[1]), by_texts
+    alike = images @ images.T - 2 * np.eye(len(images))
+    near = np.where(alike >= np.sort(alike, axis=1)[:, -3, None], alike, 0)
+    for _ in range(11):
+        distances = ((images**2) @ (1 / variances))[:, None] - 2 * (images / variances) @ means.T
+        likelihood = -0.5 * (distances + (means**2) @ (1 / variances))
+        for _ in range(5):
+            agreed = (near @ shares + near.T @ shares) / 6
+            shares = softmax(np.log(by_texts) + likelihood / 50 + agreed, axis=1)
+        means = unit(shares.T @ images)
+        variances = np.mean(images**2 - 2 * images * (shares @ means) + shares @ means**2, axis=0)
+    return np.argmax(shares, axis=1)
+
+
+def test_the_models_own_scale_shows_the_gain_that_a_tenth_of_it_hides(like_clip):
+    images, texts, numbers = like_clip
+    matching = np.sum(images * texts[numbers], axis=1)
+    assert np.quantile(matching, 0.01) > 0.2 and np.quantile(matching, 0.99) < 0.36
+    before = accuracy(images, texts, numbers)
+    refined = {scale: refine_class_embeddings(images, texts, logit_scale=scale) for scale in (10, 100)}
+    gains = {scale: accuracy(images, of, numbers) - before for scale, of in refined.items()}
+    assert gains[10] == pytest.approx(0.01, abs=0.01) and gains[100] == pytest.approx(0.13, abs=0.02)
+    published = float(np.mean(transclip(images, texts) == numbers)) - before
+    assert published == pytest.approx(0.11, abs=0.02)
+
+
+def test_validation_chooses_the_scale_and_test_images_gain(like_clip):
+    images, texts, numbers = like_clip
+    drawn = np.random.default_rng(0).permutation(len(images))
+    val, test = drawn[::2], drawn[1::2]
+    refined = {
+        split: {
+            scale: refine_class_embeddings(images[rows], texts, logit_scale=scale)
+            for scale in logit_scales_to_try(100.0)
+        }
+        for split, rows in (("val", val), ("test", test))
+    }
+    kept = keep_what_helps(
+        {"plain": images[val] @ texts.T} | {f"{s:g}": images[val] @ of.T for s, of in refined["val"].items()},
+        numbers[val],
+    )
+    assert kept.name in ("50", "100")
+    before = accuracy(images[test], texts, numbers[test])
+    assert accuracy(images[test], refined["test"][float(kept.name)], numbers[test]) > before + 0.08
+
+
+def test_the_models_own_scale_is_tried_first():
+    assert logit_scales_to_try(100.0000076) == [100.0000076, 10, 20, 50]
+    assert logit_scales_to_try(15.7) == [15.7, 10, 20, 50, 100]
 
 
 def test_refinement_that_changes_nothing():
     texts = unit(TEST[:4])
     for still in ({"blend": 0.0}, {"steps": 0}):
-        np.testing.assert_allclose(refine_class_embeddings(TEST, texts, **still), texts, atol=1e-6)
+        np.testing.assert_allclose(refine_class_embeddings(TEST, texts, logit_scale=10, **still), texts, atol=1e-6)
 
 
 def test_a_class_without_images_keeps_its_text():
@@ -203,7 +296,7 @@ def test_a_class_without_images_keeps_its_text():
     # The third points away from every text, and least of all from the second.
     images = unit(np.array([[1, 0.1, 0, 0, 0, 0], [0.1, 1, 0, 0, 0, 0], [-0.8, -0.3, -0.9, 0.4, 0, 0]], float))
     with np.errstate(divide="raise", invalid="raise", over="raise"):
-        refined = refine_class_embeddings(images, texts, temperature=1e-3, blend=1.0, steps=1)
+        refined = refine_class_embeddings(images, texts, logit_scale=1e3, blend=1.0, steps=1)
     expected = np.stack([images[0], images[1] + images[2], texts[2]])
     np.testing.assert_allclose(refined, unit(expected), atol=1e-6)
 
@@ -229,9 +322,9 @@ def test_only_what_helps_is_kept():
 
 def test_what_cannot_be_refined_is_said_in_a_sentence():
     with pytest.raises(ValueError, match=r"12 \(image\) and 5 \(class\) dimensions and do not fit together"):
-        refine_class_embeddings(TEST, TEST[:4, :5])
+        refine_class_embeddings(TEST, TEST[:4, :5], logit_scale=10)
     with pytest.raises(ValueError, match=r"image embeddings .* are zero or not finite"):
-        refine_class_embeddings(broken(TEST, np.nan), TEST[:4])
-    for wrong in ({"blend": 1.5}, {"temperature": 0.0}, {"steps": -1}):
+        refine_class_embeddings(broken(TEST, np.nan), TEST[:4], logit_scale=10)
+    for wrong in ({"blend": 1.5}, {"logit_scale": 0.0}, {"logit_scale": np.inf}, {"steps": -1}):
         with pytest.raises(ValueError, match="cannot work"):
-            refine_class_embeddings(TEST, TEST[:4], **wrong)
+            refine_class_embeddings(TEST, TEST[:4], **{"logit_scale": 10.0} | wrong)

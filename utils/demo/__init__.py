@@ -52,5 +52,5 @@ def demo_blocks(
     with environment("no_proxy", "*"):
         from utils.demo.page import build_page
     if presence is not None:
-        presence.check_model(fingerprint(index.model))
+        presence.check_model(fingerprint(index.asking_model))
     return build_page(Answers(index, presence), sample)

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from utils.category_names import category_words
-from utils.datasets import read_image
 from utils.demo.decoding import DecodedUpload, read_upload
 from utils.demo.files import uploaded_path
 from utils.finder import embed_scene, find, tile_boxes
@@ -109,7 +108,7 @@ class Answers:
         asked, path = clean_text(text), uploaded_path(payload)
         if not isinstance(scale, str) or scale not in TILE_SCALES:
             raise ValueError(f"The size of the tiles must be one of: {', '.join(TILE_SCALES)}.")
-        finding = find(self.index.model, self._scene(path, scale), asked, self.presence)
+        finding = find(self.index.asking_model, self._scene(path, scale), asked, self.presence)
         return FeatureAnswer(verdict(asked, finding), self._basis(finding), finding)
 
     def member(self, row: Any) -> CaptionedImage:
@@ -122,7 +121,7 @@ class Answers:
         """An image of the index for the page to show; None if there is none, or it cannot be read any more."""
         with suppress(ValueError):
             member = self.member(row)
-            return member.image(TILE_SIDE) if isinstance(member, SceneTile) else read_image(member.path, member.reading)
+            return member.image(TILE_SIDE) if isinstance(member, SceneTile) else member.open()
         return None
 
     def decode(self, path: Path, max_pixels: int) -> DecodedUpload:
@@ -165,7 +164,7 @@ class Answers:
     def _embed(self, path: Path, scale: str) -> SceneEmbeddings:
         """An image cut into tiles and embedded, with its tiles in pixels of what was sent."""
         upload = self.decode(path, FOUND_PIXELS)
-        scene = embed_scene(self.index.model, upload.image, self._tile_sizes(upload.image.size, scale))
+        scene = embed_scene(self.index.asking_model, upload.image, self._tile_sizes(upload.image.size, scale))
         boxes = np.minimum(scene.boxes * upload.factor, upload.size * 2)
         sizes = tuple(size * upload.factor for size in scene.tile_sizes)
         return replace(scene, boxes=boxes, size=upload.size, tile_sizes=sizes)
@@ -173,7 +172,7 @@ class Answers:
     def _tile_sizes(self, size: tuple[int, int], scale: str) -> tuple[int, ...]:
         """The sides of the tiles in pixels, none smaller than the model sees, few enough to wait for."""
         side = min(size)
-        smallest = min(side, self.index.model.preprocessing.image_size)
+        smallest = min(side, self.index.asking_model.preprocessing.image_size)
         sizes = tuple(dict.fromkeys(max(side // part, smallest) for part in TILE_SCALES[scale]))
         tiles = sum(len(tile_boxes(*size, tile_size)) for tile_size in sizes)
         if tiles > MAX_TILES:

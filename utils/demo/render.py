@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from utils.datasets import ImageError, read_image
-from utils.search import SceneTile, TileHit
+from utils.search import Hit, SceneTile, TileHit, WithoutFile
 from utils.search.tiles import address, cut_out
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from utils.datasets import CaptionedImage, ImageReading
     from utils.demo.answers import FeatureAnswer, SearchAnswer
     from utils.finder import Finding, Tile
-    from utils.search import Hit
     from utils.search.tiles import Window
 
 THUMBNAIL_SIDE = 256  # pixels
@@ -51,7 +50,7 @@ def search_answer(answer: SearchAnswer, rows: Mapping[Path, int]) -> str:
 def choices(items: Sequence[CaptionedImage], rows: Mapping[Path, int]) -> str:
     """Small images of the index to begin with; each is a button."""
     cards = "".join(
-        f"<li>{_button(small, rows[address(item)], item.category or item.name)}</li>"
+        f"<li>{_button(small, rows[address(item)], item.category or item.name, _absence(item))}</li>"
         for item, small in zip(items, _thumbnails(items), strict=True)
     )
     return f'<h3>Or begin with one of these</h3><ul class="choices">{cards}</ul>'
@@ -83,15 +82,25 @@ def _hit_card(hit: Hit, row: int, small: str) -> str:
         said = f"{len(others)} more caption{'s' if len(others) > 1 else ''}"
         more = f"<details><summary>{said}</summary><ul>{more}</ul></details>"
     return (
-        f"<li>{_button(small, row, first or hit.name)}"
+        f"<li>{_button(small, row, first or hit.name, _absence(hit))}"
         f'<p class="place"><b>{hit.rank}</b> <span>{escape(name)}</span> '
         f'<span class="score">score {hit.score:.3f}</span></p>'
         f'<p class="caption">{escape(first)}</p>{more}</li>'
     )
 
 
-def _button(small: str, row: int, text: str) -> str:
-    shown = f'<img src="{small}" alt="{escape(text)}">' if small else "The file is no longer there."
+def _absence(member: Hit | CaptionedImage) -> str:
+    """What stands in the place of an image that cannot be shown: the name of one that never had a file here."""
+    return member.name if _given(member) else "The file is no longer there."
+
+
+def _given(member: Hit | CaptionedImage) -> str | None:
+    """The name of a member without a file, whose path must not be opened: others have written it."""
+    return member.given if isinstance(member, Hit | WithoutFile) else None
+
+
+def _button(small: str, row: int, text: str, absence: str) -> str:
+    shown = f'<img src="{small}" alt="{escape(text)}">' if small else escape(absence)
     return f'<button type="button" data-member="{row}" title="Find images like this one">{shown}</button>'
 
 
@@ -129,11 +138,13 @@ def _thumbnails(members: Sequence[Hit | CaptionedImage]) -> list[str]:
     items = [member.tile if isinstance(member, TileHit) else member for member in members]
     windows: dict[tuple[Path, ImageReading], list[Window]] = {}
     for item in items:
+        if _given(item):
+            continue
         found = windows.setdefault((item.path, item.reading), [])
         if isinstance(item, SceneTile):
             found.append(item.window)
     small = {file: cycle(_thumbnails_of(*file, tuple(found))) for file, found in windows.items()}
-    return [next(small[item.path, item.reading]) for item in items]
+    return ["" if _given(item) else next(small[item.path, item.reading]) for item in items]
 
 
 @lru_cache(maxsize=256)  # of up to half a megabyte

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
-from utils.datasets import CaptionDataset, ImageReading
+from utils.datasets import CaptionDataset, CaptionedImage, ImageError, ImageReading
 from utils.datasets.images.reading import AS_STORED
 from utils.files import printable
 from utils.search.engines import SearchError
@@ -30,11 +31,28 @@ class Hit:
     category: str | None
     source: str  # the data set that it comes from
     reading: ImageReading = AS_STORED  # how its file is read, as the model saw it
+    given: str | None = None  # its name as it was given, such as an address, if its vector alone is known and no file
+
+    @property
+    def has_file(self) -> bool:
+        """Whether the path is more than a name."""
+        return self.given is None
 
     @property
     def name(self) -> str:
         """The file name, for people to read."""
         return printable(self.path.name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WithoutFile(CaptionedImage):
+    """A member whose vector alone is known: ``path`` is made of its name, and no file is ever looked for there."""
+
+    given: str  # its name as it was given; a path has no // as addresses have
+
+    def open(self) -> Image.Image:
+        """Raises an `ImageError`: there is nothing to open."""
+        raise ImageError(f"{printable(self.given)}: its vector alone is known, so there is no image to show.")
 
 
 @dataclass(frozen=True)
@@ -77,7 +95,8 @@ class Catalog:
         place = path.resolve()
         names = {printable(path.name), printable(place.name)}
         rows = [row for name in names for row in self._rows["name"].get(name, ())]
-        return [row for row in rows if self._dataset[row].path.resolve() == place]
+        files = [row for row in rows if not isinstance(self._dataset[row], WithoutFile)]
+        return [row for row in files if self._dataset[row].path.resolve() == place]
 
     def find(self, file_name: str) -> int:
         """The row of the one image of a name, which may have folders before it; a `SearchError` unless it is one."""
@@ -85,6 +104,7 @@ class Catalog:
         items = {row: self._dataset[row] for row in self._rows["name"].get(wanted[-1] if wanted else "", ())}
         paths = {row: Path(printable(item.path)).with_name(item.name) for row, item in items.items()}
         rows = [row for row, path in paths.items() if path.parts[-len(wanted) :] == wanted]
+        rows = [row for row in rows if paths[row].parts == wanted] or rows  # names need no folder
         if len(rows) == 1:
             return rows[0]
         if rows:

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageOps
 
-from utils.datasets import CaptionDataset, ImageError, ImageReading, eval_transform, image_of_array, read_image, to_rgb
-from utils.datasets.images.reading import AS_STORED
+from utils.datasets import AS_STORED, CaptionDataset, ImageReading
 from utils.finder.tiles import OVERLAP
-from utils.search.catalog import Catalog, Hit
+from utils.search.catalog import Catalog, Hit, WithoutFile
 from utils.search.collection import Collection, build_index
 from utils.search.engines import SearchError, largest
+from utils.search.queries import AnyImage, check_model, embed_image, embed_text, mix
 from utils.search.storage import Contents, check_free, read_index, recorded_reading, sole_writer, write_index
 from utils.search.tiles import SceneTile, TileHit, Tiling
+from utils.search.vectors import Captions, NamedVectors, index_contents, read_names, read_vectors
 
 if TYPE_CHECKING:
     from utils.clip import CLIP
 
-AnyImage = str | Path | Image.Image | np.ndarray
 Only = str | None  # the category or source that alone is searched; None for all
 
 
@@ -36,7 +35,7 @@ class ImageIndex(Contents):
     is searched exactly, so that there are k hits if there are that many images.
     """
 
-    model: CLIP = field(kw_only=True)  # that embedded the images and embeds the queries
+    model: CLIP | None = field(kw_only=True)  # that embedded the images and embeds the queries; None if it is not here
 
     @classmethod
     def build(
@@ -99,15 +98,57 @@ class ImageIndex(Contents):
         return cls._built(model, collection, folder, engine, batch_size, progress)
 
     @classmethod
-    def load(cls, folder: str | Path, model: CLIP) -> ImageIndex:
+    def from_vectors(
+        cls,
+        vectors: np.ndarray | str | Path,
+        names: Sequence[str] | str | Path | None = None,
+        captions: Captions | None = None,
+        *,
+        model: CLIP | None = None,
+        image_dir: str | Path | None = None,
+        engine: str = "auto",
+    ) -> ImageIndex:
+        """Makes vectors searchable that others have computed, such as published ones; no image need be here.
+
+        They are an array (images, dim) of float16, bfloat16, float32 or float64, of any length, or a file or folder
+        of one of the forms in `utils.search.vectors`, such as clip-retrieval's, which brings names and captions along.
+        Names, one for each, or a file of them, tell images apart; a caption is a text, several, or None.
+
+        The model that gave the vectors embeds queries in words and by image. Without it the index is asked by
+        `query_member` and `query_vector`, and `load` takes the model later. Images are shown if their names lead to
+        files below ``image_dir``; other members are names alone (``hit.has_file``). Whether the vectors can be of the
+        model is tried on a few images, or else on captions; without either only the caller knows.
+
+        A `SearchError` says that vectors are zero, not finite, or of another number than names or captions, a name
+        stands there twice, a file cannot be read, or the model gives other vectors; a warning, that it does not find
+        the images by their captions.
+        """
+        given = read_vectors(Path(vectors)) if isinstance(vectors, str | Path) else NamedVectors(np.asarray(vectors))
+        if isinstance(names, str | Path):
+            named = read_names(Path(names))
+            given = replace(given, names=named.names, captions=named.captions)
+        elif names is not None:
+            given = replace(given, names=list(names))
+        if captions is not None:
+            given = replace(given, captions=captions)
+        index = cls._of(model, index_contents(given, None if image_dir is None else Path(image_dir), engine))
+        if model is not None:
+            check_model(model, index)
+        return index
+
+    @classmethod
+    def load(cls, folder: str | Path, model: CLIP | None = None) -> ImageIndex:
         """Reads an index that `save` or `build` has written.
 
-        Images that are no longer there are named in a warning and listed in ``missing``. A `SearchError` says that the
-        folder holds no index, a file of it is damaged, or it was built with another model.
+        Without a model it cannot be asked in words or by another image. Images that are no longer there are named in a
+        warning and listed in ``missing``. A `SearchError` says that the folder holds no index, a file of it is damaged,
+        or it was built with another model.
         """
         from utils.clip import fingerprint
 
-        index = cls._of(model, read_index(Path(folder), fingerprint(model)))
+        index = cls._of(model, read_index(Path(folder), fingerprint(model) if model else ""))
+        if model is not None and not index.made_by:
+            check_model(model, index)
         if index.missing:
             warnings.warn(
                 f"{len(index.missing):,} of {len(index.dataset):,} images of the index {folder} are not where they "
@@ -128,10 +169,10 @@ class ImageIndex(Contents):
         folder = Path(folder)
         check_free(folder)
         with sole_writer(folder):
-            write_index(folder, self, fingerprint(self.model))
+            write_index(folder, self, fingerprint(self.model) if self.model else self.made_by)
 
     @classmethod
-    def _of(cls, model: CLIP, contents: Contents) -> ImageIndex:
+    def _of(cls, model: CLIP | None, contents: Contents) -> ImageIndex:
         return cls(model=model, **{one.name: getattr(contents, one.name) for one in fields(Contents)})
 
     @classmethod
@@ -156,7 +197,19 @@ class ImageIndex(Contents):
             how = f"searched by {self.engine.name} ({parameters}; recall@10 {self.recall:.3f} on held-out queries)"
         skipped = f", {len(self.skipped):,} unreadable ones left out" if self.skipped else ""
         kind = "images" if self.tiling is None else f"tiles of {len(self.sources):,} scenes"
-        return f"ImageIndex of {images:,} {kind}, vectors of {dim}, {how}{skipped}"
+        names = sum(isinstance(item, WithoutFile) for item in self.dataset)
+        alone = f" ({names:,} by name alone)" if names else ""
+        return f"ImageIndex of {images:,} {kind}{alone}, vectors of {dim}, {how}{skipped}"
+
+    @property
+    def asking_model(self) -> CLIP:
+        """The model that embeds queries; a `SearchError` if the index is here without one."""
+        if self.model is None:
+            raise SearchError(
+                "This index has no model, so it can be asked by a member or a vector alone; load it with the model "
+                "that its vectors are of, to ask in words or by an image."
+            )
+        return self.model
 
     @property
     def categories(self) -> tuple[str, ...]:
@@ -176,7 +229,7 @@ class ImageIndex(Contents):
         Several texts, which say one thing in different words, are looked for by the mean of their embeddings at unit
         length (as prompt ensembles are, Radford et al. 2021). With ``exact`` every image is compared.
         """
-        return self._hits(embed_text(self.model, text), k, category, source, exact)
+        return self._hits(embed_text(self.asking_model, text), k, category, source, exact)
 
     def query_image(
         self, image: AnyImage, k: int = 10, *, category: Only = None, source: Only = None, exact: bool = False
@@ -186,7 +239,7 @@ class ImageIndex(Contents):
         The image is a path, whose own member is left out, a Pillow image, or an array (height, width) or (height,
         width, channels) of any type. More than 8 bits are read as the index's own, if all are alike.
         """
-        vector = embed_image(self.model, image, self.reading)
+        vector = embed_image(self.asking_model, image, self.reading)
         return self._hits(vector, k, category, source, exact, self._members_at(image))
 
     def query_text_and_image(
@@ -205,7 +258,8 @@ class ImageIndex(Contents):
         The query is ``text_weight * text + (1 - text_weight) * image`` at unit length; the weight is from 0 to 1. With
         published CLIP models images are much closer to an image than to any text, so at one half that is louder.
         """
-        vector = mix(embed_text(self.model, text), embed_image(self.model, image, self.reading), text_weight)
+        model = self.asking_model
+        vector = mix(embed_text(model, text), embed_image(model, image, self.reading), text_weight)
         return self._hits(vector, k, category, source, exact, self._members_at(image))
 
     def query_member(
@@ -217,6 +271,22 @@ class ImageIndex(Contents):
         """
         row = self._catalog.find(file_name)
         return self._hits(self.embeddings[row], k, category, source, exact, [row])
+
+    def query_vector(
+        self, vector: np.ndarray, k: int = 10, *, category: Only = None, source: Only = None, exact: bool = False
+    ) -> list[Hit]:
+        """Finds the images closest to a vector (dim,) of the model that made the index's, such as a published text's.
+
+        It may have any length but zero; other arguments as in `query_text`.
+        """
+        query, dim = np.asarray(vector, np.float32), self.embeddings.shape[1]
+        length = np.linalg.norm(query)
+        if query.shape != (dim,) or not 0 < length < np.inf:
+            raise SearchError(
+                f"A vector of shape {query.shape} and length {length:.3g} cannot be searched for; give ({dim},) finite "
+                "numbers that are not all zero."
+            )
+        return self._hits(query / length, k, category, source, exact)
 
     def _hits(
         self, vector: np.ndarray, k: int, category: Only, source: Only, exact: bool, without: Sequence[int] = ()
@@ -244,7 +314,9 @@ class ImageIndex(Contents):
     def _hit(self, rank: int, number: int, score: float) -> Hit:
         item = self.dataset[int(number)]
         facts = (rank, float(score), item.path, item.captions, item.category, item.source, item.reading)
-        return TileHit(*facts, tile=item) if isinstance(item, SceneTile) else Hit(*facts)
+        if isinstance(item, SceneTile):
+            return TileHit(*facts, tile=item)
+        return Hit(*facts, given=item.given if isinstance(item, WithoutFile) else None)
 
     @cached_property
     def _catalog(self) -> Catalog:
@@ -253,47 +325,3 @@ class ImageIndex(Contents):
     def _members_at(self, image: AnyImage) -> list[int]:
         """Rows of the members that a path leads to; none for anything but a path."""
         return self._catalog.rows_at(Path(image)) if isinstance(image, str | Path) else []
-
-
-def embed_text(model: CLIP, text: str | Sequence[str]) -> np.ndarray:
-    """Embeds a text, or the mean of several, (dim,) float32 of unit length; a `SearchError` if one is empty."""
-    from utils.clip import embed_texts, unit_length
-
-    texts = [text] if isinstance(text, str) else list(text)
-    if not texts or not all(isinstance(one, str) and one.strip() for one in texts):
-        raise SearchError("The text to search for is empty; write what the image shows.")
-    return unit_length(embed_texts(model, texts).mean(axis=0))
-
-
-def embed_image(model: CLIP, image: AnyImage, reading: ImageReading = AS_STORED) -> np.ndarray:
-    """Embeds an image, (dim,) float32 of unit length; a `SearchError` if it cannot be decoded."""
-    from utils.clip import embed_images
-
-    try:
-        pixels = eval_transform(_decoded(image, reading), model.preprocessing)
-    except ImageError as error:
-        raise SearchError(f"This is not an image to search with: {error}") from None
-    return embed_images(model, [{"images": pixels[None]}])[0]
-
-
-def mix(text: np.ndarray, image: np.ndarray, text_weight: float) -> np.ndarray:
-    """``text_weight * text + (1 - text_weight) * image`` at unit length; a `SearchError` for a weight beyond 0 to 1."""
-    from utils.clip import unit_length
-
-    if not 0 <= text_weight <= 1:
-        raise SearchError(f"text_weight is {text_weight}; it goes from 0, the image alone, to 1, the text alone.")
-    return unit_length(np.float32(text_weight) * text + np.float32(1 - text_weight) * image)
-
-
-def _decoded(image: AnyImage, reading: ImageReading) -> Image.Image:
-    """An upright 8-bit RGB image from whatever was given; an `ImageError` says why there is none."""
-    if isinstance(image, str | Path):
-        return read_image(image, reading)
-    if isinstance(image, np.ndarray):
-        return image_of_array(image, reading)[0]
-    if not isinstance(image, Image.Image):
-        raise ImageError(f"a {type(image).__name__} was given; give a path, a Pillow image or an array.")
-    try:
-        return to_rgb(ImageOps.exif_transpose(image), reading)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise ImageError(f"it cannot be decoded ({error}); open it again.") from None

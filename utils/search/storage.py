@@ -30,7 +30,7 @@ from utils import files
 from utils.datasets import CaptionDataset, CaptionedImage, ImageReading
 from utils.datasets.images.reading import AS_STORED
 from utils.finder.place import Place
-from utils.search.catalog import Mark, Skipped, found_path, read_mark, stored_path
+from utils.search.catalog import Mark, Skipped, WithoutFile, found_path, read_mark, stored_path
 from utils.search.engines import Engine, SearchError, make_engine
 from utils.search.pieces import PIECES, check_pieces, remove_ours
 from utils.search.tiles import SceneTile, Tiling
@@ -38,8 +38,9 @@ from utils.search.tiles import SceneTile, Tiling
 NOTE = "index.json"
 KIND = "an image index of the CLIP course"
 # Version 2 is written only where version 1, which earlier programs read, would be understood wrongly: its graph holds
-# equal vectors once, or its members are tiles of scenes.
-VERSIONS = (1, 2)
+# equal vectors once, or its members are tiles of scenes. Version 3 has members without files, or vectors of nobody
+# knows which model.
+VERSIONS = (1, 2, 3)
 _GENERATION = "generation-"
 _DRAFT = f"{_GENERATION}0"  # whatever the number, so that what a killed writer left is found again
 _STAMP = "stamp.json"
@@ -60,6 +61,7 @@ class Contents:
     missing: tuple[Path, ...] = ()  # members without a file when the index was loaded: found, but not to be shown
     marks: tuple[Mark, ...] = ()  # by which an edited member is known; empty where they are not known
     tiling: Tiling | None = None  # how the scenes were cut whose tiles are the members; None for whole images
+    made_by: str = ""  # the fingerprint of the model that gave the vectors; empty if nobody knows
 
     @cached_property
     def reading(self) -> ImageReading:
@@ -108,7 +110,7 @@ def _note_of(contents: Contents, model: str, folder: Path) -> dict[str, Any]:
     engine = contents.engine
     note = {
         "kind": KIND,
-        "version": 2 if engine.merges_equals or contents.tiling else 1,
+        "version": _version(contents, model),
         "engine": engine.name,
         "width": engine.width,
         "widths": {str(count): width for count, width in engine.widths.items()},
@@ -127,6 +129,12 @@ def _note_of(contents: Contents, model: str, folder: Path) -> dict[str, Any]:
     return note
 
 
+def _version(contents: Contents, model: str) -> int:
+    if not model or any(isinstance(item, WithoutFile) for item in contents.dataset):
+        return 3
+    return 2 if contents.engine.merges_equals or contents.tiling else 1
+
+
 def write_members(path: Path, items: Iterable[CaptionedImage], marks: Iterable[Mark], folder: Path) -> None:
     """Writes the members of an index, which lies in ``folder``, with their marks, if these are known."""
     # A name that is no UTF-8 holds lone surrogates, which are written as JSON writes them: \udce9.
@@ -134,7 +142,7 @@ def write_members(path: Path, items: Iterable[CaptionedImage], marks: Iterable[M
     with path.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
         for item, mark in zip_longest(items, marks):
             row: dict[str, Any] = {
-                "path": stored_path(item.path, folder),
+                "path": item.given if isinstance(item, WithoutFile) else stored_path(item.path, folder),
                 "captions": item.captions,
                 "split": item.split,
                 "category": item.category,
@@ -143,6 +151,8 @@ def write_members(path: Path, items: Iterable[CaptionedImage], marks: Iterable[M
             }
             if item.reading != AS_STORED:
                 row["reading"] = item.reading.describe()
+            if isinstance(item, WithoutFile):
+                row["file"] = False
             if isinstance(item, SceneTile):
                 row["window"] = item.window
                 if item.path not in placed:  # it is the same for all tiles of a scene, and long
@@ -198,9 +208,10 @@ def recorded_reading(folder: str | Path | None) -> ImageReading | None:
 
 
 def read_index(folder: Path, model: str) -> Contents:
-    """Reads the index of a folder, which another process may replace meanwhile; ``model`` is a fingerprint.
+    """Reads the index of a folder, which another process may replace meanwhile; ``model`` is a fingerprint, or empty.
 
-    A `SearchError` says that there is none, it is of another model, or what is missing or not as it was written.
+    A `SearchError` says that there is none, it is of another model, or what is missing or not as it was written. Where
+    either model is not known, that is not asked.
     """
     note = read_note(folder)
     while True:
@@ -227,7 +238,7 @@ def _read_generation(folder: Path, note: dict[str, Any], model: str) -> Contents
         )
     if note["version"] not in VERSIONS:
         raise SearchError(f"{folder} holds an index of version {note['version']}, of a later course; build it again.")
-    if note["model"] != model:
+    if model and note["model"] and note["model"] != model:
         raise SearchError(
             f"{folder} was built with another model (fingerprint {note['model']}, not {model}); load that model, or "
             "build the index again."
@@ -245,7 +256,8 @@ def _read_generation(folder: Path, note: dict[str, Any], model: str) -> Contents
     engine.width = note["width"]
     engine.widths = {int(count): int(width) for count, width in note.get("widths", {}).items()}
     skipped_marks = note.get("skipped_marks", [None] * len(note["skipped"]))
-    there = {path for path in {item.path for item in items} if path.is_file()}
+    expected = [item.path for item in items if not isinstance(item, WithoutFile)]
+    there = {path for path in set(expected) if path.is_file()}
     tiling = note.get("tiling")
     return Contents(
         dataset=CaptionDataset(items, note["name"]),
@@ -257,9 +269,10 @@ def _read_generation(folder: Path, note: dict[str, Any], model: str) -> Contents
             for (path, reason), mark in zip(note["skipped"], skipped_marks, strict=True)
         ),
         fingerprint=note["pictures"],
-        missing=tuple(item.path for item in items if item.path not in there),
+        missing=tuple(path for path in expected if path not in there),
         marks=marks,
         tiling=None if tiling is None else Tiling(tuple(tiling["tile_sizes"]), tiling["overlap"]),
+        made_by=note["model"],
     )
 
 
@@ -272,7 +285,8 @@ def read_members(path: Path, folder: Path) -> tuple[list[CaptionedImage], tuple[
     with path.open(encoding="utf-8") as file:
         for line in file:
             row = json.loads(line)
-            place = found_path(row["path"], folder)
+            named = not row.get("file", True)
+            place = Path(row["path"]) if named else found_path(row["path"], folder)
             reading = ImageReading(**row["reading"]) if "reading" in row else AS_STORED
             known = (place, tuple(row["captions"]), row["split"], row["category"], row["source"], reading)
             if stored := row.get("place"):
@@ -281,7 +295,7 @@ def read_members(path: Path, folder: Path) -> tuple[list[CaptionedImage], tuple[
             if "window" in row:
                 items.append(SceneTile(*known, window=tuple(row["window"]), place=places[place]))
             else:
-                items.append(CaptionedImage(*known))
+                items.append(WithoutFile(*known, given=row["path"]) if named else CaptionedImage(*known))
             marks.append(read_mark(row.get("mark")))
     return items, tuple(marks)
 

@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 
 import nbformat
 import pytest
@@ -149,3 +151,33 @@ def test_an_import_that_is_added_meanwhile_counts(tmp_path):
     (tmp_path / "utils" / "above.py").write_text("def f():\n    import utils.below as b\n")
     used.append([path.stem for path in used_modules(tmp_path, ["from utils import above"])])
     assert used == [["__init__", "above"], ["__init__", "above", "below"]]
+
+
+HEAVY = ("torch", "torchvision", "sklearn", "matplotlib", "pandas", "scipy")  # 0.4 GB and a second or two
+
+
+def test_a_model_its_images_and_their_augmentation_take_nothing_heavy(root, tmp_path):
+    steps = f"""
+import sys
+import numpy as np
+from PIL import Image
+from utils.clip import CLIP, embed_texts
+from utils.datasets import ImagePreprocessing
+from utils.datasets.transforms import eval_transform, train_transform
+from utils.training.history import open_reports
+
+model = CLIP.from_pretrained("data/checkpoints/clip-miniature")
+embed_texts(model, ["a harbor"])
+image = Image.effect_noise((90, 80), 50).convert("RGB")
+eval_transform(image, model.preprocessing)
+for augmentation in ("aerial", "published"):
+    train_transform(image, model.preprocessing, augmentation, np.random.default_rng(0))
+with open_reports(__import__("pathlib").Path({str(tmp_path)!r}), [], True) as report:
+    report([{{"step": 1, "loss": 2.0}}])
+model.save_pretrained({str(tmp_path / "model")!r})
+print([name for name in {HEAVY} if name in sys.modules])
+import torch  # is still to be had
+"""
+    done = subprocess.run([sys.executable, "-c", steps], cwd=root, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1:] == ["[]"], done.stderr[-800:]
+    assert list((tmp_path / "tensorboard").iterdir())

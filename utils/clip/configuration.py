@@ -6,6 +6,7 @@ The configuration is handed on as an `Architecture` whose sizes are whole number
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -102,10 +103,11 @@ def _checked(settings: object, kind: type, prefix: str, source: str | Path) -> d
     return values
 
 
-def read_config(folder: Path) -> tuple[CLIPConfig, Architecture]:
+def read_config(folder: Path, activation: str | None = None) -> tuple[CLIPConfig, Architecture]:
     """Reads ``config.json``, as transformers knows it and with types.
 
-    If there is none, that is a FileNotFoundError; if it does not describe a CLIP that can be built, a ValueError.
+    If there is none, that is a FileNotFoundError; if it does not describe a CLIP that can be built, or one with another
+    activation than the one that is asked for, a ValueError.
     """
     path = folder / "config.json"
     if not path.is_file():
@@ -116,7 +118,21 @@ def read_config(folder: Path) -> tuple[CLIPConfig, Architecture]:
         raise ValueError(f"{path} describes a model of type {kind!r}; give the folder of a 'clip'.")
     with damage_in_words(f"{path} is not a configuration of a CLIP"):
         config = CLIPConfig.from_pretrained(folder)
-    return config, architecture_of(config, path)
+    architecture = architecture_of(config, path)
+    check_activation(activation, {architecture.vision.hidden_act, architecture.text.hidden_act}, path)
+    return config, architecture
+
+
+def check_activation(asked: str | None, told: Collection[str], source: str | Path) -> None:
+    """Refuses, with a ValueError, an activation that there is not, or that is not what a configuration tells."""
+    known = " and ".join(ACTIVATION_NAMES)
+    if asked is not None and asked not in ACTIVATION_NAMES:
+        raise ValueError(f"The activation is {asked!r}; there are {known}.")
+    if asked is not None and told != {asked}:
+        raise ValueError(
+            f"The activation is {asked!r}, but {source} says {' and '.join(sorted(told))}; leave it out, or correct "
+            "the file if it is wrong."
+        )
 
 
 def _what_it_is_instead(folder: Path) -> str:

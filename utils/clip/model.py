@@ -223,11 +223,14 @@ class CLIP(nnx.Module):
         return copy
 
     @classmethod
-    def from_pretrained(cls, name_or_path: str | os.PathLike, dtype: Any = jnp.float32) -> CLIP:
+    def from_pretrained(
+        cls, name_or_path: str | os.PathLike, dtype: Any = jnp.float32, activation: str | None = None
+    ) -> CLIP:
         """Loads a checkpoint of transformers' ``CLIPModel``.
 
         It is a folder, or a name on the Hugging Face Hub such as ``openai/clip-vit-base-patch32``. ``dtype`` is what
-        the transformers compute in; parameters are float32, however they are stored.
+        the transformers compute in; parameters are float32, however they are stored. ``activation``, ``quick_gelu`` or
+        ``gelu``, says what a file without a configuration does not, and must be that of a configuration.
 
         Raises:
             FileNotFoundError: If there is no such checkpoint, or it lacks a file.
@@ -235,7 +238,7 @@ class CLIP(nnx.Module):
                 configuration do not belong together.
         """
         folder = find_checkpoint(name_or_path)
-        config, architecture = read_config(folder)
+        config, architecture = read_config(folder, activation)
         preprocessing = read_preprocessing(folder, architecture.vision.image_size)
         tokenizer = read_tokenizer(folder, architecture.text)
         shapes, read_weights = open_weights(folder)

@@ -151,8 +151,9 @@ def _open_msgpack(file: Path) -> StoredWeights:
         content = msgpack_restore(file.read_bytes())
         tree = _unwrapped(content)
         arrays = traverse_util.flatten_dict(tree, sep="/") if tree else {}
-    if not arrays or not all(isinstance(array, np.ndarray) for array in arrays.values()):
+    if not arrays or not all(isinstance(array, np.ndarray | np.generic) for array in arrays.values()):
         raise _no_weights(file, content)
+    arrays = {name: np.asarray(array) for name, array in arrays.items()}
     return StoredWeights({name: array.shape for name, array in arrays.items()}, lambda: arrays)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from utils.files.writing import file_in_the_way
+from utils.files.writing import file_in_the_way, read_json
 
 _SETTINGS = ["*.json", "*.txt", "*.spm"]
 _WEIGHTS = (  # of transformers, open_clip, Flax and peft, in the order in which they are looked for
@@ -13,6 +13,7 @@ _WEIGHTS = (  # of transformers, open_clip, Flax and peft, in the order in which
     *("flax_model.msgpack", "adapter_model.safetensors", "adapter_model.bin"),
 )
 WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".msgpack")  # of one file that holds a model
+_FOREIGN_SETTINGS = ("open_clip_config.json", "adapter_config.json")  # of open_clip and peft
 
 
 def find_checkpoint(name_or_path: str | os.PathLike, example: str = "openai/clip-vit-base-patch32") -> Path:
@@ -52,6 +53,15 @@ def find_checkpoint(name_or_path: str | os.PathLike, example: str = "openai/clip
             f"{_why_not_fetched(owner_and_name, revision, error, example)}."
         ) from error
     return snapshot
+
+
+def looks_like_clip(place: Path) -> bool:
+    """Whether a folder or a file may hold a CLIP, by names of files and by what its ``config.json`` says."""
+    if place.is_file() or any((place / name).is_file() for name in _FOREIGN_SETTINGS):
+        return place.is_dir() or place.suffix in WEIGHT_SUFFIXES
+    if (place / "config.json").is_file():
+        return read_json(place / "config.json").get("model_type") == "clip"
+    return any(path.suffix in WEIGHT_SUFFIXES for path in place.iterdir())
 
 
 def fetch(name: str, patterns: list[str], revision: str = "") -> Path:

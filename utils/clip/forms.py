@@ -70,8 +70,9 @@ def open_checkpoint(place: Path, activation: str | None = None) -> Checkpoint:
         return _open_adapter(place, activation)
     if settings.is_file() and not open_clips.is_file():
         check_model_type(settings)
-    stored = open_weights([place] if place.is_file() else find_weights(folder))
-    _refuse_other_models(stored.shapes, place)
+    files = [place] if place.is_file() else find_weights(folder)
+    stored = open_weights(files)
+    _refuse_other_models(stored.shapes, files[0])
     is_open_clips = any(name.startswith("visual.") for name in stored.shapes)
     # Arrays without memory behind them, which are renamed and turned as the weights will be.
     blanks = {name: np.broadcast_to(np.float32(0), shape) for name, shape in stored.shapes.items()}
@@ -84,8 +85,8 @@ def open_checkpoint(place: Path, activation: str | None = None) -> Checkpoint:
         source = settings
         config = read_config(folder, activation)
     else:
-        source = place
-        config = config_of_shapes(shapes, stored.shapes, activation, place, stored.trained)
+        source = files[0]
+        config = config_of_shapes(shapes, stored.shapes, activation, source, stored.trained)
     architecture = architecture_of(config, source)
     check_shapes(shapes, architecture)
     preprocessing = preprocessing or read_preprocessing(folder, architecture.vision.image_size)

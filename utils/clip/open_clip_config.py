@@ -110,7 +110,7 @@ def read_open_clip_config(path: Path, shapes: Shapes, activation: str | None) ->
             settings[name] |= {"hidden_act": told, "layer_norm_eps": epsilon}
     by_id = text.get("pool_type") == "eos"
     settings["text_config"]["eos_token_id"] = text.get("eos_id", _HIGHEST_ID) if by_id else _HIGHEST_ID
-    return _config(settings), _preprocessing(pixels, image_size, path)
+    return _config(settings, path), _preprocessing(pixels, image_size, path)
 
 
 def config_of_shapes(shapes: Shapes, stored: Shapes, activation: str | None, source: Path, name: str) -> CLIPConfig:
@@ -138,13 +138,14 @@ def config_of_shapes(shapes: Shapes, stored: Shapes, activation: str | None, sou
             )
         settings[tower]["hidden_act"] = activation
     settings["text_config"]["eos_token_id"] = _HIGHEST_ID
-    return _config(settings)
+    return _config(settings, source)
 
 
-def _config(settings: dict[str, Any]) -> CLIPConfig:
+def _config(settings: dict[str, Any], source: Path) -> CLIPConfig:
     from transformers import CLIPConfig
 
-    return CLIPConfig(**settings)
+    with damage_in_words(f"{source} is not a configuration of a CLIP"):
+        return CLIPConfig(**settings)
 
 
 def _check_computed(settings: Mapping[str, Any], path: Path) -> None:

@@ -310,8 +310,6 @@ def test_shapes_tell_the_architecture_of_every_published_vit(name):
     blanks = {name: np.broadcast_to(np.float32(0), shape) for name, shape in stored.items()}
     shapes = {name: array.shape for name, array in transformers_names(blanks).items()}
     vision, text = settings["vision_cfg"], settings["text_cfg"]
-    if vision.get("head_width", 64) != 64 or text["width"] // text["heads"] != 64:
-        pytest.skip("heads of another width than shapes tell")
     config = config_of_shapes(shapes, stored, "gelu", Path(name), "")
     assert (config.vision_config.hidden_size, config.text_config.hidden_size) == (vision["width"], text["width"])
     assert config.vision_config.image_size == vision["image_size"] // vision["patch_size"] * vision["patch_size"]

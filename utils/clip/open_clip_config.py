@@ -1,7 +1,7 @@
 """The configuration of weights that bring none of transformers: from ``open_clip_config.json``, or their shapes alone.
 
-Shapes tell widths, layers, patches, vocabulary and length of texts. They tell neither the activation nor the heads,
-which are of width 64 in every published ViT of this kind.
+Shapes tell widths, layers, patches, vocabulary and length of texts. They tell neither the activation nor the heads; of
+those each published ViT has as many as its width asks for.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from transformers import CLIPConfig
 
 Shapes = Mapping[str, tuple[int, ...]]
-_HEAD_WIDTH = 64
+_HEAD_WIDTH = 64  # of OpenAI's models; open_clip's larger ones have heads that are wider, and 16 of them
+_SIXTEEN_HEADS = (1280, 1408, 1664, 1792)  # widths of ViT-H, g, bigG and e
 _HIGHEST_ID = 2  # for eos_token_id: the text ends at the token with the highest id, see `end_of_text_positions`
 
 # Settings that change what is computed, with the values that are computed here; False, 0 and None are all "no".
@@ -77,7 +78,7 @@ def _tower(shapes: Shapes, tower: str) -> dict[str, int]:
         "hidden_size": width,
         "intermediate_size": inner,
         "num_hidden_layers": len(layers),
-        "num_attention_heads": max(width // _HEAD_WIDTH, 1),
+        "num_attention_heads": 16 if tower == "vision_model" and width in _SIXTEEN_HEADS else width // _HEAD_WIDTH,
     }
 
 
@@ -131,10 +132,11 @@ def config_of_shapes(shapes: Shapes, stored: Shapes, activation: str | None, sou
         )
     check_activation(activation, {activation}, source)
     for tower in ("vision_config", "text_config"):
-        if settings[tower]["hidden_size"] % _HEAD_WIDTH:
+        width, heads = (settings[tower][name] for name in ("hidden_size", "num_attention_heads"))
+        if heads * _HEAD_WIDTH != width and (width not in _SIXTEEN_HEADS or heads != 16):
             raise ValueError(
-                f"{source} has a {tower} of width {settings[tower]['hidden_size']}, and shapes tell no heads but those "
-                f"of width {_HEAD_WIDTH}; put its open_clip_config.json (or config.json) beside it."
+                f"{source} has a {tower} of width {width}, and no published ViT tells how many heads that has; put its "
+                "open_clip_config.json (or config.json) beside it."
             )
         settings[tower]["hidden_act"] = activation
     settings["text_config"]["eos_token_id"] = _HIGHEST_ID

@@ -65,7 +65,8 @@ def sizes_of(shapes: Shapes, source: Path) -> dict[str, Any]:
         ) from error
     side = math.isqrt(vision.pop("positions") - 1)
     vision |= {"patch_size": patch, "image_size": side * patch}
-    text |= {"vocab_size": vocabulary, "max_position_embeddings": text.pop("positions")}
+    # In a vocabulary of CLIP's form the last two tokens begin and end a text.
+    text |= {"vocab_size": vocabulary, "max_position_embeddings": text.pop("positions"), "bos_token_id": vocabulary - 2}
     return {"vision_config": vision, "text_config": text, "projection_dim": dim}
 
 

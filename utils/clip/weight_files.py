@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import jax.numpy as jnp
@@ -29,6 +30,11 @@ WEIGHT_FILES = (
 )
 # What training programs wrap weights into, and what wrappers put before every name.
 WRAPPERS = ("state_dict", "model_state_dict", "model", "module", "params")
+# What training programs keep beside weights, and what holds values alone: settings, and scores as numbers of NumPy.
+_PLAIN: list[Any] = [
+    *(Namespace, np.dtype, *(type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64))),
+    *((np.float64(0).__reduce__()[0], f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
+]
 PREFIXES = re.compile(r"((module|_orig_mod|model)\.)+")
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -122,13 +128,19 @@ def _read_safetensors(file: Path) -> Weights:
 def _open_pickle(file: Path) -> StoredWeights:
     import torch
 
-    advice = "download it again, or as safetensors"
-    with damage_in_words(f"{file} cannot be read as torch weights", advice):
-        if is_torchscript(file):
-            content: Any = read_torchscript(file)
-        else:
-            with torch.serialization.safe_globals([Namespace]):  # of a training's settings: names and values alone
-                content = torch.load(file, map_location="cpu", weights_only=True)
+    with damage_in_words(f"{file} cannot be read as torch weights", "download it again, or as safetensors"):
+        try:
+            if is_torchscript(file):
+                content: Any = read_torchscript(file)
+            else:
+                with torch.serialization.safe_globals(_PLAIN):
+                    content = torch.load(file, map_location="cpu", weights_only=True)
+        except UnpicklingError as error:
+            # What torch says besides is how to run it all the same.
+            if asked := re.search(r"GLOBAL ([\w.]+)", str(error)):
+                reason = f"it asks for {asked[1]}, which may run code; whoever trusts it can save its state_dict alone"
+                raise ValueError(reason) from None
+            raise
     trained = str(content.get("name", "")) if isinstance(content, Mapping) else ""
     tensors = _unwrapped(content)
     if not tensors or not all(

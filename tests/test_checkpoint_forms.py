@@ -20,6 +20,7 @@ from tiny_clip import tiny_config, torch_clip, write_checkpoint
 from torch import nn
 from transformers import CLIPTextModel, SiglipConfig, SiglipModel
 
+from utils.check import check_models
 from utils.clip import CLIP, fingerprint, save_open_clip, tokenize, vocabulary
 from utils.clip.foreign_names import transformers_names
 from utils.clip.open_clip_config import config_of_shapes
@@ -685,6 +686,29 @@ def test_a_run_knows_a_file_by_its_content_and_by_the_settings_beside_it(theirs,
     torch.save(of_openai(theirs).state_dict(), file)
     marks.add(_mark_of_checkpoint(str(file)))
     assert len(marks) == 3
+
+
+def test_a_run_knows_an_adapter_by_its_base_too(base, tmp_path):
+    folder = write_adapter(tmp_path / "adapter", str(base), {"a": torch.zeros(1)})
+    before = _mark_of_checkpoint(str(folder))
+    (base / "config.json").write_text((base / "config.json").read_text() + "\n")
+    assert _mark_of_checkpoint(str(folder)) != before
+
+
+def test_settings_of_another_model_beside_a_file_do_not_matter_to_it(theirs, tmp_path):
+    file = tmp_path / "ViT-B-32-quickgelu.pt"
+    torch.save(theirs.state_dict(), file)
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    (tmp_path / "preprocessor_config.json").write_text('{"image_mean": [0.1, 0.1, 0.1]}')
+    model = CLIP.from_pretrained(file)
+    assert_same_features(model, theirs)
+    assert model.preprocessing.mean[0] == pytest.approx(0.4815, abs=1e-4)  # OpenAI's
+
+
+def test_make_check_knows_every_form(theirs, tmp_path):
+    torch.save(theirs.state_dict(), tmp_path / "ViT-B-32-quickgelu.pt")
+    for place in (tmp_path, tmp_path / "ViT-B-32-quickgelu.pt"):
+        assert [check.advice for check in check_models(str(place)) if place.name in check.subject] == [""]
 
 
 def test_an_untrained_row_of_a_sweep_may_start_from_a_file(theirs, tmp_path):

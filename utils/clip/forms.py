@@ -20,7 +20,7 @@ from utils.clip.foreign_names import transformers_names
 from utils.clip.image_processor import read_preprocessing
 from utils.clip.open_clip_config import config_of_shapes, read_open_clip_config
 from utils.clip.vocabulary import find_tokenizer
-from utils.clip.weight_files import Shapes, Weights, find_weights, open_weights
+from utils.clip.weight_files import Shapes, Weights, find_weights, holds_weights, open_weights
 from utils.clip.weight_names import check_shapes
 from utils.datasets import ImagePreprocessing
 from utils.files import find_checkpoint
@@ -66,10 +66,10 @@ def open_checkpoint(place: Path, activation: str | None = None) -> Checkpoint:
     """
     folder = place if place.is_dir() else place.parent
     settings, open_clips = folder / "config.json", folder / "open_clip_config.json"
-    if place.is_dir() and (place / ADAPTER_CONFIG).is_file() and not settings.is_file():
+    if (place / ADAPTER_CONFIG).is_file() and not holds_weights(place):
         return _open_adapter(place, activation)
-    if settings.is_file() and not open_clips.is_file():
-        check_model_type(settings)
+    if place.is_dir() and settings.is_file() and not open_clips.is_file():
+        check_model_type(settings)  # before weights that may lack
     files = [place] if place.is_file() else find_weights(folder)
     stored = open_weights(files)
     _refuse_other_models(stored.shapes, files[0])
@@ -77,20 +77,23 @@ def open_checkpoint(place: Path, activation: str | None = None) -> Checkpoint:
     # Arrays without memory behind them, which are renamed and turned as the weights will be.
     blanks = {name: np.broadcast_to(np.float32(0), shape) for name, shape in stored.shapes.items()}
     shapes = {name: blank.shape for name, blank in transformers_names(blanks).items()}
-    preprocessing, tokenizer = None, None
+    preprocessing = None
     if is_open_clips and open_clips.is_file():
         source = open_clips
-        config, preprocessing = read_open_clip_config(open_clips, shapes, activation)
+        config, preprocessing = read_open_clip_config(source, shapes, activation)
     elif settings.is_file() and not is_open_clips:
-        source = settings
-        config = read_config(folder, activation)
+        source, config = settings, read_config(folder, activation)
     else:
         source = files[0]
         config = config_of_shapes(shapes, stored.shapes, activation, source, stored.trained)
     architecture = architecture_of(config, source)
     check_shapes(shapes, architecture)
-    preprocessing = preprocessing or read_preprocessing(folder, architecture.vision.image_size)
-    tokenizer = (read_tokenizer if source == settings else find_tokenizer)(folder, architecture.text)
+    if source == settings:
+        preprocessing = read_preprocessing(folder, architecture.vision.image_size)
+        tokenizer = read_tokenizer(folder, architecture.text)
+    else:
+        preprocessing = preprocessing or ImagePreprocessing(architecture.vision.image_size)
+        tokenizer = find_tokenizer(folder, architecture.text)
     return Checkpoint(config, architecture, tokenizer, preprocessing, shapes, lambda: transformers_names(stored.read()))
 
 

@@ -70,6 +70,11 @@ def open_weights(files: Sequence[Path]) -> StoredWeights:
     return StoredWeights(without_prefix, read, shards[0].trained)
 
 
+def holds_weights(folder: Path) -> bool:
+    """Whether a folder has weights by the name of a whole model."""
+    return any((folder / name).is_file() for name in WEIGHT_FILES)
+
+
 def find_weights(folder: Path) -> list[Path]:
     """The files of a checkpoint folder that hold its weights: of transformers, Flax or open_clip, or the only one.
 

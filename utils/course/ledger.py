@@ -144,12 +144,13 @@ def _mark_of_data(name: str, data_dir: Path | None) -> str:
 
 
 def _mark_of_checkpoint(name: str) -> str:
-    """Over the content of a folder's files or of one; for a name on the Hub the revision that is here."""
+    """Over the content of files and of what they stand on; for a name on the Hub the revision that is here."""
     place = find_checkpoint(name)
     if "revision" in (source := checkpoint_source(place)):
         return source["revision"]
     if place.is_dir():
-        return digest_of_folder(place)
+        base = Path(str(read_json(place / "adapter_config.json").get("base_model_name_or_path", "")))
+        return digest_of_folder(place) + (digest_of_folder(base) if base.name and base.is_dir() else "")
     beside = place.with_name("open_clip_config.json")  # which says how its weights are to be read
     return digest_of_file(place) + (digest_of_file(beside) if beside.is_file() else "")
 

@@ -129,7 +129,7 @@ def config_of_shapes(shapes: Shapes, stored: Shapes, activation: str | None, sou
             "CLIP.from_pretrained activation='quick_gelu' (OpenAI's weights and those trained on from them: "
             "RemoteCLIP, GeoRSCLIP ViT-B-32, SkyCLIP ViT-L-14) or 'gelu' (LAION's and those trained on from them: "
             "GeoRSCLIP ViT-H-14, SkyCLIP ViT-B-32), or write it down once, for MODEL=, with make convert "
-            f"MODEL={source.name} TO=folder ACTIVATION=quick_gelu."
+            f"MODEL={source} TO=folder ACTIVATION=quick_gelu."
         )
     check_activation(activation, {activation}, source)
     for tower in ("vision_config", "text_config"):

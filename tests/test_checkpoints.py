@@ -177,7 +177,7 @@ def test_layers_too_few_or_too_many_are_told_in_one_sentence(folder):
 
 
 def test_folders_that_are_no_checkpoints_are_told_apart(folder, tmp_path):
-    assert_one_sentence(tmp_path, FileNotFoundError, "has no config.json")
+    assert_one_sentence(tmp_path, FileNotFoundError, "its folder 'checkpoint' may: give that")
     weights = folder / "model.safetensors"
     content = weights.read_bytes()
     weights.write_bytes(content[: len(content) // 2])
@@ -227,7 +227,7 @@ def test_a_name_that_cannot_be_fetched_says_what_to_do(monkeypatch):
 
 
 def test_a_file_in_place_of_a_folder_is_told(folder):
-    assert_one_sentence(folder / "model.safetensors", FileNotFoundError, "is no folder but a file")
+    assert_one_sentence(folder / "config.json", FileNotFoundError, "is no checkpoint but a file")
 
 
 def test_a_revision_behind_the_name_is_asked_for(folder, monkeypatch):

@@ -23,6 +23,7 @@ from packaging.specifiers import SpecifierSet
 
 from utils.course import find_root
 from utils.files import usable_cores
+from utils.files.hub import looks_like_clip
 
 GIB = 2**30
 WIDTH = 100  # of a line
@@ -174,9 +175,8 @@ def _check_model(name: str) -> Check:
 
     folder = Path(name).expanduser()
     subject = f"model: {folder.name}"
-    if folder.is_dir():
-        is_clip = (folder / "config.json").is_file() and any(folder.glob("*.safetensors"))
-        advice = "" if is_clip else "a model folder holds config.json and model.safetensors, as transformers saves it"
+    if folder.exists():
+        advice = "" if looks_like_clip(folder) else "it holds no CLIP of the forms that the README lists"
         return Check(subject, f"in {_short(folder)}", advice, needed=True)
     try:
         cached = isinstance(try_to_load_from_cache(name, "config.json"), str)

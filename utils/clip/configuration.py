@@ -6,7 +6,7 @@ The configuration is handed on as an `Architecture` whose sizes are whole number
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 ACTIVATION_NAMES = ("quick_gelu", "gelu")
+# What ``config.json`` calls models that people take for a CLIP, and what is other in them.
+_OTHER_TYPES = {
+    **dict.fromkeys(("siglip", "siglip2"), "which pools and scores otherwise than CLIP"),
+    **dict.fromkeys(("chinese_clip", "altclip", "hybrid-clip", "vision-text-dual-encoder"), "with a BERT for texts"),
+    "clip_text_model": "the half of a CLIP that reads texts",
+    "clip_vision_model": "the half of a CLIP that reads images",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,35 +127,37 @@ def _checked(settings: Mapping[str, Any], kind: type, prefix: str, source: str |
     return values
 
 
-def read_config(folder: Path) -> tuple[dict[str, Any], Architecture]:
-    """Reads ``config.json``, as it stands there and with types.
+def read_config(folder: Path, activation: str | None = None) -> dict[str, Any]:
+    """Reads ``config.json``.
 
-    If there is none, that is a FileNotFoundError; if it does not describe a CLIP that can be built, a ValueError.
+    If it does not describe a CLIP that can be built, or one with another activation than is asked for, that is a
+    ValueError.
     """
     path = folder / "config.json"
-    if not path.is_file():
-        raise FileNotFoundError(f"{folder} has no config.json; {_what_it_is_instead(folder)}.")
-    settings = read_json(path)
-    if (kind := settings.get("model_type")) != "clip":
-        raise ValueError(f"{path} describes a model of type {kind!r}; give the folder of a 'clip'.")
-    return settings, architecture_of(settings, path)
+    check_model_type(path)
+    config = read_json(path)
+    architecture = architecture_of(config, path)
+    check_activation(activation, {architecture.vision.hidden_act, architecture.text.hidden_act}, path)
+    return config
 
 
-def _what_it_is_instead(folder: Path) -> str:
-    """The way out for folders of other programs that people take for a checkpoint."""
-    if (folder / "open_clip_config.json").is_file():
-        return (
-            "it is a folder of open_clip, whose weights have other names: give one of transformers' format, as "
-            "save_pretrained writes it"
+def check_model_type(path: Path) -> None:
+    """Refuses, with a ValueError, a ``config.json`` of another model than a CLIP."""
+    if (kind := read_json(path).get("model_type")) != "clip":
+        what = _OTHER_TYPES.get(str(kind), "no CLIP of OpenAI's two transformers")
+        raise ValueError(f"{path} describes a model of type {kind!r}, {what}; give the folder of a 'clip'.")
+
+
+def check_activation(asked: str | None, told: Collection[str], source: str | Path) -> None:
+    """Refuses, with a ValueError, an activation that there is not, or that is not what a configuration tells."""
+    known = " and ".join(ACTIVATION_NAMES)
+    if asked is not None and asked not in ACTIVATION_NAMES:
+        raise ValueError(f"The activation is {asked!r}; there are {known}.")
+    if asked is not None and told != {asked}:
+        raise ValueError(
+            f"The activation is {asked!r}, but {source} says {' and '.join(sorted(told))}; leave it out, or correct "
+            "the file if it is wrong."
         )
-    if (folder / "adapter_config.json").is_file():
-        return (
-            "it holds an adapter of peft: merge it into its base model (merge_and_unload), save that with "
-            "save_pretrained and give its folder"
-        )
-    if inner := sorted(path.parent.name for path in folder.glob("*/config.json"))[:1]:
-        return f"its folder {inner[0]!r} has one: give that"
-    return "give the folder of a CLIP checkpoint"
 
 
 def read_tokenizer(folder: Path, text: TextConfig) -> PreTrainedTokenizerBase | None:

@@ -22,11 +22,12 @@ import numpy as np
 from flax import nnx, traverse_util
 
 from utils.clip.checkpoints import write_json, written_whole
-from utils.clip.configuration import Architecture, architecture_of, read_config, read_tokenizer, write_tokenizer
-from utils.clip.image_processor import processor_settings, read_preprocessing
+from utils.clip.configuration import Architecture, architecture_of, write_tokenizer
+from utils.clip.forms import open_checkpoint
+from utils.clip.image_processor import processor_settings
 from utils.clip.transformer import Transformer, layer_norm, linear, normal
-from utils.clip.weight_files import check_values, open_weights
-from utils.clip.weight_names import check_shapes, export_parameters, import_parameters
+from utils.clip.weight_files import check_values
+from utils.clip.weight_names import export_parameters, import_parameters
 from utils.datasets import ImagePreprocessing
 from utils.files import find_checkpoint
 from utils.files.hub import checkpoint_source
@@ -228,29 +229,30 @@ class CLIP(nnx.Module):
         return copy
 
     @classmethod
-    def from_pretrained(cls, name_or_path: str | os.PathLike, dtype: Any = jnp.float32) -> CLIP:
-        """Loads a checkpoint of transformers' ``CLIPModel``.
+    def from_pretrained(
+        cls, name_or_path: str | os.PathLike, dtype: Any = jnp.float32, activation: str | None = None
+    ) -> CLIP:
+        """Loads a checkpoint of any form that the README lists.
 
-        It is a folder, or a name on the Hugging Face Hub such as ``openai/clip-vit-base-patch32``. ``dtype`` is what
-        the transformers compute in; parameters are float32, however they are stored.
+        It is a folder, a file of weights, or a name on the Hugging Face Hub such as ``openai/clip-vit-base-patch32``.
+        ``dtype`` is what the transformers compute in; parameters are float32, however they are stored.
+        ``activation``, ``quick_gelu`` or ``gelu``, says what weights without a configuration do not; where there is a
+        configuration it must be the same.
 
         Raises:
             FileNotFoundError: If there is no such checkpoint, or it lacks a file.
             ValueError: If a file is damaged or asks for what is not supported, or its tokenizer, its weights and its
                 configuration do not belong together.
         """
-        folder = find_checkpoint(name_or_path)
-        settings, architecture = read_config(folder)
-        preprocessing = read_preprocessing(folder, architecture.vision.image_size)
-        tokenizer = read_tokenizer(folder, architecture.text)
-        shapes, read_weights = open_weights(folder)
-        check_shapes(shapes, architecture)  # before anything takes memory for what may not be there
+        place = find_checkpoint(name_or_path)
+        stored = open_checkpoint(place, activation)  # before anything takes memory for what may not be there
+        tokenizer, preprocessing = stored.tokenizer, stored.preprocessing
         model = nnx.eval_shape(
-            lambda: cls(settings, rngs=nnx.Rngs(0), dtype=dtype, tokenizer=tokenizer, preprocessing=preprocessing)
+            lambda: cls(stored.config, rngs=nnx.Rngs(0), dtype=dtype, tokenizer=tokenizer, preprocessing=preprocessing)
         )
-        weights = read_weights()
+        weights = stored.read_weights()
         check_values(weights)
-        model.metadata = replace(model.metadata, source=checkpoint_source(folder))
+        model.metadata = replace(model.metadata, source=checkpoint_source(place))
         model.load_transformers_weights(weights)
         return model
 

@@ -3,37 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from utils.clip.checkpoints import write_json, written_whole
 from utils.clip.configuration import TowerConfig, write_tokenizer
+from utils.clip.foreign_names import open_clip_names
 
 if TYPE_CHECKING:
     from utils.clip.model import CLIP
-
-# Parts of transformers' names, and what open_clip has in their place.
-_NAMES = {
-    "vision_model.": "visual.",
-    "text_model.": "",
-    "encoder.layers.": "transformer.resblocks.",
-    "embeddings.": "",
-    "patch_embedding": "conv1",
-    "position_embedding.weight": "positional_embedding",
-    "pre_layrnorm": "ln_pre",
-    "post_layernorm": "ln_post",
-    "final_layer_norm": "ln_final",
-    "layer_norm1": "ln_1",
-    "layer_norm2": "ln_2",
-    "self_attn.out_proj": "attn.out_proj",
-    "mlp.fc1": "mlp.c_fc",
-    "mlp.fc2": "mlp.c_proj",
-    "visual_projection.weight": "visual.proj",
-    "text_projection.weight": "text_projection",
-}
 
 
 def save_open_clip(model: CLIP, folder: str | os.PathLike) -> Path:
@@ -46,30 +24,13 @@ def save_open_clip(model: CLIP, folder: str | os.PathLike) -> Path:
     from safetensors.numpy import save_file
 
     folder = Path(folder).expanduser()
-    settings, weights = _settings(model), _rename(model.transformers_weights())
+    settings, weights = _settings(model), open_clip_names(model.transformers_weights())
     with written_whole(folder) as temporary:
         write_json(temporary / "open_clip_config.json", settings)
         save_file(weights, temporary / "open_clip_model.safetensors", metadata={"format": "pt"})
         if model.tokenizer is not None:
             write_tokenizer(model.tokenizer, temporary)
     return folder
-
-
-def _rename(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """From transformers' names to open_clip's; query, key and value become one matrix."""
-    renamed = {}
-    for name, array in weights.items():
-        if name.endswith("_projection.weight"):
-            array = array.T
-        elif ".q_proj." in name:
-            array = np.concatenate([weights[name.replace(".q_proj.", f".{part}_proj.")] for part in "qkv"])
-            name = name.replace("self_attn.q_proj.", "attn.in_proj_")
-        elif ".k_proj." in name or ".v_proj." in name:
-            continue
-        for old, new in _NAMES.items():
-            name = name.replace(old, new)
-        renamed[name] = np.asarray(array, order="C")
-    return renamed
 
 
 def _settings(model: CLIP) -> dict[str, Any]:

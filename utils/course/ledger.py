@@ -17,6 +17,7 @@ from typing import Any
 from utils.course.imports import used_modules
 from utils.course.parameters import declared_values
 from utils.files import digest_of_file, digest_of_folder, find_checkpoint, read_json
+from utils.files.hub import checkpoint_source
 
 STAMP = "course_stamp"  # in the metadata of a notebook that ran to its end
 LEFT = "course_results"  # what it left in the folder for results, with a digest each
@@ -143,9 +144,15 @@ def _mark_of_data(name: str, data_dir: Path | None) -> str:
 
 
 def _mark_of_checkpoint(name: str) -> str:
-    """Over the content of a folder's files; for a name on the Hub the revision that is here."""
-    folder = find_checkpoint(name)
-    return folder.name if folder.parent.name == "snapshots" else digest_of_folder(folder)
+    """Over the content of files and of what they stand on; for a name on the Hub the revision that is here."""
+    place = find_checkpoint(name)
+    if "revision" in (source := checkpoint_source(place)):
+        return source["revision"]
+    if place.is_dir():
+        base = Path(str(read_json(place / "adapter_config.json").get("base_model_name_or_path", "")))
+        return digest_of_folder(place) + (digest_of_folder(base) if base.name and base.is_dir() else "")
+    beside = place.with_name("open_clip_config.json")  # which says how its weights are to be read
+    return digest_of_file(place) + (digest_of_file(beside) if beside.is_file() else "")
 
 
 def finished_stamp(output: Path) -> str | None:

@@ -129,5 +129,5 @@ def parse_overrides(assignments: Iterable[str], data_dir: str = "", model: str =
         overrides["DATA_DIR"] = str(Path(data_dir).expanduser().resolve())
     if model:
         folder = Path(model).expanduser()
-        overrides["MODEL"] = str(folder.resolve()) if folder.is_dir() else model
+        overrides["MODEL"] = str(folder.resolve()) if folder.exists() else model
     return overrides

@@ -17,6 +17,7 @@ from utils.course.parameters import load_profile, notebook_parameters, resolve_p
 from utils.course.places import CourseError, course_notebooks
 from utils.course.values import check_places, check_values
 from utils.files import disk_trouble_in_words, read_json, sole_owner, write_whole
+from utils.files.hub import WEIGHT_SUFFIXES
 from utils.files.provenance import PROVENANCE, versions
 
 EVALUATION = Path("evaluation") / "evaluation.json"
@@ -45,7 +46,26 @@ def plan_course(root: Path, profile: str, overrides: dict[str, Any]) -> Plan:
     for values in parameters.values():
         check_values(values)
         check_places(root, values)
+    for model in sorted({str(values.get("MODEL", "")) for values in parameters.values()}):
+        _check_model(root, model)
     return Plan(name, root / folder, parameters)
+
+
+def _check_model(root: Path, model: str) -> None:
+    """Refuses with a `CourseError` a file of weights, or a folder of another program, that would not load later.
+
+    It says too little, as of its activation, or holds another model. What transformers wrote is left to those who
+    load it.
+    """
+    place = root / Path(model).expanduser()
+    if not model or not place.exists() or (place / "config.json").is_file():
+        return
+    from utils.clip.forms import open_checkpoint
+
+    try:
+        open_checkpoint(place)
+    except (OSError, ValueError) as error:
+        raise CourseError(f"MODEL is {model!r}: {error}") from error
 
 
 def results_folder(root: Path, name: str, common: Mapping[str, Any], overrides: Mapping[str, Any]) -> str:
@@ -61,7 +81,11 @@ def results_folder(root: Path, name: str, common: Mapping[str, Any], overrides: 
         ours, theirs = (str(values.get(parameter, "")) for values in (overrides, common))
         if ours and root / ours != root / theirs:
             path = Path(ours)  # pictures/captions.csv is called pictures
-            short = (path.parent.name or path.stem) if path.suffix else path.name
+            short = path.name
+            if parameter == "DATASET" and path.suffix:
+                short = path.parent.name or path.stem
+            elif path.suffix in WEIGHT_SUFFIXES:
+                short = path.stem
             folder += "-" + re.sub(r"[^\w.-]+", "-", short)
     return folder
 

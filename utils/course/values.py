@@ -10,7 +10,8 @@ from typing import Any
 
 from utils.choices import AUGMENTATIONS, COMPUTE_DTYPES, LARGEST_VAL_SHARE, PROMPTS, TRANSLATION_ENGINES
 from utils.course.places import CourseError
-from utils.files import file_in_the_way, read_json
+from utils.files import file_in_the_way
+from utils.files.hub import looks_like_clip
 
 FEW_STEPS = 100  # below them a training has hardly left its start
 # What papermill calls the annotation of a parameter, and what its value may then be.
@@ -108,11 +109,11 @@ def check_places(root: Path, values: Mapping[str, Any]) -> None:
             f"DATASET is {dataset!r}, and there is no {root / dataset}: give the path of a .csv, .json or .jsonl of "
             "captions, or of a folder with a folder for each category."
         )
-    folder = root / Path(model).expanduser()
-    if model and (blocked := file_in_the_way(folder)):
+    place = root / Path(model).expanduser()
+    if model and (blocked := file_in_the_way(place)) and blocked != place:
         raise CourseError(f"MODEL is {model!r}, and {blocked} is a file: give the folder with config.json and weights.")
-    if model and folder.is_dir() and read_json(folder / "config.json").get("model_type") != "clip":
+    if model and place.exists() and not looks_like_clip(place):
         raise CourseError(
-            f"MODEL is {model!r}, and {folder} holds no CLIP: its config.json must be there and say "
-            '"model_type": "clip", as transformers\' CLIPModel.save_pretrained writes it.'
+            f"MODEL is {model!r}, and {place} holds no CLIP: give a folder whose config.json says "
+            '"model_type": "clip", one of open_clip or peft, or a file of weights; the README lists them.'
         )

@@ -1,48 +1,74 @@
-"""Checkpoint folders, found on the disk or on the Hub, and what they are called."""
+"""Checkpoints, found on the disk or on the Hub, and what they are called."""
 
 from __future__ import annotations
 
 import os
-from functools import partial
 from pathlib import Path
 
-from utils.files.writing import file_in_the_way
+from utils.files.writing import file_in_the_way, read_json
 
-_CHECKPOINT_FILES = ["*.json", "*.txt", "*.spm", "model*.safetensors"]
+_SETTINGS = ["*.json", "*.txt", "*.spm"]
+_WEIGHTS = (  # of transformers, open_clip, Flax and peft, in the order in which they are looked for
+    *("model*.safetensors", "pytorch_model*.bin*", "open_clip_model.safetensors", "open_clip_pytorch_model.bin"),
+    *("flax_model.msgpack", "adapter_model.safetensors", "adapter_model.bin"),
+)
+WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".msgpack")  # of one file that holds a model
+_FOREIGN_SETTINGS = ("open_clip_config.json", "adapter_config.json")  # of open_clip and peft
 
 
 def find_checkpoint(name_or_path: str | os.PathLike, example: str = "openai/clip-vit-base-patch32") -> Path:
-    """Finds a checkpoint folder on disk, or fetches it from the Hugging Face Hub into the local cache.
+    """Finds a checkpoint, a folder or a file, on disk, or fetches it from the Hugging Face Hub into the local cache.
 
     Args:
-        name_or_path: A folder with ``config.json``, or a Hub name such as ``openai/clip-vit-base-patch32``, of a
-            certain branch, tag or commit as ``openai/clip-vit-base-patch32@main``.
+        name_or_path: A folder, a file of weights, or a Hub name such as ``openai/clip-vit-base-patch32``, of a
+            certain branch, tag or commit as ``openai/clip-vit-base-patch32@main``; of a repository that is no
+            checkpoint a file, as ``chendelong/RemoteCLIP/RemoteCLIP-ViT-B-32.pt``.
         example: A Hub name of the kind that is wanted, for the error.
 
     Raises:
-        FileNotFoundError: If there is no such folder and nothing could be fetched.
+        FileNotFoundError: If there is no such folder or file and nothing could be fetched.
     """
-    folder = Path(name_or_path).expanduser()
-    if folder.is_dir():
-        return folder
+    path = Path(name_or_path).expanduser()
+    if path.is_dir() or (path.is_file() and path.suffix in WEIGHT_SUFFIXES):
+        return path
     # Of a relative path only the end: "name/model" is of the Hub, whatever else is called "name" here.
-    if blocked := file_in_the_way(folder) if folder.is_absolute() or folder.is_file() else None:
-        what = "is no folder but a file" if blocked == folder else f"cannot be a folder, for {blocked} is a file"
-        raise FileNotFoundError(f"{str(name_or_path)!r} {what}; give the folder with config.json and weights.")
-    import huggingface_hub
-
+    if blocked := file_in_the_way(path) if path.is_absolute() or path.is_file() else None:
+        what = "is no checkpoint but a file" if blocked == path else f"cannot be a folder, for {blocked} is a file"
+        raise FileNotFoundError(
+            f"{str(name_or_path)!r} {what}; give the folder with config.json and weights, or a file of weights "
+            f"({', '.join(WEIGHT_SUFFIXES)})."
+        )
     name, _, revision = str(name_or_path).partition("@")
-    fetch = partial(huggingface_hub.snapshot_download, name, revision=revision or None)
+    owner_and_name, file = "/".join(name.split("/")[:2]), "/".join(name.split("/")[2:])
     try:
-        snapshot = Path(fetch(allow_patterns=_CHECKPOINT_FILES))
-        if not any(snapshot.glob("model*.safetensors")):  # pickled weights come only where there is nothing better
-            fetch(allow_patterns=["pytorch_model*.bin*"])
+        if file.endswith(WEIGHT_SUFFIXES):
+            return fetch(owner_and_name, [file, "open_clip_config.json"], revision) / file
+        snapshot = fetch(name, [*_SETTINGS, _WEIGHTS[0]], revision)
+        for pattern in _WEIGHTS[1:]:
+            if not any(any(snapshot.glob(known)) for known in _WEIGHTS):  # others come only where nothing better is
+                fetch(name, [pattern], revision)
     except Exception as error:
         raise FileNotFoundError(
             f"{str(name_or_path)!r} is no folder and could not be fetched from the Hugging Face Hub"
-            f"{_why_not_fetched(name, revision, error, example)}."
+            f"{_why_not_fetched(owner_and_name, revision, error, example)}."
         ) from error
     return snapshot
+
+
+def looks_like_clip(place: Path) -> bool:
+    """Whether a folder or a file may hold a CLIP, by names of files and by what its ``config.json`` says."""
+    if place.is_file() or any((place / name).is_file() for name in _FOREIGN_SETTINGS):
+        return place.is_dir() or place.suffix in WEIGHT_SUFFIXES
+    if (place / "config.json").is_file():
+        return read_json(place / "config.json").get("model_type") == "clip"
+    return any(path.suffix in WEIGHT_SUFFIXES for path in place.iterdir())
+
+
+def fetch(name: str, patterns: list[str], revision: str = "") -> Path:
+    """Fetches files of a repository of the Hub, and returns their folder; what cannot be had is the Hub's own error."""
+    import huggingface_hub
+
+    return Path(huggingface_hub.snapshot_download(name, revision=revision or None, allow_patterns=patterns))
 
 
 def _why_not_fetched(name: str, revision: str, error: Exception, example: str) -> str:
@@ -78,9 +104,11 @@ def _why_not_fetched(name: str, revision: str, error: Exception, example: str) -
     )
 
 
-def checkpoint_source(folder: Path) -> dict[str, str]:
-    """What a checkpoint is called: a name on the Hub with its revision, or the name of a folder."""
-    kind, _, name = folder.parent.parent.name.partition("--")
-    if folder.parent.name == "snapshots" and kind == "models":
-        return {"name": name.replace("--", "/"), "revision": folder.name}
-    return {"name": folder.resolve().name}
+def checkpoint_source(place: Path) -> dict[str, str]:
+    """What a checkpoint is called: a name on the Hub with its revision, or the name of a folder or a file."""
+    for folder in (place, *place.parents):
+        kind, _, name = folder.parent.parent.name.partition("--")
+        if folder.parent.name == "snapshots" and kind == "models":
+            file = place.relative_to(folder).as_posix()
+            return {"name": name.replace("--", "/") + ("" if file == "." else f"/{file}"), "revision": folder.name}
+    return {"name": place.resolve().name}

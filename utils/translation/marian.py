@@ -195,7 +195,7 @@ def _find_marian(name_or_path: str | Path) -> Path:
         raise TranslationError(str(error)) from error
     try:
         kind = json.loads((folder / "config.json").read_text())["model_type"]
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError):
         kind = None
     if kind != "marian":
         raise TranslationError(f"{folder} holds a model of type {kind!r}; give the folder of a 'marian'.")

@@ -92,7 +92,11 @@ def _copy_untrained(root: Path, model: str, folder: Path) -> None:
     named = root / Path(model).expanduser()
     with workshop(folder, "copying the starting model") as draft:
         source = find_checkpoint(named if named.exists() else model)
-        shutil.copytree(source, draft, ignore=shutil.ignore_patterns("*.md", ".*"), dirs_exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, draft, ignore=shutil.ignore_patterns("*.md", ".*"), dirs_exist_ok=True)
+        else:  # the settings beside a file belong to it
+            for file in (source, *source.parent.glob("*.json")):
+                shutil.copy(file, draft)
         publish(draft, folder)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +14,8 @@ from utils.clip.checkpoints import write_json, written_whole
 from utils.clip.configuration import TowerConfig, write_tokenizer
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
     from utils.clip.model import CLIP
 
 # Parts of transformers' names, and what open_clip has in their place.
@@ -34,13 +37,18 @@ _NAMES = {
     "visual_projection.weight": "visual.proj",
     "text_projection.weight": "text_projection",
 }
+# SHA-256 of the 49,406 tokens of CLIP's own vocabulary in their order, without those for begin and end.
+_CLIP_VOCABULARY = "ee7a4423aea96d705babd8004aa41e3696ffd366e5d8f3227d4fa057768d60e0"
 
 
 def save_open_clip(model: CLIP, folder: str | os.PathLike) -> Path:
-    """Writes a folder for ``open_clip.create_model_and_transforms("local-dir:" + folder)``.
+    """Writes a folder for ``open_clip.create_model_and_transforms("local-dir:" + folder)``, and returns it.
 
-    It may be the folder of `CLIP.save_pretrained`: the tokenizer is the same, and open_clip prefers its own files.
-    ``open_clip.get_tokenizer`` of the same name tokenizes as `tokenize` does, with its repair of texts. Towers that
+    On the Hub it is ``hf-hub:owner/name``. ``pretrained`` takes its ``open_clip_model.safetensors``, beside the name of
+    the architecture, which then says the activation: ``ViT-B-32-quickgelu`` has quick-GELU, ``ViT-B-32`` has GELU.
+
+    The folder may be that of `CLIP.save_pretrained`: the tokenizer is the same, and open_clip prefers its own files.
+    ``open_clip.get_tokenizer`` of the same name gives the tokens of `tokenize`, with its repair of texts. Towers that
     differ in what open_clip has one setting for are a ValueError.
     """
     from safetensors.numpy import save_file
@@ -93,7 +101,7 @@ def _settings(model: CLIP) -> dict[str, Any]:
     }
     if text.eos_token_id != 2:  # otherwise the highest id marks the end, which is open_clip's default too
         text_settings |= {"pool_type": "eos", "eos_id": text.eos_token_id}
-    if model.tokenizer is not None:
+    if model.tokenizer is not None and not _is_of_clip(model.tokenizer):
         text_settings["hf_tokenizer_name"] = "."  # beside a local-dir: the tokenizer in the folder
     return {
         "model_cfg": {
@@ -110,6 +118,13 @@ def _settings(model: CLIP) -> dict[str, Any]:
             "resize_mode": "squash" if preprocessing.squash else "shortest",
         },
     }
+
+
+def _is_of_clip(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether it has CLIP's own vocabulary, which open_clip brings along and takes where no tokenizer is named."""
+    vocabulary = tokenizer.get_vocab()
+    tokens = sorted(vocabulary, key=lambda token: vocabulary[token])[:-2]
+    return hashlib.sha256("\n".join(tokens).encode()).hexdigest() == _CLIP_VOCABULARY
 
 
 def _tower_settings(config: TowerConfig) -> dict[str, Any]:

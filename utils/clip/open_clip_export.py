@@ -99,7 +99,8 @@ def _settings(model: CLIP) -> dict[str, Any]:
         "heads": text.num_attention_heads,
         **_tower_settings(text),
     }
-    if text.eos_token_id != 2:  # otherwise the highest id marks the end, which is open_clip's default too
+    # Where the highest id marks the end, that is open_clip's default, and its older releases know nothing else.
+    if text.eos_token_id not in (2, text.vocab_size - 1):
         text_settings |= {"pool_type": "eos", "eos_id": text.eos_token_id}
     if model.tokenizer is not None and not _is_of_clip(model.tokenizer):
         text_settings["hf_tokenizer_name"] = "."  # beside a local-dir: the tokenizer in the folder

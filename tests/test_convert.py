@@ -1,5 +1,6 @@
 """A model leaves in forms that others open: in a process without this package, the vectors are the same."""
 
+import json
 import os
 import re
 import resource
@@ -140,6 +141,8 @@ def test_with_clips_own_vocabulary_a_folder_on_the_hub_needs_no_tokenizer(tmp_pa
     model = CLIP.from_pretrained(tmp_path / "checkpoint")
     repository = tmp_path / "hub" / "models--me--mine"  # as the Hub's client keeps what it has fetched
     save_open_clip(model, repository / "snapshots" / "1")
+    settings = json.loads((repository / "snapshots" / "1" / "open_clip_config.json").read_text())["model_cfg"]
+    assert not {"hf_tokenizer_name", "eos_id", "pool_type"} & settings["text_cfg"].keys()  # open_clip 2 knows no eos_id
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text("1")
     texts = ["An airport & “two” ports", "it's a forest, 12 of 100"]

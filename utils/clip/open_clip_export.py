@@ -37,8 +37,6 @@ _NAMES = {
     "visual_projection.weight": "visual.proj",
     "text_projection.weight": "text_projection",
 }
-# SHA-256 of the 49,406 tokens of CLIP's own vocabulary in their order, without those for begin and end.
-_CLIP_VOCABULARY = "ee7a4423aea96d705babd8004aa41e3696ffd366e5d8f3227d4fa057768d60e0"
 
 
 def save_open_clip(model: CLIP, folder: str | os.PathLike) -> Path:
@@ -99,10 +97,11 @@ def _settings(model: CLIP) -> dict[str, Any]:
         "heads": text.num_attention_heads,
         **_tower_settings(text),
     }
-    # Where the highest id marks the end, that is open_clip's default, and its older releases know nothing else.
-    if text.eos_token_id not in (2, text.vocab_size - 1):
+    of_clip = model.tokenizer is not None and _is_of_clip(model.tokenizer)
+    # By default the highest id marks the end, as in CLIP's own vocabulary; older open_clips know nothing else.
+    if text.eos_token_id != 2 and not of_clip:
         text_settings |= {"pool_type": "eos", "eos_id": text.eos_token_id}
-    if model.tokenizer is not None and not _is_of_clip(model.tokenizer):
+    if model.tokenizer is not None and not of_clip:
         text_settings["hf_tokenizer_name"] = "."  # beside a local-dir: the tokenizer in the folder
     return {
         "model_cfg": {
@@ -119,6 +118,10 @@ def _settings(model: CLIP) -> dict[str, Any]:
             "resize_mode": "squash" if preprocessing.squash else "shortest",
         },
     }
+
+
+# SHA-256 of the 49,406 tokens of CLIP's own vocabulary in their order, without those for begin and end.
+_CLIP_VOCABULARY = "ee7a4423aea96d705babd8004aa41e3696ffd366e5d8f3227d4fa057768d60e0"
 
 
 def _is_of_clip(tokenizer: PreTrainedTokenizerBase) -> bool:

@@ -14,6 +14,8 @@ ALLOW_HOST ?=
 RUNS ?= $(patsubst %/metrics.json,%,$(wildcard runs/*/metrics.json))
 FOLDER ?=
 TO ?=
+FORM ?= transformers
+ACTIVATION ?=
 GRID ?=
 ROWS ?=
 SEEDS ?= 0 1 2
@@ -34,7 +36,7 @@ lab: export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/runs/compiled
 lab: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.1
 
 .DEFAULT_GOAL := help
-.PHONY: help check course sweep test quick demo lab student grade compare results bench lint notebooks imports release address
+.PHONY: help check course sweep test quick demo convert lab student grade compare results bench lint notebooks imports release address
 
 help: ## List the targets
 	@echo "make TARGET, where TARGET is one of"
@@ -43,6 +45,7 @@ help: ## List the targets
 	@echo "PROFILE is a name of nbs/profiles/ or the path of a .yaml file of your own."
 	@echo "The copies for a class take TO= and PROFILE=, which is workshop there if you name none."
 	@echo "Their answers are graded with FOLDER= and TO=grades.csv."
+	@echo "A model is converted with ACTIVATION=quick_gelu or gelu, where its file does not tell which."
 	@echo "The sweep takes PROFILE=, DATA_DIR=, MODEL=, SET=, GRID=, ROWS='baseline bs128x8-lr5e-6-adam' and SEEDS='0 1 2'."
 
 check: $(READY) ## Say what this machine has and lacks for the course, and what to do about it
@@ -69,6 +72,9 @@ quick: $(READY) ## Run the tests that neither train, translate, run notebooks no
 demo: $(READY) ## Serve the page to search by text and by picture, and to find features; after the course
 	@$(RUN) -m utils.demo --run "runs/$(PROFILE)" --index "$(INDEX)" --model "$(MODEL)" --host "$(ADDRESS)" --port "$(PORT)" \
 	  $(foreach name,$(ALLOW_HOST),--allow-host "$(name)")
+
+convert: $(READY) ## Write MODEL=mine into the folder TO=new as FORM=transformers, open_clip or onnx, for others to open
+	@$(RUN) -m utils.clip.convert "$(MODEL)" --to "$(TO)" --form "$(FORM)" --activation "$(ACTIVATION)"
 
 lab: $(READY) ## Open JupyterLab on the notebooks
 	@$(RUN) -m jupyter lab nbs $(QUIET_LAB)

@@ -12,6 +12,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from permissions import assert_as_new, umask
 from PIL import Image
 from search_world import count_embedded, names, noisy_pictures
 from training_world import child, tiny_model
@@ -32,6 +33,16 @@ def dataset(tmp_path_factory) -> CaptionDataset:
 @pytest.fixture(scope="module")
 def index(dataset, model) -> ImageIndex:
     return ImageIndex.build(model, dataset, batch_size=8, progress=False)
+
+
+@pytest.mark.parametrize("engine", ["exact", "nmslib", "hnswlib"])
+def test_whom_the_umask_lets_read_a_new_file_may_read_an_index(model, tmp_path, engine):
+    if engine == "hnswlib":
+        pytest.importorskip("hnswlib")
+    with umask(0o027):
+        noisy_pictures(tmp_path / "pictures")
+        ImageIndex.build(model, tmp_path / "pictures", tmp_path / "index", engine=engine, progress=False)
+    assert_as_new(tmp_path / "index", 0o027)
 
 
 # --- building ---------------------------------------------------------------------------------------------

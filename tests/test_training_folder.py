@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from permissions import assert_as_new, umask
 from training_world import SETTINGS as PLAIN
 from training_world import colors, parameters, same
 
@@ -33,7 +34,8 @@ def dataset(folder) -> CaptionDataset:
 
 @pytest.fixture(scope="module")
 def finished(model, dataset, tmp_path_factory) -> TrainingResult:
-    return train(model, dataset, dataset, SETTINGS, tmp_path_factory.mktemp("finished") / "run")
+    with umask(0o027):
+        return train(model, dataset, dataset, SETTINGS, tmp_path_factory.mktemp("finished") / "run")
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +55,11 @@ def sentence_of(kind: type[Exception], call, *arguments) -> str:
         call(*arguments)
     assert "\n" not in str(refusal.value)
     return str(refusal.value)
+
+
+def test_whom_the_umask_lets_read_a_new_file_may_read_all_that_a_training_leaves(finished):
+    assert (finished.model_dir.parent / "checkpoints").is_dir()
+    assert_as_new(finished.model_dir.parent, 0o027)
 
 
 def test_the_mark_of_a_data_set_is_that_of_earlier_folders(tmp_path):

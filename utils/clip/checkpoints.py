@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from utils.files import publish, workshop
+from utils.files import publish, share_as_new, workshop
 
 CONFIGURATIONS = ("config.json", "open_clip_config.json")  # by which a folder is known to hold a model
 
@@ -72,8 +72,12 @@ def written_whole(folder: Path) -> Iterator[Path]:
 
 def _replace_files(new: Path, folder: Path) -> None:
     """Moves files into a folder that holds others; while those are mixed, no configuration calls them a model."""
+    share_as_new(new)
     for name in CONFIGURATIONS:
         if (new / name).is_file():
             (folder / name).unlink(missing_ok=True)
-    for file in sorted(new.iterdir(), key=lambda file: file.name in CONFIGURATIONS):
-        file.replace(folder / file.name)
+    files = [file for file in new.rglob("*") if file.is_file()]
+    for file in sorted(files, key=lambda file: file.name in CONFIGURATIONS):
+        place = folder / file.relative_to(new)
+        place.parent.mkdir(exist_ok=True)
+        file.replace(place)

@@ -276,14 +276,19 @@ class CLIP(nnx.Module):
 
         folder, dtype = Path(folder).expanduser(), np.dtype(weights_dtype)
         with written_whole(folder) as temporary:
-            settings = {**self.metadata.settings, "architectures": ["CLIPModel"], "dtype": dtype.name}
-            write_json(temporary / "config.json", settings)
             stored = {name: array.astype(dtype) for name, array in self.transformers_weights().items()}
             save_file(stored, temporary / "model.safetensors", metadata={"format": "pt"})
-            if self.tokenizer is not None:
-                write_tokenizer(self.tokenizer, temporary)
-            write_json(temporary / "preprocessor_config.json", processor_settings(self.preprocessing))
+            self.write_settings(temporary, dtype.name)
         return folder
+
+    def write_settings(self, folder: Path, dtype: str = "float32") -> None:
+        """Writes what a checkpoint holds besides its weights: configuration, tokenizer and image processor."""
+        own = {"model_type": "clip", "architectures": ["CLIPModel"], "dtype": dtype}
+        settings = {name: value for name, value in self.metadata.settings.items() if name != "torch_dtype"} | own
+        write_json(folder / "config.json", settings)
+        if self.tokenizer is not None:
+            write_tokenizer(self.tokenizer, folder)
+        write_json(folder / "preprocessor_config.json", processor_settings(self.preprocessing))
 
     def transformers_weights(self) -> dict[str, np.ndarray]:
         """Copies the parameters to float32 arrays under transformers' names, in torch's layouts."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,14 +12,19 @@ from utils.clip.configuration import TowerConfig, write_tokenizer
 from utils.clip.foreign_names import open_clip_names
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
     from utils.clip.model import CLIP
 
 
 def save_open_clip(model: CLIP, folder: str | os.PathLike) -> Path:
-    """Writes a folder for ``open_clip.create_model_and_transforms("local-dir:" + folder)``.
+    """Writes a folder for ``open_clip.create_model_and_transforms("local-dir:" + folder)``, and returns it.
 
-    It may be the folder of `CLIP.save_pretrained`: the tokenizer is the same, and open_clip prefers its own files.
-    ``open_clip.get_tokenizer`` of the same name tokenizes as `tokenize` does, with its repair of texts. Towers that
+    On the Hub it is ``hf-hub:owner/name``. ``pretrained`` takes its ``open_clip_model.safetensors``, beside the name of
+    the architecture, which then says the activation: ``ViT-B-32-quickgelu`` has quick-GELU, ``ViT-B-32`` has GELU.
+
+    The folder may be that of `CLIP.save_pretrained`: the tokenizer is the same, and open_clip prefers its own files.
+    ``open_clip.get_tokenizer`` of the same name gives the tokens of `tokenize`, with its repair of texts. Towers that
     differ in what open_clip has one setting for are a ValueError.
     """
     from safetensors.numpy import save_file
@@ -52,9 +58,11 @@ def _settings(model: CLIP) -> dict[str, Any]:
         "heads": text.num_attention_heads,
         **_tower_settings(text),
     }
-    if text.eos_token_id != 2:  # otherwise the highest id marks the end, which is open_clip's default too
+    of_clip = model.tokenizer is not None and _is_of_clip(model.tokenizer)
+    # By default the highest id marks the end, as in CLIP's own vocabulary; older open_clips know nothing else.
+    if text.eos_token_id != 2 and not of_clip:
         text_settings |= {"pool_type": "eos", "eos_id": text.eos_token_id}
-    if model.tokenizer is not None:
+    if model.tokenizer is not None and not of_clip:
         text_settings["hf_tokenizer_name"] = "."  # beside a local-dir: the tokenizer in the folder
     return {
         "model_cfg": {
@@ -71,6 +79,17 @@ def _settings(model: CLIP) -> dict[str, Any]:
             "resize_mode": "squash" if preprocessing.squash else "shortest",
         },
     }
+
+
+# SHA-256 of the 49,406 tokens of CLIP's own vocabulary in their order, without those for begin and end.
+_CLIP_VOCABULARY = "ee7a4423aea96d705babd8004aa41e3696ffd366e5d8f3227d4fa057768d60e0"
+
+
+def _is_of_clip(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether it has CLIP's own vocabulary, which open_clip brings along and takes where no tokenizer is named."""
+    vocabulary = tokenizer.get_vocab()
+    tokens = sorted(vocabulary, key=lambda token: vocabulary[token])[:-2]
+    return hashlib.sha256("\n".join(tokens).encode()).hexdigest() == _CLIP_VOCABULARY
 
 
 def _tower_settings(config: TowerConfig) -> dict[str, Any]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -12,8 +14,8 @@ from pathlib import Path
 from utils.files.locks import LOCK, OWNER, FolderInUseError, sole_owner
 from utils.files.writing import refuse_file
 
-DRAFT, REPLACED = "draft", "replaced"
-_OURS = {DRAFT, REPLACED, LOCK, OWNER, f".{OWNER}.partial"}
+DRAFT, REPLACED, PROBE = "draft", "replaced", "probe"
+_OURS = {DRAFT, REPLACED, PROBE, LOCK, OWNER, f".{OWNER}.partial"}
 
 
 @contextmanager
@@ -41,9 +43,26 @@ def workshop(folder: Path, doing: str) -> Iterator[Path]:
 
 def publish(draft: Path, folder: Path) -> None:
     """Moves the folder that a `workshop` gave into place; what is there already goes with the workshop."""
+    share_as_new(draft)
     if folder.exists():
         folder.rename(draft.parent / REPLACED)
     draft.rename(folder)
+
+
+def share_as_new(draft: Path) -> None:
+    """Gives the folder of a `workshop`, and all in it, the permissions of new files and folders, as the umask says.
+
+    safetensors 0.8 writes files that nobody but their owner may read, and a copy has those of what was copied.
+    """
+    probe = draft.with_name(PROBE)
+    probe.mkdir()
+    (probe / "file").touch()
+    for_folders, for_files = probe.stat().st_mode, (probe / "file").stat().st_mode
+    shutil.rmtree(probe)
+    for top, _, names in os.walk(draft):
+        for path, usual in ((Path(top), for_folders), *((Path(top, name), for_files) for name in names)):
+            if not path.is_symlink() and path.stat().st_mode != usual:
+                path.chmod(stat.S_IMODE(usual))
 
 
 def sweep_workshops(folder: Path) -> None:

@@ -147,9 +147,7 @@ def _said_of_one_category(categories: list[str | None], paths: list[Path]) -> li
         return []
     if categories[0] is None:
         where = ", ".join(sorted(places))
-        return [
-            f"all {len(paths):,} images lie in {where}, which says where and not what they are: none has a category"
-        ]
+        return [f"all {len(paths):,} images lie in {where}, which says where, not what they are: none has a category"]
     said = f"all {len(paths):,} images are of one category, {categories[0]}, among which every model is always right: "
     return [said + "scores by category say nothing"]
 

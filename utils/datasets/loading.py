@@ -1,5 +1,6 @@
 """`load_dataset`: finds a published data set by its name, or reads your own captions by their path."""
 
+import re
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -217,7 +218,8 @@ def _load_own(source: Any, data_dir: Path | None) -> tuple[CaptionDataset, list[
             "images; of a spreadsheet, save the sheet as CSV (UTF-8), with the columns filename and caption"
         )
     else:
-        name, place = printable(path.stem), path.absolute().parent
+        pattern = re.sub(r"[-_.]*\{.*", "", Path(source).stem)  # data-{000..003} is called data
+        name, place = printable(pattern if len(paths) > 1 and pattern else path.stem), path.absolute().parent
         above = place.parent if data_dir is None and place.name == "annotations" else None  # as COCO's
         listings = read_files(paths, name, [path.parent] if data_dir is None else [data_dir, path.parent])
     dataset = with_images(listings, name, above=above, is_told=data_dir is not None)

@@ -25,6 +25,7 @@ from utils.progress import progress_bar
 
 IMAGE_COLUMNS = ("image", "img", "jpg", "jpeg", "png", "webp", "picture", "bytes")  # the first if there are several
 ROWS_A_BATCH = 64
+IMAGE = "the image"  # in a row, whatever its column is called
 Row = dict[str, Any]
 
 
@@ -45,7 +46,7 @@ class Table:
         return sorted(found, key=lambda name: IMAGE_COLUMNS.index(name) if name in IMAGE_COLUMNS else math.inf)
 
     def rows(self, image: str | None) -> Iterator[Row]:
-        """Goes through what is said of images, with categories by name; the image itself is called ``image``."""
+        """Goes through what is said of images, with categories by name, and `IMAGE`."""
         names = self.schema.names
         fields = [*caption_fields(tuple(names)), *FILE_FIELDS, *SPLIT_FIELDS, *CATEGORY_FIELDS, "source"]
         wanted = [name for name in dict.fromkeys(fields) if name in names and name not in self.image_columns]
@@ -55,7 +56,7 @@ class Table:
                 known = {name: row[name] for name in wanted if row[name] is not None and row[name] == row[name]}
                 for name in classes.keys() & known.keys():
                     known[name] = classes[name][known[name]] if 0 <= known[name] < len(classes[name]) else None
-                yield {**known, **({"image": row[image]} if image else {})}
+                yield {**known, **({IMAGE: row[image]} if image else {})}
 
 
 def _holds_bytes(kind: Any) -> bool:
@@ -148,7 +149,7 @@ def _digest_of_rows(tables: Iterable[Table]) -> str:
     for table in tables:
         digest.update(repr(table.split).encode())
         for row in table.rows(table.image_columns[0]):
-            content, path = _content_and_path(row.pop("image"))
+            content, path = _content_and_path(row.pop(IMAGE))
             digest.update(repr((row, path, len(content or b""))).encode("utf-8", "backslashreplace"))
             digest.update(content or b"")
     return digest.hexdigest()
@@ -185,7 +186,7 @@ def _numbered(table: Table) -> Iterator[tuple[int, Row]]:
 def _has_bytes(table: Table) -> bool:
     """Whether the first image is in the table, or is a file of this machine, and not a name to look for."""
     for row in table.rows(table.image_columns[0]):
-        content, path = _content_and_path(row["image"])
+        content, path = _content_and_path(row[IMAGE])
         if content or path:
             return bool(content) or table.is_local
     return False
@@ -199,7 +200,7 @@ def _content_and_path(image: Any) -> tuple[bytes | None, str]:
 
 def _named(row: Row, where: str, table: Table) -> Annotation:
     """What a row says of an image that lies elsewhere, under the path that stands in its place."""
-    path = _content_and_path(row.pop("image", None))[1]
+    path = _content_and_path(row.pop(IMAGE, None))[1]
     return _annotation(row | ({"filename": path} if path else {}), where, table)
 
 
@@ -220,7 +221,7 @@ def _unpack(tables: Sequence[Table], draft: Draft) -> None:
         if others:
             draft.notes.append(f"{Path(table.title).name}: {', '.join(others)} hold images too and are not used")
         for number, row in progress_bar(_numbered(table), desc=Path(table.title).name, unit=" images", leave=False):
-            content, path = _content_and_path(row.pop("image"))
+            content, path = _content_and_path(row.pop(IMAGE))
             if not content and not (path and table.is_local):
                 empty += 1
                 continue

@@ -42,6 +42,10 @@ def _list(fits: Callable[[list], bool], wanted: str) -> Rule:
     return lambda value: isinstance(value, list) and (not value or fits(value)), f"empty, or {wanted}"
 
 
+_NAMES: Rule = (
+    lambda names: isinstance(names, dict) and all(isinstance(one, str) for one in (*names, *names.values())),
+    "empty, or names of categories, each with another one, such as {BareLand: bare land}",
+)
 CHOICES = {"ENGINE": TRANSLATION_ENGINES, "AUGMENTATION": AUGMENTATIONS, "COMPUTE_DTYPE": COMPUTE_DTYPES}
 # Parameters that mean the same in every notebook.
 RULES: dict[str, Rule] = {
@@ -61,15 +65,7 @@ RULES: dict[str, Rule] = {
         lambda bands: len(bands) in (1, 3) and all(is_of_type(band, "int") and band >= 1 for band in bands),
         "three whole numbers, red, green and blue, or one for gray, counted from 1, such as [4, 3, 2]",
     ),
-    **dict.fromkeys(
-        ("RENAME", "OTHER_RENAME"),
-        (
-            lambda names: (
-                isinstance(names, dict) and all(isinstance(one, str) for pair in names.items() for one in pair)
-            ),
-            'empty, or names of categories with other ones, all in quotes, such as {"BareLand": "bare land"}',
-        ),
-    ),
+    **dict.fromkeys(("RENAME", "OTHER_RENAME"), _NAMES),
     "PROMPT": (
         # Another brace would be a place written wrongly.
         lambda value: value in PROMPTS or (isinstance(value, str) and re.fullmatch(r"[^{}]*\{\}[^{}]*", value)),

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import tarfile
 import warnings
 from pathlib import Path
@@ -13,6 +14,7 @@ from PIL import Image
 from pyarrow import parquet
 
 from utils.datasets import DatasetError, ImagePreprocessing, eval_batches, load_dataset, unpacking
+from utils.files import expanded
 
 NAMES = ("port_0", "port_1", "field_0", "field_1")
 CAPTIONS = {name: (f"a {name}", f"{name} from above") for name in NAMES}
@@ -133,7 +135,7 @@ def test_images_that_captions_do_not_list_are_counted_and_named(tmp_path):
     (folder / "other.csv").write_text("filename,caption\nport_1.png,x\n")
     dataset = said(
         folder,
-        "other.csv hold captions too and are not used",
+        "other.csv may hold captions too, and are not used",
         "3 images of the folder are in no list of captions and are left out: field_0.png, field_1.png, port_1.png",
     )
     assert len(dataset) == 1
@@ -392,6 +394,12 @@ def test_a_shard_that_breaks_off_leaves_nothing(tmp_path, unpacked):
     assert not list(unpacked.iterdir())
 
 
+def test_a_pipe_is_no_shard(tmp_path):
+    os.mkfifo(tmp_path / "own.tar")
+    with pytest.raises(DatasetError, match="not a regular file"):
+        load_dataset(tmp_path / "own.tar")
+
+
 def test_shards_that_webdataset_wrote_and_reads(tmp_path):
     webdataset = pytest.importorskip("webdataset")
     with webdataset.ShardWriter(f"{tmp_path}/data-%03d.tar", maxcount=3, verbose=0) as writer:
@@ -508,8 +516,37 @@ def test_a_dataset_object_gives_the_images_and_captions_that_it_has(tmp_path, un
     draw(tmp_path / "lie")
     paths = {"image": [str(tmp_path / "lie" / f"{name}.png") for name in NAMES], "text": list(NAMES)}
     check(said(hub.Dataset.from_dict(paths).cast_column("image", hub.Image())), {name: (name,) for name in NAMES})
+    whole.save_to_disk(str(tmp_path / "saved"))
+    divided.save_to_disk(str(tmp_path / "divided"))
+    assert [item.captions for item in said(tmp_path / "saved")] == list(CAPTIONS.values())
+    assert sorted((item.split, item.captions[0]) for item in said(tmp_path / "divided")) == [
+        ("test", "a field_1"), ("train", "a port_0"), ("train", "a port_1"), ("val", "a field_0")
+    ]  # fmt: skip
     with pytest.raises(DatasetError, match=r"a IterableDataset is no data set: .*not with streaming=True"):
         load_dataset(whole.to_iterable_dataset())
+
+
+def test_arrow_files_are_read_without_the_library_that_wrote_them(tmp_path):
+    table = hub_table(features={"label": {"names": ["port", "field"]}}, label=[0, 0, 1, -1])
+    for place in ("saved", "saved/train"):
+        (tmp_path / place).mkdir()
+    path = tmp_path / "saved/train/data-00000-of-00001.arrow"
+    with pyarrow.OSFile(str(path), "wb") as file, pyarrow.ipc.new_stream(file, table.schema) as stream:
+        stream.write_table(table, max_chunksize=2)
+    (tmp_path / "saved/dataset_dict.json").write_text('{"splits": ["train"]}')
+    dataset = said(tmp_path / "saved")
+    check(dataset)
+    assert [item.category for item in dataset] == ["port", "port", "field", None]
+    path.write_bytes(path.read_bytes()[:-300])
+    with pytest.raises(DatasetError, match="this is not a whole Arrow file"):
+        load_dataset(tmp_path / "saved")
+
+
+def test_braces_stand_for_many_paths():
+    assert expanded("d-{08..11}.tar") == ["d-08.tar", "d-09.tar", "d-10.tar", "d-11.tar"]
+    assert expanded("{a,b}/{1..2}.tar") == ["a/1.tar", "a/2.tar", "b/1.tar", "b/2.tar"]
+    for alone in ("a.tar", "{a}.tar", "{3..1}.tar", "{1..999999999999}.tar"):
+        assert expanded(alone) == [alone]
 
 
 def test_what_is_no_data_set_is_refused():

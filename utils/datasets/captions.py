@@ -72,6 +72,12 @@ def splits_in_names(names: Sequence[str]) -> list[str | None]:
     return found if len(set(found) - {None}) > 1 else [None] * len(names)
 
 
+def splits_of_files(paths: Sequence[Path]) -> list[str | None]:
+    """Returns the split that each file's name speaks of or, where none does, its folder's: see `splits_in_names`."""
+    found = splits_in_names([path.stem for path in paths])
+    return found if any(found) else splits_in_names([path.parent.name for path in paths])
+
+
 def is_filled(text: str) -> bool:
     """Whether somebody wrote something: neither blank nor a placeholder such as "NaN"."""
     lowered = text.strip().lower()

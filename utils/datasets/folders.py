@@ -15,17 +15,19 @@ from utils.datasets.captions import (
     caption_texts,
     split_name,
     splits_in_names,
+    splits_of_files,
 )
 from utils.datasets.files import IMAGE_ENDINGS, walk_images
 from utils.datasets.formats import READERS, names_captions, read_text
 from utils.datasets.shards import read_shards
-from utils.datasets.tables import holds_images_or_captions, read_parquet
+from utils.datasets.tables import holds_images_or_captions, read_tables
 from utils.files import printable
 
 INNER = ("", "images", "imgs", "RSICD_images")  # where the images of a captions file may lie below its folder
 # A lone folder of these names says where images are, not what they show.
 _PLACES = frozenset({"images", "imgs", "image", "img", "pictures", "photos", "data", "jpegimages", "rsicd_images"})
-SOURCES = (*READERS, ".parquet", ".tar")
+TABLES = (".parquet", ".arrow")
+SOURCES = (*READERS, *TABLES, ".tar")
 
 
 def read_files(paths: Sequence[Path], title: str, tops: Sequence[Path]) -> list[Listing]:
@@ -37,9 +39,9 @@ def read_files(paths: Sequence[Path], title: str, tops: Sequence[Path]) -> list[
     ending = paths[0].suffix.lower()
     if ending == ".tar":
         return [read_shards(paths, title)]
-    if ending == ".parquet":
-        return [read_parquet(paths, title, folders)]
-    splits = splits_in_names([path.stem if path.stem != "metadata" else path.parent.name for path in paths])
+    if ending in TABLES:
+        return [read_tables(paths, title, folders)]
+    splits = splits_of_files(paths)
     listings = []
     for path, split in zip(paths, splits, strict=True):
         entries = [replace(entry, split=entry.split or split) for entry in READERS[path.suffix.lower()](path)]
@@ -63,11 +65,19 @@ def read_folder(folder: Path, data_dir: Path | None) -> list[Listing]:
     sources, unused = _captions_files(folder)
     if sources:
         listings = read_files(sources, folder.resolve().name, tops)
-        said = f"{', '.join(printable(path.name) for path in unused)} hold captions too and are not used"
-        return [replace(listings[0], notes=(*listings[0].notes, *([said] if unused else []))), *listings[1:]]
-    if not walk_images(folder) and (shards := sorted(folder.rglob("*.tar"))):
-        return read_files(shards, folder.resolve().name, tops)
-    return [read_category_folders(folder)]
+    elif not walk_images(folder) and (packed := _packed(folder)):
+        return read_files(packed, folder.resolve().name, tops)
+    else:
+        listings = [read_category_folders(folder)]
+    unused += sorted(folder.glob("*.tar"))
+    said = f"{', '.join(printable(path.name) for path in unused)} may hold captions too, and are not used"
+    return [replace(listings[0], notes=(*listings[0].notes, *([said] if unused else []))), *listings[1:]]
+
+
+def _packed(folder: Path) -> list[Path]:
+    """The tables or else the shards at any depth of a folder, as of the Hub or as `save_to_disk` leaves them."""
+    found = (sorted(folder.rglob(f"*{ending}")) for ending in (*TABLES, ".tar"))
+    return next((paths for paths in found if paths), [])
 
 
 def _captions_files(folder: Path) -> tuple[list[Path], list[Path]]:
@@ -82,7 +92,7 @@ def _captions_files(folder: Path) -> tuple[list[Path], list[Path]]:
         whole = {path.suffix.lower() for path in chosen} == {".parquet"} and not metadata
         one_each = len({path.parent for path in chosen}) == len(chosen) and bool(metadata)
         splits = splits_in_names([path.stem for path in chosen])
-        if len(chosen) > 1 and not whole and not one_each and (None in splits or len(set(splits)) < len(chosen)):
+        if len(chosen) > 1 and not (whole or one_each) and (None in splits or len(set(splits)) < len(chosen)):
             names = ", ".join(printable(path.relative_to(folder)) for path in chosen)
             raise DatasetError(f"{folder} has captions in several files, {names}: give the path of the one to use")
         return chosen, [path for path in found if path not in chosen]

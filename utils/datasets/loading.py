@@ -1,10 +1,12 @@
 """`load_dataset`: finds a published data set by its name, or reads your own captions by their path."""
 
+import os
 import re
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -204,7 +206,7 @@ def _load_icons(data_dir: Path | None, seed: int) -> CaptionDataset:
 
 def _load_own(source: Any, data_dir: Path | None) -> tuple[CaptionDataset, list[str]]:
     """Reads your own images and captions; returns the sentences on what is there and not used, too."""
-    if not isinstance(source, str | Path):
+    if not isinstance(source, str | os.PathLike):
         listing, name = read_hub_object(source, [data_dir or Path()])
         dataset = with_images([listing], name)
         return dataset, [*listing.notes, *_without_captions(dataset)]
@@ -240,6 +242,8 @@ def _existing(source: str, data_dir: Path | None) -> list[Path]:
             f"there is no data set {absent[0]!r}: give one of {', '.join(_PUBLISHED)}, icons, or the path of a .json, "
             ".jsonl or .csv of captions, of a .parquet or .tar, or of a folder with a folder for each category"
         )
+    if special := [path for path in paths if not (path.is_file() or path.is_dir())]:  # a pipe would be waited for
+        raise DatasetError(f"{special[0]}: this is not a regular file; give the path of a file of captions")
     if len(paths) > 1 and {path.suffix.lower() for path in paths} not in ({".tar"}, {".parquet"}):
         raise DatasetError(f"{source}: several files are one data set if they are .tar or .parquet; give one path")
     return paths
@@ -247,9 +251,11 @@ def _existing(source: str, data_dir: Path | None) -> list[Path]:
 
 def _unlisted(dataset: CaptionDataset, folder: Path) -> Iterator[str]:
     """Says how many images of a folder its captions do not list; of a file nobody knows what else belongs to it."""
-    known = {item.path.resolve() for item in dataset}
-    others = [path for path in walk_images(folder) if path.resolve() not in known] if folder.is_dir() else []
-    if others and any(path.is_relative_to(folder.resolve()) for path in known):
+    real = cache(os.path.realpath)  # folders are few
+    known = {(real(item.path.parent), item.path.name) for item in (*dataset, *dataset.missing)}
+    images = walk_images(folder) if folder.is_dir() else []
+    others = [path for path in images if (real(path.parent), path.name) not in known]
+    if len(images) > len(others) > 0:
         names = name_a_few([printable(path.relative_to(folder)) for path in others])
         yield f"{len(others):,} images of the folder are in no list of captions and are left out: {names}"
 

@@ -8,8 +8,9 @@ import tarfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
+from typing import IO
 
-from utils.datasets.captions import Annotation, DatasetError, Listing, caption_texts, splits_in_names
+from utils.datasets.captions import Annotation, DatasetError, Listing, caption_texts, splits_of_files
 from utils.datasets.files import IMAGE_ENDINGS
 from utils.datasets.formats import FILE_FIELDS, annotation_of, captions_in
 from utils.datasets.unpacking import Draft, state_of, unpack_once
@@ -33,7 +34,7 @@ def read_shards(paths: Sequence[Path], title: str) -> Listing:
 
 def _unpack(paths: Sequence[Path], draft: Draft) -> None:
     unused: Counter[str] = Counter()
-    for path, split in zip(paths, splits_in_names([path.stem for path in paths]), strict=True):
+    for path, split in zip(paths, splits_of_files(paths), strict=True):
         # Shards may count their samples from 0 each.
         prefix = f"{printable(path.stem)}/" if len(paths) > 1 else ""
         try:
@@ -63,16 +64,22 @@ def _unpack_one(path: Path, folder: Path, unused: Counter[str]) -> tuple[dict[st
             if f".{ending}" in IMAGE_ENDINGS:
                 if key in images:
                     raise DatasetError(f"{path}: {key} has two images, {images[key]} and {member.name}; keep one")
-                target = folder / f"{key}.{ending}"
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with target.open("xb") as file:
-                    shutil.copyfileobj(content, file)
                 images[key] = f"{key}.{ending}"
+                _write(folder / images[key], content, f"{path}, {member.name}")
             elif ending in _TEXTS and member.size <= LARGEST_TEXT:
                 texts.setdefault(key, {})[ending] = _decoded(content.read(), f"{path}, {member.name}")
             else:
                 unused[ending] += 1
     return images, texts
+
+
+def _write(target: Path, content: IO[bytes], where: str) -> None:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("xb") as file:
+            shutil.copyfileobj(content, file)
+    except (FileExistsError, NotADirectoryError) as error:  # as where capitals are not told apart
+        raise DatasetError(f"{where}: another image of the shard has that name; rename one of them") from error
 
 
 def _members(tar: tarfile.TarFile, path: Path) -> Iterator[tuple[tarfile.TarInfo, str, str]]:

@@ -1,4 +1,4 @@
-"""Parquet files and `datasets.Dataset` objects: rows with an image, or with the name of one, and its captions."""
+"""Parquet and Arrow files and `datasets.Dataset` objects: rows with an image, or the name of one, and its captions."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from utils.datasets.captions import Annotation, DatasetError, Listing, splits_in_names
+from utils.datasets.captions import Annotation, DatasetError, Listing, splits_in_names, splits_of_files
 from utils.datasets.formats import (
     CATEGORY_FIELDS,
     FILE_FIELDS,
@@ -55,7 +55,8 @@ class Table:
             for row in batch.to_pylist():
                 known = {name: row[name] for name in wanted if row[name] is not None and row[name] == row[name]}
                 for name in classes.keys() & known.keys():
-                    known[name] = classes[name][known[name]] if 0 <= known[name] < len(classes[name]) else None
+                    if isinstance(known[name], int):  # Hugging Face's -1 is unknown
+                        known[name] = classes[name][known[name]] if 0 <= known[name] < len(classes[name]) else None
                 yield {**known, **({IMAGE: row[image]} if image else {})}
 
 
@@ -78,7 +79,7 @@ def _class_names(schema: Any) -> dict[str, list[str]]:
 def holds_images_or_captions(path: Path) -> bool:
     """Whether a Parquet file, be it broken, has columns for images or their names, and for what is said of them."""
     try:
-        table = _parquet(path, None)
+        table = _table(path, None)
     except DatasetError:
         return True
     return not _what_lacks(table)
@@ -87,33 +88,43 @@ def holds_images_or_captions(path: Path) -> bool:
 # --- where tables come from ---
 
 
-def read_parquet(paths: Sequence[Path], title: str, folders: list[Path]) -> Listing:
-    """Reads Parquet files; a `DatasetError` names what one lacks."""
-    splits = splits_in_names([path.stem for path in paths])
-    tables = [_parquet(path, split) for path, split in zip(paths, splits, strict=True)]
+def read_tables(paths: Sequence[Path], title: str, folders: list[Path]) -> Listing:
+    """Reads Parquet files, or Arrow's as `save_to_disk` writes them; a `DatasetError` names what one lacks."""
+    tables = [_table(path, split) for path, split in zip(paths, splits_of_files(paths), strict=True)]
     identity = [str(path.resolve()) for path in paths]
     return _read_tables(title, tables, folders, identity, lambda: state_of(paths))
 
 
-def _parquet(path: Path, split: str | None) -> Table:
-    from pyarrow import ArrowException
-    from pyarrow.parquet import ParquetFile, read_schema
+def _table(path: Path, split: str | None) -> Table:
+    import pyarrow
+    from pyarrow.parquet import ParquetFile
 
     def batches(columns: list[str]) -> Iterator[Any]:
-        try:
-            with ParquetFile(path) as file:
-                yield from file.iter_batches(ROWS_A_BATCH, columns=columns)
-        except (ArrowException, OSError) as error:
-            raise _not_whole(path) from error
+        with _named_if_broken(path):
+            if path.suffix.lower() == ".parquet":
+                with ParquetFile(path) as file:
+                    yield from file.iter_batches(ROWS_A_BATCH, columns=columns)
+            else:
+                with pyarrow.memory_map(str(path)) as source, pyarrow.ipc.open_stream(source) as stream:
+                    for batch in stream:
+                        yield batch.select(columns)
+
+    with _named_if_broken(path):
+        if path.suffix.lower() == ".parquet":
+            return Table(str(path), pyarrow.parquet.read_schema(path), batches, split)
+        with pyarrow.memory_map(str(path)) as source, pyarrow.ipc.open_stream(source) as stream:
+            return Table(str(path), stream.schema, batches, split)
+
+
+@contextmanager
+def _named_if_broken(path: Path) -> Iterator[None]:
+    from pyarrow import ArrowException
 
     try:
-        return Table(str(path), read_schema(path), batches, split)
+        yield
     except (ArrowException, OSError) as error:
-        raise _not_whole(path) from error
-
-
-def _not_whole(path: Path) -> DatasetError:
-    return DatasetError(f"{path}: this is not a whole Parquet file; fetch or write it again")
+        kind = path.suffix.lower().removeprefix(".").capitalize()
+        raise DatasetError(f"{path}: this is not a whole {kind} file; fetch or write it again") from error
 
 
 def read_hub_object(dataset: Any, folders: list[Path]) -> tuple[Listing, str]:
@@ -121,7 +132,7 @@ def read_hub_object(dataset: Any, folders: list[Path]) -> tuple[Listing, str]:
 
     It is known by all that it holds, so that the same rows are unpacked once.
     """
-    parts: Mapping[str, Any] = dataset if isinstance(dataset, Mapping) else {"": dataset}
+    parts: Mapping[str, Any] = dataset if isinstance(dataset, Mapping) and dataset else {"": dataset}
     splits = splits_in_names(list(parts))
     tables = []
     for (name, part), split in zip(parts.items(), splits, strict=True):

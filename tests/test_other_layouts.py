@@ -534,6 +534,8 @@ def test_arrow_files_are_read_without_the_library_that_wrote_them(tmp_path):
     with pyarrow.OSFile(str(path), "wb") as file, pyarrow.ipc.new_stream(file, table.schema) as stream:
         stream.write_table(table, max_chunksize=2)
     (tmp_path / "saved/dataset_dict.json").write_text('{"splits": ["train"]}')
+    features = {"image": {"_type": "Image"}, "caption": {"feature": {"dtype": "string"}, "_type": "List"}}
+    (tmp_path / "saved/train/dataset_info.json").write_text(json.dumps({"features": features}, indent=2))
     dataset = said(tmp_path / "saved")
     check(dataset)
     assert [item.category for item in dataset] == ["port", "port", "field", None]

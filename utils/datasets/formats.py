@@ -225,7 +225,8 @@ def names_captions(path: Path) -> bool:
     """Whether a file, be it broken or in Latin-1, has columns or fields for file names and captions."""
     text = path.read_bytes().decode("ascii", "ignore").replace("\0", "")  # the names, in whatever encoding
     if path.suffix.lower() in (".json", ".jsonl"):
-        fields = re.findall(r'"(\w+)"\s*:', text)
+        # Not of an object: what features a data set has, as in dataset_info.json, is no caption.
+        fields = re.findall(r'"(\w+)"\s*:\s*[^{\s]', text)
     else:
         text = _without_preamble(text)[0]
         header = text.split("\n", 1)[0]

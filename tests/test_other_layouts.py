@@ -1,5 +1,6 @@
 """Data sets as others store them, images and captions together: read as they are, and nothing left out in silence."""
 
+import errno
 import io
 import json
 import os
@@ -14,6 +15,7 @@ from PIL import Image
 from pyarrow import parquet
 
 from utils.datasets import DatasetError, ImagePreprocessing, eval_batches, load_dataset, unpacking
+from utils.datasets.captions import splits_in_names
 from utils.files import expanded
 
 NAMES = ("port_0", "port_1", "field_0", "field_1")
@@ -342,6 +344,14 @@ def test_shards_are_unpacked_once_and_read_by_many(tmp_path, unpacked, capsys):
     assert len(list(unpacked.iterdir())) == 1
 
 
+def test_repeated_captions_of_a_shard_stay_as_they_are(tmp_path):
+    known = {"captions": ["a road", "a road", "a tree"]}
+    files = {"0.png": png("port_0"), "0.json": json.dumps(known).encode(), "1.png": png("port_1")}
+    files |= {"1.txt": b"a road\na road\n", "1.json": json.dumps(known).encode()}
+    dataset = said(shard(tmp_path / "own.tar", files))
+    assert [item.captions for item in dataset] == [("a road", "a road", "a tree")] * 2
+
+
 def test_a_pattern_names_many_shards_and_their_samples_stay_apart(tmp_path):
     for number, name in enumerate(NAMES):
         shard(tmp_path / f"data-{number:03d}.tar", sample(name, "000"))
@@ -392,6 +402,18 @@ def test_a_shard_that_breaks_off_leaves_nothing(tmp_path, unpacked):
     with pytest.raises(DatasetError, match=r"own\.tar: this is not a whole tar file .*fetch it again"):
         load_dataset(path)
     assert not list(unpacked.iterdir())
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path, unpacked, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    path = shard(tmp_path / "own.tar", sample("port_0"))
+    with monkeypatch.context() as patch, pytest.raises(OSError, match=r"could not be written into .*the disk is full"):
+        patch.setattr("shutil.copyfileobj", full)
+        load_dataset(path)
+    assert not list(unpacked.iterdir())
+    check(said(path), {"port_0": CAPTIONS["port_0"]})
 
 
 def test_a_pipe_is_no_shard(tmp_path):
@@ -542,6 +564,15 @@ def test_arrow_files_are_read_without_the_library_that_wrote_them(tmp_path):
     path.write_bytes(path.read_bytes()[:-300])
     with pytest.raises(DatasetError, match="this is not a whole Arrow file"):
         load_dataset(tmp_path / "saved")
+
+
+def test_names_speak_of_splits_where_they_differ_in_nothing_else():
+    assert splits_in_names(["captions_train2017", "captions_val2017"]) == ["train", "val"]
+    assert splits_in_names(["train-00000-of-00002", "train-00001-of-00002", "validation-0-of-1", "extra"]) == [
+        "train", "train", "val", None
+    ]  # fmt: skip
+    for names in (["train"], ["train-0", "train-1"], ["train_station", "test_site"], ["train_test", "val"]):
+        assert splits_in_names(names) == [None] * len(names)
 
 
 def test_braces_stand_for_many_paths():

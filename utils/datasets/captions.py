@@ -65,11 +65,14 @@ def split_name(text: object) -> str | None:
 def splits_in_names(names: Sequence[str]) -> list[str | None]:
     """Returns the split that each name of a file speaks of: "captions_train2017" is "train".
 
-    All are None if they speak of one alone: Hugging Face calls whatever is undivided train.
+    All are None if they speak of one alone, for Hugging Face calls whatever is undivided train, or if they differ
+    otherwise, too: train_station and test_site are no splits.
     """
-    words = [{split_name(word) for word in re.split("[^a-z]+", name.lower())} & set(SPLITS) for name in names]
-    found = [one.pop() if len(one) == 1 else None for one in words]
-    return found if len(set(found) - {None}) > 1 else [None] * len(names)
+    words = [{split_name(word) or "" for word in re.split("[^a-z]+", name.lower())} - {""} for name in names]
+    told = [of.intersection(SPLITS) for of in words]
+    found = [next(iter(one)) if len(one) == 1 else None for one in told]
+    others = {frozenset(of - one) for of, one in zip(words, told, strict=True) if len(one) == 1}
+    return found if len(set(found) - {None}) > 1 and len(others) == 1 else [None] * len(names)
 
 
 def splits_of_files(paths: Sequence[Path]) -> list[str | None]:

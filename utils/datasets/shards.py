@@ -108,6 +108,7 @@ def _annotation(filename: str, texts: _Texts, split: str | None, where: str) -> 
     except json.JSONDecodeError as error:
         raise DatasetError(f"{where}: its .json is not valid JSON ({error.msg})") from error
     known = {name: value for name, value in known.items() if value is not None} if isinstance(known, dict) else {}
-    captions = dict.fromkeys([*lines, *captions_in(known, where)])  # img2dataset writes the caption into both
+    # img2dataset writes one caption into both; repeated ones of one file stay.
+    captions = lines + [caption for caption in captions_in(known, where) if caption not in lines]
     known = {"split": split, "label": texts.get("cls"), **{k: v for k, v in known.items() if k not in FILE_FIELDS}}
     return annotation_of(known | {"filename": filename}, tuple(captions), where)

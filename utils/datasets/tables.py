@@ -102,7 +102,7 @@ def _table(path: Path, split: str | None) -> Table:
     def batches(columns: list[str]) -> Iterator[Any]:
         with _named_if_broken(path):
             if path.suffix.lower() == ".parquet":
-                with ParquetFile(path) as file:
+                with ParquetFile(path, pre_buffer=False) as file:  # which would read ahead
                     yield from file.iter_batches(ROWS_A_BATCH, columns=columns)
             else:
                 with pyarrow.memory_map(str(path)) as source, pyarrow.ipc.open_stream(source) as stream:

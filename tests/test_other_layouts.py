@@ -210,6 +210,22 @@ def test_the_image_folder_may_be_given_at_any_height(tmp_path, data_dir, listed)
     check(said(tmp_path / "lists" / "own.csv", data_dir=tmp_path / data_dir))
 
 
+def test_the_given_folder_goes_before_that_of_the_file_and_this_before_the_one_above(tmp_path):
+    for place, name in ((".", "port_0"), ("train", "port_1"), ("elsewhere", "field_0")):
+        (tmp_path / place).mkdir(exist_ok=True)
+        (tmp_path / place / "0.png").write_bytes(png(name))
+    write_rows(tmp_path / "train" / "metadata.csv", [{"file_name": "0.png", "text": "a"}])
+    for path, data_dir, place in (
+        (tmp_path, None, "train"),
+        (tmp_path / "train/metadata.csv", None, "train"),
+        (tmp_path / "train/metadata.csv", tmp_path / "elsewhere", "elsewhere"),
+        (tmp_path, tmp_path / "elsewhere", "elsewhere"),
+    ):
+        with warnings.catch_warnings(action="ignore"):  # of the other images
+            (item,) = load_dataset(path, data_dir)
+        assert item.path == tmp_path / place / "0.png"
+
+
 @pytest.mark.parametrize("delimiter", ["\t", ","])
 def test_open_clips_tables_hold_absolute_paths(tmp_path, delimiter):
     """As open_clip_train's CsvDataset opens them: `filepath` as it stands there, `title`, tabs by default."""

@@ -30,22 +30,27 @@ TABLES = (".parquet", ".arrow")
 SOURCES = (*READERS, *TABLES, ".tar")
 
 
-def read_files(paths: Sequence[Path], title: str, tops: Sequence[Path]) -> list[Listing]:
+def read_files(paths: Sequence[Path], title: str, data_dir: Path | None, folder: Path | None = None) -> list[Listing]:
     """Reads files that are one data set: of shards and tables any number, of captions one for each split.
 
-    The images of captions lie in one of the folders ``tops``, or in a usual one right below.
+    The images of captions are looked for in ``data_dir`` first, then beside each file, then in the data set's folder,
+    each time also in a usual folder right below.
     """
-    folders = [top / inner for top in tops for inner in INNER]
+
+    def folders(path: Path) -> list[Path]:
+        tops = [top for top in (data_dir, path.parent, folder) if top is not None]
+        return [top / inner for top in dict.fromkeys(tops) for inner in INNER]
+
     ending = paths[0].suffix.lower()
     if ending == ".tar":
         return [read_shards(paths, title)]
     if ending in TABLES:
-        return [read_tables(paths, title, folders)]
+        return [read_tables(paths, title, folders(paths[0]))]
     splits = splits_of_files(paths)
     listings = []
     for path, split in zip(paths, splits, strict=True):
         entries = [replace(entry, split=entry.split or split) for entry in READERS[path.suffix.lower()](path)]
-        listings.append(Listing(entries, [path.parent / inner for inner in INNER] + folders))
+        listings.append(Listing(entries, folders(path)))
     return [replace(one, annotations=_with_splits_of_folders(one.annotations)) for one in listings]
 
 
@@ -61,12 +66,11 @@ def _with_splits_of_folders(annotations: list[Annotation]) -> list[Annotation]:
 
 def read_folder(folder: Path, data_dir: Path | None) -> list[Listing]:
     """Reads the captions files in a folder or right below it, or its tables, or its shards, or else its folders."""
-    tops = [top for top in (data_dir, folder) if top is not None]
     sources, unused = _captions_files(folder)
     if sources:
-        listings = read_files(sources, folder.resolve().name, tops)
+        listings = read_files(sources, folder.resolve().name, data_dir, folder)
     elif not walk_images(folder) and (packed := _packed(folder)):
-        return read_files(packed, folder.resolve().name, tops)
+        return read_files(packed, folder.resolve().name, data_dir, folder)
     else:
         listings = [read_category_folders(folder)]
     unused += sorted(folder.glob("*.tar"))

@@ -223,7 +223,7 @@ def _load_own(source: Any, data_dir: Path | None) -> tuple[CaptionDataset, list[
         pattern = re.sub(r"[-_.]*\{.*", "", Path(source).stem)  # data-{000..003} is called data
         name, place = printable(pattern if len(paths) > 1 and pattern else path.stem), path.absolute().parent
         above = place.parent if data_dir is None and place.name == "annotations" else None  # as COCO's
-        listings = read_files(paths, name, [path.parent] if data_dir is None else [data_dir, path.parent])
+        listings = read_files(paths, name, data_dir)
     dataset = with_images(listings, name, above=above, is_told=data_dir is not None)
     notes = [note for listing in listings for note in listing.notes]
     return dataset, [*notes, *_unlisted(dataset, path), *_without_captions(dataset)]

@@ -420,6 +420,14 @@ def test_a_shard_that_breaks_off_leaves_nothing(tmp_path, unpacked):
     assert not list(unpacked.iterdir())
 
 
+def test_a_shard_that_breaks_off_between_two_files_is_said_to(tmp_path):
+    path = shard(tmp_path / "own.tar", {f"{name}.png": png(name) for name in NAMES})
+    with tarfile.open(path) as tar:
+        end = tar.getmembers()[2].offset
+    path.write_bytes(path.read_bytes()[:end])
+    assert len(said(path, "own.tar does not end as a tar file does: it may be cut off, 2 images in")) == 2
+
+
 def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path, unpacked, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -512,6 +520,12 @@ def test_parquet_of_categories_alone_and_of_paths(tmp_path):
     parquet.write_table(pyarrow.table({"image": ["/etc/a.png"], "text": ["x"]}), tmp_path / "paths.parquet")
     with pytest.raises(DatasetError, match="leads out of the image folder"):
         load_dataset(tmp_path / "paths.parquet")
+    for nothing in ([], [{"bytes": None, "path": None}]):
+        column = pyarrow.array(nothing, pyarrow.struct({"bytes": pyarrow.binary(), "path": pyarrow.string()}))
+        texts = pyarrow.array(["x"] * len(nothing), pyarrow.string())
+        parquet.write_table(pyarrow.table({"image": column, "text": texts}), tmp_path / "paths.parquet")
+        with pytest.raises(DatasetError, match=r"paths\.parquet.*(no images are listed|name of an image)"):
+            load_dataset(tmp_path / "paths.parquet")
     parquet.write_table(pyarrow.table({"picture": ["a.png"], "text": ["x"]}), tmp_path / "paths.parquet")
     with pytest.raises(DatasetError, match=r"no column holds images .*; its columns are picture, text"):
         load_dataset(tmp_path / "paths.parquet")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tarfile
 from collections import Counter
@@ -41,6 +42,10 @@ def _unpack(paths: Sequence[Path], draft: Draft) -> None:
             images, texts = _unpack_one(path, draft.folder / prefix, unused)
         except tarfile.TarError as error:
             raise DatasetError(f"{path}: this is not a whole tar file ({error}); fetch it again") from error
+        if _lacks_its_end(path):
+            draft.notes.append(
+                f"{path.name} does not end as a tar file does: it may be cut off, {len(images):,} images in"
+            )
         for key, name in images.items():
             draft.annotations.append(_annotation(prefix + name, texts.pop(key, {}), split, f"{path}, {name}"))
         if texts:
@@ -50,6 +55,16 @@ def _unpack(paths: Sequence[Path], draft: Draft) -> None:
     if unused:
         named = ", ".join(f"{count:,} .{ending}" for ending, count in sorted(unused.items()))
         draft.notes.append(f"files of the shards that are neither an image nor a caption are not used: {named}")
+
+
+def _lacks_its_end(path: Path) -> bool:
+    """Whether the zeros are missing that close a tar file; what breaks off between two files reads as whole."""
+    with path.open("rb") as file:
+        file.seek(257)
+        if file.read(5) != b"ustar":  # compressed, which is checked by itself
+            return False
+        file.seek(-tarfile.BLOCKSIZE, os.SEEK_END)
+        return any(file.read())
 
 
 def _unpack_one(path: Path, folder: Path, unused: Counter[str]) -> tuple[dict[str, str], dict[str, _Texts]]:

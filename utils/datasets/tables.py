@@ -19,8 +19,9 @@ from utils.datasets.formats import (
     annotation_of,
     caption_fields,
     captions_in,
+    merge_repeated_names,
 )
-from utils.datasets.unpacking import Draft, image_ending, merged, state_of, unpack_once
+from utils.datasets.unpacking import Draft, image_ending, state_of, unpack_once
 from utils.progress import progress_bar
 
 IMAGE_COLUMNS = ("image", "img", "jpg", "jpeg", "png", "webp", "picture", "bytes")  # the first if there are several
@@ -103,10 +104,13 @@ def _table(path: Path, split: str | None) -> Table:
         with _named_if_broken(path):
             if path.suffix.lower() == ".parquet":
                 with ParquetFile(path, pre_buffer=False) as file:  # which would read ahead
-                    yield from file.iter_batches(ROWS_A_BATCH, columns=columns)
+                    for batch in file.iter_batches(ROWS_A_BATCH, columns=columns):
+                        batch.validate(full=True)  # of UTF-8, too
+                        yield batch
             else:
                 with pyarrow.memory_map(str(path)) as source, pyarrow.ipc.open_stream(source) as stream:
                     for batch in stream:
+                        batch.validate(full=True)  # else what a broken file says of its own lengths is believed
                         yield batch.select(columns)
 
     with _named_if_broken(path):
@@ -178,7 +182,7 @@ def _read_tables(
     if all(table.image_columns and _has_bytes(table) for table in tables):
         return unpack_once(title, identity, content(), lambda draft: _unpack(tables, draft))
     named = [_named(row, f"{table.title}, row {n}", table) for table in tables for n, row in _numbered(table)]
-    return Listing(merged([entry for entry in named if entry], title), folders)
+    return Listing(merge_repeated_names(named, Path(tables[0].title)), folders)
 
 
 def _what_lacks(table: Table) -> str:
@@ -218,7 +222,7 @@ def _named(row: Row, where: str, table: Table) -> Annotation:
 def _annotation(row: Row, where: str, table: Table) -> Annotation:
     for field in FILE_FIELDS:
         if not isinstance(row.get(field, ""), str):
-            raise DatasetError(f"{where}: '{field}' must be text, found {row[field]!r}")
+            raise DatasetError(f"{where}: '{field}' must be text, found {str(row[field])[:60]!r}")
     return annotation_of({"split": table.split, **row}, captions_in(row, where), where)
 
 
@@ -249,7 +253,7 @@ def _unpack(tables: Sequence[Table], draft: Draft) -> None:
                 repeated += 1
             row = {name: value for name, value in row.items() if name not in FILE_FIELDS} | {"filename": files[key]}
             draft.annotations.append(_annotation(row, f"{table.title}, row {number}", table))
-    draft.annotations[:] = merged(draft.annotations, tables[0].title)
+    draft.annotations[:] = merge_repeated_names(draft.annotations, Path(tables[0].title))
     if empty:
         draft.notes.append(f"{empty:,} rows have no image")
     if repeated:

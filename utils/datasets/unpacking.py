@@ -11,7 +11,7 @@ from pathlib import Path
 
 from utils.datasets.captions import Annotation, DatasetError, Listing
 from utils.datasets.files import IMAGE_ENDINGS
-from utils.datasets.formats import merge_repeated_names, read_jsonl
+from utils.datasets.formats import read_jsonl
 from utils.files import disk_trouble_in_words, printable, publish, read_json, workshop, write_whole
 
 UNPACKED_FOLDER = Path(__file__).resolve().parents[2] / "runs" / "data" / "unpacked"
@@ -76,8 +76,3 @@ def image_ending(name: str, content: bytes) -> str:
     if ending in IMAGE_ENDINGS:
         return ending
     return next((of for start, of in _BEGINNINGS.items() if content.startswith(start)), ".jpg")
-
-
-def merged(annotations: Sequence[Annotation], title: str) -> list[Annotation]:
-    """Joins the captions of one image that stand in several rows."""
-    return merge_repeated_names(annotations, Path(title)) if annotations else []

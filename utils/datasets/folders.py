@@ -44,13 +44,14 @@ def read_files(paths: Sequence[Path], title: str, data_dir: Path | None, folder:
     ending = paths[0].suffix.lower()
     if ending == ".tar":
         return [read_shards(paths, title)]
-    if ending in TABLES:
-        return [read_tables(paths, title, folders(paths[0]))]
     splits = splits_of_files(paths)
-    listings = []
-    for path, split in zip(paths, splits, strict=True):
-        entries = [replace(entry, split=entry.split or split) for entry in READERS[path.suffix.lower()](path)]
-        listings.append(Listing(entries, folders(path)))
+    known = [(path, split, folders(path)) for path, split in zip(paths, splits, strict=True)]
+    tables = [of for of in known if of[0].suffix.lower() in TABLES]
+    listings = read_tables(tables, title) if tables else []
+    for path, split, places in known:
+        if path.suffix.lower() not in TABLES:
+            entries = [replace(entry, split=entry.split or split) for entry in READERS[path.suffix.lower()](path)]
+            listings.append(Listing(entries, places))
     return [replace(one, annotations=_with_splits_of_folders(one.annotations)) for one in listings]
 
 

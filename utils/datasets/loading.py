@@ -207,9 +207,9 @@ def _load_icons(data_dir: Path | None, seed: int) -> CaptionDataset:
 def _load_own(source: Any, data_dir: Path | None) -> tuple[CaptionDataset, list[str]]:
     """Reads your own images and captions; returns the sentences on what is there and not used, too."""
     if not isinstance(source, str | os.PathLike):
-        listing, name = read_hub_object(source, [data_dir or Path()])
-        dataset = with_images([listing], name)
-        return dataset, [*listing.notes, *_without_captions(dataset)]
+        listings, name = read_hub_object(source, [data_dir or Path()])
+        dataset = with_images(listings, name, is_told=data_dir is not None)
+        return dataset, [*_notes_of(listings), *_without_captions(dataset)]
     paths = _existing(str(source), data_dir)
     path = paths[0]
     if path.is_dir():
@@ -225,8 +225,11 @@ def _load_own(source: Any, data_dir: Path | None) -> tuple[CaptionDataset, list[
         above = place.parent if data_dir is None and place.name == "annotations" else None  # as COCO's
         listings = read_files(paths, name, data_dir)
     dataset = with_images(listings, name, above=above, is_told=data_dir is not None)
-    notes = [note for listing in listings for note in listing.notes]
-    return dataset, [*notes, *_unlisted(dataset, path), *_without_captions(dataset)]
+    return dataset, [*_notes_of(listings), *_unlisted(dataset, path), *_without_captions(dataset)]
+
+
+def _notes_of(listings: Sequence[Listing]) -> list[str]:
+    return [note for listing in listings for note in listing.notes]
 
 
 def _existing(source: str, data_dir: Path | None) -> list[Path]:

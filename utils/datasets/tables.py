@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from utils.datasets.captions import Annotation, DatasetError, Listing, splits_in_names, splits_of_files
+from utils.datasets.captions import Annotation, DatasetError, Listing, splits_in_names
 from utils.datasets.formats import (
     CATEGORY_FIELDS,
     FILE_FIELDS,
@@ -26,6 +26,7 @@ from utils.progress import progress_bar
 
 IMAGE_COLUMNS = ("image", "img", "jpg", "jpeg", "png", "webp", "picture", "bytes")  # the first if there are several
 ROWS_A_BATCH = 64
+LONGEST_STEM = 60  # of a file's name, in letters of up to four bytes: a disk takes 255 bytes
 IMAGE = "the image"  # in a row, whatever its column is called
 Row = dict[str, Any]
 
@@ -36,7 +37,7 @@ class Table:
 
     title: str
     schema: Any  # pyarrow's
-    batches: Any  # a function of columns that gives record batches or tables of them
+    batches: Callable[[list[str]], Iterator[Any]]  # pyarrow's, of some columns
     split: str | None = None
     is_local: bool = False  # made on this machine: paths in it are its own, and need not lie in a data folder
 
@@ -52,7 +53,7 @@ class Table:
         fields = [*caption_fields(tuple(names)), *FILE_FIELDS, *SPLIT_FIELDS, *CATEGORY_FIELDS, "source"]
         wanted = [name for name in dict.fromkeys(fields) if name in names and name not in self.image_columns]
         classes = _class_names(self.schema)
-        for batch in self.batches(wanted + [image] * bool(image)):
+        for batch in self.batches(wanted + ([image] if image else [])):
             for row in batch.to_pylist():
                 known = {name: row[name] for name in wanted if row[name] is not None and row[name] == row[name]}
                 for name in classes.keys() & known.keys():
@@ -89,9 +90,13 @@ def holds_images_or_captions(path: Path) -> bool:
 # --- where tables come from ---
 
 
-def read_tables(paths: Sequence[Path], title: str, folders: list[Path]) -> Listing:
-    """Reads Parquet files, or Arrow's as `save_to_disk` writes them; a `DatasetError` names what one lacks."""
-    tables = [_table(path, split) for path, split in zip(paths, splits_of_files(paths), strict=True)]
+def read_tables(files: Sequence[tuple[Path, str | None, list[Path]]], title: str) -> list[Listing]:
+    """Reads Parquet files, or Arrow's as `save_to_disk` writes them; a `DatasetError` names what one lacks.
+
+    Of each file are given the split that it speaks of, and the folders in which the images may lie that it names.
+    """
+    paths, splits, folders = zip(*files, strict=True)
+    tables = [_table(path, split) for path, split in zip(paths, splits, strict=True)]
     identity = [str(path.resolve()) for path in paths]
     return _read_tables(title, tables, folders, identity, lambda: state_of(paths))
 
@@ -111,7 +116,8 @@ def _table(path: Path, split: str | None) -> Table:
                 with pyarrow.memory_map(str(path)) as source, pyarrow.ipc.open_stream(source) as stream:
                     for batch in stream:
                         batch.validate(full=True)  # else what a broken file says of its own lengths is believed
-                        yield batch.select(columns)
+                        for start in range(0, batch.num_rows, ROWS_A_BATCH):
+                            yield batch.select(columns).slice(start, ROWS_A_BATCH)
 
     with _named_if_broken(path):
         if path.suffix.lower() == ".parquet":
@@ -131,7 +137,7 @@ def _named_if_broken(path: Path) -> Iterator[None]:
         raise DatasetError(f"{path}: this is not a whole {kind} file; fetch or write it again") from error
 
 
-def read_hub_object(dataset: Any, folders: list[Path]) -> tuple[Listing, str]:
+def read_hub_object(dataset: Any, folders: list[Path]) -> tuple[list[Listing], str]:
     """Reads a `datasets.Dataset`, or a `DatasetDict` by its splits, and what it is called.
 
     It is known by all that it holds, so that the same rows are unpacked once.
@@ -149,7 +155,8 @@ def read_hub_object(dataset: Any, folders: list[Path]) -> tuple[Listing, str]:
         tables.append(_hub_part(part, f"datasets.Dataset {name}".strip(), split))
     info = next(iter(parts.values())).info
     title = str(info.dataset_name or info.builder_name or "dataset")
-    return _read_tables(title, tables, folders, ["a datasets.Dataset", title], lambda: _digest_of_rows(tables)), title
+    identity = ["a datasets.Dataset", title]
+    return _read_tables(title, tables, [folders] * len(tables), identity, lambda: _digest_of_rows(tables)), title
 
 
 def _hub_part(part: Any, title: str, split: str | None) -> Table:
@@ -174,15 +181,22 @@ def _digest_of_rows(tables: Iterable[Table]) -> str:
 
 
 def _read_tables(
-    title: str, tables: Sequence[Table], folders: list[Path], identity: list[str], content: Any
-) -> Listing:
+    title: str,
+    tables: Sequence[Table],
+    folders: Sequence[list[Path]],
+    identity: list[str],
+    content: Callable[[], object],
+) -> list[Listing]:
     for table in tables:
         if lacks := _what_lacks(table):
             raise DatasetError(f"{table.title}: {lacks}; its columns are {', '.join(table.schema.names)}")
     if all(table.image_columns and _has_bytes(table) for table in tables):
-        return unpack_once(title, identity, content(), lambda draft: _unpack(tables, draft))
-    named = [_named(row, f"{table.title}, row {n}", table) for table in tables for n, row in _numbered(table)]
-    return Listing(merge_repeated_names(named, Path(tables[0].title)), folders)
+        return [unpack_once(title, identity, content(), lambda draft: _unpack(tables, draft))]
+    listings = []
+    for table, places in zip(tables, folders, strict=True):
+        named = (_named(row, f"{table.title}, row {number}", table) for number, row in _numbered(table))
+        listings.append(Listing(merge_repeated_names(named, Path(table.title)), places))
+    return listings
 
 
 def _what_lacks(table: Table) -> str:
@@ -228,7 +242,7 @@ def _annotation(row: Row, where: str, table: Table) -> Annotation:
 
 def _unpack(tables: Sequence[Table], draft: Draft) -> None:
     """Writes each image once, under its own name if that is free; rows that repeat one add their captions to it."""
-    files: dict[tuple[str | None, str, bytes], str] = {}
+    files: dict[tuple[str, str, bytes], str] = {}
     names: set[str] = set()
     empty = repeated = 0
     for table in tables:
@@ -242,7 +256,8 @@ def _unpack(tables: Sequence[Table], draft: Draft) -> None:
                 continue
             row = {"split": table.split, **row}
             named = next((str(row[field]) for field in FILE_FIELDS if row.get(field)), path)
-            key = (row["split"], named, hashlib.sha256(content or path.encode()).digest())
+            shown = content or path.encode("utf-8", "backslashreplace")
+            key = (repr(row["split"]), named, hashlib.sha256(shown).digest())
             if key not in files:
                 files[key] = _free_name(named, number, content or b"", names)
                 if content:
@@ -264,9 +279,9 @@ def _free_name(named: str, number: int, content: bytes, taken: set[str]) -> str:
     """A plain file name, as far as it is free the one that the row gives; by the number of the row otherwise."""
     stem = Path(named.replace("\\", "/").replace("\0", "")).name
     ending = image_ending(stem, content)
-    stem = Path(stem).stem if Path(stem).suffix.lower() == ending else stem
+    stem = (Path(stem).stem if Path(stem).suffix.lower() == ending else stem)[:LONGEST_STEM]
     name = f"{stem}{ending}" if stem.strip(".") else f"{number:07d}{ending}"
-    while name in taken:
+    while name.lower() in taken:  # some disks do not tell capitals apart
         name = f"{stem or 'row'}-{number}-{len(taken)}{ending}"
-    taken.add(name)
+    taken.add(name.lower())
     return name

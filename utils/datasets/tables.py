@@ -132,7 +132,7 @@ def _named_if_broken(path: Path) -> Iterator[None]:
 
     try:
         yield
-    except (ArrowException, OSError) as error:
+    except (ArrowException, OSError, UnicodeDecodeError) as error:
         kind = path.suffix.lower().removeprefix(".").capitalize()
         raise DatasetError(f"{path}: this is not a whole {kind} file; fetch or write it again") from error
 

@@ -222,9 +222,8 @@ def _has_bytes(table: Table) -> bool:
 
 
 def _content_and_path(image: Any) -> tuple[bytes | None, str]:
-    if isinstance(image, dict):
-        return image.get("bytes"), image.get("path") or ""
-    return image, ""
+    content, path = (image.get("bytes"), image.get("path")) if isinstance(image, dict) else (image, "")
+    return content if isinstance(content, bytes) else None, path if isinstance(path, str) else ""
 
 
 def _named(row: Row, where: str, table: Table) -> Annotation:

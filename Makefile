@@ -1,6 +1,7 @@
 # Every target makes .venv first if it is missing or requirements.txt has changed.
 PYTHON ?= python3
 PROFILE ?= miniature
+DATASET ?=
 DATA_DIR ?=
 MODEL ?=
 NB ?=
@@ -24,6 +25,7 @@ REPO ?=
 
 VENV := .venv
 READY := $(VENV)/ready
+SETTINGS = $(if $(SET)$(DATASET),--set $(SET) $(if $(DATASET),"DATASET=$(DATASET)"))
 RUN := $(VENV)/bin/python
 # It leaves the model that other notebooks then need not train: it is checked first, beside the tests.
 LONGEST := nbs/04_finetune_clip.ipynb
@@ -41,23 +43,23 @@ lab: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.1
 help: ## List the targets
 	@echo "make TARGET, where TARGET is one of"
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
-	@echo "The course takes PROFILE=, DATA_DIR=, MODEL=, NB=04, SET='NAME=VALUE ...' and FRESH=1."
+	@echo "The course takes PROFILE=, DATASET=, DATA_DIR=, MODEL=, NB=04, SET='NAME=VALUE ...' and FRESH=1."
 	@echo "PROFILE is a name of nbs/profiles/ or the path of a .yaml file of your own."
 	@echo "The copies for a class take TO= and PROFILE=, which is workshop there if you name none."
 	@echo "Their answers are graded with FOLDER= and TO=grades.csv."
 	@echo "A model is converted with ACTIVATION=quick_gelu or gelu, where its file does not tell which."
-	@echo "The sweep takes PROFILE=, DATA_DIR=, MODEL=, SET=, GRID=, ROWS='baseline bs128x8-lr5e-6-adam' and SEEDS='0 1 2'."
+	@echo "The sweep takes PROFILE=, DATASET=, DATA_DIR=, MODEL=, SET=, GRID=, ROWS='baseline bs128x8-lr5e-6-adam' and SEEDS='0 1 2'."
 
 check: $(READY) ## Say what this machine has and lacks for the course, and what to do about it
 	@$(RUN) -m utils.check
 
 course: $(READY) ## Run every notebook with a profile: 6 to 8 minutes for the default, offline
 	@$(RUN) -m utils.course --profile "$(PROFILE)" --data-dir "$(DATA_DIR)" --model "$(MODEL)" \
-	  --notebook "$(NB)" $(if $(FRESH),--fresh) $(if $(SET),--set $(SET))
+	  --notebook "$(NB)" $(if $(FRESH),--fresh) $(SETTINGS)
 
 sweep: $(READY) ## Run the ten published runs, or the rows of GRID=mine.yaml, over SEEDS, into one table: an hour or more
 	@$(RUN) -m utils.course.sweep --profile "$(PROFILE)" --data-dir "$(DATA_DIR)" --model "$(MODEL)" \
-	  $(if $(GRID),--grid "$(GRID)") --rows $(ROWS) --seeds $(SEEDS) $(if $(SET),--set $(SET))
+	  $(if $(GRID),--grid "$(GRID)") --rows $(ROWS) --seeds $(SEEDS) $(SETTINGS)
 
 test: $(READY) ## Run the tests and check the committed outputs of the notebooks: 9 to 15 minutes
 	@echo "Running the tests, and every notebook against its committed outputs: 9 to 15 minutes on two cores."

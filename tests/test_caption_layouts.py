@@ -108,18 +108,22 @@ def test_a_spreadsheet_is_refused_with_the_way_out(folder):
         load_dataset(folder / "own.xlsx")
 
 
-def test_a_folder_that_holds_captions_names_their_file_and_one_of_class_names_is_read(folder):
+def test_a_folder_that_holds_captions_is_read_by_them_and_one_of_class_names_by_its_folders(folder):
     (folder / "classes.csv").write_text("Filename,Label,ClassName\nport/port_0.png,0,port\n")
     (folder / "label_map.json").write_text('{"port": 0}')
     (folder / "labels.json").write_text('[{"filename": "port/port_0.png", "category": 3}]')
-    assert len(load_dataset(folder)) == 3
-    for name, text in (
-        ("a.csv", "filename,caption\n0.png,x\n"),
-        ("b.jsonl", '{"filename": "0.png", "captions": [broken'),
-        ("c.json", json.dumps(COCO)),
+    assert [item.category for item in load_dataset(folder)] == [None, "field", "port"]
+    (folder / "a.csv").write_text("filename,caption\n0.png,x\n")
+    with pytest.warns(UserWarning, match="2 images of the folder are in no list of captions and are left out"):
+        (item,) = load_dataset(folder)
+    assert (item.name, item.captions) == ("0.png", ("x",))
+    (folder / "a.csv").unlink()
+    for name, text, message in (
+        ("b.jsonl", '{"filename": "0.png", "captions": [broken', r"b\.jsonl, line 1: this is not valid JSON"),
+        ("c.json", json.dumps({**COCO, "annotations": [{"image_id": 9, "caption": "lost"}]}), r"c\.json: .* 9 is"),
     ):
         (folder / name).write_text(text)
-        with pytest.raises(DatasetError, match=f"has its captions in {name}: give the path of that file"):
+        with pytest.raises(DatasetError, match=message):
             load_dataset(folder)
         (folder / name).unlink()
 

@@ -64,11 +64,15 @@ def profile(tmp_path):
         ({"BANDS": [4, 3]}, r"BANDS is \[4, 3\]; it must be empty, or three whole numbers"),
         ({"BANDS": [0, 1, 2]}, "counted from 1"),
         ({"BANDS": [True, 1, 2]}, "BANDS is"),
+        ({"RENAME": ["port"]}, r"RENAME is \['port'\], and .* declares it as dict"),
+        ({"RENAME": {"port": 3}}, r"RENAME is \{'port': 3\}; it must be empty, or names of categories"),
+        ({"OTHER_RENAME": {3: "port"}}, r"OTHER_RENAME is \{3: 'port'\}; it must be"),
         ({"VAL_FROM_TRAIN": 0.6}, "VAL_FROM_TRAIN is 0.6; it must be a number from 0 to 0.5"),
         ({"VAL_FROM_TRAIN": float("nan")}, "VAL_FROM_TRAIN is nan"),
         ({"EPOCS": 3}, r"EPOCS \(command line\)"),
         ({"DATASET": "no/such/captions.csv"}, "DATASET is 'no/such/captions.csv', and there is no"),
         ({"DATASET": "captions.csv"}, "DATASET is 'captions.csv', and there is no"),
+        ({"DATASET": "data-{000..003}.tar"}, r"DATASET is 'data-\{000\.\.003\}\.tar', and there is no"),
         ({"DATA_DIR": "no/such/folder"}, "DATA_DIR is 'no/such/folder', and there is no folder"),
         ({"MODEL": "nbs"}, "MODEL is 'nbs', and .* holds no CLIP"),
         ({"MODEL": "data/checkpoints/marian-miniature-en-romance"}, "holds no CLIP"),
@@ -166,7 +170,9 @@ def test_rules_are_those_of_parameters_that_exist():
     assert RULES.keys() <= declared
 
 
-@pytest.mark.parametrize("values", [{"STRETCH": [0, 3000]}, {"BANDS": [4]}, {"VAL_FROM_TRAIN": 0.5}])
+@pytest.mark.parametrize(
+    "values", [{"STRETCH": [0, 3000]}, {"BANDS": [4]}, {"VAL_FROM_TRAIN": 0.5}, {"RENAME": {"a": "b"}}]
+)
 def test_readings_and_shares_that_can_be_are_not_refused(values):
     assert plan_course(ROOT, "miniature", values).parameters["05_evaluate_zero_shot"].items() >= values.items()
 

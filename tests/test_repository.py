@@ -3,6 +3,7 @@
 import configparser
 import json
 import re
+import subprocess
 import tomllib
 
 import pytest
@@ -105,3 +106,9 @@ def test_words_that_readers_stumbled_over_are_gone(root):
         if STUMBLED_OVER.search(line) and not line.startswith("| donated |")
     }
     assert not found
+
+
+def test_make_hands_the_data_set_on_beside_other_settings(root):
+    command = ["make", "-n", "course", "DATASET=my pictures/d-{0..3}.tar", "SET=EPOCHS=3 RENAME='{a: b}'"]
+    said = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout
+    assert said.rstrip().endswith("--set EPOCHS=3 RENAME='{a: b}' \"DATASET=my pictures/d-{0..3}.tar\"")

@@ -31,7 +31,7 @@ LEGEND = (
 )
 # What a run was made with; the other parameters stand in its parameters.json.
 DESCRIBED = (
-    *("DATASET", "STRETCH", "BANDS", "MODEL", "IMAGES_PER_SPLIT", "CAPTIONS_FILE", "EPOCHS", "BATCH_SIZE"),
+    *("DATASET", "STRETCH", "BANDS", "RENAME", "MODEL", "IMAGES_PER_SPLIT", "CAPTIONS_FILE", "EPOCHS", "BATCH_SIZE"),
     *("LEARNING_RATE", "SEED", "PROMPT"),
 )
 

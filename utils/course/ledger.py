@@ -16,7 +16,7 @@ from typing import Any
 
 from utils.course.imports import used_modules
 from utils.course.parameters import declared_values
-from utils.files import digest_of_file, digest_of_folder, find_checkpoint, read_json
+from utils.files import digest_of_file, digest_of_folder, expanded, find_checkpoint, read_json
 from utils.files.hub import checkpoint_source
 
 STAMP = "course_stamp"  # in the metadata of a notebook that ran to its end
@@ -73,7 +73,7 @@ class Ledger:
             if name in CHECKPOINTS:
                 marks[name] = self._mark(_mark_of_checkpoint, str(place) if place.exists() else value)
             elif name in DATA:
-                is_path = place.exists() and not (data_dir and (data_dir / value).exists())
+                is_path = _exists(place) and not (data_dir and _exists(data_dir / value))
                 marks[name] = self._mark(_mark_of_data, str(place) if is_path else value, data_dir)
             elif "/" in value:  # a bare name lies in the folder for results
                 marks[name] = self._mark(digest_of_file, place)
@@ -127,6 +127,11 @@ def _mark(content: Callable[..., str], *what: Any) -> str:
         return content(*what)
     except (OSError, ValueError):
         return ""
+
+
+def _exists(path: Path) -> bool:
+    """Whether a path, or a shard of a pattern, is there."""
+    return any(Path(one).exists() for one in expanded(str(path)))
 
 
 def _mark_of_data(name: str, data_dir: Path | None) -> str:

@@ -22,7 +22,7 @@ def open_splits(parameters: Mapping[str, Any], *names: str) -> list[CaptionDatas
 
     check_values(parameters)
     data, folder, seed, most = (parameters[name] for name in ("DATASET", "DATA_DIR", "SEED", "IMAGES_PER_SPLIT"))
-    how = {name.lower(): parameters[name] for name in ("STRETCH", "BANDS", "VAL_FROM_TRAIN")}
+    how = {name.lower(): parameters[name] for name in ("STRETCH", "BANDS", "VAL_FROM_TRAIN", "RENAME")}
     dataset = load_dataset(data, folder or None, seed=seed, **how)
     if not dataset.splits:
         dataset = dataset.with_random_splits(seed=seed)

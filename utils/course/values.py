@@ -10,7 +10,7 @@ from typing import Any
 
 from utils.choices import AUGMENTATIONS, COMPUTE_DTYPES, LARGEST_VAL_SHARE, PROMPTS, TRANSLATION_ENGINES
 from utils.course.places import CourseError
-from utils.files import file_in_the_way
+from utils.files import expanded, file_in_the_way
 from utils.files.hub import looks_like_clip
 
 FEW_STEPS = 100  # below them a training has hardly left its start
@@ -43,6 +43,10 @@ def _list(fits: Callable[[list], bool], wanted: str) -> Rule:
     return lambda value: isinstance(value, list) and (not value or fits(value)), f"empty, or {wanted}"
 
 
+_NAMES: Rule = (
+    lambda names: isinstance(names, dict) and all(isinstance(one, str) for one in (*names, *names.values())),
+    "empty, or names of categories, each with another one, such as {BareLand: bare land}",
+)
 CHOICES = {"ENGINE": TRANSLATION_ENGINES, "AUGMENTATION": AUGMENTATIONS, "COMPUTE_DTYPE": COMPUTE_DTYPES}
 # Parameters that mean the same in every notebook.
 RULES: dict[str, Rule] = {
@@ -62,6 +66,7 @@ RULES: dict[str, Rule] = {
         lambda bands: len(bands) in (1, 3) and all(is_of_type(band, "int") and band >= 1 for band in bands),
         "three whole numbers, red, green and blue, or one for gray, counted from 1, such as [4, 3, 2]",
     ),
+    **dict.fromkeys(("RENAME", "OTHER_RENAME"), _NAMES),
     "PROMPT": (
         # Another brace would be a place written wrongly.
         lambda value: value in PROMPTS or (isinstance(value, str) and re.fullmatch(r"[^{}]*\{\}[^{}]*", value)),
@@ -103,11 +108,11 @@ def check_places(root: Path, values: Mapping[str, Any]) -> None:
     data_folder = root / Path(data_dir or "data").expanduser()
     if data_dir and not data_folder.is_dir():
         raise CourseError(f"DATA_DIR is {data_dir!r}, and there is no folder {data_folder}.")
-    is_path = re.search(r"[/\\]|\.(csv|tsv|jsonl?)$", dataset, re.IGNORECASE)
-    if is_path and not (root / dataset).exists() and not (data_folder / dataset).exists():
+    is_path = re.search(r"[/\\]|\.(csv|tsv|jsonl?|parquet|tar)$", dataset, re.IGNORECASE)
+    if is_path and not any((top / one).exists() for top in (root, data_folder) for one in expanded(dataset)):
         raise CourseError(
             f"DATASET is {dataset!r}, and there is no {root / dataset}: give the path of a .csv, .json or .jsonl of "
-            "captions, or of a folder with a folder for each category."
+            "captions, of a .parquet or .tar, or of a folder of images."
         )
     place = root / Path(model).expanduser()
     if model and (blocked := file_in_the_way(place)) and blocked != place:

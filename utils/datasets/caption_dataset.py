@@ -179,6 +179,29 @@ class CaptionDataset(Sequence[CaptionedImage]):
             )
         return self._choice(item for item in self._items if item.category not in unwanted)
 
+    def with_categories_renamed(self, names: Mapping[str, str]) -> CaptionDataset:
+        """Returns the same images with other names for some categories; two of one name become one.
+
+        A `DatasetError` lists the categories that there are, if one of those to be renamed is not among them.
+        """
+        known = {item.category for item in (*self, *self.missing)} - {None}
+        if unknown := sorted(set(names) - known):
+            raise DatasetError(
+                f"{self._title} has no category {', '.join(unknown)} to rename; it has "
+                f"{', '.join(sorted(filter(None, known))) or 'none'}"
+            )
+        if wrong := [new for new in names.values() if not isinstance(new, str) or not new.strip()]:
+            raise DatasetError(f"a category cannot be called {wrong[0]!r}; give a text")
+
+        def renamed(item: CaptionedImage) -> CaptionedImage:
+            return replace(item, category=names.get(item.category or "", item.category))
+
+        return self._with(
+            map(renamed, self._items),
+            missing=map(renamed, self.missing),
+            damaged=((renamed(item), reason) for item, reason in self.damaged),
+        )
+
     def subset(self, n: int, seed: int = 0) -> CaptionDataset:
         """Draws n images at random, in the order in which they stand here; all, if there are no more than that.
 

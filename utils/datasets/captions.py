@@ -7,8 +7,10 @@ Captions stay verbatim, as back-translation and duplicate counts need them. Only
 import ast
 import json
 import re
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 SPLITS = ("train", "val", "test")
 # Other words for them, restval of Karpathy's COCO, on which every published protocol trains. Any further name ("fold2")
@@ -44,11 +46,39 @@ class Annotation:
     source: str | None = None  # the data set that the image comes from
 
 
+@dataclass(frozen=True)
+class Listing:
+    """What one source, a file or a folder, lists of images."""
+
+    annotations: list[Annotation]
+    folders: list[Path]  # where the files may lie: the one that holds most of them is taken
+    notes: tuple[str, ...] = ()  # on what is there and not used, in sentences without a full stop
+
+
 def split_name(text: object) -> str | None:
     """Returns the usual name of a split: "Validation" is "val"; blank, a placeholder or None is None."""
     name = known_name(text)
     lowered = (name or "").lower()
     return lowered if lowered in SPLITS else _ALIASES.get(lowered, name)
+
+
+def splits_in_names(names: Sequence[str]) -> list[str | None]:
+    """Returns the split that each name of a file speaks of: "captions_train2017" is "train".
+
+    All are None if they speak of one alone, for Hugging Face calls whatever is undivided train, or if they differ
+    otherwise, too: train_station and test_site are no splits.
+    """
+    words = [{split_name(word) or "" for word in re.split("[^a-z]+", name.lower())} - {""} for name in names]
+    told = [of.intersection(SPLITS) for of in words]
+    found = [next(iter(one)) if len(one) == 1 else None for one in told]
+    others = {frozenset(of - one) for of, one in zip(words, told, strict=True) if len(one) == 1}
+    return found if len(set(found) - {None}) > 1 and len(others) == 1 else [None] * len(names)
+
+
+def splits_of_files(paths: Sequence[Path]) -> list[str | None]:
+    """Returns the split that each file's name speaks of or, where none does, its folder's: see `splits_in_names`."""
+    found = splits_in_names([path.stem for path in paths])
+    return found if any(found) else splits_in_names([path.parent.name for path in paths])
 
 
 def is_filled(text: str) -> bool:

@@ -35,13 +35,16 @@ def match_images(filenames: Sequence[str], folder: Path) -> dict[str, Path]:
     return found
 
 
-def match_in_subfolders(filenames: Sequence[str], folder: Path) -> dict[str, Path]:
-    """Finds listed names in the folders right below, as those per class that a list of plain names leaves out.
+def match_below(filenames: Sequence[str], folder: Path, depth: int) -> dict[str, Path]:
+    """Finds listed names in the folders so far below, as those per class that a list of plain names leaves out.
 
     A name that several folders know is found in none: a caption must never slip to another image.
     """
-    inner = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
-    matches = [match_images(filenames, path) for path in inner if not path.name.startswith(".")]
+    folders = [folder]
+    for _ in range(depth):
+        inner = (path for one in folders if one.is_dir() for path in sorted(one.iterdir()))
+        folders = [path for path in inner if not path.name.startswith(".") and path.is_dir()]
+    matches = [match_images(filenames, path) for path in folders]
     counts = Counter(name for match in matches for name in match)
     return {name: path for match in matches for name, path in match.items() if counts[name] == 1}
 

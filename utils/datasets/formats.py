@@ -1,4 +1,4 @@
-"""The file formats that captions come in: Karpathy's, COCO's and NWPU's JSON, JSON lines, tables, folders of classes.
+"""The text formats that captions come in: Karpathy's, COCO's and NWPU's JSON, JSON lines, tables, Flickr's token files.
 
 Every reader returns plain `Annotation` records in the order of the file and opens no image. A file that is missing or
 broken, or lacks what it needs, raises a `DatasetError` that names the place in it.
@@ -10,18 +10,21 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 from utils.datasets.captions import SPLITS, Annotation, DatasetError, caption_texts, is_filled, known_name, split_name
-from utils.datasets.files import IMAGE_ENDINGS, walk_images
-from utils.files import printable
 
 # What captions files call the captions, the image and the split, the course's own word first. Hugging Face's
-# imagefolder says file_name, open_clip filepath, run_clip image_path. In Karpathy's form `filepath` is a folder.
-CAPTION_FIELDS = ("captions", "sentences", "caption", "text", "title", "raw")
-FILE_FIELDS = ("filename", "file_name", "image_path", "filepath")
+# imagefolder says file_name, open_clip filepath, run_clip image_path, Flickr's tables image or image_name. In
+# Karpathy's form `filepath` is a folder.
+CAPTION_FIELDS = ("captions", "sentences", "caption", "text", "title", "raw", "comment")
+FILE_FIELDS = ("filename", "file_name", "image_path", "filepath", "image_name", "image")
 SPLIT_FIELDS = ("split", "set", "subset", "partition", "phase")  # the others if they hold one of the usual splits
+CATEGORY_FIELDS = ("category", "label", "class_name", "class")  # the others if they hold a name, not a number
+DELIMITERS = ",;\t|"
+_TOKEN = re.compile(r"(\S.*)#\d+\t(.*)")  # Flickr30k's and Flickr8k's: name, number, caption
 
 
 def read_json(path: Path) -> tuple[list[Annotation], str]:
@@ -30,7 +33,7 @@ def read_json(path: Path) -> tuple[list[Annotation], str]:
     The form is `{"images": [{"filename", "split", "sentences": [{"raw"}]}], "dataset"}`. `filepath` (a folder) and
     `category` are read where they are given; a sentence without `raw` is put together from its `tokens`. Also read are
     COCO's form (`images` and `annotations`), NWPU-Captions', `{class: [{"filename", "split", "raw", "raw_1"}]}`, a list
-    of objects as of JSON lines, and JSON lines that are called .json.
+    of objects as of JSON lines, and JSON lines that are called .json. RSITMD's labels stand in its file names.
     """
     try:
         content = _parsed(read_text(path), path)
@@ -48,7 +51,15 @@ def read_json(path: Path) -> tuple[list[Annotation], str]:
         return _of_entries([{"category": name, **row} for name, rows in content.items() for row in rows], path), ""
     if not isinstance(content, dict) or not isinstance(content.get("images"), list):
         raise DatasetError(f"{path}: expected Karpathy's form, an object with a list called 'images'")
-    return _of_entries(content["images"], path, "entry {} of 'images'"), str(content.get("dataset") or "")
+    title = str(content.get("dataset") or "")
+    read = _of_entries(content["images"], path, "entry {} of 'images'")
+    if "rsitmd" in (title + path.stem).lower():
+        read = [replace(entry, category=entry.category or _label_of_rsitmd(entry.filename)) for entry in read]
+    return read, title
+
+
+def _label_of_rsitmd(filename: str) -> str | None:
+    return PurePosixPath(filename).stem.rpartition("_")[0] or None  # of baseballfield_452.tif
 
 
 def _is_class_of_nwpu(rows: object) -> bool:
@@ -97,21 +108,26 @@ def _of_entry(entry: object, where: str) -> Annotation:
     """Turns one JSON object, of Karpathy's form or of a JSONL line, into an annotation."""
     if not isinstance(entry, dict):
         raise DatasetError(f"{where}: expected an object with 'filename' and captions, found {str(entry)[:60]!r}")
-    if not (fields := caption_fields(tuple(entry))):
+    if not caption_fields(tuple(entry)):
         raise DatasetError(f"{where}: 'captions' (or 'sentences') is missing; give a list of texts")
     # Nothing is known where JSON says null, or NaN as pandas writes it.
     known = {field: value for field, value in entry.items() if value is not None and value == value}
+    for field in (*FILE_FIELDS, "split", "category", "source"):
+        if not isinstance(known.get(field, ""), str):
+            raise DatasetError(f"{where}: '{field}' must be text, found {entry[field]!r}")
+    return annotation_of(known, captions_in(known, where), where)
+
+
+def captions_in(known: Mapping, where: str) -> tuple[str, ...]:
+    """Returns the captions in an object's fields, each a text, a list of texts, or of objects as Karpathy's."""
     sentences: list[object] = []
-    for field in fields:
+    for field in caption_fields(tuple(known)):
         value = known.get(field, [])
         if not isinstance(value, str | list):
             raise DatasetError(f"{where}: '{field}' must be a list of texts, found {value!r}")
         sentences += caption_texts(value) if isinstance(value, str) else value
-    for field in (*FILE_FIELDS, "split", "category", "source"):
-        if not isinstance(known.get(field, ""), str):
-            raise DatasetError(f"{where}: '{field}' must be text, found {entry[field]!r}")
     captions = (_caption_text(one, where) for one in sentences if one is not None and one == one)
-    return annotation_of(known, tuple(filter(is_filled, captions)), where)
+    return tuple(filter(is_filled, captions))
 
 
 def _caption_text(sentence: object, where: str) -> str:
@@ -128,14 +144,18 @@ def read_csv(path: Path) -> list[Annotation]:
     """Reads a table with the columns `filename` and `caption`, and `split` and `category` if known.
 
     Several rows of one file are several captions of it, and so are a list in a cell and numbered columns (`caption_1`).
-    Commas, semicolons (as spreadsheets write them in much of Europe) and tabs are understood, and what Excel adds: a
-    first line ``sep=;``, empty rows, UTF-16.
+    Commas, semicolons (as spreadsheets write them in much of Europe), tabs and upright bars are understood, and what
+    Excel adds: a first line ``sep=;``, empty rows, UTF-16. Flickr30k's token files, `name#0`, a tab and a caption on
+    each line, have no header.
     """
     text, delimiter, skipped = _without_preamble(read_text(path))
+    if _TOKEN.match(text):
+        return _read_tokens(text, path)
     if "\0" in text:
         raise DatasetError(f"{path}: the text holds zero bytes, so it is not a table in UTF-8; save it as UTF-8")
     header = text.split("\n", 1)[0]
-    rows = csv.DictReader(io.StringIO(text), delimiter=delimiter or max(",;\t", key=header.count), strict=True)
+    delimiter = delimiter or max(DELIMITERS, key=header.count)
+    rows = csv.DictReader(io.StringIO(text), delimiter=delimiter, strict=True, skipinitialspace=delimiter == "|")
     try:
         columns = [name.strip().lower() for name in rows.fieldnames or ()]
         rows.fieldnames = _checked_columns(columns, f"{path}, line {skipped + 1}")
@@ -148,6 +168,16 @@ def read_csv(path: Path) -> list[Annotation]:
         line = skipped + rows.reader.line_num
         raise DatasetError(f"{path}, line {line}: this is not valid CSV ({error}); mend the line") from error
     return merge_repeated_names(records, path)
+
+
+def _read_tokens(text: str, path: Path) -> list[Annotation]:
+    read = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            if not (found := _TOKEN.fullmatch(line)):
+                raise DatasetError(f"{path}, line {number}: expected 'name#0', a tab and a caption; mend the line")
+            read.append(annotation_of({"filename": found[1]}, caption_texts(found[2]), f"{path}, line {number}"))
+    return merge_repeated_names(read, path)
 
 
 def _without_preamble(text: str) -> tuple[str, str | None, int]:
@@ -180,65 +210,30 @@ def _of_row(row: dict, where: str) -> Annotation:
             f"{where}: the row has more or fewer columns than the header; put captions with commas in quotes"
         )
     captions = tuple(text for field in caption_fields(tuple(row)) for text in caption_texts(row[field]))
-    known = {field: row[field] for field in (*SPLIT_FIELDS, "category") if field in row}
+    known = {field: row[field] for field in (*SPLIT_FIELDS, *CATEGORY_FIELDS) if field in row}
     return annotation_of(known | {"filename": row["filename"].strip()}, captions, where)
 
 
-READERS = {".json": lambda path: read_json(path)[0], ".jsonl": read_jsonl, ".csv": read_csv, ".tsv": read_csv}
+READERS = {
+    ".json": lambda path: read_json(path)[0],
+    ".jsonl": read_jsonl,
+    **dict.fromkeys((".csv", ".tsv", ".txt", ".token"), read_csv),
+}
 
 
 def names_captions(path: Path) -> bool:
     """Whether a file, be it broken or in Latin-1, has columns or fields for file names and captions."""
     text = path.read_bytes().decode("ascii", "ignore").replace("\0", "")  # the names, in whatever encoding
     if path.suffix.lower() in (".json", ".jsonl"):
-        fields = re.findall(r'"(\w+)"\s*:', text)
+        # Not of an object: what features a data set has, as in dataset_info.json, is no caption.
+        fields = re.findall(r'"(\w+)"\s*:\s*[^{\s]', text)
     else:
-        header = _without_preamble(text)[0].split("\n", 1)[0]
-        fields = [name.strip('"\r ').lower() for name in re.split("[,;\t]", header)]
+        text = _without_preamble(text)[0]
+        header = text.split("\n", 1)[0]
+        fields = [name.strip('"\r ').lower() for name in re.split(f"[{DELIMITERS}]", header)]
+        if _TOKEN.match(text):
+            return True
     return not set(FILE_FIELDS).isdisjoint(fields) and bool(caption_fields(tuple(fields)))
-
-
-def read_category_folders(folder: Path) -> list[Annotation]:
-    """Lists images that lie in a folder per category, with train, val and test above them or not, sorted by path.
-
-    `airport/1.jpg` has the category airport and no split, `train/airport/1.jpg` has both, `train/1.jpg` a split alone.
-    Deeper folders belong to their category. Hidden ones are passed over. Split folders may not stand beside others.
-    """
-    paths = [path.relative_to(folder) for path in walk_images(folder)]
-    if not paths:
-        raise DatasetError(f"{folder}: no images are in this folder (looked for {', '.join(IMAGE_ENDINGS)})")
-    tops = {path.parts[0] for path in paths if len(path.parts) > 1}
-    split_tops = {top for top in tops if split_name(top) in SPLITS}
-    nested = sorted(top for top in split_tops if any(p.parts[0] == top and len(p.parts) > 2 for p in paths))
-    if nested and tops != split_tops:
-        raise DatasetError(
-            f"{folder}: the split folder {nested[0]} stands beside {', '.join(sorted(tops - split_tops))}; "
-            "keep either splits or categories at the top"
-        )
-    has_splits = bool(tops) and tops == split_tops
-    annotations = []
-    for path in paths:
-        folders = [printable(name) for name in path.parts[:-1]]
-        split = split_name(folders.pop(0)) if has_splits and folders else None
-        annotations.append(Annotation(path.as_posix(), (), split, folders[0] if folders else None))
-    return annotations
-
-
-def read_class_lists(folder: Path) -> dict[str, str]:
-    """Reads RSICD's `txtclasses_rsicd`, a text file of names a class: the class of each image, by its name's stem.
-
-    Classes are called what their list is called, with spaces: "storage tanks".
-    """
-    lists = sorted(folder.glob("*.txt"))
-    if not lists:
-        raise DatasetError(f"{folder}: no class lists (*.txt) are here; put RSICD's txtclasses_rsicd there")
-    classes: dict[str, str] = {}
-    for path in lists:
-        for line in read_text(path).splitlines():
-            stem = PurePosixPath(line.strip()).stem
-            if stem and classes.setdefault(stem, path.stem) != path.stem:
-                raise DatasetError(f"{path}: {line.strip()} stands in the list of {classes[stem]} as well")
-    return classes
 
 
 def read_text(path: Path) -> str:
@@ -257,18 +252,23 @@ def read_text(path: Path) -> str:
 
 
 def annotation_of(entry: Mapping, captions: tuple[str, ...], where: str) -> Annotation:
-    """Makes an annotation of a row or a JSON object, whose name of an image has to lie in the image folder."""
+    """Makes an annotation of a row or a JSON object, whose name of an image may not lead upward.
+
+    An absolute name stays one: whether it lies in the image folder is seen where that is looked for.
+    """
     filename = next((entry[field] for field in FILE_FIELDS if entry.get(field)), "")
     if entry.get("filepath") and filename == entry.get("filename"):  # Karpathy's folder
         filename = f"{entry['filepath']}/{filename}"
     name = PurePosixPath(filename.replace("\\", "/"))
     if not name.name or "\0" in filename:
         raise DatasetError(f"{where}: the name of an image ('filename') is missing or not a name: {filename!r}")
-    if name.is_absolute() or ".." in name.parts or re.match("[A-Za-z]:", filename):
+    if ".." in name.parts:
         raise DatasetError(f"{where}: {filename!r} leads out of the image folder; list images relative to that folder")
     others = (split_name(entry.get(field)) for field in SPLIT_FIELDS[1:])
     split = split_name(entry.get("split")) or next((split for split in others if split in SPLITS), None)
-    return Annotation(str(name), captions, split, known_name(entry.get("category")), known_name(entry.get("source")))
+    names = (known_name(entry.get(field)) for field in CATEGORY_FIELDS[1:])
+    category = known_name(entry.get("category")) or next((name for name in names if name and not name.isdigit()), None)
+    return Annotation(str(name), captions, split, category, known_name(entry.get("source")))
 
 
 def merge_repeated_names(annotations: Iterable[Annotation], path: Path) -> list[Annotation]:

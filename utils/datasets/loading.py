@@ -1,19 +1,25 @@
 """`load_dataset`: finds a published data set by its name, or reads your own captions by their path."""
 
+import os
+import re
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from utils.datasets.caption_dataset import CaptionDataset
-from utils.datasets.captioned_image import CaptionedImage
-from utils.datasets.captions import SPLITS, Annotation, DatasetError
-from utils.datasets.files import match_images, match_in_subfolders
-from utils.datasets.formats import READERS, names_captions, read_category_folders, read_class_lists, read_json
+from utils.datasets.captions import SPLITS, DatasetError, Listing
+from utils.datasets.files import walk_images
+from utils.datasets.folders import SOURCES, read_class_lists, read_files, read_folder
+from utils.datasets.formats import names_captions, read_json
 from utils.datasets.hub import fetch_rsicd
+from utils.datasets.matching import with_images
 from utils.datasets.reports import name_a_few
-from utils.files import disk_trouble_in_words, file_in_the_way, printable
+from utils.datasets.tables import read_hub_object
+from utils.files import disk_trouble_in_words, expanded, file_in_the_way, printable
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA_FOLDER = ROOT / "data"  # what people put there
@@ -62,7 +68,7 @@ _PUBLISHED = {
 
 
 def load_dataset(
-    name: str | Path,
+    name: str | Path | Any,
     data_dir: str | Path | None = None,
     split: str | None = None,
     class_lists: bool = False,
@@ -71,6 +77,7 @@ def load_dataset(
     check_files: bool = True,
     val_from_train: float = 0.0,
     seed: int = 0,
+    rename: Mapping[str, str] | None = None,
 ) -> CaptionDataset:
     """Loads a published data set by its name, or your own images by the path of their captions.
 
@@ -86,10 +93,14 @@ def load_dataset(
             Or a .json in Karpathy's form, COCO's or NWPU's, a .jsonl with `filename` and `captions`, or a .csv with
             `filename` and `caption`, each with `split` and `category` if known, or named as in Hugging Face's metadata
             or open_clip's tables (so also what `utils.translation` writes).
-            Or a folder with a folder for each category, with train, val and test above them or not.
+            Or a .parquet with images, as on the Hub, or with their names; shards of webdataset, "data-{000..003}.tar".
+            Images in them are written once into `runs/data/unpacked`, and so are those of a `datasets.Dataset` or
+            `DatasetDict`, which may stand here itself.
+            Or a folder with one of these, or with a folder for each category, with train, val and test above them or
+            not, and with texts beside images or not.
         data_dir: For a name: the folder of the data set (`RSICD`, `UCM_captions`, `Sydney_captions`, `miniature`) or
-            the one above it; by default `data` in the checkout. For a captions file: the image folder, if it is not
-            that of the file or `images`, `imgs` or `RSICD_images` beside it.
+            the one above it; by default `data` in the checkout. For a captions file: the image folder or one above it,
+            if it is not that of the file or beside it.
         split: Return this split only.
         class_lists: Take RSICD's categories from the lists in `txtclasses_rsicd`: 31 for all images ("storage tanks"),
             not the 30 ("storagetanks") that stand before the underscore of most file names.
@@ -98,6 +109,7 @@ def load_dataset(
         check_files: Leave out damaged images, as the missing; see `CaptionDataset.without_damaged`.
         val_from_train: The share of train that becomes val where there is none, see `CaptionDataset.with_validation`.
         seed: Of that draw, and of the icons.
+        rename: Other names for categories, see `CaptionDataset.with_categories_renamed`.
     """
     data_dir = None if data_dir is None else Path(data_dir)
     if data_dir is not None and (blocked := file_in_the_way(data_dir)):
@@ -110,7 +122,10 @@ def load_dataset(
     elif published:
         whole = _load_published(published, data_dir, class_lists)
     else:
-        whole = _load_own(Path(name), data_dir)
+        whole, notes = _load_own(name, data_dir)
+        for note in notes:
+            warnings.warn(f"{whole.name}: {note}", stacklevel=2)
+    whole = whole.with_categories_renamed(rename) if rename else whole
     whole = whole.with_reading(stretch, bands)  # before it is divided: one range for all
     whole = whole.with_validation(val_from_train, seed) if val_from_train else whole
     dataset = whole if split is None else whole.split(split)
@@ -175,7 +190,7 @@ def _load_published(published: _Published, data_dir: Path | None, class_lists: b
     classes = read_class_lists(folder / "txtclasses_rsicd") if class_lists else {}
     category = (lambda filename: classes.get(Path(filename).stem)) if class_lists else published.category
     annotations = [replace(entry, category=category(entry.filename)) for entry in annotations]
-    return _with_images(annotations, [folder / published.images], published.name, SPLITS)
+    return with_images([Listing(annotations, [folder / published.images])], published.name, splits=SPLITS)
 
 
 def _load_icons(data_dir: Path | None, seed: int) -> CaptionDataset:
@@ -186,50 +201,69 @@ def _load_icons(data_dir: Path | None, seed: int) -> CaptionDataset:
         raise DatasetError(f"the seed of the icons is {seed}; give 0 or more")
     top = FETCHED_FOLDER if data_dir is None or data_dir.resolve() == DATA_FOLDER else data_dir
     with disk_trouble_in_words(top):
-        return _load_own(build_icons(top, seed=seed + 1), None)
+        return _load_own(build_icons(top, seed=seed + 1), None)[0]
 
 
-def _load_own(path: Path, data_dir: Path | None) -> CaptionDataset:
-    if not path.exists() and data_dir is not None and not path.is_absolute():
-        path = data_dir / path
-    if not path.exists():
-        raise DatasetError(
-            f"there is no data set {str(path)!r}: give one of {', '.join(_PUBLISHED)}, icons, or the path of a .json, "
-            ".jsonl or .csv of captions or of a folder with a folder for each category"
-        )
+def _load_own(source: Any, data_dir: Path | None) -> tuple[CaptionDataset, list[str]]:
+    """Reads your own images and captions; returns the sentences on what is there and not used, too."""
+    if not isinstance(source, str | os.PathLike):
+        listings, name = read_hub_object(source, [data_dir or Path()])
+        dataset = with_images(listings, name, is_told=data_dir is not None)
+        return dataset, [*_notes_of(listings), *_without_captions(dataset)]
+    paths = _existing(str(source), data_dir)
+    path = paths[0]
     if path.is_dir():
-        for file in sorted(path.iterdir()):
-            if file.suffix.lower() in READERS and file.is_file() and names_captions(file):
-                raise DatasetError(f"{path} has its captions in {printable(file.name)}: give the path of that file")
-        return _with_images(read_category_folders(path), [path], printable(path.name))
-    if path.suffix.lower() not in READERS:
+        name, listings, above = printable(path.name), read_folder(path, data_dir), None
+    elif path.suffix.lower() not in SOURCES or (path.suffix == ".txt" and not names_captions(path)):
         raise DatasetError(
-            f"{path}: captions must be a .json, .jsonl or .csv file, or a folder of images; of a spreadsheet, save "
-            "the sheet as CSV (UTF-8), with the columns filename and caption"
+            f"{path}: captions must be a .json, .jsonl or .csv file, a .parquet, shards in .tar, or a folder of "
+            "images; of a spreadsheet, save the sheet as CSV (UTF-8), with the columns filename and caption"
         )
-    tops = [path.parent] if data_dir is None else [data_dir, path.parent]
-    folders = [top / inner for top in tops for inner in ("", "images", "imgs", "RSICD_images")]
-    return _with_images(READERS[path.suffix.lower()](path), folders, printable(path.stem))
+    else:
+        pattern = re.sub(r"[-_.]*\{.*", "", Path(source).stem)  # data-{000..003} is called data
+        name, place = printable(pattern if len(paths) > 1 and pattern else path.stem), path.absolute().parent
+        above = place.parent if data_dir is None and place.name == "annotations" else None  # as COCO's
+        listings = read_files(paths, name, data_dir)
+    dataset = with_images(listings, name, above=above, is_told=data_dir is not None)
+    return dataset, [*_notes_of(listings), *_unlisted(dataset, path), *_without_captions(dataset)]
 
 
-def _with_images(
-    annotations: Sequence[Annotation], folders: Sequence[Path], name: str, splits: Sequence[str] = ()
-) -> CaptionDataset:
-    """Joins annotations with the files of the folder that holds most of them, the first of equals."""
-    filenames = [entry.filename for entry in annotations]
-    folders = [folder for folder in folders if folder.is_dir()] or folders[:1]
-    found: dict[str, Path] = {}
-    for match in (match_images, match_in_subfolders):
-        if not found:
-            found, folder = max(((match(filenames, one), one) for one in folders), key=lambda pair: len(pair[0]))
-    if not found:
+def _notes_of(listings: Sequence[Listing]) -> list[str]:
+    return [note for listing in listings for note in listing.notes]
+
+
+def _existing(source: str, data_dir: Path | None) -> list[Path]:
+    """The file, the folder or the shards that a path, which may be a pattern, stands for; or a `DatasetError`."""
+    paths = [Path(source)] if Path(source).exists() else [Path(one) for one in expanded(source)]
+    if data_dir is not None and not any(path.exists() for path in paths):
+        paths = [data_dir / path for path in paths]
+    absent = [str(path) for path in paths if not path.exists()]
+    if absent and len(paths) > 1:
+        raise DatasetError(f"{source}: {len(absent):,} of {len(paths):,} shards are not there: {name_a_few(absent)}")
+    if absent:
         raise DatasetError(
-            f"{name}: none of the {len(filenames):,} listed images, {filenames[0]!r} the first, is in "
-            f"{', '.join(map(str, folders))}; put them there or say with data_dir where they lie"
+            f"there is no data set {absent[0]!r}: give one of {', '.join(_PUBLISHED)}, icons, or the path of a .json, "
+            ".jsonl or .csv of captions, of a .parquet or .tar, or of a folder with a folder for each category"
         )
-    parts: dict[bool, list[CaptionedImage]] = {True: [], False: []}
-    for entry in annotations:
-        path = found.get(entry.filename, folder / entry.filename)
-        item = CaptionedImage(path, entry.captions, entry.split, entry.category, entry.source or name)
-        parts[entry.filename in found].append(item)
-    return CaptionDataset(parts[True], name, parts[False], splits)
+    if special := [path for path in paths if not (path.is_file() or path.is_dir())]:  # a pipe would be waited for
+        raise DatasetError(f"{special[0]}: this is not a regular file; give the path of a file of captions")
+    if len(paths) > 1 and {path.suffix.lower() for path in paths} not in ({".tar"}, {".parquet"}):
+        raise DatasetError(f"{source}: several files are one data set if they are .tar or .parquet; give one path")
+    return paths
+
+
+def _unlisted(dataset: CaptionDataset, folder: Path) -> Iterator[str]:
+    """Says how many images of a folder its captions do not list; of a file nobody knows what else belongs to it."""
+    real = cache(os.path.realpath)  # folders are few
+    known = {(real(item.path.parent), item.path.name) for item in (*dataset, *dataset.missing)}
+    images = walk_images(folder) if folder.is_dir() else []
+    others = [path for path in images if (real(path.parent), path.name) not in known]
+    if len(images) > len(others) > 0:
+        names = name_a_few([printable(path.relative_to(folder)) for path in others])
+        yield f"{len(others):,} images of the folder are in no list of captions and are left out: {names}"
+
+
+def _without_captions(dataset: CaptionDataset) -> Iterator[str]:
+    bare = [item.name for item in dataset if not item.captions]
+    if 0 < len(bare) < len(dataset):
+        yield f"{len(bare):,} of {len(dataset):,} images have no caption: {name_a_few(bare)}"

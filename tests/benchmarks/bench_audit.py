@@ -1,7 +1,7 @@
 """Does the audit find copies that were cropped, turned and stored again; what else does it find; how long does it take?
 
-    python tests/benchmarks/bench_audit.py shared/data
-    python tests/benchmarks/bench_audit.py shared/data --images 400      # less than a minute
+    python tests/benchmarks/bench_audit.py                               # the miniature, half a minute
+    python tests/benchmarks/bench_audit.py shared/data                   # RSICD and UCM
     git show v0.1.0:utils/evaluation/near_duplicates.py > /tmp/before.py
     python tests/benchmarks/bench_audit.py shared/data --before /tmp/before.py
 
@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -100,26 +101,33 @@ def load(path: Path) -> ModuleType:
     return module
 
 
+def accumulated(names: Sequence[str], sets: Sequence[CaptionDataset]) -> Iterator[tuple[str, CaptionDataset]]:
+    """The first data set, then with the second, and so on."""
+    for count in range(1, len(sets) + 1):
+        yield " and ".join(names[:count]), sum(sets[1:count], sets[0])
+
+
 def main() -> None:
     """Prints copies found, pairs found, and seconds."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", help="the folder that holds RSICD and UCM_captions")
+    parser.add_argument("data", nargs="?", help="the folder that holds RSICD and UCM_captions; none: the miniature")
     parser.add_argument("--images", type=int, default=0, help="only so many of each set; 0 takes all")
     parser.add_argument("--before", type=Path, help="another version of near_duplicates.py")
     parser.add_argument("--seed", type=int, default=0, help="of crops, turns and qualities")
     options = parser.parse_args()
 
     modules = {"now": near_duplicates} | ({"before": load(options.before)} if options.before else {})
-    rsicd, ucm = (load_dataset(name, options.data) for name in ("rsicd", "ucm"))
-    originals = rsicd.split("val") + rsicd.split("test")
+    names = ("rsicd", "ucm") if options.data else ("miniature",)
+    sets = [load_dataset(name, options.data) for name in names]
+    originals = sets[0].split("val") + sets[0].split("test")
     if options.images:
-        rsicd, ucm, originals = (dataset.subset(options.images, options.seed) for dataset in (rsicd, ucm, originals))
+        *sets, originals = (dataset.subset(options.images, options.seed) for dataset in (*sets, originals))
     with tempfile.TemporaryDirectory() as folder:
         copies = make_copies(originals, Path(folder), options.seed)
         for name, module in modules.items():
-            print(f"{name}: copies of RSICD's val and test")
+            print(f"{name}: copies of {names[0]}'s val and test")
             report_copies(module, originals, copies)
-    for title, dataset in (("RSICD", rsicd), ("RSICD and UCM", rsicd + ucm)):
+    for title, dataset in accumulated(names, sets):
         seconds = {}
         for name, module in modules.items():
             start, wall = time.process_time(), time.perf_counter()

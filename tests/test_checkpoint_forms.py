@@ -606,6 +606,17 @@ def test_the_base_of_an_adapter_may_lie_beside_it_and_its_absence_is_told(base, 
     assert f"{folder} is an adapter, whose base model is missing: 'someone/clip'" in sentence(folder, FileNotFoundError)
 
 
+def test_an_adapter_on_the_hub_is_fetched_and_merged_into_its_base(base, tmp_path, monkeypatch):
+    weights = {f"{QUERY}.lora_{part}.weight": matrix for part, matrix in low_rank().items()}
+    here = write_adapter(tmp_path / "adapter", str(base), weights)
+    cache = tmp_path / "models--a--b" / "snapshots" / "0123"
+    cache.mkdir(parents=True)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", hub(here, cache))
+    model = CLIP.from_pretrained("a/b")
+    assert fingerprint(model) == fingerprint(CLIP.from_pretrained(here)) != fingerprint(CLIP.from_pretrained(base))
+    assert model.metadata.source == {"name": "a/b", "revision": "0123"}
+
+
 # --- other models ------------------------------------------------------------------------------------------------
 
 
@@ -717,6 +728,12 @@ def test_an_untrained_row_of_a_sweep_may_start_from_a_file(theirs, tmp_path):
     torch.save(theirs.state_dict(), file)
     _copy_untrained(ROOT, str(file), tmp_path / "finetuned" / "model")
     assert_same_features(CLIP.from_pretrained(tmp_path / "finetuned" / "model"), theirs)
+
+
+@pytest.mark.parametrize("name", ["no/such.pt", "/no/such/file/here.safetensors", "~/such.bin"])
+def test_a_file_that_is_not_there_is_not_looked_for_on_the_hub(name, monkeypatch):
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *names, **options: pytest.fail("it was"))
+    assert f"There is no file {name!r}" in sentence(name, FileNotFoundError)
 
 
 def test_a_file_that_cannot_be_weights_is_not_taken_for_them(tmp_path):

@@ -83,6 +83,7 @@ def test_openai_s_own_file_says_its_activation_by_its_form(form, theirs, tmp_pat
     else:
         torch.save(model.state_dict(), file)
     assert_same_features(CLIP.from_pretrained(file), copy.deepcopy(theirs).half().float())
+    assert "OpenAI's own, says quick_gelu" in sentence(file, activation="gelu")
 
 
 class Evil:
@@ -154,6 +155,10 @@ WRONG_SETTINGS = {
     "another dim": ({"embed_dim": 64}, "embed_dim of 64, but the weights have 48"),
     "heads that do not divide": ({"text_cfg": {"heads": 5}}, "is not a multiple of the number of attention heads (5)"),
     "heads of no width": ({"vision_cfg": {"head_width": 0}}, "is not a configuration of open_clip"),
+    "a mean of words": ({"preprocess_cfg": {"mean": "imagenet"}}, "asks for mean 'imagenet'"),
+    "a std of zero": ({"preprocess_cfg": {"std": [0.1, 0.0, 0.1]}}, "by which nothing can be divided"),
+    "images of another size": ({"preprocess_cfg": {"size": [64, 64]}}, "asks for images of 64 pixels"),
+    "oblong images": ({"preprocess_cfg": {"size": [32, 64]}}, "only square images"),
     "no towers": ({"vision_cfg": None}, "holds no settings under 'vision_cfg' and 'text_cfg'"),
 }
 
@@ -163,8 +168,9 @@ def test_a_configuration_that_is_not_computed_or_not_of_these_weights_is_refused
     changes, words = WRONG_SETTINGS[case]
     settings = settings_of(theirs)
     for name, change in changes.items():
-        old = settings["model_cfg"].get(name)
-        settings["model_cfg"][name] = old | change if isinstance(old, dict) and isinstance(change, dict) else change
+        part = settings if name == "preprocess_cfg" else settings["model_cfg"]
+        old = part.get(name)
+        part[name] = old | change if isinstance(old, dict) and isinstance(change, dict) else change
     save_file(theirs.state_dict(), tmp_path / "open_clip_model.safetensors")
     (tmp_path / "open_clip_config.json").write_text(json.dumps(settings))
     assert words in sentence(tmp_path)

@@ -128,7 +128,7 @@ def _mean_and_deviation(asked: Mapping[str, Any], path: Path) -> tuple[Channels,
     """What to subtract from values of 0 to 1 and to divide them by, for the pixels that the processor gives."""
     mean, deviation = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
     if asked["do_normalize"]:
-        mean, deviation = (_channels(asked[name], name, path) for name in ("image_mean", "image_std"))
+        mean, deviation = (channels(asked[name], name, path) for name in ("image_mean", "image_std"))
     if not all(deviation):
         raise ValueError(f"{path} asks for image_std {asked['image_std']}, by which nothing can be divided.")
     factor = asked["rescale_factor"] if asked["do_rescale"] else 1
@@ -141,11 +141,12 @@ def _mean_and_deviation(asked: Mapping[str, Any], path: Path) -> tuple[Channels,
     return mean, deviation
 
 
-def _channels(values: Any, name: str, path: Path) -> Channels:
-    channels = [values] * 3 if _is_number(values) else values
-    if not isinstance(channels, list) or len(channels) != 3 or not all(map(_is_number, channels)):
+def channels(values: Any, name: str, path: Path) -> Channels:
+    """Values for red, green and blue, given as three or as one for all; any other is a ValueError."""
+    three = [values] * 3 if _is_number(values) else values
+    if not isinstance(three, list) or len(three) != 3 or not all(map(_is_number, three)):
         raise ValueError(f"{path} asks for {name} {values!r}; it must be a number, or three for red, green and blue.")
-    red, green, blue = channels
+    red, green, blue = three
     return red, green, blue
 
 

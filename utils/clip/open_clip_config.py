@@ -14,6 +14,7 @@ from typing import Any
 from utils.clip.checkpoints import damage_in_words, read_json
 from utils.clip.configuration import check_activation
 from utils.clip.foreign_names import is_of_openai
+from utils.clip.image_processor import channels
 from utils.datasets import CLIP_MEAN, CLIP_STD, ImagePreprocessing
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -120,6 +121,8 @@ def config_of_shapes(shapes: Shapes, stored: Shapes, activation: str | None, sou
     Nobody who tells the activation, or heads of another width than 64, is a ValueError.
     """
     settings = sizes_of(shapes, source)
+    if is_of_openai(stored):
+        check_activation(activation, {"quick_gelu"}, f"{source}, which is OpenAI's own,")
     if activation is None and (is_of_openai(stored) or "quickgelu" in f"{name} {source.name}".lower()):
         activation = "quick_gelu"
     if activation is None:
@@ -174,10 +177,8 @@ def _side(size: Any, name: str, path: Path) -> int:
 def _preprocessing(settings: Mapping[str, Any], image_size: int, path: Path) -> ImagePreprocessing:
     if (size := _side(settings.get("size", image_size), "size", path)) != image_size:
         raise ValueError(f"{path} asks for images of {size} pixels, but its model for {image_size}; take one of them.")
-    mean, deviation = settings.get("mean") or CLIP_MEAN, settings.get("std") or CLIP_STD
-    for name, values in (("mean", mean), ("std", deviation)):
-        if len(values) != 3 or not all(isinstance(value, int | float) and math.isfinite(value) for value in values):
-            raise ValueError(f"{path} asks for a {name} of {values!r}; it must be three numbers.")
+    mean = channels(settings.get("mean") or list(CLIP_MEAN), "mean", path)
+    deviation = channels(settings.get("std") or list(CLIP_STD), "std", path)
     if not all(deviation):
         raise ValueError(f"{path} asks for a std of {deviation!r}, by which nothing can be divided.")
-    return ImagePreprocessing(image_size, tuple(mean), tuple(deviation), settings.get("resize_mode") == "squash")
+    return ImagePreprocessing(image_size, mean, deviation, settings.get("resize_mode") == "squash")

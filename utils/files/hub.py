@@ -38,6 +38,10 @@ def find_checkpoint(name_or_path: str | os.PathLike, example: str = "openai/clip
             f"{str(name_or_path)!r} {what}; give the folder with config.json and weights, or a file of weights "
             f"({', '.join(WEIGHT_SUFFIXES)})."
         )
+    if path.suffix in WEIGHT_SUFFIXES and (path.is_absolute() or len(path.parts) < 3):
+        raise FileNotFoundError(
+            f"There is no file {str(name_or_path)!r}; give the path of one with weights, or a folder."
+        )
     name, _, revision = str(name_or_path).partition("@")
     owner_and_name, file = "/".join(name.split("/")[:2]), "/".join(name.split("/")[2:])
     try:

@@ -19,6 +19,7 @@ from tiny_clip import tiny_config, write_checkpoint
 from torch import nn
 
 from utils.clip import CLIP, fingerprint, save_open_clip, tokenize, vocabulary
+from utils.clip.configuration import architecture_of
 from utils.clip.foreign_names import transformers_names
 from utils.clip.open_clip_config import config_of_shapes
 
@@ -153,7 +154,7 @@ WRONG_SETTINGS = {
     "SigLIP": ({"init_logit_bias": -10}, "asks for init_logit_bias"),
     "another width": ({"vision_cfg": {"width": 64}}, "vision_cfg.width of 64, but the weights have 128"),
     "another dim": ({"embed_dim": 64}, "embed_dim of 64, but the weights have 48"),
-    "heads that do not divide": ({"text_cfg": {"heads": 5}}, "is not a multiple of the number of attention heads (5)"),
+    "heads that do not divide": ({"text_cfg": {"heads": 5}}, "which its 5 heads do not divide"),
     "heads of no width": ({"vision_cfg": {"head_width": 0}}, "is not a configuration of open_clip"),
     "a mean of words": ({"preprocess_cfg": {"mean": "imagenet"}}, "asks for mean 'imagenet'"),
     "a std of zero": ({"preprocess_cfg": {"std": [0.1, 0.0, 0.1]}}, "by which nothing can be divided"),
@@ -197,17 +198,14 @@ def test_shapes_tell_the_architecture_of_every_published_vit(name):
     blanks = {name: np.broadcast_to(np.float32(0), shape) for name, shape in stored.items()}
     shapes = {name: array.shape for name, array in transformers_names(blanks).items()}
     vision, text = settings["vision_cfg"], settings["text_cfg"]
-    config = config_of_shapes(shapes, stored, "gelu", Path(name), "")
-    assert (config.vision_config.hidden_size, config.text_config.hidden_size) == (vision["width"], text["width"])
-    assert config.vision_config.image_size == vision["image_size"] // vision["patch_size"] * vision["patch_size"]
-    assert config.vision_config.num_attention_heads == vision["width"] // vision.get("head_width", 64)
-    assert config.text_config.num_attention_heads == text["heads"]
-    assert config.text_config.max_position_embeddings == text.get("context_length", 77)
-    assert config.projection_dim == settings["embed_dim"]
-    assert (config.vision_config.num_hidden_layers, config.text_config.num_hidden_layers) == (
-        vision["layers"],
-        text["layers"],
-    )
+    found = architecture_of(config_of_shapes(shapes, stored, "gelu", Path(name), ""))
+    assert (found.vision.hidden_size, found.text.hidden_size) == (vision["width"], text["width"])
+    assert found.vision.image_size == vision["image_size"] // vision["patch_size"] * vision["patch_size"]
+    assert found.vision.num_attention_heads == vision["width"] // vision.get("head_width", 64)
+    assert found.text.num_attention_heads == text["heads"]
+    assert found.text.max_position_embeddings == text.get("context_length", 77)
+    assert found.projection_dim == settings["embed_dim"]
+    assert (found.vision.num_hidden_layers, found.text.num_hidden_layers) == (vision["layers"], text["layers"])
 
 
 def test_an_open_clip_repository_of_the_hub_is_fetched(theirs, tmp_path, monkeypatch):

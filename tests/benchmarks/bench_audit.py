@@ -32,7 +32,7 @@ from utils.datasets import CaptionDataset, CaptionedImage, load_dataset, read_im
 from utils.evaluation import near_duplicates
 
 SMALLEST_SHARE = 0.8
-KINDS = ("middle", "anywhere", "sides apart", "corner", "whole")
+KINDS = ("middle", "anywhere", "sides apart", "one side", "corner", "whole")
 
 
 def edited(picture: Image.Image, kind: str, generator: np.random.Generator) -> bytes:
@@ -43,6 +43,8 @@ def edited(picture: Image.Image, kind: str, generator: np.random.Generator) -> b
         places = np.array([0.5, 0.5])
     elif kind == "sides apart":
         shares = generator.uniform(SMALLEST_SHARE, 1, 2)
+    elif kind == "one side":
+        shares = generator.permutation([SMALLEST_SHARE, 1.0])
     elif kind == "corner":
         shares, places = np.full(2, SMALLEST_SHARE), generator.integers(0, 2, 2)
     elif kind == "whole":

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
 SMALL = 64  # pixels a side: what is kept of an image
 # Share and start of a side: each with each makes 16 views, so near each other that any crop down to 0.8 is like one.
-STRETCHES = ((0.96, 0.02), (0.84, 0.0), (0.84, 0.08), (0.84, 0.16))
+STRETCHES = ((0.96, 0.02), (0.83, 0.0), (0.83, 0.085), (0.83, 0.17))
 HIGHEST_FREQUENCY = 5  # half waves along a side; down and across together 6
-MIN_OUTLINE_CORRELATION = 0.78  # 99.8 of 100 copies, and 1.4 of a thousand pairs of other images
+MIN_OUTLINE_CORRELATION = 0.77  # 99.8 of 100 copies, and 1.5 of a thousand pairs of other images
 # At half size the views are found: 99.6 of 100 copies get beyond 0.93, and a few thousandths of the other pairs.
 COARSE, COARSE_BARS = Level(16, 4.0), (-1, 0.65, 0.75, 0.8, 0.85, 0.9)
 # A copy's middle must agree; then either the whole does, or the middle so well that only a shift beyond the edge can

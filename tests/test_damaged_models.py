@@ -110,6 +110,14 @@ def pickled(wrap: Callable[[dict[str, torch.Tensor]], Any]) -> Change:
     return change
 
 
+def instead_of_pickle(content: bytes) -> Change:
+    def change(folder: Path) -> None:
+        (folder / "pytorch_model.bin").write_bytes(content)
+        (folder / "model.safetensors").unlink()
+
+    return change
+
+
 def indexed(weight_map: Any) -> Change:
     def change(folder: Path) -> None:
         (folder / "model.safetensors").rename(folder.parent / "outside.safetensors")
@@ -199,6 +207,12 @@ DAMAGED: dict[str, tuple[Change, str]] = {
     "weights: infinite": (set_value("logit_scale", np.inf), "weight logit_scale holds NaN"),
     "weights: a silent tower": (silence("text_model."), "weights of text_model are all zero"),
     "weights: a silent projection": (silence("visual_projection"), "weights of visual_projection are all zero"),
+    "pickle: a web page": (instead_of_pickle(b"<html>Sign in</html>"), "as torch weights (it is a web page); download"),
+    "pickle: a pointer": (
+        instead_of_pickle(b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 3\n"),
+        "as torch weights (it is a pointer of Git LFS, which git lfs pull replaces by the file itself)",
+    ),
+    "pickle: something else": (instead_of_pickle(b"abcdefgh" * 9), "(it is damaged, or holds something else)"),
     "pickle: empty": (pickled(lambda weights: {}), "holds a dict and not weights"),
     "pickle: a list": (pickled(lambda weights: list(weights.values())), "holds a list and not weights"),
     "pickle: no weights": (pickled(lambda weights: {"epoch": 3, "optimizer": {}}), "holds 'epoch', 'optimizer'"),

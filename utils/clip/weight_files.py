@@ -140,12 +140,12 @@ def _open_pickle(file: Path) -> StoredWeights:
             else:
                 with torch.serialization.safe_globals(_PLAIN):
                     content = torch.load(file, map_location="cpu", weights_only=True)
-        except UnpicklingError as error:
+        except (UnpicklingError, IndexError, EOFError) as error:
             # What torch says besides is how to run it all the same.
             if asked := re.search(r"GLOBAL ([\w.]+)", str(error)):
                 reason = f"it asks for {asked[1]}, which may run code; whoever trusts it can save its state_dict alone"
                 raise ValueError(reason) from None
-            raise
+            raise ValueError(_what_instead(file)) from None
     trained = str(content.get("name", "")) if isinstance(content, Mapping) else ""
     tensors = _unwrapped(content)
     if not tensors or not all(
@@ -158,6 +158,15 @@ def _open_pickle(file: Path) -> StoredWeights:
         return {n: (t.float() if t.is_floating_point() else t).numpy() for n, t in tensors.items()}
 
     return StoredWeights({name: tuple(tensor.shape) for name, tensor in tensors.items()}, read, trained)
+
+
+def _what_instead(file: Path) -> str:
+    """What a file is that torch cannot unpickle, by how it begins."""
+    with file.open("rb") as stream:
+        start = stream.read(1024).lstrip()
+    if start.startswith(b"version https://git-lfs"):
+        return "it is a pointer of Git LFS, which git lfs pull replaces by the file itself"
+    return "it is a web page" if start.startswith(b"<") else "it is damaged, or holds something else"
 
 
 def _open_msgpack(file: Path) -> StoredWeights:

@@ -95,6 +95,8 @@ NOT_MERGED = {
     "tokens": ({"trainable_token_indices": [1]}, "is of LoRA with trainable_token_indices"),
     "what comes one day": ({"use_something": True}, "is of LoRA with use_something"),
     "no base": ({"base_model_name_or_path": None}, "names no base model"),
+    "a list of patterns": ({"rank_pattern": ["q_proj"]}, "which the base model named in adapter_config.json"),
+    "no pattern": ({"alpha_pattern": {"(": 1}}, "which the base model named in adapter_config.json"),
     "no rank": ({"r": 0}, "which the base model named in adapter_config.json has no place for"),
 }
 

@@ -87,7 +87,7 @@ def merge_adapter(
         name = f"{module}.weight"
         try:
             change = _change(pair, name, base[name].shape) * _scale(module, settings)
-        except (KeyError, ValueError, TypeError, ZeroDivisionError) as error:
+        except (KeyError, ValueError, TypeError, AttributeError, ZeroDivisionError, re.error) as error:
             raise _does_not_fit(path, f"{module}.lora_A") from error
         merged[name] = np.asarray(base[name], np.float32) + change
     return merged

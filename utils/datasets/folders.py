@@ -88,7 +88,8 @@ def _packed(folder: Path) -> list[Path]:
 def _captions_files(folder: Path) -> tuple[list[Path], list[Path]]:
     """The files with the captions of a folder, and those that are passed over for imagefolder's ``metadata``."""
     below = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    for places in ([folder], below):
+    further = sorted({path.parent for one in below for path in one.glob("[!.]*/metadata.*")})  # data/train, on the Hub
+    for places in ([folder], below, further):
         found = [path for place in places for path in _sources_in(place)]
         metadata = [path for path in found if path.stem == "metadata"]
         chosen = metadata or found

@@ -93,17 +93,18 @@ def test_an_imagefolder_is_read_by_its_folder(tmp_path, ending, form):
 
 
 @pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
-@pytest.mark.parametrize("place", ["in each split", "above them"])
+@pytest.mark.parametrize("place", ["in each split", "in each split of data", "above them"])
 def test_an_imagefolders_folders_are_its_splits(tmp_path, place, ending):
     splits = {"train": ("port_0", "field_0"), "validation": ("port_1",), "test": ("field_1",)}
     rows = {
         split: [{"file_name": f"{name}.png", "caption": text} for name in names for text in CAPTIONS[name]]
         for split, names in splits.items()
     }
+    top = tmp_path / "data" if place == "in each split of data" else tmp_path  # as on the Hub
     for split, names in splits.items():
-        draw(tmp_path / split, *names)
-        if place == "in each split":
-            write_rows(tmp_path / split / f"metadata.{ending}", rows[split])
+        draw(top / split, *names)
+        if place != "above them":
+            write_rows(top / split / f"metadata.{ending}", rows[split])
     if place == "above them":
         every = [{**row, "file_name": f"{split}/{row['file_name']}"} for split in splits for row in rows[split]]
         write_rows(tmp_path / f"metadata.{ending}", every)
@@ -261,6 +262,23 @@ def test_cocos_files_are_one_data_set_with_their_splits(tmp_path):
     check(said(tmp_path / "annotations" / "captions_val2017.json"), {"field_1": CAPTIONS["field_1"]})
 
 
+def test_a_caption_of_no_image_of_cocos_is_named(tmp_path):
+    draw(tmp_path)
+    content = {"images": [{"id": 1, "file_name": "port_0.png"}], "annotations": [{"image_id": 7, "caption": "a port"}]}
+    (tmp_path / "captions.json").write_text(json.dumps(content))
+    with pytest.raises(DatasetError, match="a caption is of image 7, which is not among the 'images'"):
+        load_dataset(tmp_path / "captions.json")
+
+
+def test_json_that_is_nested_without_end_is_a_sentence(tmp_path):
+    draw(tmp_path)
+    (tmp_path / "captions.json").write_text("[" * 200_000)
+    with pytest.raises(DatasetError, match="nested too deep"):
+        load_dataset(tmp_path / "captions.json")
+    with pytest.raises(DatasetError, match="nested too deep"):
+        load_dataset(shard(tmp_path / "own.tar", {"0.png": png("port_0"), "0.json": b"[" * 200_000}))
+
+
 # --- RSITMD, NWPU, Flickr30k -----------------------------------------------------------------------------------------
 
 
@@ -321,6 +339,13 @@ def test_flickr30ks_tables(tmp_path, name, header, row):
     (tmp_path / name).write_text("\n".join([header] * bool(header) + lines) + "\n")
     check(said(tmp_path / name))
     check(said(tmp_path))
+
+
+def test_flickr30ks_table_has_no_quotes_and_lacks_a_bar(tmp_path):
+    draw(tmp_path, "port_0", "field_0")
+    rows = ["image_name| comment_number| comment", 'port_0.png| 0| "Hi" says a port .', "port_0.png| 4   A port ."]
+    (tmp_path / "results.csv").write_text("\n".join([*rows, "field_0.png| 0| A field ."]) + "\n")
+    check(said(tmp_path), {"port_0": ('"Hi" says a port .', "A port ."), "field_0": ("A field .",)})
 
 
 # --- shards ----------------------------------------------------------------------------------------------------------
@@ -385,6 +410,18 @@ def test_a_pattern_names_many_shards_and_their_samples_stay_apart(tmp_path):
     assert [item.split for item in said(tmp_path / "{train-0,train-1,val-2,test-3}.tar")] == [
         "train", "train", "val", "test"
     ]  # fmt: skip
+
+
+def test_the_folders_of_shards_are_splits_and_may_count_their_shards_alike(tmp_path):
+    for split, names in (("train", NAMES[:2]), ("val", NAMES[2:3]), ("test", NAMES[3:])):
+        (tmp_path / split).mkdir()
+        for number, name in enumerate(names):
+            shard(tmp_path / split / f"{number:05d}.tar", sample(name, "000"))
+    dataset = said(tmp_path)
+    found = {item.captions: (item.split, np.asarray(dataset.open(index))) for index, item in enumerate(dataset)}
+    for name, split in zip(NAMES, ("train", "train", "val", "test"), strict=True):
+        assert found[CAPTIONS[name]][0] == split
+        np.testing.assert_array_equal(found[CAPTIONS[name]][1], pixels(name))
 
 
 def test_what_in_shards_is_not_used_is_counted(tmp_path):

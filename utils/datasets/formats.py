@@ -74,6 +74,8 @@ def _parsed(text: str, path: Path, first_line: int = 1) -> object:
         raise DatasetError(
             f"{path}, line {line}: this is not valid JSON ({error.msg}); mend it or fetch the file again"
         ) from error
+    except RecursionError:
+        raise DatasetError(f"{path}: this is nested too deep to be a file of captions; fetch it again") from None
 
 
 def _of_entries(entries: Iterable[object], path: Path, place: str = "entry {}") -> list[Annotation]:
@@ -86,6 +88,11 @@ def _coco_entries(content: dict, path: Path) -> list[dict]:
     try:
         captions: dict[object, list] = {image["id"]: [] for image in content["images"]}
         for annotation in content["annotations"]:
+            if annotation["image_id"] not in captions:
+                raise DatasetError(
+                    f"{path}: a caption is of image {annotation['image_id']!r}, which is not among the 'images' of "
+                    "this file; leave such captions out, or fetch the file again"
+                )
             captions[annotation["image_id"]] += [annotation["caption"]] if "caption" in annotation else []
         if content["annotations"] and not any(captions.values()):
             raise DatasetError(f"{path}: COCO's annotations in this file hold no captions; give its captions file")
@@ -155,7 +162,15 @@ def read_csv(path: Path) -> list[Annotation]:
         raise DatasetError(f"{path}: the text holds zero bytes, so it is not a table in UTF-8; save it as UTF-8")
     header = text.split("\n", 1)[0]
     delimiter = delimiter or max(DELIMITERS, key=header.count)
-    rows = csv.DictReader(io.StringIO(text), delimiter=delimiter, strict=True, skipinitialspace=delimiter == "|")
+    is_flickrs = "| comment_number|" in header  # Flickr30k's has no quotes, and one of its rows lacks the second bar
+    text = re.sub(r"(?m)^([^|\n]+\|\s*\d+)[ \t]+([^|\n]+)$", r"\1| \2", text) if is_flickrs else text
+    rows = csv.DictReader(
+        io.StringIO(text),
+        delimiter=delimiter,
+        strict=True,
+        skipinitialspace=delimiter == "|",
+        quoting=csv.QUOTE_NONE if is_flickrs else csv.QUOTE_MINIMAL,
+    )
     try:
         columns = [name.strip().lower() for name in rows.fieldnames or ()]
         rows.fieldnames = _checked_columns(columns, f"{path}, line {skipped + 1}")

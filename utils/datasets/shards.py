@@ -35,9 +35,11 @@ def read_shards(paths: Sequence[Path], title: str) -> Listing:
 
 def _unpack(paths: Sequence[Path], draft: Draft) -> None:
     unused: Counter[str] = Counter()
-    for path, split in zip(paths, splits_of_files(paths), strict=True):
-        # Shards may count their samples from 0 each.
-        prefix = f"{printable(path.stem)}/" if len(paths) > 1 else ""
+    # Shards may count their samples from 0 each, and folders their shards: train/00000.tar, val/00000.tar.
+    places = [os.path.abspath(path.with_suffix("")) for path in paths]  # noqa: PTH100  # without .., and no link followed
+    top = os.path.commonpath([os.path.dirname(place) for place in places])  # noqa: PTH120
+    for path, place, split in zip(paths, places, splits_of_files(paths), strict=True):
+        prefix = f"{printable(os.path.relpath(place, top))}/" if len(paths) > 1 else ""
         try:
             images, texts = _unpack_one(path, draft.folder / prefix, unused)
         except tarfile.TarError as error:
@@ -122,6 +124,8 @@ def _annotation(filename: str, texts: _Texts, split: str | None, where: str) -> 
         known = json.loads(texts.get("json", "{}"))
     except json.JSONDecodeError as error:
         raise DatasetError(f"{where}: its .json is not valid JSON ({error.msg})") from error
+    except RecursionError:
+        raise DatasetError(f"{where}: its .json is nested too deep to be of an image") from None
     known = {name: value for name, value in known.items() if value is not None} if isinstance(known, dict) else {}
     # img2dataset writes one caption into both; repeated ones of one file stay.
     captions = lines + [caption for caption in captions_in(known, where) if caption not in lines]

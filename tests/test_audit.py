@@ -242,6 +242,20 @@ def test_equal_images_without_any_detail_are_equal(tmp_path):
     assert (pair.first.name, pair.second.name, pair.detail_correlation) == ("teal.png", "again.png", 1.0)
 
 
+def test_equal_images_are_registered_as_one(tmp_path, monkeypatch):
+    equal = [noise(tmp_path / f"{number}.png", 1) for number in range(3)]
+    mirrored = [
+        stored(Image.open(equal[0]).transpose(Image.Transpose.FLIP_LEFT_RIGHT), tmp_path / f"m{number}.png")
+        for number in range(2)
+    ]
+    seen, register = [], near_duplicates._registered_pairs
+    monkeypatch.setattr(near_duplicates, "_registered_pairs", lambda small: seen.append(len(small)) or register(small))
+    pairs = find_near_duplicates(items(*equal, *mirrored))
+    assert seen == [2]
+    assert len(names(pairs)) == len(pairs) == 5 * 4 / 2
+    assert sum(pair.orientation == "mirrored" for pair in pairs) == 3 * 2
+
+
 def test_small_blocks_give_the_same_pairs(tmp_path, monkeypatch):
     paths = [noise(tmp_path / f"{number}.png", number % 7) for number in range(20)]
     whole = find_near_duplicates(items(*paths))

@@ -83,7 +83,16 @@ def find_near_duplicates(dataset: CaptionDataset) -> tuple[DuplicatePair, ...]:
     small, unreadable = shrink_images(list(dataset))
     dataset = dataset.without_unreadable(unreadable)
     best: dict[tuple[int, int], tuple[float, float, str]] = {}
-    for image, copy, orientation, correlation, share in _equal_pairs(small) + _registered_pairs(small):
+    # Those that are quite equal, as empty tiles are by the thousand, are registered as one.
+    groups: dict[bytes, list[int]] = {}
+    for number, image in enumerate(small):
+        groups.setdefault(image.tobytes(), []).append(number)
+    members = list(groups.values())
+    alike = _registered_pairs(small[[group[0] for group in members]])
+    found: list[Found] = [(*pair, 0, 1.0, 1.0) for group in members for pair in combinations(group, 2)]
+    for image, copy, orientation, correlation, share in alike:
+        found += [(*pair, orientation, correlation, share) for pair in product(members[image], members[copy])]
+    for image, copy, orientation, correlation, share in found:
         pair = (min(image, copy), max(image, copy))
         if pair not in best or correlation > best[pair][0]:
             best[pair] = (correlation, share, ORIENTATIONS[orientation])
@@ -121,14 +130,6 @@ def turned(images: np.ndarray, orientation: int) -> np.ndarray:
 
 
 Found = tuple[int, int, int, float, float]  # image, copy, orientation of the copy, correlation, share of a side
-
-
-def _equal_pairs(small: np.ndarray) -> list[Found]:
-    """The pairs that are quite equal: an image without any detail correlates with nothing."""
-    groups: dict[bytes, list[int]] = {}
-    for number, image in enumerate(small):
-        groups.setdefault(image.tobytes(), []).append(number)
-    return [(*pair, 0, 1.0, 1.0) for group in groups.values() for pair in combinations(group, 2)]
 
 
 def _registered_pairs(small: np.ndarray) -> list[Found]:

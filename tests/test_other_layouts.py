@@ -149,6 +149,13 @@ def test_images_that_captions_do_not_list_are_counted_and_named(tmp_path):
         load_dataset(folder)
 
 
+@pytest.mark.parametrize("place", ["", "train"])
+def test_metadata_without_a_column_of_captions_is_told(tmp_path, place):
+    draw(tmp_path / place)
+    write_rows(tmp_path / place / "metadata.jsonl", [{"file_name": f"{name}.png", "about": "x"} for name in NAMES])
+    said(tmp_path, "metadata.jsonl: no column is called as names and captions of images are, file_name and text")
+
+
 # --- texts beside images, and folders ------------------------------------------------------------------------------
 
 
@@ -262,12 +269,16 @@ def test_cocos_files_are_one_data_set_with_their_splits(tmp_path):
     check(said(tmp_path / "annotations" / "captions_val2017.json"), {"field_1": CAPTIONS["field_1"]})
 
 
-def test_a_caption_of_no_image_of_cocos_is_named(tmp_path):
-    draw(tmp_path)
-    content = {"images": [{"id": 1, "file_name": "port_0.png"}], "annotations": [{"image_id": 7, "caption": "a port"}]}
-    (tmp_path / "captions.json").write_text(json.dumps(content))
-    with pytest.raises(DatasetError, match="a caption is of image 7, which is not among the 'images'"):
-        load_dataset(tmp_path / "captions.json")
+@pytest.mark.parametrize("above", ["/somewhere/else", "images"])
+def test_splits_are_the_first_folders_in_which_names_differ(tmp_path, above):
+    rows = []
+    for split, names in (("train", NAMES[:3]), ("test", NAMES[3:])):
+        draw(tmp_path / "images" / split, *names)
+        rows += [f"{above}/{split}/{name}.png\t{text}" for name in names for text in CAPTIONS[name]]
+    (tmp_path / "pairs.csv").write_text("\n".join(["filepath\ttitle", *rows]))
+    dataset = said(tmp_path / "pairs.csv", data_dir=tmp_path)
+    check(dataset)
+    assert [item.split for item in dataset] == ["train", "train", "train", "test"]
 
 
 def test_json_that_is_nested_without_end_is_a_sentence(tmp_path):
@@ -422,6 +433,15 @@ def test_the_folders_of_shards_are_splits_and_may_count_their_shards_alike(tmp_p
     for name, split in zip(NAMES, ("train", "train", "val", "test"), strict=True):
         assert found[CAPTIONS[name]][0] == split
         np.testing.assert_array_equal(found[CAPTIONS[name]][1], pixels(name))
+
+
+def test_classes_that_are_numbers_without_names_are_told(tmp_path):
+    files = {"0.png": png("port_0"), "0.cls": b"3", "1.png": png("port_1"), "1.cls": b"port"}
+    dataset = said(shard(tmp_path / "own.tar", files), "1 images have the number of a class and not its name")
+    assert [item.category for item in dataset] == [None, "port"]
+    rows = {"image": [png(name) for name in NAMES], "label": [0, 0, 1, 1]}
+    parquet.write_table(pyarrow.table(rows), tmp_path / "own.parquet")
+    said(tmp_path / "own.parquet", "label holds numbers of classes and not their names, which are no categories")
 
 
 def test_what_in_shards_is_not_used_is_counted(tmp_path):

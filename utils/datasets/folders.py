@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path, PurePosixPath
 
 from utils.datasets.captions import (
@@ -19,6 +20,7 @@ from utils.datasets.captions import (
 )
 from utils.datasets.files import IMAGE_ENDINGS, walk_images
 from utils.datasets.formats import READERS, names_captions, read_text
+from utils.datasets.reports import name_a_few
 from utils.datasets.shards import read_shards
 from utils.datasets.tables import holds_images_or_captions, read_tables
 from utils.files import printable
@@ -56,9 +58,11 @@ def read_files(paths: Sequence[Path], title: str, data_dir: Path | None, folder:
 
 
 def _with_splits_of_folders(annotations: list[Annotation]) -> list[Annotation]:
-    """Splits by the first folder of the listed names, as imagefolders have them; where none is told otherwise."""
+    """Splits by the first folder in which the listed names differ, as imagefolders have them; if none is told."""
     parts = [PurePosixPath(entry.filename).parts[:-1] for entry in annotations]
-    names = [re.sub(r"[\d_-]+$", "", part[0]) if part else "" for part in parts]  # of train2017/1.jpg
+    same = takewhile(lambda folders: len(set(folders)) == 1, zip(*parts, strict=False))
+    shared = len(list(same))  # of images/train/1.jpg and images/test/1.jpg, and of absolute names
+    names = [re.sub(r"[\d_-]+$", "", part[shared]) if part[shared:] else "" for part in parts]  # of train2017/1.jpg
     splits = [name if name in SPLITS else None for name in map(split_name, names)]
     if any(entry.split for entry in annotations) or len(set(splits) - {None}) < 2:
         return annotations
@@ -74,6 +78,7 @@ def read_folder(folder: Path, data_dir: Path | None) -> list[Listing]:
         return read_files(packed, folder.resolve().name, data_dir, folder)
     else:
         listings = [read_category_folders(folder)]
+        listings[0] = replace(listings[0], notes=(*listings[0].notes, *_said_of_metadata(folder)))
     unused += sorted(folder.glob("*.tar"))
     said = f"{', '.join(printable(path.name) for path in unused)} may hold captions too, and are not used"
     return [replace(listings[0], notes=(*listings[0].notes, *([said] if unused else []))), *listings[1:]]
@@ -103,6 +108,16 @@ def _captions_files(folder: Path) -> tuple[list[Path], list[Path]]:
             raise DatasetError(f"{folder} has captions in several files, {names}: give the path of the one to use")
         return chosen, [path for path in found if path not in chosen]
     return [], []
+
+
+def _said_of_metadata(folder: Path) -> list[str]:
+    """What is to be said of the metadata of an imagefolder in which nothing is called as captions are."""
+    below = ("", "[!.]*/", "[!.]*/[!.]*/")
+    found = [path for place in below for path in folder.glob(f"{place}metadata.*") if path.suffix.lower() in SOURCES]
+    if not found:
+        return []
+    names = name_a_few(sorted(printable(path.relative_to(folder)) for path in found))
+    return [f"{names}: no column is called as names and captions of images are, file_name and text, so it is not used"]
 
 
 def _sources_in(folder: Path) -> list[Path]:

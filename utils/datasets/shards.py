@@ -35,6 +35,7 @@ def read_shards(paths: Sequence[Path], title: str) -> Listing:
 
 def _unpack(paths: Sequence[Path], draft: Draft) -> None:
     unused: Counter[str] = Counter()
+    numbered = 0
     # Shards may count their samples from 0 each, and folders their shards: train/00000.tar, val/00000.tar.
     places = [os.path.abspath(path.with_suffix("")) for path in paths]  # noqa: PTH100  # without .., and no link followed
     top = os.path.commonpath([os.path.dirname(place) for place in places])  # noqa: PTH120
@@ -49,11 +50,14 @@ def _unpack(paths: Sequence[Path], draft: Draft) -> None:
                 f"{path.name} does not end as a tar file does: it may be cut off, {len(images):,} images in"
             )
         for key, name in images.items():
+            numbered += texts.get(key, {}).get("cls", "").strip().isdigit()
             draft.annotations.append(_annotation(prefix + name, texts.pop(key, {}), split, f"{path}, {name}"))
         if texts:
             draft.notes.append(
                 f"{len(texts):,} samples of {path.name} have a caption and no image, the first is {next(iter(texts))}"
             )
+    if numbered:
+        draft.notes.append(f"{numbered:,} images have the number of a class and not its name, which is no category")
     if unused:
         named = ", ".join(f"{count:,} .{ending}" for ending, count in sorted(unused.items()))
         draft.notes.append(f"files of the shards that are neither an image nor a caption are not used: {named}")

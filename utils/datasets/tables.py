@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -187,16 +187,31 @@ def _read_tables(
     identity: list[str],
     content: Callable[[], object],
 ) -> list[Listing]:
+    numbered = set()
     for table in tables:
         if lacks := _what_lacks(table):
             raise DatasetError(f"{table.title}: {lacks}; its columns are {', '.join(table.schema.names)}")
+        numbered |= _numbers_without_names(table)
+    notes = [
+        f"{name} holds numbers of classes and not their names, which are no categories" for name in sorted(numbered)
+    ]
     if all(table.image_columns and _has_bytes(table) for table in tables):
-        return [unpack_once(title, identity, content(), lambda draft: _unpack(tables, draft))]
+        listing = unpack_once(title, identity, content(), lambda draft: _unpack(tables, draft))
+        return [replace(listing, notes=(*listing.notes, *notes))]
     listings = []
     for table, places in zip(tables, folders, strict=True):
         named = (_named(row, f"{table.title}, row {number}", table) for number, row in _numbered(table))
         listings.append(Listing(merge_repeated_names(named, Path(table.title)), places))
-    return listings
+    return [replace(listings[0], notes=tuple(notes)), *listings[1:]]
+
+
+def _numbers_without_names(table: Table) -> set[str]:
+    """The columns of categories that are numbers, where nothing tells what these mean."""
+    from pyarrow import types
+
+    columns = [column for column in table.schema if column.name in CATEGORY_FIELDS]
+    numbers = {column.name for column in columns if types.is_integer(column.type)}
+    return numbers if len(numbers) == len(columns) and numbers.isdisjoint(_class_names(table.schema)) else set()
 
 
 def _what_lacks(table: Table) -> str:

@@ -141,8 +141,10 @@ def test_an_adapter_on_the_hub_is_fetched_and_merged_into_its_base(base, tmp_pat
     assert model.metadata.source == {"name": "a/b", "revision": "0123"}
 
 
-def test_a_run_knows_an_adapter_by_its_base_too(base, tmp_path):
-    folder = write_adapter(tmp_path / "adapter", str(base), {"a": torch.zeros(1)})
+@pytest.mark.parametrize("named", ["from here", "beside it"])
+def test_a_run_knows_an_adapter_by_its_base_too(named, base, tmp_path):
+    name = str(base) if named == "from here" else f"../{base.name}"
+    folder = write_adapter(tmp_path / "adapter", name, {"a": torch.zeros(1)})
     before = _mark_of_checkpoint(str(folder))
     (base / "config.json").write_text((base / "config.json").read_text() + "\n")
     assert _mark_of_checkpoint(str(folder)) != before

@@ -154,8 +154,11 @@ def _mark_of_checkpoint(name: str) -> str:
     if "revision" in (source := checkpoint_source(place)):
         return source["revision"]
     if place.is_dir():
-        base = Path(str(read_json(place / "adapter_config.json").get("base_model_name_or_path", "")))
-        return digest_of_folder(place) + (digest_of_folder(base) if base.name and base.is_dir() else "")
+        named = str(read_json(place / "adapter_config.json").get("base_model_name_or_path") or "")
+        bases = (Path(named).expanduser(), place / named) if named else ()  # where an adapter's is looked for
+        base = next((one for one in bases if one.exists()), None)
+        marks = [] if base is None else [digest_of_folder(base) if base.is_dir() else digest_of_file(base)]
+        return "".join([digest_of_folder(place), *marks])
     beside = place.with_name("open_clip_config.json")  # which says how its weights are to be read
     return digest_of_file(place) + (digest_of_file(beside) if beside.is_file() else "")
 

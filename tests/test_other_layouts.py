@@ -175,6 +175,13 @@ def test_texts_beside_images_are_their_captions_a_line_each(tmp_path):
     assert dataset.categories == ("field", "port")
 
 
+@pytest.mark.parametrize("ending", [".caption", ".json"])
+def test_captions_beside_images_in_other_files_are_told(tmp_path, ending):
+    for name in draw(tmp_path / "port").glob("*.png"):
+        name.with_suffix(ending).write_text('{"caption": "a port"}')
+    said(tmp_path / "port", f"4 {ending} beside images are not read: give captions in .txt, or one table")
+
+
 def test_numbers_beside_images_are_no_captions(tmp_path):
     for number, name in enumerate(NAMES):
         draw(tmp_path / name.partition("_")[0], name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import takewhile
@@ -202,6 +203,11 @@ def _texts_beside(folder: Path, paths: list[Path]) -> tuple[dict[Path, tuple[str
             else:
                 texts |= dict.fromkeys(named, tuple(lines))
     notes = []
+    if not texts:  # img2dataset writes the same into both
+        files = (file for place in {path.parent for path in paths} for file in (folder / place).iterdir())
+        beside = Counter(file.suffix for file in files if file.relative_to(folder).with_suffix("") in images)
+        for ending in sorted({".caption", ".json"} & beside.keys()):
+            notes.append(f"{beside[ending]:,} {ending} beside images are not read: give captions in .txt, or one table")
     if numbers:
         notes.append(f"{len(numbers):,} texts beside images hold numbers and no captions, and are not used")
     if texts and lost:

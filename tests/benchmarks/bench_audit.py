@@ -2,7 +2,7 @@
 
     python tests/benchmarks/bench_audit.py                               # the miniature, half a minute
     python tests/benchmarks/bench_audit.py shared/data                   # RSICD and UCM
-    git show v0.1.0:utils/evaluation/near_duplicates.py > /tmp/before.py
+    git show 3a31029:utils/evaluation/near_duplicates.py > /tmp/before.py
     python tests/benchmarks/bench_audit.py shared/data --before /tmp/before.py
 
 Copies are made with a seed of the images of RSICD's val and test splits; the thresholds were chosen on copies of its

@@ -299,3 +299,16 @@ def wait_until(holds, seconds: float = 60) -> None:
 def test_an_executed_copy_is_a_valid_notebook(passing_on):
     statuses(passing_on)
     nbformat.validate(nbformat.read(passing_on / "runs" / "small" / "02_use.ipynb", as_version=4))
+
+
+def test_a_kernel_that_dies_before_it_has_begun_is_started_again(passing_on, monkeypatch):
+    execute, starts = execution.papermill.execute_notebook, []
+
+    def at_the_second_try(path, *arguments, **options):
+        starts.append(Path(path).stem)
+        if starts.count(Path(path).stem) < 2:  # as where another kernel has drawn the same port
+            raise RuntimeError("Kernel died before replying to kernel_info")
+        return execute(path, *arguments, **options)
+
+    monkeypatch.setattr(execution.papermill, "execute_notebook", at_the_second_try)
+    assert statuses(passing_on) == ["ok", "ok"] and len(starts) == 4

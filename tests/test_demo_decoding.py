@@ -108,7 +108,7 @@ def test_tiles_are_told_in_pixels_of_the_image_that_was_sent(folder, tmp_path, m
     monkeypatch.setattr(answers, "FOUND_PIXELS", 20_000)
     monkeypatch.setattr(answers, "uploaded_path", lambda path: path)
     Image.new("RGB", (301, 200), "red").save(tmp_path / "scene.png")
-    asked = answers.Answers(SimpleNamespace(model=CLIP.from_pretrained(folder), reading=AS_STORED))
+    asked = answers.Answers(SimpleNamespace(asking_model=CLIP.from_pretrained(folder), reading=AS_STORED))
     found = asked.find_feature(tmp_path / "scene.png", "red", "large").finding
     assert found.scene.size == (301, 200) and found.scene.tile_sizes == (200,)
     boxes = found.scene.boxes

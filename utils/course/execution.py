@@ -92,8 +92,11 @@ def run_notebook(path: Path, parameters: dict[str, Any], ledger: Ledger) -> Outc
     return Outcome(path.stem, status, seconds, error)
 
 
-def _execute(path: Path, output: Path, parameters: dict[str, Any]) -> tuple[str, str]:
-    """Runs a notebook under papermill; returns its status, and the error of one that failed or was left out."""
+def _execute(path: Path, output: Path, parameters: dict[str, Any], again: bool = True) -> tuple[str, str]:
+    """Runs a notebook under papermill; returns its status, and the error of one that failed or was left out.
+
+    A kernel that dies before it has begun is started ``again``: two that start at once may have drawn one port.
+    """
     try:
         papermill.execute_notebook(
             str(path),
@@ -114,6 +117,10 @@ def _execute(path: Path, output: Path, parameters: dict[str, Any]) -> tuple[str,
         return "failed", where + "\n".join(traceback[-12:])
     except DeadKernelError:
         return "failed", "its kernel died: most often there is not enough memory; a smaller BATCH_SIZE needs less."
+    except RuntimeError as failure:
+        if not again or "before replying" not in str(failure):
+            raise
+        return _execute(path, output, parameters, again=False)
     return "ok", ""
 
 

@@ -109,6 +109,7 @@ def test_words_that_readers_stumbled_over_are_gone(root):
 
 
 def test_make_hands_the_data_set_on_beside_other_settings(root):
-    command = ["make", "--no-print-directory", "-n", "course", "DATASET=my pictures/d-{0..3}.tar", "SET=EPOCHS=3 RENAME='{a: b}'"]
+    named = ["DATASET=my pictures/d-{0..3}.tar", "SET=EPOCHS=3 RENAME='{a: b}'"]
+    command = ["make", "--no-print-directory", "-n", "course", *named]
     said = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout
     assert said.rstrip().endswith("--set EPOCHS=3 RENAME='{a: b}' \"DATASET=my pictures/d-{0..3}.tar\"")

@@ -70,15 +70,14 @@ def test_eval_transform_is_what_transformers_does(size):
     np.testing.assert_allclose(ours, theirs, atol=0.016)
 
 
-@pytest.mark.parametrize("size", [(48, 40), (300, 200), (33, 90), (32, 32), (224, 224)])
+# Of an odd number of pixels too many torchvision's crop, and so open_clip's, leaves half a pixel on another side.
+@pytest.mark.parametrize("size", [(48, 40), (40, 48), (300, 200), (32, 32), (224, 224)])
 def test_eval_transform_sees_what_open_clip_sees_to_the_last_pixel(size):
     from open_clip import image_transform
 
     image = picture(1, size)
     theirs = image_transform(32, is_train=False)(image).numpy().transpose(1, 2, 0)
-    shift = (max(size) * 32 // min(size) - 32) % 2  # half a pixel too much: torchvision's crop rounds to even
-    if not shift:
-        np.testing.assert_allclose(eval_transform(image, SMALL), theirs, atol=1e-6)
+    np.testing.assert_allclose(eval_transform(image, SMALL), theirs, atol=1e-6)
 
 
 def test_train_transform_stays_in_range_and_varies():

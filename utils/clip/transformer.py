@@ -104,7 +104,7 @@ def layer_norm(config: TowerConfig, **options: Any) -> nnx.LayerNorm:
 
 def linear(inputs: int, outputs: int, deviation: float, **options: Any) -> nnx.Linear:
     """A linear layer whose weights start normal with a given standard deviation; the options are `nnx.Linear`'s."""
-    return nnx.Linear(inputs, outputs, kernel_init=normal(deviation), dot_general=product_of_all_rows, **options)
+    return Linear(inputs, outputs, kernel_init=normal(deviation), **options)
 
 
 @cache
@@ -179,12 +179,39 @@ def at_positions(hidden: jax.Array, positions: jax.Array) -> jax.Array:
     return jnp.take_along_axis(hidden, positions[:, :, None], axis=1)
 
 
-def product_of_all_rows(inputs: jax.Array, kernel: jax.Array, _: Any, **options: Any) -> jax.Array:
-    """`jax.lax.dot_general` for a linear layer, from (..., inputs) to (..., outputs), all rows in one matrix.
+class Linear(nnx.Linear):
+    """`nnx.Linear` from (..., inputs) to (..., outputs), all rows in one matrix, with a gradient that is quick on CPUs.
 
     The gradient of the kernel is a product of two matrices then, for which XLA need not turn the activations round
     in memory first: on a CPU a training step takes a tenth less time.
     """
-    rows = inputs.reshape(-1, inputs.shape[-1])
-    products = jax.lax.dot_general(rows, kernel, (((1,), (0,)), ((), ())), **options)
-    return products.reshape(*inputs.shape[:-1], kernel.shape[1])
+
+    def __call__(self, inputs: jax.Array) -> jax.Array:
+        """Maps (..., inputs) to (..., outputs), computed in the layer's dtype."""
+        bias = None if self.bias is None else self.bias[...]
+        inputs, kernel, bias = self.promote_dtype((inputs, self.kernel[...], bias), dtype=self.dtype)
+        rows = inputs.reshape(-1, inputs.shape[-1]) @ kernel
+        if bias is not None:
+            rows = add_to_rows(rows, bias) if jax.default_backend() == "cpu" else rows + bias
+        return rows.reshape(*inputs.shape[:-1], -1)
+
+
+@jax.custom_vjp
+def add_to_rows(rows: jax.Array, bias: jax.Array) -> jax.Array:
+    """Adds (outputs,) to each of (rows, outputs), with a gradient of the former that is quick on CPUs.
+
+    It is a sum over thousands of rows, for which XLA takes 3 to 28 times as long there as for a product with ones.
+    """
+    return rows + bias
+
+
+def _add(rows: jax.Array, bias: jax.Array) -> tuple[jax.Array, None]:
+    return rows + bias, None
+
+
+def _gradients_of_add(_: None, gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
+    ones = jnp.ones(len(gradient), gradient.dtype)
+    return gradient, jnp.matmul(ones, gradient, preferred_element_type=jnp.float32).astype(gradient.dtype)
+
+
+add_to_rows.defvjp(_add, _gradients_of_add)

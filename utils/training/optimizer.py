@@ -53,9 +53,9 @@ def make_optimizer(split: SplitModel, settings: TrainingSettings) -> optax.Gradi
     decay = optax.add_decayed_weights(-settings.weight_decay, decay_mask(split))
     if settings.optimizer == "adafactor":
         return optax.chain(clip, adafactor_by_layer(), decay)
-    # Its moments in one long row each: less to compile, and a checkpoint of few arrays is written sooner.
+    # All arrays in one long row: less to compile, and a checkpoint of few arrays is written sooner.
     adam = optax.flatten(optax.scale_by_adam(b1=settings.b1, b2=settings.b2, eps=1e-6))
-    return optax.chain(clip, adam, optax.scale(-1.0), decay)
+    return optax.chain(optax.flatten(clip), adam, optax.scale(-1.0), decay)
 
 
 def adafactor_by_layer() -> optax.GradientTransformation:

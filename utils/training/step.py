@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
+from jax.flatten_util import ravel_pytree
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from utils.clip import CLIP
@@ -83,7 +84,7 @@ def make_train_step(split: SplitModel, settings: TrainingSettings, mesh: jax.sha
             after["average"] = moving_average(state["average"], trained, state["step"], settings.ema_decay)
         metrics = {
             "loss": loss,
-            "gradient_norm": optax.global_norm(gradients),
+            "gradient_norm": jnp.linalg.norm(ravel_pytree(gradients)[0]),
             "logit_scale": nnx.merge(graphdef, trained, state["frozen"]).logit_scale[...],
         }
         return after, metrics

@@ -105,6 +105,7 @@ def _execute(path: Path, output: Path, parameters: dict[str, Any], again: bool =
             kernel_name="python3",
             cwd=str(path.parent),
             progress_bar=False,
+            request_save_on_cell_execute=False,  # a copy that is not finished is of no use to anybody
             start_timeout=START_TIMEOUT,
             extra_arguments=QUIET_KERNEL,
         )

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -221,9 +221,7 @@ class CLIP(nnx.Module):
         A dtype of None leaves it as it is.
         """
         dtype = jnp.dtype(dtype or self.vision.dtype)
-        copy = nnx.eval_shape(
-            lambda: CLIP(self.metadata.settings, rngs=nnx.Rngs(0), dtype=dtype, rematerialize=rematerialize)
-        )
+        copy = _without_values(self.metadata.settings, self.architecture, dtype, rematerialize)
         copy.metadata = self.metadata
         nnx.update(copy, nnx.state(self, nnx.Param))
         return copy
@@ -246,13 +244,13 @@ class CLIP(nnx.Module):
         """
         place = find_checkpoint(name_or_path)
         stored = open_checkpoint(place, activation)  # before anything takes memory for what may not be there
-        tokenizer, preprocessing = stored.tokenizer, stored.preprocessing
-        model = nnx.eval_shape(
-            lambda: cls(stored.config, rngs=nnx.Rngs(0), dtype=dtype, tokenizer=tokenizer, preprocessing=preprocessing)
-        )
+        architecture = architecture_of(stored.config)
+        preprocessing = stored.preprocessing or ImagePreprocessing(architecture.vision.image_size)
+        model = _without_values(stored.config, architecture, dtype)
         weights = stored.read_weights()
         check_values(weights)
-        model.metadata = replace(model.metadata, source=checkpoint_source(place))
+        source = checkpoint_source(place)
+        model.metadata = CheckpointMetadata(stored.config, architecture, stored.tokenizer, preprocessing, source)
         model.load_transformers_weights(weights)
         return model
 
@@ -293,6 +291,20 @@ class CLIP(nnx.Module):
     def transformers_weights(self) -> dict[str, np.ndarray]:
         """Copies the parameters to float32 arrays under transformers' names, in torch's layouts."""
         return export_parameters(flatten(nnx.state(self, nnx.Param)), self.architecture)
+
+
+_outlines: dict[Any, tuple[nnx.GraphDef[CLIP], nnx.State]] = {}
+
+
+def _without_values(
+    settings: Mapping[str, Any], architecture: Architecture, dtype: Any, rematerialize: bool = False
+) -> CLIP:
+    """A model of shapes alone, to be given values. Each architecture is traced once: it takes a fifth of a second."""
+    key = architecture, jnp.dtype(dtype), rematerialize
+    if key not in _outlines:
+        model = nnx.eval_shape(lambda: CLIP(settings, rngs=nnx.Rngs(0), dtype=dtype, rematerialize=rematerialize))
+        _outlines[key] = nnx.split(model)
+    return nnx.merge(*_outlines[key])
 
 
 def flatten(state: nnx.State) -> dict[str, Any]:

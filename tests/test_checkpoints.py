@@ -57,6 +57,17 @@ def test_round_trip_is_exact(folder, tmp_path):
     assert again.config.to_dict() == model.config.to_dict() | {"_name_or_path": again.config._name_or_path}
 
 
+def test_a_second_load_and_a_copy_share_no_parameter_that_is_changed(folder):
+    model = CLIP.from_pretrained(folder)
+    before = model.transformers_weights()
+    again, copy = CLIP.from_pretrained(folder), model.copy()
+    for changed, others in ((again, (model, copy)), (copy, (model,))):
+        changed.load_transformers_weights({name: 0 * array for name, array in before.items()})
+        for other in others:
+            for name, array in other.transformers_weights().items():
+                np.testing.assert_array_equal(array, before[name])
+
+
 def test_saved_folder_loads_in_transformers(folder, tmp_path):
     saved = CLIP.from_pretrained(folder).save_pretrained(tmp_path / "saved")
     twin, report = CLIPModel.from_pretrained(saved, output_loading_info=True)

@@ -304,7 +304,7 @@ def _without_values(
     if key not in _outlines:
         model = nnx.eval_shape(lambda: CLIP(settings, rngs=nnx.Rngs(0), dtype=dtype, rematerialize=rematerialize))
         _outlines[key] = nnx.split(model)
-    return nnx.merge(*_outlines[key])
+    return nnx.merge(*_outlines[key], copy=True)
 
 
 def flatten(state: nnx.State) -> dict[str, Any]:

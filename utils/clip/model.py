@@ -22,6 +22,7 @@ import numpy as np
 from flax import nnx, traverse_util
 
 from utils.clip.checkpoints import write_json, written_whole
+from utils.clip.compute_types import compute_type
 from utils.clip.configuration import Architecture, architecture_of, write_tokenizer
 from utils.clip.forms import open_checkpoint
 from utils.clip.image_processor import processor_settings
@@ -218,9 +219,9 @@ class CLIP(nnx.Module):
     def copy(self, dtype: Any = None, rematerialize: bool = False) -> CLIP:
         """A model with the same parameters, shared until either is changed, that may compute otherwise, see `CLIP`.
 
-        A dtype of None leaves it as it is.
+        A dtype of None leaves it as it is, and ``auto`` is the faster one on this machine.
         """
-        dtype = jnp.dtype(dtype or self.vision.dtype)
+        dtype = jnp.dtype(compute_type(dtype or self.vision.dtype, self.architecture.vision))
         copy = nnx.eval_shape(
             lambda: CLIP(self.metadata.settings, rngs=nnx.Rngs(0), dtype=dtype, rematerialize=rematerialize)
         )
@@ -235,7 +236,8 @@ class CLIP(nnx.Module):
         """Loads a checkpoint of any form that the README lists.
 
         It is a folder, a file of weights, or a name on the Hugging Face Hub such as ``openai/clip-vit-base-patch32``.
-        ``dtype`` is what the transformers compute in; parameters are float32, however they are stored.
+        ``dtype`` is what the transformers compute in: float32, bfloat16, or ``auto``, the faster one on this machine;
+        parameters are float32, however they are stored.
         ``activation``, ``quick_gelu`` or ``gelu``, says what weights without a configuration do not; where there is a
         configuration it must be the same.
 
@@ -246,6 +248,7 @@ class CLIP(nnx.Module):
         """
         place = find_checkpoint(name_or_path)
         stored = open_checkpoint(place, activation)  # before anything takes memory for what may not be there
+        dtype = compute_type(dtype, architecture_of(stored.config).vision)
         tokenizer, preprocessing = stored.tokenizer, stored.preprocessing
         model = nnx.eval_shape(
             lambda: cls(stored.config, rngs=nnx.Rngs(0), dtype=dtype, tokenizer=tokenizer, preprocessing=preprocessing)

@@ -27,7 +27,7 @@ from utils.clip.transformer import Block
 from utils.files import read_json, write_whole
 
 AUTO = "auto"
-ENOUGH = 1.15  # times as fast as float32: for less, digits are not given away, and noise must not decide
+ENOUGH = 1.15  # times as fast as float32: for less, no digits are lost, and noise must not decide
 TURNS = 7  # of each type
 
 

@@ -22,6 +22,7 @@ import numpy as np
 from flax import nnx, traverse_util
 
 from utils.clip.checkpoints import write_json, written_whole
+from utils.clip.compute_types import compute_type
 from utils.clip.configuration import Architecture, architecture_of, write_tokenizer
 from utils.clip.forms import open_checkpoint
 from utils.clip.image_processor import processor_settings
@@ -218,9 +219,9 @@ class CLIP(nnx.Module):
     def copy(self, dtype: Any = None, rematerialize: bool = False) -> CLIP:
         """A model with the same parameters, shared until either is changed, that may compute otherwise, see `CLIP`.
 
-        A dtype of None leaves it as it is.
+        A dtype of None leaves it as it is, and ``auto`` is the faster one on this machine.
         """
-        dtype = jnp.dtype(dtype or self.vision.dtype)
+        dtype = jnp.dtype(compute_type(dtype or self.vision.dtype, self.architecture.vision))
         copy = _without_values(self.metadata.settings, self.architecture, dtype, rematerialize)
         copy.metadata = self.metadata
         nnx.update(copy, nnx.state(self, nnx.Param))
@@ -233,7 +234,8 @@ class CLIP(nnx.Module):
         """Loads a checkpoint of any form that the README lists.
 
         It is a folder, a file of weights, or a name on the Hugging Face Hub such as ``openai/clip-vit-base-patch32``.
-        ``dtype`` is what the transformers compute in; parameters are float32, however they are stored.
+        ``dtype`` is what the transformers compute in: float32, bfloat16, or ``auto``, the faster one on this machine;
+        parameters are float32, however they are stored.
         ``activation``, ``quick_gelu`` or ``gelu``, says what weights without a configuration do not; where there is a
         configuration it must be the same.
 
@@ -246,7 +248,7 @@ class CLIP(nnx.Module):
         stored = open_checkpoint(place, activation)  # before anything takes memory for what may not be there
         architecture = architecture_of(stored.config)
         preprocessing = stored.preprocessing or ImagePreprocessing(architecture.vision.image_size)
-        model = _without_values(stored.config, architecture, dtype)
+        model = _without_values(stored.config, architecture, compute_type(dtype, architecture.vision))
         weights = stored.read_weights()
         check_values(weights)
         source = checkpoint_source(place)

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from utils.clip.configuration import TowerConfig
+from utils.clip.products import KEPT, add_to_rows, product_of_all_rows
 
 
 class Block(nnx.Module):
@@ -107,6 +108,17 @@ def linear(inputs: int, outputs: int, deviation: float, **options: Any) -> nnx.L
     return Linear(inputs, outputs, kernel_init=normal(deviation), **options)
 
 
+class Linear(nnx.Linear):
+    """`nnx.Linear` with products and gradients that are quick on CPUs, see `utils.clip.products`."""
+
+    def __call__(self, inputs: jax.Array) -> jax.Array:  # type: ignore[override]  # within a layer nothing is sharded
+        """Maps (..., inputs) to (..., outputs), computed in the layer's dtype."""
+        bias = None if self.bias is None else self.bias[...]
+        inputs, kernel, bias = self.promote_dtype((inputs, self.kernel[...], bias), dtype=self.dtype)
+        products = product_of_all_rows(inputs, kernel)
+        return products if bias is None else add_to_rows(products, bias)
+
+
 @cache
 def normal(deviation: float) -> nnx.initializers.Initializer:
     """Normal random weights; one function for one deviation, so that equal models have equal definitions."""
@@ -157,7 +169,8 @@ def scan_stacked_blocks(blocks: Block, hidden: jax.Array, rematerialize: bool) -
         return nnx.merge(definition, layer)(hidden), None
 
     policies = jax.checkpoint_policies
-    policy = policies.nothing_saveable if rematerialize else policies.dots_saveable
+    products = policies.save_from_both_policies(policies.dots_saveable, policies.save_only_these_names(KEPT))
+    policy = policies.nothing_saveable if rematerialize else products
     # Inside a scan nothing is there to be shared with, so the costly guard against it can go.
     step = jax.checkpoint(apply_block, prevent_cse=False, policy=policy)
     return jax.lax.scan(step, hidden, parameters)[0]
@@ -177,41 +190,3 @@ def last_block_at_positions(block: Block, hidden: jax.Array, positions: jax.Arra
 def at_positions(hidden: jax.Array, positions: jax.Array) -> jax.Array:
     """Picks tokens: from (batch, tokens, width) those at (batch, asked) int32, as (batch, asked, width)."""
     return jnp.take_along_axis(hidden, positions[:, :, None], axis=1)
-
-
-class Linear(nnx.Linear):
-    """`nnx.Linear` from (..., inputs) to (..., outputs), all rows in one matrix, with a gradient that is quick on CPUs.
-
-    The gradient of the kernel is a product of two matrices then, for which XLA need not turn the activations round
-    in memory first: on a CPU a training step takes a tenth less time.
-    """
-
-    def __call__(self, inputs: jax.Array) -> jax.Array:  # type: ignore[override]  # within a layer nothing is sharded
-        """Maps (..., inputs) to (..., outputs), computed in the layer's dtype."""
-        bias = None if self.bias is None else self.bias[...]
-        inputs, kernel, bias = self.promote_dtype((inputs, self.kernel[...], bias), dtype=self.dtype)
-        rows = inputs.reshape(-1, inputs.shape[-1]) @ kernel
-        if bias is not None:
-            rows = add_to_rows(rows, bias) if jax.default_backend() == "cpu" else rows + bias
-        return rows.reshape(*inputs.shape[:-1], -1)
-
-
-@jax.custom_vjp
-def add_to_rows(rows: jax.Array, bias: jax.Array) -> jax.Array:
-    """Adds (outputs,) to each of (rows, outputs), with a gradient of the former that is quick on CPUs.
-
-    It is a sum over thousands of rows, for which XLA takes 3 to 28 times as long there as for a product with ones.
-    """
-    return rows + bias
-
-
-def _add(rows: jax.Array, bias: jax.Array) -> tuple[jax.Array, None]:
-    return rows + bias, None
-
-
-def _gradients_of_add(_: None, gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
-    ones = jnp.ones(len(gradient), gradient.dtype)
-    return gradient, jnp.matmul(ones, gradient, preferred_element_type=jnp.float32).astype(gradient.dtype)
-
-
-add_to_rows.defvjp(_add, _gradients_of_add)

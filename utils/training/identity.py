@@ -22,6 +22,7 @@ from utils.files import digest_of_file, read_json, write_whole
 from utils.files.provenance import PROVENANCE, devices, versions
 from utils.training.category_captions import caption_by_category
 from utils.training.settings import TrainingSettings
+from utils.training.trainable import with_known_type
 
 NOTE = ".run.json"  # hidden, so that transformers does not take it along
 CARD_FILES = ("README.md", "loss_curve.png")
@@ -36,7 +37,7 @@ def describe_run(
     parameters = nnx.to_flat_state(nnx.state(start, nnx.Param))
     return {
         "format": FORMAT,
-        "settings": settings.identity,
+        "settings": with_known_type(settings, start).identity,
         "data": _describe_data(train_set),
         "validation_data": _describe_data(validation_set),
         "start": {

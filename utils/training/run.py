@@ -17,7 +17,6 @@ from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 from flax import nnx
@@ -34,7 +33,7 @@ from utils.training.history import Report, Row, open_reports
 from utils.training.optimizer import learning_rate_schedule
 from utils.training.settings import TrainingSettings
 from utils.training.step import State, TrainStep, data_mesh, first_state, make_train_step
-from utils.training.trainable import merge_low_rank, split_model
+from utils.training.trainable import merge_low_rank, split_model, with_known_type
 from utils.training.validation import validate
 
 if TYPE_CHECKING:
@@ -112,7 +111,7 @@ def train(
         FolderInUseError: If another training works in the folder; it says which.
         OSError: If the disk is full; the last checkpoint stays.
     """
-    output_dir = Path(output_dir)
+    output_dir, settings = Path(output_dir), with_known_type(settings, start)
     run = TrainingRun(start, train_set, validation_set, settings)  # first: what cannot be trained leaves no folder
     for dataset in (run.train_set, run.validation_set):
         captions = [caption for item in dataset for caption in item.captions]
@@ -179,7 +178,7 @@ def load_or_train(
     short_dir = identity.run_folder(output_dir.parent, f"{output_dir.name}-short", *of_the_run)
     if identity.is_whole(short_dir / "model", identity.mark_of_run(identity.describe_run(*of_the_run))):
         print(f"No fine-tuned model in {output_dir}: taking the short one in {short_dir}.")
-        return CLIP.from_pretrained(short_dir / "model", jnp.dtype(settings.compute_dtype or start.vision.dtype))
+        return CLIP.from_pretrained(short_dir / "model", settings.compute_dtype or start.vision.dtype)
     print(f"No fine-tuned model in {output_dir}: training a short one in {short_dir}.")
     return train(*of_the_run, short_dir).model
 

@@ -55,8 +55,8 @@ class TrainingSettings:
     frozen_parts: tuple[str, ...] = ()  # which of `PARTS` stay as they are
     lora_rank: int | None = None  # so many directions of attention matrices, not the towers (Hu et al. 2021)
     lora_alpha: float = 16.0  # low-rank changes are scaled by lora_alpha / lora_rank
-    # float32, bfloat16, or None as the model was loaded, for the transformers; parameters, their reductions,
-    # similarities and loss are always float32.
+    # float32, bfloat16, auto for the faster one on this machine, or None as the model was loaded, for the transformers;
+    # parameters, their reductions, similarities and loss are always float32.
     compute_dtype: str | None = None
     rematerialize: bool = False  # activations are computed again on the way back: slower, smaller
     micro_batch_size: int | None = None  # the whole batch's gradient in the memory of so many pairs (Gao et al. 2021)

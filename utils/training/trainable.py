@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from utils.clip import CLIP
+from utils.clip.compute_types import compute_type
 from utils.clip.transformer import Attention
 from utils.training.settings import TrainingSettings
 
@@ -42,6 +43,14 @@ def split_model(start: CLIP, settings: TrainingSettings) -> SplitModel:
 
     graphdef, *states = nnx.split(model, is_trained, ...)
     return SplitModel(graphdef, *states)
+
+
+def with_known_type(settings: TrainingSettings, start: CLIP) -> TrainingSettings:
+    """The settings with the type that a compute_dtype of ``auto`` stands for here, which belongs to what a run is."""
+    if settings.compute_dtype is None:
+        return settings
+    dtype = compute_type(settings.compute_dtype, start.architecture.vision)
+    return replace(settings, compute_dtype=jnp.dtype(dtype).name)
 
 
 def part_of(path: tuple[Any, ...]) -> str:

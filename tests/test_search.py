@@ -175,10 +175,9 @@ def test_nmslib_answers_what_nmslib_itself_answers(tmp_path):
     assert again.query_parameters == {"efSearch": 30}
 
 
-@pytest.mark.parametrize("name", ["nmslib", "hnswlib"])
+@pytest.mark.parametrize("name", ["nmslib", "hnswlib", "rabitqlib"])
 def test_a_graph_is_widened_until_it_finds_what_exact_search_finds(name, tmp_path):
-    if name == "hnswlib":
-        pytest.importorskip("hnswlib")
+    pytest.importorskip(name)
     vectors = np.random.default_rng(1).normal(size=(1493, 256)).astype(np.float32)  # nothing is close to anything
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     vectors, queries = vectors[:1293], vectors[1293:]
@@ -213,10 +212,9 @@ def test_text_like_queries_lie_off_the_members_to_one_side():
     assert queries.dtype == np.float32 and np.array_equal(queries, text_like_queries(vectors, 100))
 
 
-@pytest.mark.parametrize("name", ["nmslib", "hnswlib"])
+@pytest.mark.parametrize("name", ["nmslib", "hnswlib", "rabitqlib"])
 def test_the_width_is_that_of_the_number_of_answers_asked_for(name):
-    if name == "hnswlib":
-        pytest.importorskip("hnswlib")
+    pytest.importorskip(name)
     vectors = clusters(2000, 64, 1)
     engine = make_engine(name, vectors)
     assert choose_widths(engine, vectors) >= 0.99
@@ -250,10 +248,9 @@ def test_text_like_queries_have_a_say_in_the_width(monkeypatch):
     assert widths["text_like_queries"] > widths["held_out_queries"]
 
 
-@pytest.mark.parametrize("name", ["nmslib", "hnswlib"])
+@pytest.mark.parametrize("name", ["nmslib", "hnswlib", "rabitqlib"])
 def test_a_graph_of_a_few_is_still_a_graph(name):
-    if name == "hnswlib":
-        pytest.importorskip("hnswlib")
+    pytest.importorskip(name)
     for count in (1, 3):
         vectors = np.eye(count, 4, dtype=np.float32)
         engine = make_engine(name, vectors)
@@ -282,17 +279,16 @@ def test_blank_tiles_neither_lower_the_recall_nor_widen_the_search():
     assert engine.width <= 200  # 3,200 where equal vectors count as misses
 
 
-@pytest.mark.parametrize("name", ["nmslib", "hnswlib"])
+@pytest.mark.parametrize("name", ["nmslib", "hnswlib", "rabitqlib"])
 @pytest.mark.parametrize("share", [0.1, 0.5, 1.0])
 def test_many_equal_vectors_hide_no_others(name, share, tmp_path):
-    if name == "hnswlib":
-        pytest.importorskip("hnswlib")
+    pytest.importorskip(name)
     vectors, generator = clusters(1500, 32, 1), np.random.default_rng(0)
     blank = generator.choice(1500, int(share * 1500), replace=False)
     vectors[blank[::2]], vectors[blank[1::2]] = vectors[blank[0]], vectors[blank[1]]  # two kinds of them
     queries = np.concatenate([held_out_queries(vectors, 50), text_like_queries(vectors, 50), vectors[blank[:4]]])
     engine = make_engine(name, vectors)
-    engine.width = 200
+    engine.width = 200 if name != "rabitqlib" else 1600  # it estimates, and with codes of 64 bits here
     for k in (10, 100):
         exact = np.concatenate([ExactEngine(vectors).nearest(query[None], k) for query in queries])
         assert recall(engine.nearest(queries, k), exact) > 0.99  # of equal ones the first, as exactly

@@ -243,9 +243,53 @@ class HnswlibEngine(_Graph):
             raise OSError("hnswlib could not write the whole graph")
 
 
-Engine = ExactEngine | NmslibEngine | HnswlibEngine
+class RabitqlibEngine(_Graph):
+    """SymphonyQG (Gou et al. 2025) by rabitqlib, an optional extra: a walk estimates all links of a vector at once.
 
-_GRAPHS: dict[str, type[NmslibEngine | HnswlibEngine]] = {"nmslib": NmslibEngine, "hnswlib": HnswlibEngine}
+    The estimates are by codes of one bit for each link, so the graph takes twice the memory of the others. Built twice
+    it may differ.
+    """
+
+    name = "rabitqlib"
+    _option = "ef"
+    _LINKS = 32  # the fewest that it has
+
+    def _open(self, vectors: np.ndarray, saved: Path | None, threads: int) -> None:
+        index = _library("rabitqlib").SymqgIndex
+        self._count, self._dim = len(vectors), max(64, vectors.shape[1])  # of fewer numbers it makes no codes
+        if saved is None:
+            self._graph: Any = index(self._dim, self._LINKS, metric="ip")
+            missing = max(0, self._LINKS + 1 - self._count)  # it has more vectors than links
+            padded = np.pad(self._padded(vectors), ((0, missing), (0, 0)))
+            self._graph.build(padded, BUILD_PARAMETERS["efConstruction"], num_threads=threads)
+        else:
+            self._graph = index.load(str(saved))
+
+    def _search(self, queries: np.ndarray, k: int) -> np.ndarray:
+        most = self._graph.num_points
+        asked = most if self._count <= self._LINKS else min(k, most)
+        found = self._graph.search(self._padded(queries), asked, max(asked, self.width_for(k)))[0].astype(np.int64)
+        numbers = np.full((len(queries), k), -1, np.int64)
+        for row, some in zip(numbers, found, strict=True):
+            some = some[some < self._count][:k]
+            row[: len(some)] = some
+        return numbers
+
+    def _padded(self, vectors: np.ndarray) -> np.ndarray:
+        return np.pad(vectors, ((0, 0), (0, self._dim - vectors.shape[1])))
+
+    def save(self, path: Path) -> None:
+        """Writes the graph and in it the vectors; an OSError or a RuntimeError if the disk takes no more."""
+        self._graph.save(str(path))
+
+
+Engine = ExactEngine | NmslibEngine | HnswlibEngine | RabitqlibEngine
+
+_GRAPHS: dict[str, type[NmslibEngine | HnswlibEngine | RabitqlibEngine]] = {
+    "nmslib": NmslibEngine,
+    "hnswlib": HnswlibEngine,
+    "rabitqlib": RabitqlibEngine,
+}
 ENGINES = ("auto", "exact", *_GRAPHS)
 
 

@@ -8,19 +8,19 @@ The vectors are made to be like embeddings of pictures: unit vectors of `--dim` 
 size; within a cluster they spread over 24 directions of its own, and a little noise goes into all. (Random vectors of
 512 numbers have no neighbors to find.) The queries are of two kinds, and none is in the index: "pictures" come from
 the same clusters; "texts" lie off the pictures to one side, as CLIP's do (`utils.search.widths.text_like_queries`).
-Every HNSW graph has 16 links and 200 candidates on building, SymphonyQG's 32 links and as many candidates; each keeps
-for each kind as few candidates on asking (the width) as give a recall@10 of 0.99.
+Every HNSW graph has 16 links and 200 candidates on building, rabitqlib's SymphonyQG 32 links and as many candidates;
+each keeps for each kind as few candidates on asking (the width) as give a recall@10 of 0.99.
 
 Graphs are built one after another by all cores, or by `--threads`, and kept in `--cache` with their seconds: what is
 finished is not built again, and a killed build begins that engine alone again. Every engine works in a process of its
 own, so that its memory is its own: what is resident after the last query, the graph with its vectors, less what was
-before it was loaded. The engines are asked in turns, `--rounds` times, by one thread (`--asking-threads`), queries one
-by one, as people ask; a rate is that of the median round, in seconds of the processor, so that other work on the
-machine counts less (of the clock on the wall with more threads than one).
+before it was loaded. The engines are asked in turns, `--rounds` times, queries one by one, as people ask, by one thread
+(exact search by as many as OMP_NUM_THREADS says); a rate is that of the median round, in seconds of the processor, so
+that other work on the machine counts less (with more threads than one, of the clock on the wall).
 
-hnswlib, FAISS, usearch and rabitqlib (SymphonyQG) are asked where they are installed. NMSLib is here twice: as its
-wheel comes, and from the folder `--nmslib-source`, into which it was built for this processor:
-`pip install --no-binary nmslib --no-build-isolation --target FOLDER nmslib`, which wants pybind11 2.
+hnswlib, FAISS, usearch and rabitqlib are asked where they are installed. NMSLib is here twice: as its wheel
+comes, and from the folder `--nmslib-source`, into which it was built for this processor, which wants pybind11 2:
+`pip install --no-binary nmslib --no-build-isolation --target FOLDER nmslib`.
 """
 
 import argparse
@@ -42,7 +42,7 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import numpy as np  # noqa: E402
 
 from utils.search import SearchError  # noqa: E402
-from utils.search.engines import BUILD_PARAMETERS, ExactEngine, HnswlibEngine, NmslibEngine, largest  # noqa: E402
+from utils.search.engines import BUILD_PARAMETERS, ExactEngine, HnswlibEngine, NmslibEngine, RabitqlibEngine, largest  # noqa: E402
 from utils.search.widths import recall_by_similarity, text_like_queries  # noqa: E402
 
 K, WANTED = 10, 0.99
@@ -123,31 +123,11 @@ class Usearch:
         self._index.save(str(path))
 
 
-class SymphonyQG:
-    """rabitqlib's SymphonyQG over inner products: a graph of 32 links whose codes of one bit are asked in batches."""
-
-    def __init__(self, vectors: np.ndarray, saved: Path | None = None, threads: int = 1) -> None:
-        from rabitqlib import SymqgIndex
-
-        if saved:
-            self._index = SymqgIndex.load(str(saved))
-        else:
-            self._index = SymqgIndex(vectors.shape[1], 2 * LINKS, metric="ip")
-            self._index.build(vectors, CANDIDATES, num_threads=threads)
-        self.width = WIDTHS[0]
-
-    def nearest(self, queries: np.ndarray, k: int) -> np.ndarray:
-        return np.atleast_2d(self._index.search(queries, k, max(self.width, k))[0]).astype(np.int64)
-
-    def save(self, path: Path) -> None:
-        self._index.save(str(path))
-
-
 # The cheapest to build first.
 ENGINES: dict[str, Callable[..., Any]] = {
     "exact": ExactEngine,
     "exact_product": Product,
-    "symphonyqg": SymphonyQG,
+    "rabitqlib": RabitqlibEngine,
     "hnswlib": HnswlibEngine,
     "faiss": Faiss,
     "usearch": Usearch,
@@ -194,7 +174,8 @@ def draw(place: Path, size: int, dim: int, queries: int) -> None:
         path = place / f"{kind}_{queries}.npz"
         if not path.exists():
             truth = np.concatenate([largest(some @ vectors.T, K) for some in np.array_split(drawn, -(-queries // 20))])
-            np.savez(path, queries=drawn, truth=truth)
+            np.savez(place / "draft.npz", queries=drawn, truth=truth)
+            (place / "draft.npz").rename(path)
 
 
 def build(name: str, place: Path, threads: int, source: Path | None) -> None:
@@ -274,9 +255,10 @@ def measure(size: int, arguments: argparse.Namespace) -> list[str]:
     if arguments.build_only:
         return []
     kinds = ("pictures", "texts")
-    widths = {
-        name: {kind: in_own_process(narrow, name, place, kind, queries, source) for kind in kinds} for name in names
-    }
+    widths: dict[str, dict[str, tuple[int, float]]] = {}
+    for name in names:
+        widths[name] = {kind: in_own_process(narrow, name, place, kind, queries, source) for kind in kinds}
+        print(f"  {name}: widths and recalls {widths[name]}", flush=True)
     wall = os.environ["OMP_NUM_THREADS"] != "1"
     rounds = [
         {name: in_own_process(ask, name, place, widths[name], queries, source, wall) for name in names}
@@ -292,7 +274,8 @@ def measure(size: int, arguments: argparse.Namespace) -> list[str]:
         for kind in kinds:
             width, recall = widths[name][kind]
             ratio = f"{medians[name, kind] / medians['nmslib', kind]:.2f}" if "nmslib" in names else ""
-            cells += [str(width or ""), f"{recall:.3f}", f"{medians[name, kind]:,.4g}", ratio]
+            rate = medians[name, kind]
+            cells += [str(width or ""), f"{recall:.3f}", f"{rate:,.0f}" if rate > 100 else f"{rate:.1f}", ratio]
         rows.append(f"| {' | '.join(cells)} |")
     return rows
 

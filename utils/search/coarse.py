@@ -7,6 +7,7 @@ rounding can be is known for each vector, so what is left out is not among the c
 from __future__ import annotations
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 BLOCK = 1 << 15  # vectors that are rounded and multiplied at once; more would take more memory on the way
 WIDEST = 1040  # numbers a vector, whose products of codes are whole numbers below 2**24, which float32 holds
@@ -28,6 +29,7 @@ class CoarseVectors:
         # CLIP's vectors have a few numbers that are large in all of them: less their mean, the codes are finer.
         center = vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
         self._blocks = [_Block(vectors[start : start + BLOCK] - center) for start in range(0, len(vectors), BLOCK)]
+        self._threads = ThreadpoolController()  # after torch has been imported
 
     def candidates(self, queries: np.ndarray, k: int) -> list[np.ndarray]:
         """Numbers, rising, of all vectors that can be among the k closest to each of (queries, dim) of unit length.
@@ -37,7 +39,9 @@ class CoarseVectors:
         query's rest times that of the vector's scaled codes.
         """
         codes, steps, rest = _query_codes(queries.astype(np.float64))
-        bounds = [block.bounds(codes, steps, rest) for block in self._blocks]
+        # Several threads would wait for each other at every block: where others work too, longer than one takes.
+        with self._threads.limit(limits=1, user_api="openmp"):
+            bounds = [block.bounds(codes, steps, rest) for block in self._blocks]
         found = []
         for number in range(len(queries)):
             # k similarities are certainly reached; the largest of each place's groups are k of them, or nearly.

@@ -5,12 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from search_world import names, noisy_pictures
 
 from utils.clip import CLIP, embed_texts
 from utils.datasets import CaptionDataset, eval_transform, read_image
 from utils.search import ImageIndex, SearchError, engines
+from utils.search.coarse import CoarseVectors, _query_codes
 from utils.search.engines import ExactEngine, make_engine
 from utils.search.widths import choose_widths, held_out_queries, recall, recall_by_similarity, text_like_queries
 
@@ -62,6 +64,93 @@ def test_equal_similarities_stand_in_the_order_of_the_vectors():
         assert ExactEngine(vectors).nearest(vectors[:1], k)[0].tolist() == list(range(k))
 
 
+def cone(count: int, dim: int, seed: int) -> np.ndarray:
+    """Unit vectors in a narrow cone, two of whose numbers are large in all, as in CLIP's."""
+    vectors = clusters(count, dim, seed) + np.eye(dim)[[3]] - 0.7 * np.eye(dim)[[dim // 2]]
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+def with_equals(count: int, dim: int, seed: int) -> np.ndarray:
+    """Unit vectors of which some are one of two."""
+    vectors = clusters(count, dim, seed)
+    vectors[3::200] = vectors[:2][np.arange(len(vectors[3::200])) % 2]
+    return vectors
+
+
+@pytest.mark.parametrize("draw", [clusters, cone, with_equals, lambda count, dim, seed: np.eye(dim)[:count]])
+def test_eight_bits_find_the_same_vectors_in_the_same_order(draw, monkeypatch):
+    monkeypatch.setattr(engines, "COARSE_FROM", 1000)
+    monkeypatch.setattr("utils.search.coarse.BLOCK", 640)  # several, the last one of another length
+    vectors = np.ascontiguousarray(draw(5007, 512, 1), np.float32)
+    vectors = np.concatenate([vectors, np.zeros_like(vectors[:1000])]) if len(vectors) < 1000 else vectors
+    others = np.concatenate([draw(8, 512, 2)[:8], text_like_queries(vectors[:512], 8), vectors[:4]]).astype(np.float32)
+    truth = np.argsort(-(others.astype(np.float64) @ vectors.T.astype(np.float64)).round(12), axis=1, kind="stable")
+    engine = ExactEngine(vectors)
+    for k in (1, 10, 50):
+        for some in (1, 3):
+            found = np.concatenate([engine.nearest(others[start : start + some], k) for start in range(0, 20, some)])
+            np.testing.assert_array_equal(found, truth[:, :k])
+    assert engine._coarse is not None  # they were compared in eight bits
+    np.testing.assert_array_equal(engine.nearest(others[:1], 6000), engines.largest(others[:1] @ vectors.T, 6000))
+    np.testing.assert_array_equal(engine.nearest(others[:0], 10), np.zeros((0, 10)))
+
+
+def test_eight_bits_leave_few_to_compare_again():
+    for draw in (clusters, cone):
+        vectors = draw(20_000, 512, 1)
+        for queries in (draw(4, 512, 2), text_like_queries(vectors, 4)):
+            candidates = CoarseVectors(vectors).candidates(queries, 10)
+            assert all(10 <= len(some) < 400 for some in candidates)  # of 20,000
+
+
+def test_what_rounding_can_do_is_bounded_and_not_by_more_than_need_be():
+    generator = np.random.default_rng(0)
+    vectors = generator.integers(-127, 127, (300, 64)) + 0.45  # all numbers nearly midway between two codes
+    vectors[:, 0] = 127
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    coarse = CoarseVectors(np.concatenate([vectors, -vectors]).astype(np.float32))  # their mean is zero
+    (block,) = coarse._blocks
+    scales = np.abs(vectors).max(axis=1, keepdims=True) / 127
+    rests = vectors - scales * np.rint(vectors / scales)
+    queries = (rests / np.linalg.norm(rests, axis=1, keepdims=True)).astype(np.float32)  # along what rounding took
+    lower, upper = block.bounds(*_query_codes(queries.astype(np.float64)))
+    truth = queries.astype(np.float64) @ np.concatenate([vectors, -vectors]).T
+    assert np.all(lower <= truth) and np.all(truth <= upper)
+    own = np.arange(300)
+    assert np.all(upper[own, own] - truth[own, own] < 0.05 * (upper - lower)[own, own])
+
+
+def test_where_eight_bits_decide_nothing_all_are_compared(monkeypatch):
+    monkeypatch.setattr(engines, "COARSE_FROM", 1000)
+    generator = np.random.default_rng(0)
+    vectors = clusters(1, 512, 1) + 1e-5 * generator.normal(size=(5000, 512))  # closer to each other than a code
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    vectors[::2] *= -1  # their mean is none of them
+    query = clusters(1, 512, 2)
+    engine = ExactEngine(vectors)
+    assert len(engine._coarse_vectors().candidates(query, 10)[0]) == 2500
+    np.testing.assert_array_equal(engine.nearest(query, 10), engines.largest(query @ vectors.T, 10))
+
+
+@pytest.mark.parametrize("dim", [512, 1041])  # the latter is too wide for whole numbers in float32
+def test_where_torch_cannot_multiply_eight_bits_all_are_compared(dim, monkeypatch):
+    monkeypatch.setattr(engines, "COARSE_FROM", 1000)
+    product = torch.ops.quantized.linear_dynamic
+    off = 1 if dim == 512 else 0
+    monkeypatch.setattr(torch.ops.quantized, "linear_dynamic", lambda codes, weights: product(codes, weights) + off)
+    vectors, queries = clusters(2000, dim, 1), clusters(2, dim, 2)
+    engine = ExactEngine(vectors)
+    np.testing.assert_array_equal(engine.nearest(queries, 10), engines.largest(queries @ vectors.T, 10))
+    assert engine._coarse is None
+
+
+def test_few_vectors_are_compared_as_they_are():
+    vectors = clusters(300, 16, 1)
+    engine = ExactEngine(vectors)
+    np.testing.assert_array_equal(engine.nearest(vectors[:1], 10), engines.largest(vectors[:1] @ vectors.T, 10))
+    assert engine._coarse is None
+
+
 def test_nmslib_answers_what_nmslib_itself_answers(tmp_path):
     import nmslib
 
@@ -86,10 +175,9 @@ def test_nmslib_answers_what_nmslib_itself_answers(tmp_path):
     assert again.query_parameters == {"efSearch": 30}
 
 
-@pytest.mark.parametrize("name", ["nmslib", "hnswlib"])
+@pytest.mark.parametrize("name", ["nmslib", "hnswlib", "rabitqlib"])
 def test_a_graph_is_widened_until_it_finds_what_exact_search_finds(name, tmp_path):
-    if name == "hnswlib":
-        pytest.importorskip("hnswlib")
+    pytest.importorskip(name)
     vectors = np.random.default_rng(1).normal(size=(1493, 256)).astype(np.float32)  # nothing is close to anything
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     vectors, queries = vectors[:1293], vectors[1293:]
@@ -124,10 +212,9 @@ def test_text_like_queries_lie_off_the_members_to_one_side():
     assert queries.dtype == np.float32 and np.array_equal(queries, text_like_queries(vectors, 100))
 
 
-@pytest.mark.parametrize("name", ["nmslib", "hnswlib"])
+@pytest.mark.parametrize("name", ["nmslib", "hnswlib", "rabitqlib"])
 def test_the_width_is_that_of_the_number_of_answers_asked_for(name):
-    if name == "hnswlib":
-        pytest.importorskip("hnswlib")
+    pytest.importorskip(name)
     vectors = clusters(2000, 64, 1)
     engine = make_engine(name, vectors)
     assert choose_widths(engine, vectors) >= 0.99
@@ -161,10 +248,9 @@ def test_text_like_queries_have_a_say_in_the_width(monkeypatch):
     assert widths["text_like_queries"] > widths["held_out_queries"]
 
 
-@pytest.mark.parametrize("name", ["nmslib", "hnswlib"])
+@pytest.mark.parametrize("name", ["nmslib", "hnswlib", "rabitqlib"])
 def test_a_graph_of_a_few_is_still_a_graph(name):
-    if name == "hnswlib":
-        pytest.importorskip("hnswlib")
+    pytest.importorskip(name)
     for count in (1, 3):
         vectors = np.eye(count, 4, dtype=np.float32)
         engine = make_engine(name, vectors)
@@ -193,17 +279,16 @@ def test_blank_tiles_neither_lower_the_recall_nor_widen_the_search():
     assert engine.width <= 200  # 3,200 where equal vectors count as misses
 
 
-@pytest.mark.parametrize("name", ["nmslib", "hnswlib"])
+@pytest.mark.parametrize("name", ["nmslib", "hnswlib", "rabitqlib"])
 @pytest.mark.parametrize("share", [0.1, 0.5, 1.0])
 def test_many_equal_vectors_hide_no_others(name, share, tmp_path):
-    if name == "hnswlib":
-        pytest.importorskip("hnswlib")
+    pytest.importorskip(name)
     vectors, generator = clusters(1500, 32, 1), np.random.default_rng(0)
     blank = generator.choice(1500, int(share * 1500), replace=False)
     vectors[blank[::2]], vectors[blank[1::2]] = vectors[blank[0]], vectors[blank[1]]  # two kinds of them
     queries = np.concatenate([held_out_queries(vectors, 50), text_like_queries(vectors, 50), vectors[blank[:4]]])
     engine = make_engine(name, vectors)
-    engine.width = 200
+    engine.width = 200 if name != "rabitqlib" else 1600  # it estimates, and with codes of 64 bits here
     for k in (10, 100):
         exact = np.concatenate([ExactEngine(vectors).nearest(query[None], k) for query in queries])
         assert recall(engine.nearest(queries, k), exact) > 0.99  # of equal ones the first, as exactly

@@ -35,10 +35,10 @@ def index(dataset, model) -> ImageIndex:
     return ImageIndex.build(model, dataset, batch_size=8, progress=False)
 
 
-@pytest.mark.parametrize("engine", ["exact", "nmslib", "hnswlib"])
+@pytest.mark.parametrize("engine", ["exact", "nmslib", "hnswlib", "rabitqlib"])
 def test_whom_the_umask_lets_read_a_new_file_may_read_an_index(model, tmp_path, engine):
-    if engine == "hnswlib":
-        pytest.importorskip("hnswlib")
+    if engine != "exact":
+        pytest.importorskip(engine)
     with umask(0o027):
         noisy_pictures(tmp_path / "pictures")
         ImageIndex.build(model, tmp_path / "pictures", tmp_path / "index", engine=engine, progress=False)
@@ -56,7 +56,7 @@ def test_nothing_to_index_is_refused(model, tmp_path):
         ImageIndex.build(model, tmp_path, progress=False)
 
 
-@pytest.mark.parametrize("engine", ["nmslib", "hnswlib"])
+@pytest.mark.parametrize("engine", ["nmslib", "hnswlib", "rabitqlib"])
 def test_a_library_that_is_not_installed_is_told_before_hours_of_embedding(model, dataset, monkeypatch, engine):
     monkeypatch.setitem(sys.modules, engine, None)
     monkeypatch.setattr("utils.search.collection.Collection.embed", lambda *_, **__: pytest.fail("embedded"))
@@ -367,10 +367,10 @@ def test_replacing_an_index_never_leaves_none(kept, model, monkeypatch, step):
     assert left == ["generation-N", "index.json"]
 
 
-@pytest.mark.parametrize("engine", ["exact", "nmslib", "hnswlib"])
+@pytest.mark.parametrize("engine", ["exact", "nmslib", "hnswlib", "rabitqlib"])
 def test_a_full_disk_is_told_and_leaves_the_index_that_was_there(kept, model, engine):
-    if engine == "hnswlib":
-        pytest.importorskip("hnswlib")
+    if engine != "exact":
+        pytest.importorskip(engine)
     embeddings = np.random.default_rng(0).normal(size=(500, 100)).astype(np.float32)
     embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
     item = ImageIndex.load(kept / "index", model).dataset[0]

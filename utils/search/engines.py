@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import os
 import shutil
+import sys
 import threading
 import weakref
 from hashlib import blake2b
@@ -16,10 +17,17 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from utils.search.coarse import CoarseVectors
+
 # From so many vectors on a query through NMSLib's graph is faster than one matrix product: about as fast at 2,000
 # vectors of 512 (8,100 and 8,600 queries a second, one by one on one thread of an AMD EPYC), 1.7 times as fast at
 # 3,000, 13 times at 10,000; with 128 numbers a vector from 1,000 on. tests/benchmarks/bench_search.py measures it.
 EXACT_BELOW = 2_000
+
+# From so many vectors on, exact search keeps them in eight bits, too. Below, a query takes less than 20 ms as it is.
+COARSE_FROM = 100_000
+FEW = 4  # queries that one reading of the eight bits answers; more at once are as fast by one product of all
+RERANKED = 1 / 32  # the share of vectors that is compared once more at most
 
 BUILD_PARAMETERS = {"M": 16, "efConstruction": 200, "post": 0}
 WIDTHS = (50, 100, 200, 400, 800, 1600, 3200)
@@ -30,24 +38,54 @@ class SearchError(ValueError):
 
 
 class ExactEngine:
-    """Compares a query with every vector, (vectors, dim) float32 of unit length: one matrix product."""
+    """Compares a query with every vector, (vectors, dim) float32 of unit length: one matrix product.
+
+    Few queries over `COARSE_FROM` vectors and more are compared in eight bits first, and then with those vectors alone
+    that rounding leaves in question: the same are found, in the order of similarities in float64. The bytes, a quarter
+    of the vectors' memory, are made at the first such query. Where too many are left, all are compared.
+    """
 
     name = "exact"  # one of `ENGINES` but auto
     merges_equals = False  # whether a graph holds equal vectors once
 
     def __init__(self, vectors: np.ndarray) -> None:
         self._vectors = vectors
+        self._making = threading.Lock()
+        self._coarse: CoarseVectors | None = None
+        self._coarse_from = COARSE_FROM
         self.width = 0  # candidates that a query for ten keeps (HNSW's efSearch); one that is set holds for any number
         self.widths: dict[int, int] = {}  # for each number of hits that one was measured for, rising
         self.query_parameters: dict[str, int] = {}  # what queries for ten run with, as the library calls it
 
     def nearest(self, queries: np.ndarray, k: int) -> np.ndarray:
         """Numbers of the k closest vectors (or all) of each query (queries, dim), (queries, k) int64, ties in order."""
-        # Blocks of queries bound the memory that the similarities take to about 256 MB.
-        block = max(1, (1 << 26) // len(self._vectors))
-        starts = range(0, len(queries), block)
-        found = [largest(queries[start : start + block] @ self._vectors.T, k) for start in starts]
+        if 0 < len(queries) <= FEW and (coarse := self._coarse_vectors()):
+            pairs = zip(queries, coarse.candidates(queries, k), strict=True)
+            found = [self._nearest_among(query, candidates, k) for query, candidates in pairs]
+        else:
+            # Blocks of queries bound the memory that the similarities take to about 256 MB.
+            block = max(1, (1 << 26) // len(self._vectors))
+            starts = range(0, len(queries), block)
+            found = [largest(queries[start : start + block] @ self._vectors.T, k) for start in starts]
         return np.concatenate([np.zeros((0, min(k, len(self._vectors))), np.int64), *found])
+
+    def _coarse_vectors(self) -> CoarseVectors | None:
+        """The vectors in eight bits; None for few vectors, or where torch cannot multiply them."""
+        with self._making:
+            if self._coarse is None and len(self._vectors) >= self._coarse_from:
+                try:
+                    self._coarse = CoarseVectors(self._vectors)
+                except (ArithmeticError, AttributeError, ImportError, RuntimeError):  # torch on another processor
+                    self._coarse_from = sys.maxsize
+            return self._coarse
+
+    def _nearest_among(self, query: np.ndarray, candidates: np.ndarray, k: int) -> np.ndarray:
+        """Numbers (1, k) of the closest among candidates; among all vectors if these are too many."""
+        if len(candidates) > RERANKED * len(self._vectors):
+            return largest(query[None] @ self._vectors.T, k)
+        # Row by row, so that equal vectors are equally similar wherever they stand.
+        similarities = np.einsum("cd,d->c", self._vectors[candidates], query.astype(np.float64))
+        return candidates[largest(similarities[None], k)]
 
     def save(self, path: Path) -> None:
         """Writes nothing: the vectors are all there is."""
@@ -205,9 +243,53 @@ class HnswlibEngine(_Graph):
             raise OSError("hnswlib could not write the whole graph")
 
 
-Engine = ExactEngine | NmslibEngine | HnswlibEngine
+class RabitqlibEngine(_Graph):
+    """SymphonyQG (Gou et al. 2025) by rabitqlib, an optional extra: a walk estimates all links of a vector at once.
 
-_GRAPHS: dict[str, type[NmslibEngine | HnswlibEngine]] = {"nmslib": NmslibEngine, "hnswlib": HnswlibEngine}
+    The estimates are by codes of one bit for each link, so the graph takes twice the memory of the others. Built twice
+    it may differ.
+    """
+
+    name = "rabitqlib"
+    _option = "ef"
+    _LINKS = 32  # the fewest that it has
+
+    def _open(self, vectors: np.ndarray, saved: Path | None, threads: int) -> None:
+        index = _library("rabitqlib").SymqgIndex
+        self._count, self._dim = len(vectors), max(64, vectors.shape[1])  # of fewer numbers it makes no codes
+        if saved is None:
+            self._graph: Any = index(self._dim, self._LINKS, metric="ip")
+            missing = max(0, self._LINKS + 1 - self._count)  # it has more vectors than links
+            padded = np.pad(self._padded(vectors), ((0, missing), (0, 0)))
+            self._graph.build(padded, BUILD_PARAMETERS["efConstruction"], num_threads=threads)
+        else:
+            self._graph = index.load(str(saved))
+
+    def _search(self, queries: np.ndarray, k: int) -> np.ndarray:
+        most = self._graph.num_points
+        asked = most if self._count <= self._LINKS else min(k, most)
+        found = self._graph.search(self._padded(queries), asked, max(asked, self.width_for(k)))[0].astype(np.int64)
+        numbers = np.full((len(queries), k), -1, np.int64)
+        for row, some in zip(numbers, found, strict=True):
+            some = some[some < self._count][:k]
+            row[: len(some)] = some
+        return numbers
+
+    def _padded(self, vectors: np.ndarray) -> np.ndarray:
+        return np.pad(vectors, ((0, 0), (0, self._dim - vectors.shape[1])))
+
+    def save(self, path: Path) -> None:
+        """Writes the graph and in it the vectors; an OSError or a RuntimeError if the disk takes no more."""
+        self._graph.save(str(path))
+
+
+Engine = ExactEngine | NmslibEngine | HnswlibEngine | RabitqlibEngine
+
+_GRAPHS: dict[str, type[NmslibEngine | HnswlibEngine | RabitqlibEngine]] = {
+    "nmslib": NmslibEngine,
+    "hnswlib": HnswlibEngine,
+    "rabitqlib": RabitqlibEngine,
+}
 ENGINES = ("auto", "exact", *_GRAPHS)
 
 

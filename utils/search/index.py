@@ -54,8 +54,8 @@ class ImageIndex(Contents):
         images is returned, from a read-only disk too; any other is replaced once the new one is whole. Of one of the
         same model, and of what a killed build has left, the vectors of images with the same path, size and time of
         change are taken over; vectors from batches of another size differ by rounding, about 1e-7. The engine is
-        ``exact``, ``nmslib``, ``hnswlib`` where that is installed, or ``auto``: exact below `EXACT_BELOW` images, else
-        NMSLib. With ``progress`` a bar is shown, and said what is new and what was built.
+        ``exact``, ``nmslib``, ``hnswlib`` or ``rabitqlib`` where these are installed, or ``auto``: exact below
+        `EXACT_BELOW` images, else NMSLib. With ``progress`` a bar is shown, and said what is new and what was built.
 
         A `SearchError` says that there is no image, none can be read, or the folder holds something else; an OSError,
         that the disk takes no more, or another process writes an index there (a FolderInUseError).

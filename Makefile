@@ -62,7 +62,7 @@ sweep: $(READY) ## Run the ten published runs, or the rows of GRID=mine.yaml, ov
 	  $(if $(GRID),--grid "$(GRID)") --rows $(ROWS) --seeds $(SEEDS) $(SETTINGS)
 
 test: $(READY) ## Run the tests and check the committed outputs of the notebooks: 9 to 15 minutes
-	@echo "Running the tests, and every notebook that make course has not run as it is now: 6 to 15 minutes on two cores."
+	@echo "Running the tests, and every notebook that make course has not run as it is now: 7 to 15 minutes on two cores."
 	@# Drawn once by all cores, and not by each of the two workers.
 	@$(RUN) -m standins.scenes
 	@stale="$$($(RUN) tests/tools/stale_notebooks.py)" && \

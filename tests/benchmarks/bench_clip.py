@@ -34,6 +34,7 @@ from transformers import CLIPConfig, CLIPModel
 from utils.clip import CLIP
 from utils.clip.compute_types import processor
 from utils.datasets import CaptionDataset, CaptionedImage, ImagePreprocessing, train_batches
+from utils.hiding import hidden
 from utils.training import TrainingSettings, data_mesh
 from utils.training.step import first_state, make_train_step
 from utils.training.trainable import split_model
@@ -191,8 +192,9 @@ def openvino_encoder(config: CLIPConfig, images: np.ndarray) -> Callable[[], obj
     if not (find_spec("openvino") and find_spec("nncf")):
         print("OpenVINO is left out: pip install openvino nncf")
         return None
-    import nncf
-    import openvino
+    with hidden("openvino_telemetry"):
+        import nncf
+        import openvino.tools.ovc
 
     pixels = np.ascontiguousarray(np.moveaxis(images, -1, 1))
     tower = CLIPModel(config).eval().vision_model

@@ -5,9 +5,10 @@ finds the type that is fast here. `forms` opens checkpoints: `configuration` and
 `image_processor` and `vocabulary` what belongs to them, `weight_files` and `torchscript` weights, which `foreign_names`
 gives transformers' names; `adapters` merges LoRA. `weight_names` maps transformers' names to ours. `checkpoints` writes
 folders; `open_clip_export` and `onnx_export` write for other programs, and `convert` is the command for it. `embedding`
-takes texts to tokens and collections to embeddings, and tells models apart.
+takes texts to tokens and collections to embeddings, and tells models apart; `eight_bits` embeds images by OpenVINO.
 """
 
+from utils.clip.eight_bits import in_eight_bits
 from utils.clip.embedding import count_cut, embed_images, embed_texts, fingerprint, tokenize, unit_length
 from utils.clip.model import CLIP, normalize, patchify
 from utils.clip.onnx_export import save_onnx

@@ -95,10 +95,10 @@ def embed_images(model: CLIP, batches: Iterable[Mapping[str, np.ndarray]], progr
     Batches are of equal shape, with ``images`` (batch, size, size, 3) and, where rows are padding, ``mask`` (batch,)
     that is False there.
     """
-    definition, parameters = nnx.split(model.vision)
+    embed = model.embed_pixels or partial(_embed, *nnx.split(model.vision))
     rows = [np.zeros((0, model.architecture.projection_dim), np.float32)]
     for batch in progress_bar(batches, desc="Images", unit="batch", disable=not progress):
-        embeddings = np.asarray(_embed(definition, parameters, batch["images"]))
+        embeddings = np.asarray(embed(batch["images"]))
         rows.append(embeddings[batch["mask"]] if "mask" in batch else embeddings)
     return np.concatenate(rows)
 

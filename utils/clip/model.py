@@ -11,7 +11,7 @@ Parameters are float32, and all from the last layer norm on; ``dtype`` chooses w
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -159,6 +159,10 @@ class CheckpointMetadata:
 
 class CLIP(nnx.Module):
     """CLIP: `vision` and `text` towers and the logit scale, the factor on their similarities."""
+
+    # From images (batch, height, width, channels) to (batch, dim) float32 of unit length, where `embed_images` is to go
+    # by another program than the vision tower, see `utils.clip.eight_bits`.
+    embed_pixels: Callable[[np.ndarray], np.ndarray] | None = None
 
     def __init__(
         self,

@@ -79,49 +79,52 @@ def save_onnx(model: CLIP, folder: str | os.PathLike) -> Path:
     Without the packages of the extra ``onnx`` that is an ImportError.
     """
     import torch
-    from transformers import CLIPModel
 
     check_onnx()
     folder, vision, text = Path(folder).expanduser(), model.architecture.vision, model.architecture.text
-    twin = CLIPModel(model.config).eval()
-    weights = {name: torch.tensor(array) for name, array in model.transformers_weights().items()}
-    twin.load_state_dict(weights, assign=True)
+    towers = torch_towers(model)
     pixels = torch.zeros(2, vision.num_channels, vision.image_size, vision.image_size)
     tokens = torch.full((2, min(7, text.max_position_embeddings)), text.eos_token_id)
     with written_whole(folder) as temporary:
         place = temporary / "onnx"
         place.mkdir()
         model.write_settings(temporary)
-        _write_tower(place, "vision", pixels, "pixel_values", "image_embeds", twin.vision_model, twin.visual_projection)
-        _write_tower(place, "text", tokens, "input_ids", "text_embeds", twin.text_model, twin.text_projection)
+        _write_tower(place, "vision", pixels, "pixel_values", "image_embeds", towers["vision"])
+        _write_tower(place, "text", tokens, "input_ids", "text_embeds", towers["text"])
         (place / "README.md").write_text(_readme(model, folder), encoding="utf-8")
     return folder
 
 
-def _write_tower(
-    folder: Path,
-    name: str,
-    example: torch.Tensor,
-    takes: str,
-    gives: str,
-    tower: torch.nn.Module,
-    projection: torch.nn.Module,
-) -> None:
+def torch_towers(model: CLIP) -> dict[str, torch.nn.Module]:
+    """The towers, ``vision`` and ``text``, as transformers' torch model has them, each with its projection."""
     import torch
+    from transformers import CLIPModel
 
     class Tower(torch.nn.Module):
-        def __init__(self) -> None:
+        def __init__(self, tower: torch.nn.Module, projection: torch.nn.Module) -> None:
             super().__init__()
             self.tower, self.projection = tower, projection
 
         def forward(self, inputs: torch.Tensor) -> torch.Tensor:
             return self.projection(self.tower(inputs).pooler_output)
 
+    twin = CLIPModel(model.config).eval()
+    weights = {name: torch.tensor(array) for name, array in model.transformers_weights().items()}
+    twin.load_state_dict(weights, assign=True)
+    vision, text = Tower(twin.vision_model, twin.visual_projection), Tower(twin.text_model, twin.text_projection)
+    return {"vision": vision.eval(), "text": text.eval()}
+
+
+def _write_tower(
+    folder: Path, name: str, example: torch.Tensor, takes: str, gives: str, tower: torch.nn.Module
+) -> None:
+    import torch
+
     free = {0: "batch", 1: "length"} if example.ndim == 2 else {0: "batch"}
     with warnings.catch_warnings():  # of what torch is going to change within itself
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            Tower().eval(),
+            tower,
             (example,),
             input_names=[takes],
             output_names=[gives],

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from utils.files import write_whole
+from utils.hiding import hidden
 
 if TYPE_CHECKING:
     from tensorboardX import SummaryWriter
@@ -63,12 +63,6 @@ def open_reports(output_dir: Path, history: list[Row], with_events: bool) -> Ite
 
 def _summary_writer() -> type[SummaryWriter]:
     """The writer of tensorboardX, which imports torch if it can, for drawings of models; scalars need no 0.4 GB."""
-    hidden = "torch" not in sys.modules and "tensorboardX" not in sys.modules
-    if hidden:
-        sys.modules["torch"] = None  # type: ignore[assignment]  # to Python: not installed
-    try:
+    with hidden("torch"):
         from tensorboardX import SummaryWriter
-    finally:
-        if hidden:
-            del sys.modules["torch"]
     return SummaryWriter

@@ -404,6 +404,15 @@ def test_where_the_graph_finds_too_few_exact_search_steps_in(dataset, model):
     assert names(index.query_text("airport", 3, exact=True)) == expected[:3]
 
 
+def test_an_exact_query_of_a_graph_compares_in_eight_bits_first(model, dataset, monkeypatch):
+    index = ImageIndex.build(model, dataset, engine="nmslib", progress=False)
+    expected = names(index.query_text("airport", 5, exact=True))
+    monkeypatch.setattr(engines, "COARSE_FROM", 10)
+    del index._exact
+    assert names(index.query_text("airport", 5, exact=True)) == expected
+    assert index._exact._coarse is not None
+
+
 @pytest.mark.parametrize(
     ("ask", "sentence"),
     [

@@ -31,7 +31,7 @@ RECALL_WANTED = 0.97
 def in_eight_bits(model: CLIP, images: CaptionDataset, seed: int = 0) -> CLIP:
     """A copy of a model whose collections of images `embed_images` embeds in eight bits.
 
-    Parameters and fingerprint stay the model's, and so does what it makes of texts and of single images. Ranges are
+    Parameters and fingerprint stay the model's, and so do its texts and what `CLIP.encode_images` gives. Ranges are
     measured on up to 256 images, drawn by the seed; let them be of the kind that it is for. On these it is tried, too:
     each is looked for by its exact vector, and its closest among the others are to be found.
 

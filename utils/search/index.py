@@ -15,7 +15,7 @@ from utils.datasets import AS_STORED, CaptionDataset, ImageReading
 from utils.finder.tiles import OVERLAP
 from utils.search.catalog import Catalog, Hit, WithoutFile
 from utils.search.collection import Collection, build_index
-from utils.search.engines import SearchError, largest
+from utils.search.engines import ExactEngine, SearchError, largest
 from utils.search.queries import AnyImage, check_model, embed_image, embed_text, mix
 from utils.search.storage import Contents, check_free, read_index, recorded_reading, sole_writer, write_index
 from utils.search.tiles import SceneTile, TileHit, Tiling
@@ -304,12 +304,10 @@ class ImageIndex(Contents):
 
     def _nearest(self, vector: np.ndarray, k: int, rows: np.ndarray | None, exact: bool) -> np.ndarray:
         """Numbers of the k closest images, of all or of some rows."""
-        if rows is None and not exact:
-            numbers = self.engine.nearest(vector[None], k)[0]
-            if np.all(numbers >= 0):
-                return numbers
-        rows = np.arange(len(self)) if rows is None else rows
-        return rows[largest((self.embeddings @ vector)[None, rows], k)[0]]
+        if rows is not None:
+            return rows[largest((self.embeddings @ vector)[None, rows], k)[0]]
+        numbers = (self._exact if exact else self.engine).nearest(vector[None], k)[0]
+        return numbers if np.all(numbers >= 0) else self._exact.nearest(vector[None], k)[0]
 
     def _hit(self, rank: int, number: int, score: float) -> Hit:
         item = self.dataset[int(number)]
@@ -317,6 +315,10 @@ class ImageIndex(Contents):
         if isinstance(item, SceneTile):
             return TileHit(*facts, tile=item)
         return Hit(*facts, given=item.given if isinstance(item, WithoutFile) else None)
+
+    @cached_property
+    def _exact(self) -> ExactEngine:
+        return self.engine if isinstance(self.engine, ExactEngine) else ExactEngine(self.embeddings)
 
     @cached_property
     def _catalog(self) -> Catalog:

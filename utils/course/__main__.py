@@ -14,7 +14,7 @@ from utils.course.run import EVALUATION, plan_course, run_course, zero_shot_tabl
 from utils.files import read_json
 
 EXPECTED_TIME = {
-    "miniature": "6 to 8 minutes on two cores, without a network.",
+    "miniature": "4 to 8 minutes on two cores, without a network.",
     "rsicd_cpu": "10 to 15 minutes on two cores.",
     "rsicd": "for one GPU.",
     "colab_tpu": "for a TPU.",

@@ -75,8 +75,8 @@ def bleu_counts(candidates: Sequence[Words], references: Sequence[Sequence[Words
     """What BLEU is made of, as sacrebleu counts it, (images, 10) int64.
 
     Four numbers of n-grams found in a reference, of one to four words; four of all n-grams; the number of words; and
-    that of the reference closest to it in length, the shorter of two. An n-gram counts as often as the reference has it that has it most often, so a reference
-    that stands there twice changes nothing.
+    that of the reference closest to it in length, the shorter of two. An n-gram counts as often as the reference has
+    it that has it most often, so a reference that stands there twice changes nothing.
     """
     from sacrebleu.metrics import BLEU
 

@@ -5,6 +5,10 @@ the prefix, and `captioner` is the whole: CLIP, mapper and decoder. `objective` 
 `utils.training`. `scores` compares captions with what people wrote.
 """
 
+from utils.captioning.captioner import Captioner
 from utils.captioning.gpt2 import GPT2, Cache
 from utils.captioning.gpt2_config import GPT2Config
+from utils.captioning.mapper import Mapper, MapperConfig
+from utils.captioning.objective import train_captioner
 from utils.captioning.scores import CiderD, DocumentFrequency, caption_words, cider_d
+from utils.captioning.settings import CaptioningSettings

@@ -1,0 +1,85 @@
+"""CLIPScore: how well a caption fits its image by the judgment of a CLIP, without references."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from utils.captioning.scores import caption_words
+from utils.evaluation.embeddings import embed_dataset, unit_rows
+
+if TYPE_CHECKING:
+    from utils.clip import CLIP
+    from utils.datasets import CaptionDataset
+
+WEIGHT = 2.5
+PROMPT = "A photo depicts {}"  # the paper's, for all captions and references
+
+
+@dataclass(frozen=True)
+class ClipScores:
+    """CLIPScore and RefCLIPScore of each image, (images,) float64; 0 where the caption has no words."""
+
+    without_references: np.ndarray
+    with_references: np.ndarray | None  # None if an image has no captions to compare with
+
+
+def clip_scores(
+    judge: CLIP, captioners_clip: CLIP, dataset: CaptionDataset, candidates: Sequence[str], *, prompt: str = PROMPT
+) -> ClipScores:
+    """Scores a caption for each image of a data set by a CLIP that had no part in writing it.
+
+    A model finds its own captions good, so the judge must be another one than the captioner's: the same, loaded twice,
+    is refused too. What it makes of aerial images is worth what its own retrieval is.
+
+    Raises:
+        ValueError: The judge is the captioner's own CLIP, there is not one caption for each image, an image cannot be
+            decoded, or the prompt has no ``{}``.
+    """
+    from utils.clip import embed_texts, fingerprint
+
+    if judge is captioners_clip or fingerprint(judge) == fingerprint(captioners_clip):
+        raise ValueError("The judge is the CLIP that captioned; load another checkpoint to score its captions by.")
+    if len(candidates) != len(dataset):
+        raise ValueError(f"{len(candidates):,} captions do not fit {len(dataset):,} images; give one for each.")
+    if "{}" not in prompt:
+        raise ValueError(f"The prompt {prompt!r} has no {{}} where the caption goes.")
+    images, decoded = embed_dataset(judge, dataset)
+    if len(decoded) < len(dataset):
+        raise ValueError(f"{len(dataset) - len(decoded):,} images cannot be decoded; caption dataset.decodable().")
+    references = [item.captions_with_words for item in dataset]
+    texts = list(dict.fromkeys([*candidates, *(text for of in references for text in of)]))
+    rows = dict(zip(texts, embed_texts(judge, [prompt.format(text) for text in texts]), strict=True))
+    captions = np.stack([rows[candidate] for candidate in candidates])
+    score = np.where([bool(caption_words(candidate)) for candidate in candidates], clip_score(images, captions), 0.0)
+    if not all(references):
+        return ClipScores(score, None)
+    theirs = [np.stack([rows[text] for text in of]) for of in references]
+    return ClipScores(score, ref_clip_score(score, captions, theirs))
+
+
+def clip_score(images: np.ndarray, captions: np.ndarray) -> np.ndarray:
+    """CLIPScore (Hessel et al. 2021): 2.5 times the cosine, at least 0, of (images, dim) and (images, dim) float64."""
+    images, captions = unit_rows((images, "image"), (captions, "caption"))
+    return WEIGHT * np.maximum(np.einsum("ij,ij->i", images, captions, dtype=float), 0)
+
+
+def ref_clip_score(score: np.ndarray, captions: np.ndarray, references: Sequence[np.ndarray]) -> np.ndarray:
+    """RefCLIPScore (Hessel et al. 2021): harmonic mean of CLIPScore and the largest cosine with a reference.
+
+    Args:
+        score: CLIPScore, (images,).
+        captions: Embeddings of the captions, (images, dim).
+        references: For each image those of its references, (references, dim).
+    """
+    nearest = np.array(
+        [
+            max((unit_rows((of, "reference"))[0] @ row).max(), 0.0)
+            for row, of in zip(*unit_rows((captions, "caption")), references, strict=True)
+        ]
+    )
+    total = score + nearest
+    return np.divide(2 * score * nearest, total, out=np.zeros(len(total)), where=total > 0)

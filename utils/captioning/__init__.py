@@ -1,4 +1,9 @@
-"""Write a caption for an image, and score captions against what people wrote."""
+"""Captions for images: the vision tower of a CLIP, a mapper to a prefix, and a GPT-2 that writes on from it.
+
+`gpt2` is the decoder, of any size, `gpt2_config` and `gpt2_files` are its files in transformers' format. `scores` counts
+as the field does, `score_table` gives all scores with intervals, `baselines` those of captions that nobody wrote for
+their image, `clip_score` judges without references.
+"""
 
 from utils.captioning.baselines import (
     against_the_rest,
@@ -8,5 +13,7 @@ from utils.captioning.baselines import (
     nearest_captions,
 )
 from utils.captioning.clip_score import ClipScores, clip_score, clip_scores, ref_clip_score
+from utils.captioning.gpt2 import GPT2, Cache
+from utils.captioning.gpt2_config import GPT2Config
 from utils.captioning.score_table import CaptionScores, caption_score_table, score_captions
 from utils.captioning.scores import CiderD, DocumentFrequency, caption_words, cider_d

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from importlib.util import find_spec
 
 import numpy as np
@@ -28,6 +29,7 @@ from utils.captioning import (
     scores,
 )
 from utils.clip import CLIP, embed_texts
+from utils.datasets import CaptionDataset
 from utils.evaluation import embed_dataset
 
 CANDIDATES = [
@@ -332,10 +334,14 @@ def test_clip_score_is_of_another_model(judges, tmp_path):
     found = clip_scores(judge, captioners, dataset, candidates, prompt="{}")
     images, texts = embed_dataset(judge, dataset)[0], embed_texts(judge, candidates)
     cosines = (images * texts).sum(axis=1)
-    assert found.without_references == pytest.approx(2.5 * np.maximum(cosines, 0) * [1, 0, 1], abs=1e-6)
+    assert found.own == pytest.approx(2.5 * np.maximum(cosines, 0) * [1, 0, 1], abs=1e-6)
+    others = (images * texts[[2, 0, 1]]).sum(axis=1)
+    assert found.of_others == pytest.approx(2.5 * np.maximum(others, 0) * [1, 1, 0], abs=1e-6)
     # The caption of the third image is one of its references, which lie at a cosine of 1.
-    third = found.without_references[2]
+    third = found.own[2]
     assert found.with_references[1:] == pytest.approx([0, 2 * third / (third + 1)], abs=1e-6)
+    bare = CaptionDataset([replace(item, captions=()) for item in dataset])
+    assert clip_scores(judge, captioners, bare, candidates, prompt="{}").with_references is None
     for own in (captioners, same):
         with pytest.raises(ValueError, match="The judge is the CLIP that captioned"):
             clip_scores(own, captioners, dataset, candidates)

@@ -1,8 +1,8 @@
 """Captions for images: the vision tower of a CLIP, a mapper to a prefix, and a GPT-2 that writes on from it.
 
-`gpt2` is the decoder, of any size, `gpt2_config` and `gpt2_files` are its files in transformers' format. `scores` counts
-as the field does, `score_table` gives all scores with intervals, `baselines` those of captions that nobody wrote for
-their image, `clip_score` judges without references.
+`gpt2` is the decoder, of any size, `gpt2_config` and `gpt2_files` are its files in transformers' format. `scores`
+counts as the field does, `score_table` gives all scores with intervals, `baselines` those of captions that nobody wrote
+for their image, `clip_score` judges without references.
 """
 
 from utils.captioning.baselines import (

@@ -70,10 +70,10 @@ def nearest_captions(
             f"{len(training):,} training embeddings do not fit the captions of {len(training_captions):,} images; give "
             "both of the same images."
         )
-    own = [commonest_captions([[caption] for caption in of])[0] for of in training_captions]
     starts = range(0, len(queries), _QUERIES_AT_ONCE)
     nearest = [(queries[start : start + _QUERIES_AT_ONCE] @ training.T).argmax(axis=1) for start in starts]
-    return [own[number] for number in np.concatenate(nearest)]
+    lent = (training_captions[number] for number in np.concatenate(nearest).tolist())
+    return [commonest_captions([[caption] for caption in of])[0] for of in lent]
 
 
 def against_the_rest(

@@ -21,10 +21,11 @@ PROMPT = "A photo depicts {}"  # the paper's, for all captions and references
 
 @dataclass(frozen=True)
 class ClipScores:
-    """CLIPScore and RefCLIPScore of each image, (images,) float64; 0 where the caption has no words."""
+    """CLIPScore of each image, (images,) float64, 0 where the caption has no words; and two to judge it by."""
 
-    without_references: np.ndarray
-    with_references: np.ndarray | None  # None if an image has no captions to compare with
+    own: np.ndarray  # CLIPScore
+    with_references: np.ndarray | None  # RefCLIPScore; None if an image has no captions to compare with
+    of_others: np.ndarray  # CLIPScore of each image with the caption before it, that of another image
 
 
 def clip_scores(
@@ -33,7 +34,8 @@ def clip_scores(
     """Scores a caption for each image of a data set by a CLIP that had no part in writing it.
 
     A model finds its own captions good, so the judge must be another one than the captioner's: the same, loaded twice,
-    is refused too. What it makes of aerial images is worth what its own retrieval is.
+    is refused too. It can judge only if it gives the captions more than it gives them under other images: of RSICD's
+    own captions a CLIP that learned from icons finds either equally good.
 
     Raises:
         ValueError: The judge is the captioner's own CLIP, there is not one caption for each image, an image cannot be
@@ -54,11 +56,13 @@ def clip_scores(
     texts = list(dict.fromkeys([*candidates, *(text for of in references for text in of)]))
     rows = dict(zip(texts, embed_texts(judge, [prompt.format(text) for text in texts]), strict=True))
     captions = np.stack([rows[candidate] for candidate in candidates])
-    score = np.where([bool(caption_words(candidate)) for candidate in candidates], clip_score(images, captions), 0.0)
+    with_words = np.array([bool(caption_words(candidate)) for candidate in candidates], float)
+    score = with_words * clip_score(images, captions)
+    of_others = np.roll(with_words, 1) * clip_score(images, np.roll(captions, 1, axis=0))
     if not all(references):
-        return ClipScores(score, None)
+        return ClipScores(score, None, of_others)
     theirs = [np.stack([rows[text] for text in of]) for of in references]
-    return ClipScores(score, ref_clip_score(score, captions, theirs))
+    return ClipScores(score, ref_clip_score(score, captions, theirs), of_others)
 
 
 def clip_score(images: np.ndarray, captions: np.ndarray) -> np.ndarray:

@@ -32,7 +32,7 @@ _ROWS = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class CaptionScores:
     """What one captioner scored on the images of a split, image for image.
 
@@ -116,8 +116,8 @@ class CaptionScores:
             **{name: values[chosen] for name, values in arrays.items() if values is not None},
         )
 
-    def __str__(self) -> str:
-        """The table of this captioner alone."""
+    def __repr__(self) -> str:
+        """The table of this captioner alone: a notebook cell shows it."""
         return caption_score_table({"captioner": self})
 
 

@@ -145,6 +145,11 @@ class DocumentFrequency:
         counts = Counter(ngram for of in references for ngram in {ngram for words in of for ngram in ngrams(words)})
         return cls(len(references), counts, source)
 
+    @classmethod
+    def of_texts(cls, references: Sequence[Sequence[str]], source: str) -> DocumentFrequency:
+        """Counts that of other references than those scored, or of more; the source names them for the table."""
+        return cls.of([[caption_words(text) for text in of] for of in references], source)
+
     def weight(self, ngram: Words) -> float:
         """The logarithm of one over the share of images that have it, 0 for what all have."""
         return math.log(self.images / max(self.counts[ngram], 1))
@@ -167,8 +172,9 @@ class CiderD:
     def per_image(self, candidates: Sequence[Words]) -> np.ndarray:
         """The score of a candidate for each image, (images,) float64 from 0 to 10; their mean is that of the split."""
         scores = np.zeros(len(self._references))
+        weighed = {candidate: self._weighed(candidate) for candidate in set(candidates)}
         for number, (candidate, of) in enumerate(zip(candidates, self._references, strict=True)):
-            weights, norms = self._weighed(candidate)
+            weights, norms = weighed[candidate]
             for words, other_weights, other_norms in of:
                 common = [0.0] * LONGEST_NGRAM
                 for ngram in weights.keys() & other_weights.keys():

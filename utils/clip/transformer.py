@@ -64,12 +64,20 @@ class Attention(nnx.Module):
             layer(inputs).reshape(len(hidden), -1, self.heads, hidden.shape[-1] // self.heads).swapaxes(1, 2)
             for layer, inputs in ((self.query, asking), (self.key, hidden), (self.value, hidden))
         )
-        scores = jnp.matmul(query, key.swapaxes(2, 3), preferred_element_type=jnp.float32)
-        scores = scores * query.shape[-1] ** -0.5
-        if visible is not None:
-            scores = jnp.where(visible, scores, -jnp.inf)
-        mixed = jnp.matmul(jax.nn.softmax(scores, axis=-1).astype(value.dtype), value)
-        return self.output(mixed.swapaxes(1, 2).reshape(asking.shape))
+        return self.output(mix(query, key, value, visible).reshape(asking.shape))
+
+
+def mix(query: jax.Array, key: jax.Array, value: jax.Array, visible: jax.Array | None) -> jax.Array:
+    """What each asking token takes from all that it sees: the attention of the paper, its softmax in float32.
+
+    From queries (batch, heads, asking, head width), keys and values (batch, heads, tokens, head width) to
+    (batch, asking, heads, head width); ``visible`` as in `Attention.attend`.
+    """
+    scores = jnp.matmul(query, key.swapaxes(2, 3), preferred_element_type=jnp.float32)
+    scores = scores * query.shape[-1] ** -0.5
+    if visible is not None:
+        scores = jnp.where(visible, scores, -jnp.inf)
+    return jnp.matmul(jax.nn.softmax(scores, axis=-1).astype(value.dtype), value).swapaxes(1, 2)
 
 
 class Mlp(nnx.Module):
@@ -156,17 +164,24 @@ class Transformer(nnx.Module):
 
     def __call__(self, hidden: jax.Array, positions: jax.Array) -> jax.Array:
         """Maps (batch, tokens, width) to (batch, width): the output at one position of each row, (batch,) int32."""
-        if self.early_blocks is not None:
-            hidden = scan_stacked_blocks(self.early_blocks, hidden, self.rematerialize)
-        return last_block_at_positions(self.last_block, hidden, positions[:, None])[:, 0]
+        return last_block_at_positions(self.last_block, self.before_last(hidden), positions[:, None])[:, 0]
+
+    def before_last(self, hidden: jax.Array) -> jax.Array:
+        """Maps (batch, tokens, width) to the same shape: what the last block reads."""
+        if self.early_blocks is None:
+            return hidden
+        return scan_stacked_blocks(self.early_blocks, hidden, self.rematerialize)
 
 
-def scan_stacked_blocks(blocks: Block, hidden: jax.Array, rematerialize: bool) -> jax.Array:
-    """Runs (batch, tokens, width) through blocks whose parameters are stacked along a first axis, one by one."""
+def scan_stacked_blocks(blocks: nnx.Module, hidden: jax.Array, rematerialize: bool, *others: Any) -> jax.Array:
+    """Runs (batch, tokens, width) through blocks whose parameters are stacked along a first axis, one by one.
+
+    Each block is called with what the one before it gave, and with ``others``.
+    """
     definition, parameters = nnx.split(blocks)
 
     def apply_block(hidden: jax.Array, layer: nnx.State) -> tuple[jax.Array, None]:
-        return nnx.merge(definition, layer)(hidden), None
+        return nnx.merge(definition, layer)(hidden, *others), None
 
     policies = jax.checkpoint_policies
     products = policies.save_from_both_policies(policies.dots_saveable, policies.save_only_these_names(KEPT))

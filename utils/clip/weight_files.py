@@ -117,6 +117,7 @@ def _read_safetensors(file: Path) -> Weights:
 
     # safetensors' own reader for NumPy does not know bfloat16.
     dtypes = {"F64": "f8", "F32": "f4", "F16": "f2", "BF16": jnp.bfloat16, "I64": "i8", "I32": "i4"}
+    dtypes |= {"U8": "u1", "BOOL": "?"}  # of masks among the weights
     with damage_in_words(f"{file} cannot be read as safetensors"):
         entries = deserialize(file.read_bytes())
     for name, entry in entries:

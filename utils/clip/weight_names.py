@@ -142,8 +142,13 @@ def check_shapes(stored: Mapping[str, Shape], architecture: Architecture) -> Non
     expected = dict(islice(named, len(found) + 10_000))  # of absurdly many layers, enough to see that some are missing
     others = sorted(name for name in found if not name.startswith(_BEGINNINGS))[:1]
     also = f"; it has others, as {others[0]!r}" if others else ""
-    _refuse("lacks", [name for name in expected if name not in found], also)
-    _refuse("has unknown", sorted(found - expected.keys()))
+    compare_shapes({name: stored[name] for name in found}, expected, also)
+
+
+def compare_shapes(stored: Mapping[str, Shape], expected: Mapping[str, Shape], also: str = "") -> None:
+    """Refuses, with a ValueError, weights other than those expected; ``also`` is said if some lack."""
+    _refuse("lacks", [name for name in expected if name not in stored], also)
+    _refuse("has unknown", sorted(stored.keys() - expected.keys()))
     wrong = [f"{name} {stored[name]} instead of {shape}" for name, shape in expected.items() if stored[name] != shape]
     _refuse("has wrongly shaped", wrong)
 

@@ -23,3 +23,4 @@ from utils.captioning.objective import train_captioner
 from utils.captioning.score_table import CaptionScores, caption_score_table, score_captions
 from utils.captioning.scores import CiderD, DocumentFrequency, caption_words, cider_d
 from utils.captioning.settings import CaptioningSettings
+from utils.captioning.tokens import caption_tokens, words_of

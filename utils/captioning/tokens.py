@@ -64,8 +64,8 @@ def caption_tokens(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], len
         if len(row) == 1:
             raise ValueError(f"The caption {text!r} is empty; leave it out with dataset.captioned().")
     filled = np.full((len(ids), length), tokenizer.eos_token_id, np.int32)
-    for row, tokens in zip(filled, ids, strict=True):
-        row[: len(tokens)] = tokens[:length]
+    for place, tokens in zip(filled, ids, strict=True):
+        place[: len(tokens)] = tokens[:length]
     return filled
 
 

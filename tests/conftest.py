@@ -16,6 +16,7 @@ SLOW = {
     "trains": (
         "trains a model",
         *("test_training", "test_training_devices", "test_training_folder", "test_training_output"),
+        "test_captioner",
         *(
             "test_lessons",
             "test_training_survival",

@@ -246,11 +246,11 @@ def test_moving_average_forgets_the_start_first_and_then_slowly():
 
 
 def test_the_average_is_what_is_validated_and_exported(model, dataset, tmp_path, monkeypatch):
-    from utils.training import run as run_module
+    from utils.training import contrastive
 
     seen = []
     monkeypatch.setattr(
-        run_module, "validate", lambda model, *_: seen.append(parameters(model)) or {"validation_recall": 0.5}
+        contrastive, "validate", lambda model, *_: seen.append(parameters(model)) or {"validation_recall": 0.5}
     )
     settings = replace(SETTINGS, ema_decay=0.9)
     result = train(model, dataset, dataset, settings, tmp_path / "run")
@@ -561,7 +561,7 @@ def _plain_images(model: CLIP, dataset: CaptionDataset) -> np.ndarray:
 
 @pytest.mark.parametrize("keep_best", [True, False])
 def test_the_best_epoch_is_chosen_on_validation_recall(model, dataset, tmp_path, monkeypatch, keep_best):
-    from utils.training import run as run_module
+    from utils.training import contrastive
 
     recalls, seen = iter((0.2, 0.5, 0.5, 0.1, 0.9)), []
 
@@ -570,7 +570,7 @@ def test_the_best_epoch_is_chosen_on_validation_recall(model, dataset, tmp_path,
         seen.append(parameters(model))
         return {"validation_loss": 1.0, "validation_recall": next(recalls)}
 
-    monkeypatch.setattr(run_module, "validate", fake)
+    monkeypatch.setattr(contrastive, "validate", fake)
     settings = replace(SETTINGS, epochs=10, patience=2, keep_best=keep_best, keep_last=1)
     result = train(model, dataset, dataset, settings, tmp_path / "run")
     # Two epochs without gain after the second; of equal recalls the earlier one stays.

@@ -15,8 +15,9 @@ from transformers import CLIPModel
 from utils.clip import CLIP, normalize
 from utils.datasets import CaptionDataset
 from utils.training import TrainingSettings, contrastive_loss, positive_pairs
+from utils.training.contrastive import cached_gradients, make_loss_and_gradients
 from utils.training.run import TrainingRun
-from utils.training.step import cached_gradients, data_mesh, join_batch, make_loss_and_gradients, split_batch
+from utils.training.step import data_mesh, join_batch, split_batch
 from utils.training.trainable import part_of, split_model
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")

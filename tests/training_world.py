@@ -127,7 +127,8 @@ def compare_meshes(folder: Path, report: Path) -> None:
     jax.config.update("jax_disable_most_optimizations", True)
     from dataclasses import replace
 
-    from utils.training.step import data_mesh, make_loss_and_gradients
+    from utils.training.contrastive import make_loss_and_gradients
+    from utils.training.step import data_mesh
 
     settings = TrainingSettings(batch_size=16, epochs=20, learning_rate=1e-3, warmup_steps=2, max_gradient_norm=1e9)
     model, dataset = CLIP.from_pretrained(folder), colors(folder, 16)

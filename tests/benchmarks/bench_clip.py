@@ -37,6 +37,7 @@ from utils.clip.compute_types import processor
 from utils.datasets import CaptionDataset, CaptionedImage, ImagePreprocessing, train_batches
 from utils.hiding import hidden
 from utils.training import TrainingSettings, data_mesh
+from utils.training.contrastive import CONTRASTIVE
 from utils.training.step import first_state, make_train_step
 from utils.training.trainable import split_model
 
@@ -112,7 +113,7 @@ class Ours:
         split, mesh = split_model(self.model, settings), data_mesh()
         if self.state is None:
             self.state = first_state(split, settings, mesh)
-        train_step = make_train_step(split, settings, mesh)
+        train_step = make_train_step(split, settings, mesh, CONTRASTIVE)
 
         def take() -> None:
             self.state, metrics = train_step(self.state, self.batch, 1e-5)

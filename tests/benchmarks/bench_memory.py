@@ -23,6 +23,7 @@ from transformers import CLIPConfig
 
 from utils.clip import CLIP
 from utils.training import TrainingSettings, data_mesh
+from utils.training.contrastive import CONTRASTIVE
 from utils.training.step import first_state, make_train_step
 from utils.training.trainable import split_model
 
@@ -50,7 +51,7 @@ def step_bytes(model: CLIP, settings: TrainingSettings) -> dict[str, int]:
         "caption_ids": jax.ShapeDtypeStruct((rows,), jnp.int32),
         "caption_sets": jax.ShapeDtypeStruct((rows, 5), jnp.int32),
     }
-    step = make_train_step(split_model(model, settings), settings, mesh)
+    step = make_train_step(split_model(model, settings), settings, mesh, CONTRASTIVE)
     analysis = step.lower(state, batch, 1e-5).compile().memory_analysis()
     counted = {"state": _bytes(state), "batch": _bytes(batch)}
     return counted | {"temporary": analysis.temp_size_in_bytes}

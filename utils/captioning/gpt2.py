@@ -194,6 +194,12 @@ class GPT2(nnx.Module):
         nnx.replace_by_pure_dict(state, traverse_util.unflatten_dict(arrays, sep="."))
         nnx.update(self, state)
 
+    def copy(self, dtype: Any = None) -> GPT2:
+        """A model with the same parameters, shared until either is changed, that may compute in another type."""
+        copy = nnx.merge(*_outline(self.config, jnp.dtype(dtype or self.dtype)), copy=True)
+        nnx.update(copy, nnx.state(self, nnx.Param))
+        return copy
+
     def save_pretrained(self, folder: str | os.PathLike, weights_dtype: Any = np.float32) -> Path:
         """Writes a checkpoint that transformers' ``GPT2LMHeadModel`` loads, and returns its folder.
 

@@ -77,7 +77,8 @@ def _replace_files(new: Path, folder: Path) -> None:
         if (new / name).is_file():
             (folder / name).unlink(missing_ok=True)
     files = [file for file in new.rglob("*") if file.is_file()]
-    for file in sorted(files, key=lambda file: file.name in CONFIGURATIONS):
+    # That of the folder comes last of all: a model of several has others in folders below.
+    for file in sorted(files, key=lambda file: (file.name in CONFIGURATIONS, -len(file.parts))):
         place = folder / file.relative_to(new)
         place.parent.mkdir(exist_ok=True)
         file.replace(place)

@@ -171,7 +171,7 @@ def read_tokenizer(folder: Path, text: TextConfig) -> PreTrainedTokenizerBase | 
         if (folder / name).is_file():
             read_json(folder / name)
     with damage_in_words(f"The tokenizer in {folder} cannot be read"):
-        tokenizer = _tokenizer_class(folder).from_pretrained(folder, trust_remote_code=False)
+        tokenizer = tokenizer_class(folder).from_pretrained(folder, trust_remote_code=False)
         sample = tokenizer("a b")["input_ids"]
         largest = max([*tokenizer.get_vocab().values(), *sample])
         tokenizer.model_max_length = min(tokenizer.model_max_length, text.max_position_embeddings)
@@ -194,7 +194,7 @@ def read_tokenizer(folder: Path, text: TextConfig) -> PreTrainedTokenizerBase | 
     return tokenizer
 
 
-def _tokenizer_class(folder: Path) -> Any:
+def tokenizer_class(folder: Path) -> Any:
     """What reads the tokenizer: CLIP's own class, or what finds the class of any other, which imports torch, 0.4 GB."""
     import transformers
 

@@ -125,8 +125,8 @@ def embed_texts(model: CLIP, texts: Sequence[str]) -> np.ndarray:
     return embeddings
 
 
-def weights_digest(model: CLIP) -> str:
-    """The SHA-256 of all parameters, in the order of the module tree, as hexadecimal digits."""
+def weights_digest(model: nnx.Module) -> str:
+    """The SHA-256 of all parameters of a module, in the order of its tree, as hexadecimal digits."""
     digest = hashlib.sha256()
     for _, leaf in nnx.to_flat_state(nnx.state(model, nnx.Param)):
         digest.update(np.asarray(jax.tree.leaves(leaf)[0]).tobytes())

@@ -62,6 +62,19 @@ class VisionTower(nnx.Module):
 
         Images of another size than the model's are a ValueError.
         """
+        pooled = self.transformer(self._embedded(pixels), jnp.zeros(len(pixels), jnp.int32))
+        return self.projection(self.last_norm(pooled))
+
+    def tokens(self, pixels: jax.Array) -> jax.Array:
+        """What the last block reads: the class token and each patch, (batch, 1 + patches, width) in the model's dtype.
+
+        What that block makes of the patches nobody has trained, since of its result CLIP asks for the class token
+        alone: Liu et al. 2023 (LLaVA) take the tokens before it, too.
+        """
+        return self.transformer.before_last(self._embedded(pixels))
+
+    def _embedded(self, pixels: jax.Array) -> jax.Array:
+        """What the transformer takes, (batch, 1 + patches, width)."""
         size = (self.image_size, self.image_size, self.channels)
         if pixels.shape[1:] != size:
             wanted = ", ".join(map(str, size))
@@ -71,8 +84,7 @@ class VisionTower(nnx.Module):
         class_token = jnp.broadcast_to(self.class_embedding[...].astype(self.dtype), (batch, 1, width))
         hidden = jnp.concatenate([class_token, patches], axis=1)
         hidden = hidden + self.position_embedding[...].astype(self.dtype)
-        pooled = self.transformer(self.first_norm(hidden), jnp.zeros(batch, jnp.int32))
-        return self.projection(self.last_norm(pooled))
+        return self.first_norm(hidden)
 
 
 class TextTower(nnx.Module):

@@ -164,9 +164,13 @@ class Transformer(nnx.Module):
 
     def __call__(self, hidden: jax.Array, positions: jax.Array) -> jax.Array:
         """Maps (batch, tokens, width) to (batch, width): the output at one position of each row, (batch,) int32."""
-        if self.early_blocks is not None:
-            hidden = scan_stacked_blocks(self.early_blocks, hidden, self.rematerialize)
-        return last_block_at_positions(self.last_block, hidden, positions[:, None])[:, 0]
+        return last_block_at_positions(self.last_block, self.before_last(hidden), positions[:, None])[:, 0]
+
+    def before_last(self, hidden: jax.Array) -> jax.Array:
+        """Maps (batch, tokens, width) to the same shape: what the last block reads."""
+        if self.early_blocks is None:
+            return hidden
+        return scan_stacked_blocks(self.early_blocks, hidden, self.rematerialize)
 
 
 def scan_stacked_blocks(blocks: nnx.Module, hidden: jax.Array, rematerialize: bool, *others: Any) -> jax.Array:

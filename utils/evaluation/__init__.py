@@ -8,7 +8,14 @@ baseline.
 
 from utils.evaluation.audit import audit_overlap, draw_pairs, overlap_warning
 from utils.evaluation.embeddings import embed_dataset
-from utils.evaluation.intervals import Interval, bootstrap, bootstrap_runs, paired_bootstrap, resampled_means
+from utils.evaluation.intervals import (
+    Interval,
+    bootstrap,
+    bootstrap_runs,
+    interval_of_draws,
+    paired_bootstrap,
+    resampled_means,
+)
 from utils.evaluation.near_duplicates import find_near_duplicates
 from utils.evaluation.per_image import aligned, read_predictions, values_of
 from utils.evaluation.prompts import PROMPT_TEMPLATES, PROTOCOLS, Protocol, as_protocol, class_prompts, embed_classes

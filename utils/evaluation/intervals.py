@@ -45,7 +45,7 @@ def bootstrap(values: np.ndarray, weights: np.ndarray | None = None, *, draws: i
     """
     values, weights = _checked(values, weights)
     means = resampled_means(values, weights, draws=draws, generator=np.random.default_rng(seed))
-    return _interval(_weighted_means(values, weights, np.arange(len(values))[None])[0], means)
+    return interval_of_draws(_weighted_means(values, weights, np.arange(len(values))[None])[0], means)
 
 
 def paired_bootstrap(
@@ -79,7 +79,7 @@ def bootstrap_runs(runs: np.ndarray, *, draws: int = DRAWS, seed: int = 0) -> In
     for items in _drawn_items(runs.shape[1], draws, generator):
         shares = generator.multinomial(count, np.full(count, 1 / count), size=len(items)) / count
         means.append(np.take_along_axis(shares @ runs, items, axis=1).mean(axis=1))
-    return _interval(runs.mean(), np.concatenate(means))
+    return interval_of_draws(runs.mean(), np.concatenate(means))
 
 
 def resampled_means(
@@ -89,6 +89,12 @@ def resampled_means(
     values, weights = _checked(values, weights)
     drawn = _drawn_items(len(values), draws, generator)
     return np.concatenate([_weighted_means(values, weights, items) for items in drawn])
+
+
+def interval_of_draws(value: float, draws: np.ndarray) -> Interval:
+    """The interval of any figure whose bootstrap draws, (draws,), are known, such as a ratio of two means."""
+    low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Interval(float(value), float(low), float(high))
 
 
 def _checked(values: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
@@ -124,8 +130,3 @@ def _weighted_means(values: np.ndarray, weights: np.ndarray | None, items: np.nd
             weight = weights[:, metric]
             means += (weight * column)[items].sum(axis=1) / weight[items].sum(axis=1)
     return means / values.shape[1]
-
-
-def _interval(value: float, means: np.ndarray) -> Interval:
-    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Interval(float(value), float(low), float(high))

@@ -8,37 +8,38 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
+import jax
+from flax import nnx
 
 from utils import plots
-from utils.clip import CLIP
 from utils.datasets import reading_note, shown_reading
 from utils.files import write_whole
 from utils.training.category_captions import is_captioned_by_category
 from utils.training.history import Row
+from utils.training.objective import Objective
 from utils.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
     from utils.datasets import CaptionDataset
 
-TEMPLATE = Path(__file__).with_name("card.md")
-
 
 def write_card(
     model_dir: Path,
-    model: CLIP,
+    model: Any,
     train_set: CaptionDataset,
     validation_set: CaptionDataset,
     settings: TrainingSettings,
     history: list[Row],
     exported_step: int,
     provenance: Sequence[Mapping[str, Any]],
+    objective: Objective[Any],
 ) -> None:
     """Writes ``README.md`` and ``loss_curve.png`` beside the weights of ``model``, which is that of a step."""
-    loss_batch = min(settings.batch_size, len(validation_set))
     start = provenance[0]["model"] if provenance else {}
     set_to = {name: value for name, value in settings.identity.items() if name != "seed"}
-    text = Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
+    words = objective.card_words(model, validation_set, settings, history[exported_step - 1])
+    figure_rows = _figure_rows(history, exported_step, words.pop("figure_rows"))
+    text = Template(objective.card.read_text(encoding="utf-8")).substitute(
         base_model=f"base_model: {start['name']}\nbase_model_relation: finetune\n" if "revision" in start else "",
         data=train_set.name or "images with captions",
         pairs=f"{len(history) * settings.batch_size:,}",
@@ -46,16 +47,15 @@ def write_card(
         name=model_dir.name,
         data_rows=f"{_data_row('train', train_set)}\n{_data_row('validation', validation_set)}",
         data_notes="".join(f"{note}\n\n" for note in _data_notes(train_set)),
-        figure_rows="\n".join(_figure_rows(history, exported_step)),
-        loss_batch=loss_batch,
-        chance=f"{np.log(loss_batch):.2f}",
+        figure_rows="\n".join(figure_rows),
         seed=settings.seed,
         setting_rows="\n".join(f"| {name} | {_shown(value)} |" for name, value in set_to.items()),
-        parameters=f"{sum(array.size for array in model.transformers_weights().values()):,}",
+        parameters=f"{sum(array.size for array in jax.tree.leaves(nnx.state(model, nnx.Param))):,}",
         size=model.preprocessing.image_size,
         made_with_rows="\n".join(_made_with_rows(provenance)),
+        **words,
     )
-    write_whole(model_dir / "loss_curve.png", _loss_curve(history, settings))
+    write_whole(model_dir / "loss_curve.png", _loss_curve(history, objective.chance(settings)))
     write_whole(model_dir / "README.md", text)
 
 
@@ -79,20 +79,14 @@ def _data_notes(dataset: CaptionDataset) -> list[str]:
     return notes
 
 
-def _figure_rows(history: list[Row], exported_step: int) -> list[str]:
-    exported = history[exported_step - 1]
-    rows = [
-        f"| exported model | that of step {exported_step:,} of {len(history):,} |",
-        f"| training loss of that step | {exported['loss']:.3f} |",
-    ]
-    if "validation_loss" in exported:
-        rows.append(f"| validation loss | {exported['validation_loss']:.3f} |")
-    if "validation_recall" in exported:
-        bounds = [exported.get(f"validation_recall_{side}") for side in ("low", "high")]
-        interval = "" if None in bounds else f", 95 % interval {bounds[0]:.3f} to {bounds[1]:.3f}"
-        rows.append(f"| validation recall | {exported['validation_recall']:.3f}{interval} |")
+def _figure_rows(history: list[Row], exported_step: int, validated: Sequence[str]) -> list[str]:
     minutes = sum(row["seconds"] for row in history) / 60
-    return [*rows, f"| time in training steps | {minutes:.1f} minutes |"]
+    return [
+        f"| exported model | that of step {exported_step:,} of {len(history):,} |",
+        f"| training loss of that step | {history[exported_step - 1]['loss']:.3f} |",
+        *validated,
+        f"| time in training steps | {minutes:.1f} minutes |",
+    ]
 
 
 def _made_with_rows(provenance: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -125,14 +119,14 @@ def _shown(value: object) -> str:
     return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _loss_curve(history: list[Row], settings: TrainingSettings) -> bytes:
+def _loss_curve(history: list[Row], chance: float | None) -> bytes:
     ends = [row for row in history if "validation_loss" in row]
     figure = plots.loss_curves(
         [row["step"] for row in history],
         [row["loss"] for row in history],
         [row["step"] for row in ends],
         [row["validation_loss"] for row in ends],
-        chance=float(np.log(settings.batch_size)),
+        chance=chance,
     )
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")

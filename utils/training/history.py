@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,21 +15,20 @@ from utils.hiding import hidden
 if TYPE_CHECKING:
     from tensorboardX import SummaryWriter
 
-COLUMNS = (
-    *("step", "loss", "validation_loss", "validation_recall", "validation_recall_low", "validation_recall_high"),
-    *("learning_rate", "gradient_norm", "logit_scale", "seconds", "seconds_waiting"),
-)
-
 Row = dict[str, float]
 Report = Callable[[list[Row]], None]  # takes the whole history; what it had before, it skips
 
 
 @contextmanager
-def open_reports(output_dir: Path, history: list[Row], with_events: bool) -> Iterator[Report]:
+def open_reports(
+    output_dir: Path, history: list[Row], with_events: bool, figures: Sequence[str] = (), metrics: Sequence[str] = ()
+) -> Iterator[Report]:
     """Opens ``history.csv`` and, if asked for events, ``tensorboard/``, and brings them to where the run resumes.
 
-    ``history`` holds the steps before, of an earlier start; what was reported beyond them is revoked.
+    ``history`` holds the steps before, of an earlier start; what was reported beyond them is revoked. Of the columns,
+    ``figures`` are those of a validation and ``metrics`` those of a step that an `Objective` adds.
     """
+    columns = ("step", "loss", *figures, "learning_rate", "gradient_norm", *metrics, "seconds", "seconds_waiting")
     events, events_step = None, 0
     if with_events:
         folder = output_dir / "tensorboard"
@@ -40,13 +39,13 @@ def open_reports(output_dir: Path, history: list[Row], with_events: bool) -> Ite
     def report(history: list[Row]) -> None:
         nonlocal events_step
         table = io.StringIO()
-        writer = csv.DictWriter(table, COLUMNS, lineterminator="\n")
+        writer = csv.DictWriter(table, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(history)
         write_whole(output_dir / "history.csv", table.getvalue())  # all of it each time: whole and of one run
         if events is not None:
             for row in history[events_step:]:
-                for name in COLUMNS[1:]:
+                for name in columns[1:]:
                     if name in row:
                         events.add_scalar(name, row[name], int(row["step"]))
             events.flush()

@@ -10,19 +10,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from flax import nnx
-
-from utils.clip import CLIP
 from utils.clip.checkpoints import written_whole
-from utils.clip.embedding import weights_digest
 from utils.datasets import CaptionDataset, data_fingerprint, reading_note, shown_reading
 from utils.datasets.hub import data_source
-from utils.files import digest_of_file, read_json, write_whole
+from utils.files import digest_of_file, digest_of_folder, read_json, write_whole
 from utils.files.provenance import PROVENANCE, devices, versions
 from utils.training.category_captions import caption_by_category
+from utils.training.contrastive import CONTRASTIVE
+from utils.training.objective import Objective
 from utils.training.settings import TrainingSettings
-from utils.training.trainable import with_known_type
 
 NOTE = ".run.json"  # hidden, so that transformers does not take it along
 CARD_FILES = ("README.md", "loss_curve.png")
@@ -31,20 +27,19 @@ Note = dict[str, Any]  # what run.json holds
 
 
 def describe_run(
-    start: CLIP, train_set: CaptionDataset, validation_set: CaptionDataset, settings: TrainingSettings
+    start: Any,
+    train_set: CaptionDataset,
+    validation_set: CaptionDataset,
+    settings: TrainingSettings,
+    objective: Objective[Any] = CONTRASTIVE,
 ) -> Note:
     """What makes a run the one that it is, as JSON holds it."""
-    parameters = nnx.to_flat_state(nnx.state(start, nnx.Param))
     return {
         "format": FORMAT,
-        "settings": with_known_type(settings, start).identity,
+        "settings": objective.settle(settings, start).identity,
         "data": _describe_data(train_set),
         "validation_data": _describe_data(validation_set),
-        "start": {
-            "fingerprint": weights_digest(start)[:16],
-            "compute_dtype": str(np.dtype(start.vision.dtype)),
-            "sizes": {".".join(map(str, path)): list(leaf[...].shape) for path, leaf in parameters},
-        },
+        "start": objective.describe(start),
     }
 
 
@@ -62,13 +57,14 @@ def mark_of_run(note: Note) -> str:
 def run_folder(
     parent: str | os.PathLike,
     name: str,
-    start: CLIP,
+    start: Any,
     train_set: CaptionDataset,
     validation_set: CaptionDataset,
     settings: TrainingSettings,
+    objective: Objective[Any] = CONTRASTIVE,
 ) -> Path:
     """A folder in ``parent``, of ``name`` and a mark, that an equal run finds again and no other one can meet."""
-    note = json.dumps(describe_run(start, train_set, validation_set, settings), sort_keys=True)
+    note = json.dumps(describe_run(start, train_set, validation_set, settings, objective), sort_keys=True)
     return Path(parent) / f"{name}-{hashlib.sha256(note.encode()).hexdigest()[:6]}"
 
 
@@ -108,7 +104,7 @@ def claim_folder(output_dir: Path, ours: Note) -> str:
     return mark
 
 
-def note_provenance(output_dir: Path, train_set: CaptionDataset, start: CLIP, step: int) -> None:
+def note_provenance(output_dir: Path, train_set: CaptionDataset, start: Any, step: int) -> None:
     """Notes in a claimed folder what the steps after ``step`` are made with, if that differs from the ones before."""
     path = output_dir / "run.json"
     note = read_json(path)
@@ -176,7 +172,7 @@ def _shown_data(note: Note) -> str:
     return f"{note['name'] or 'a data set'}, {note['images']:,} images{reading}, mark {note['fingerprint'][:6]}"
 
 
-def export_model(model: CLIP, model_dir: Path, mark: str, step: int) -> None:
+def export_model(model: Any, model_dir: Path, mark: str, step: int) -> None:
     """Writes the model of a step, noting its run; a kill at any moment leaves this model, the one before, or none.
 
     What a killed export left beside the folder is removed.
@@ -193,7 +189,7 @@ def export_model(model: CLIP, model_dir: Path, mark: str, step: int) -> None:
 
 def note_model(model_dir: Path, mark: str | None, step: int | None = None) -> None:
     """Notes which run left the files of a folder; a mark of None stands for one that nobody knows."""
-    # Whatever is not a file, such as a folder that Jupyter makes, is noted as null, as by earlier versions.
+    # A hidden folder, such as Jupyter makes, is noted as null; earlier versions noted every folder so.
     files = {path.name: _digest(path) for path in sorted(model_dir.iterdir()) if path.name not in CARD_FILES}
     write_note(model_dir / NOTE, {"run": mark, "step": step, "files": files})
 
@@ -226,7 +222,8 @@ def check_model(model_dir: Path, mark: str | None) -> None:
             f"The model in {model_dir} is not of the run that run.json beside it tells of, whose training has not "
             f"ended there; {way_out}."
         )
-    if changed := [name for name, digest in files.items() if _digest(model_dir / name) != digest]:
+    noted = {name: digest for name, digest in files.items() if digest or not (model_dir / name).is_dir()}
+    if changed := [name for name, digest in noted.items() if _digest(model_dir / name) != digest]:
         raise ValueError(
             f"{' and '.join(changed)} in {model_dir}: damaged, exchanged or missing since the training wrote the "
             f"model; {way_out}."
@@ -243,4 +240,6 @@ def is_whole(model_dir: Path, mark: str) -> bool:
 
 
 def _digest(path: Path) -> str | None:
+    if path.is_dir() and not path.name.startswith("."):  # a model of several has a folder for each
+        return digest_of_folder(path)
     return digest_of_file(path) if path.is_file() else None

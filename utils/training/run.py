@@ -14,27 +14,26 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from textwrap import shorten
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
-from flax import nnx
 from jax.sharding import NamedSharding, PartitionSpec
 
-from utils.clip import CLIP, count_cut, tokenize
+from utils.clip import CLIP
 from utils.datasets import steps_per_epoch, train_batches
 from utils.files import disk_trouble_in_words, sole_owner
 from utils.progress import progress_bar
 from utils.training import identity
 from utils.training.card import write_card
 from utils.training.checkpoints import open_checkpoints, restore_checkpoint, save_checkpoint
+from utils.training.contrastive import CONTRASTIVE
 from utils.training.history import Report, Row, open_reports
+from utils.training.objective import Model, Objective
 from utils.training.optimizer import learning_rate_schedule
 from utils.training.settings import TrainingSettings
 from utils.training.step import State, TrainStep, data_mesh, first_state, make_train_step
-from utils.training.trainable import merge_low_rank, split_model, with_known_type
-from utils.training.validation import validate
 
 if TYPE_CHECKING:
     from utils.datasets import CaptionDataset
@@ -75,12 +74,12 @@ def stop_on_interrupt() -> Iterator[Callable[[], bool]]:
 
 
 @dataclass
-class TrainingResult:
+class TrainingResult(Generic[Model]):
     """What a run leaves."""
 
-    model: CLIP  # the exported one
-    history: list[Row]  # one row a step, with validation_loss and validation_recall where a validation followed
-    model_dir: Path  # the folder that transformers' CLIPModel.from_pretrained loads
+    model: Model  # the exported one
+    history: list[Row]  # one row a step, with the figures of the validation where one followed
+    model_dir: Path  # the folder that holds it; transformers' CLIPModel.from_pretrained loads a CLIP
     exported_step: int  # whose model it is: the last step, or with keep_best that of the best epoch
 
 
@@ -90,8 +89,8 @@ def train(
     validation_set: CaptionDataset,
     settings: TrainingSettings,
     output_dir: str | Path,
-) -> TrainingResult:
-    """Fine-tunes a model and writes it where transformers can load it.
+) -> TrainingResult[CLIP]:
+    """Fine-tunes a CLIP and writes it where transformers can load it.
 
     Checkpoints hold all that a run is made of, down to the position in the data and with it every random draw. A second
     call with the same folder, settings and data resumes from the last one and ends with the same bits as a run that
@@ -111,31 +110,50 @@ def train(
         FolderInUseError: If another training works in the folder; it says which.
         OSError: If the disk is full; the last checkpoint stays.
     """
-    output_dir, settings = Path(output_dir), with_known_type(settings, start)
-    run = TrainingRun(start, train_set, validation_set, settings)  # first: what cannot be trained leaves no folder
+    return run_training(CONTRASTIVE, start, train_set, validation_set, settings, output_dir)
+
+
+def run_training(
+    objective: Objective[Model],
+    start: Model,
+    train_set: CaptionDataset,
+    validation_set: CaptionDataset,
+    settings: TrainingSettings,
+    output_dir: str | Path,
+) -> TrainingResult[Model]:
+    """Trains a model as an objective says: what `train`, which tells of arguments and errors, does for CLIP."""
+    output_dir, settings = Path(output_dir), objective.settle(settings, start)
+    # First: what cannot be trained leaves no folder.
+    run = TrainingRun(start, train_set, validation_set, settings, objective=objective)
     for dataset in (run.train_set, run.validation_set):
         captions = [caption for item in dataset for caption in item.captions]
-        if cut := count_cut(run.tokenizer, captions):  # beyond what is read they may all be one and the same
+        cut, length = objective.count_cut(start, captions, settings)
+        if cut:  # beyond what is read they may all be one and the same
             warnings.warn(
                 f"{dataset.name or 'the data'}: {cut:,} of {len(captions):,} captions are longer than the "
-                f"{run.tokenizer.model_max_length} tokens that the model reads; it learns from their beginning.",
-                stacklevel=2,
+                f"{length} tokens that the model reads; it learns from their beginning.",
+                stacklevel=3,
             )
     with closing(run.batches), disk_trouble_in_words(output_dir), sole_owner(output_dir, "training"):
         # Described by the data as given, so that the same data find the run again.
-        run.mark = identity.claim_folder(output_dir, identity.describe_run(start, train_set, validation_set, settings))
+        description = identity.describe_run(start, train_set, validation_set, settings, objective)
+        run.mark = identity.claim_folder(output_dir, description)
         with open_checkpoints(output_dir) as checkpoints:
             run.restore(checkpoints)
             if not run.finished:
                 identity.note_provenance(output_dir, train_set, start, run.step)
             with_events = settings.tensorboard and not run.finished  # all those of a finished run are there
-            with stop_on_interrupt() as stop_asked, open_reports(output_dir, run.history, with_events) as report:
+            columns = objective.figures, objective.metrics
+            with (
+                stop_on_interrupt() as stop_asked,
+                open_reports(output_dir, run.history, with_events, *columns) as report,
+            ):
                 take_steps(run, checkpoints, report, stop_asked, output_dir)
             exported_step = run.choose_export(checkpoints)
         model, model_dir = run.model(), output_dir / "model"
         identity.export_model(model, model_dir, run.mark, exported_step)
-        data = run.train_set, run.validation_set
-        write_card(model_dir, model, *data, settings, run.history, exported_step, identity.provenance_of(output_dir))
+        data, made_with = (run.train_set, run.validation_set), identity.provenance_of(output_dir)
+        write_card(model_dir, model, *data, settings, run.history, exported_step, made_with, objective)
         return TrainingResult(model, run.history, model_dir, exported_step)
 
 
@@ -216,17 +234,18 @@ class TrainingRun:
 
     def __init__(
         self,
-        start: CLIP,
+        start: Any,
         train_set: CaptionDataset,
         validation_set: CaptionDataset,
         settings: TrainingSettings,
         mesh: jax.sharding.Mesh | None = None,
+        objective: Objective[Any] = CONTRASTIVE,
     ) -> None:
         """Sets up what needs no compilation; a ValueError says what does not fit model, devices or data."""
-        self.settings, self.mesh = settings, mesh or data_mesh()
+        self.settings, self.mesh, self.objective = settings, mesh or data_mesh(), objective
         self.step = 0  # taken, or on their way on the devices
         self.history: list[Row] = []  # one row a step, as far as metrics were fetched, see `fetch_history`
-        self.best_step: int | None = None  # at the end of the best epoch so far, by validation recall
+        self.best_step: int | None = None  # at the end of the best epoch so far, by the objective's best figure
         self.mark: str | None = None  # which run it is; its checkpoints carry it
         # Of each step that is on its way: its rate, seconds of waiting, metrics on the devices, and which images.
         self._running: deque[tuple[float, float, dict[str, jax.Array], np.ndarray]] = deque()
@@ -239,7 +258,6 @@ class TrainingRun:
         self.validation_set = validation_set.captioned().with_cache(self.train_set.cache)
         if start.tokenizer is None:
             raise ValueError("The starting model has no tokenizer; load it from a folder that holds one.")
-        self.tokenizer = start.tokenizer
         if not len(self.validation_set):
             raise ValueError(
                 "Validation needs at least one image with a caption; give the validation split of the data, or make "
@@ -257,7 +275,7 @@ class TrainingRun:
         self.batches = train_batches(
             self.train_set,
             start.preprocessing,
-            partial(tokenize, self.tokenizer),
+            partial(objective.tokenize, start, settings=settings),
             batch_size=settings.batch_size,
             epochs=settings.epochs,
             seed=settings.seed,
@@ -267,7 +285,7 @@ class TrainingRun:
         )
         self.replicated = NamedSharding(self.mesh, PartitionSpec())
         self.sharded = NamedSharding(self.mesh, PartitionSpec("data"))
-        self.split = split_model(start, settings)
+        self.split = objective.split(start, settings)
 
     @cached_property
     def state(self) -> State:
@@ -277,7 +295,7 @@ class TrainingRun:
     @cached_property
     def train_step(self) -> TrainStep:
         """The compiled step."""
-        return make_train_step(self.split, self.settings, self.mesh)
+        return make_train_step(self.split, self.settings, self.mesh, self.objective)
 
     def _learning_rate(self) -> float:
         """Of the next step, with those of its epoch: one computed between two steps would wait for the first.
@@ -291,7 +309,7 @@ class TrainingRun:
 
     @property
     def finished(self) -> bool:
-        """Whether all steps are taken, or the recall has not risen for too many epochs."""
+        """Whether all steps are taken, or no epoch was better for too many."""
         last = self.total_steps
         if self.settings.patience is not None and self.best_step is not None:
             last = min(last, self.best_step + self.settings.patience * self.steps_per_epoch)
@@ -344,17 +362,18 @@ class TrainingRun:
         self.history.append({"step": step, **values, "learning_rate": rate, **times})
         self._last_end = now
 
-    def model(self) -> CLIP:
+    def model(self) -> Any:
         """The model as it would be exported now: the average if there is one, low-rank changes merged."""
         parameters = self.state["average" if "average" in self.state else "trained"]
-        return merge_low_rank(nnx.merge(self.split.graphdef, parameters, self.state["frozen"]))
+        return self.objective.assemble(self.split.graphdef, parameters, self.state["frozen"])
 
     def validate(self) -> None:
         """Measures the model on the validation set and notes whether it is the best so far."""
         row = self.fetch_history()[-1]
-        row |= validate(self.model(), self.validation_set, self.settings, self.sharded)
-        best = self.history[self.best_step - 1]["validation_recall"] if self.best_step else -math.inf
-        if row["validation_recall"] > best:
+        row |= self.objective.validate(self.model(), self.validation_set, self.settings, self.sharded)
+        figure = self.objective.best
+        best = self.history[self.best_step - 1][figure] if self.best_step else -math.inf
+        if row[figure] > best:
             self.best_step = self.step
 
     def save(self, checkpoints: ocp.CheckpointManager) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from utils.choices import COMPUTE_DTYPES
 from utils.datasets import AUGMENTATIONS, CAPTION_CHOICES
@@ -38,6 +38,8 @@ class TrainingSettings:
     A setting of None is off unless it says otherwise.
     """
 
+    parts: ClassVar[tuple[str, ...]] = PARTS  # of the model, each of which can be kept as it is
+
     batch_size: int = 128  # pairs in the global batch, over all devices: each is a negative for all others
     epochs: int = 10  # passes over the training records
     learning_rate: float = 1e-4  # peak of the schedule
@@ -52,7 +54,7 @@ class TrainingSettings:
     loss: str = "multi_positive"  # takes equal and other captions of an image as right; plain, as published, as wrong
     captions: str = "one"  # drawn for each image and visit, or all, as published: an epoch has every pair once
     augmentation: str = "aerial"  # or none or published, see `utils.datasets.train_transform`
-    frozen_parts: tuple[str, ...] = ()  # which of `PARTS` stay as they are
+    frozen_parts: tuple[str, ...] = ()  # which of `parts` stay as they are
     lora_rank: int | None = None  # so many directions of attention matrices, not the towers (Hu et al. 2021)
     lora_alpha: float = 16.0  # low-rank changes are scaled by lora_alpha / lora_rank
     # float32, bfloat16, auto for the faster one on this machine, or None as the model was loaded, for the transformers;
@@ -81,9 +83,9 @@ class TrainingSettings:
         for name, choices in CHOICES.items():
             shown = ", ".join(choice for choice in choices if choice)
             self._require(name, choices.__contains__, f"one of {shown}")
-        if unknown := [part for part in self.frozen_parts if part not in PARTS]:
-            raise ValueError(f"frozen_parts names {', '.join(unknown)}; there are {', '.join(PARTS)}.")
-        if set(PARTS) == set(self.frozen_parts):
+        if unknown := [part for part in self.frozen_parts if part not in self.parts]:
+            raise ValueError(f"frozen_parts names {', '.join(unknown)}; there are {', '.join(self.parts)}.")
+        if set(self.parts) == set(self.frozen_parts):
             raise ValueError("frozen_parts names every part, so nothing would be trained; leave one out.")
         if self.lora_rank and {"image_tower", "text_tower"} <= set(self.frozen_parts):
             raise ValueError("lora_rank is set but frozen_parts names both towers; leave one of them out.")

@@ -14,13 +14,11 @@ from flax import nnx
 from jax.flatten_util import ravel_pytree
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from utils.clip import CLIP
-from utils.training.loss import MAX_LOGIT_SCALE, batch_positives, contrastive_loss
+from utils.training.objective import Batch, Objective
 from utils.training.optimizer import make_optimizer, moving_average
 from utils.training.settings import TrainingSettings
 from utils.training.trainable import SplitModel
 
-Batch = dict[str, jax.Array]
 State = dict[str, Any]
 TrainStep = Callable[[State, Batch, float], tuple[State, dict[str, jax.Array]]]
 
@@ -59,102 +57,37 @@ def first_state(split: SplitModel, settings: TrainingSettings, mesh: jax.shardin
     return start(split.trained, split.frozen)
 
 
-def make_train_step(split: SplitModel, settings: TrainingSettings, mesh: jax.sharding.Mesh) -> TrainStep:
+def make_train_step(
+    split: SplitModel, settings: TrainingSettings, mesh: jax.sharding.Mesh, objective: Objective[Any]
+) -> TrainStep:
     """One optimization step, compiled once for all runs of this process that it would serve, whatever their weights.
 
     It is a function of (state, batch, learning rate) that gives the next state and a dictionary of float32 scalars. The
     state passed in is donated and cannot be used again. The batch is sharded over the axis ``data`` of the mesh.
     """
     within = tuple((name, value) for name, value in asdict(settings).items() if name not in OUTSIDE_THE_STEP)
-    key = (split.graphdef, within, mesh)
+    key = (split.graphdef, within, mesh, objective)
     if key in _steps:
         return _steps[key]
     # What the step keeps of the model is its structure alone, so that its weights can be freed.
     graphdef, transformation = split.graphdef, make_optimizer(split, settings)
-    loss_and_gradients = make_loss_and_gradients(graphdef, settings, mesh)
+    loss_and_gradients = objective.loss_and_gradients(graphdef, settings, mesh)
 
     @partial(jax.jit, donate_argnums=0)
     def train_step(state: State, batch: Batch, learning_rate: float) -> tuple[State, dict[str, jax.Array]]:
         loss, gradients = loss_and_gradients(state["trained"], state["frozen"], batch)
         updates, optimizer = transformation.update(gradients, state["optimizer"], state["trained"])
         updates = jax.tree.map(lambda update: learning_rate * update, updates)
-        trained = nnx.map_state(_within_bound, optax.apply_updates(state["trained"], updates))
+        trained = objective.bound(optax.apply_updates(state["trained"], updates))
         after = state | {"step": state["step"] + 1, "trained": trained, "optimizer": optimizer}
         if settings.ema_decay is not None:
             after["average"] = moving_average(state["average"], trained, state["step"], settings.ema_decay)
-        metrics = {
-            "loss": loss,
-            "gradient_norm": jnp.linalg.norm(ravel_pytree(gradients)[0]),
-            "logit_scale": nnx.merge(graphdef, trained, state["frozen"]).logit_scale[...],
-        }
-        return after, metrics
+        metrics = {"loss": loss, "gradient_norm": jnp.linalg.norm(ravel_pytree(gradients)[0])}
+        return after, metrics | objective.measure(nnx.merge(graphdef, trained, state["frozen"]))
 
     _steps.clear()  # one is enough, and a compiled step is no small thing
     _steps[key] = train_step
     return train_step
-
-
-def _within_bound(path: tuple[Any, ...], leaf: Any) -> Any:
-    """Keeps logit_scale, where it is trained, below CLIP's bound."""
-    is_bounded = tuple(path) == ("logit_scale",)
-    return jax.tree.map(lambda value: jnp.minimum(value, MAX_LOGIT_SCALE), leaf) if is_bounded else leaf
-
-
-def make_loss_and_gradients(
-    graphdef: nnx.GraphDef[CLIP], settings: TrainingSettings, mesh: jax.sharding.Mesh
-) -> Callable[[nnx.State, nnx.State, Batch], tuple[jax.Array, nnx.State]]:
-    """Builds a function of (trained, frozen, batch): the loss of a global batch, float32, and its gradient.
-
-    The batch is sharded over ``data`` and the loss is written over the whole of it, so the compiler gathers
-    the embeddings of all devices: every image sees every caption of the global batch as a negative.
-    """
-
-    def loss_and_gradients(trained: nnx.State, frozen: nnx.State, batch: Batch) -> tuple[jax.Array, nnx.State]:
-        def embed(trained: nnx.State, batch: Batch) -> tuple[jax.Array, jax.Array]:
-            model = nnx.merge(graphdef, trained, frozen)
-            return model.encode_images(batch["images"]), model.encode_texts(batch["tokens"])
-
-        def loss_of(trained: nnx.State, images: jax.Array, texts: jax.Array) -> jax.Array:
-            logit_scale = nnx.merge(graphdef, trained, frozen).logit_scale[...]
-            return contrastive_loss(images, texts, logit_scale, batch_positives(batch, settings.loss))
-
-        if settings.micro_batch_size is None:
-            return jax.value_and_grad(lambda trained: loss_of(trained, *embed(trained, batch)))(trained)
-        inputs = {name: batch[name] for name in ("images", "tokens")}
-        micro_batches = split_batch(inputs, settings.micro_batch_size, mesh)
-        return cached_gradients(embed, loss_of, trained, micro_batches, mesh)
-
-    return loss_and_gradients
-
-
-def cached_gradients(
-    embed: Callable[[nnx.State, Batch], tuple[jax.Array, jax.Array]],
-    loss_of: Callable[[nnx.State, jax.Array, jax.Array], jax.Array],
-    trained: nnx.State,
-    micro_batches: Batch,
-    mesh: jax.sharding.Mesh,
-) -> tuple[jax.Array, nnx.State]:
-    """The loss of a whole batch and its gradient, in the memory of a micro-batch (Gao et al. 2021, GradCache).
-
-    First every micro-batch is embedded, and no activation kept. The loss of all embeddings together gives a gradient
-    for each. Then each micro-batch is embedded again, and its gradients are carried back to the parameters. The result
-    is that of one go; each tower runs forward once more than there.
-
-    ``embed`` goes from parameters and a micro-batch to image and text embeddings, (micro-batch, dim) each, ``loss_of``
-    from parameters and all embeddings, (batch, dim) each, to the loss; `split_batch` gives ``micro_batches``.
-    """
-    embedded = jax.lax.map(partial(embed, trained), micro_batches)
-    images, texts = (join_batch(embeddings, mesh) for embeddings in embedded)
-    loss, (gradients, *cached) = jax.value_and_grad(loss_of, argnums=(0, 1, 2))(trained, images, texts)
-
-    def replay(gradients: nnx.State, micro_batch: tuple[Batch, Any]) -> tuple[nnx.State, None]:
-        inputs, embedding_gradients = micro_batch
-        _, carry_back = jax.vjp(lambda trained: embed(trained, inputs), trained)
-        return jax.tree.map(jnp.add, gradients, *carry_back(embedding_gradients)), None
-
-    embedding_gradients = split_batch(tuple(cached), embedded[0].shape[1], mesh)
-    gradients, _ = jax.lax.scan(replay, gradients, (micro_batches, embedding_gradients))
-    return loss, gradients
 
 
 def split_batch(arrays: Any, size: int, mesh: jax.sharding.Mesh) -> Any:

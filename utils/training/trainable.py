@@ -21,7 +21,7 @@ PROJECTIONS = ("query", "key", "value", "output")
 class SplitModel:
     """A model split once, for all of a run: its structure, which is compiled, and parameters trained and not."""
 
-    graphdef: nnx.GraphDef[CLIP]
+    graphdef: nnx.GraphDef[Any]
     trained: nnx.State
     frozen: nnx.State
 

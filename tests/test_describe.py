@@ -62,7 +62,7 @@ def test_what_cannot_be_described_gets_one_sentence(captioner, pictures, tmp_pat
     texts = caption(captioner, paths, unreadable=unreadable, progress=False)
     assert list(unreadable) == [1]
     assert texts[1] == ""
-    with pytest.raises(ValueError, match="Picture 0 is a int; give a path, an image of Pillow or of a data set"):
+    with pytest.raises(ValueError, match="Image 0 is of type int; give a path, an image of Pillow or of a data set"):
         caption(captioner, [3], progress=False)
     with pytest.raises(ValueError, match="batch_size is 0; it must be at least 1"):
         caption(captioner, paths, batch_size=0, progress=False)

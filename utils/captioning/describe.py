@@ -1,4 +1,4 @@
-"""Pictures described: captions for paths, images or a data set, and a captions file for pictures that have none."""
+"""Images described: captions for paths, images in memory or a data set; a captions file for images that have none."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def caption(
     progress: bool = True,
     unreadable: dict[int, str] | None = None,
 ) -> list[str]:
-    """Writes a caption for each picture, in their order; one picture alone gives a list of one.
+    """Writes a caption for each image, in their order; one image alone gives a list of one.
 
     Args:
         captioner: Of any size.
@@ -61,20 +61,20 @@ def caption(
         method: How tokens are chosen: `Greedy`, `Beam` or `Nucleus`.
         batch_size: Images at once.
         max_tokens: Of a caption, its end included; by default `LENGTH`, or what the decoder has positions for.
-        seed: Of chance, if the method has any; a caption does not depend on the pictures beside it.
+        seed: Of chance, if the method has any; a caption does not depend on the images beside it.
         progress: Whether to show how far it is.
         unreadable: Receives position and reason of what cannot be decoded, whose caption is empty.
 
     Raises:
-        ImageError: If a picture cannot be decoded and ``unreadable`` is not given; it names the file.
-        ValueError: If the captions are longer than the decoder can write, or a picture is none.
+        ImageError: If an image cannot be decoded and ``unreadable`` is not given; it names the file.
+        ValueError: If the captions are longer than the decoder can write, or an image is none.
     """
     dataset = pictures if isinstance(pictures, CaptionDataset) else _dataset_of(pictures)
     if batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}; it must be at least 1.")
     room = captioner.decoder.config.n_positions - captioner.mapper.config.prefix_length
     length = min(LENGTH, room) if max_tokens is None else max_tokens
-    rows = min(batch_size, 1 << max(len(dataset) - 1, 0).bit_length())  # a few pictures take no whole batch
+    rows = min(batch_size, 1 << max(len(dataset) - 1, 0).bit_length())  # a few images take no whole batch
     definition, parameters = nnx.split(captioner)
     captions: list[str] = []
     with progress_bar(total=len(dataset), desc="Captions", unit="image", disable=not progress) as bar:
@@ -104,17 +104,17 @@ def write_captions(
     batch_size: int = 32,
     progress: bool = True,
 ) -> Path:
-    """Describes the pictures of a folder, or of a data set, in a captions file, so that words find them.
+    """Describes the images of a folder, or of a data set, in a captions file, so that words find them.
 
-    ``load_dataset(file)`` reads it where the file lies in the folder of the pictures or above it; elsewhere with
+    ``load_dataset(file)`` reads it where the file lies in the folder of the images or above it; elsewhere with
     ``data_dir`` as ``dataset.image_root``. Each line holds ``filename``, ``captions``, ``split``, ``category``,
-    ``source``, and ``written_by``, the captioner: with it a data set tells such captions from those of people. A
-    picture that has captions keeps them, without that mark. What cannot be decoded is left out, with a warning. The
-    file is written once all pictures are described: if that breaks off there is none.
+    ``source``, and ``written_by``, the captioner: with it a data set tells such captions from those of people. An
+    image that has captions keeps them, without that mark. What cannot be decoded is left out, with a warning. The
+    file is written once all images are described: if that breaks off there is none.
 
     Raises:
         FileExistsError: If the file is there already: people may have written it.
-        DatasetError: If there are no pictures.
+        DatasetError: If there are no images.
         ValueError: If the file is not called .jsonl.
     """
     path = Path(file).expanduser()
@@ -158,7 +158,7 @@ def _prefix(definition: nnx.GraphDef[Captioner], parameters: nnx.State, pixels: 
 
 
 def _dataset_of(pictures: Picture | Sequence[Picture]) -> CaptionDataset:
-    """Pictures of any kind, in one row."""
+    """Images of any kind, in one row."""
     if isinstance(pictures, str | os.PathLike | Image.Image | CaptionedImage):
         pictures = [pictures]
     return CaptionDataset(_item(picture, number) for number, picture in enumerate(pictures))
@@ -172,7 +172,7 @@ def _item(picture: Picture, number: int) -> CaptionedImage:
     if isinstance(picture, str | os.PathLike):
         return CaptionedImage(Path(picture).expanduser(), (), None, None, "")
     raise ValueError(
-        f"Picture {number} is a {type(picture).__name__}; give a path, an image of Pillow or of a data set."
+        f"Image {number} is of type {type(picture).__name__}; give a path, an image of Pillow or of a data set."
     )
 
 

@@ -22,6 +22,7 @@ ROWS ?=
 SEEDS ?= 0 1 2
 VERSION ?=
 REPO ?=
+ARGS ?=
 
 VENV := .venv
 READY := $(VENV)/ready
@@ -30,6 +31,7 @@ RUN := $(VENV)/bin/python
 # It leaves the model that other notebooks then need not train: where it is to be run, it is the first.
 LONGEST := nbs/04_finetune_clip.ipynb
 QUIET_LAB := --LabApp.app_settings_dir=.jupyter --KernelManager.transport_encryption=auto
+AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)  # as in a container; Jupyter refuses root else
 # A training step on the CPU frees its work space and asks for it again. Linux's C library would give it back to the
 # system each time, for 25,000 empty pages in return; so it keeps up to a GiB, in one heap and in large pages.
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1:glibc.malloc.arena_max=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=1073741824
@@ -38,7 +40,7 @@ lab: export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/runs/compiled
 lab: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.1
 
 .DEFAULT_GOAL := help
-.PHONY: help check course sweep test quick demo convert lab student grade compare results bench lint notebooks imports release address
+.PHONY: help check course sweep test quick demo convert lab student grade slides compare results bench lint notebooks imports wheels release address
 
 help: ## List the targets
 	@echo "make TARGET, where TARGET is one of"
@@ -80,8 +82,8 @@ demo: $(READY) ## Serve the page to search by text and by picture, and to find f
 convert: $(READY) ## Write MODEL=mine into the folder TO=new as FORM=transformers, open_clip or onnx, for others to open
 	@$(RUN) -m utils.clip.convert "$(MODEL)" --to "$(TO)" --form "$(FORM)" --activation "$(ACTIVATION)"
 
-lab: $(READY) ## Open JupyterLab on the notebooks
-	@$(RUN) -m jupyter lab nbs $(QUIET_LAB)
+lab: $(READY) ## Open JupyterLab on the notebooks; ARGS='--no-browser --port 8900' are its own
+	@$(RUN) -m jupyter lab nbs $(QUIET_LAB) $(AS_ROOT) $(ARGS)
 
 student: PROFILE = workshop
 student: $(READY) ## Write copies of the notebooks for a class: shorter trainings, no outputs, no solutions
@@ -89,6 +91,9 @@ student: $(READY) ## Write copies of the notebooks for a class: shorter training
 
 grade: $(READY) ## Try the answers in a class's copies, FOLDER=class/, into the table TO=runs/grades.csv
 	@$(RUN) -m utils.course.grade "$(FOLDER)" $(if $(TO),--to "$(TO)")
+
+slides: $(READY) ## Write each notebook's figures and headings as slides into TO=runs/slides
+	@$(RUN) -m utils.course.slides "$(or $(TO),runs/slides)"
 
 compare: $(READY) ## Set the metrics of RUNS='runs/a runs/b' side by side in one table
 	@$(RUN) -m utils.course.compare $(RUNS) $(if $(TO),--to "$(TO)")
@@ -111,6 +116,11 @@ notebooks: $(READY) ## Execute the notebooks in place, as they are committed
 
 imports: $(READY) ## Draw into CONTRIBUTING.md which room imports which
 	@$(RUN) tests/tools/draw_imports.py
+
+wheels: $(READY) ## Save the packages in TO=wheels, for machines without a network: 3 GB, for one kind of machine
+	@$(RUN) -m pip download --disable-pip-version-check --only-binary=:all: --find-links "$(or $(TO),wheels)" \
+	  --dest "$(or $(TO),wheels)" -r requirements.txt pip
+	@echo "There: PIP_NO_INDEX=1 PIP_FIND_LINKS=$(abspath $(or $(TO),wheels)) make course"
 
 release: $(READY) ## Name VERSION=0.2.0 in badges, first cells, change log and citation
 	@$(RUN) tests/tools/release.py --version "$(VERSION)"

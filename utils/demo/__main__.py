@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import sys
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -92,8 +91,12 @@ def main(argv: list[str] | None = None) -> int:
     try:
         with temporary_cache() as folder:
             try:  # The main thread only waits: it hears of a signal between two steps, and compiling is a long one.
-                ThreadPoolExecutor(1).submit(_start, arguments).result()
-                threading.Event().wait()
+                started = ThreadPoolExecutor(1).submit(_start, arguments)
+                while not started.done():
+                    time.sleep(0.05)
+                started.result()
+                while True:  # Windows hears of Ctrl-C in sleep, and not in a wait without end
+                    time.sleep(3600)
             except KeyboardInterrupt:
                 for number in (signal.SIGINT, signal.SIGTERM):
                     signal.signal(number, signal.SIG_IGN)

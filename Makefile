@@ -23,6 +23,7 @@ SEEDS ?= 0 1 2
 VERSION ?=
 REPO ?=
 ARGS ?=
+TORCH ?=
 
 VENV := .venv
 READY := $(VENV)/ready
@@ -31,7 +32,8 @@ RUN := $(VENV)/bin/python
 # It leaves the model that other notebooks then need not train: where it is to be run, it is the first.
 LONGEST := nbs/04_finetune_clip.ipynb
 QUIET_LAB := --LabApp.app_settings_dir=.jupyter --KernelManager.transport_encryption=auto
-AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)  # as in a container; Jupyter refuses root else
+# As in a container; Jupyter refuses root else.
+AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 # A training step on the CPU frees its work space and asks for it again. Linux's C library would give it back to the
 # system each time, for 25,000 empty pages in return; so it keeps up to a GiB, in one heap and in large pages.
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1:glibc.malloc.arena_max=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=1073741824
@@ -45,6 +47,7 @@ lab: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.1
 help: ## List the targets
 	@echo "make TARGET, where TARGET is one of"
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
+	@echo "The first of them installs; with TORCH=cpu a torch without CUDA, in a third of the disk, on Linux."
 	@echo "The course takes PROFILE=, DATASET=, DATA_DIR=, MODEL=, NB=04, SET='NAME=VALUE ...' and FRESH=1."
 	@echo "PROFILE is a name of nbs/profiles/ or the path of a .yaml file of your own."
 	@echo "The copies for a class take TO= and PROFILE=, which is workshop there if you name none."
@@ -117,10 +120,11 @@ notebooks: $(READY) ## Execute the notebooks in place, as they are committed
 imports: $(READY) ## Draw into CONTRIBUTING.md which room imports which
 	@$(RUN) tests/tools/draw_imports.py
 
-wheels: $(READY) ## Save the packages in TO=wheels, for machines without a network: 3 GB, for one kind of machine
-	@$(RUN) -m pip download --disable-pip-version-check --only-binary=:all: --find-links "$(or $(TO),wheels)" \
-	  --dest "$(or $(TO),wheels)" -r requirements.txt pip
-	@echo "There: PIP_NO_INDEX=1 PIP_FIND_LINKS=$(abspath $(or $(TO),wheels)) make course"
+wheels: $(READY) ## Save the packages in TO=runs/wheels, for machines of this kind that have no network
+	@mkdir -p "$(or $(TO),runs/wheels)"
+	@$(RUN) -m pip download --quiet --disable-pip-version-check --only-binary=:all: \
+	  --find-links "$(or $(TO),runs/wheels)" --dest "$(or $(TO),runs/wheels)" -r requirements.txt
+	@echo "Without a network, where that folder is: PIP_NO_INDEX=1 PIP_FIND_LINKS=that/folder make course"
 
 release: $(READY) ## Name VERSION=0.2.0 in badges, first cells, change log and citation
 	@$(RUN) tests/tools/release.py --version "$(VERSION)"
@@ -133,9 +137,12 @@ $(READY): requirements.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; most = 13 if sys.platform == "darwin" else 14; \
 	  sys.exit(None if (3, 11) <= v <= (3, most) else "Python %d.%d cannot run the course: \
 	install 3.11 to 3.%d and name it, as in make PYTHON=python3.12" % (*v, most))'
-	@echo "Installing the pinned packages into $(VENV): once, about 3 minutes, 6 GB of disk."
+	@echo "Installing the pinned packages into $(VENV): once, about 3 minutes, $(if $(TORCH),2.3,7) GB of disk."
 	@$(PYTHON) -m venv $(VENV) || { echo "On Debian: apt install python3-venv, then try again."; exit 1; }
-	@$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@# uv knows where the builds of torch without CUDA are, pip would have to be told.
+	@$(if $(TORCH),$(RUN) -m pip install --quiet --disable-pip-version-check uv && \
+	  $(RUN) -m uv pip install --quiet --python $(RUN) --torch-backend $(TORCH) -r requirements.txt, \
+	  $(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.txt)
 	@$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $(READY)
 	@echo "Installed."

@@ -55,7 +55,7 @@ def load_index_and_presence(
     for option, folder in ("--index", index_folder), ("--model", model_folder):
         if not folder.is_dir() and not (model and option == "--model"):  # which may be a name on the Hub
             raise CourseError(
-                f"There is no folder {folder}; run notebooks 04 and 06 first, or `make course`, or name one by {option}."
+                f"There is no folder {folder}; run notebooks 04 and 06 first, or `make course`, or give {option}."
             )
     try:
         clip = CLIP.from_pretrained(model or model_folder)

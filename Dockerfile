@@ -6,11 +6,11 @@ ARG PYTHON=3.12
 FROM python:${PYTHON}-slim AS packages
 WORKDIR /course
 RUN python -m venv .venv && pip install --no-cache-dir uv
-COPY requirements.txt .
-# uv knows where torch's builds for CPUs are; the usual one for Linux brings CUDA, four gigabytes of it.
-RUN uv pip install --no-cache --compile-bytecode --python .venv --torch-backend cpu --requirement requirements.txt
 COPY . .
-RUN uv pip install --no-cache --python .venv --no-deps --no-build-isolation --editable . \
+# uv knows where torch's builds for CPUs are; the usual one for Linux brings CUDA, four gigabytes of it. What only tests
+# need stays outside. Compiled here, for there is nowhere to write it later.
+RUN uv pip install --no-cache --compile-bytecode --python .venv --torch-backend cpu \
+      --constraint requirements.txt --editable ".[lab,demo]" \
  && python -m compileall -q utils data/standins && touch .venv/ready
 
 FROM python:${PYTHON}-slim

@@ -47,7 +47,7 @@ lab: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.1
 help: ## List the targets
 	@echo "make TARGET, where TARGET is one of"
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
-	@echo "The first of them installs; with TORCH=cpu a torch without CUDA, in a third of the disk, on Linux."
+	@echo "The first of them installs; with TORCH=cpu a torch without CUDA, in less than half the disk, on Linux."
 	@echo "The course takes PROFILE=, DATASET=, DATA_DIR=, MODEL=, NB=04, SET='NAME=VALUE ...' and FRESH=1."
 	@echo "PROFILE is a name of nbs/profiles/ or the path of a .yaml file of your own."
 	@echo "The copies for a class take TO= and PROFILE=, which is workshop there if you name none."
@@ -137,7 +137,7 @@ $(READY): requirements.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; most = 13 if sys.platform == "darwin" else 14; \
 	  sys.exit(None if (3, 11) <= v <= (3, most) else "Python %d.%d cannot run the course: \
 	install 3.11 to 3.%d and name it, as in make PYTHON=python3.12" % (*v, most))'
-	@echo "Installing the pinned packages into $(VENV): once, about 3 minutes, $(if $(TORCH),2.3,7) GB of disk."
+	@echo "Installing the pinned packages into $(VENV): once, about 3 minutes, $(if $(TORCH),3,7) GB of disk."
 	@$(PYTHON) -m venv $(VENV) || { echo "On Debian: apt install python3-venv, then try again."; exit 1; }
 	@# uv knows where the builds of torch without CUDA are, pip would have to be told.
 	@$(if $(TORCH),$(RUN) -m pip install --quiet --disable-pip-version-check uv && \

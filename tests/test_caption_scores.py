@@ -37,7 +37,7 @@ CANDIDATES = [
     "many green trees are on both sides of the river",
     "a bridge is over a river",
     "some boats are in the port",
-    "a bridge",
+    "a bridge a bridge",
     "",
 ]
 REFERENCES = [
@@ -63,9 +63,9 @@ REFERENCES = [
     ["a playground is near a school", "it is a playground with a green lawn"],
 ]
 # Of these, by Bleu(4), Rouge() and Cider() of pycocoevalcap 1.2 on the texts as they stand, in Python 3.11.
-THEIR_BLEU = [0.6869466141932957, 0.6300087596129441, 0.5893418062535914, 0.5457368757895035]
-THEIR_ROUGE = [0.75, 0.8498452, 1.0, 0.69634703, 0.45864662, 0.0]
-THEIR_CIDER = [3.13576751, 5.01264207, 10.0, 2.99393727, 0.97908173, 0.0]
+THEIR_BLEU = [0.6997170761682167, 0.6382538244480022, 0.592895875937616, 0.5516371641061737]
+THEIR_ROUGE = [0.75, 0.8498452, 1.0, 0.69634703, 0.38607595, 0.0]
+THEIR_CIDER = [3.13576751, 5.01264207, 10.0, 2.99393727, 0.56482023, 0.0]
 
 
 def drawn(images: int, seed: int = 0) -> tuple[list[str], list[list[str]]]:
@@ -256,7 +256,7 @@ def test_the_table_fits_beside_117_characters_and_says_how_it_was_made():
 
 def test_meteor_is_pycocoevalcaps_or_says_what_it_needs(monkeypatch):
     if find_spec("pycocoevalcap") and shutil.which("java"):
-        assert score_captions(CANDIDATES, REFERENCES, with_meteor=True).meteor == pytest.approx(0.35903, abs=1e-5)
+        assert score_captions(CANDIDATES, REFERENCES, with_meteor=True).meteor == pytest.approx(0.35655, abs=1e-5)
     monkeypatch.setattr(scores.shutil, "which", lambda name: None)
     with pytest.raises(RuntimeError, match="install Java and pycocoevalcap"):
         score_captions(CANDIDATES, REFERENCES, with_meteor=True)
@@ -285,7 +285,7 @@ def test_the_nearest_neighbor_lends_the_caption_that_it_has_most_often():
 
 
 def test_people_are_compared_with_people_in_turn():
-    references = [["a b c", "a b d"], ["e f", "e f"], ["g h", "i j", "g j"]]
+    references = [["a b c", "a b d"], ["g f", "g f"], ["g h", "i j", "g j"]]
     people = against_the_rest(references)
     assert len(people.references) == 2 and people.distinct == 5
     assert people.values["BLEU-1"] == pytest.approx(

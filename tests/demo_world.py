@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 
+from utils.captioning import Captioner
 from utils.demo import demo_blocks, serve
 from utils.demo.files import temporary_cache
 from utils.finder import PresenceModel
@@ -15,10 +16,15 @@ from utils.search import ImageIndex
 
 
 @contextmanager
-def served(index: ImageIndex, presence: PresenceModel | None = None, sample: Path | None = None) -> Iterator[str]:
+def served(
+    index: ImageIndex,
+    presence: PresenceModel | None = None,
+    sample: Path | None = None,
+    captioner: Captioner | None = None,
+) -> Iterator[str]:
     """The address of a page, as long as the context lasts."""
     with temporary_cache():
-        blocks = demo_blocks(index, presence, sample)
+        blocks = demo_blocks(index, presence, sample, captioner)
         try:
             yield serve(blocks)
         finally:

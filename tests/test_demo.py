@@ -15,16 +15,18 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
+from captioner_world import tiny_captioner
 from demo_world import ask, served, upload
 from PIL import Image
 from starlette.exceptions import HTTPException
 from training_world import colors, tiny_model
 
+from utils.captioning import caption
 from utils.clip import fingerprint
 from utils.course import CourseError
 from utils.datasets import ImageError
 from utils.demo import demo_blocks, render, serve
-from utils.demo.__main__ import load_index_and_presence, main
+from utils.demo.__main__ import load_captioner, load_index_and_presence, main
 from utils.demo.answers import MAX_LETTERS, Answers, FeatureAnswer, SearchAnswer, verdict
 from utils.demo.decoding import read_upload
 from utils.demo.files import Downloads, temporary_cache
@@ -298,6 +300,37 @@ def test_the_answers_behind_the_guard_refuse_the_same(index, listener):
                 Answers(index).by_upload(payload, 3)
             assert "/etc/passwd" not in str(refused.value)
     assert not calls
+
+
+def test_an_image_is_described_where_there_is_a_captioner(index, model, page, tmp_path):
+    assert "Describe a picture" not in page.get("config").text
+    with pytest.raises(httpx.HTTPStatusError, match="404"):
+        ask(page, "describe", None)
+    tiny_captioner(model).save_pretrained(tmp_path / "captioner" / "model")
+    captioner = load_captioner(tmp_path)
+    with served(index, captioner=captioner) as address, httpx.Client(base_url=address, timeout=30) as client:
+        assert "Describe a picture" in client.get("config").text
+        sent = upload(client, "plain.png", encoded(PLAIN, "png"))
+        said = ask(client, "describe", sent)
+        (text,) = caption(captioner, PLAIN, progress=False)
+        assert render.status(render._sentence(text)) in said and "Written by a machine" in said
+        assert "is not a JPEG" in ask(client, "describe", upload(client, "a.png", b"no image"))
+        for name, payload in hostile_questions(address).items():
+            data = json.dumps({"data": [payload]}).replace("{uploaded}", sent["path"])
+            headers = {"Content-Type": "application/json"}
+            response = client.post("gradio_api/call/describe", content=data, headers=headers)
+            assert response.status_code == 403, (name, response.text)
+
+
+def test_what_a_captioner_writes_is_escaped_and_may_be_nothing():
+    assert "&lt;b&gt;" in render.description("<b>") and "<b>" not in render.description("<b>")
+    assert "found no words" in render.description("")
+
+
+def test_a_captioner_is_loaded_only_where_there_is_one(tmp_path):
+    assert load_captioner(tmp_path) is None
+    with pytest.raises(CourseError, match=r"is no captioner: it has no config\.json"):
+        load_captioner(tmp_path, str(tmp_path))
 
 
 def test_files_of_the_server_are_not_handed_out(page, root):

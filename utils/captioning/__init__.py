@@ -1,10 +1,13 @@
 """Captions for images: the vision tower of a CLIP, a mapper to a prefix, and a GPT-2 that writes on from it.
 
-`gpt2` is the decoder, of any size, `gpt2_config` and `gpt2_files` are its files in transformers' format. `mapper` makes
-the prefix, `tokens` are what captions are made of, and `captioner` is the whole in one folder. `objective` is what it
-learns through `utils.training`, governed by `settings`, with `loss` and `validation`. `scores` counts as the field
-does, `score_table` gives all scores with intervals, `baselines` those of captions that nobody wrote for their image,
-`clip_score` judges without references.
+    captioner = Captioner.from_pretrained("runs/miniature/captioner/model")
+    caption(captioner, ["harbor.jpg", "field.jpg"])           # a sentence for each
+
+`gpt2` is the decoder, of any size, `gpt2_config` and `gpt2_files` are its files in transformers' format, and `decoding`
+makes it write. `mapper` makes the prefix, `tokens` are what captions are made of, `captioner` is the whole in one
+folder, and `describe` asks it. `objective` is what it learns through `utils.training`, governed by `settings`, with
+`loss` and `validation`. `scores` counts as the field does, `score_table` gives all scores with intervals, `baselines`
+those of captions that nobody wrote for their image, `clip_score` judges without references.
 """
 
 from utils.captioning.baselines import (
@@ -16,6 +19,8 @@ from utils.captioning.baselines import (
 )
 from utils.captioning.captioner import Captioner
 from utils.captioning.clip_score import ClipScores, clip_score, clip_scores, ref_clip_score
+from utils.captioning.decoding import Beam, Greedy, Nucleus, generate
+from utils.captioning.describe import caption, write_captions
 from utils.captioning.gpt2 import GPT2, Cache
 from utils.captioning.gpt2_config import GPT2Config
 from utils.captioning.mapper import Mapper, MapperConfig

@@ -98,6 +98,7 @@ class GPT2(nnx.Module):
     """
 
     def __init__(self, config: GPT2Config, *, rngs: nnx.Rngs, dtype: Any = jnp.float32) -> None:
+        dtype = jnp.dtype(dtype)  # however it is written, so that equal models have equal definitions
         self.config, self.dtype = config, dtype
         start = normal(config.initializer_range)
         self.token_embedding = nnx.Embed(config.vocab_size, config.n_embd, embedding_init=start, dtype=dtype, rngs=rngs)

@@ -24,6 +24,7 @@ class CaptionedImage:
     category: str | None
     source: str  # the data set that it comes from
     reading: ImageReading = AS_STORED  # how its file becomes 8-bit colors
+    written_by: str | None = None  # the program that wrote the captions, if no person did
 
     @property
     def name(self) -> str:

@@ -44,6 +44,7 @@ class Annotation:
     split: str | None = None
     category: str | None = None
     source: str | None = None  # the data set that the image comes from
+    written_by: str | None = None  # the program that wrote the captions, if no person did
 
 
 @dataclass(frozen=True)

@@ -105,7 +105,10 @@ def _coco_entries(content: dict, path: Path) -> list[dict]:
 
 
 def read_jsonl(path: Path) -> list[Annotation]:
-    """Reads one JSON object a line: `filename`, `captions` (a list), and `split`, `category`, `source` if known."""
+    """Reads one JSON object a line: `filename`, `captions` (a list), and, if known, `split`, `category`, `source`.
+
+    `written_by` names the program that wrote the captions, where no person did.
+    """
     lines = [(number, line) for number, line in enumerate(read_text(path).split("\n"), start=1) if line.strip()]
     read = (_of_entry(_parsed(line, path, number), f"{path}, line {number}") for number, line in lines)
     return merge_repeated_names(read, path)
@@ -119,7 +122,7 @@ def _of_entry(entry: object, where: str) -> Annotation:
         raise DatasetError(f"{where}: 'captions' (or 'sentences') is missing; give a list of texts")
     # Nothing is known where JSON says null, or NaN as pandas writes it.
     known = {field: value for field, value in entry.items() if value is not None and value == value}
-    for field in (*FILE_FIELDS, "split", "category", "source"):
+    for field in (*FILE_FIELDS, "split", "category", "source", "written_by"):
         if not isinstance(known.get(field, ""), str):
             raise DatasetError(f"{where}: '{field}' must be text, found {entry[field]!r}")
     return annotation_of(known, captions_in(known, where), where)
@@ -283,7 +286,8 @@ def annotation_of(entry: Mapping, captions: tuple[str, ...], where: str) -> Anno
     split = split_name(entry.get("split")) or next((split for split in others if split in SPLITS), None)
     names = (known_name(entry.get(field)) for field in CATEGORY_FIELDS[1:])
     category = known_name(entry.get("category")) or next((name for name in names if name and not name.isdigit()), None)
-    return Annotation(str(name), captions, split, category, known_name(entry.get("source")))
+    source, written_by = known_name(entry.get("source")), known_name(entry.get("written_by"))
+    return Annotation(str(name), captions, split, category, source, written_by)
 
 
 def merge_repeated_names(annotations: Iterable[Annotation], path: Path) -> list[Annotation]:
@@ -291,7 +295,7 @@ def merge_repeated_names(annotations: Iterable[Annotation], path: Path) -> list[
     merged: dict[str, Annotation] = {}
     for new in annotations:
         old, known = merged.get(new.filename, new), {}
-        for field in ("split", "category", "source"):
+        for field in ("split", "category", "source", "written_by"):
             first, second = getattr(old, field), getattr(new, field)
             if first and second and first != second:
                 raise DatasetError(

@@ -132,6 +132,11 @@ def load_dataset(
     if split is None and (unused := _in_no_usual_split(whole)):
         warnings.warn(unused, stacklevel=2)
     dataset = dataset.without_damaged() if check_files else dataset
+    if by_machine := sum(item.written_by is not None for item in dataset):
+        said = (
+            f"{by_machine:,} of {len(dataset):,} images have captions by a machine: search them, but measure no model"
+        )
+        warnings.warn(f"{dataset.name}: {said} by them", stacklevel=2)
     missing, damaged = [item.name for item in dataset.missing], [item.name for item, _ in dataset.damaged]
     of = f"{len(missing):,} of {len(dataset) + len(missing):,} listed images are not on the disk as regular files"
     for names, which in ((missing, of), (damaged, f"{len(damaged):,} images are damaged")):

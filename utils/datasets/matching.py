@@ -37,7 +37,8 @@ def with_images(
             )
         for filename, entry in zip(names, listing.annotations, strict=True):
             path = found.get(filename, folder / filename)
-            item = CaptionedImage(path, entry.captions, entry.split, entry.category, entry.source or name)
+            known = entry.split, entry.category, entry.source or name
+            item = CaptionedImage(path, entry.captions, *known, written_by=entry.written_by)
             parts[filename in found].append(item)
     return CaptionDataset(parts[True], name, parts[False], splits)
 

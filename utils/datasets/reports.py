@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -104,6 +105,8 @@ def summary_table(
         "listed but not on the disk": count_and_name([item.name for item in missing]),
         "damaged": count_and_name([item.name for item in damaged]),
     }
+    for program, number in Counter(item.written_by for item in items if item.written_by).items():
+        notes[f"captions by a machine ({program})"] = f"{number:,}"
     lines = [name or "data set", *("  " + "  ".join(row) for row in table)]
     lines += [f"  {label} {found}" for label, found in notes.items() if found != "0"]
     readings = dict.fromkeys(item.reading for item in items)

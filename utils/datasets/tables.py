@@ -50,7 +50,7 @@ class Table:
     def rows(self, image: str | None) -> Iterator[Row]:
         """Goes through what is said of images, with categories by name, and `IMAGE`."""
         names = self.schema.names
-        fields = [*caption_fields(tuple(names)), *FILE_FIELDS, *SPLIT_FIELDS, *CATEGORY_FIELDS, "source"]
+        fields = [*caption_fields(tuple(names)), *FILE_FIELDS, *SPLIT_FIELDS, *CATEGORY_FIELDS, "source", "written_by"]
         wanted = [name for name in dict.fromkeys(fields) if name in names and name not in self.image_columns]
         classes = _class_names(self.schema)
         for batch in self.batches(wanted + ([image] if image else [])):

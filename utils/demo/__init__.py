@@ -1,4 +1,4 @@
-"""The course's three demos as a page in the browser: text to image, image to image, find feature.
+"""The course's demos as a page in the browser: text to image, image to image, find feature, describe a picture.
 
 In a notebook ``serve(demo_blocks(index), inline=True)`` shows it. A Gradio Space shows what `app.py` serves on port
 7860; with this package, a model, an index and its images beside it, and `gradio` in `requirements.txt`, these lines do:
@@ -24,16 +24,21 @@ from utils.demo.server import serve
 if TYPE_CHECKING:
     import gradio as gr
 
+    from utils.captioning import Captioner
     from utils.finder import PresenceModel
     from utils.search import ImageIndex
 
 
 def demo_blocks(
-    index: ImageIndex, presence: PresenceModel | None = None, sample: str | Path | None = None
+    index: ImageIndex,
+    presence: PresenceModel | None = None,
+    sample: str | Path | None = None,
+    captioner: Captioner | None = None,
 ) -> gr.Blocks:
     """Gradio's page over an index and its model, ready for `utils.demo.serve`.
 
-    The third tab begins with the sample, an image; without a presence model it only ranks tiles. An ImportError says
+    The third tab begins with the sample, an image; without a presence model it only ranks tiles. A fourth describes
+    images if there is a captioner. An ImportError says
     that there is no Gradio, or not the one that the page is written for; a ValueError, that the presence model was
     calibrated for another model, or the sample is not an image.
     """
@@ -53,4 +58,4 @@ def demo_blocks(
         from utils.demo.page import build_page
     if presence is not None:
         presence.check_model(fingerprint(index.asking_model))
-    return build_page(Answers(index, presence), sample)
+    return build_page(Answers(index, presence, captioner), sample)

@@ -21,6 +21,7 @@ from utils.demo.decoding import return_freed_memory
 from utils.demo.files import temporary_cache
 
 if TYPE_CHECKING:
+    from utils.captioning import Captioner
     from utils.finder import PresenceModel
     from utils.search import ImageIndex
 
@@ -31,6 +32,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--index", default="", help="a folder from ImageIndex.save (index/ of the run)")
     parser.add_argument("--model", default="", help="the CLIP that made it (finetuned/model/ of the run)")
     parser.add_argument("--presence", default="", help="from PresenceModel.save (presence.json of the run)")
+    parser.add_argument("--captioner", default="", help="what describes images (captioner/model/ of the run)")
     parser.add_argument("--sample", default="", help="what Find feature begins with (scene.jpg of the run)")
     parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 lets other machines in")
     parser.add_argument("--port", type=int, default=7860)
@@ -72,12 +74,29 @@ def load_index_and_presence(
     return images, judge if fits else None
 
 
+def load_captioner(run: Path, captioner: str = "") -> Captioner | None:
+    """Loads the captioner that is named, or the one that notebook 09 has left in a run's folder, if there is one.
+
+    A `CourseError` says in one sentence what is missing or damaged.
+    """
+    folder = Path(captioner) if captioner else run / "captioner" / "model"
+    if not captioner and not folder.is_dir():
+        return None
+    from utils.captioning import Captioner
+
+    try:
+        return Captioner.from_pretrained(folder)
+    except (OSError, ValueError) as error:
+        raise CourseError(str(error)) from error
+
+
 def _start(arguments: argparse.Namespace) -> None:
     start = time.perf_counter()
     run = find_root() / arguments.run
     index, presence = load_index_and_presence(run, arguments.index, arguments.model, arguments.presence)
+    captioner = load_captioner(run, arguments.captioner)
     left = run / "scene.jpg"
-    blocks = demo_blocks(index, presence, arguments.sample or (left if left.is_file() else None))
+    blocks = demo_blocks(index, presence, arguments.sample or (left if left.is_file() else None), captioner)
     address = serve(blocks, arguments.host, arguments.port, allow_hosts=arguments.allow_host)
     if presence is None:
         print("No presence model for these images: tiles are ranked, and nothing is said on presence.")

@@ -26,6 +26,7 @@ from utils.search.tiles import address
 if TYPE_CHECKING:
     from PIL import Image
 
+    from utils.captioning import Captioner
     from utils.datasets import CaptionedImage
     from utils.finder import Finding, PresenceModel, SceneEmbeddings
     from utils.search import Hit, ImageIndex
@@ -77,13 +78,14 @@ class FeatureAnswer:
 
 @dataclass(frozen=True)
 class Answers:
-    """Answers from one index, and perhaps a presence model made for the same CLIP model.
+    """Answers from one index, and perhaps a presence model made for the same CLIP model, and a captioner of any.
 
-    Its model reads images for `find_feature`, too; without a presence model their tiles are only ranked.
+    The index's model reads images for `find_feature`, too; without a presence model their tiles are only ranked.
     """
 
     index: ImageIndex
     presence: PresenceModel | None = None
+    captioner: Captioner | None = None
     # The only thread in which images are decoded. Several would each keep memory for the next image.
     decoder: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "decoder"))
 
@@ -102,6 +104,14 @@ class Answers:
         item = self.member(row)
         hits = self.index.query_member(str(address(item)), check_count(k))
         return _found(hits, f"like {item.name}, the most similar first.")
+
+    def describe(self, payload: Any) -> str:
+        """A sentence about an image that a visitor sent, by the captioner, which must be there."""
+        from utils.captioning import caption
+
+        assert self.captioner is not None
+        image = self.decode(uploaded_path(payload), SEARCHED_PIXELS).image
+        return caption(self.captioner, image, progress=False)[0]
 
     def find_feature(self, payload: Any, text: Any, scale: Any) -> FeatureAnswer:
         """Where in an image that a visitor sent a feature is, and whether it is there at all."""

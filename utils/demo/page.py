@@ -1,4 +1,4 @@
-"""The page: three tabs over one index. Imported only where Gradio is known to be there."""
+"""The page: three tabs over one index, a fourth where there is a captioner. Imported only where Gradio is there."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ OVERLAY_WIDTH, OVERLAY_PIXELS = 800, 2_000_000  # a long image's is narrower
 # images that are cut into tiles.
 SEARCHING: dict[str, Any] = {"preprocess": False, "concurrency_id": "search", "concurrency_limit": 2}
 FINDING: dict[str, Any] = {"preprocess": False, "concurrency_id": "find", "concurrency_limit": 1}
+DESCRIBING: dict[str, Any] = {"preprocess": False, "concurrency_id": "describe", "concurrency_limit": 1}
 AS_SENT: dict[str, Any] = {"type": "filepath", "image_mode": None, "format": "png", "sources": ["upload", "clipboard"]}
 
 
@@ -35,6 +36,7 @@ def build_page(answers: Answers, sample: str | Path | None) -> gr.Blocks:
         name, kind = escape(answers.index.dataset.name), "images" if answers.index.tiling is None else "tiles of scenes"
         searched = f"{len(answers.index):,} {kind}{f' of {name}' if name else ''}"
         invites = f"Search {searched} by words or by example, or look for a feature inside an image of your own."
+        invites += " Another tab describes one." if answers.captioner is not None else ""
         gr.HTML(f"<h1>{TITLE}</h1><p>{invites}</p>", elem_classes="title", js_on_load=None)
         with gr.Tabs(selected="text") as tabs:
             with gr.Tab("Text to image", id="text"):
@@ -43,6 +45,9 @@ def build_page(answers: Answers, sample: str | Path | None) -> gr.Blocks:
                 image, count, image_results, choices = _image_tab(answers)
             with gr.Tab("Find feature", id="feature"):
                 _feature_tab(answers, sample)
+            if answers.captioner is not None:
+                with gr.Tab("Describe a picture", id="describe"):
+                    _describe_tab(answers)
 
         def choose(k: Any, event: gr.EventData) -> tuple[Any, str, gr.Tabs]:
             """Shows an image of the index on the second tab, with those most like it."""
@@ -139,6 +144,24 @@ def _find(answers: Answers, downloads: Downloads, sent: Any, text: Any, scale: A
         return html, gr.Row(visible=True), *downloads.save(answer.finding, overlay)
     except OSError:  # a full disk keeps nobody from looking
         return html, *no_files
+
+
+def _describe_tab(answers: Answers) -> None:
+    with gr.Row():
+        with gr.Column(scale=1, min_width=280):
+            image = _image_field("The image to describe", "described")
+            button = gr.Button("Describe", variant="primary", elem_id="describe")
+        with gr.Column(scale=2, min_width=300):
+            hint = "Give an image: a sentence about it appears here."
+            shown = _card_component(render.status(hint), "description")
+    gr.on([image.upload, button.click], partial(_describe, answers), image, shown, api_name="describe", **DESCRIBING)
+
+
+def _describe(answers: Answers, sent: Any) -> str:
+    try:
+        return render.description(answers.describe(sent))
+    except ValueError as error:
+        return render.status(str(error), failed=True)
 
 
 def overlay_width(width: int, height: int) -> int:

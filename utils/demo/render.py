@@ -56,6 +56,13 @@ def choices(items: Sequence[CaptionedImage], rows: Mapping[Path, int]) -> str:
     return f'<h3>Or begin with one of these</h3><ul class="choices">{cards}</ul>'
 
 
+def description(text: str) -> str:
+    """What a captioner wrote, and that it was one."""
+    note = "Written by a machine, which may name what is not there."
+    said = _sentence(text) or "The captioner found no words for this image."
+    return f'{status(said)}<p class="basis">{escape(note)}</p>'
+
+
 def feature_answer(answer: FeatureAnswer, overlay: Image.Image) -> str:
     """The verdict, the image with its heat map and legend, and the best tiles."""
     finding = answer.finding

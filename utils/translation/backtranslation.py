@@ -66,6 +66,7 @@ class AugmentedCaptions:
         for item, origin in zip(self.dataset, origins, strict=True):
             name = item.path.absolute().relative_to(root).as_posix()
             record = {"filename": name, "captions": item.captions, "split": item.split, "category": item.category}
+            record |= {"written_by": item.written_by} if item.written_by else {}
             lines.append(json.dumps(record | {"source": item.source, "origins": origin}, ensure_ascii=False) + "\n")
         with disk_trouble_in_words(path.parent):
             path.parent.mkdir(parents=True, exist_ok=True)

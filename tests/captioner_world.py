@@ -21,8 +21,9 @@ SETTINGS = CaptioningSettings(
 
 
 def tiny_captioner(clip: CLIP, **changes: object) -> Captioner:
-    """The same at every call; its decoder has one layer and its mapper two."""
-    return Captioner.start(clip, **{"prefix_length": 3, "layers": 2, "width": 32} | changes)
+    """The same at every call, of two layers; its mapper is a transformer of the patches."""
+    mapper = {"kind": "transformer", "source": "patches", "mapper_layers": 2, "prefix_length": 3}
+    return Captioner.start(clip, **mapper | {"layers": 2, "width": 32} | changes)
 
 
 def compare_meshes(folder: Path, report: Path) -> None:

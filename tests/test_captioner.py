@@ -141,12 +141,12 @@ def test_what_does_not_fit_is_one_sentence(start, model, tmp_path):
     config = replace(start.decoder.config, vocab_size=start.decoder.config.vocab_size + 1)
     with pytest.raises(ValueError, match="has 60 tokens and the decoder 61"):
         Captioner(model, start.mapper, GPT2(config, rngs=nnx.Rngs(0)), start.tokenizer)
-    other = Mapper(MapperConfig(inputs=48, width=16), rngs=nnx.Rngs(0))
+    other = Mapper(MapperConfig(kind="transformer", source="patches", inputs=48, width=16), rngs=nnx.Rngs(0))
     with pytest.raises(ValueError, match="from a width of 48 to 16, and CLIP and decoder have 48 and 32"):
         Captioner(model, other, start.decoder, start.tokenizer)
     with pytest.raises(FileNotFoundError, match="is no captioner: it has no"):
         Captioner.from_pretrained(folder / "decoder")
-    with pytest.raises(ValueError, match="must be patches or vector"):
+    with pytest.raises(ValueError, match="must be vector or patches"):
         MapperConfig(source="pixels", inputs=1, width=1)
     (folder / "decoder" / "tokenizer.json").unlink()
     with pytest.raises(FileNotFoundError, match="holds no tokenizer"):

@@ -35,14 +35,14 @@ def pictures(tmp_path):
 
 def test_paths_images_and_items_give_the_same_captions(captioner, pictures):
     folder, paths = pictures
-    texts = caption(captioner, paths, batch_size=2, progress=False)
+    texts = caption(captioner, paths, progress=False)
     assert len(texts) == COUNT
     assert any(texts)
     assert caption(captioner, [Image.open(path) for path in paths], progress=False) == texts
     dataset = load_dataset(folder)
     by_path = dict(zip(paths, texts, strict=True))
     assert caption(captioner, dataset, progress=False) == [by_path[item.path] for item in dataset]
-    assert caption(captioner, list(dataset)[:1], progress=False) == [by_path[dataset[0].path]]
+    assert caption(captioner, dataset[0], progress=False) == [by_path[dataset[0].path]]
     assert caption(captioner, str(paths[0]), progress=False) == texts[:1]
     assert caption(captioner, [], progress=False) == []
 

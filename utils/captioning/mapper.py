@@ -17,8 +17,8 @@ from flax import nnx
 from utils.clip.configuration import TowerConfig
 from utils.clip.transformer import Linear, Transformer, last_block_at_positions, normal
 
-KINDS = ("transformer", "mlp")
-SOURCES = ("patches", "vector")
+KINDS = ("mlp", "transformer")
+SOURCES = ("vector", "patches")
 HEAD_WIDTH = 64  # of the transformer, as in CLIP and GPT-2
 
 
@@ -26,10 +26,10 @@ HEAD_WIDTH = 64  # of the transformer, as in CLIP and GPT-2
 class MapperConfig:
     """The sizes of a mapper; a bad value is a ValueError."""
 
-    kind: str = "transformer"  # or mlp, one hidden layer
-    source: str = "patches"  # the tokens of the image tower, or the one vector that CLIP compares with texts
+    kind: str = "mlp"  # one hidden layer, or transformer
+    source: str = "vector"  # that CLIP compares with texts, or patches, the tokens of the image tower
     prefix_length: int = 10  # vectors that stand for an image
-    layers: int = 2  # of the transformer
+    layers: int = 1  # of the transformer
     inputs: int  # width of the source
     width: int  # of the decoder
 

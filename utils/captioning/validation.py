@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,7 @@ import numpy as np
 from flax import nnx
 
 from utils.captioning.captioner import Captioner
+from utils.captioning.decoding import generate
 from utils.captioning.loss import caption_losses
 from utils.captioning.scores import cider_d
 from utils.captioning.tokens import caption_tokens, counted, words_of
@@ -46,7 +47,7 @@ def validate_captions(
     devices = 1 if sharding is None else sharding.mesh.size
     rows = min(settings.micro_batch_size or settings.batch_size, AT_ONCE * devices)
     rows = -(-rows // devices) * devices
-    prefixes, dataset = prefixes_of(model, dataset.captioned(), rows, settings.workers, sharding)
+    prefixes, dataset = _prefixes_of(model, dataset.captioned(), rows, settings.workers, sharding)
     pairs = [(number, caption) for number, item in enumerate(dataset) for caption in item.captions]
     tokens = caption_tokens(model.tokenizer, [caption for _, caption in pairs], length)
     owners = np.array([number for number, _ in pairs])
@@ -63,12 +64,12 @@ def validate_captions(
         loss, count = loss + float(sums[0]), count + float(sums[1])
     if not np.isfinite(loss):
         raise FloatingPointError("The loss of some validation captions is not a finite number.")
-    captions = write_greedily(model, prefixes, rows, length, sharding)
+    captions = _written(model, prefixes, rows, length, sharding)
     references = [item.captions for item in dataset]
     return {"validation_loss": loss / count, "validation_cider": cider_d(captions, references)}
 
 
-def prefixes_of(
+def _prefixes_of(
     model: Captioner,
     dataset: CaptionDataset,
     rows: int,
@@ -101,33 +102,15 @@ def _loss_and_tokens(
     return jnp.sum(weights * losses), jnp.sum(weights * tokens_of)
 
 
-def write_greedily(
-    model: Captioner, prefixes: np.ndarray, rows: int, length: int, sharding: jax.sharding.NamedSharding | None = None
+def _written(
+    model: Captioner, prefixes: np.ndarray, rows: int, length: int, sharding: jax.sharding.NamedSharding | None
 ) -> list[str]:
-    """TEMPORARY until decoding.py is here."""
+    """The greedy captions of prefixes (images, prefix, width), so many rows at once."""
     captions = []
     for start in range(0, len(prefixes), rows):
         part = prefixes[start : start + rows]
-        padded = np.resize(part, (rows, *part.shape[1:]))
-        if sharding is not None:
-            padded = jax.device_put(padded, sharding)
-        tokens = np.asarray(_greedy(*nnx.split(model.decoder), padded, model.end_token, length))
-        captions += words_of(model.tokenizer, tokens[: len(part)])
+        batch = np.resize(part, (rows, *part.shape[1:]))  # the last one with repeats
+        placed = batch if sharding is None else jax.device_put(batch, sharding)
+        tokens = generate(model.decoder, placed, end_token=model.end_token, max_tokens=length)
+        captions += words_of(model.tokenizer, np.asarray(tokens)[: len(part)])
     return captions
-
-
-@partial(jax.jit, static_argnums=(0, 3, 4))
-def _greedy(definition: Any, parameters: Any, prefix: jax.Array, end: int, length: int) -> jax.Array:
-    decoder = nnx.merge(definition, parameters)
-    cache = decoder.start_cache(len(prefix), prefix.shape[1] + length)
-    logits, cache = decoder.extend(prefix, cache)
-
-    def step(carry: Any, _: None) -> Any:
-        logits, cache, done = carry
-        token = jnp.where(done, end, jnp.argmax(logits, -1)).astype(jnp.int32)
-        logits, cache = decoder.extend(decoder.embed(token[:, None]), cache)
-        return (logits, cache, done | (token == end)), token
-
-    done = jnp.zeros(len(prefix), bool)
-    _, tokens = jax.lax.scan(step, (logits, cache, done), None, length=length)
-    return tokens.T

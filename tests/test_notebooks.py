@@ -293,6 +293,14 @@ BORNE_OUT = (
     ("08", "both intervals hold 0", "08", "beside home: -0.100 (-0.233 to +0.033)"),
     ("08", "name nearly always the same class", "08", "linear probe 0.790, as above on 97.7%"),
     ("08", "This one holds 0", "08", "on test: +0.003 (-0.013 to +0.020)"),
+    ("09", "worse than one that knows nothing", "09", "knowing nothing costs log 1,357 = 7.21 nats a token"),
+    ("09", "worse than one that knows nothing", "09", "no mask                                             0.07           10.89"),
+    ("09", "the interval of the difference holds 0", "09", "BLEU-1 0.020 (-0.007 to 0.048)"),
+    ("09", "nearly four in five of its sentences", "09", "78.7% from training"),
+    ("09", "the captioner is level with them here, on 24 images", "09", "no repeats          24 images   BLEU-4 0.519"),
+    ("09", "the captioner is level with them here, on 24 images", "09", "these images     24 images   BLEU-4 0.508"),
+    ("09", "given more than people", "09", "people     own image 0.644, another's 0.605"),
+    ("09", "so it is under images of others", "09", "captioner  own image 0.672, another's 0.638"),
 )
 
 
@@ -324,6 +332,11 @@ def test_committed_scores_are_those_of_a_course_that_works():
 
 def test_committed_presence_can_say_no():
     assert read_metrics(ROOT / "nbs" / "07_find_features.ipynb")["test_auc"] >= 0.85
+
+
+def test_committed_captions_beat_those_that_nobody_wrote_for_their_image():
+    scores = read_metrics(ROOT / "nbs" / "09_caption_images.ipynb")
+    assert scores["test_cider"] > scores["neighbor_cider"] > scores["commonest_cider"]
 
 
 def test_links_between_notebooks_lead_somewhere():

@@ -51,7 +51,8 @@ CHOICES = {"ENGINE": TRANSLATION_ENGINES, "AUGMENTATION": AUGMENTATIONS, "COMPUT
 # Parameters that mean the same in every notebook.
 RULES: dict[str, Rule] = {
     **dict.fromkeys(("BATCH_SIZE", "EPOCHS", "VALIDATE_EVERY", "TRAINING_IMAGES", "TRAINING_BATCH"), _whole_number(1)),
-    **dict.fromkeys(("HELD_OUT", "K"), _whole_number(1)),
+    **dict.fromkeys(("HELD_OUT", "K", "LAYERS", "WIDTH", "PREFIX_LENGTH", "BEAM_SIZE"), _whole_number(1)),
+    "CAPTION_TOKENS": _whole_number(2),
     **dict.fromkeys(("IMAGES_PER_SPLIT", "COMPARED_IMAGES", "WARMUP_STEPS", "NUM_BEAMS", "SEED"), _whole_number(0)),
     "LEARNING_RATE": _number(lambda rate: rate > 0, " above zero, such as 1.0e-4"),
     "WEIGHT_DECAY": _number(lambda decay: decay >= 0, ", zero or more"),
@@ -114,6 +115,9 @@ def check_places(root: Path, values: Mapping[str, Any]) -> None:
             f"DATASET is {dataset!r}, and there is no {root / dataset}: give the path of a .csv, .json or .jsonl of "
             "captions, of a .parquet or .tar, or of a folder of images."
         )
+    pictures = str(values.get("PICTURES") or "")
+    if pictures and not (root / Path(pictures).expanduser()).is_dir():
+        raise CourseError(f"PICTURES is {pictures!r}, and there is no folder {root / pictures}: give one of images.")
     place = root / Path(model).expanduser()
     if model and (blocked := file_in_the_way(place)) and blocked != place:
         raise CourseError(f"MODEL is {model!r}, and {blocked} is a file: give the folder with config.json and weights.")

@@ -75,7 +75,7 @@ def jax_trouble() -> str:
         return ""
     said = re.findall(r"^[EF]\d+ .*?\] (.+)", done.stderr, re.MULTILINE) or done.stderr.split("\n")[-2:-1]
     reason = said[0].removeprefix("RuntimeError: ").removeprefix("ValueError: ") if said else "it says no more"
-    if reason == "AssertionError":  # all that JAX has to say where no device of JAX_PLATFORMS is there
+    if reason.startswith(("AssertionError", "AttributeError")):  # all that JAX has to say of cuda without a GPU
         reason = "this machine, or this JAX, has no such device"
     settings = ", ".join(f"{name}={value}" for name, value in sorted(told.items()))
     way_out = f"correct it, or unset {' and '.join(sorted(told))}"

@@ -34,6 +34,8 @@ LONGEST := nbs/04_finetune_clip.ipynb
 QUIET_LAB := --LabApp.app_settings_dir=.jupyter --KernelManager.transport_encryption=auto
 # As in a container; Jupyter refuses root else.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
+# Before a package of your own that is called utils, too.
+export PYTHONPATH := $(CURDIR):$(CURDIR)/data$(if $(PYTHONPATH),:$(PYTHONPATH))
 # A training step on the CPU frees its work space and asks for it again. Linux's C library would give it back to the
 # system each time, for 25,000 empty pages in return; so it keeps up to a GiB, in one heap and in large pages.
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1:glibc.malloc.arena_max=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=1073741824

@@ -1,6 +1,8 @@
 """`make check`: what it says when something is missing, and that it says nothing false when all is there."""
 
+import importlib
 import importlib.metadata
+import re
 import sys
 from types import SimpleNamespace
 
@@ -66,6 +68,28 @@ def test_a_jax_that_does_not_start_is_told(monkeypatch):
     monkeypatch.setitem(sys.modules, "jax", SimpleNamespace(devices=refuse_devices))
     devices = check_devices()[-1]
     assert devices.needed and "incompatible" in devices.advice
+
+
+COMMANDS = {
+    "utils.course.__main__": [],
+    "utils.course.sweep.__main__": ["--rows", "baseline"],
+    "utils.demo.__main__": [],
+    "utils.clip.convert": ["data/checkpoints/clip-miniature", "--to", "never"],
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_says_first_what_keeps_jax_from_starting(command, monkeypatch, capsys):
+    module = importlib.import_module(command)
+    monkeypatch.setattr(module, "jax_trouble", lambda: "JAX does not start with A=b: why; unset A.")
+    assert module.main(COMMANDS[command]) == 2
+    assert re.fullmatch(r"make \w+: JAX does not start with A=b: why; unset A.\n", capsys.readouterr().err)
+
+
+def test_the_check_says_it_too(monkeypatch):
+    monkeypatch.setattr(check, "jax_trouble", lambda: "JAX does not start with A=b: why; unset A.")
+    devices = check_devices()[-1]
+    assert devices.is_missing and devices.advice == "JAX does not start with A=b: why; unset A."
 
 
 def test_the_readme_names_the_same_jax_for_gpus(root):

@@ -1,9 +1,12 @@
 """The runner, on small notebooks of its own: parameters, failures, resuming, reports."""
 
 import html
+import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import nbformat
@@ -139,6 +142,68 @@ def test_command_line_says_what_is_wrong_without_a_traceback(root):
     done = subprocess.run(call, cwd=root, capture_output=True, text=True)
     assert done.returncode == 2
     assert "NONSENSE" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_failure_prints_no_colors_and_a_full_disk_one_sentence(small_course):
+    notebook = small_course / "nbs" / "01_count.ipynb"
+    write_notebook(notebook, "raise ValueError('\x1b[31mred\x1b[0m here')")
+    assert "ValueError: red here" in (error := run_course(small_course, "small", {})[0].error) and "\x1b" not in error
+    write_notebook(notebook, "import errno, os\nraise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), '/far/away')")
+    (failed,) = run_course(small_course, "small", {})
+    assert failed.error.startswith("cell 3: the disk is full; make room, and start the same run again: ")
+    assert failed.error.endswith("'/far/away'") and "\n" not in failed.error
+
+
+def test_a_package_of_the_users_own_that_comes_first_is_not_taken_for_the_courses(small_course, tmp_path, monkeypatch):
+    for name in ("utils", "standins"):
+        (tmp_path / "mine" / name).mkdir(parents=True)
+        (tmp_path / "mine" / name / "__init__.py").write_text("")
+    write_notebook(small_course / "nbs" / "01_count.ipynb", f"import standins.scenes, seaside\n{RECORD}")
+    (tmp_path / "mine" / "seaside.py").write_text("")  # what else lies there is still found
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path / "mine"), os.environ.get("PYTHONPATH", "")]))
+    outcomes = run_course(small_course, "small", {}, only="01")
+    assert [(outcome.status, outcome.error) for outcome in outcomes] == [("ok", "")]
+
+
+def course_command(*options: str) -> list[str]:
+    return [sys.executable, *options, "-m", "utils.course", "--profile", "small"]
+
+
+def test_ctrl_c_ends_with_one_sentence_and_no_kernel(small_course):
+    waiting = small_course / "waiting"
+    note = f"Path({str(waiting)!r}).write_text(str(os.getpid()))"
+    code = f"import os, time\nfrom pathlib import Path\n{note}\ntime.sleep(60)"
+    write_notebook(small_course / "nbs" / "02_count_again.ipynb", code, "WORD: str = 'a'  # which")
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(course_command(), cwd=small_course, start_new_session=True, **streams)
+    while not (waiting.exists() and waiting.read_text()) and process.poll() is None:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)  # as the terminal does
+    said, complained = process.communicate(timeout=60)
+    assert process.returncode == 130 and "01_count                     ok" in said
+    assert complained.strip() == "make course: stopped; what has finished is kept, and the same command resumes it."
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(waiting.read_text()), 0)
+
+
+def test_the_course_runs_in_odd_environments(small_course):
+    """ASCII alone, a home that takes no file, files for their owner alone, one core, no assertions, a dead proxy."""
+    text = "Überflug · 俯瞰 · a·b"
+    write_notebook(small_course / "nbs" / "01_count.ipynb", f"print({text!r})\n{RECORD}")
+    (small_course / "home").mkdir(mode=0o500)  # root may write there nevertheless
+    odd = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "HOME": str(small_course / "home")}
+    odd |= dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), "http://127.0.0.1:9")
+
+    def one_core() -> None:
+        os.umask(0o077)
+        if hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, set(list(os.sched_getaffinity(0))[:1]))
+
+    command = course_command("-O")
+    done = subprocess.run(command, cwd=small_course, env=os.environ | odd, capture_output=True, preexec_fn=one_core)
+    assert (done.returncode, done.stderr.count(b"Traceback")) == (0, 0), done.stderr
+    assert metrics(small_course)["01_count"] == {"baseline_top1": 0.75}
+    assert text in (small_course / "runs" / "small" / "01_count.ipynb").read_text(encoding="utf-8")
 
 
 def test_zero_shot_table_has_both_models_prompt_and_intervals():

@@ -17,6 +17,8 @@ from test_course import write_notebook
 from utils.course import CourseError, course_notebooks, execution, results
 from utils.course.compare import read_run
 from utils.course.ledger import finished_stamp
+from utils.course.metrics import read_metrics
+from utils.course.results import check_results_folder
 from utils.course.run import run_course
 from utils.files import FolderInUseError, sole_owner
 from utils.files.locks import LOCK, OWNER
@@ -225,6 +227,17 @@ def test_half_a_notebook_of_an_earlier_run_does_not_stop_the_next(passing_on):
     assert statuses(passing_on) == ["ok", "kept"]
 
 
+def test_half_a_notebook_in_a_folder_of_a_run_elsewhere_does_not_stop_the_next(passing_on, tmp_path):
+    elsewhere = {"OUTPUT_DIR": str(tmp_path / "elsewhere")}
+    statuses(passing_on, elsewhere)
+    copy = tmp_path / "elsewhere" / "02_use.ipynb"
+    for length in (len(copy.read_text()) - 20, 200, 0):
+        copy.write_text(copy.read_text()[:length])
+        assert read_metrics(copy) == {}
+        check_results_folder(passing_on, copy.parent)
+    assert statuses(passing_on, elsewhere) == ["kept", "ok"]
+
+
 def test_a_notebook_appears_with_its_page_or_not_at_all(passing_on, monkeypatch):
     folder = passing_on / "runs" / "small"
     written = execution.write_whole
@@ -312,3 +325,14 @@ def test_a_kernel_that_dies_before_it_has_begun_is_started_again(passing_on, mon
 
     monkeypatch.setattr(execution.papermill, "execute_notebook", at_the_second_try)
     assert statuses(passing_on) == ["ok", "ok"] and len(starts) == 4
+
+
+def test_a_kernel_that_never_starts_is_one_sentence(passing_on, monkeypatch):
+    def never(source, output, **options):
+        Path(output).write_text(Path(source).read_text())
+        raise RuntimeError("Kernel died before replying to kernel_info")
+
+    monkeypatch.setattr(execution.papermill, "execute_notebook", never)
+    (failed,) = run_course(passing_on, "small", {})
+    assert failed.status == "failed" and failed.error.count("\n") == 0
+    assert failed.error.startswith("its kernel did not start: ")

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import nbformat
@@ -9,6 +10,7 @@ import pytest
 import yaml
 from test_course import write_notebook
 
+from utils.choices import SETTINGS
 from utils.course import CourseError, check_values, course_notebooks, few_steps_warning, output_file
 from utils.course.parameters import notebook_parameters, parse_overrides
 from utils.course.run import plan_course, results_folder, run_course
@@ -57,6 +59,9 @@ def profile(tmp_path):
         ({"OUTPUT_DIR": 2024}, "declares it as str; put it in quotes"),
         ({"AUDIT": "yes please"}, "AUDIT is 'yes please', and 05_evaluate_zero_shot declares it as bool"),
         ({"SETTINGS": "patience"}, "declares it as dict"),
+        ({"SETTINGS": {"optim": "adamw"}}, "SETTINGS is {'optim': 'adamw'}; it must be empty, or of .* b1,"),
+        ({"SETTINGS": {"optimizer": "adam"}}, r"optimizer \(adamw or adafactor\)"),
+        ({"SETTINGS": {"epochs": 3}}, "SETTINGS is"),  # EPOCHS is there for it
         ({"STRETCH": 3000}, "STRETCH is 3000, and .* declares it as list"),
         ({"STRETCH": [3000, 0]}, r"STRETCH is \[3000, 0\]; it must be empty, or two numbers, the lower first"),
         ({"STRETCH": [0, float("inf")]}, "STRETCH is"),
@@ -166,6 +171,16 @@ def test_papermill_explains_every_parameter_with_its_type_default_and_a_sentence
         assert of["inferred_type_name"] in ("str", "int", "float", "bool", "dict", "list"), name
         assert of["default"] and len(of["help"].split()) >= 2, name
         assert name not in CHOICES or all(choice in of["help"] for choice in CHOICES[name]), name
+
+
+def test_settings_are_those_of_a_training_that_have_no_parameter_of_their_own():
+    from utils.training import TrainingSettings
+
+    (path,) = (path for path in COURSE if path.stem == "04_finetune_clip")
+    lesson = "\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells)
+    call = re.search(r"^settings = TrainingSettings\(\n(.*?)^    \*\*", lesson, re.MULTILINE | re.DOTALL)
+    given = set(re.findall(r"^ +(\w+)=", call[1], re.MULTILINE))
+    assert SETTINGS.keys() == {field.name for field in fields(TrainingSettings)} - given and len(given) == 9
 
 
 def test_rules_are_those_of_parameters_that_exist():

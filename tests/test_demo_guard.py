@@ -16,14 +16,14 @@ from types import SimpleNamespace
 
 import httpx
 import pytest
-from demo_world import ask, listen, served, upload
+from demo_world import ask, listen, upload
 from hostile_images import HOSTILE
 from starlette.exceptions import HTTPException
 from training_world import colors
 
-from utils.demo import limits, server
-from utils.demo.files import sweep
-from utils.demo.guard import Hosts
+from utils.demo import demo_blocks, limits, server
+from utils.demo.files import sweep, temporary_cache
+from utils.demo.guard import Guard, Hosts
 from utils.demo.limits import UploadLimits, client_of, in_turn
 from utils.demo.server import serve
 from utils.search import ImageIndex
@@ -37,8 +37,16 @@ def index(model, tmp_path_factory) -> ImageIndex:
 
 
 @pytest.fixture(scope="module")
-def page(index):
-    with served(index) as address, httpx.Client(base_url=address, timeout=30) as client:
+def blocks(index):
+    with temporary_cache():
+        blocks = demo_blocks(index)
+        yield blocks
+        blocks.close(verbose=False)
+
+
+@pytest.fixture(scope="module")
+def page(blocks):
+    with httpx.Client(base_url=serve(blocks), timeout=30) as client:
         yield client
 
 
@@ -65,6 +73,12 @@ def answers(hosts: Hosts, asked: dict) -> bool:
     [
         ("127.0.0.1", (), "127.0.0.1:7860", "127.0.0.1", True),
         ("127.0.0.1", (), "LocalHost:7860", "127.0.0.1", True),
+        ("127.0.0.1", (), "[0:0::1]:7860", "127.0.0.1", True),
+        ("::1", (), "[::1]:7860", "::1", True),
+        ("127.0.0.1", (), "localhost.:7860", "127.0.0.1", False),
+        ("127.0.0.1", (), "0.0.0.0:7860", "127.0.0.1", False),
+        ("127.0.0.1", (), "2130706433:7860", "127.0.0.1", False),
+        ("127.0.0.1", (), "127.0.0.1:7860, rebound.example", "127.0.0.1", False),
         ("127.0.0.1", (), "127.0.0.1:7861", "127.0.0.1", False),
         ("127.0.0.1", (), "127.0.0.1", "127.0.0.1", False),
         ("127.0.0.1", (), "rebound.example:7860", "127.0.0.1", False),
@@ -120,6 +134,26 @@ def test_a_proxy_with_an_added_name_is_the_page_itself():
     assert not answers(hosts, scope("hub.example", origin="https://other.example"))
 
 
+@pytest.mark.parametrize(
+    ("forwarded", "right"),
+    [("hub.example", True), ("hub.example, inner", True), ("rebound.example", False), ("", False)],
+)
+def test_a_proxy_that_names_another_host_is_not_answered(forwarded, right):
+    hosts = Hosts("127.0.0.1", ("hub.example",))
+    assert answers(hosts, scope("127.0.0.1:7860", x_forwarded_host=forwarded)) is right
+    assert answers(hosts, scope("hub.example", x_forwarded_host=forwarded)) is right
+
+
+def test_only_a_proxy_that_was_told_of_may_speak_for_others():
+    headers = scope("127.0.0.1:7860", x_forwarded_host="a", forwarded="host=a", x_gradio_server="http://a", accept="*")
+
+    def told(*added: str) -> list[bytes]:
+        return [name for name, _ in Hosts("127.0.0.1", added).without_hearsay(headers)["headers"]]
+
+    assert told() == [b"host", b"accept"]
+    assert told("hub.example") == [b"host", b"x-forwarded-host", b"forwarded", b"accept"]
+
+
 @pytest.mark.parametrize("name", ["", "*", "http://hub.example", "a b", "hub.example/", "hub.example:x"])
 def test_an_added_name_that_is_not_a_name_is_said(name):
     with pytest.raises(ValueError, match="not the name of a host"):
@@ -128,26 +162,66 @@ def test_an_added_name_that_is_not_a_name_is_said(name):
         serve(None, allow_hosts=[name])
 
 
-ROUTES = (
-    "", "config", "theme.css", "assets/x.js", "gradio_api/info", "gradio_api/upload", "gradio_api/queue/join",
-    "gradio_api/queue/data?session_hash=a", "gradio_api/call/search_by_text", "gradio_api/call/search_by_text/a",
-    "gradio_api/heartbeat/a", "gradio_api/upload_progress?upload_id=a", "gradio_api/file=/etc/passwd", "nothing",
-)  # fmt: skip
-
-
 @pytest.mark.parametrize(
     "headers", [{"Host": "rebound.example"}, {"Origin": "http://rebound.example"}, {"Origin": "null"}]
 )
-def test_no_route_and_no_method_answers_another_site(page, headers):
+def test_no_route_and_no_method_answers_another_site(page, blocks, headers):
     asks = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
     upgrade = {"Connection": "Upgrade", "Upgrade": "websocket"}
-    for route in ROUTES:
-        for method in ("GET", "HEAD", "POST", "OPTIONS", "PUT"):
-            more = (asks if method == "OPTIONS" else {}) | (upgrade if method == "GET" else {})
-            answer = page.request(method, route, headers=headers | more)
+    routes = {path: {"options", "put", *methods} for path, methods in blocks.app.openapi()["paths"].items()}
+    assert len(routes) > 50 and {"/config", "/assets/{path}", "/gradio_api/queue/join"} <= routes.keys()
+    for route, methods in {**routes, "/nothing": {"get"}}.items():
+        for method in methods:
+            more = (asks if method == "options" else {}) | (upgrade if method == "get" else {})
+            answer = page.request(method.upper(), re.sub(r"{.*?}", "a", route), headers=headers | more)
             assert answer.status_code == 403, (method, route)
             assert not [name for name in answer.headers if name.startswith("access-control")]
-            assert method == "HEAD" or answer.text.count(".") == 1
+            assert method == "head" or answer.text.count(".") == 1
+
+
+@pytest.mark.parametrize("target", ["http://rebound.example/config", "//rebound.example/config", "*"])
+def test_an_address_in_the_request_line_opens_nothing(page, target):
+    with socket.create_connection((page.base_url.host, page.base_url.port), timeout=20) as connection:
+        connection.sendall(f"GET {target} HTTP/1.1\r\nHost: {page.base_url.netloc.decode()}\r\n\r\n".encode())
+        assert b" 404 " in connection.recv(100)
+
+
+@pytest.mark.parametrize("lines", ["", "Host: {own}\r\nHost: rebound.example\r\n"])
+def test_no_host_or_two_are_refused(page, lines):
+    own = page.base_url.netloc.decode()
+    with socket.create_connection((page.base_url.host, page.base_url.port), timeout=20) as connection:
+        connection.sendall(f"GET /config HTTP/1.1\r\n{lines.format(own=own)}\r\n".encode())
+        assert b" 400 " in connection.recv(100)
+
+
+def test_what_a_visitor_says_of_proxies_changes_no_address_and_no_account(page, monkeypatch, capfd):
+    said = {
+        "X-Forwarded-Host": "rebound.example", "X-Gradio-Server": "http://rebound.example",
+        "X-Forwarded-Proto": "https", "Forwarded": "host=rebound.example",
+    }  # fmt: skip
+    config = page.get("config", headers=said).json()
+    assert config["root"] == str(page.base_url).rstrip("/")
+    monkeypatch.setattr(limits, "MAX_UPLOADS_PER_CLIENT", 0)
+    for visitor in ("203.0.113.7", "a:b:c", "[::1", "unknown", ""):
+        sent = page.post("gradio_api/upload", files={"files": b"x"}, headers={"X-Forwarded-For": visitor})
+        assert sent.status_code == 429 and "your images" in sent.text
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_behind_a_proxy_each_visitor_has_an_account_of_his_own(page, blocks, monkeypatch):
+    assert blocks.server.config.proxy_headers is False
+    listening = socket.create_server(("127.0.0.1", 0))
+    seen = []
+    monkeypatch.setattr(limits.UploadLimits, "upload", lambda self, client, length: seen.append(client))
+    guard = Guard(None, Hosts("127.0.0.1", ("hub.example",)), None, None)
+    behind = server.Server(guard, listening, Path(), behind_proxy=True)
+    behind.start()
+    headers = {"Host": "hub.example"}
+    for visitor in ("203.0.113.7", "2001:db8::7", "a:b:c"):
+        with httpx.Client(base_url=f"http://127.0.0.1:{listening.getsockname()[1]}") as client:
+            client.post("gradio_api/upload", files={"files": b"x"}, headers={**headers, "X-Forwarded-For": visitor})
+    behind.close()
+    assert seen == ["203.0.113.7", "2001:db8::/64", ""]
 
 
 def test_the_page_itself_invites_nobody(page):
@@ -217,11 +291,12 @@ def test_a_question_of_another_shape_is_refused_in_a_sentence(page, change, capf
         "gradio_api/upload_progress",
         "assets/nothing.js",
         "assets/" + "x" * 5_000,
+        "config?" + "x" * 60_000,
     ],
 )
 def test_what_is_not_there_is_said_in_a_sentence(page, path, capfd):
     answer = page.get(path)
-    assert answer.status_code in (404, 422) and answer.text.strip().endswith((".", '."}'))
+    assert answer.status_code in (404, 414, 422) and answer.text.strip().endswith((".", '."}'))
     assert "Traceback" not in capfd.readouterr().err
 
 
@@ -397,7 +472,7 @@ def test_questions_on_their_way_count_too(monkeypatch):
 
 def test_everybodys_first_question_comes_before_anybodys_second():
     def asked(client: str, number: int) -> SimpleNamespace:
-        request = SimpleNamespace(scope={"client": (client, 1)})
+        request = SimpleNamespace(scope={"client": (f"2001:db8:0:{client}::", 1)})
         return SimpleNamespace(request=request, name=f"{client}{number}")
 
     waiting = [*(asked("a", number) for number in range(3)), asked("b", 0), asked("c", 0), asked("b", 1)]
@@ -448,7 +523,7 @@ def test_signals_end_the_page_and_proxies_do_not(index, folder, tmp_path, root):
 
 
 def test_a_client_is_an_address_or_of_ipv6_a_network():
-    hosts = ["10.0.0.7", "::ffff:10.0.0.7", "2001:db8::1", "2001:db8::2", "fe80::1%eth0", "::ffff:0:a00:7", ""]
+    hosts = ["10.0.0.7", "::ffff:10.0.0.7", "2001:db8::1", "2001:db8::2", "fe80::1%eth0", "::ffff:0:a00:7", "", "a:b:c"]
     clients = [client_of((host, 1)) for host in hosts]
-    assert clients == ["10.0.0.7", "10.0.0.7", "2001:db8::/64", "2001:db8::/64", "fe80::/64", "::/64", ""]
+    assert clients == ["10.0.0.7", "10.0.0.7", "2001:db8::/64", "2001:db8::/64", "fe80::/64", "::/64", "", ""]
     assert client_of(None) == ""

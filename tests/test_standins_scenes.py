@@ -1,5 +1,6 @@
 """The miniature: pixels, files, captions and what happens when a build goes wrong."""
 
+import errno
 import json
 import os
 import re
@@ -17,6 +18,8 @@ from standins.scenes import CATEGORIES, build, build_miniature
 from standins.scenes.english import NOUNS, NUMBERS
 from standins.scenes.grammar import write_caption, write_captions
 from standins.scenes.render import SIZE, SceneFacts, Thing, render_scene
+
+from utils.files import workers
 
 COUNTS = {"train": 2, "val": 1, "test": 1}
 COLORS = ("red", "orange", "brown", "gray", "white", "blue", "green", "yellow")
@@ -59,6 +62,15 @@ def test_a_scene_is_the_same_to_the_pixel_for_a_seed():
 
 def test_the_number_of_processes_changes_nothing(built, tmp_path):
     alone = build_miniature(tmp_path / "alone", images_per_split=COUNTS, progress=False, workers=1)
+    assert files_of(alone) == files_of(built)
+
+
+def test_where_no_process_can_be_started_one_draws_them_all(built, tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))  # of its locks, where /dev/shm takes no file
+
+    monkeypatch.setattr(workers, "ProcessPoolExecutor", refuse)
+    alone = build_miniature(tmp_path / "alone", images_per_split=COUNTS, progress=False, workers=2)
     assert files_of(alone) == files_of(built)
 
 

@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError
 import pytest
 
 import utils
-from utils import set_flags, with_flags
+from utils import jax_trouble, set_flags, with_flags
 
 EMITTERS = "--xla_cpu_use_fusion_emitters=false"
 SUMS = "--xla_cpu_experimental_ynn_fusion_type=-reduce"
@@ -63,6 +63,39 @@ def test_without_jaxlib_nothing_is_set(monkeypatch):
     monkeypatch.delenv("XLA_FLAGS")
     set_flags()
     assert "XLA_FLAGS" not in os.environ
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "cause"),
+    [
+        ("JAX_PLATFORMS", "nothing_of_the_kind", "Unable to initialize backend"),
+        ("XLA_FLAGS", "--xla_nothing_of_the_kind=1", "Unknown flag in XLA_FLAGS"),
+        ("JAX_ENABLE_X64", "maybe", "invalid truth value"),
+    ],
+)
+def test_what_keeps_jax_from_starting_is_one_sentence(monkeypatch, name, value, cause):
+    monkeypatch.setenv(name, value)
+    trouble = jax_trouble()
+    assert trouble.startswith(f"JAX does not start with {name}={value}: ") and cause in trouble
+    assert trouble.endswith(f"unset {name}.") and "\n" not in trouble
+
+
+def test_where_jax_says_no_more_than_assertion_error_the_sentence_does(monkeypatch):
+    """So it is with JAX_PLATFORMS=cuda where no GPU is."""
+    failed = subprocess.CompletedProcess([], 1, "", "Traceback (most recent call last):\n  ...\nAssertionError\n")
+    monkeypatch.setattr(utils.subprocess, "run", lambda *_, **__: failed)
+    monkeypatch.setenv("JAX_PLATFORMS", "cuda")
+    assert "JAX_PLATFORMS=cuda: this machine, or this JAX, has no such device; " in jax_trouble()
+
+
+def test_without_settings_of_ones_own_jax_is_not_tried(monkeypatch):
+    for name in [name for name in os.environ if name.startswith(("JAX_", "LIBTPU_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "runs/compiled")  # the course's own
+    monkeypatch.setenv("XLA_FLAGS", "")
+    set_flags()
+    monkeypatch.setattr(utils.subprocess, "run", lambda *_, **__: pytest.fail("it was tried"))
+    assert jax_trouble() == ""
 
 
 def test_sums_of_squared_products_are_right():

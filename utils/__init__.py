@@ -1,11 +1,15 @@
 """The small package behind the course: one room a subject, nothing heavy at import.
 
-It sets flags of XLA, the compiler behind JAX: here, since whatever computes with the course imports it first.
+It sets flags of XLA, the compiler behind JAX: here, since whatever computes with the course imports it first. And it
+says what in the environment keeps JAX from starting, which JAX itself says at length, or not at all.
 """
 
 from __future__ import annotations
 
 import os
+import re
+import subprocess
+import sys
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -52,6 +56,30 @@ def with_flags(own: str, jaxlib: str, flags: Mapping[str, str]) -> str:
         if flag.partition("=")[0] not in named and SpecifierSet(releases).contains(jaxlib, prereleases=True)
     ]
     return " ".join([*added, *own.split()])
+
+
+def jax_trouble() -> str:
+    """What in the environment keeps JAX from starting, in a sentence; empty if it starts, or is told nothing there.
+
+    It is tried in a process of its own, for a second or two: a flag that XLA does not know ends the process.
+    """
+    told = {name: value for name, value in os.environ.items() if name.startswith(("JAX_", "LIBTPU_")) and value}
+    told = {name: value for name, value in told.items() if "_CACHE_" not in name}
+    if own := [flag for flag in os.environ.get("XLA_FLAGS", "").split() if flag not in FLAGS | CPU_FLAGS]:
+        told["XLA_FLAGS"] = " ".join(own)
+    if not told:
+        return ""
+    command = [sys.executable, "-c", "import jax; jax.devices()"]
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace")
+    if done.returncode == 0:
+        return ""
+    said = re.findall(r"^[EF]\d+ .*?\] (.+)", done.stderr, re.MULTILINE) or done.stderr.split("\n")[-2:-1]
+    reason = said[0].removeprefix("RuntimeError: ").removeprefix("ValueError: ") if said else "it says no more"
+    if reason.startswith(("AssertionError", "AttributeError")):  # all that JAX has to say of cuda without a GPU
+        reason = "this machine, or this JAX, has no such device"
+    settings = ", ".join(f"{name}={value}" for name, value in sorted(told.items()))
+    way_out = f"correct it, or unset {' and '.join(sorted(told))}"
+    return f"JAX does not start with {settings}: {reason.rstrip('.')}; {way_out}."
 
 
 set_flags()

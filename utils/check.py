@@ -21,6 +21,7 @@ from typing import Any
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
+from utils import jax_trouble
 from utils.course import find_root
 from utils.files import usable_cores
 from utils.files.hub import looks_like_clip
@@ -98,6 +99,8 @@ def _version(name: str) -> str:
 def check_devices() -> list[Check]:
     """Cores, what JAX computes on, and a GPU that it does not see, or is slow on."""
     cores = Check("CPU cores", str(usable_cores()))
+    if trouble := jax_trouble():
+        return [cores, Check("JAX devices", "JAX does not start", trouble, needed=True)]
     try:
         import jax
 

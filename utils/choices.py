@@ -7,4 +7,16 @@ AUGMENTATIONS = ("aerial", "published", "none")
 TRANSLATION_ENGINES = ("auto", "ctranslate2", "ctranslate2-int8", "transformers")
 COMPUTE_DTYPES = ("float32", "bfloat16", "auto")
 PROMPTS = ("documents", "script", "notebook")  # the published ones by name; any other is a template
+CAPTION_CHOICES = ("one", "all")
+# What SETTINGS may name, of `utils.training.TrainingSettings` all that has no parameter of its own; with the words that
+# it may be, where it is one of several.
+SETTINGS: dict[str, tuple[str, ...]] = {
+    "captions": CAPTION_CHOICES,
+    "loss": ("multi_positive", "plain"),
+    "optimizer": ("adamw", "adafactor"),
+    "schedule": ("linear", "cosine"),
+    **dict.fromkeys(("b1", "b2", "max_gradient_norm", "ema_decay", "frozen_parts", "lora_rank", "lora_alpha"), ()),
+    **dict.fromkeys(("rematerialize", "micro_batch_size", "keep_best", "patience", "checkpoint_every"), ()),
+    **dict.fromkeys(("keep_last", "workers", "tensorboard"), ()),
+}
 LARGEST_VAL_SHARE = 0.5  # of train, where a data set has no val split

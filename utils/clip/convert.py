@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from utils import jax_trouble
 from utils.clip.model import CLIP
 from utils.clip.onnx_export import check_onnx, save_onnx
 from utils.clip.open_clip_export import save_open_clip
@@ -64,6 +65,8 @@ def main(argv: list[str] | None = None) -> int:
             raise ValueError(
                 "Name the model and a new folder, as in make convert MODEL=runs/mine/finetuned/model TO=mine."
             )
+        if trouble := jax_trouble():
+            raise OSError(trouble)
         model = convert(arguments.model, folder, arguments.form, arguments.activation or None)
     except (ImportError, OSError, ValueError) as error:
         print(f"make convert: {error}", file=sys.stderr)

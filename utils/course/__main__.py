@@ -6,10 +6,10 @@ import argparse
 import sys
 import time
 
+from utils import jax_trouble
 from utils.course.parameters import parse_overrides
 from utils.course.places import CourseError, find_root, from_here
 from utils.course.results import METRICS
-from utils.course.run import EVALUATION, plan_course, run_course, zero_shot_table
 from utils.files import read_json
 
 EXPECTED_TIME = {
@@ -18,6 +18,8 @@ EXPECTED_TIME = {
     "rsicd": "for one GPU.",
     "colab_tpu": "for a TPU.",
 }
+STOPPED = "stopped; what has finished is kept, and the same command resumes it."
+INTERRUPTED = 130  # the exit status of what Ctrl-C ends
 
 
 def add_shared_arguments(parser: argparse.ArgumentParser, profile: str) -> None:
@@ -38,10 +40,14 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--fresh", action="store_true", help="delete earlier runs of the profile first")
     arguments = parser.parse_args(argv)
     try:
+        from utils.course.run import EVALUATION, plan_course, run_course, zero_shot_table  # seconds, so Ctrl-C counts
+
         root = find_root()
         overrides = parse_overrides(arguments.set, arguments.data_dir, arguments.model)
         start = time.perf_counter()
         plan = plan_course(root, arguments.profile, overrides)
+        if trouble := jax_trouble():
+            raise CourseError(trouble)
         where = from_here(plan.output_dir)
         expected = EXPECTED_TIME.get(plan.profile, "its time depends on data, model and machine.")
         print(f"Running the course, profile {plan.profile}: {expected} Results go to {where}.", flush=True)
@@ -49,6 +55,9 @@ def main(argv: list[str] | None = None) -> int:
     except (CourseError, OSError) as error:
         print(f"make course: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print(f"\nmake course: {STOPPED}", file=sys.stderr)
+        return INTERRUPTED
     failed = outcomes[-1].status == "failed"
     metrics, evaluation = (read_json(plan.output_dir / name) for name in (METRICS, EVALUATION))
     if not failed and (table := zero_shot_table(metrics, evaluation)):

@@ -19,7 +19,7 @@ from nbconvert.filters import strip_ansi
 
 from utils.course.ledger import LEFT, SOURCE, STAMP, Ledger
 from utils.course.places import LeftOut
-from utils.files import write_whole
+from utils.files import disk_trouble, write_whole
 
 WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
 # A local kernel need not warn of its unencrypted port, nor trace how it was stopped; errors of cells come as ever.
@@ -27,6 +27,7 @@ QUIET_KERNEL = ["--IPKernelApp.log_level=CRITICAL"]
 START_TIMEOUT = 300  # seconds that a kernel may take to answer: slow disks and virus scanners exist
 LEFT_OUT = "left out"
 IMAGES, UNTOLD = ("image/png", "image/jpeg"), "No description has been provided for this image"  # as nbconvert says
+HERE = Path(__file__).resolve().parents[2]
 RUNNING = ".{}.running.ipynb"  # what an executed copy is called while its notebook runs
 
 
@@ -52,6 +53,7 @@ def run_in_order(
     # What one notebook has compiled the next one reads back, small programs too: there are hundreds.
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(root / "runs" / "compiled"))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+    _put_first_on_the_path(str(HERE), str(HERE / "data"))
     outcomes = []
     ledger = Ledger(root, output_dir, parameters)
     for path in notebooks:
@@ -68,6 +70,12 @@ def run_in_order(
                 break
         ledger.pass_on(path)
     return outcomes
+
+
+def _put_first_on_the_path(*places: str) -> None:
+    """Lets kernels import what runs them, and not a package of the user's that has its name, such as ``utils``."""
+    others = [place for place in os.environ.get("PYTHONPATH", "").split(os.pathsep) if place and place not in places]
+    os.environ["PYTHONPATH"] = os.pathsep.join([*places, *others])
 
 
 def run_notebook(path: Path, parameters: dict[str, Any], ledger: Ledger) -> Outcome:
@@ -113,14 +121,18 @@ def _execute(path: Path, output: Path, parameters: dict[str, Any], again: bool =
         if failure.ename == LeftOut.__name__:
             return LEFT_OUT, failure.evalue
         # Colors are noise in a log.
+        cell, evalue = f"cell {failure.cell_index + 1}", strip_ansi(failure.evalue)
+        if reason := disk_trouble(evalue):
+            return "failed", f"{cell}: {reason}; make room, and start the same run again: {evalue}"
         traceback = [line for line in strip_ansi("\n".join(failure.traceback)).splitlines() if line.strip()]
-        where = f"cell {failure.cell_index + 1}: {failure.ename}: {failure.evalue}\n"
-        return "failed", where + "\n".join(traceback[-12:])
+        return "failed", f"{cell}: {failure.ename}: {evalue}\n" + "\n".join(traceback[-12:])
     except DeadKernelError:
         return "failed", "its kernel died: most often there is not enough memory; a smaller BATCH_SIZE needs less."
     except RuntimeError as failure:
-        if not again or "before replying" not in str(failure):
+        if "before replying" not in str(failure):
             raise
+        if not again:
+            return "failed", "its kernel did not start: above stands what it said; `make check` says what is missing."
         return _execute(path, output, parameters, again=False)
     return "ok", ""
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from utils.files import read_json
+
 METRIC_MIME = "application/vnd.clip-course.metric+json"
 
 
@@ -17,11 +19,9 @@ def record(**metrics: float) -> None:
 
 
 def read_metrics(path: Path) -> dict[str, float]:
-    """The metrics that an executed notebook has recorded."""
-    import nbformat
-
+    """The metrics that an executed notebook has recorded; none if a full disk has cut it short."""
     metrics: dict[str, float] = {}
-    for cell in nbformat.read(path, as_version=4).cells:
+    for cell in read_json(path).get("cells", []):
         for output in cell.get("outputs", []):
             metrics.update(output.get("data", {}).get(METRIC_MIME, {}))
     return metrics

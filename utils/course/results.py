@@ -47,7 +47,7 @@ def check_results_folder(root: Path, folder: Path) -> None:
 
 def _foreign_notebooks(root: Path, folder: Path) -> list[Path]:
     """Notebooks in a folder that are no executed copies; one that a full disk cut short is known by its name."""
-    ours = {path.name for path in course_notebooks(root)} if _is_below_runs(root, folder) else set()
+    ours = {path.name for path in course_notebooks(root)} if is_of_a_run(root, folder) else set()
     return [
         path
         for path in sorted(folder.glob("[!.]*.ipynb"))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from utils.choices import AUGMENTATIONS, COMPUTE_DTYPES, LARGEST_VAL_SHARE, PROMPTS, TRANSLATION_ENGINES
+from utils.choices import AUGMENTATIONS, COMPUTE_DTYPES, LARGEST_VAL_SHARE, PROMPTS, SETTINGS, TRANSLATION_ENGINES
 from utils.course.places import CourseError
 from utils.files import expanded, file_in_the_way
 from utils.files.hub import looks_like_clip
@@ -47,6 +47,15 @@ _NAMES: Rule = (
     lambda names: isinstance(names, dict) and all(isinstance(one, str) for one in (*names, *names.values())),
     "empty, or names of categories, each with another one, such as {BareLand: bare land}",
 )
+_SETTINGS = (
+    lambda value: (
+        isinstance(value, dict)
+        and value.keys() <= SETTINGS.keys()
+        and all(one in SETTINGS[name] for name, one in value.items() if SETTINGS[name])
+    ),
+    "empty, or of these, each with a value: "
+    + ", ".join(f"{name} ({' or '.join(words)})" if words else name for name, words in sorted(SETTINGS.items())),
+)
 CHOICES = {"ENGINE": TRANSLATION_ENGINES, "AUGMENTATION": AUGMENTATIONS, "COMPUTE_DTYPE": COMPUTE_DTYPES}
 # Parameters that mean the same in every notebook.
 RULES: dict[str, Rule] = {
@@ -68,6 +77,7 @@ RULES: dict[str, Rule] = {
         "three whole numbers, red, green and blue, or one for gray, counted from 1, such as [4, 3, 2]",
     ),
     **dict.fromkeys(("RENAME", "OTHER_RENAME"), _NAMES),
+    "SETTINGS": _SETTINGS,
     "PROMPT": (
         # Another brace would be a place written wrongly.
         lambda value: value in PROMPTS or (isinstance(value, str) and re.fullmatch(r"[^{}]*\{\}[^{}]*", value)),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from utils.choices import CAPTION_CHOICES
 from utils.datasets.caption_dataset import CaptionDataset
 from utils.datasets.images.stretch import ImageError
 from utils.datasets.transforms import ImagePreprocessing, eval_transform, train_transform
@@ -19,7 +20,6 @@ from utils.datasets.transforms import ImagePreprocessing, eval_transform, train_
 if TYPE_CHECKING:
     import grain
 
-CAPTION_CHOICES = ("one", "all")
 
 MOST_DAMAGED = 100  # in a row; more are no accident
 RECORDS_AHEAD = 8  # for each worker

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before Gradio is imported
 
+from utils import jax_trouble
 from utils.course import CourseError, find_root
 from utils.demo import demo_blocks, serve
 from utils.demo.decoding import return_freed_memory
@@ -116,6 +117,8 @@ def main(argv: list[str] | None = None) -> int:
     return_freed_memory()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
     try:
+        if trouble := jax_trouble():
+            raise CourseError(trouble)
         with temporary_cache() as folder:
             try:  # The main thread only waits: it hears of a signal between two steps, and compiling is a long one.
                 started = ThreadPoolExecutor(1).submit(_start, arguments)

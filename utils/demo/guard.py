@@ -48,6 +48,7 @@ FILES = "/gradio_api/file="
 MAX_QUESTION = 64 * 1024  # bytes of a request that is not an upload
 MAX_SESSION = 64  # letters of a name that a page gives itself
 MAX_PATH = 200  # letters of an address that names no upload
+MAX_QUERY = 1024  # letters behind its question mark
 ENVELOPE = 16 * 1024  # bytes around an uploaded file
 BOUNDARY = re.compile(r"multipart/form-data;.*\bboundary=\"?([^\";,\s]{1,70})\"?", re.IGNORECASE)
 # Gradio's page compiles its templates and carries its styles inline; nothing is fetched but from this server.
@@ -63,6 +64,8 @@ LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))
 EVERYWHERE = frozenset(("0.0.0.0", "::", ""))  # to listen at
 AUTHORITY = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(:(?P<port>[0-9]{1,5}))?")
 PORTS = {"http": 80, "https": 443}  # where an address names none
+# Headers that speak for a server in between: Gradio makes addresses of them, uvicorn the visitor's own.
+OF_GRADIO, OF_PROXIES = b"x-gradio-", (b"x-forwarded-", b"forwarded")
 # What is said in place of what Gradio says of itself, by HTTP status.
 SENTENCES = {
     404: "There is no such thing here, or no longer; ask again.",
@@ -70,6 +73,7 @@ SENTENCES = {
     413: "The request is longer than what is read here.",
     503: "The page has too much to do at the moment; try again soon.",
 }
+NOT_THIS_NAME = "The page does not answer to this name and port; who started it can add them: --allow-host."
 NOT_OURS = "The request is not one that this page sends."
 NO_ANSWER = "The page could not answer this; try again, or ask something else."
 
@@ -93,6 +97,9 @@ class Guard:
         try:
             self.hosts.check(scope)
             check_path(scope["path"], scope["method"])
+            if len(scope["query_string"]) > MAX_QUERY:
+                raise HTTPException(414, "The address is longer than what is read here.")
+            scope = self.hosts.without_hearsay(scope)
             if scope["method"] == "POST":
                 await self._post(scope, receive, reply)
             else:
@@ -301,7 +308,11 @@ class Hosts:
         asked = _authority(names[0]) if len(names) == 1 else None
         added = asked is not None and self._is_added(asked)
         if asked is None or not (added or self._is_own(asked, *scope["server"])):
-            raise HTTPException(403, "The page does not answer to this name; who started it can add it: --allow-host.")
+            raise HTTPException(403, NOT_THIS_NAME)
+        # A proxy that asks by a name of its own tells here by which one it was asked itself.
+        for told in headers.getlist("x-forwarded-host") if self.added else ():
+            if (before := _authority(told.partition(",")[0].strip())) is None or not self._is_added(before):
+                raise HTTPException(403, NOT_THIS_NAME)
         if not all(self._is_same(origin, asked) for origin in headers.getlist("origin")):
             raise HTTPException(403, "The page answers only requests that it sends itself, not another site's.")
         foreign = not {"cross-site", "same-site"}.isdisjoint(headers.getlist("sec-fetch-site"))
@@ -309,6 +320,11 @@ class Hosts:
         # Behind a proxy the browser may count the page and what shows it as two sites.
         if foreign and not opens and not added:
             raise HTTPException(403, "The page is not part of another site's page; open it by its own address.")
+
+    def without_hearsay(self, scope: dict[str, Any]) -> dict[str, Any]:
+        """An ASGI request without what only a proxy may say, if there is none, and what Gradio's own servers say."""
+        untold = (OF_GRADIO,) if self.added else (OF_GRADIO, *OF_PROXIES)
+        return scope | {"headers": [pair for pair in scope["headers"] if not pair[0].startswith(untold)]}
 
     def _is_own(self, asked: Authority, local: str, port: int) -> bool:
         """Whether this is the machine's own name and port, as far as the page was told to listen there."""

@@ -13,7 +13,7 @@ from collections import Counter, deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
-from ipaddress import IPv6Address, IPv6Network
+from ipaddress import IPv6Network, ip_address
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -39,11 +39,12 @@ SECONDS_UNREAD = 60.0  # that an answer waits for somebody to listen
 
 
 def client_of(address: tuple[str, int] | None) -> str:
-    """Who asks, by address; of IPv6 the network, since everybody there has millions of addresses."""
-    host = (address[0] if address else "").partition("%")[0]
-    if ":" not in host:
-        return host
-    return str(IPv6Address(host).ipv4_mapped or IPv6Network((host, 64), strict=False))
+    """Who asks, by address; of IPv6 the network, since everybody there has millions; empty if a proxy tells none."""
+    try:
+        ip = ip_address((address[0] if address else "").partition("%")[0])
+    except ValueError:
+        return ""
+    return str(ip if ip.version == 4 else ip.ipv4_mapped or IPv6Network((ip, 64), strict=False))
 
 
 @dataclass

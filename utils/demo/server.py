@@ -57,14 +57,15 @@ def serve(
     OSError says that the port is taken or the address not this machine's, a ValueError that a name is not a name.
     """
     space = os.environ.get("SPACE_HOST")  # set in a Hugging Face Space
+    host = host.strip("[]")
     hosts = Hosts(host, (*allow_hosts, *([space] if space else ()), *(COLAB_HOSTS if ON_COLAB else ())))
-    listening = _listen(host.strip("[]"), port)
+    listening = _listen(host, port)
     port = listening.getsockname()[1]
     guard = Guard(_application(blocks, port), hosts, Questions(blocks), QuestionLimits(blocks._queue))
-    server = Server(guard, listening, Path(blocks.app.uploaded_file_dir))
+    server = Server(guard, listening, Path(blocks.app.uploaded_file_dir), behind_proxy=bool(hosts.added))
     blocks.server = server  # type: ignore[assignment]  # Gradio only closes it
     server.start()
-    name = "localhost" if host in EVERYWHERE else host.strip("[]")
+    name = "localhost" if host in EVERYWHERE else host
     address = f"http://{f'[{name}]' if ':' in name else name}:{port}/"
     if inline and ON_COLAB:
         from google.colab import output
@@ -120,7 +121,7 @@ def _application(blocks: gr.Blocks, port: int) -> Any:
 class Server(uvicorn.Server):
     """uvicorn in a thread of its own, which now and then sweeps the folder of uploads."""
 
-    def __init__(self, app: Any, listening: socket.socket, uploads: Path) -> None:
+    def __init__(self, app: Any, listening: socket.socket, uploads: Path, behind_proxy: bool) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -128,6 +129,7 @@ class Server(uvicorn.Server):
                 ws="none",
                 log_level="error",
                 server_header=False,
+                proxy_headers=behind_proxy,
                 timeout_graceful_shutdown=1,
                 callback_notify=partial(asyncio.to_thread, sweep, uploads),
                 timeout_notify=SECONDS_BETWEEN_SWEEPS,

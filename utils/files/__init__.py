@@ -6,4 +6,12 @@ from utils.files.hub import find_checkpoint
 from utils.files.locks import FolderInUseError, sole_owner
 from utils.files.patterns import expanded
 from utils.files.workers import usable_cores, worker_pool
-from utils.files.writing import disk_trouble_in_words, file_in_the_way, printable, read_json, refuse_file, write_whole
+from utils.files.writing import (
+    disk_trouble,
+    disk_trouble_in_words,
+    file_in_the_way,
+    printable,
+    read_json,
+    refuse_file,
+    write_whole,
+)

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import threading
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 
 
 def usable_cores() -> int:
@@ -16,9 +17,13 @@ def usable_cores() -> int:
 def worker_pool(count: int) -> ProcessPoolExecutor:
     """Processes to compute in, none of which outlives this one, however it ends.
 
-    They are spawned, since a fork of a process that runs threads (JAX's, torch's) may hang.
+    They are spawned, since a fork of a process that runs threads (JAX's, torch's) may hang. A `BrokenProcessPool` says
+    that there can be none, as where a container has no /dev/shm to write to.
     """
-    return ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn"), initializer=_watch_parent)
+    try:
+        return ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn"), initializer=_watch_parent)
+    except OSError as error:
+        raise BrokenProcessPool(f"No processes can be started to share the work ({error}).") from error
 
 
 def _watch_parent() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,6 +48,12 @@ def read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
+
+
+def disk_trouble(said: str) -> str:
+    """What an OSError's text, ``[Errno 28] ...``, says of a disk that takes no more; empty if it says none of that."""
+    found = re.match(r"\[Errno (\d+)\]", said)
+    return _NO_MORE_WRITING.get(int(found[1]), "") if found else ""
 
 
 class DiskError(OSError):

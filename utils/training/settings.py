@@ -6,18 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar
 
-from utils.choices import COMPUTE_DTYPES
-from utils.datasets import AUGMENTATIONS, CAPTION_CHOICES
+from utils.choices import AUGMENTATIONS, COMPUTE_DTYPES, SETTINGS
 
 # The parts of a CLIP that can be kept as they are. A projection belongs to no tower.
 PARTS = ("image_tower", "text_tower", "image_projection", "text_projection", "logit_scale")
 
 CHOICES: dict[str, tuple[str | None, ...]] = {
+    **{name: words for name, words in SETTINGS.items() if words},
     "augmentation": AUGMENTATIONS,
-    "captions": CAPTION_CHOICES,
-    "loss": ("multi_positive", "plain"),
-    "optimizer": ("adamw", "adafactor"),
-    "schedule": ("linear", "cosine"),
     "compute_dtype": (None, *COMPUTE_DTYPES),
 }
 ABOVE_ZERO = (

@@ -10,16 +10,15 @@ import sys
 import time
 from pathlib import Path
 
+from utils import jax_trouble
 from utils.course import CourseError, check_values, find_root
-from utils.course.__main__ import add_shared_arguments
+from utils.course.__main__ import INTERRUPTED, STOPPED, add_shared_arguments
 from utils.course.parameters import parse_overrides
 from utils.course.places import from_here
 from utils.course.sweep.rows import check_rows, load_rows, load_scale
 from utils.course.sweep.runs import run_sweep
 from utils.course.sweep.table import as_markdown, make_table, write_table
 from utils.files import disk_trouble_in_words, sole_owner
-
-INTERRUPTED = 130  # the exit status of what Ctrl-C ends
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -41,6 +40,8 @@ def main(argv: list[str] | None = None) -> int:
         scale = load_scale(find_root(), arguments.profile, overrides, arguments.grid)
         rows, folder = load_rows(scale, arguments.rows), scale.folder
         check_rows(scale, rows)
+        if trouble := jax_trouble():
+            raise CourseError(trouble)
         print(f"{len(rows)} rows, seeds {' '.join(map(str, seeds))}, profile {scale.profile}.", flush=True)
         with disk_trouble_in_words(folder), sole_owner(folder, "running the sweep"):
             runs = run_sweep(scale, rows, seeds, lambda runs: write_table(make_table(scale, rows, runs), runs, folder))
@@ -48,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"make sweep: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\nStopped. What has finished is kept; the same command resumes it.", file=sys.stderr)
+        print(f"\nmake sweep: {STOPPED}", file=sys.stderr)
         return INTERRUPTED
     print("\n" + as_markdown(make_table(scale, rows, runs)))
     where = from_here(folder)

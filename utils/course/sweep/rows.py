@@ -209,7 +209,7 @@ def run_parameters(scale: Scale, row: Row, seed: int, folder: Path, captions: st
 
 
 def check_rows(scale: Scale, rows: Iterable[Row]) -> None:
-    """Refuses rows whose parameters cannot work with a `CourseError`; SETTINGS are left to the training."""
+    """Refuses rows whose parameters cannot work with a `CourseError`."""
     for row in rows:
         try:
             given = run_parameters(scale, row, 0, scale.folder)

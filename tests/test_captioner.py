@@ -14,9 +14,9 @@ import torch
 from captioner_world import SETTINGS, compare_meshes, tiny_captioner
 from flax import nnx
 from training_world import child, colors, parameters
-from transformers import CLIPModel, GPT2LMHeadModel
+from transformers import CLIPModel, GPT2LMHeadModel, GPT2Tokenizer
 
-from utils.captioning import GPT2, Captioner, CaptioningSettings, Mapper, MapperConfig, train_captioner
+from utils.captioning import GPT2, Captioner, CaptioningSettings, GPT2Config, Mapper, MapperConfig, train_captioner
 from utils.captioning.objective import CAPTIONING, part_of
 from utils.captioning.tokens import caption_tokens, counted, words_of
 from utils.datasets import CaptionDataset
@@ -219,7 +219,7 @@ def test_what_cannot_be_trained_leaves_no_folder(start, dataset, tmp_path):
 
 def test_it_learns_and_its_folder_tells_of_it(start, dataset, whole):
     history = whole.history
-    assert history[-1]["loss"] < 0.7 * history[0]["loss"]
+    assert history[-1]["loss"] < history[0]["loss"] - 0.4
     assert history[-1]["validation_loss"] < history[len(history) // 3 - 1]["validation_loss"]
     assert 0 <= history[-1]["validation_cider"] <= 10
     output = whole.model_dir.parent
@@ -267,3 +267,20 @@ def test_it_computes_in_bfloat16_with_parameters_in_float32(start, dataset):
     assert model.decoder.dtype == model.mapper.dtype == model.clip.vision.dtype == jnp.bfloat16
     assert {array.dtype.name for array in parameters(model)} == {"float32"}
     assert model.prefix(pixels(1)).dtype == jnp.bfloat16 and np.isfinite(row["loss"])
+
+
+def test_a_tokenizer_of_gpt_2_is_the_decoders(model, tmp_path):
+    """Its words begin with a blank, where CLIP's end with one; the caption comes back as it was."""
+    letters = [*"abcdefghijklmnopqrstuvwxyz.", "Ġ"]
+    vocabulary = {piece: number for number, piece in enumerate([*letters, *("Ġ" + c for c in "ar"), "<|endoftext|>"])}
+    tokenizer = GPT2Tokenizer(vocab=vocabulary, merges=[("Ġ", "a"), ("Ġ", "r")])
+    tokenizer.save_pretrained(tmp_path)
+    config = GPT2Config(vocab_size=len(vocabulary), n_positions=20, n_embd=16, n_layer=1, n_head=2)
+    config = replace(config, bos_token_id=tokenizer.eos_token_id, eos_token_id=tokenizer.eos_token_id)
+    GPT2(config, rngs=nnx.Rngs(0)).save_pretrained(tmp_path)
+    captioner = Captioner.start(model, tmp_path, prefix_length=2)
+    tokens = caption_tokens(captioner.tokenizer, ["a road ."], 10)
+    assert counted(tokens, captioner.end_token).sum() == 8  # a, a blank with r, o, a, d, a blank, a dot, the end
+    assert words_of(captioner.tokenizer, tokens) == ["a road ."]
+    back = Captioner.from_pretrained(captioner.save_pretrained(tmp_path / "whole"))
+    np.testing.assert_array_equal(caption_tokens(back.tokenizer, ["a road ."], 10), tokens)

@@ -110,7 +110,7 @@ def _written(
     for start in range(0, len(prefixes), rows):
         part = prefixes[start : start + rows]
         batch = np.resize(part, (rows, *part.shape[1:]))  # the last one with repeats
-        placed = batch if sharding is None else jax.device_put(batch, sharding)
+        placed = jnp.asarray(batch) if sharding is None else jax.device_put(batch, sharding)
         tokens = generate(model.decoder, placed, end_token=model.end_token, max_tokens=length)
         captions += words_of(model.tokenizer, np.asarray(tokens)[: len(part)])
     return captions

@@ -294,7 +294,7 @@ BORNE_OUT = (
     ("08", "name nearly always the same class", "08", "linear probe 0.790, as above on 97.7%"),
     ("08", "This one holds 0", "08", "on test: +0.003 (-0.013 to +0.020)"),
     ("09", "worse than one that knows nothing", "09", "knowing nothing costs log 1,357 = 7.21 nats a token"),
-    ("09", "worse than one that knows nothing", "09", "no mask                                             0.07           10.89"),
+    ("09", "worse than one that knows nothing", "09", "0.07           10.89"),
     ("09", "the interval of the difference holds 0", "09", "BLEU-1 0.020 (-0.007 to 0.048)"),
     ("09", "nearly four in five of its sentences", "09", "78.7% from training"),
     ("09", "the captioner is level with them here, on 24 images", "09", "no repeats          24 images   BLEU-4 0.519"),

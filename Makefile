@@ -38,7 +38,7 @@ lab: export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/runs/compiled
 lab: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.1
 
 .DEFAULT_GOAL := help
-.PHONY: help check course sweep test quick demo convert lab student grade compare results bench lint notebooks imports release address
+.PHONY: help check course sweep test quick demo convert lab student grade compare results bench lint notebooks imports site release address
 
 help: ## List the targets
 	@echo "make TARGET, where TARGET is one of"
@@ -111,6 +111,12 @@ notebooks: $(READY) ## Execute the notebooks in place, as they are committed
 
 imports: $(READY) ## Draw into CONTRIBUTING.md which room imports which
 	@$(RUN) tests/tools/draw_imports.py
+
+site: $(READY) ## Build runs/site, or TO=folder: all notebooks and pages and a reference
+	@$(RUN) -c "import myst_nb, sphinx_book_theme, sphinx_copybutton" 2>/dev/null || \
+	  { echo "Installing Sphinx into $(VENV): once, 30 MB."; \
+	  $(RUN) -m pip install --quiet --disable-pip-version-check --constraint requirements.txt --no-build-isolation --editable ".[site]"; }
+	@$(RUN) tests/tools/build_site.py "$(or $(TO),runs/site)"
 
 release: $(READY) ## Name VERSION=0.2.0 in badges, first cells, change log and citation
 	@$(RUN) tests/tools/release.py --version "$(VERSION)"

@@ -93,8 +93,8 @@ grade: $(READY) ## Try the answers in a class's copies, FOLDER=class/, into the 
 compare: $(READY) ## Set the metrics of RUNS='runs/a runs/b' side by side in one table
 	@$(RUN) -m utils.course.compare $(RUNS) $(if $(TO),--to "$(TO)")
 
-results: $(READY) ## Put the newest figures of runs/ into the README
-	@$(RUN) -m utils.evaluation README.md
+results: $(READY) ## Put the newest figures of runs/ into docs/results.md
+	@$(RUN) -m utils.evaluation docs/results.md
 
 bench: $(READY) ## Measure speed and memory on this machine, or one subject of it with BENCH=translation
 	@for file in tests/benchmarks/bench_$(BENCH).py; do \

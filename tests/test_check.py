@@ -68,9 +68,9 @@ def test_a_jax_that_does_not_start_is_told(monkeypatch):
     assert devices.needed and "incompatible" in devices.advice
 
 
-def test_the_readme_names_the_same_jax_for_gpus(root):
-    readme = (root / "README.md").read_text()
-    assert f'"{check.FOR_GPUS}"' in readme and "jax[cuda13]==0.10.2" not in readme
+def test_the_page_of_machines_names_the_same_jax_for_gpus(root):
+    page = (root / "docs" / "machines.md").read_text()
+    assert f'"{check.FOR_GPUS}"' in page and "jax[cuda13]==0.10.2" not in page
 
 
 def test_no_network_is_no_obstacle(monkeypatch):

@@ -49,7 +49,7 @@ def test_no_other_file_names_the_address_or_the_tag(root):
     """One that did would keep the old ones at the next release."""
     named, known = current(root), {path for kind in KINDS for path, _ in places(root, kind)}
     tag = re.compile(rf"\bv{re.escape(named['version'])}(?![\w.])")
-    folders = [root / name for name in (".github", "findings", "nbs", "tests", "utils")]
+    folders = [root / name for name in (".github", "docs", "findings", "nbs", "tests", "utils")]
     files = {path for folder in folders for path in folder.rglob("*.*") if ".ipynb_checkpoints" not in path.parts}
     files = {path for path in files if path.suffix not in (".png", ".jpg", ".pyc")}
     for path in (files | {*root.glob("*"), root / "data" / "README.md"}) - known:

@@ -98,7 +98,7 @@ STUMBLED_OVER = re.compile(r"\bMind:|\banew\b|\bgiven away\b|\bstrangers\b|\bone
 
 def prose_and_code(root) -> dict[str, str]:
     """What the repository says, by file; of a notebook its cells, not their outputs."""
-    files = [*root.glob("*.md"), *root.glob("nbs/*.md"), *root.glob("data/*.md")]
+    files = [*root.glob("*.md"), *root.glob("nbs/*.md"), *root.glob("data/*.md"), *root.glob("docs/*.md")]
     files += [path for folder in ("utils", "data/standins") for path in (root / folder).rglob("*.py")]
     texts = {str(path): path.read_text(encoding="utf-8") for path in files}
     for path in (root / "nbs").rglob("*.ipynb"):

@@ -76,7 +76,9 @@ def build(root: Path, site: Path) -> None:
     command += ["--conf-dir", str(root / "docs"), "--doctree-dir", str(work / "read"), str(work / "source")]
     done = subprocess.run([*command, str(work / "html")], capture_output=True, text=True, check=False)
     if done.returncode:
-        raise CourseError(f"The site was not built; correct what Sphinx says:\n{done.stderr.strip()}")
+        shutil.rmtree(work)
+        said = done.stderr.strip().replace(f"{(work / 'source').resolve()}/", "")
+        raise CourseError(f"The site was not built; correct what Sphinx says:\n{said}")
     (work / "html" / ".nojekyll").touch()  # GitHub Pages would leave out folders that begin with _
     shutil.rmtree(site, ignore_errors=True)
     (work / "html").replace(site)
@@ -85,13 +87,18 @@ def build(root: Path, site: Path) -> None:
 
 def contents(root: Path) -> str:
     """The table of contents beside every page, made from what lies in the folders."""
-    own = [name for name in pages(root).values() if "/" not in name and name != "index.md"]
-    project = ["CONTRIBUTING.md", "CHANGELOG.md"]
+    learn = ["teach.md", "nbs/teacher.md", "nbs/glossary.md", "nbs/solutions/index.md"]
+    reached, package = (
+        ["results.md", "speed.md"],
+        ["design.md", "CONTRIBUTING.md", "CHANGELOG.md", "nbs/template.ipynb"],
+    )
+    others = {name for name in pages(root).values() if "/" not in name} - {"index.md", *learn, *reached, *package}
     groups = {
         "The course": [f"{path.name[:2]} {_heading(path)} <nbs/{path.name}>" for path in course_notebooks(root)],
-        "Learn and teach": ["nbs/glossary.md", "nbs/solutions/index.md", "nbs/teacher.md"],
-        "Use it": [name for name in own if name not in project] + ["data/README.md"],
-        "The package": ["reference/index.md", *project, "nbs/template.ipynb"],
+        "Learn and teach": learn,
+        "Use it": [*sorted(others), "data/README.md"],
+        "What it reaches": reached,
+        "The package": ["reference/index.md", *package],
     }
     return "".join(_toctree(caption, names) for caption, names in groups.items())
 

@@ -21,6 +21,7 @@ GRID ?=
 ROWS ?=
 SEEDS ?= 0 1 2
 VERSION ?=
+DRY ?=
 REPO ?=
 
 VENV := .venv
@@ -29,6 +30,10 @@ SETTINGS = $(if $(SET)$(DATASET),--set $(SET) $(if $(DATASET),"DATASET=$(DATASET
 RUN := $(VENV)/bin/python
 # It leaves the model that other notebooks then need not train: where it is to be run, it is the first.
 LONGEST := nbs/04_finetune_clip.ipynb
+# An extra that only the site needs; the pins of everything else stay as they are.
+SPHINX = $(RUN) -c "import myst_nb, sphinx_book_theme, sphinx_copybutton" 2>/dev/null || \
+  { echo "Installing Sphinx into $(VENV): once, about 90 MB."; $(RUN) -m pip install --quiet --disable-pip-version-check \
+  --constraint requirements.txt --no-build-isolation --editable ".[site]"; }
 QUIET_LAB := --LabApp.app_settings_dir=.jupyter --KernelManager.transport_encryption=auto
 # A training step on the CPU frees its work space and asks for it again. Linux's C library would give it back to the
 # system each time, for 25,000 empty pages in return; so it keeps up to a GiB, in one heap and in large pages.
@@ -113,16 +118,15 @@ imports: $(READY) ## Draw into CONTRIBUTING.md which room imports which
 	@$(RUN) tests/tools/draw_imports.py
 
 site: $(READY) ## Build runs/site, or TO=folder: all notebooks and pages and a reference
-	@$(RUN) -c "import myst_nb, sphinx_book_theme, sphinx_copybutton" 2>/dev/null || \
-	  { echo "Installing Sphinx into $(VENV): once, 30 MB."; \
-	  $(RUN) -m pip install --quiet --disable-pip-version-check --constraint requirements.txt --no-build-isolation --editable ".[site]"; }
+	@$(SPHINX)
 	@$(RUN) tests/tools/build_site.py "$(or $(TO),runs/site)"
 
-release: $(READY) ## Name VERSION=0.2.0 in badges, first cells, change log and citation
-	@$(RUN) tests/tools/release.py --version "$(VERSION)"
+release: $(READY) ## Make VERSION=0.2.0 ready: named everywhere, with site, archive and notes; DRY=1 writes nothing
+	@$(if $(DRY),,$(SPHINX))
+	@$(RUN) tests/tools/publish.py "$(VERSION)" $(if $(DRY),--dry-run)
 
 address: $(READY) ## Name REPO=owner/name as the repository wherever it is named, for a fork
-	@$(RUN) tests/tools/release.py --address "$(REPO)"
+	@$(RUN) tests/tools/release.py "$(REPO)"
 
 $(READY): requirements.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else \

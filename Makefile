@@ -23,6 +23,8 @@ SEEDS ?= 0 1 2
 VERSION ?=
 DRY ?=
 REPO ?=
+ARGS ?=
+TORCH ?=
 
 VENV := .venv
 READY := $(VENV)/ready
@@ -35,6 +37,8 @@ SPHINX = $(RUN) -c "import myst_nb, sphinx_book_theme, sphinx_copybutton" 2>/dev
   { echo "Installing Sphinx into $(VENV): once, about 90 MB."; $(RUN) -m pip install --quiet --disable-pip-version-check \
   --constraint requirements.txt --no-build-isolation --editable ".[site]"; }
 QUIET_LAB := --LabApp.app_settings_dir=.jupyter --KernelManager.transport_encryption=auto
+# As in a container; Jupyter refuses root else.
+AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 # A training step on the CPU frees its work space and asks for it again. Linux's C library would give it back to the
 # system each time, for 25,000 empty pages in return; so it keeps up to a GiB, in one heap and in large pages.
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1:glibc.malloc.arena_max=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=1073741824
@@ -43,11 +47,12 @@ lab: export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/runs/compiled
 lab: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.1
 
 .DEFAULT_GOAL := help
-.PHONY: help check course sweep test quick demo convert lab student grade compare results bench lint notebooks imports site release address
+.PHONY: help check course sweep test quick demo convert lab student grade slides compare results bench lint notebooks imports wheels site release address
 
 help: ## List the targets
 	@echo "make TARGET, where TARGET is one of"
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
+	@echo "The first of them installs; with TORCH=cpu a torch without CUDA, in less than half the disk, on Linux."
 	@echo "The course takes PROFILE=, DATASET=, DATA_DIR=, MODEL=, NB=04, SET='NAME=VALUE ...' and FRESH=1."
 	@echo "PROFILE is a name of nbs/profiles/ or the path of a .yaml file of your own."
 	@echo "The copies for a class take TO= and PROFILE=, which is workshop there if you name none."
@@ -85,8 +90,8 @@ demo: $(READY) ## Serve the page to search by text and by picture, and to find f
 convert: $(READY) ## Write MODEL=mine into the folder TO=new as FORM=transformers, open_clip or onnx, for others to open
 	@$(RUN) -m utils.clip.convert "$(MODEL)" --to "$(TO)" --form "$(FORM)" --activation "$(ACTIVATION)"
 
-lab: $(READY) ## Open JupyterLab on the notebooks
-	@$(RUN) -m jupyter lab nbs $(QUIET_LAB)
+lab: $(READY) ## Open JupyterLab on the notebooks; ARGS='--no-browser --port 8900' are its own
+	@$(RUN) -m jupyter lab nbs $(QUIET_LAB) $(AS_ROOT) $(ARGS)
 
 student: PROFILE = workshop
 student: $(READY) ## Write copies of the notebooks for a class: shorter trainings, no outputs, no solutions
@@ -94,6 +99,9 @@ student: $(READY) ## Write copies of the notebooks for a class: shorter training
 
 grade: $(READY) ## Try the answers in a class's copies, FOLDER=class/, into the table TO=runs/grades.csv
 	@$(RUN) -m utils.course.grade "$(FOLDER)" $(if $(TO),--to "$(TO)")
+
+slides: $(READY) ## Write each notebook's figures and headings as slides into TO=runs/slides
+	@$(RUN) -m utils.course.slides "$(or $(TO),runs/slides)"
 
 compare: $(READY) ## Set the metrics of RUNS='runs/a runs/b' side by side in one table
 	@$(RUN) -m utils.course.compare $(RUNS) $(if $(TO),--to "$(TO)")
@@ -117,6 +125,12 @@ notebooks: $(READY) ## Execute the notebooks in place, as they are committed
 imports: $(READY) ## Draw into CONTRIBUTING.md which room imports which
 	@$(RUN) tests/tools/draw_imports.py
 
+wheels: $(READY) ## Save the packages in TO=runs/wheels, for machines of this kind that have no network
+	@mkdir -p "$(or $(TO),runs/wheels)"
+	@$(RUN) -m pip download --quiet --disable-pip-version-check --only-binary=:all: \
+	  --find-links "$(or $(TO),runs/wheels)" --dest "$(or $(TO),runs/wheels)" -r requirements.txt
+	@echo "Without a network, where that folder is: PIP_NO_INDEX=1 PIP_FIND_LINKS=that/folder make course"
+
 site: $(READY) ## Build runs/site, or TO=folder: all notebooks and pages and a reference
 	@$(SPHINX)
 	@$(RUN) tests/tools/build_site.py "$(or $(TO),runs/site)"
@@ -129,11 +143,16 @@ address: $(READY) ## Name REPO=owner/name as the repository wherever it is named
 	@$(RUN) tests/tools/release.py "$(REPO)"
 
 $(READY): requirements.txt
-	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else \
-	  "Python %d.%d cannot run the course: install 3.11, 3.12 or 3.13 and name it, as in make PYTHON=python3.12" % v)'
-	@echo "Installing the pinned packages into $(VENV): once, about 3 minutes, 6 GB of disk."
+	@# NMSLib has no wheel for 3.14 on macOS.
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; most = 13 if sys.platform == "darwin" else 14; \
+	  sys.exit(None if (3, 11) <= v <= (3, most) else "Python %d.%d cannot run the course: \
+	install 3.11 to 3.%d and name it, as in make PYTHON=python3.12" % (*v, most))'
+	@echo "Installing the pinned packages into $(VENV): once, about 3 minutes, $(if $(TORCH),3,7) GB of disk."
 	@$(PYTHON) -m venv $(VENV) || { echo "On Debian: apt install python3-venv, then try again."; exit 1; }
-	@$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@# uv knows where the builds of torch without CUDA are, pip would have to be told.
+	@$(if $(TORCH),$(RUN) -m pip install --quiet --disable-pip-version-check uv && \
+	  $(RUN) -m uv pip install --quiet --python $(RUN) --torch-backend $(TORCH) -r requirements.txt, \
+	  $(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.txt)
 	@$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $(READY)
 	@echo "Installed."

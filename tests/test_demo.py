@@ -24,7 +24,7 @@ from utils.clip import fingerprint
 from utils.course import CourseError
 from utils.datasets import ImageError
 from utils.demo import demo_blocks, render, serve
-from utils.demo.__main__ import load_index_and_presence, main
+from utils.demo.__main__ import _trained_in, load_index_and_presence, main
 from utils.demo.answers import MAX_LETTERS, Answers, FeatureAnswer, SearchAnswer, verdict
 from utils.demo.decoding import read_upload
 from utils.demo.files import Downloads, temporary_cache
@@ -395,6 +395,15 @@ def test_the_command_says_what_is_missing(folder, tmp_path, capsys):
     assert main(["--index", str(tmp_path / "none"), "--model", str(folder)]) == 2
     said = capsys.readouterr()
     assert not said.out and said.err.count("\n") == 1 and "make course" in said.err
+
+
+def test_a_short_training_that_stood_in_for_notebook_04_has_its_page(tmp_path):
+    """As where a class has skipped 04: notebook 06 has trained, and indexed by that model."""
+    assert _trained_in(tmp_path) == tmp_path / "finetuned" / "model"  # which is then said to be missing
+    for number, name in enumerate(("finetuned-short", "finetuned-short-1", "finetuned")):
+        (tmp_path / name / "model").mkdir(parents=True)
+        os.utime(tmp_path / name / "model", (number, number))
+        assert _trained_in(tmp_path) == tmp_path / name / "model"
 
 
 def test_a_port_that_is_taken_is_named(index, page):

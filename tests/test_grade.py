@@ -9,10 +9,23 @@ import time
 from pathlib import Path
 
 import nbformat
+import psutil
 import pytest
 
 from utils.course import CourseError, course_notebooks
-from utils.course.grade import MISSING, as_csv, as_table, attempt, copies, definitions, grade, main, needed, question
+from utils.course.grade import (
+    MISSING,
+    as_csv,
+    as_table,
+    attempt,
+    copies,
+    definitions,
+    end_with_children,
+    grade,
+    main,
+    needed,
+    question,
+)
 
 STUB = 'def double(x: np.ndarray) -> np.ndarray:\n    """Replace this."""\n    return x\n'
 CHECKER = """
@@ -240,3 +253,25 @@ def test_the_course_s_own_stubs_are_not_answered_and_its_solutions_pass(root, tm
     rows = {student: said for student, said, _ in grade(root, tmp_path)}
     assert {*rows["blank"].values()} == {"not answered"}
     assert {key for key, text in rows["solved"].items() if text != "passed"} == set() and len(rows["solved"]) >= 18
+
+
+def test_an_answer_is_limited_where_the_system_can_and_ends_where_it_has_no_alarm(root):
+    """As on Windows, which has neither `resource` nor alarms."""
+    code = "import signal, sys, time; sys.modules['resource'] = None; del signal.alarm\n"
+    code += (
+        "from utils.course.attempt import end_after, limit_resources\nlimit_resources(); end_after(0.2); time.sleep(60)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=root).returncode == 1
+
+
+@pytest.mark.parametrize("grouped", [True, False], ids=["by its group", "as on Windows, one by one"])
+def test_what_an_answer_has_started_ends_with_it(monkeypatch, grouped):
+    child = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(60)'])"
+    process = subprocess.Popen([sys.executable, "-c", child], start_new_session=True)
+    while not (children := psutil.Process(process.pid).children()):
+        time.sleep(0.01)
+    if not grouped:
+        monkeypatch.delattr(os, "killpg")
+    end_with_children(process)
+    assert process.poll() is not None
+    assert not psutil.wait_procs(children, timeout=10)[1]

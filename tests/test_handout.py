@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from utils.course import CourseError, course_notebooks
-from utils.course.handout import LEFT_OUT, with_values, write_handout
+from utils.course.handout import BADGE, LEFT_OUT, MEASURED, with_values, write_handout
 from utils.course.parameters import notebook_parameters
 
 
@@ -38,10 +38,34 @@ def test_with_the_defaults_only_outputs_and_tagged_cells_are_gone(root, tmp_path
     for path in write_handout(root, tmp_path / "class", "miniature"):
         before = nbformat.read(root / "nbs" / path.name, as_version=4).cells
         left_out = [cell for cell in before if LEFT_OUT in cell.metadata.get("tags", [])]
-        kept = [(cell.id, cell.source) for cell in before if cell not in left_out]
+        kept = [(cell.id, BADGE.sub("", cell.source)) for cell in before if cell not in left_out]
         assert [(cell.id, cell.source) for cell in nbformat.read(path, as_version=4).cells] == kept
         assert [cell.cell_type for cell in left_out] == ["markdown"], path.name
         assert "](solutions/" in left_out[0].source and len(left_out[0].source.split()) < 12
+
+
+def test_what_sets_a_copy_up_is_folded_away_and_no_badge_leads_to_the_courses_own(handout):
+    for path in handout[1]:
+        notebook = nbformat.read(path, as_version=4)
+        assert not any("colab-badge" in cell.source or "colab.research" in cell.source for cell in notebook.cells[:2])
+        bootstrap, parameters = [cell.metadata for cell in notebook.cells if cell.cell_type == "code"][:2]
+        assert bootstrap.jupyter.source_hidden and parameters.jupyter.source_hidden
+        assert "hide-input" in bootstrap.tags and set(parameters.tags) == {"parameters", "hide-input"}
+
+
+def test_what_was_measured_with_other_values_is_not_said(root, handout):
+    """Of the workshop's profile 04 is the first notebook with a value of its own."""
+    told = {path.name[:2]: path.read_text("utf-8").count("<!--measured-->") for path in handout[1]}
+    marked = {path.name[:2]: path.read_text("utf-8").count("<!--measured-->") for path in course_notebooks(root)}
+    assert sum(marked.values()) >= 20 and marked["04"]
+    assert told == {number: count if number < "04" else 0 for number, count in marked.items()}
+    text = "\n".join(cell.source for cell in nbformat.read(handout[1][4], as_version=4).cells)
+    assert "Read both panels together" not in text and "## 8. Train" in text and "Do both fall?" in text
+
+
+def test_a_measured_paragraph_ends_at_an_empty_line():
+    text = "Before.\n\n<!--measured-->\n- one\n- two\n\nAfter.\n\n<!--measured-->\nThe end."
+    assert MEASURED.sub("", text).rstrip() == "Before.\n\nAfter."
 
 
 def test_a_class_trains_shortly_and_beside_the_course(root, handout):

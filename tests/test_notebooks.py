@@ -148,7 +148,14 @@ def test_parameters_are_all_used(path):
 
 @every_notebook
 def test_bootstrap_is_the_same_everywhere_and_comes_before_the_rest(path):
-    assert cells(path, "code")[0].source == cells(TEMPLATE, "code")[0].source
+    first, usual = cells(path, "code")[0], cells(TEMPLATE, "code")[0]
+    assert first.source == usual.source and first.source.startswith("# @title ")
+
+
+@every_notebook
+def test_bootstrap_is_one_line_for_who_reads_in_colab_in_jupyterlab_and_on_the_site(path):
+    metadata = cells(path, "code")[0].metadata
+    assert metadata.cellView == "form" and metadata.jupyter.source_hidden and "hide-input" in metadata.tags
 
 
 @every_lesson

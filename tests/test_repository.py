@@ -2,6 +2,7 @@
 
 import configparser
 import json
+import os
 import re
 import subprocess
 import tomllib
@@ -123,3 +124,51 @@ def test_make_hands_the_data_set_on_beside_other_settings(root):
     command = ["make", "--no-print-directory", "-n", "course", *named]
     said = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout
     assert said.rstrip().endswith("--set EPOCHS=3 RENAME='{a: b}' \"DATASET=my pictures/d-{0..3}.tar\"")
+
+
+def test_other_doors_install_the_same_pins_with_a_torch_for_cpus(root, targets):
+    docker, binder = ((root / name).read_text() for name in ("Dockerfile", ".binder/postBuild"))
+    for text in (docker, binder):
+        text = " ".join(text.replace("\\\n", " ").split())
+        assert '--torch-backend cpu --constraint requirements.txt --editable ".[lab,demo]"' in text
+    codespace = json.loads((root / ".devcontainer" / "devcontainer.json").read_text())
+    assert re.fullmatch(r"make (\w+) TORCH=cpu", codespace["postCreateCommand"])[1] in targets
+    assert (root / ".binder" / "postBuild").stat().st_mode & 0o111
+    # torch's own pins bring CUDA where its build wants it, so a build without it is not given it.
+    assert not re.search(r"^(nvidia|cuda|triton)", (root / "requirements.txt").read_text(), re.MULTILINE)
+
+
+def test_the_container_has_no_root_and_writes_results_alone(root):
+    stage = (root / "Dockerfile").read_text().rpartition("\nFROM ")[2]
+    assert re.search(r"^USER student$", stage, re.MULTILINE) and "VOLUME /course/runs" in stage
+    assert "HEALTHCHECK" in stage and "chown" not in stage.replace("--owner student /course/runs", "")
+    ignored = (root / ".dockerignore").read_text().split()
+    assert {".git", ".venv", "runs", "data/*"} <= set(ignored)
+    assert [name for name in ignored if name.startswith("!")] == [
+        "!data/README.md",
+        "!data/checkpoints",
+        "!data/standins",
+    ]
+
+
+def test_make_lab_hands_on_arguments_and_lets_root_in(root):
+    shown = subprocess.run(["make", "-n", "lab", "ARGS=--port 8900"], cwd=root, capture_output=True, text=True).stdout
+    assert shown.rstrip().endswith("--port 8900") and ("--allow-root" in shown) == (os.getuid() == 0)
+
+
+def test_make_installs_a_torch_for_cpus_where_it_is_asked_for(root, tmp_path):
+    for name in ("Makefile", "requirements.txt"):
+        (tmp_path / name).write_text((root / name).read_text())
+    for asked, backends in ([], 0), (["TORCH=cpu"], 1):
+        command = ["make", "-n", ".venv/ready", *asked]
+        shown = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+        assert shown.count("--torch-backend cpu") == backends and shown.count("-r requirements.txt") == 1
+
+
+def test_windows_runs_what_make_does(root, workflows):
+    steps = "\n".join(step.get("run", "") for step in workflows["ci.yml"]["jobs"]["windows"]["steps"])
+    makefile = (root / "Makefile").read_text()
+    for module in re.findall(r"-m (utils[\w.]*)", steps):
+        assert f"-m {module}" in makefile
+    for options in re.findall(r"-m pip install --quiet (.*)", steps):
+        assert options in makefile.replace(" --disable-pip-version-check", "")

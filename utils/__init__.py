@@ -44,7 +44,7 @@ def with_flags(own: str, jaxlib: str, flags: Mapping[str, str]) -> str:
     A flag that you have given a value keeps it.
     """
     if own and not own.startswith("-") and Path(own).is_file():
-        own = Path(own).read_text()
+        own = Path(own).read_text(encoding="utf-8")
     named = {flag.partition("=")[0] for flag in own.split()}
     added = [
         flag

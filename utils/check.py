@@ -67,7 +67,7 @@ class Check:
 
 def check_versions() -> list[Check]:
     """Python, and each package that pyproject.toml asks for, against the range that it names."""
-    project = tomllib.loads((find_root() / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((find_root() / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     here, asked = platform.python_version(), project["requires-python"]
     advice = "" if SpecifierSet(asked).contains(here) else f"install a Python {asked}; see the README"
     system = f"{platform.system()} {platform.release()}, {platform.machine()}"

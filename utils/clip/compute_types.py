@@ -66,7 +66,7 @@ def processor() -> str:
     """The processor's name and eight digits for its instructions, since one name may stand for several."""
     name, flags = platform.processor() or platform.machine(), ""
     with suppress(OSError):  # Linux alone has the file
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             field, _, value = (part.strip() for part in line.partition(":"))
             name = value if field == "model name" else name
             flags = value if field in ("flags", "Features") else flags

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 
 from utils.course.parameters import parse_overrides
-from utils.course.places import CourseError, find_root
+from utils.course.places import CourseError, find_root, from_here
 from utils.course.results import METRICS
 from utils.course.run import EVALUATION, plan_course, run_course, zero_shot_table
 from utils.files import read_json
@@ -43,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
         overrides = parse_overrides(arguments.set, arguments.data_dir, arguments.model)
         start = time.perf_counter()
         plan = plan_course(root, arguments.profile, overrides)
-        where = os.path.relpath(plan.output_dir)
+        where = from_here(plan.output_dir)
         expected = EXPECTED_TIME.get(plan.profile, "its time depends on data, model and machine.")
         print(f"Running the course, profile {plan.profile}: {expected} Results go to {where}.", flush=True)
         outcomes = run_course(root, arguments.profile, overrides, arguments.notebook, arguments.fresh)

@@ -11,13 +11,13 @@ import io
 import json
 import os
 import re
-import resource
 import signal
 import sys
+import threading
 from typing import Any
 
 # Bytes of address space (JAX reserves more than it uses), of a file, and of a core dump.
-LIMITS = {resource.RLIMIT_AS: 8 * 2**30, resource.RLIMIT_FSIZE: 64 * 2**20, resource.RLIMIT_CORE: 0}
+LIMITS = {"RLIMIT_AS": 8 * 2**30, "RLIMIT_FSIZE": 64 * 2**20, "RLIMIT_CORE": 0}
 
 
 def verdict(lesson: str, copy: str, name: str) -> str:
@@ -39,16 +39,34 @@ def verdict(lesson: str, copy: str, name: str) -> str:
     return f"error: {raised[1]}" if raised else f"not yet: {hint[0] if hint else 'the checker says no more'}"
 
 
+def limit_resources() -> None:
+    """Sets `LIMITS`, as far as the system knows them: Windows none, macOS some."""
+    with contextlib.suppress(ImportError):
+        import resource
+
+        for name, most in LIMITS.items():
+            with contextlib.suppress(ValueError, OSError):
+                resource.setrlimit(getattr(resource, name), (most, most))
+
+
+def end_after(seconds: float) -> None:
+    """Ends this process then, whatever it computes: who started it may have been killed and no longer watch."""
+    if hasattr(signal, "alarm"):
+        signal.alarm(int(seconds))  # also where an answer never lets a thread of Python's run
+    else:  # on Windows
+        timer = threading.Timer(seconds, os._exit, [1])
+        timer.daemon = True
+        timer.start()
+
+
 def main() -> None:
     """Tries the answer that standard input tells of."""
     asked = json.load(sys.stdin)
     report, silence = os.dup(1), os.open(os.devnull, os.O_WRONLY)
     os.dup2(silence, 1)
     os.dup2(silence, 2)
-    for limit, most in LIMITS.items():
-        with contextlib.suppress(ValueError, OSError):  # macOS refuses some
-            resource.setrlimit(limit, (most, most))
-    signal.alarm(asked["seconds"] + 5)  # where who started it was killed and no longer watches
+    limit_resources()
+    end_after(asked["seconds"] + 5)
     told = verdict(asked["lesson"], asked["copy"], asked["name"])
     os.write(report, (told.replace("\n", " ") + "\n").encode("utf-8", "backslashreplace"))
     os._exit(0)  # threads that the answer has left behind are not waited for

@@ -6,7 +6,6 @@ import argparse
 import csv
 import io
 import json
-import os
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from utils.course.places import CourseError
+from utils.course.places import CourseError, from_here
 from utils.course.results import METRICS, PARAMETERS
 from utils.evaluation import aligned, paired_bootstrap, read_predictions, values_of
 from utils.evaluation.intervals import DRAWS
@@ -146,7 +145,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"make compare: {error}", file=sys.stderr)
         return 2
     print(f"{as_markdown(rows)}\n{LEGEND}")
-    print(f"Written: {os.path.relpath(page)} and {os.path.relpath(sheet)}")
+    print(f"Written: {from_here(page)} and {from_here(sheet)}")
     return 0
 
 

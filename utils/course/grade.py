@@ -38,6 +38,8 @@ from utils.course import CourseError, course_notebooks, find_root
 from utils.files import disk_trouble_in_words, printable, usable_cores, write_whole
 
 MISSING, UNANSWERED, LATE = "no copy", "not answered", "timed out"
+# Of the teacher's environment an answer gets these; Windows starts no network and no Python without its own.
+KEPT = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT", "SYSTEMDRIVE", "PATHEXT")
 SHOWN = ("passed", "not yet", UNANSWERED, "error", LATE, MISSING)
 Names = dict[str, list[ast.stmt]]
 
@@ -109,7 +111,7 @@ def _code(nodes: list[ast.stmt]) -> str:
 
 def attempt(asked: dict[str, str], root: Path, seconds: int, stop: threading.Event) -> str:
     """Tries an answer in a process of its own, and returns what its checker says."""
-    keep = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
+    keep = {name: os.environ[name] for name in KEPT if name in os.environ}
     keep |= {"PYTHONPATH": f"{root}{os.pathsep}{root / 'data'}", "PYTHONUTF8": "1", "JAX_PLATFORMS": "cpu"}
     with (
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as box,
@@ -121,7 +123,7 @@ def attempt(asked: dict[str, str], root: Path, seconds: int, stop: threading.Eve
         process = subprocess.Popen(
             [sys.executable, "-s", "-B", "-m", "utils.course.attempt"],
             cwd=box,
-            env=keep | {"HOME": box, "TMPDIR": box},
+            env=keep | dict.fromkeys(("HOME", "TMPDIR", "USERPROFILE", "TEMP", "TMP"), box),
             stdin=given,
             stdout=told,
             stderr=subprocess.DEVNULL,
@@ -133,12 +135,25 @@ def attempt(asked: dict[str, str], root: Path, seconds: int, stop: threading.Eve
                 time.sleep(0.05)
             late = process.poll() is None
         finally:
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, signal.SIGKILL)  # and what it has started
-            process.wait()
+            end_with_children(process)
         told.seek(0)
         text = told.read(2000).decode("utf-8", "replace").strip()
     return LATE if late else text or "error: it ended without a verdict, as where memory runs out"
+
+
+def end_with_children(process: subprocess.Popen) -> None:
+    """Ends a process that was started in a session of its own, and what it has started."""
+    if hasattr(os, "killpg"):
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+    else:  # on Windows, which has neither sessions nor groups of processes
+        import psutil
+
+        with suppress(psutil.Error):
+            for child in psutil.Process(process.pid).children(recursive=True):
+                child.kill()
+        process.kill()
+    process.wait()
 
 
 def copies(folder: Path, stems: list[str]) -> dict[str, dict[str, Path]]:

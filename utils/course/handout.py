@@ -1,7 +1,9 @@
 """Copies of the notebooks for a class: ``make student``.
 
-They have no outputs and no cell that is tagged ``not-in-handout``, and a profile's values stand in them as if they
-were the notebooks' own: those of ``workshop``, which trains shortly, or of a teacher's own images.
+They have no outputs, no badge that leads elsewhere and no cell that is tagged ``not-in-handout``, and a profile's
+values stand in them as if they were the notebooks' own: those of ``workshop``, which trains shortly, or of a teacher's
+own images. Once a value is another, paragraphs behind ``<!--measured-->``, which read what came out with the course's
+own values, are true no longer, and go. What sets a notebook up is folded away.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import argparse
 import ast
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -17,10 +20,13 @@ from typing import Any
 import nbformat
 
 from utils.course import CourseError, course_notebooks, find_root
+from utils.course.parameters import declared_values
 from utils.course.run import plan_course
 from utils.files import disk_trouble_in_words, workshop
 
 LEFT_OUT = "not-in-handout"
+MEASURED = re.compile(r"^<!--measured-->\n(?:.+\n?)+\n*", re.MULTILINE)  # up to the next empty line
+BADGE = re.compile(r"^\[!\[Open in Colab\].*\n+", re.MULTILINE)
 
 
 def write_handout(root: Path, folder: Path, profile: str = "workshop") -> list[Path]:
@@ -32,19 +38,33 @@ def write_handout(root: Path, folder: Path, profile: str = "workshop") -> list[P
     if folder.exists():
         raise CourseError(f"{folder} is there already: name another with TO=, or delete it.")
     with disk_trouble_in_words(folder.parent), workshop(folder, "writing copies for a class") as draft:
+        as_measured = True
         for path in course_notebooks(root):
-            notebook = nbformat.read(path, as_version=4)
-            notebook.cells = [cell for cell in notebook.cells if LEFT_OUT not in cell.metadata.get("tags", [])]
-            for cell in notebook.cells:
-                if cell.cell_type == "code":
-                    cell.outputs, cell.execution_count = [], None
-                if "parameters" in cell.metadata.get("tags", []):
-                    cell.source = with_values(cell.source, plan.parameters[path.stem])
-            nbformat.write(notebook, draft / path.name)
+            values, own = plan.parameters[path.stem], declared_values(path)
+            as_measured &= all(own[name] == values[name] for name in own.keys() & values.keys() - {"OUTPUT_DIR"})
+            nbformat.write(as_copy(nbformat.read(path, as_version=4), values, as_measured), draft / path.name)
         shutil.copy(root / "nbs" / "glossary.md", draft)
         shutil.copytree(root / "nbs" / "images", draft / "images")
         draft.rename(folder)  # not `publish`, which would replace a folder that has come meanwhile
     return sorted(folder.glob("*.ipynb"))
+
+
+def as_copy(notebook: Any, values: dict[str, Any], as_measured: bool) -> Any:
+    """The notebook as a class gets it, with these parameters; ``as_measured`` keeps what was read from the course's."""
+    notebook.cells = [cell for cell in notebook.cells if LEFT_OUT not in cell.metadata.get("tags", [])]
+    for number, cell in enumerate(notebook.cells):
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+        elif not as_measured:
+            cell.source = MEASURED.sub("", cell.source).rstrip()
+        if number == 0:
+            cell.source = BADGE.sub("", cell.source)
+        if "parameters" in cell.metadata.get("tags", []):
+            cell.source = with_values(cell.source, values)
+            cell.metadata.setdefault("jupyter", {})["source_hidden"] = True
+            cell.metadata.tags = [*cell.metadata.tags, "hide-input"]
+    notebook.cells = [cell for cell in notebook.cells if cell.source]
+    return notebook
 
 
 def with_values(source: str, values: dict[str, Any]) -> str:

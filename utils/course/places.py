@@ -28,6 +28,14 @@ def course_notebooks(root: Path) -> list[Path]:
     return sorted((root / "nbs").glob("[0-9][0-9]_*.ipynb"))
 
 
+def from_here(path: Path) -> str:
+    """A path as seen from the working folder; as it is on another drive of Windows, where no path leads across."""
+    try:
+        return os.path.relpath(path)
+    except ValueError:
+        return str(path)
+
+
 def output_folder(path: str) -> Path:
     """Where results go: as the parameter says, ``~`` the home folder.
 
@@ -41,4 +49,4 @@ def output_folder(path: str) -> Path:
 
 def output_file(folder: str, name: str) -> Path:
     """A file that a notebook may have left: a bare name lies in ``folder``, an OUTPUT_DIR, a path where it says."""
-    return output_folder(name if "/" in name or Path(name).is_absolute() else f"{folder}/{name}")
+    return output_folder(name if "/" in name or os.sep in name or Path(name).is_absolute() else f"{folder}/{name}")

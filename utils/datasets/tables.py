@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -277,7 +278,7 @@ def _unpack(tables: Sequence[Table], draft: Draft) -> None:
                 if content:
                     (draft.folder / files[key]).write_bytes(content)
                 else:  # it is on this disk, and need not be there twice
-                    (draft.folder / files[key]).symlink_to(Path(path).absolute())
+                    _link(draft.folder / files[key], Path(path).absolute())
             else:
                 repeated += 1
             row = {name: value for name, value in row.items() if name not in FILE_FIELDS} | {"filename": files[key]}
@@ -287,6 +288,14 @@ def _unpack(tables: Sequence[Table], draft: Draft) -> None:
         draft.notes.append(f"{empty:,} rows have no image")
     if repeated:
         draft.notes.append(f"{repeated:,} rows repeat an image: their captions stand together")
+
+
+def _link(place: Path, file: Path) -> None:
+    """Puts a file there as a link, or as a copy where the system or the disk has no links for everybody: Windows."""
+    try:
+        place.symlink_to(file)
+    except OSError:
+        shutil.copyfile(file, place)
 
 
 def _free_name(named: str, number: int, content: bytes, taken: set[str]) -> str:

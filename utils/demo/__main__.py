@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import sys
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -52,10 +51,12 @@ def load_index_and_presence(
     from utils.finder import PresenceModel
     from utils.search import ImageIndex
 
-    index_folder, model_folder = Path(index) if index else run / "index", run / "finetuned" / "model"
+    index_folder, model_folder = Path(index) if index else run / "index", _trained_in(run)
     for option, folder in ("--index", index_folder), ("--model", model_folder):
         if not folder.is_dir() and not (model and option == "--model"):  # which may be a name on the Hub
-            raise CourseError(f"There is no folder {folder}; run `make course` first, or name one with {option}.")
+            raise CourseError(
+                f"There is no folder {folder}; run notebooks 04 and 06 first, or `make course`, or give {option}."
+            )
     try:
         clip = CLIP.from_pretrained(model or model_folder)
         images = ImageIndex.load(index_folder, clip)
@@ -70,6 +71,12 @@ def load_index_and_presence(
     readings = judge.calibrated_on.get("reading")  # not noted where files are read as they are
     fits = judge.model_fingerprint == fingerprint(clip) and readings in (None, [images.reading.describe()])
     return images, judge if fits else None
+
+
+def _trained_in(run: Path) -> Path:
+    """The model of notebook 04, or the newest short one that others have trained in its place."""
+    own, short = run / "finetuned" / "model", list(run.glob("finetuned-short*/model"))
+    return own if own.is_dir() or not short else max(short, key=lambda folder: folder.stat().st_mtime)
 
 
 def _start(arguments: argparse.Namespace) -> None:
@@ -92,8 +99,12 @@ def main(argv: list[str] | None = None) -> int:
     try:
         with temporary_cache() as folder:
             try:  # The main thread only waits: it hears of a signal between two steps, and compiling is a long one.
-                ThreadPoolExecutor(1).submit(_start, arguments).result()
-                threading.Event().wait()
+                started = ThreadPoolExecutor(1).submit(_start, arguments)
+                while not started.done():
+                    time.sleep(0.05)
+                started.result()
+                while True:  # Windows hears of Ctrl-C in sleep, and not in a wait without end
+                    time.sleep(3600)
             except KeyboardInterrupt:
                 for number in (signal.SIGINT, signal.SIGTERM):
                     signal.signal(number, signal.SIG_IGN)

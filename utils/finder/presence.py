@@ -76,7 +76,7 @@ class PresenceModel:
         try:
             if not Path(path).is_file():  # a pipe would be waited for
                 raise ValueError("it is not there, or not a regular file")
-            values = json.loads(Path(path).read_text())
+            values = json.loads(Path(path).read_text(encoding="utf-8"))
             if values.pop("format") != FORMAT:
                 raise ValueError("it is of another version")
             return cls(**values | {"background": tuple(values["background"])})

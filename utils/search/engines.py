@@ -316,7 +316,7 @@ def _library(name: str) -> Any:
     """Imports a library without standard error, where NMSLib's wheel prints advice on compiling it at every import."""
     kept = os.dup(2)
     try:
-        with open(os.devnull, "w") as nowhere:  # noqa: PTH123
+        with open(os.devnull, "w", encoding="utf-8") as nowhere:  # noqa: PTH123
             os.dup2(nowhere.fileno(), 2)
         return importlib.import_module(name)
     except ImportError:

@@ -194,7 +194,7 @@ def _find_marian(name_or_path: str | Path) -> Path:
     except FileNotFoundError as error:
         raise TranslationError(str(error)) from error
     try:
-        kind = json.loads((folder / "config.json").read_text())["model_type"]
+        kind = json.loads((folder / "config.json").read_text(encoding="utf-8"))["model_type"]
     except (OSError, ValueError, KeyError, TypeError):
         kind = None
     if kind != "marian":

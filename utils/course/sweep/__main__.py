@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 from utils.course import CourseError, check_values, find_root
 from utils.course.__main__ import add_shared_arguments
 from utils.course.parameters import parse_overrides
+from utils.course.places import from_here
 from utils.course.sweep.rows import check_rows, load_rows, load_scale
 from utils.course.sweep.runs import run_sweep
 from utils.course.sweep.table import as_markdown, make_table, write_table
@@ -51,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
         print("\nStopped. What has finished is kept; the same command resumes it.", file=sys.stderr)
         return INTERRUPTED
     print("\n" + as_markdown(make_table(scale, rows, runs)))
-    where = os.path.relpath(folder)
+    where = from_here(folder)
     print(f"{time.perf_counter() - start:.0f} s. table.md, table.json and every run: {where}")
     return int(any(run.status == "failed" for row in runs.values() for run in row))
 

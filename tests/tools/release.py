@@ -36,6 +36,7 @@ _FILES = {
     # Its versions are headings that stay, see `_changelog`.
     "CHANGELOG.md": {"address": r"^\[.+\]: https://github\.com/([^/\s]+/[^/\s]+)/"},
     "README.md": _BADGE,
+    "docs/machines.md": {"address": r"^git clone https://github\.com/(\S+)"},
 }
 _RELEASES = re.compile(r"^## \[(\d.*?)\] - (.+)$", re.MULTILINE)  # of the change log: version and date
 

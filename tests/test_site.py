@@ -21,7 +21,12 @@ from site_reference import pages as reference_pages
 
 REPOSITORY = "https://github.com/somebody/course/KIND/v1"
 WITHOUT_SPHINX = importlib.util.find_spec("sphinx_book_theme") is None
-needs_sphinx = pytest.mark.skipif(WITHOUT_SPHINX, reason="Sphinx is not installed; make site installs it")
+
+
+def needs_sphinx(test):
+    """Marks a test of a built site, which takes half a minute to build and a browser to look at."""
+    without = pytest.mark.skipif(WITHOUT_SPHINX, reason="Sphinx is not installed; make site installs it")
+    return pytest.mark.page(without(test))
 
 
 # --- what is laid out -------------------------------------------------------------------------------------------

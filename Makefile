@@ -21,6 +21,7 @@ GRID ?=
 ROWS ?=
 SEEDS ?= 0 1 2
 VERSION ?=
+DRY ?=
 REPO ?=
 ARGS ?=
 TORCH ?=
@@ -31,6 +32,10 @@ SETTINGS = $(if $(SET)$(DATASET),--set $(SET) $(if $(DATASET),"DATASET=$(DATASET
 RUN := $(VENV)/bin/python
 # It leaves the model that other notebooks then need not train: where it is to be run, it is the first.
 LONGEST := nbs/04_finetune_clip.ipynb
+# An extra that only the site needs; the pins of everything else stay as they are.
+SPHINX = $(RUN) -c "import myst_nb, sphinx_book_theme, sphinx_copybutton" 2>/dev/null || \
+  { echo "Installing Sphinx into $(VENV): once, about 90 MB."; $(RUN) -m pip install --quiet --disable-pip-version-check \
+  --constraint requirements.txt --no-build-isolation --editable ".[site]"; }
 QUIET_LAB := --LabApp.app_settings_dir=.jupyter --KernelManager.transport_encryption=auto
 # As in a container; Jupyter refuses root else.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
@@ -44,7 +49,7 @@ lab: export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/runs/compiled
 lab: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.1
 
 .DEFAULT_GOAL := help
-.PHONY: help check course sweep test quick demo convert lab student grade slides compare results bench lint notebooks imports wheels release address
+.PHONY: help check course sweep test quick demo convert lab student grade slides compare results bench lint notebooks imports wheels site release address
 
 help: ## List the targets
 	@echo "make TARGET, where TARGET is one of"
@@ -103,8 +108,8 @@ slides: $(READY) ## Write each notebook's figures and headings as slides into TO
 compare: $(READY) ## Set the metrics of RUNS='runs/a runs/b' side by side in one table
 	@$(RUN) -m utils.course.compare $(RUNS) $(if $(TO),--to "$(TO)")
 
-results: $(READY) ## Put the newest figures of runs/ into the README
-	@$(RUN) -m utils.evaluation README.md
+results: $(READY) ## Put the newest figures of runs/ into docs/results.md
+	@$(RUN) -m utils.evaluation docs/results.md
 
 bench: $(READY) ## Measure speed and memory on this machine, or one subject of it with BENCH=translation
 	@for file in tests/benchmarks/bench_$(BENCH).py; do \
@@ -128,11 +133,16 @@ wheels: $(READY) ## Save the packages in TO=runs/wheels, for machines of this ki
 	  --find-links "$(or $(TO),runs/wheels)" --dest "$(or $(TO),runs/wheels)" -r requirements.txt
 	@echo "Without a network, where that folder is: PIP_NO_INDEX=1 PIP_FIND_LINKS=that/folder make course"
 
-release: $(READY) ## Name VERSION=0.2.0 in badges, first cells, change log and citation
-	@$(RUN) tests/tools/release.py --version "$(VERSION)"
+site: $(READY) ## Build runs/site, or TO=folder: all notebooks and pages and a reference
+	@$(SPHINX)
+	@$(RUN) tests/tools/build_site.py "$(or $(TO),runs/site)"
+
+release: $(READY) ## Make VERSION=0.2.0 ready: named everywhere, with site, archive and notes; DRY=1 writes nothing
+	@$(if $(DRY),,$(SPHINX))
+	@$(RUN) tests/tools/publish.py "$(VERSION)" $(if $(DRY),--dry-run)
 
 address: $(READY) ## Name REPO=owner/name as the repository wherever it is named, for a fork
-	@$(RUN) tests/tools/release.py --address "$(REPO)"
+	@$(RUN) tests/tools/release.py "$(REPO)"
 
 $(READY): requirements.txt
 	@# NMSLib has no wheel for 3.14 on macOS.

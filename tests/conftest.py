@@ -1,6 +1,7 @@
 """Fixtures that more than one test file needs."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,23 @@ def shared() -> Path:
         reason = "the folder of real data (../shared) is not on this machine"
         (pytest.fail if os.environ.get("REQUIRE_SHARED") == "1" else pytest.skip)(reason)
     return folder
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium without a window, by playwright."""
+    from look_at_lab import ARGUMENTS, BROWSERS
+
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        reason = f"none of {', '.join(BROWSERS)} is installed"
+        (pytest.fail if os.environ.get("REQUIRE_SHARED") == "1" else pytest.skip)(reason)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -92,9 +92,9 @@ def test_the_check_says_it_too(monkeypatch):
     assert devices.is_missing and devices.advice == "JAX does not start with A=b: why; unset A."
 
 
-def test_the_readme_names_the_same_jax_for_gpus(root):
-    readme = (root / "README.md").read_text()
-    assert f'"{check.FOR_GPUS}"' in readme and "jax[cuda13]==0.10.2" not in readme
+def test_the_page_of_machines_names_the_same_jax_for_gpus(root):
+    page = (root / "docs" / "machines.md").read_text()
+    assert f'"{check.FOR_GPUS}"' in page and "jax[cuda13]==0.10.2" not in page
 
 
 def test_no_network_is_no_obstacle(monkeypatch):

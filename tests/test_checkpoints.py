@@ -510,9 +510,9 @@ def test_towers_that_open_clip_cannot_hold_are_refused(tmp_path):
     assert not (tmp_path / "export").exists()
 
 
-def test_the_lines_of_the_readme_give_what_open_clip_reads(root, tmp_path, monkeypatch):
+def test_the_lines_of_the_page_give_what_open_clip_reads(root, tmp_path, monkeypatch):
     open_clip = pytest.importorskip("open_clip")
-    page = (root / "README.md").read_text(encoding="utf-8")
+    page = (root / "docs" / "checkpoints.md").read_text(encoding="utf-8")
     (lines,) = re.findall(r"```python\n(from utils\.clip import CLIP, save_open_clip\n.*?)```", page, re.DOTALL)
     (tmp_path / "runs" / "miniature" / "finetuned").mkdir(parents=True)
     model = root / "data" / "checkpoints" / "clip-miniature"

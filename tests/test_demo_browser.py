@@ -1,13 +1,10 @@
 """The page in a real browser: each tab's main way, errors, the keyboard, a phone, and nobody else asked."""
 
-import os
 import re
-import shutil
 from urllib.parse import urlsplit
 
 import pytest
 from demo_world import served
-from look_at_lab import ARGUMENTS, BROWSERS
 from PIL import Image
 from standins.scenes import build_miniature
 
@@ -19,20 +16,6 @@ from utils.search import ImageIndex
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 WAIT = 20_000  # milliseconds for an answer on a busy machine
-
-
-@pytest.fixture(scope="module")
-def browser():
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if path is None:
-        reason = f"none of {', '.join(BROWSERS)} is installed"
-        (pytest.fail if os.environ.get("REQUIRE_SHARED") == "1" else pytest.skip)(reason)
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -45,7 +45,7 @@ def broken_links(path, text: str) -> list[str]:
 
 
 def test_links_lead_somewhere(root):
-    pages = [root / page for page in PAGES]
+    pages = [root / page for page in PAGES] + sorted((root / "docs").glob("*.md"))
     pages += sorted((root / "nbs").glob("*.ipynb")) + sorted((root / "nbs" / "solutions").glob("*.ipynb"))
     links = [link for page in pages for link in LINK.findall(text_of(page))]
     assert len(links) > 100
@@ -57,15 +57,29 @@ def test_a_broken_link_is_noticed(root, link):
     assert broken_links(root / "README.md", f"[text]({link})")
 
 
-def test_readme_names_every_notebook_and_every_target(root):
+def test_readme_names_every_notebook_and_the_pages_every_target(root):
     readme = (root / "README.md").read_text(encoding="utf-8")
     for path in sorted((root / "nbs").glob("[0-9][0-9]_*.ipynb")):
         assert f"[{path.stem}](nbs/{path.name})" in readme
+    pages = [root / "CONTRIBUTING.md", *(root / "docs").glob("*.md")]
+    everything = readme + "".join(path.read_text(encoding="utf-8") for path in pages)
     targets = re.findall(r"^([a-z]+):.*## ", (root / "Makefile").read_text(), re.MULTILINE)
     described = {"help": "`make` alone", "lint": "", "notebooks": ""}  # the last two are for contributors
-    contributing = (root / "CONTRIBUTING.md").read_text(encoding="utf-8")
     for target in targets:
-        assert described.get(target, f"make {target}") in readme + contributing, target
+        assert described.get(target, f"make {target}") in everything, target
+
+
+def test_the_readme_is_a_page_long_and_its_scores_are_those_of_the_page_of_results(root):
+    readme, results = ((root / name).read_text(encoding="utf-8") for name in ("README.md", "docs/results.md"))
+    assert len(readme.split()) < 1400
+    measured = re.findall(r"0\.\d{3} \(0\.\d{3} to 0\.\d{3}\)", readme)
+    marked = "".join(re.findall(r"<!-- measured: .*?<!-- end -->", results, re.DOTALL))
+    first = re.findall(r"^\| (?:baseline|fine-tuned) \| ([^|]+) \|", marked, re.MULTILINE)
+    assert measured == first and len(first) == 4
+    marks = re.findall(r"<!-- measured: (\S+) -->", results)
+    assert [(root / "docs" / mark).resolve().relative_to(root / "runs").parts[1:] for mark in marks] == [
+        ("evaluation",)
+    ] * 2
 
 
 def test_the_page_for_teachers_has_a_section_for_every_notebook(root):

@@ -3,8 +3,13 @@
 import json
 import re
 import shutil
+import subprocess
+import tarfile
 
 import pytest
+import yaml
+from publish import in_the_way, notes, publish, unreleased
+from publish import main as publish_main
 from release import current, main, move, places, release
 
 from utils.course import CourseError
@@ -49,7 +54,7 @@ def test_no_other_file_names_the_address_or_the_tag(root):
     """One that did would keep the old ones at the next release."""
     named, known = current(root), {path for kind in KINDS for path, _ in places(root, kind)}
     tag = re.compile(rf"\bv{re.escape(named['version'])}(?![\w.])")
-    folders = [root / name for name in (".github", "findings", "nbs", "tests", "utils")]
+    folders = [root / name for name in (".github", "docs", "findings", "nbs", "tests", "utils")]
     files = {path for folder in folders for path in folder.rglob("*.*") if ".ipynb_checkpoints" not in path.parts}
     files = {path for path in files if path.suffix not in (".png", ".jpg", ".pyc")}
     for path in (files | {*root.glob("*"), root / "data" / "README.md"}) - known:
@@ -81,9 +86,11 @@ def test_a_release_changes_the_version_and_nothing_else(copy):
     old, new, before, old_day = current(copy)["version"], next_version(copy), contents(copy), date_of(copy)
     changed = release(copy, new, DAY)
     after = contents(copy)
-    assert {str(path.relative_to(copy)) for path in changed} == before.keys() == after.keys()
+    named = {str(path.relative_to(copy)) for path, _ in places(copy, "version")}
+    assert {str(path.relative_to(copy)) for path in changed} == named | {NAMED_APART} and before.keys() == after.keys()
     assert current(copy)["version"] == new and date_of(copy) == DAY
-    for name in before.keys() - {NAMED_APART}:
+    assert all(before[name] == after[name] for name in before.keys() - named - {NAMED_APART})
+    for name in named:
         assert before[name] != after[name]
         back = after[name].replace(new.encode(), old.encode()).replace(DAY.encode(), old_day.encode())
         assert back == before[name], name
@@ -165,7 +172,7 @@ def test_what_does_not_stand_where_it_is_expected_is_refused(copy, capsys, monke
     path.write_bytes(text.encode(errors="surrogateescape"))
     before = contents(copy)
     monkeypatch.chdir(copy)
-    assert main(["--version", asked]) == 2
+    assert publish_main([asked, "--dry-run"]) == 2
     error = capsys.readouterr().err
     assert error.startswith("make release: ") and said in error
     if name.endswith(".ipynb"):  # also where nothing would be left to do
@@ -184,12 +191,9 @@ def test_a_lost_address_is_refused(copy):
 
 def test_the_command_line_says_what_was_done(copy, capsys, monkeypatch):
     monkeypatch.chdir(copy / "nbs")
-    new = next_version(copy)
-    assert main(["--version", new]) == 0
-    assert f"git tag v{new}" in capsys.readouterr().out
-    assert main(["--address", "some-body/fork"]) == 0 == main(["--address", "some-body/fork"])
+    assert main(["some-body/fork"]) == 0 == main(["some-body/fork"])
     assert capsys.readouterr().out.splitlines()[-1] == "some-body/fork stands everywhere already."
-    assert current(copy) == {"version": new, "address": "some-body/fork"}
+    assert current(copy)["address"] == "some-body/fork"
 
 
 def test_an_address_that_its_surroundings_have_in_them_changes_alone(copy):
@@ -197,3 +201,107 @@ def test_an_address_that_its_surroundings_have_in_them_changes_alone(copy):
     move(copy, "t/c")  # as in "/content/course"
     move(copy, old)
     assert contents(copy) == before
+
+
+# --- a whole release --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def checkout(copy, monkeypatch):
+    """The copy under git, with a tag of its version and a page that says it stands for the site."""
+    for name, value in (
+        ("HOME", copy),
+        ("GIT_CONFIG_NOSYSTEM", 1),
+        ("GIT_AUTHOR_NAME", "a"),
+        ("GIT_AUTHOR_EMAIL", "a@b"),
+    ):
+        monkeypatch.setenv(name, str(value))
+        monkeypatch.setenv(name.replace("AUTHOR", "COMMITTER"), str(value))
+    (copy / ".gitignore").write_text("runs/\n")
+    git(copy, "init", "--quiet")
+    commit(copy, "Begin")
+    git(copy, "tag", f"v{current(copy)['version']}")
+    monkeypatch.setattr("publish.build", lambda root, site: (site.mkdir(), (site / "index.html").touch()))
+    monkeypatch.chdir(copy)
+    return copy
+
+
+def git(folder, *arguments):
+    subprocess.run(["git", *arguments], cwd=folder, check=True, capture_output=True)
+
+
+def commit(folder, message):
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--message", message)
+
+
+def test_a_release_leaves_the_site_an_archive_and_notes(checkout, capsys):
+    new, said = next_version(checkout), unreleased(checkout)
+    assert publish_main([new]) == 0
+    assert f"git tag v{new}" in capsys.readouterr().out
+    folder = checkout / "runs" / "release" / new
+    assert {path.name for path in folder.iterdir()} == {"site", f"clip-earth-course-{new}.tar.gz", "notes.md"}
+    assert (folder / "notes.md").read_text() == f"{said}\n" and said.startswith("### ")
+    with tarfile.open(folder / f"clip-earth-course-{new}.tar.gz") as packed:
+        names, owners = packed.getnames(), {entry.uname for entry in packed}
+        project = packed.extractfile(f"clip-earth-course-{new}/pyproject.toml").read().decode()
+    assert f'version = "{new}"' in project and owners == {""} and not [name for name in names if "/runs/" in name]
+    commit(checkout, f"Release {new}")
+    assert in_the_way(checkout, new) == [] and unreleased(checkout) == ""
+
+
+def test_a_dry_run_writes_nothing_and_says_what_is_in_the_way(checkout, capsys):
+    before, new = contents(checkout), next_version(checkout)
+    assert publish_main([new, "--dry-run"]) == 0
+    out = capsys.readouterr().out
+    assert unreleased(checkout) in out and "In the way" not in out and contents(checkout) == before
+    (checkout / "README.md").write_text((checkout / "README.md").read_text() + "\n")
+    assert publish_main([new, "--dry-run"]) == 0
+    assert "In the way: There are changes that are not committed, README.md" in capsys.readouterr().out
+
+
+def test_what_is_in_the_way_of_a_release_is_one_sentence_and_nothing_is_written(checkout, capsys):
+    new = next_version(checkout)
+    git(checkout, "tag", f"v{new}")
+    refused(checkout, new, capsys, f"The tag v{new} is there already")
+    git(checkout, "tag", "--delete", f"v{new}")
+    log = checkout / "CHANGELOG.md"
+    log.write_text(log.read_text().replace(unreleased(checkout), "### Added"))
+    refused(checkout, new, capsys, "not committed, CHANGELOG.md the first")
+    commit(checkout, "Say nothing")
+    refused(checkout, new, capsys, "says nothing under Unreleased")
+    assert notes(checkout) == "- Say nothing"  # a draft, from the commits
+    shutil.rmtree(checkout / ".git")
+    refused(checkout, new, capsys, "no checkout of git")
+
+
+def refused(folder, version, capsys, said):
+    before = contents(folder)
+    assert publish_main([version]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("make release: ") and said in error and error.count("\n") == 1
+    assert contents(folder) == before
+
+
+def test_a_site_that_cannot_be_built_leaves_the_version_as_it_was(checkout, monkeypatch):
+    def fail(root, site):
+        raise CourseError("a link leads nowhere")
+
+    monkeypatch.setattr("publish.build", fail)
+    before, new = contents(checkout), next_version(checkout)
+    with pytest.raises(CourseError, match="leads nowhere"):
+        publish(checkout, new, checkout / "runs" / "release" / new)
+    assert contents(checkout) == before and not (checkout / "runs" / "release" / new).exists()
+
+
+def test_zenodo_is_told_what_the_citation_tells(root):
+    zenodo = json.loads((root / ".zenodo.json").read_text(encoding="utf-8"))
+    citation = yaml.safe_load((root / "CITATION.cff").read_text(encoding="utf-8"))
+    for theirs, ours in (("title", "title"), ("version", "version"), ("license", "license"), ("keywords", "keywords")):
+        assert zenodo[theirs] == citation[ours], theirs
+    assert zenodo["description"] == f"<p>{citation['abstract'].strip()}</p>"
+    assert [person["name"] for person in zenodo["creators"]] == [person["name"] for person in citation["authors"]]
+    assert zenodo["upload_type"] == citation["type"] == "software"
+    related = {other["identifier"] for other in zenodo["related_identifiers"]}
+    named = {other["url"] for other in citation["references"] if "url" in other}
+    assert related == named | {citation["repository-code"]}

@@ -39,6 +39,16 @@ def test_workflows_call_only_targets_that_exist(workflows, targets):
     assert {"lint", "test", "course"} <= set(called) <= targets
 
 
+def test_publishing_the_site_may_write_pages_and_nothing_else(workflows):
+    for name, flow in workflows.items():
+        assert flow["permissions"] == {"contents": "read"}, name
+        wider = {job: given["permissions"] for job, given in flow["jobs"].items() if "permissions" in given}
+        assert wider == ({"publish": {"pages": "write", "id-token": "write"}} if name == "site.yml" else {})
+    publish = workflows["site.yml"]["jobs"]["publish"]
+    assert publish["if"] == "github.event_name == 'push'" and publish["needs"] == "build"
+    assert not [step for step in publish["steps"] if "run" in step]  # nothing of a pull request runs with those rights
+
+
 def test_the_matrix_has_every_python_of_the_course_and_only_a_newer_jax_may_fail(root, workflows):
     job = workflows["ci.yml"]["jobs"]["course"]
     matrix, extra = job["strategy"]["matrix"], job["strategy"]["matrix"]["include"]
@@ -89,7 +99,7 @@ STUMBLED_OVER = re.compile(r"\bMind:|\banew\b|\bgiven away\b|\bstrangers\b|\bone
 
 def prose_and_code(root) -> dict[str, str]:
     """What the repository says, by file; of a notebook its cells, not their outputs."""
-    files = [*root.glob("*.md"), *root.glob("nbs/*.md"), *root.glob("data/*.md")]
+    files = [*root.glob("*.md"), *root.glob("nbs/*.md"), *root.glob("data/*.md"), *root.glob("docs/*.md")]
     files += [path for folder in ("utils", "data/standins") for path in (root / folder).rglob("*.py")]
     texts = {str(path): path.read_text(encoding="utf-8") for path in files}
     for path in (root / "nbs").rglob("*.ipynb"):

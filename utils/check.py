@@ -179,7 +179,7 @@ def _check_model(name: str) -> Check:
     folder = Path(name).expanduser()
     subject = f"model: {folder.name}"
     if folder.exists():
-        advice = "" if looks_like_clip(folder) else "it holds no CLIP of the forms that the README lists"
+        advice = "" if looks_like_clip(folder) else "it holds no CLIP of the forms that docs/checkpoints.md lists"
         return Check(subject, f"in {_short(folder)}", advice, needed=True)
     try:
         cached = isinstance(try_to_load_from_cache(name, "config.json"), str)

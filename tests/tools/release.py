@@ -1,4 +1,4 @@
-"""The version and the address that badges, first cells and the citation name: ``make release``, ``make address``.
+"""The version and the address that badges, first cells and the citation name: ``make address``, and for `publish`.
 
 A notebook on Colab fetches its own release of the package from its own repository, so both stand written out in it.
 ``pyproject.toml`` says what they are, every other place follows it.
@@ -29,9 +29,14 @@ _FILES = {
         "address": r'^repository-code: "https://github\.com/(.+)"$',
         "date": r'^date-released: "(.+)"$',
     },
+    ".zenodo.json": {
+        "version": r'^  "version": "(.+)",$',
+        "address": r'"https://github\.com/([^"]+)", "relation": "isSupplementTo"',
+    },
     # Its versions are headings that stay, see `_changelog`.
     "CHANGELOG.md": {"address": r"^\[.+\]: https://github\.com/([^/\s]+/[^/\s]+)/"},
     "README.md": _BADGE,
+    "docs/machines.md": {"address": r"^git clone https://github\.com/(\S+)"},
 }
 _RELEASES = re.compile(r"^## \[(\d.*?)\] - (.+)$", re.MULTILINE)  # of the change log: version and date
 
@@ -60,17 +65,13 @@ def places(root: Path, kind: str) -> list[tuple[Path, str]]:
     return [(path, patterns[kind]) for path, patterns in files if kind in patterns]
 
 
-def release(root: Path, version: str, day: str = "") -> list[Path]:
-    """Changes the version wherever it is named, and gives what is unreleased in the change log its heading.
+def released(root: Path, version: str, day: str = "") -> dict[Path, str]:
+    """The texts that a release changes: the version wherever it is named, and a heading in the change log.
 
-    The day is that of the release, by default today.
-
-    Returns:
-        The files changed; none if it is the version already.
+    The day is that of the release, by default today. What is the version already changes nothing.
 
     Raises:
         CourseError: If that is not a version, or an older one, or a file names another one than ``pyproject.toml``.
-            Nothing is written then.
     """
     if not _VERSION.fullmatch(version):
         raise CourseError(f"{version!r} is not a version; give three numbers, as in VERSION=0.2.0.")
@@ -88,13 +89,18 @@ def release(root: Path, version: str, day: str = "") -> list[Path]:
     texts = _replaced(root, {"version": (latest, version), "date": (dates[latest], dates[version])})
     if version != latest:
         texts[log] = _changelog(_read(log), latest, version, dates[version], old["address"])
-    return _write(texts)
+    return {path: text for path, text in texts.items() if text != _read(path)}
+
+
+def release(root: Path, version: str, day: str = "") -> list[Path]:
+    """Writes what `released` gives, or nothing; returns the files changed."""
+    return _write(released(root, version, day))
 
 
 def move(root: Path, address: str) -> list[Path]:
     """Changes the address of the repository, ``owner/name`` on GitHub, wherever it is named.
 
-    It returns and raises what `release` does.
+    It returns what `release` does, and refuses what names another address; nothing is written then.
     """
     if not _ADDRESS.fullmatch(address):
         raise CourseError(f"{address!r} is not a repository of GitHub; give REPO=owner/name, and no more of it.")
@@ -147,21 +153,16 @@ def _read(path: Path) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Changes the version or the address from the command line; the exit status is 0 if every place has it."""
-    parser = argparse.ArgumentParser(description="Changes version or address.")
-    kind = parser.add_mutually_exclusive_group(required=True)
-    kind.add_argument("--version", help="three numbers, such as 0.2.0")
-    kind.add_argument("--address", help="owner/name on GitHub")
-    arguments = parser.parse_args(argv)
-    target, value = ("address", arguments.address) if arguments.version is None else ("release", arguments.version)
+    """Changes the address from the command line; the exit status is 0 if every place has it."""
+    parser = argparse.ArgumentParser(description="Changes the address of the repository.")
+    parser.add_argument("address", help="owner/name on GitHub")
+    address = parser.parse_args(argv).address
     try:
-        changed = (move if target == "address" else release)(find_root(), value)
+        changed = move(find_root(), address)
     except (CourseError, OSError, ValueError) as error:
-        print(f"make {target}: {error}", file=sys.stderr)
+        print(f"make address: {error}", file=sys.stderr)
         return 2
-    print(f"{value} now stands in {len(changed)} files." if changed else f"{value} stands everywhere already.")
-    if changed and target == "release":
-        print(f"Look at them with git diff, run make test, commit them, and tag the commit: git tag v{value}")
+    print(f"{address} now stands in {len(changed)} files." if changed else f"{address} stands everywhere already.")
     return 0
 
 

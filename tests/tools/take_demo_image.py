@@ -1,4 +1,4 @@
-"""Takes the image of the page for the README, from a page that is being served.
+"""Takes the image of the page for docs/search_page.md, from a page that is being served.
 
 make demo                                                       # in another terminal
 python tests/tools/take_demo_image.py http://127.0.0.1:7860 nbs/images/demo.jpg

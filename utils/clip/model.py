@@ -247,7 +247,7 @@ class CLIP(nnx.Module):
     def from_pretrained(
         cls, name_or_path: str | os.PathLike, dtype: Any = jnp.float32, activation: str | None = None
     ) -> CLIP:
-        """Loads a checkpoint of any form that the README lists.
+        """Loads a checkpoint of any form that `docs/checkpoints.md` lists.
 
         It is a folder, a file of weights, or a name on the Hugging Face Hub such as ``openai/clip-vit-base-patch32``.
         ``dtype`` is what the transformers compute in: float32, bfloat16, or ``auto``, the faster one on this machine;

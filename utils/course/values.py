@@ -134,5 +134,5 @@ def check_places(root: Path, values: Mapping[str, Any]) -> None:
     if model and place.exists() and not looks_like_clip(place):
         raise CourseError(
             f"MODEL is {model!r}, and {place} holds no CLIP: give a folder whose config.json says "
-            '"model_type": "clip", one of open_clip or peft, or a file of weights; the README lists them.'
+            '"model_type": "clip", one of open_clip or peft, or a file of weights; docs/checkpoints.md lists them.'
         )

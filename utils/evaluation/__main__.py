@@ -1,4 +1,4 @@
-"""Puts the newest figures into a page, so that none is copied by hand: ``python -m utils.evaluation README.md``.
+"""Puts the newest figures into a page, so that none is copied by hand: ``python -m utils.evaluation docs/results.md``.
 
 They stand between the marks ``<!-- measured: FOLDER -->`` and ``<!-- end -->``.
 """

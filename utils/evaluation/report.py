@@ -1,7 +1,7 @@
 """A model against a baseline: every score with its interval, as `evaluation.json`, figures and a page.
 
 `evaluate` takes the scores, `Evaluation.write` leaves them in a folder. What others show of them, the model card and
-the README's tables, is made from `evaluation.json` by `utils.evaluation.tables`.
+the tables of `docs/results.md`, is made from `evaluation.json` by `utils.evaluation.tables`.
 """
 
 from __future__ import annotations

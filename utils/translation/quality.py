@@ -59,12 +59,13 @@ def find_failures(replacements: Sequence[BackTranslation]) -> dict[str, list[Bac
     """Finds back-translations that should not be trained on.
 
     The rule, the first that applies:
-        empty: no word is left.
-        untranslated: the pivot has the words of the original, so nothing was translated, or the result those of
-            the pivot, so nothing came back.
-        degenerate: one to four words stand three times in a row, or the result has over 2.5 times as many words
-            as the original or under 1 / 2.5 of them.
-        unchanged: the same words came back, so for CLIP, which reads lower case, the caption is still a repeat.
+
+    - empty: no word is left.
+    - untranslated: the pivot has the words of the original, so nothing was translated, or the result those of the
+      pivot, so nothing came back.
+    - degenerate: one to four words stand three times in a row, or the result has over 2.5 times as many words as the
+      original or under 1 / 2.5 of them.
+    - unchanged: the same words came back, so for CLIP, which reads lower case, the caption is still a repeat.
     """
     failures: dict[str, list[BackTranslation]] = {"empty": [], "untranslated": [], "degenerate": [], "unchanged": []}
     for new in replacements:

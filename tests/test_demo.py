@@ -308,11 +308,11 @@ def test_an_image_is_described_where_there_is_a_captioner(index, model, page, tm
         ask(page, "describe", None)
     tiny_captioner(model).save_pretrained(tmp_path / "captioner" / "model")
     captioner = load_captioner(tmp_path)
+    (text,) = caption(captioner, PLAIN, progress=False)  # and compiled, which takes long on a busy machine
     with served(index, captioner=captioner) as address, httpx.Client(base_url=address, timeout=30) as client:
         assert "Describe a picture" in client.get("config").text
         sent = upload(client, "plain.png", encoded(PLAIN, "png"))
         said = ask(client, "describe", sent)
-        (text,) = caption(captioner, PLAIN, progress=False)
         assert render.status(render._sentence(text)) in said and "Written by a machine" in said
         assert "is not a JPEG" in ask(client, "describe", upload(client, "a.png", b"no image"))
         for name, payload in hostile_questions(address).items():

@@ -13,6 +13,10 @@ from utils.translation.quality import words
 NUMBERS = SOLVED["02_backtranslate_captions"]["NUMBERS"]
 
 
+def groups(words: list, n: int) -> list:
+    return [tuple(words[start : start + n]) for start in range(len(words) - n + 1)]
+
+
 def unit(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
 
@@ -391,5 +395,48 @@ WRONG: dict[str, dict[str, Callable]] = {
             test[np.argmax(validation)] - test.mean(),
         ),
         "the scores": lambda validation, test: (validation.max(), test[np.argmax(validation)]),
+    },
+    "check_clipped_matches": {
+        "all words": lambda candidate, references, n: len(candidate),
+        "unclipped": lambda candidate, references, n: sum(
+            any(group in groups(of, n) for of in references) for group in groups(candidate, n)
+        ),
+        "clipped by all together": lambda candidate, references, n: (
+            Counter(groups(candidate, n)) & Counter(group for of in references for group in groups(of, n))
+        ).total(),
+        "each group once": lambda candidate, references, n: len(
+            {group for group in groups(candidate, n) if any(group in groups(of, n) for of in references)}
+        ),
+        "words and not groups": lambda candidate, references, n: solution_of("check_clipped_matches")(
+            candidate, references, 1
+        ),
+        "pairs always": lambda candidate, references, n: solution_of("check_clipped_matches")(candidate, references, 2),
+        "the first reference": lambda candidate, references, n: solution_of("check_clipped_matches")(
+            candidate, references[:1], n
+        ),
+        "the reference with most matches": lambda candidate, references, n: max(
+            solution_of("check_clipped_matches")(candidate, [of], n) for of in references
+        ),
+        "the share": lambda candidate, references, n: (
+            solution_of("check_clipped_matches")(candidate, references, n) / max(len(candidate) - n + 1, 1)
+        ),
+        "how many groups there are": lambda candidate, references, n: len(candidate) - n + 1,
+    },
+    "check_nucleus": {
+        "all tokens": lambda probabilities, p: np.arange(len(probabilities)),
+        "without the one that reaches p": lambda probabilities, p: solution_of("check_nucleus")(probabilities, p)[:-1],
+        "one more": lambda probabilities, p: np.argsort(-probabilities)[
+            : len(solution_of("check_nucleus")(probabilities, p)) + 1
+        ],
+        "each above p": lambda probabilities, p: np.flatnonzero(probabilities >= p),
+        "in the order of the vocabulary": lambda probabilities, p: np.sort(
+            solution_of("check_nucleus")(probabilities, p)
+        ),
+        "the least likely first": lambda probabilities, p: solution_of("check_nucleus")(probabilities, p)[::-1],
+        "the probabilities": lambda probabilities, p: probabilities[solution_of("check_nucleus")(probabilities, p)],
+        "their number": lambda probabilities, p: len(solution_of("check_nucleus")(probabilities, p)),
+        "the likeliest": lambda probabilities, p: np.argsort(-probabilities)[:1],
+        "always three": lambda probabilities, p: np.argsort(-probabilities)[:3],
+        "as they come": lambda probabilities, p: np.arange(int(np.searchsorted(np.cumsum(probabilities), p)) + 1),
     },
 }

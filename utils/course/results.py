@@ -14,7 +14,7 @@ METRICS, PARAMETERS, SUMMARY = "metrics.json", "parameters.json", "summary.md"
 MADE_BY = "the CLIP course"  # in parameters.json: the folder is one of ours
 # All that notebooks and runs leave, as patterns.
 RESULTS = (
-    *("translations.sqlite*", "backtranslated.jsonl", "compared", "finetuned", "finetuned-short-*"),
+    *("translations.sqlite*", "backtranslated.jsonl", "captioner", "compared", "finetuned", "finetuned-short-*"),
     *("evaluation", "index", "presence.json", "scene.jpg", "scene.json", "scene.tif", "found.geojson"),
     *("beyond", "icons_*", ".icons_*"),
     *(METRICS, PARAMETERS, SUMMARY, ".*.partial", ".*.running.ipynb"),

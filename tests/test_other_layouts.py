@@ -477,6 +477,16 @@ def test_a_shard_that_leads_out_of_its_folder_is_refused_and_leaves_nothing(tmp_
     assert not list(unpacked.rglob("*.png")) and not (tmp_path / "a.png").exists()
 
 
+def test_a_name_of_a_shard_that_no_file_can_have_is_one_sentence(tmp_path, unpacked):
+    """As on Windows one with a question mark."""
+    path = shard(tmp_path / "own.tar", sample("port_0"))
+    with tarfile.open(path, "a") as tar:
+        tar.addfile(tarfile.TarInfo(f"{300 * 'a'}.png"))
+    with pytest.raises(DatasetError, match="this system has no files of that name; give it another one"):
+        load_dataset(path)
+    assert not list(unpacked.rglob("*.png"))
+
+
 def test_a_shard_that_breaks_off_leaves_nothing(tmp_path, unpacked):
     path = shard(tmp_path / "own.tar", {k: v for name in NAMES for k, v in sample(name).items()})
     path.write_bytes(path.read_bytes()[:3000])

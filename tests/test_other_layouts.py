@@ -16,6 +16,7 @@ from pyarrow import parquet
 
 from utils.datasets import DatasetError, ImagePreprocessing, eval_batches, load_dataset, unpacking
 from utils.datasets.captions import splits_in_names
+from utils.datasets.tables import _free_name
 from utils.files import expanded
 
 NAMES = ("port_0", "port_1", "field_0", "field_1")
@@ -485,6 +486,13 @@ def test_a_name_of_a_shard_that_no_file_can_have_is_one_sentence(tmp_path, unpac
     with pytest.raises(DatasetError, match="this system has no files of that name; give it another one"):
         load_dataset(path)
     assert not list(unpacked.rglob("*.png"))
+
+
+def test_names_of_rows_become_names_that_every_system_has():
+    taken = set()
+    given = ["port/a.png", r"C:\port\A.png", "12:30?.png", "CON.png", "nul", "console.png", ".."]
+    names = [_free_name(name, number, b"", taken) for number, name in enumerate(given)]
+    assert names == ["a.png", "A-1-1.png", "12-30-.png", "0000003.png", "0000004.jpg", "console.png", "0000006.jpg"]
 
 
 def test_a_shard_that_breaks_off_leaves_nothing(tmp_path, unpacked):

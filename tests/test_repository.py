@@ -188,7 +188,9 @@ def test_windows_runs_what_make_does(root, workflows):
     installed = re.findall(r"-m pip install --quiet (.*)", steps)
     for options in installed:
         assert options in makefile.replace(" --disable-pip-version-check", "")
-    section = (root / "docs" / "machines.md").read_text(encoding="utf-8").partition("## Windows")[2].partition("\n## ")[0]
+    section = (
+        (root / "docs" / "machines.md").read_text(encoding="utf-8").partition("## Windows")[2].partition("\n## ")[0]
+    )
     assert re.findall(r"-m pip install (.*)", section) == installed
     told = set(re.findall(r"\| `(utils[\w.]*)", section))
     assert len(told) > 8 and all(f"-m {module}" in makefile for module in told)

@@ -61,6 +61,22 @@ def test_a_jax_that_is_slow_on_gpus_is_told_where_one_is(monkeypatch, jaxlib, sl
     assert not slow or check.FOR_GPUS in devices.advice
 
 
+def test_a_gpu_that_jax_does_not_see_is_told_and_on_windows_that_there_is_no_jax_for_it(monkeypatch):
+    cpu = SimpleNamespace(platform="cpu", device_kind="cpu")
+    monkeypatch.setitem(sys.modules, "jax", SimpleNamespace(devices=lambda: [cpu]))
+    monkeypatch.setattr(check.shutil, "which", lambda name: name)
+    for system, advice in ("Linux", f'-m pip install "{check.FOR_GPUS}"'), ("Windows", "in WSL there is"):
+        monkeypatch.setattr(check.platform, "system", lambda system=system: system)
+        assert check_devices()[-1].advice.count(advice) == 1
+
+
+def test_advice_names_the_python_that_runs_and_quotes_as_every_shell_does(monkeypatch, tmp_path, root):
+    monkeypatch.setattr(sys, "executable", str(root / ".venv" / "Scripts" / "python.exe"))
+    assert check._install("hnswlib").replace("\\", "/") == ".venv/Scripts/python.exe -m pip install hnswlib"
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    assert check._install("gradio>=6,<7") == 'python -m pip install "gradio>=6,<7"'
+
+
 def test_a_jax_that_does_not_start_is_told(monkeypatch):
     def refuse_devices():
         raise RuntimeError("jaxlib version 0.11.0 is newer than and incompatible with jax version 0.10.2.")

@@ -108,5 +108,5 @@ def test_the_page_says_which_gradio_it_needs(monkeypatch, installed, said):
     from utils.demo import demo_blocks
 
     monkeypatch.setattr("utils.demo.version", Mock(**installed))
-    with pytest.raises(ImportError, match=rf"needs Gradio 6, and {said}: pip install 'gradio>=6,<7'"):
+    with pytest.raises(ImportError, match=rf'needs Gradio 6, and {said}: pip install "gradio>=6,<7"'):
         demo_blocks(index=None)

@@ -1,6 +1,7 @@
 """The page without a browser: answers, hostile images, and requests that no browser would send."""
 
 import asyncio
+import errno
 import io
 import json
 import os
@@ -32,6 +33,7 @@ from utils.demo.decoding import read_upload
 from utils.demo.files import Downloads, temporary_cache
 from utils.demo.guard import Guard, check_path
 from utils.demo.limits import MAX_BYTES
+from utils.demo.server import _listen
 from utils.finder import Finding, PresenceModel, embed_scene, find
 from utils.search import ImageIndex
 
@@ -443,6 +445,21 @@ def test_a_port_that_is_taken_is_named(index, page):
     port = page.base_url.port
     with pytest.raises(OSError, match=f"port {port} .*another port"), temporary_cache():
         serve(demo_blocks(index), port=port)
+
+
+def test_a_port_that_the_system_keeps_for_itself_is_passed_over(monkeypatch):
+    """As Windows does with some."""
+    create, kept = socket.create_server, []
+
+    def keep_the_first(address, **options):
+        if not kept:
+            kept.append(address[1])
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return create(address, **options)
+
+    monkeypatch.setattr(socket, "create_server", keep_the_first)
+    with _listen("127.0.0.1", None) as listening:
+        assert listening.getsockname()[1] > kept[0]
 
 
 def test_index_model_and_presence_model_must_fit_each_other(index, presence, folder, tmp_path):

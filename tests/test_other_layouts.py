@@ -16,6 +16,7 @@ from pyarrow import parquet
 
 from utils.datasets import DatasetError, ImagePreprocessing, eval_batches, load_dataset, unpacking
 from utils.datasets.captions import splits_in_names
+from utils.datasets.tables import _free_name
 from utils.files import expanded
 
 NAMES = ("port_0", "port_1", "field_0", "field_1")
@@ -475,6 +476,23 @@ def test_a_shard_that_leads_out_of_its_folder_is_refused_and_leaves_nothing(tmp_
     with pytest.raises(DatasetError, match="is a link or leads out of the folder; the shard is not used"):
         load_dataset(path)
     assert not list(unpacked.rglob("*.png")) and not (tmp_path / "a.png").exists()
+
+
+def test_a_name_of_a_shard_that_no_file_can_have_is_one_sentence(tmp_path, unpacked):
+    """As on Windows one with a question mark."""
+    path = shard(tmp_path / "own.tar", sample("port_0"))
+    with tarfile.open(path, "a") as tar:
+        tar.addfile(tarfile.TarInfo(f"{300 * 'a'}.png"))
+    with pytest.raises(DatasetError, match="this system has no files of that name; give it another one"):
+        load_dataset(path)
+    assert not list(unpacked.rglob("*.png"))
+
+
+def test_names_of_rows_become_names_that_every_system_has():
+    taken = set()
+    given = ["port/a.png", r"C:\port\A.png", "12:30?.png", "CON.png", "nul", "console.png", ".."]
+    names = [_free_name(name, number, b"", taken) for number, name in enumerate(given)]
+    assert names == ["a.png", "A-1-1.png", "12-30-.png", "0000003.png", "0000004.jpg", "console.png", "0000006.jpg"]
 
 
 def test_a_shard_that_breaks_off_leaves_nothing(tmp_path, unpacked):

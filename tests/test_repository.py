@@ -59,6 +59,21 @@ def test_the_matrix_has_every_python_of_the_course_and_only_a_newer_jax_may_fail
     assert job["continue-on-error"] == "${{ matrix.jax == 'newest' }}" and matrix["jax"] == ["pinned"]
 
 
+def test_a_checkout_is_the_same_on_every_system(root):
+    """Windows' git writes other line ends unless told not to, and its disks tell no capitals apart."""
+    told = subprocess.run(["git", "ls-files", "--eol"], cwd=root, capture_output=True, text=True, check=True).stdout
+    names = []
+    for line in told.splitlines():
+        (stored, _, *rule), name = line.partition("\t")[0].split(), line.partition("\t")[2]
+        assert stored in ("i/lf", "i/none", "i/-text"), f"{name} has line ends of Windows"
+        assert "eol=lf" in rule or "-text" in rule[0], f"{name}: no rule of .gitattributes holds its line ends"
+        names.append(name)
+    assert len({name.lower() for name in names}) == len(names)
+    reserved = re.compile(r"(^|/)(con|prn|aux|nul|com\d|lpt\d)(\.|/|$)|[<>:\"|?*\\]|[. ](/|$)", re.IGNORECASE)
+    assert not [name for name in names if reserved.search(name)]
+    assert max(map(len, names)) < 100  # below C:/Users/some.student/Documents/ all is still short
+
+
 def test_pre_commit_runs_what_ci_runs_and_fetches_nothing(root, targets):
     (source,) = load(root / ".pre-commit-config.yaml")["repos"]
     (hook,) = source["hooks"]
@@ -170,5 +185,13 @@ def test_windows_runs_what_make_does(root, workflows):
     makefile = (root / "Makefile").read_text()
     for module in re.findall(r"-m (utils[\w.]*)", steps):
         assert f"-m {module}" in makefile
-    for options in re.findall(r"-m pip install --quiet (.*)", steps):
+    installed = re.findall(r"-m pip install --quiet (.*)", steps)
+    for options in installed:
         assert options in makefile.replace(" --disable-pip-version-check", "")
+    section = (
+        (root / "docs" / "machines.md").read_text(encoding="utf-8").partition("## Windows")[2].partition("\n## ")[0]
+    )
+    assert re.findall(r"-m pip install (.*)", section) == installed
+    told = set(re.findall(r"\| `(utils[\w.]*)", section))
+    assert len(told) > 8 and all(f"-m {module}" in makefile for module in told)
+    assert workflows["ci.yml"]["jobs"]["windows"]["defaults"]["run"]["shell"] == "powershell"

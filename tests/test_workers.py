@@ -1,7 +1,6 @@
 """Processes that end with their parent, and hidden folders of the dead that the living clear away."""
 
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -52,7 +51,7 @@ def hidden(folder: Path) -> list[Path]:
 def test_no_worker_outlives_a_killed_parent_and_its_hidden_folder_goes_at_the_next_start(tmp_path, parent):
     children = psutil.Process(parent.pid).children(recursive=True)
     assert len(children) >= 2 and len(hidden(tmp_path)) == 1
-    os.kill(parent.pid, signal.SIGKILL)
+    parent.kill()
     parent.wait()
     _, alive = psutil.wait_procs(children, timeout=30)
     assert not alive and len(hidden(tmp_path)) == 1
@@ -105,3 +104,19 @@ def test_two_who_make_the_same_at_once_both_end_well(tmp_path):
             (draft / "name").write_text(draft.parent.name)
             publish(draft, tmp_path / "made")
     assert (tmp_path / "made" / "name").read_text() == second.parent.name and not hidden(tmp_path)
+
+
+def test_what_was_there_is_put_back_where_the_new_cannot_come(tmp_path, monkeypatch):
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made" / "model").write_text("whole")
+    rename = Path.rename
+
+    def refuse_drafts(source, target):  # as Windows does while a program has a file of it open
+        if source.name == "draft":
+            raise PermissionError(13, "Access is denied", str(source))
+        return rename(source, target)
+
+    monkeypatch.setattr(Path, "rename", refuse_drafts)
+    with pytest.raises(PermissionError), workshop(tmp_path / "made", "drawing") as draft:
+        publish(draft, tmp_path / "made")
+    assert (tmp_path / "made" / "model").read_text() == "whole" and not hidden(tmp_path)

@@ -8,7 +8,9 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import re
 import shutil
+import sys
 import tempfile
 import textwrap
 import tomllib
@@ -74,13 +76,15 @@ def check_versions() -> list[Check]:
     system = f"{platform.system()} {platform.release()}, {platform.machine()}"
     checks = [Check("Python", f"{here} on {system}", advice, needed=True)]
     for requirement in map(Requirement, project["dependencies"]):
+        if requirement.marker and not requirement.marker.evaluate():
+            continue  # of another system
         version = _version(requirement.name)
         fits = version and requirement.specifier.contains(version, prereleases=True)
-        advice = f"the course needs {requirement}: make a fresh .venv with make, or pip install '{requirement}'"
+        advice = f"the course needs {requirement}: make a fresh .venv with make, or {_install(str(requirement))}"
         checks.append(_package(requirement.name, "" if fits else advice, needed=True))
     checks.append(_package("jaxlib"))
     for name, purpose in OPTIONAL_PACKAGES.items():
-        checks.append(_package(name, "" if _version(name) else f"only for {purpose}: pip install {name}"))
+        checks.append(_package(name, "" if _version(name) else f"only for {purpose}: {_install(name)}"))
     return checks
 
 
@@ -96,6 +100,17 @@ def _version(name: str) -> str:
         return ""
 
 
+def _install(requirement: str) -> str:
+    """What to type, with the quotes that every shell knows, from the top of the checkout.
+
+    A .venv there need not be the one that is active.
+    """
+    python = Path(sys.executable)
+    here = python.relative_to(find_root()) if python.is_relative_to(find_root()) else "python"
+    quoted = f'"{requirement}"' if re.search(r"[<>\[\]=!~, ;]", requirement) else requirement
+    return f"{here} -m pip install {quoted}"
+
+
 def check_devices() -> list[Check]:
     """Cores, what JAX computes on, and a GPU that it does not see, or is slow on."""
     cores = Check("CPU cores", str(usable_cores()))
@@ -109,11 +124,17 @@ def check_devices() -> list[Check]:
         return [cores, Check("JAX devices", "JAX does not start", str(error), needed=True)]
     advice = ""
     if devices[0].platform == "cpu" and shutil.which("nvidia-smi"):
-        advice = f"an NVIDIA GPU seems to be here, but this JAX is the build for CPUs: pip install '{FOR_GPUS}'"
+        advice = f"an NVIDIA GPU seems to be here, but this JAX is the build for CPUs: {_for_gpus()}"
     elif devices[0].platform == "gpu" and SpecifierSet(SLOW_ON_GPUS).contains(_version("jaxlib")):
-        advice = f"this JAX makes training on GPUs slower by far: pip install '{FOR_GPUS}'"
+        advice = f"this JAX makes training on GPUs slower by far: {_for_gpus()}"
     kinds = ", ".join(sorted({f"{d.platform} ({d.device_kind})" for d in devices}))
     return [cores, Check("JAX devices", f"{len(devices)} x {kinds}", advice)]
+
+
+def _for_gpus() -> str:
+    if platform.system() == "Windows":
+        return "none is built for GPUs on Windows; in WSL there is, see docs/machines.md"
+    return _install(FOR_GPUS)
 
 
 def check_memory_and_disk(output_dir: str | Path = "runs/miniature") -> list[Check]:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from utils.files import publish, share_as_new, workshop
+from utils.files import move, publish, share_as_new, workshop
 
 CONFIGURATIONS = ("config.json", "open_clip_config.json")  # by which a folder is known to hold a model
 
@@ -67,7 +67,8 @@ def written_whole(folder: Path) -> Iterator[Path]:
     except Exception as error:  # safetensors and tokenizers, written in Rust, have errors of their own for a disk
         if (found := re.search(r"\(os error (\d+)\)", str(error))) is None:
             raise
-        raise OSError(int(found[1]), os.strerror(int(found[1])), str(folder)) from None
+        number = int(found[1])  # on Windows one of its own, which the last place below turns into Python's
+        raise OSError(number, os.strerror(number), str(folder), number) from None
 
 
 def _replace_files(new: Path, folder: Path) -> None:
@@ -81,4 +82,4 @@ def _replace_files(new: Path, folder: Path) -> None:
     for file in sorted(files, key=lambda file: (file.name in CONFIGURATIONS, -len(file.parts))):
         place = folder / file.relative_to(new)
         place.parent.mkdir(exist_ok=True)
-        file.replace(place)
+        move(file, place)

@@ -150,8 +150,10 @@ def end_with_children(process: subprocess.Popen) -> None:
         import psutil
 
         with suppress(psutil.Error):
-            for child in psutil.Process(process.pid).children(recursive=True):
+            # A virtual environment's python is there a process that only starts another one.
+            for child in (children := psutil.Process(process.pid).children(recursive=True)):
                 child.kill()
+            psutil.wait_procs(children, timeout=5)  # else their folder cannot be deleted
         process.kill()
     process.wait()
 

@@ -22,7 +22,7 @@ import nbformat
 from utils.course import CourseError, course_notebooks, find_root
 from utils.course.parameters import declared_values
 from utils.course.run import plan_course
-from utils.files import disk_trouble_in_words, workshop
+from utils.files import disk_trouble_in_words, move, workshop
 
 LEFT_OUT = "not-in-handout"
 MEASURED = re.compile(r"^<!--measured-->\n(?:.+\n?)+\n*", re.MULTILINE)  # up to the next empty line
@@ -45,7 +45,7 @@ def write_handout(root: Path, folder: Path, profile: str = "workshop") -> list[P
             nbformat.write(as_copy(nbformat.read(path, as_version=4), values, as_measured), draft / path.name)
         shutil.copy(root / "nbs" / "glossary.md", draft)
         shutil.copytree(root / "nbs" / "images", draft / "images")
-        draft.rename(folder)  # not `publish`, which would replace a folder that has come meanwhile
+        move(draft, folder)  # not `publish`, which would replace a folder that has come meanwhile
     return sorted(folder.glob("*.ipynb"))
 
 

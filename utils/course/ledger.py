@@ -16,6 +16,7 @@ from typing import Any
 
 from utils.course.imports import used_modules
 from utils.course.parameters import declared_values
+from utils.course.places import is_bare
 from utils.files import digest_of_file, digest_of_folder, expanded, find_checkpoint, read_json
 from utils.files.hub import checkpoint_source
 
@@ -75,7 +76,7 @@ class Ledger:
             elif name in DATA:
                 is_path = _exists(place) and not (data_dir and _exists(data_dir / value))
                 marks[name] = self._mark(_mark_of_data, str(place) if is_path else value, data_dir)
-            elif "/" in value:  # a bare name lies in the folder for results
+            elif not is_bare(value):  # a bare name lies in the folder for results
                 marks[name] = self._mark(digest_of_file, place)
         return marks
 

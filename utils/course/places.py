@@ -49,4 +49,9 @@ def output_folder(path: str) -> Path:
 
 def output_file(folder: str, name: str) -> Path:
     """A file that a notebook may have left: a bare name lies in ``folder``, an OUTPUT_DIR, a path where it says."""
-    return output_folder(name if "/" in name or os.sep in name or Path(name).is_absolute() else f"{folder}/{name}")
+    return output_folder(f"{folder}/{name}" if is_bare(name) else name)
+
+
+def is_bare(name: str) -> bool:
+    """Whether a name of a file is that alone, and no path."""
+    return not ("/" in name or os.sep in name or Path(name).is_absolute())

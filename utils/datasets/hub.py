@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from utils.datasets.caption_dataset import CaptionDataset
 from utils.datasets.captions import DatasetError, split_name
-from utils.files import workshop, write_whole
+from utils.files import leads_out, move, workshop, write_whole
 
 FETCHED_FROM = "fetched_from.json"  # in a data set's folder: the repository and the revision it came from
 RSICD_REPOSITORY = "arampacha/rsicd"
@@ -51,7 +51,7 @@ def convert_rsicd_parquet(parquet_folder: Path, folder: Path) -> Path:
             if parquet_folder.parent.name == "snapshots":  # of the Hub
                 source = {"repository": RSICD_REPOSITORY, "revision": parquet_folder.name}
                 write_whole(draft / FETCHED_FROM, json.dumps(source) + "\n")
-            draft.rename(folder)
+            move(draft, folder)
     except OSError as error:
         if not (folder / "dataset_rsicd.json").is_file():  # there if another process was first
             raise DatasetError(f"{folder}: RSICD could not be written there ({error.strerror})") from error
@@ -75,8 +75,10 @@ def _rows(file: Path) -> Iterator[dict]:
 def _entry(row: dict, image_id: int, file: Path, image_folder: Path) -> dict:
     """Writes the image of a row and returns its entry in Karpathy's form."""
     name = PurePosixPath(row["filename"] or "").name
+    if leads_out(name):
+        raise DatasetError(f"{file}: {row['filename']!r} leads out of the folder; the file is not used")
     content = (row["image"] or {}).get("bytes")
-    if not name or name == ".." or not content:
+    if not name or not content:
         raise DatasetError(f"{file}: the row of {row['filename']!r} holds no image; fetch the file again")
     target = image_folder / name
     if target.exists():

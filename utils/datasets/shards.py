@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -15,7 +16,7 @@ from utils.datasets.captions import Annotation, DatasetError, Listing, caption_t
 from utils.datasets.files import IMAGE_ENDINGS
 from utils.datasets.formats import FILE_FIELDS, annotation_of, captions_in
 from utils.datasets.unpacking import Draft, state_of, unpack_once
-from utils.files import printable
+from utils.files import leads_out, printable
 from utils.progress import progress_bar
 
 LARGEST_TEXT = 1 << 24  # bytes of a caption or its JSON
@@ -101,13 +102,17 @@ def _write(target: Path, content: IO[bytes], where: str) -> None:
             shutil.copyfileobj(content, file)
     except (FileExistsError, NotADirectoryError) as error:  # as where capitals are not told apart
         raise DatasetError(f"{where}: another image of the shard has that name; rename one of them") from error
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENAMETOOLONG):  # as ? and * in a name on Windows
+            raise
+        raise DatasetError(f"{where}: this system has no files of that name; give it another one") from error
 
 
 def _members(tar: tarfile.TarFile, path: Path) -> Iterator[tuple[tarfile.TarInfo, str, str]]:
     """Goes through the files of a shard: each with its key and what follows the first dot of its name."""
     for member in progress_bar(tar, desc=path.name, unit=" files", leave=False):
         name = PurePosixPath(member.name)
-        if name.is_absolute() or ".." in name.parts or member.issym() or member.islnk():
+        if leads_out(member.name) or member.issym() or member.islnk():
             raise DatasetError(f"{path}: {member.name!r} is a link or leads out of the folder; the shard is not used")
         if member.isfile() and not name.name.startswith("."):
             stem, _, ending = name.name.partition(".")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from utils.datasets.captions import Annotation, DatasetError, Listing, splits_in_names
@@ -27,6 +28,9 @@ from utils.progress import progress_bar
 
 IMAGE_COLUMNS = ("image", "img", "jpg", "jpeg", "png", "webp", "picture", "bytes")  # the first if there are several
 ROWS_A_BATCH = 64
+# Of Windows: where a name ends and another thing begins, and names that are devices, whatever their ending.
+_NOT_IN_NAMES = re.compile(r'[<>:"|?*\x01-\x1f]')
+_DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d) *(\.|$)", re.IGNORECASE)
 LONGEST_STEM = 60  # of a file's name, in letters of up to four bytes: a disk takes 255 bytes
 IMAGE = "the image"  # in a row, whatever its column is called
 Row = dict[str, Any]
@@ -299,11 +303,11 @@ def _link(place: Path, file: Path) -> None:
 
 
 def _free_name(named: str, number: int, content: bytes, taken: set[str]) -> str:
-    """A plain file name, as far as it is free the one that the row gives; by the number of the row otherwise."""
-    stem = Path(named.replace("\\", "/").replace("\0", "")).name
+    """A plain file name, as far as every system has it the one that the row gives; else by the number of the row."""
+    stem = _NOT_IN_NAMES.sub("-", PurePosixPath(named.replace("\\", "/").replace("\0", "")).name)
     ending = image_ending(stem, content)
     stem = (Path(stem).stem if Path(stem).suffix.lower() == ending else stem)[:LONGEST_STEM]
-    name = f"{stem}{ending}" if stem.strip(".") else f"{number:07d}{ending}"
+    name = f"{number:07d}{ending}" if not stem.strip(".") or _DEVICES.match(stem) else f"{stem}{ending}"
     while name.lower() in taken:  # some disks do not tell capitals apart
         name = f"{stem or 'row'}-{number}-{len(taken)}{ending}"
     taken.add(name.lower())

@@ -50,7 +50,7 @@ def demo_blocks(
         there = "none is"
     if not there.startswith("Gradio 6."):  # as on Colab; an older one fails obscurely
         raise ImportError(
-            f"The page needs Gradio 6, and {there} installed: pip install 'gradio>=6,<7' (in a notebook, %pip "
+            f'The page needs Gradio 6, and {there} installed: pip install "gradio>=6,<7" (in a notebook, %pip '
             "install ...), then try again."
         )
     # While Gradio is imported it makes an HTTP client, which fails at a proxy that httpx cannot speak to (SOCKS).

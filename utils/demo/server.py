@@ -88,7 +88,7 @@ def _listen(host: str, port: int | None) -> socket.socket:
             raise OSError(f"There is no port {number}; name one from 1 to 65535.") from None
         except OSError as error:
             problem = error.strerror or error
-            if error.errno != errno.EADDRINUSE:
+            if error.errno not in (errno.EADDRINUSE, errno.EACCES):  # Windows keeps some ports for itself
                 break
     place = f"{host}, port {port or f'from {FIRST_PORT} on'}"
     raise OSError(f"The page cannot be served at {place} ({problem}); name another port or address.")

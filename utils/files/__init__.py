@@ -10,6 +10,8 @@ from utils.files.writing import (
     disk_trouble,
     disk_trouble_in_words,
     file_in_the_way,
+    leads_out,
+    move,
     printable,
     read_json,
     refuse_file,

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from utils.files.locks import LOCK, OWNER, FolderInUseError, sole_owner
-from utils.files.writing import refuse_file
+from utils.files.writing import move, refuse_file
 
 DRAFT, REPLACED, PROBE = "draft", "replaced", "probe"
 _OURS = {DRAFT, REPLACED, PROBE, LOCK, OWNER, f".{OWNER}.partial"}
@@ -44,9 +44,15 @@ def workshop(folder: Path, doing: str) -> Iterator[Path]:
 def publish(draft: Path, folder: Path) -> None:
     """Moves the folder that a `workshop` gave into place; what is there already goes with the workshop."""
     share_as_new(draft)
+    replaced = draft.parent / REPLACED
     if folder.exists():
-        folder.rename(draft.parent / REPLACED)
-    draft.rename(folder)
+        move(folder, replaced)
+    try:
+        move(draft, folder)
+    except BaseException:
+        if replaced.is_dir():  # it would go with the workshop
+            move(replaced, folder)
+        raise
 
 
 def share_as_new(draft: Path) -> None:

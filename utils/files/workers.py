@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
 import threading
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -21,6 +22,7 @@ def worker_pool(count: int) -> ProcessPoolExecutor:
     that there can be none, as where a container has no /dev/shm to write to.
     """
     try:
+        count = min(count, 61) if sys.platform == "win32" else count  # it can wait for no more at once
         return ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn"), initializer=_watch_parent)
     except OSError as error:
         raise BrokenProcessPool(f"No processes can be started to share the work ({error}).") from error

@@ -6,9 +6,10 @@ import errno
 import json
 import os
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 _NO_MORE_WRITING = {
@@ -17,6 +18,9 @@ _NO_MORE_WRITING = {
     errno.EFBIG: "no room is left",
     errno.EROFS: "it is read-only",
 }
+# What Windows says where another program, such as a virus scanner or one that syncs, has a file open for a moment.
+_HELD = (5, 32, 33)
+_PATIENCE = 5.0  # seconds
 
 
 def printable(name: str | os.PathLike) -> str:
@@ -36,9 +40,40 @@ def write_whole(path: Path, content: str | bytes) -> None:
     temporary = path.with_name(f".{path.name}.partial")
     try:
         temporary.write_bytes(printable(content).encode() if isinstance(content, str) else content)
-        temporary.replace(path)
+        move(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def move(source: Path, target: Path) -> None:
+    """Renames a file, in place of one that is there, or a folder, to a name that is free.
+
+    Windows refuses that while somebody has either open, so there it is tried for a few seconds.
+    """
+    end = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            # Of folders Windows replaces none, and says of one that is there that access is denied.
+            (source.rename if source.is_dir() else source.replace)(target)
+            return
+        except PermissionError as error:
+            if not is_held(error) or time.monotonic() > end:
+                raise
+        time.sleep(0.05)
+
+
+def is_held(error: OSError) -> bool:
+    """Whether Windows, and no other system, says that a file is open somewhere, or may not be touched."""
+    return getattr(error, "winerror", None) in _HELD
+
+
+def leads_out(name: str, kind: type[PurePath] = PurePath) -> bool:
+    r"""Whether a name that others gave names a place outside of the folder that it is appended to, on this system.
+
+    On Windows ``..\image.png`` and ``C:image.png`` do, which elsewhere are plain names.
+    """
+    path = kind(name)
+    return bool(path.anchor) or ".." in path.parts
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -89,7 +124,10 @@ def disk_trouble_in_words(folder: Path) -> Iterator[None]:
             refuse_file(folder)
         if error.errno not in _NO_MORE_WRITING and not isinstance(error, PermissionError):
             raise
-        reason = _NO_MORE_WRITING.get(error.errno or 0, "this user may not write there")
+        forbidden = "this user may not write there"
+        if is_held(error):
+            forbidden += f", or a program has {error.filename} open, such as a notebook, a virus scanner or OneDrive"
+        reason = _NO_MORE_WRITING.get(error.errno or 0, forbidden)
         raise DiskError(
             error.errno,
             f"Files could not be written into {folder}, {reason}; what was written before is whole: make room, or "

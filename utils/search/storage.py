@@ -99,7 +99,7 @@ def write_index(folder: Path, contents: Contents, model: str) -> None:
         note["generation"] = place.name
         (draft / NOTE).write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")
         files.publish(draft, place)
-    (place / NOTE).replace(folder / NOTE)
+    files.move(place / NOTE, folder / NOTE)
     remove_leftovers(folder)
     if earlier:
         remove_ours(folder / earlier, _OURS, _STAMP)

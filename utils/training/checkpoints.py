@@ -22,7 +22,8 @@ import orbax.checkpoint as ocp
 UNSIGNED = {"iterator", "history", "best_step"}  # what checkpoints held before they had a mark and a checksum
 
 # TensorStore quotes the system deep in its own words.
-DISK_TROUBLE = [os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)]
+_NUMBERS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
+DISK_TROUBLE = [words for words in map(os.strerror, _NUMBERS) if not words.startswith("Unknown")]  # on Windows
 
 
 @contextmanager

@@ -46,6 +46,7 @@ html_theme = "sphinx_book_theme"
 html_title = project
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_search_scorer = str(ROOT / "docs" / "search_order.js")  # Sphinx looks for it where the pages are
 html_favicon = "_static/favicon.svg"
 html_show_copyright = html_show_sphinx = False
 html_last_updated_fmt = None

@@ -296,7 +296,7 @@ BORNE_OUT = (
     ("09", "worse than one that knows nothing", "09", "knowing nothing costs log 1,357 = 7.21 nats a token"),
     ("09", "worse than one that knows nothing", "09", "0.07           10.89"),
     ("09", "the interval of the difference holds 0", "09", "BLEU-1 0.020 (-0.007 to 0.048)"),
-    ("09", "greedy began likelier, with *a*, and ended less likely", "09", "'a' -1.72   'several' -2.30   'four' -2.35"),
+    ("09", "greedy began likelier, with *a*, and ended less likely", "09", "'a' -1.72   'several' -2.30   'four'"),
     ("09", "greedy began likelier, with *a*, and ended less likely", "09", "near an airport .  -0.748 a token"),
     ("09", "greedy began likelier, with *a*, and ended less likely", "09", "in an airport .  -0.342 a token"),
     ("09", "Nearly four in five of its captions", "09", "78.7% from training"),

@@ -46,6 +46,7 @@ html_theme = "sphinx_book_theme"
 html_title = project
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_search_scorer = str(ROOT / "docs" / "search_order.js")  # Sphinx looks for it where the pages are
 html_favicon = "_static/favicon.svg"
 html_show_copyright = html_show_sphinx = False
 html_last_updated_fmt = None
@@ -73,7 +74,9 @@ copybutton_prompt_is_regexp = True
 def as_mathml(translator, node) -> None:
     """Writes a formula as MathML, which browsers show themselves: no script, no font."""
     block = isinstance(node, nodes.math_block)
-    translator.body.append(tex2mathml(node.astext(), as_block=block))
+    applied = "<mo>&ApplyFunction;</mo>"  # invisible, and without the thin space of TeX: log B, not logB
+    formula = tex2mathml(node.astext(), as_block=block)
+    translator.body.append(formula.replace(applied, f'{applied}<mspace width="0.1667em"></mspace>'))
     raise nodes.SkipNode
 
 

@@ -49,6 +49,11 @@ def test_draws_a_figure_and_leaves_the_settings_alone(name):
     assert re.fullmatch(r"[A-Z0-9].*\w.*\.", figure.get_label()), "a sentence for those who cannot see it"
 
 
+def test_only_a_loss_with_a_chance_is_called_contrastive():
+    labels = [plots.loss_curves([1], [3.0], [1], [2.5], chance).axes[0].get_ylabel() for chance in (None, 3.2)]
+    assert labels == ["loss (nats)", "contrastive loss (nats)"]
+
+
 def test_where_no_images_are_left_the_figure_says_so():
     for figure in (plots.image_grid([]), plots.captioned_images([], [])):
         figure.canvas.draw()

@@ -78,6 +78,8 @@ def test_the_reference_has_a_page_for_every_room_and_an_entry_for_every_name(roo
     assert len(entries) == len(defined) > 300
     known = {module.name: module for module in read}
     handed_on = {target for module in read for target in offered(module, known).values()}
+    listed = re.findall(r"^:doc:`(.+)`\n   \w.+[.?]$", texts["reference/index.rst"], re.MULTILINE)
+    assert {f"reference/{room}.rst" for room in listed} == texts.keys() - {"reference/index.rst"}
     assert len(handed_on) > 100 and handed_on - defined - known.keys() == set()
 
 
@@ -166,7 +168,9 @@ def test_outputs_and_what_figures_say_are_in_the_pages(root, site):
     page = (site / "nbs" / "06_search_images.html").read_text(encoding="utf-8")
     images = re.findall(r"<img[^>]*_images/[^>]*>", page)
     assert len(images) >= 6 and all(re.search(r'alt="[^"/]{20,}', image) for image in images if "/open_in" not in image)
-    assert "output stream" in page and "<math" in (site / "nbs" / "04_finetune_clip.html").read_text(encoding="utf-8")
+    formulas = (site / "nbs" / "04_finetune_clip.html").read_text(encoding="utf-8")
+    assert "output stream" in page
+    assert re.search(r"<math.*log</mi>\s*<mo>&ApplyFunction;</mo><mspace", formulas, re.DOTALL), "log B, not logB"
 
 
 @pytest.fixture(scope="module")
@@ -218,6 +222,27 @@ def test_the_search_finds_a_notebook_and_a_function(phone, address):
     ):
         phone.goto(f"{address}/search.html?q={words}")
         phone.locator(f"#search-results a[href*='{found}']").first.wait_for(timeout=20_000)
+
+
+@needs_sphinx
+def test_a_search_shows_lessons_first_or_the_name_that_was_typed_and_fits_a_phone(phone, address):
+    for words, first in (("stadium", "nbs/0"), ("recall", "nbs/05_"), ("recall_interval", "reference/utils.training")):
+        phone.goto(f"{address}/search.html?q={words}")
+        phone.get_by_text("Search finished").wait_for(timeout=20_000)
+        assert first in phone.locator("#search-results li a").first.get_attribute("href")
+        phone.locator("#search-results .highlighted").first.wait_for(timeout=20_000)
+        assert phone.evaluate("document.documentElement.scrollWidth <= innerWidth"), words
+
+
+@needs_sphinx
+def test_icons_of_the_menus_are_seen_without_the_script_that_was_left_out(phone, address, site):
+    assert not list(site.rglob("fontawesome.js*"))
+    phone.goto(f"{address}/nbs/04_finetune_clip.html")
+    families = "e => e.map(icon => getComputedStyle(icon, '::before').fontFamily)"
+    found = phone.eval_on_selector_all(".bd-header-article i[class*=fa-]", families)
+    phone.evaluate("document.fonts.ready")
+    assert len(found) >= 5 and all("Font Awesome" in family for family in found)
+    assert phone.evaluate("[...document.fonts].filter(font => font.status == 'loaded').length") >= 2
 
 
 @needs_sphinx

@@ -26,6 +26,7 @@ from utils.files import write_whole
 
 LINK = re.compile(r"(?<!\\)(\]\()([^)\s]+)(\))")
 COLAB_BADGE = "https://colab.research.google.com/assets/colab-badge.svg"
+ICON_SCRIPT = re.compile(r"<script[^>]*/fontawesome\.js[^>]*></script>\s*")
 NO_SPHINX = "Sphinx is not installed; make site installs it, or: .venv/bin/pip install -e '.[site]'"
 
 
@@ -79,10 +80,23 @@ def build(root: Path, site: Path) -> None:
         shutil.rmtree(work)
         said = done.stderr.strip().replace(f"{(work / 'source').resolve()}/", "")
         raise CourseError(f"The site was not built; correct what Sphinx says:\n{said}")
+    _lighten(work / "html")
     (work / "html" / ".nojekyll").touch()  # GitHub Pages would leave out folders that begin with _
     shutil.rmtree(site, ignore_errors=True)
     (work / "html").replace(site)
     shutil.rmtree(work)
+
+
+def _lighten(html: Path) -> None:
+    """Leaves out a script of the theme that is more than half of what a page weighs.
+
+    It draws icons that the theme's style sheet draws, too.
+    """
+    for page in html.rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        page.write_text(ICON_SCRIPT.sub("", text), encoding="utf-8")
+    for file in (html / "_static" / "scripts").glob("fontawesome.js*"):
+        file.unlink()
 
 
 def contents(root: Path) -> str:
@@ -90,11 +104,11 @@ def contents(root: Path) -> str:
     learn = ["teach.md", "nbs/teacher.md", "nbs/glossary.md", "nbs/solutions/index.md"]
     reached, package = (
         ["results.md", "speed.md"],
-        ["design.md", "CONTRIBUTING.md", "CHANGELOG.md", "nbs/template.ipynb"],
+        ["design.md", "CONTRIBUTING.md", "CHANGELOG.md", "Template of a notebook <nbs/template.ipynb>"],
     )
     others = {name for name in pages(root).values() if "/" not in name} - {"index.md", *learn, *reached, *package}
     groups = {
-        "The course": [f"{path.name[:2]} {_heading(path)} <nbs/{path.name}>" for path in course_notebooks(root)],
+        "The course": [_numbered(path, f"nbs/{path.name}") for path in course_notebooks(root)],
         "Learn and teach": learn,
         "Use it": [*sorted(others), "data/README.md"],
         "What it reaches": reached,
@@ -152,6 +166,11 @@ def _alternative_text(cell: dict[str, Any]) -> str:
     return " ".join(note["alt"] for note in notes if isinstance(note, dict) and "alt" in note)
 
 
+def _numbered(notebook: Path, place: str) -> str:
+    """The line of a table of contents for a notebook: its number and title, and where it lies."""
+    return f"{notebook.name[:2]} {_heading(notebook)} <{place}>"
+
+
 def _heading(notebook: Path) -> str:
     """The title of a notebook, without the marks that a table of contents would show as they are."""
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
@@ -169,7 +188,7 @@ def _rooms(root: Path) -> str:
 
 
 def _solutions(root: Path) -> str:
-    names = [path.name for path in sorted((root / "nbs" / "solutions").glob("*.ipynb"))]
+    names = [_numbered(path, path.name) for path in sorted((root / "nbs" / "solutions").glob("*.ipynb"))]
     return (
         f"# Solutions\n\nThe exercises of each notebook, solved. Try them first.\n{_toctree('', names, hidden=False)}"
     )

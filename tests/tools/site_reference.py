@@ -85,16 +85,24 @@ def pages(root: Path) -> dict[str, str]:
     for module in known.values():
         rooms.setdefault(module.room, []).append(module)
     texts = {f"reference/{room}.rst": _room(room, inside, known) for room, inside in rooms.items()}
+    order = sorted(rooms, key=lambda room: (room.startswith("standins"), room))  # what the lessons stand on comes first
     texts["reference/index.rst"] = "\n".join(
         [
             *_title("Reference", "="),
             "Every public name of each room, from its docstring. The notebooks show them at work.",
-            *("", ".. toctree::", "   :maxdepth: 1", ""),
-            *(f"   {room}" for room in rooms),
+            "",
+            *(f":doc:`{room}`\n   {_about(known[room])}\n" for room in order),
+            *(".. toctree::", "   :hidden:", ""),
+            *(f"   {room}" for room in order),
             "",
         ]
     )
     return texts
+
+
+def _about(module: Module) -> str:
+    """The first line of a module's docstring."""
+    return (ast.get_docstring(module.tree) or "").partition("\n")[0]
 
 
 def _room(room: str, inside: list[Module], known: dict[str, Module]) -> str:

@@ -112,8 +112,11 @@ def loss_curves(
     validation: Sequence[float],
     chance: float | None = None,
 ) -> Figure:
-    """Draws training and validation losses, in nats, at their steps, and the loss of a model that knows nothing."""
-    figure, axis = new_figure(8.0, 3.6, "step", _LOSS)
+    """Draws training and validation losses, in nats, at their steps, and the loss of a model that knows nothing.
+
+    That of a contrastive loss is the logarithm of the batch size, ``chance``; without one it is another loss.
+    """
+    figure, axis = new_figure(8.0, 3.6, "step", "loss (nats)" if chance is None else _LOSS)
     axis.plot(steps, training, color=BLUE, linewidth=1.2, label="training, each step")
     axis.plot(validation_steps, validation, color=ORANGE, marker="o", label="validation")
     if chance is not None:

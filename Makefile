@@ -65,7 +65,7 @@ help: ## List the targets
 check: $(READY) ## Say what this machine has and lacks for the course, and what to do about it
 	@$(RUN) -m utils.check
 
-course: $(READY) ## Run every notebook with a profile: 4 to 8 minutes for the default, offline
+course: $(READY) ## Run every notebook with a profile: 5 to 10 minutes for the default, offline
 	@$(RUN) -m utils.course --profile "$(PROFILE)" --data-dir "$(DATA_DIR)" --model "$(MODEL)" \
 	  --notebook "$(NB)" $(if $(FRESH),--fresh) $(SETTINGS)
 

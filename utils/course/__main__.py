@@ -13,8 +13,8 @@ from utils.course.results import METRICS
 from utils.files import read_json
 
 EXPECTED_TIME = {
-    "miniature": "4 to 8 minutes on two cores, without a network.",
-    "rsicd_cpu": "10 to 15 minutes on two cores.",
+    "miniature": "5 to 10 minutes on two cores, without a network.",
+    "rsicd_cpu": "15 to 20 minutes on two cores.",
     "rsicd": "for one GPU.",
     "colab_tpu": "for a TPU.",
 }

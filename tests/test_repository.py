@@ -167,7 +167,8 @@ def test_the_container_has_no_root_and_writes_results_alone(root):
 
 
 def test_make_lab_hands_on_arguments_and_lets_root_in(root):
-    shown = subprocess.run(["make", "-n", "lab", "ARGS=--port 8900"], cwd=root, capture_output=True, text=True).stdout
+    command = ["make", "--no-print-directory", "-n", "lab", "ARGS=--port 8900"]
+    shown = subprocess.run(command, cwd=root, capture_output=True, text=True).stdout
     assert shown.rstrip().endswith("--port 8900") and ("--allow-root" in shown) == (os.getuid() == 0)
 
 

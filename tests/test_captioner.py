@@ -128,8 +128,19 @@ def test_a_captioner_comes_back_from_its_folder_whose_parts_transformers_opens(s
 
 def test_another_decoder_is_taken_with_its_tokenizer(start, model, tmp_path):
     folder = start.save_pretrained(tmp_path)
-    again = Captioner.start(model, folder / "decoder", prefix_length=2)
-    assert all(map(np.array_equal, parameters(again.decoder), parameters(start.decoder)))
+    for decoder in (folder / "decoder", folder / "decoder" / "model.safetensors"):
+        again = Captioner.start(model, decoder, prefix_length=2)
+        assert all(map(np.array_equal, parameters(again.decoder), parameters(start.decoder)))
+
+
+@pytest.mark.parametrize(("width", "heads"), [(32, 1), (128, 2), (200, 1)])
+def test_a_new_decoder_may_have_any_width(model, width, heads):
+    assert tiny_captioner(model, width=width, layers=1).decoder.config.n_head == heads
+
+
+def test_the_smallest_mapper_has_a_hidden_layer(model):
+    captioner = tiny_captioner(model, kind="mlp", source="vector", prefix_length=1, width=1, layers=1)
+    assert captioner.prefix(pixels(2)).shape == (2, 1, 1)
 
 
 def test_what_does_not_fit_is_one_sentence(start, model, tmp_path):
@@ -213,6 +224,8 @@ def test_what_cannot_be_trained_leaves_no_folder(start, dataset, tmp_path):
         with pytest.raises(ValueError, match=f"(?i){words}"):
             train_captioner(start, data, data, settings, tmp_path / "run")
         assert not (tmp_path / "run").exists()
+    with pytest.raises(ValueError, match=r"A CLIP is no captioner; make one of a CLIP with Captioner\.start"):
+        train_captioner(start.clip, dataset, dataset, SETTINGS, tmp_path / "run")
     with pytest.raises(ValueError, match="is empty"):
         caption_tokens(start.tokenizer, ["red", " "], 8)
 
@@ -258,6 +271,15 @@ def test_an_interrupted_run_resumes_with_the_same_bits(start, dataset, whole, tm
     assert all(map(np.array_equal, parameters(whole.model), parameters(again.model)))
     with pytest.raises(ValueError, match="another starting model"):
         train_captioner(tiny_captioner(start.clip, source="vector"), dataset, dataset, SETTINGS, tmp_path / "run")
+
+
+def test_of_epochs_with_equal_scores_the_one_with_the_least_loss_is_kept(start, dataset, tmp_path):
+    """CIDEr-D of one image is 0, whatever is written."""
+    settings = replace(SETTINGS, keep_best=True)
+    result = train_captioner(start, dataset, dataset[:1], settings, tmp_path / "run")
+    validated = [row for row in result.history if "validation_loss" in row]
+    assert [row["validation_cider"] for row in validated] == [0, 0, 0]
+    assert result.exported_step == min(validated, key=lambda row: row["validation_loss"])["step"] == 6
 
 
 def test_it_computes_in_bfloat16_with_parameters_in_float32(start, dataset):

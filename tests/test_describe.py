@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -98,6 +99,10 @@ def test_captions_of_people_are_kept_without_the_mark(captioner, pictures, tmp_p
         dataset = load_dataset(folder / "own.csv")
         file = write_captions(captioner, dataset, tmp_path / "elsewhere" / "all.jsonl", progress=False)
         first, second = load_dataset(file, data_dir=dataset.image_root)
+        bare = [replace(item, captions=()) for item in dataset]
+        again = write_captions(captioner, CaptionDataset([*bare, *dataset]), tmp_path / "twice.jsonl", progress=False)
+    lines = map(json.loads, again.read_text().splitlines())  # an image that stands there twice, once without captions
+    assert [line["captions"] for line in lines if line["filename"] == "mine/0.png"] == [["a red field"]]
     assert first.captions == ("a red field",)
     assert first.written_by is None
     assert second.written_by

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from flax import nnx, traverse_util
 
 from utils.captioning.gpt2 import GPT2
 from utils.captioning.gpt2_config import GPT2Config
-from utils.captioning.mapper import Mapper, MapperConfig
+from utils.captioning.mapper import Mapper, MapperConfig, heads_of
 from utils.captioning.tokens import check_tokenizer, read_tokenizer
 from utils.clip import CLIP
 from utils.clip.checkpoints import read_json, write_json, written_whole
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
 MODEL_TYPE = "clip_captioner"
 WEIGHTS = "mapper.safetensors"
-HEAD_WIDTH = 64  # of a new decoder, as in every published GPT-2
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +46,7 @@ class CaptionerMetadata:
 
     tokenizer: PreTrainedTokenizerBase
     source: Mapping[str, str] = field(default_factory=dict)
+    caption_tokens: int | None = None  # that it was trained to write, the end included; None if nobody knows
 
 
 class Captioner(nnx.Module):
@@ -91,6 +92,7 @@ class Captioner(nnx.Module):
         rngs = nnx.Rngs(seed)
         if decoder is not None:
             place = find_checkpoint(decoder, "openai-community/gpt2")
+            place = place if place.is_dir() else place.parent
             gpt2, tokenizer = GPT2.from_pretrained(place, clip.vision.dtype), read_tokenizer(place)
         else:
             if clip.tokenizer is None:
@@ -154,6 +156,18 @@ class Captioner(nnx.Module):
         copy.metadata = self.metadata
         return copy
 
+    def writing(self, caption_tokens: int | None) -> Captioner:
+        """This captioner, which remembers how long its captions may be; a length that cannot be is a ValueError."""
+        room = self.decoder.config.n_positions - self.mapper.config.prefix_length
+        if caption_tokens is not None and not (type(caption_tokens) is int and 1 <= caption_tokens <= room):
+            raise ValueError(
+                f"A captioner writes captions of {caption_tokens!r} tokens (caption_tokens); its decoder has room for "
+                f"1 to {room}."
+            )
+        if caption_tokens != self.metadata.caption_tokens:
+            self.metadata = replace(self.metadata, caption_tokens=caption_tokens)
+        return self
+
     @classmethod
     def from_pretrained(cls, folder: str | os.PathLike, dtype: Any = jnp.float32) -> Captioner:
         """Loads a captioner from its folder, to compute in float32, bfloat16, or ``auto``, the faster one here.
@@ -177,8 +191,8 @@ class Captioner(nnx.Module):
         clip = CLIP.from_pretrained(folder / "clip", dtype)
         decoder = GPT2.from_pretrained(folder / "decoder", clip.vision.dtype)
         mapper = _read_mapper(path, config, clip.vision.dtype)
-        name = {"name": folder.resolve().name}
-        return cls(clip, mapper, decoder, read_tokenizer(folder / "decoder"), name)
+        captioner = cls(clip, mapper, decoder, read_tokenizer(folder / "decoder"), {"name": folder.resolve().name})
+        return captioner.writing(settings.get("caption_tokens"))
 
     def save_pretrained(self, folder: str | os.PathLike) -> Path:
         """Writes the folder of a captioner, all or nothing, and returns it; other files of an earlier one stay."""
@@ -192,6 +206,7 @@ class Captioner(nnx.Module):
             weights = {name: np.ascontiguousarray(array, np.float32) for name, array in _flat(self.mapper).items()}
             save_file(weights, draft / WEIGHTS)
             settings = {"model_type": MODEL_TYPE, "mapper": self.mapper.config.settings()}
+            settings["caption_tokens"] = self.metadata.caption_tokens
             write_json(draft / "config.json", settings)
         return folder
 
@@ -218,11 +233,17 @@ def _new_decoder(clip: CLIP, prefix_length: int, layers: int, width: int, rngs: 
         n_positions=prefix_length + tokenizer.model_max_length,
         n_embd=width,
         n_layer=layers,
-        n_head=max(width // HEAD_WIDTH, 1),
+        n_head=heads_of(width),
         bos_token_id=tokenizer.eos_token_id,
         eos_token_id=tokenizer.eos_token_id,
     )
     return GPT2(config, rngs=rngs, dtype=clip.vision.dtype)
+
+
+@partial(jax.jit, static_argnums=0)
+def compiled_prefix(definition: nnx.GraphDef[Captioner], parameters: nnx.State, pixels: jax.Array) -> jax.Array:
+    """`Captioner.prefix` of a captioner in its parts, as `nnx.split` gives them."""
+    return nnx.merge(definition, parameters).prefix(pixels)
 
 
 def _mapper(config: MapperConfig, dtype: Any) -> Mapper:

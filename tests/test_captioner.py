@@ -170,6 +170,9 @@ def test_a_mapper_that_is_damaged_or_of_other_sizes_is_told(start, tmp_path):
     (folder / "config.json").write_text(json.dumps(settings | {"mapper": settings["mapper"] | {"prefix_length": 4}}))
     with pytest.raises(ValueError, match="wrongly shaped weights"):
         Captioner.from_pretrained(folder)
+    (folder / "config.json").write_text(json.dumps(settings | {"caption_tokens": 99}))
+    with pytest.raises(ValueError, match=r"captions of 99 tokens .* has room for 1 to 16"):
+        Captioner.from_pretrained(folder)
     (folder / "config.json").write_text(json.dumps(settings | {"model_type": "clip"}))
     with pytest.raises(ValueError, match="model of type 'clip'; give the folder of a captioner"):
         Captioner.from_pretrained(folder)
@@ -224,7 +227,7 @@ def test_what_cannot_be_trained_leaves_no_folder(start, dataset, tmp_path):
         with pytest.raises(ValueError, match=f"(?i){words}"):
             train_captioner(start, data, data, settings, tmp_path / "run")
         assert not (tmp_path / "run").exists()
-    with pytest.raises(ValueError, match=r"A CLIP is no captioner; make one of a CLIP with Captioner\.start"):
+    with pytest.raises(ValueError, match=r"A CLIP is no captioner; make one with Captioner\.start"):
         train_captioner(start.clip, dataset, dataset, SETTINGS, tmp_path / "run")
     with pytest.raises(ValueError, match="is empty"):
         caption_tokens(start.tokenizer, ["red", " "], 8)
@@ -242,7 +245,10 @@ def test_it_learns_and_its_folder_tells_of_it(start, dataset, whole):
     for told in ("CIDEr-D", "colors", "CLIPTokenizer", "prefix of 3 vectors", "lower case", "on average, of which"):
         assert told in card
     assert "$" not in card
-    assert all(map(np.array_equal, parameters(whole.model), parameters(Captioner.from_pretrained(whole.model_dir))))
+    back = Captioner.from_pretrained(whole.model_dir)
+    assert all(map(np.array_equal, parameters(whole.model), parameters(back)))
+    assert whole.model.metadata.caption_tokens == back.metadata.caption_tokens == SETTINGS.caption_tokens
+    assert start.metadata.caption_tokens is None
 
 
 def test_frozen_is_what_is_frozen_and_what_no_caption_depends_on(start, dataset, whole, tmp_path):

@@ -48,6 +48,12 @@ def test_paths_images_and_items_give_the_same_captions(captioner, pictures):
     assert caption(captioner, [], progress=False) == []
 
 
+def test_captions_are_as_long_as_the_captioner_was_trained_to_write(captioner, pictures):
+    short = caption(captioner.copy().writing(3), pictures[1], progress=False)
+    assert short == caption(captioner, pictures[1], max_tokens=3, progress=False)
+    assert short != caption(captioner, pictures[1], progress=False)
+
+
 def test_chance_does_not_depend_on_the_size_of_a_batch(captioner, pictures):
     method = Nucleus(1.0, 2.0)
     texts = [caption(captioner, pictures[1], method=method, batch_size=size, progress=False) for size in (2, 8)]

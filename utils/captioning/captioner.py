@@ -205,9 +205,8 @@ class Captioner(nnx.Module):
             write_tokenizer(self.tokenizer, draft / "decoder")
             weights = {name: np.ascontiguousarray(array, np.float32) for name, array in _flat(self.mapper).items()}
             save_file(weights, draft / WEIGHTS)
-            settings = {"model_type": MODEL_TYPE, "mapper": self.mapper.config.settings()}
-            settings["caption_tokens"] = self.metadata.caption_tokens
-            write_json(draft / "config.json", settings)
+            settings = {"mapper": self.mapper.config.settings(), "caption_tokens": self.metadata.caption_tokens}
+            write_json(draft / "config.json", {"model_type": MODEL_TYPE} | settings)
         return folder
 
 

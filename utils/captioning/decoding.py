@@ -127,7 +127,7 @@ class Nucleus(_OneText):
             raise ValueError(f"A nucleus has the probability {self.p}; it must be above 0 and at most 1.")
         if not _COLDEST <= self.temperature < math.inf:
             raise ValueError(
-                f"The temperature is {self.temperature}; it must be a number above 0, at least {_COLDEST}: near 0 is what "
+                f"The temperature is {self.temperature}; it must be a number of at least {_COLDEST}: near 0 is what "
                 "Greedy() writes."
             )
 

@@ -56,7 +56,7 @@ class Captioning(Objective[Captioner]):
     def settle(self, settings: TrainingSettings, start: Captioner) -> TrainingSettings:
         """The settings with the type that ``auto`` stands for; captions that outgrow the positions are a ValueError."""
         if not isinstance(start, Captioner):
-            raise ValueError(f"A {type(start).__name__} is no captioner; make one of a CLIP with Captioner.start(clip).")
+            raise ValueError(f"A {type(start).__name__} is no captioner; make one with Captioner.start(clip).")
         if not isinstance(settings, CaptioningSettings):
             raise ValueError("A captioner is trained with CaptioningSettings; give those in place of TrainingSettings.")
         prefix, positions = start.mapper.config.prefix_length, start.decoder.config.n_positions

@@ -1,6 +1,7 @@
 """Pictures are described in two lines; what a machine wrote stays marked, and is found by words."""
 
 import json
+import shutil
 import warnings
 from dataclasses import replace
 
@@ -49,7 +50,7 @@ def test_paths_images_and_items_give_the_same_captions(captioner, pictures):
 
 
 def test_captions_are_as_long_as_the_captioner_was_trained_to_write(captioner, pictures):
-    short = caption(captioner.copy().writing(3), pictures[1], progress=False)
+    short = caption(captioner.copy(caption_tokens=3), pictures[1], progress=False)
     assert short == caption(captioner, pictures[1], max_tokens=3, progress=False)
     assert short != caption(captioner, pictures[1], progress=False)
 
@@ -95,6 +96,14 @@ def test_written_captions_are_read_back_with_their_mark(captioner, pictures):
         assert {item.written_by for item in dataset} == {f"the captioner {captioner.metadata.source['name']}"}
         assert "captions by a machine (the captioner " in dataset.summary()
     assert {item.written_by for item in dataset.captioned().subset(2)} == {dataset[0].written_by}
+
+
+def test_a_folder_within_a_folder_is_no_news(captioner, pictures, tmp_path):
+    shutil.copytree(pictures[0] / "inner", tmp_path / "outer" / "inner")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # that all images are of one category, say
+        file = write_captions(captioner, tmp_path / "outer", tmp_path / "inner.jsonl", progress=False)
+    assert json.loads(file.read_text())["filename"] == "outer/inner/4.png"
 
 
 def test_captions_of_people_are_kept_without_the_mark(captioner, pictures, tmp_path):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,10 +63,17 @@ class Captioner(nnx.Module):
         decoder: GPT2,
         tokenizer: PreTrainedTokenizerBase,
         source: Mapping[str, str] | None = None,  # what it is called
+        caption_tokens: int | None = None,
     ) -> None:
         check_tokenizer(tokenizer, decoder.config)
         _check_sizes(clip, mapper.config, decoder.config)
-        self.metadata = CaptionerMetadata(tokenizer, source or {})
+        room = decoder.config.n_positions - mapper.config.prefix_length
+        if caption_tokens is not None and not (type(caption_tokens) is int and 0 < caption_tokens <= room):
+            raise ValueError(
+                f"The captioner was trained to write {caption_tokens!r} tokens (caption_tokens); its decoder has room "
+                f"for 1 to {room} behind the prefix."
+            )
+        self.metadata = CaptionerMetadata(tokenizer, source or {}, caption_tokens)
         self.clip, self.mapper, self.decoder = clip, mapper, decoder
 
     @classmethod
@@ -147,26 +154,17 @@ class Captioner(nnx.Module):
         inputs = jnp.concatenate([prefix.astype(read.dtype), read], axis=1)
         return self.decoder(inputs)[:, prefix.shape[1] - 1 :]
 
-    def copy(self, dtype: Any = None) -> Captioner:
-        """A captioner with the same parameters, shared until either is changed, that may compute otherwise."""
+    def copy(self, dtype: Any = None, caption_tokens: int | None = None) -> Captioner:
+        """A captioner with the same parameters, shared until either changes, that may compute and write otherwise."""
         clip = self.clip.copy(dtype)
         mapper = _mapper(self.mapper.config, clip.vision.dtype)
         nnx.update(mapper, nnx.state(self.mapper, nnx.Param))
-        copy = Captioner(clip, mapper, self.decoder.copy(clip.vision.dtype), self.tokenizer)
-        copy.metadata = self.metadata
+        known = self.metadata
+        parts = clip, mapper, self.decoder.copy(clip.vision.dtype), self.tokenizer
+        copy = Captioner(*parts, known.source, caption_tokens or known.caption_tokens)
+        if copy.metadata.caption_tokens == known.caption_tokens:
+            copy.metadata = known  # the very object, so that what was compiled serves both
         return copy
-
-    def writing(self, caption_tokens: int | None) -> Captioner:
-        """This captioner, which remembers how long its captions may be; a length that cannot be is a ValueError."""
-        room = self.decoder.config.n_positions - self.mapper.config.prefix_length
-        if caption_tokens is not None and not (type(caption_tokens) is int and 1 <= caption_tokens <= room):
-            raise ValueError(
-                f"A captioner writes captions of {caption_tokens!r} tokens (caption_tokens); its decoder has room for "
-                f"1 to {room}."
-            )
-        if caption_tokens != self.metadata.caption_tokens:
-            self.metadata = replace(self.metadata, caption_tokens=caption_tokens)
-        return self
 
     @classmethod
     def from_pretrained(cls, folder: str | os.PathLike, dtype: Any = jnp.float32) -> Captioner:
@@ -191,8 +189,8 @@ class Captioner(nnx.Module):
         clip = CLIP.from_pretrained(folder / "clip", dtype)
         decoder = GPT2.from_pretrained(folder / "decoder", clip.vision.dtype)
         mapper = _read_mapper(path, config, clip.vision.dtype)
-        captioner = cls(clip, mapper, decoder, read_tokenizer(folder / "decoder"), {"name": folder.resolve().name})
-        return captioner.writing(settings.get("caption_tokens"))
+        name = {"name": folder.resolve().name}
+        return cls(clip, mapper, decoder, read_tokenizer(folder / "decoder"), name, settings.get("caption_tokens"))
 
     def save_pretrained(self, folder: str | os.PathLike) -> Path:
         """Writes the folder of a captioner, all or nothing, and returns it; other files of an earlier one stay."""

@@ -88,7 +88,7 @@ class Captioning(Objective[Captioner]):
             part = part_of(path, start.mapper.config.source)
             return isinstance(value, nnx.Param) and part is not None and part not in settings.frozen_parts
 
-        captioner = start.copy(settings.compute_dtype).writing(_length(settings))
+        captioner = start.copy(settings.compute_dtype, _length(settings))
         graphdef, *states = nnx.split(captioner, is_trained, ...)
         return SplitModel(graphdef, *states)
 

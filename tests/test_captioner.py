@@ -128,8 +128,19 @@ def test_a_captioner_comes_back_from_its_folder_whose_parts_transformers_opens(s
 
 def test_another_decoder_is_taken_with_its_tokenizer(start, model, tmp_path):
     folder = start.save_pretrained(tmp_path)
-    again = Captioner.start(model, folder / "decoder", prefix_length=2)
-    assert all(map(np.array_equal, parameters(again.decoder), parameters(start.decoder)))
+    for decoder in (folder / "decoder", folder / "decoder" / "model.safetensors"):
+        again = Captioner.start(model, decoder, prefix_length=2)
+        assert all(map(np.array_equal, parameters(again.decoder), parameters(start.decoder)))
+
+
+@pytest.mark.parametrize(("width", "heads"), [(32, 1), (128, 2), (200, 1)])
+def test_a_new_decoder_may_have_any_width(model, width, heads):
+    assert tiny_captioner(model, width=width, layers=1).decoder.config.n_head == heads
+
+
+def test_the_smallest_mapper_has_a_hidden_layer(model):
+    captioner = tiny_captioner(model, kind="mlp", source="vector", prefix_length=1, width=1, layers=1)
+    assert captioner.prefix(pixels(2)).shape == (2, 1, 1)
 
 
 def test_what_does_not_fit_is_one_sentence(start, model, tmp_path):
@@ -158,6 +169,9 @@ def test_a_mapper_that_is_damaged_or_of_other_sizes_is_told(start, tmp_path):
     settings = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(settings | {"mapper": settings["mapper"] | {"prefix_length": 4}}))
     with pytest.raises(ValueError, match="wrongly shaped weights"):
+        Captioner.from_pretrained(folder)
+    (folder / "config.json").write_text(json.dumps(settings | {"caption_tokens": 99}))
+    with pytest.raises(ValueError, match=r"to write 99 tokens .* has room for 1 to 16"):
         Captioner.from_pretrained(folder)
     (folder / "config.json").write_text(json.dumps(settings | {"model_type": "clip"}))
     with pytest.raises(ValueError, match="model of type 'clip'; give the folder of a captioner"):
@@ -213,6 +227,8 @@ def test_what_cannot_be_trained_leaves_no_folder(start, dataset, tmp_path):
         with pytest.raises(ValueError, match=f"(?i){words}"):
             train_captioner(start, data, data, settings, tmp_path / "run")
         assert not (tmp_path / "run").exists()
+    with pytest.raises(ValueError, match=r"A CLIP is no captioner; make one with Captioner\.start"):
+        train_captioner(start.clip, dataset, dataset, SETTINGS, tmp_path / "run")
     with pytest.raises(ValueError, match="is empty"):
         caption_tokens(start.tokenizer, ["red", " "], 8)
 
@@ -229,7 +245,10 @@ def test_it_learns_and_its_folder_tells_of_it(start, dataset, whole):
     for told in ("CIDEr-D", "colors", "CLIPTokenizer", "prefix of 3 vectors", "lower case", "on average, of which"):
         assert told in card
     assert "$" not in card
-    assert all(map(np.array_equal, parameters(whole.model), parameters(Captioner.from_pretrained(whole.model_dir))))
+    back = Captioner.from_pretrained(whole.model_dir)
+    assert all(map(np.array_equal, parameters(whole.model), parameters(back)))
+    assert whole.model.metadata.caption_tokens == back.metadata.caption_tokens == SETTINGS.caption_tokens
+    assert start.metadata.caption_tokens is None
 
 
 def test_frozen_is_what_is_frozen_and_what_no_caption_depends_on(start, dataset, whole, tmp_path):
@@ -258,6 +277,15 @@ def test_an_interrupted_run_resumes_with_the_same_bits(start, dataset, whole, tm
     assert all(map(np.array_equal, parameters(whole.model), parameters(again.model)))
     with pytest.raises(ValueError, match="another starting model"):
         train_captioner(tiny_captioner(start.clip, source="vector"), dataset, dataset, SETTINGS, tmp_path / "run")
+
+
+def test_of_epochs_with_equal_scores_the_one_with_the_least_loss_is_kept(start, dataset, tmp_path):
+    """CIDEr-D of one image is 0, whatever is written."""
+    settings = replace(SETTINGS, keep_best=True)
+    result = train_captioner(start, dataset, dataset[:1], settings, tmp_path / "run")
+    validated = [row for row in result.history if "validation_loss" in row]
+    assert [row["validation_cider"] for row in validated] == [0, 0, 0]
+    assert result.exported_step == min(validated, key=lambda row: row["validation_loss"])["step"] == 6
 
 
 def test_it_computes_in_bfloat16_with_parameters_in_float32(start, dataset):

@@ -81,6 +81,8 @@ def profile(tmp_path):
         ({"CAPTION_TOKENS": 1}, "CAPTION_TOKENS is 1; it must be a whole number, 2 or more"),
         ({"BEAM_SIZE": 0}, "BEAM_SIZE is 0; it must be a whole number, 1 or more"),
         ({"PICTURES": "no/such/folder"}, "PICTURES is 'no/such/folder', and there is no folder"),
+        ({"DECODER": "data/checkpoints/clip-miniature"}, "DECODER is .*, and there is no GPT-2 in"),
+        ({"DECODER": "./no/such/folder"}, "DECODER is './no/such/folder', and there is no GPT-2 in"),
         ({"DATA_DIR": "no/such/folder"}, "DATA_DIR is 'no/such/folder', and there is no folder"),
         ({"MODEL": "nbs"}, "MODEL is 'nbs', and .* holds no CLIP"),
         ({"MODEL": "data/checkpoints/marian-miniature-en-romance"}, "holds no CLIP"),

@@ -175,6 +175,8 @@ def test_no_prefixes_give_no_texts(decoder, prefix):
         ({"max_tokens": 0}, "max_tokens is 0; it must be at least 1"),
         ({"end_token": 12}, "The end_token is 12, and the decoder's vocabulary has 12 tokens; take the tokenizer"),
         ({"end_token": -1}, "The end_token is -1"),
+        ({"method": Greedy}, r"The method is <class .*Greedy'>; it must be one such as Greedy\(\)"),
+        ({"method": "beam"}, "The method is 'beam'"),
         ({"start_token": 99}, "The start_token is 99"),
         ({"method": Beam(13)}, "A beam has the size 13, and the decoder's vocabulary has 12 tokens; it must be at"),
         ({"prefix": np.zeros((2, 3, 31))}, r"The prefix has the shape \(2, 3, 31\); it must be \(batch, length, 32\)"),
@@ -191,15 +193,21 @@ def test_what_cannot_be_written_is_refused_in_one_sentence(decoder, prefix, chan
     [
         (Beam, {"size": 0}, "A beam has the size 0; it must be a whole number of at least 1"),
         (Beam, {"size": 2.5}, "A beam has the size 2.5"),
-        (Beam, {"length_penalty": float("nan")}, "The length penalty is nan; it must be a finite number"),
+        (Beam, {"length_penalty": float("nan")}, "The length penalty is nan; it must be a number from -5 to 5"),
+        (Beam, {"length_penalty": -20.0}, "The length penalty is -20"),
         (Nucleus, {"p": 0}, "A nucleus has the probability 0; it must be above 0 and at most 1"),
         (Nucleus, {"p": 1.5}, "A nucleus has the probability 1.5"),
-        (Nucleus, {"temperature": 0}, r"The temperature is 0; it must be a number above 0: near 0 .* Greedy\(\)"),
+        (Nucleus, {"temperature": 0}, r"The temperature is 0; it must be a number of at least 1e-30: .* Greedy\(\)"),
+        (Nucleus, {"temperature": 1e-45}, "The temperature is 1e-45"),
     ],
 )
 def test_a_method_refuses_numbers_that_mean_nothing(method, options, message):
     with pytest.raises(ValueError, match=message):
         method(**options)
+
+
+def test_a_size_may_be_a_number_of_numpy():
+    assert Beam(np.int64(2)) == Beam(2)
 
 
 def test_at_the_smallest_temperature_and_nucleus_chance_writes_the_likeliest(decoder, prefix):

@@ -317,6 +317,8 @@ def test_an_image_is_described_where_there_is_a_captioner(index, model, page, tm
         said = ask(client, "describe", sent)
         assert render.status(render._sentence(text)) in said and "Written by a machine" in said
         assert "is not a JPEG" in ask(client, "describe", upload(client, "a.png", b"no image"))
+        thin = upload(client, "thin.png", encoded(Image.new("L", (4000, 30)), "png"))
+        assert ">The image is 4,000 pixels wide" in ask(client, "describe", thin)
         for name, payload in hostile_questions(address).items():
             data = json.dumps({"data": [payload]}).replace("{uploaded}", sent["path"])
             headers = {"Content-Type": "application/json"}

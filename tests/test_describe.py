@@ -1,7 +1,9 @@
 """Pictures are described in two lines; what a machine wrote stays marked, and is found by words."""
 
 import json
+import shutil
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -47,6 +49,12 @@ def test_paths_images_and_items_give_the_same_captions(captioner, pictures):
     assert caption(captioner, [], progress=False) == []
 
 
+def test_captions_are_as_long_as_the_captioner_was_trained_to_write(captioner, pictures):
+    short = caption(captioner.copy(caption_tokens=3), pictures[1], progress=False)
+    assert short == caption(captioner, pictures[1], max_tokens=3, progress=False)
+    assert short != caption(captioner, pictures[1], progress=False)
+
+
 def test_chance_does_not_depend_on_the_size_of_a_batch(captioner, pictures):
     method = Nucleus(1.0, 2.0)
     texts = [caption(captioner, pictures[1], method=method, batch_size=size, progress=False) for size in (2, 8)]
@@ -90,6 +98,14 @@ def test_written_captions_are_read_back_with_their_mark(captioner, pictures):
     assert {item.written_by for item in dataset.captioned().subset(2)} == {dataset[0].written_by}
 
 
+def test_a_folder_within_a_folder_is_no_news(captioner, pictures, tmp_path):
+    shutil.copytree(pictures[0] / "inner", tmp_path / "outer" / "inner")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # that all images are of one category, say
+        file = write_captions(captioner, tmp_path / "outer", tmp_path / "inner.jsonl", progress=False)
+    assert json.loads(file.read_text())["filename"] == "outer/inner/4.png"
+
+
 def test_captions_of_people_are_kept_without_the_mark(captioner, pictures, tmp_path):
     folder, _ = pictures
     (folder / "own.csv").write_text("filename,caption\n0.png,a red field\n1.png,\n", encoding="utf-8")
@@ -98,6 +114,10 @@ def test_captions_of_people_are_kept_without_the_mark(captioner, pictures, tmp_p
         dataset = load_dataset(folder / "own.csv")
         file = write_captions(captioner, dataset, tmp_path / "elsewhere" / "all.jsonl", progress=False)
         first, second = load_dataset(file, data_dir=dataset.image_root)
+        bare = [replace(item, captions=()) for item in dataset]
+        again = write_captions(captioner, CaptionDataset([*bare, *dataset]), tmp_path / "twice.jsonl", progress=False)
+    lines = map(json.loads, again.read_text().splitlines())  # an image that stands there twice, once without captions
+    assert [line["captions"] for line in lines if line["filename"] == "mine/0.png"] == [["a red field"]]
     assert first.captions == ("a red field",)
     assert first.written_by is None
     assert second.written_by

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from flax import nnx, traverse_util
 
 from utils.captioning.gpt2 import GPT2
 from utils.captioning.gpt2_config import GPT2Config
-from utils.captioning.mapper import Mapper, MapperConfig
+from utils.captioning.mapper import Mapper, MapperConfig, heads_of
 from utils.captioning.tokens import check_tokenizer, read_tokenizer
 from utils.clip import CLIP
 from utils.clip.checkpoints import read_json, write_json, written_whole
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
 MODEL_TYPE = "clip_captioner"
 WEIGHTS = "mapper.safetensors"
-HEAD_WIDTH = 64  # of a new decoder, as in every published GPT-2
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +46,7 @@ class CaptionerMetadata:
 
     tokenizer: PreTrainedTokenizerBase
     source: Mapping[str, str] = field(default_factory=dict)
+    caption_tokens: int | None = None  # that it was trained to write, the end included; None if nobody knows
 
 
 class Captioner(nnx.Module):
@@ -62,10 +63,17 @@ class Captioner(nnx.Module):
         decoder: GPT2,
         tokenizer: PreTrainedTokenizerBase,
         source: Mapping[str, str] | None = None,  # what it is called
+        caption_tokens: int | None = None,
     ) -> None:
         check_tokenizer(tokenizer, decoder.config)
         _check_sizes(clip, mapper.config, decoder.config)
-        self.metadata = CaptionerMetadata(tokenizer, source or {})
+        room = decoder.config.n_positions - mapper.config.prefix_length
+        if caption_tokens is not None and not (type(caption_tokens) is int and 0 < caption_tokens <= room):
+            raise ValueError(
+                f"The captioner was trained to write {caption_tokens!r} tokens (caption_tokens); its decoder has room "
+                f"for 1 to {room} behind the prefix."
+            )
+        self.metadata = CaptionerMetadata(tokenizer, source or {}, caption_tokens)
         self.clip, self.mapper, self.decoder = clip, mapper, decoder
 
     @classmethod
@@ -91,6 +99,7 @@ class Captioner(nnx.Module):
         rngs = nnx.Rngs(seed)
         if decoder is not None:
             place = find_checkpoint(decoder, "openai-community/gpt2")
+            place = place if place.is_dir() else place.parent
             gpt2, tokenizer = GPT2.from_pretrained(place, clip.vision.dtype), read_tokenizer(place)
         else:
             if clip.tokenizer is None:
@@ -145,13 +154,16 @@ class Captioner(nnx.Module):
         inputs = jnp.concatenate([prefix.astype(read.dtype), read], axis=1)
         return self.decoder(inputs)[:, prefix.shape[1] - 1 :]
 
-    def copy(self, dtype: Any = None) -> Captioner:
-        """A captioner with the same parameters, shared until either is changed, that may compute otherwise."""
+    def copy(self, dtype: Any = None, caption_tokens: int | None = None) -> Captioner:
+        """A captioner with the same parameters, shared until either changes, that may compute and write otherwise."""
         clip = self.clip.copy(dtype)
         mapper = _mapper(self.mapper.config, clip.vision.dtype)
         nnx.update(mapper, nnx.state(self.mapper, nnx.Param))
-        copy = Captioner(clip, mapper, self.decoder.copy(clip.vision.dtype), self.tokenizer)
-        copy.metadata = self.metadata
+        known = self.metadata
+        parts = clip, mapper, self.decoder.copy(clip.vision.dtype), self.tokenizer
+        copy = Captioner(*parts, known.source, caption_tokens or known.caption_tokens)
+        if copy.metadata.caption_tokens == known.caption_tokens:
+            copy.metadata = known  # the very object, so that what was compiled serves both
         return copy
 
     @classmethod
@@ -178,7 +190,7 @@ class Captioner(nnx.Module):
         decoder = GPT2.from_pretrained(folder / "decoder", clip.vision.dtype)
         mapper = _read_mapper(path, config, clip.vision.dtype)
         name = {"name": folder.resolve().name}
-        return cls(clip, mapper, decoder, read_tokenizer(folder / "decoder"), name)
+        return cls(clip, mapper, decoder, read_tokenizer(folder / "decoder"), name, settings.get("caption_tokens"))
 
     def save_pretrained(self, folder: str | os.PathLike) -> Path:
         """Writes the folder of a captioner, all or nothing, and returns it; other files of an earlier one stay."""
@@ -191,8 +203,8 @@ class Captioner(nnx.Module):
             write_tokenizer(self.tokenizer, draft / "decoder")
             weights = {name: np.ascontiguousarray(array, np.float32) for name, array in _flat(self.mapper).items()}
             save_file(weights, draft / WEIGHTS)
-            settings = {"model_type": MODEL_TYPE, "mapper": self.mapper.config.settings()}
-            write_json(draft / "config.json", settings)
+            settings = {"mapper": self.mapper.config.settings(), "caption_tokens": self.metadata.caption_tokens}
+            write_json(draft / "config.json", {"model_type": MODEL_TYPE} | settings)
         return folder
 
 
@@ -218,11 +230,17 @@ def _new_decoder(clip: CLIP, prefix_length: int, layers: int, width: int, rngs: 
         n_positions=prefix_length + tokenizer.model_max_length,
         n_embd=width,
         n_layer=layers,
-        n_head=max(width // HEAD_WIDTH, 1),
+        n_head=heads_of(width),
         bos_token_id=tokenizer.eos_token_id,
         eos_token_id=tokenizer.eos_token_id,
     )
     return GPT2(config, rngs=rngs, dtype=clip.vision.dtype)
+
+
+@partial(jax.jit, static_argnums=0)
+def compiled_prefix(definition: nnx.GraphDef[Captioner], parameters: nnx.State, pixels: jax.Array) -> jax.Array:
+    """`Captioner.prefix` of a captioner in its parts, as `nnx.split` gives them."""
+    return nnx.merge(definition, parameters).prefix(pixels)
 
 
 def _mapper(config: MapperConfig, dtype: Any) -> Mapper:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import partial
+from numbers import Integral
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -18,7 +19,9 @@ from flax import nnx
 
 from utils.captioning.gpt2 import GPT2
 
-_NEVER = -1e9  # a score below all others, and still a number
+_NEVER = -1e30  # a score below all others, and still a number
+_COLDEST = 1e-30  # of temperatures: below, log probabilities divided by it are no numbers of float32
+_STEEPEST = 5  # of length penalties, either way: beyond it a score of a long text could fall under `_NEVER`
 
 
 class Ask(NamedTuple):
@@ -122,9 +125,10 @@ class Nucleus(_OneText):
         """Refuses what is no probability, and no temperature."""
         if not 0 < self.p <= 1:
             raise ValueError(f"A nucleus has the probability {self.p}; it must be above 0 and at most 1.")
-        if not 0 < self.temperature < math.inf:
+        if not _COLDEST <= self.temperature < math.inf:
             raise ValueError(
-                f"The temperature is {self.temperature}; it must be a number above 0: near 0 is what Greedy() writes."
+                f"The temperature is {self.temperature}; it must be a number of at least {_COLDEST}: near 0 is what "
+                "Greedy() writes."
             )
 
     def pick(self, ask: Ask) -> jax.Array:
@@ -158,10 +162,12 @@ class Beam:
 
     def __post_init__(self) -> None:
         """Refuses a search for no text, and what is no number."""
-        if not (isinstance(self.size, int) and self.size >= 1):
+        if not (isinstance(self.size, Integral) and self.size >= 1):
             raise ValueError(f"A beam has the size {self.size}; it must be a whole number of at least 1.")
-        if not math.isfinite(self.length_penalty):
-            raise ValueError(f"The length penalty is {self.length_penalty}; it must be a finite number.")
+        if not abs(self.length_penalty) <= _STEEPEST:
+            raise ValueError(
+                f"The length penalty is {self.length_penalty}; it must be a number from -{_STEEPEST} to {_STEEPEST}."
+            )
 
     def start(self, texts: jax.Array) -> Beams:
         """One text that is empty; the others must not go on, or the same would be written several times."""
@@ -295,6 +301,8 @@ def _check(
     decoder: GPT2, prefix: jax.Array, end_token: int, max_tokens: int, start_token: int | None, method: Method
 ) -> None:
     config = decoder.config
+    if isinstance(method, type) or not hasattr(method, "choose"):
+        raise ValueError(f"The method is {method!r}; it must be one such as Greedy(), Beam() or Nucleus().")
     if prefix.ndim != 3 or prefix.shape[2] != config.n_embd:
         raise ValueError(f"The prefix has the shape {prefix.shape}; it must be (batch, length, {config.n_embd}).")
     length = prefix.shape[1] + (start_token is not None)

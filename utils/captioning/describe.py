@@ -7,16 +7,14 @@ import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
-import jax
 import numpy as np
 from flax import nnx
 from PIL import Image
 
-from utils.captioning.captioner import Captioner
+from utils.captioning.captioner import Captioner, compiled_prefix
 from utils.captioning.decoding import Beam, Method, generate
 from utils.captioning.tokens import words_of
 from utils.datasets import CaptionDataset, CaptionedImage, DatasetError, eval_batches, load_dataset, to_rgb
@@ -25,7 +23,7 @@ from utils.files import disk_trouble_in_words, write_whole
 from utils.progress import progress_bar
 
 BEST_OF_FIVE = Beam(5)
-LENGTH = 32  # tokens of a caption at most, its end included, where the decoder has positions for as many
+LENGTH = 32  # tokens of a caption at most, its end included, of a captioner that was not trained here
 
 Picture: TypeAlias = str | os.PathLike | Image.Image | CaptionedImage
 
@@ -60,7 +58,7 @@ def caption(
         pictures: Paths, Pillow's images, or images of a data set, which are read as it says.
         method: How tokens are chosen: `Greedy`, `Beam` or `Nucleus`.
         batch_size: Images at once.
-        max_tokens: Of a caption, its end included; by default `LENGTH`, or what the decoder has positions for.
+        max_tokens: Of a caption, its end included; by default as many as the captioner was trained to write.
         seed: Of chance, if the method has any; a caption does not depend on the images beside it.
         progress: Whether to show how far it is.
         unreadable: Receives position and reason of what cannot be decoded, whose caption is empty.
@@ -73,7 +71,7 @@ def caption(
     if batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}; it must be at least 1.")
     room = captioner.decoder.config.n_positions - captioner.mapper.config.prefix_length
-    length = min(LENGTH, room) if max_tokens is None else max_tokens
+    length = max_tokens if max_tokens is not None else captioner.metadata.caption_tokens or min(LENGTH, room)
     rows = min(batch_size, 1 << max(len(dataset) - 1, 0).bit_length())  # a few images take no whole batch
     definition, parameters = nnx.split(captioner)
     captions: list[str] = []
@@ -82,7 +80,7 @@ def caption(
         for batch in batches if len(dataset) else ():
             tokens = generate(
                 captioner.decoder,
-                _prefix(definition, parameters, batch["images"]),
+                compiled_prefix(definition, parameters, batch["images"]),
                 end_token=captioner.end_token,
                 max_tokens=length,
                 method=method,
@@ -123,7 +121,8 @@ def write_captions(
     if path.exists():
         raise FileExistsError(f"{path} is there already, and people may have written it; delete it, or name another.")
     dataset = pictures if isinstance(pictures, CaptionDataset) else _in_folder(Path(pictures).expanduser())
-    bare = CaptionDataset(item for item in dataset if not item.captions_with_words)
+    described = {item.path for item in dataset if item.captions_with_words}
+    bare = CaptionDataset(item for item in dataset if item.path not in described)
     unreadable: dict[int, str] = {}
     texts = caption(captioner, bare, method=method, batch_size=batch_size, progress=progress, unreadable=unreadable)
     if unreadable:
@@ -152,11 +151,6 @@ def write_captions(
     return path
 
 
-@partial(jax.jit, static_argnums=0)
-def _prefix(definition: nnx.GraphDef[Captioner], parameters: nnx.State, pixels: jax.Array) -> jax.Array:
-    return nnx.merge(definition, parameters).prefix(pixels)
-
-
 def _dataset_of(pictures: Picture | Sequence[Picture]) -> CaptionDataset:
     """Images of any kind, in one row."""
     if isinstance(pictures, str | os.PathLike | Image.Image | CaptionedImage):
@@ -177,11 +171,11 @@ def _item(picture: Picture, number: int) -> CaptionedImage:
 
 
 def _in_folder(folder: Path) -> CaptionDataset:
-    """The images of a folder; that they have no captions is no news here, and damage is found on the way."""
+    """The images of a folder; that captions or categories are wanting is no news, and damage is found on the way."""
     if not folder.is_dir():
         raise DatasetError(f"there is no folder {folder}: give one with images, or a data set")
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*caption")
+        warnings.filterwarnings("ignore", message=".*(caption|of one category)")
         return load_dataset(folder, check_files=False)
 
 

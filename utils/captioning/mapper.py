@@ -19,7 +19,7 @@ from utils.clip.transformer import Linear, Transformer, last_block_at_positions,
 
 KINDS = ("mlp", "transformer")
 SOURCES = ("vector", "patches")
-HEAD_WIDTH = 64  # of the transformer, as in CLIP and GPT-2
+HEAD_WIDTH = 64  # where that divides a width, as in CLIP and every published GPT-2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +57,11 @@ class MapperConfig:
         return asdict(self)
 
 
+def heads_of(width: int) -> int:
+    """How many attention heads something new of a width has: one, if `HEAD_WIDTH` does not divide it."""
+    return width // HEAD_WIDTH if width % HEAD_WIDTH == 0 else 1
+
+
 class Mapper(nnx.Module):
     """From features of images to their prefixes; parameters are float32, ``dtype`` is what it computes in.
 
@@ -74,7 +79,8 @@ class Mapper(nnx.Module):
             return Linear(inputs, outputs, kernel_init=normal(inputs**-0.5), **options)
 
         if config.kind == "mlp":
-            self.expand, self.contract = linear(config.inputs, whole // 2), linear(whole // 2, whole)
+            hidden = max(whole // 2, 1)
+            self.expand, self.contract = linear(config.inputs, hidden), linear(hidden, whole)
             return
         self.project = linear(config.inputs, width if config.source == "patches" else whole)
         self.learned = nnx.Param(normal(width**-0.5)(rngs.params(), (config.prefix_length, width), jnp.float32))
@@ -82,7 +88,7 @@ class Mapper(nnx.Module):
             hidden_size=width,
             intermediate_size=4 * width,
             num_hidden_layers=config.layers,
-            num_attention_heads=max(width // HEAD_WIDTH, 1) if width % HEAD_WIDTH == 0 else 1,
+            num_attention_heads=heads_of(width),
             hidden_act="gelu",
         )
         self.transformer = Transformer(tower, causal=False, **options)

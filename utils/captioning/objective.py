@@ -55,6 +55,8 @@ class Captioning(Objective[Captioner]):
 
     def settle(self, settings: TrainingSettings, start: Captioner) -> TrainingSettings:
         """The settings with the type that ``auto`` stands for; captions that outgrow the positions are a ValueError."""
+        if not isinstance(start, Captioner):
+            raise ValueError(f"A {type(start).__name__} is no captioner; make one with Captioner.start(clip).")
         if not isinstance(settings, CaptioningSettings):
             raise ValueError("A captioner is trained with CaptioningSettings; give those in place of TrainingSettings.")
         prefix, positions = start.mapper.config.prefix_length, start.decoder.config.n_positions
@@ -86,7 +88,8 @@ class Captioning(Objective[Captioner]):
             part = part_of(path, start.mapper.config.source)
             return isinstance(value, nnx.Param) and part is not None and part not in settings.frozen_parts
 
-        graphdef, *states = nnx.split(start.copy(settings.compute_dtype), is_trained, ...)
+        captioner = start.copy(settings.compute_dtype, _length(settings))
+        graphdef, *states = nnx.split(captioner, is_trained, ...)
         return SplitModel(graphdef, *states)
 
     def tokenize(self, start: Captioner, texts: Sequence[str], settings: TrainingSettings) -> np.ndarray:
@@ -134,6 +137,10 @@ class Captioning(Objective[Captioner]):
     ) -> dict[str, float]:
         """As `utils.captioning.validation.validate_captions` does."""
         return validate_captions(model, dataset, settings, _length(settings), sharding)
+
+    def quality(self, row: Row) -> tuple[float, ...]:
+        """CIDEr-D, and of equals the loss: of one image, or of equal captions, each epoch has a CIDEr-D of 0."""
+        return row[self.best], -row["validation_loss"]
 
     def card_words(
         self, model: Captioner, validation_set: CaptionDataset, settings: TrainingSettings, exported: Row

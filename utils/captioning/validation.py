@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from utils.captioning.captioner import Captioner
+from utils.captioning.captioner import Captioner, compiled_prefix
 from utils.captioning.decoding import generate
 from utils.captioning.loss import caption_losses
 from utils.captioning.scores import cider_d
@@ -82,14 +82,9 @@ def _prefixes_of(
     prefixes = []
     for batch in eval_batches(dataset, model.preprocessing, batch_size=rows, workers=workers, unreadable=unreadable):
         pixels = batch["images"] if sharding is None else jax.device_put(batch["images"], sharding)
-        prefixes.append(np.asarray(_prefix(definition, parameters, pixels))[batch["mask"]])
+        prefixes.append(np.asarray(compiled_prefix(definition, parameters, pixels))[batch["mask"]])
     dataset = dataset.without_unreadable(unreadable)
     return np.concatenate(prefixes), dataset
-
-
-@partial(jax.jit, static_argnums=0)
-def _prefix(definition: nnx.GraphDef[Captioner], parameters: nnx.State, pixels: jax.Array) -> jax.Array:
-    return nnx.merge(definition, parameters).prefix(pixels)
 
 
 @partial(jax.jit, static_argnums=0)

@@ -10,7 +10,7 @@ from typing import Any
 
 from utils.choices import AUGMENTATIONS, COMPUTE_DTYPES, LARGEST_VAL_SHARE, PROMPTS, SETTINGS, TRANSLATION_ENGINES
 from utils.course.places import CourseError
-from utils.files import expanded, file_in_the_way
+from utils.files import expanded, file_in_the_way, read_json
 from utils.files.hub import looks_like_clip
 
 FEW_STEPS = 100  # below them a training has hardly left its start
@@ -128,6 +128,15 @@ def check_places(root: Path, values: Mapping[str, Any]) -> None:
     pictures = str(values.get("PICTURES") or "")
     if pictures and not (root / Path(pictures).expanduser()).is_dir():
         raise CourseError(f"PICTURES is {pictures!r}, and there is no folder {root / pictures}: give one of images.")
+    decoder = str(values.get("DECODER") or "")
+    place = root / Path(decoder).expanduser()
+    has_settings = (place / "config.json").is_file()
+    is_gpt2 = has_settings and read_json(place / "config.json").get("model_type", "gpt2") == "gpt2"
+    if decoder and not is_gpt2 and (place.is_dir() or (decoder[0] in "/~." and not place.exists())):
+        raise CourseError(
+            f"DECODER is {decoder!r}, and there is no GPT-2 in {place}: give its folder, with its tokenizer, or a name "
+            "on the Hub, such as openai-community/gpt2."
+        )
     place = root / Path(model).expanduser()
     if model and (blocked := file_in_the_way(place)) and blocked != place:
         raise CourseError(f"MODEL is {model!r}, and {blocked} is a file: give the folder with config.json and weights.")

@@ -149,7 +149,7 @@ def _pixels(dataset: CaptionDataset, index: int, transform: Callable[..., np.nda
     try:
         return transform(image, *arguments)
     except ImageError as error:
-        raise ImageError(f"{dataset[index].path}: {error}") from None
+        raise ImageError(f"{dataset[index].path}: {error}", str(error)) from None
 
 
 def _import_grain() -> Any:

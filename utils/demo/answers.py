@@ -108,10 +108,14 @@ class Answers:
     def describe(self, payload: Any) -> str:
         """A sentence about an image that a visitor sent, by the captioner, which must be there."""
         from utils.captioning import caption
+        from utils.datasets import ImageError
 
         assert self.captioner is not None
         image = self.decode(uploaded_path(payload), SEARCHED_PIXELS).image
-        return caption(self.captioner, image, progress=False)[0]
+        try:
+            return caption(self.captioner, image, progress=False)[0]
+        except ImageError as error:
+            raise ValueError(error.reason) from None  # a visitor knows of no file
 
     def find_feature(self, payload: Any, text: Any, scale: Any) -> FeatureAnswer:
         """Where in an image that a visitor sent a feature is, and whether it is there at all."""

@@ -86,6 +86,10 @@ class Objective(ABC, Generic[Model]):
     ) -> dict[str, float]:
         """Measures a model on the validation split, without augmentation: its `figures`."""
 
+    def quality(self, row: Row) -> tuple[float, ...]:
+        """What epochs are compared by, of a row with the figures of a validation; higher is better."""
+        return (row[self.best],)
+
     def chance(self, settings: TrainingSettings) -> float | None:
         """The loss of guessing, in nats, which loss curves show."""
         return None

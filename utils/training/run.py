@@ -371,9 +371,8 @@ class TrainingRun:
         """Measures the model on the validation set and notes whether it is the best so far."""
         row = self.fetch_history()[-1]
         row |= self.objective.validate(self.model(), self.validation_set, self.settings, self.sharded)
-        figure = self.objective.best
-        best = self.history[self.best_step - 1][figure] if self.best_step else -math.inf
-        if row[figure] > best:
+        quality = self.objective.quality
+        if self.best_step is None or quality(row) > quality(self.history[self.best_step - 1]):
             self.best_step = self.step
 
     def save(self, checkpoints: ocp.CheckpointManager) -> None:

@@ -127,10 +127,12 @@ multiply = jax.jit(lambda x: ((x @ x.T) @ x).sum())  # 144 MB between the two pr
 x = jnp.ones((6000, 100))
 for _ in range(3):
     multiply(x).block_until_ready()
-before = faults()
-for _ in range(4):
+counts = []
+for _ in range(8):
+    before = faults()
     multiply(x).block_until_ready()
-print((faults() - before) / 4)
+    counts.append(faults() - before)
+print(min(counts))  # a busy system takes pages back now and then
 """
     environment = {**os.environ, "GLIBC_TUNABLES": settings, "JAX_PLATFORMS": "cpu"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)

@@ -5,7 +5,7 @@
     python tests/benchmarks/bench_clip.py --library ours --skip-training      # then the others: a process for each
 
 All three have the published shape and random weights, get the same pictures and the same token ids, compute on all
-cores, and take turns; a ratio is that of the medians. In bfloat16, torch's weights are cast once for encoding, and a
+cores, or on the GPU that both JAX and torch see, and take turns; a ratio is that of the medians. In bfloat16, torch's weights are cast once for encoding, and a
 step is its autocast's, with weights in float32 as ours has them. In int8, torch's linear layers are its dynamically
 quantized ones; ours, written below and not in the course, have weights by channel and activations by row, multiplied
 by XLA to int32; OpenVINO's are quantized by nncf, where both are installed (`pip install openvino nncf`). Our share of
@@ -26,7 +26,6 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-import open_clip
 import torch
 from flax import nnx
 from PIL import Image
@@ -43,6 +42,7 @@ from utils.training.trainable import split_model
 
 TYPES = ("float32", "bfloat16", "int8")
 LIBRARIES = ("ours", "transformers", "open_clip")
+DEVICE = "cuda" if jax.default_backend() == "gpu" and torch.cuda.is_available() else "cpu"  # of torch's models
 LENGTH = 32  # tokens: the longest caption of a batch of RSICD, rounded up; the published run padded to 77
 
 
@@ -133,7 +133,7 @@ class Torch:
     """
 
     def __init__(self, model: torch.nn.Module, encode: Callable, loss: Callable, pixels: torch.Tensor) -> None:
-        self.model, self.encode, self.loss, self.pixels = model, encode, loss, pixels
+        self.model, self.encode, self.loss, self.pixels = model.to(DEVICE), encode, loss, pixels
         self.optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, weight_decay=0.1)
 
     def encoder(self, dtype: str) -> Callable[[], object]:
@@ -147,7 +147,7 @@ class Torch:
 
         def encode() -> None:
             with torch.inference_mode():
-                self.encode(model, pixels)
+                self.encode(model, pixels).cpu()  # which waits for a GPU
 
         return encode
 
@@ -156,30 +156,41 @@ class Torch:
 
         def take() -> None:
             self.optimizer.zero_grad()
-            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype == "bfloat16"):
+            with torch.autocast(DEVICE, dtype=torch.bfloat16, enabled=dtype == "bfloat16"):
                 loss = self.loss(self.model.train())
             loss.backward()
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
             self.optimizer.step()
+            next(self.model.parameters()).sum().item()  # which waits for a GPU
 
         return take
 
 
+def of_torch(images: np.ndarray) -> torch.Tensor:
+    """From pixels (batch, height, width, 3) to (batch, 3, height, width), where torch computes."""
+    return torch.tensor(images, device=DEVICE).permute(0, 3, 1, 2).contiguous()
+
+
 def torch_transformers(config: CLIPConfig, images: np.ndarray, tokens: np.ndarray) -> Torch:
     """transformers' CLIPModel, with its own loss."""
-    pixels, ids = torch.tensor(images).permute(0, 3, 1, 2).contiguous(), torch.tensor(tokens).long()
+    pixels, ids = of_torch(images), torch.tensor(tokens, device=DEVICE).long()
 
     def loss(model: CLIPModel) -> torch.Tensor:
         return model(input_ids=ids, pixel_values=pixels, return_loss=True).loss
 
-    return Torch(CLIPModel(config), lambda model, pixels: model.get_image_features(pixel_values=pixels), loss, pixels)
+    def encode(model: CLIPModel, pixels: torch.Tensor) -> torch.Tensor:
+        return model.get_image_features(pixel_values=pixels).pooler_output
+
+    return Torch(CLIPModel(config), encode, loss, pixels)
 
 
 def torch_open_clip(images: np.ndarray, tokens: np.ndarray) -> Torch:
     """open_clip's ViT-B-32-quickgelu, with its own loss; its texts always have 77 tokens."""
-    pixels = torch.tensor(images).permute(0, 3, 1, 2).contiguous()
-    ids = torch.zeros((len(tokens), 77), dtype=torch.long)  # open_clip ends a text with its highest token
-    ids[:, : tokens.shape[1]] = torch.tensor(tokens).long()
+    import open_clip
+
+    pixels = of_torch(images)
+    ids = torch.zeros((len(tokens), 77), dtype=torch.long, device=DEVICE)  # open_clip ends a text with its highest token
+    ids[:, : tokens.shape[1]] = torch.tensor(tokens, device=DEVICE)
     contrast = open_clip.ClipLoss()
 
     def loss(model: torch.nn.Module) -> torch.Tensor:
@@ -229,10 +240,11 @@ def take_turns(
 
 def peak_flops(size: int = 4096, repeats: int = 3) -> float:
     """Floating point operations a second of the better library's square float32 product."""
-    ours, theirs = jnp.ones((size, size)), torch.ones((size, size))
+    ours, theirs = jnp.ones((size, size)), torch.ones((size, size), device=DEVICE)
     multiply = jax.jit(jnp.matmul)
     medians = take_turns(
-        {"jax": lambda: multiply(ours, ours).block_until_ready(), "torch": lambda: theirs @ theirs}, repeats
+        {"jax": lambda: multiply(ours, ours).block_until_ready(), "torch": lambda: (theirs @ theirs)[0, 0].item()},
+        repeats,
     )
     return 2 * size**3 / min(medians.values())
 
@@ -339,7 +351,8 @@ def main() -> None:
     models = {name: make[name]() for name in arguments.library}
     clock = time.process_time if arguments.processor_time else time.perf_counter
     measure = partial(take_turns, repeats=arguments.repeats, clock=clock)
-    print(f"ViT-B/32, batch {batch}, {torch.get_num_threads()} threads, {processor()}: {instructions()}")
+    gpu = f", {jax.devices()[0].device_kind}" if DEVICE == "cuda" else ""
+    print(f"ViT-B/32, batch {batch}, {torch.get_num_threads()} threads, {processor()}: {instructions()}{gpu}")
 
     calls = {f"{name}, {dtype}": model.encoder(dtype) for dtype in types for name, model in models.items()}
     if "int8" in types and "ours" in models and (call := openvino_encoder(config, images)):

@@ -3,7 +3,7 @@
 They stand on the ground so that the runner of the course can ask for them without the packages that act on them.
 """
 
-AUGMENTATIONS = ("aerial", "published", "none")
+AUGMENTATIONS = ("aerial", "zoom", "published", "none")
 TRANSLATION_ENGINES = ("auto", "ctranslate2", "ctranslate2-int8", "transformers")
 COMPUTE_DTYPES = ("float32", "bfloat16", "auto")
 PROMPTS = ("documents", "script", "notebook")  # the published ones by name; any other is a template
@@ -17,6 +17,6 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "schedule": ("linear", "cosine"),
     **dict.fromkeys(("b1", "b2", "max_gradient_norm", "ema_decay", "frozen_parts", "lora_rank", "lora_alpha"), ()),
     **dict.fromkeys(("rematerialize", "micro_batch_size", "keep_best", "patience", "checkpoint_every"), ()),
-    **dict.fromkeys(("keep_last", "workers", "tensorboard"), ()),
+    **dict.fromkeys(("images_on_device", "keep_last", "workers", "tensorboard"), ()),
 }
 LARGEST_VAL_SHARE = 0.5  # of train, where a data set has no val split

@@ -23,6 +23,10 @@ LARGEST_ASPECT_RATIO = 100
 # The published training cut this many pixels out of RSICD's 224.
 PUBLISHED_CROP, PUBLISHED_SIZE = 179, 224
 
+# The least share of an image's area that a crop of an augmentation from above shows, and how far its colors move.
+SMALLEST_CROP = {"aerial": 0.8, "zoom": 0.3}
+COLOR_JITTER = 0.2
+
 Box = tuple[int, int, int, int]  # top, left, height, width in pixels
 
 
@@ -42,19 +46,23 @@ def eval_transform(image: Image.Image, preprocessing: ImagePreprocessing) -> np.
     Returns (image_size, image_size, 3) float32. An extreme aspect ratio is an `ImageError`: the square in the center
     would show nothing of the image.
     """
+    return normalize_pixels(square(image, preprocessing.image_size, preprocessing.squash), preprocessing)
+
+
+def square(image: Image.Image, size: int, squash: bool) -> Image.Image:
+    """An image as a square of ``size`` pixels: its center, or with ``squash`` all of it; see `eval_transform`."""
     if max(image.size) > LARGEST_ASPECT_RATIO * min(image.size):
         raise ImageError(
             f"The image is {image.width:,} pixels wide and {image.height:,} high, an aspect ratio so extreme that its "
             "center shows nothing of it; cut it into parts."
         )
-    size = preprocessing.image_size
-    if preprocessing.squash or image.width == image.height:
-        return normalize_pixels(_resized(image, (size, size)), preprocessing)
+    if squash or image.width == image.height:
+        return _resized(image, (size, size))
     shorter = min(image.size)
     image = _resized(image, (image.width * size // shorter, image.height * size // shorter))
     # Half a pixel too much goes to the bottom right, as in transformers (torchvision's own rounds).
     left, top = (image.width - size) // 2, (image.height - size) // 2
-    return normalize_pixels(image.crop((left, top, left + size, top + size)), preprocessing)
+    return image.crop((left, top, left + size, top + size))
 
 
 def normalize_pixels(image: Image.Image, preprocessing: ImagePreprocessing) -> np.ndarray:
@@ -74,15 +82,18 @@ def train_transform(
 
     ``none`` is `eval_transform`. ``published`` is CLIP-rsicd's, see `published_view`. ``aerial`` keeps what stays true
     from above: a crop of 80 to 100 % of the area, both flips, quarter turns (an image taken from above has no up), and
-    a jitter of brightness, contrast and saturation by up to 20 %. Where the model squashes oblong images, each
-    augmentation squashes them too, and crops are parts of the squashed image. Any other is a ValueError.
+    a jitter of brightness, contrast and saturation by up to 20 %. ``zoom`` is the same with crops from 30 % of the area
+    on: for a model that starts from nothing and has to learn that things come in many sizes. Where the model squashes
+    oblong images, each augmentation squashes them too, and crops are parts of the squashed image. Any other is a
+    ValueError.
     """
     if augmentation not in AUGMENTATIONS:
         raise ValueError(f"The augmentation {augmentation!r} is not one of {', '.join(AUGMENTATIONS)}.")
     if augmentation == "none":
         return eval_transform(image, preprocessing)
-    if augmentation == "aerial":
-        return normalize_pixels(_aerial_view(image, preprocessing, generator), preprocessing)
+    if augmentation in SMALLEST_CROP:
+        view = _aerial_view(image, preprocessing, SMALLEST_CROP[augmentation], generator)
+        return normalize_pixels(view, preprocessing)
     if preprocessing.squash and image.width != image.height:
         image = _resized(image, (PUBLISHED_SIZE, PUBLISHED_SIZE))
     draw = draw_published(image.height, image.width, generator)
@@ -105,24 +116,28 @@ def _flipped(image: Image.Image, left_right: bool, top_bottom: bool) -> Image.Im
     return image.transpose(Image.Transpose.FLIP_TOP_BOTTOM) if top_bottom else image
 
 
-def _aerial_view(image: Image.Image, preprocessing: ImagePreprocessing, generator: np.random.Generator) -> Image.Image:
-    """One draw of ``aerial``: an image of the model's size."""
+def _aerial_view(
+    image: Image.Image, preprocessing: ImagePreprocessing, smallest_crop: float, generator: np.random.Generator
+) -> Image.Image:
+    """One draw of ``aerial`` or ``zoom``: an image of the model's size."""
     side = preprocessing.image_size
-    box = _random_crop_box(image.height, image.width, generator, preprocessing.squash)
+    box = _random_crop_box(image.height, image.width, smallest_crop, generator, preprocessing.squash)
     image = _resized(_cropped(image, box), (side, side))
     image = _flipped(image, generator.random() < 0.5, generator.random() < 0.5)
     image = image.rotate(90 * int(generator.integers(4)))
     for enhance in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
-        image = enhance(image).enhance(generator.uniform(0.8, 1.2))
+        image = enhance(image).enhance(generator.uniform(1 - COLOR_JITTER, 1 + COLOR_JITTER))
     return image
 
 
-def _random_crop_box(height: int, width: int, generator: np.random.Generator, squash: bool) -> Box:
-    """Draws a box of 80 to 100 % of the area, of 3:4 to 4:3, clipped to the image, as RandomResizedCrop does.
+def _random_crop_box(
+    height: int, width: int, smallest: float, generator: np.random.Generator, squash: bool
+) -> Box:
+    """Draws a box of at least the ``smallest`` share of the area, of 3:4 to 4:3, clipped to the image, as RandomResizedCrop does.
 
     For a model that squashes images, its aspect ratio is that in the square that the image is pressed into.
     """
-    share = generator.uniform(0.8, 1.0)
+    share = generator.uniform(smallest, 1.0)
     ratio = np.exp(generator.uniform(np.log(3 / 4), np.log(4 / 3)))
     box_width = min(width, round(np.sqrt(share * (width if squash else height) * width * ratio)))
     box_height = min(height, round(np.sqrt(share * height * (height if squash else width) / ratio)))

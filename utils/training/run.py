@@ -29,6 +29,7 @@ from utils.training import identity
 from utils.training.card import write_card
 from utils.training.checkpoints import open_checkpoints, restore_checkpoint, save_checkpoint
 from utils.training.contrastive import CONTRASTIVE
+from utils.training.device_batches import DeviceBatches
 from utils.training.history import Report, Row, open_reports
 from utils.training.objective import Model, Objective
 from utils.training.optimizer import learning_rate_schedule
@@ -272,7 +273,12 @@ class TrainingRun:
         self.steps_per_epoch = steps_per_epoch(self.train_set, settings.batch_size, settings.captions)
         self.total_steps = self.steps_per_epoch * settings.epochs
         self.schedule = learning_rate_schedule(settings, self.total_steps)
-        self.batches = train_batches(
+        self.replicated = NamedSharding(self.mesh, PartitionSpec())
+        self.sharded = NamedSharding(self.mesh, PartitionSpec("data"))
+        stream = train_batches
+        if settings.images_on_device:
+            stream = partial(DeviceBatches, side=settings.images_on_device, sharding=self.sharded)
+        self.batches = stream(
             self.train_set,
             start.preprocessing,
             partial(objective.tokenize, start, settings=settings),
@@ -283,8 +289,6 @@ class TrainingRun:
             captions=settings.captions,
             workers=settings.workers,
         )
-        self.replicated = NamedSharding(self.mesh, PartitionSpec())
-        self.sharded = NamedSharding(self.mesh, PartitionSpec("data"))
         self.split = objective.split(start, settings)
 
     @cached_property

@@ -18,7 +18,7 @@ CHOICES: dict[str, tuple[str | None, ...]] = {
 }
 ABOVE_ZERO = (
     *("batch_size", "epochs", "learning_rate", "max_gradient_norm", "workers", "keep_last", "lora_alpha"),
-    *("micro_batch_size", "lora_rank", "validate_every", "checkpoint_every", "patience"),
+    *("images_on_device", "micro_batch_size", "lora_rank", "validate_every", "checkpoint_every", "patience"),
 )
 
 
@@ -49,7 +49,10 @@ class TrainingSettings:
     ema_decay: float | None = None  # of a moving average (0.999, say), which is validated and exported then
     loss: str = "multi_positive"  # takes equal and other captions of an image as right; plain, as published, as wrong
     captions: str = "one"  # drawn for each image and visit, or all, as published: an epoch has every pair once
-    augmentation: str = "aerial"  # or none or published, see `utils.datasets.train_transform`
+    augmentation: str = "aerial"  # or zoom, published or none, see `utils.datasets.train_transform`
+    # Images are kept on the devices, squares of so many pixels, and cut and turned there: for a GPU, which would wait
+    # for the processor else. Views are drawn otherwise then, so the run is another one. None: files, batch by batch.
+    images_on_device: int | None = None
     frozen_parts: tuple[str, ...] = ()  # which of `parts` stay as they are
     lora_rank: int | None = None  # so many directions of attention matrices, not the towers (Hu et al. 2021)
     lora_alpha: float = 16.0  # low-rank changes are scaled by lora_alpha / lora_rank
@@ -90,6 +93,8 @@ class TrainingSettings:
         for name, when in idle.items():
             if self._differs(name):
                 raise ValueError(f"{name} is {getattr(self, name)}, which has no effect {when}; leave it out.")
+        if self.images_on_device and self.augmentation == "published":
+            raise ValueError("images_on_device cannot be had with the augmentation published; choose aerial or zoom.")
         if self.micro_batch_size and self.batch_size % self.micro_batch_size:
             raise ValueError(f"micro_batch_size is {self.micro_batch_size}; it must divide {self.batch_size} pairs.")
 

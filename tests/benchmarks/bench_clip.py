@@ -5,12 +5,12 @@
     python tests/benchmarks/bench_clip.py --library ours --skip-training      # then the others: a process for each
 
 All three have the published shape and random weights, get the same pictures and the same token ids, compute on all
-cores, or on the GPU that both JAX and torch see, and take turns; a ratio is that of the medians. In bfloat16, torch's weights are cast once for encoding, and a
-step is its autocast's, with weights in float32 as ours has them. In int8, torch's linear layers are its dynamically
-quantized ones; ours, written below and not in the course, have weights by channel and activations by row, multiplied
-by XLA to int32; OpenVINO's are quantized by nncf, where both are installed (`pip install openvino nncf`). Our share of
-the peak divides the floating point operations of our matrix products in float32, counted by hand below, by what the
-largest square product reaches here.
+cores, or on the GPU that both JAX and torch see, and take turns; a ratio is that of the medians. In bfloat16, torch's
+weights are cast once for encoding, and a step is its autocast's, with weights in float32 as ours has them. In int8,
+torch's linear layers are its dynamically quantized ones; ours, written below and not in the course, have weights by
+channel and activations by row, multiplied by XLA to int32; OpenVINO's are quantized by nncf, where both are installed
+(`pip install openvino nncf`). Our share of the peak divides the floating point operations of our matrix products in
+float32, counted by hand below, by what the largest square product reaches here.
 """
 
 import argparse
@@ -189,7 +189,9 @@ def torch_open_clip(images: np.ndarray, tokens: np.ndarray) -> Torch:
     import open_clip
 
     pixels = of_torch(images)
-    ids = torch.zeros((len(tokens), 77), dtype=torch.long, device=DEVICE)  # open_clip ends a text with its highest token
+    ids = torch.zeros(
+        (len(tokens), 77), dtype=torch.long, device=DEVICE
+    )  # open_clip ends a text with its highest token
     ids[:, : tokens.shape[1]] = torch.tensor(tokens, device=DEVICE)
     contrast = open_clip.ClipLoss()
 

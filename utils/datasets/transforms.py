@@ -130,12 +130,11 @@ def _aerial_view(
     return image
 
 
-def _random_crop_box(
-    height: int, width: int, smallest: float, generator: np.random.Generator, squash: bool
-) -> Box:
-    """Draws a box of at least the ``smallest`` share of the area, of 3:4 to 4:3, clipped to the image, as RandomResizedCrop does.
+def _random_crop_box(height: int, width: int, smallest: float, generator: np.random.Generator, squash: bool) -> Box:
+    """Draws a box of 3:4 to 4:3 and of at least the ``smallest`` share of the area, clipped to the image.
 
-    For a model that squashes images, its aspect ratio is that in the square that the image is pressed into.
+    It is drawn as RandomResizedCrop does. For a model that squashes images, the aspect ratio is that
+    in the square that the image is pressed into.
     """
     share = generator.uniform(smallest, 1.0)
     ratio = np.exp(generator.uniform(np.log(3 / 4), np.log(4 / 3)))

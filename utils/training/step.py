@@ -24,9 +24,8 @@ TrainStep = Callable[[State, Batch, float], tuple[State, dict[str, jax.Array]]]
 
 # Settings that the compiled step does not know, so that runs that differ in them share it.
 OUTSIDE_THE_STEP = (
-    *("batch_size", "epochs", "learning_rate", "warmup_steps", "schedule", "augmentation", "captions"),
-    "images_on_device",
-    *("keep_best", "patience", "validate_every", "checkpoint_every", "keep_last", "seed", "workers", "tensorboard"),
+    *("batch_size", "epochs", "learning_rate", "warmup_steps", "schedule", "augmentation", "images_on_device", "seed"),
+    *("captions", "keep_best", "patience", "validate_every", "checkpoint_every", "keep_last", "workers", "tensorboard"),
 )
 _steps: dict[Any, TrainStep] = {}
 

@@ -226,8 +226,8 @@ is no measure of names that it has never met.
 k=1 is the share of images whose category is the best of 30 (RSICD) or 21 (UCM). "documents" is the published prompt
 with unsplit names, "split_names" the same with names of several words written so, "ensemble" CLIP's 18 aerial prompts,
 none of which it was trained on; mean recall counts an image's own captions alone. On RSICD's test images OpenAI's
-ViT-B/32, with 86 million parameters in its image tower, has 0.572 (published with the first prompt) and a mean recall of
-0.156 (VT-RSBS).
+ViT-B/32, with 86 million parameters in its image tower, has 0.572 (published with the first prompt) and a mean recall
+of 0.156 (VT-RSBS).
 
 ## How it was made
 

@@ -9,6 +9,7 @@ SET ?=
 FRESH ?=
 BENCH ?= *
 INDEX ?=
+PICTURES ?=
 PORT ?= 7860
 ADDRESS ?= 127.0.0.1
 ALLOW_HOST ?=
@@ -85,8 +86,9 @@ test: $(READY) ## Run the tests and check the committed outputs of the notebooks
 quick: $(READY) ## Run the tests that neither train, translate, run notebooks nor open the page: about a minute
 	$(RUN) -m pytest tests -n 2 --dist loadscope -m "not (trains or notebooks or translates or page or processes or real_data)"
 
-demo: $(READY) ## Serve the page to search by text and by picture, and to find features; after the course
-	@$(RUN) -m utils.demo --run "runs/$(PROFILE)" --index "$(INDEX)" --model "$(MODEL)" --host "$(ADDRESS)" --port "$(PORT)" \
+demo: $(READY) ## Serve the page to search in your own images, PICTURES=folder, or in those of the course after it
+	@$(RUN) -m utils.demo --run "runs/$(PROFILE)" --pictures "$(PICTURES)" --index "$(INDEX)" --model "$(MODEL)" \
+	  --host "$(ADDRESS)" --port "$(PORT)" \
 	  $(foreach name,$(ALLOW_HOST),--allow-host "$(name)")
 
 convert: $(READY) ## Write MODEL=mine into the folder TO=new as FORM=transformers, open_clip or onnx, for others to open

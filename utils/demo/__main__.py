@@ -60,7 +60,8 @@ def load_index_and_presence(
     for option, folder in ("--index", index_folder), ("--model", model_folder):
         if not folder.is_dir() and not (model and option == "--model"):  # which may be a name on the Hub
             raise CourseError(
-                f"There is no folder {folder}; run notebooks 04 and 06 first, or `make course`, or give {option}."
+                f"There is no folder {folder}; run notebooks 04 and 06 first, or `make course`, or give {option}; "
+                "or search a folder of your own images with PICTURES=folder (--pictures)."
             )
     try:
         clip = CLIP.from_pretrained(model or model_folder)

@@ -9,6 +9,7 @@ SET ?=
 FRESH ?=
 BENCH ?= *
 INDEX ?=
+PICTURES ?=
 PORT ?= 7860
 ADDRESS ?= 127.0.0.1
 ALLOW_HOST ?=
@@ -57,6 +58,7 @@ help: ## List the targets
 	@echo "The first of them installs; with TORCH=cpu a torch without CUDA, in less than half the disk, on Linux."
 	@echo "The course takes PROFILE=, DATASET=, DATA_DIR=, MODEL=, NB=04, SET='NAME=VALUE ...' and FRESH=1."
 	@echo "PROFILE is a name of nbs/profiles/ or the path of a .yaml file of your own."
+	@echo "The page takes PICTURES=folder and MODEL=, or the PROFILE= of a run; INDEX=, PORT=, ADDRESS= and ALLOW_HOST=."
 	@echo "The copies for a class take TO= and PROFILE=, which is workshop there if you name none."
 	@echo "Their answers are graded with FOLDER= and TO=grades.csv."
 	@echo "A model is converted with ACTIVATION=quick_gelu or gelu, where its file does not tell which."
@@ -85,8 +87,9 @@ test: $(READY) ## Run the tests and check the committed outputs of the notebooks
 quick: $(READY) ## Run the tests that neither train, translate, run notebooks nor open the page: about a minute
 	$(RUN) -m pytest tests -n 2 --dist loadscope -m "not (trains or notebooks or translates or page or processes or real_data)"
 
-demo: $(READY) ## Serve the page to search by text and by picture, and to find features; after the course
-	@$(RUN) -m utils.demo --run "runs/$(PROFILE)" --index "$(INDEX)" --model "$(MODEL)" --host "$(ADDRESS)" --port "$(PORT)" \
+demo: $(READY) ## Serve the page to search the images in PICTURES=folder, or those of the course after it
+	@$(RUN) -m utils.demo --run "runs/$(PROFILE)" --pictures "$(PICTURES)" --index "$(INDEX)" --model "$(MODEL)" \
+	  --host "$(ADDRESS)" --port "$(PORT)" \
 	  $(foreach name,$(ALLOW_HOST),--allow-host "$(name)")
 
 convert: $(READY) ## Write MODEL=mine into the folder TO=new as FORM=transformers, open_clip or onnx, for others to open

@@ -16,7 +16,7 @@ from search_world import count_embedded, noisy_pictures
 from utils import files
 from utils.datasets import CaptionDataset
 from utils.files import FolderInUseError, sole_owner
-from utils.search import ImageIndex, SearchError, collection, storage
+from utils.search import ImageIndex, SearchError, storage
 from utils.search.pieces import KIND
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -219,11 +219,10 @@ def test_only_what_is_new_or_edited_is_embedded(model, pictures, tmp_path, monke
     capsys.readouterr()
     Image.new("RGB", (20, 20), "green").save(pictures / "z.png")
     build(model, pictures, tmp_path / "index", progress=True)
-    assert capsys.readouterr().out.startswith("1 of 14 images are new.\n")
+    assert capsys.readouterr().out.startswith("New or changed: 1 of 14 images; kept from before: 13.\n")
 
 
 def test_what_a_killed_build_has_embedded_serves_a_collection_that_has_grown(model, pictures, tmp_path, monkeypatch):
-    monkeypatch.setattr(collection, "PIECE", 4)
     with monkeypatch.context() as patched:
         patched.setattr("utils.search.collection.write_index", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):

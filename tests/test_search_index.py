@@ -19,7 +19,7 @@ from training_world import child, tiny_model
 
 from utils.clip import CLIP
 from utils.datasets import CaptionDataset, CaptionedImage, ImageError
-from utils.search import ImageIndex, SearchError, collection, pieces
+from utils.search import ImageIndex, SearchError, pieces
 from utils.search.engines import make_engine
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -101,7 +101,7 @@ def test_without_a_list_for_them_an_unreadable_picture_stops_a_pipeline(model, t
 
 
 def build_until_killed(checkpoint: Path, pictures: Path, output: Path, last: int) -> None:
-    """Builds in pieces of four pictures, and kills itself while it writes one after so many."""
+    """Builds in batches of four images, and kills itself while it writes one after so many."""
     write = pieces.write_whole
 
     def write_or_die(path: Path, content: bytes) -> None:
@@ -111,8 +111,8 @@ def build_until_killed(checkpoint: Path, pictures: Path, output: Path, last: int
         write(path, content)
 
     jax.config.update("jax_disable_most_optimizations", True)
-    collection.PIECE, pieces.write_whole = 4, write_or_die
-    ImageIndex.build(CLIP.from_pretrained(checkpoint), pictures, output, batch_size=2, progress=False)
+    pieces.write_whole = write_or_die
+    ImageIndex.build(CLIP.from_pretrained(checkpoint), pictures, output, batch_size=4, progress=False)
 
 
 def test_a_killed_build_resumes_where_it_was(folder, model, tmp_path, monkeypatch):
@@ -123,11 +123,10 @@ def test_a_killed_build_resumes_where_it_was(folder, model, tmp_path, monkeypatc
     with pytest.raises(SearchError, match="no finished index; build"):
         ImageIndex.load(output, model)
     assert len(list((output / "pieces").glob("[0-9]*"))) == 3
-    monkeypatch.setattr(collection, "PIECE", 4)
     read = count_embedded(monkeypatch)
-    resumed = ImageIndex.build(model, pictures, output, batch_size=2, progress=False)
+    resumed = ImageIndex.build(model, pictures, output, batch_size=4, progress=False)
     assert sorted(read) == sorted(item.name for item in resumed.dataset[12:])
-    whole = ImageIndex.build(model, pictures, batch_size=2, progress=False)
+    whole = ImageIndex.build(model, pictures, batch_size=4, progress=False)
     np.testing.assert_array_equal(resumed.embeddings, whole.embeddings)
     assert left_in(output) == ["generation-1", "index.json"]
 
@@ -135,7 +134,6 @@ def test_a_killed_build_resumes_where_it_was(folder, model, tmp_path, monkeypatc
 @pytest.mark.parametrize("damage", ["truncated", "flipped"])
 def test_pieces_of_other_pictures_or_damaged_ones_are_not_taken(model, tmp_path, monkeypatch, damage):
     dataset = noisy_pictures(tmp_path / "pictures")
-    monkeypatch.setattr(collection, "PIECE", 8)
     monkeypatch.setattr("utils.search.collection.drop_pieces", lambda folder: None)
     whole = ImageIndex.build(model, dataset, tmp_path / "index", batch_size=8, progress=False)
     (tmp_path / "index" / "index.json").unlink()

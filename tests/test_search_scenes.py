@@ -1,5 +1,6 @@
 """An index of the tiles of scenes: what they are, where they lie, and what need not be done twice."""
 
+import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -120,14 +121,13 @@ def test_only_a_new_or_changed_scene_is_opened(rasters, model, tmp_path, monkeyp
 
 def test_a_killed_build_resumes_within_a_scene(rasters, model, tmp_path, monkeypatch):
     expected = ImageIndex.build_scenes(model, rasters, **OPTIONS)
-    monkeypatch.setattr(collection, "PIECE", 4)
     counts, original = [], collection.TileBatches
 
-    def killed(model, pictures, size):
-        if len(counts) == 2:
-            raise KeyboardInterrupt
-        counts.append(len(pictures[0][1]))
-        return original(model, pictures, size)
+    def killed(*given):
+        for batch in itertools.islice(original(*given), 2):
+            counts.append(batch["mask"].sum())
+            yield batch
+        raise KeyboardInterrupt
 
     monkeypatch.setattr(collection, "TileBatches", killed)
     with pytest.raises(KeyboardInterrupt):

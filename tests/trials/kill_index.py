@@ -35,18 +35,17 @@ from search_world import noisy_pictures
 from training_world import PROCESSES, forkserver, tiny_model
 
 from utils.clip import CLIP
-from utils.search import ImageIndex, SearchError, collection
+from utils.search import ImageIndex, SearchError
 
 ROOT = Path(__file__).resolve().parents[2]
-PICTURES, PIECE, BATCH = 120, 16, 8
+PICTURES, BATCH = 120, 8
 FOREIGN = ("generation-1", ".partial", "generation-x")
 CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "open"}
 PATIENCE = 30.0  # seconds that workers have to notice their parent's end
 
 
 def build(model: CLIP, folder: Path) -> ImageIndex:
-    """The build that is tried, in pieces small enough that there are some."""
-    collection.PIECE = PIECE
+    """The build that is tried, in batches small enough that there are some."""
     return ImageIndex.build(model, folder, folder, batch_size=BATCH, engine="nmslib", progress=False)
 
 

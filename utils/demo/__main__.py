@@ -19,6 +19,7 @@ from utils.course import CourseError, find_root
 from utils.demo import demo_blocks, serve
 from utils.demo.decoding import return_freed_memory
 from utils.demo.files import temporary_cache
+from utils.demo.pictures import index_pictures
 
 if TYPE_CHECKING:
     from utils.captioning import Captioner
@@ -28,9 +29,11 @@ if TYPE_CHECKING:
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m utils.demo", description=__doc__)
+    pictures = "a folder of your own images, made searchable first; --run and --index are not asked then"
+    parser.add_argument("--pictures", default="", metavar="FOLDER", help=pictures)
     parser.add_argument("--run", default="runs/miniature", help="what a run of the course has left")
     parser.add_argument("--index", default="", help="a folder from ImageIndex.save (index/ of the run)")
-    parser.add_argument("--model", default="", help="the CLIP that made it (finetuned/model/ of the run)")
+    parser.add_argument("--model", default="", help="the CLIP that made it (finetuned/model/ of the run), or makes it")
     parser.add_argument("--presence", default="", help="from PresenceModel.save (presence.json of the run)")
     parser.add_argument("--captioner", default="", help="what describes images (captioner/model/ of the run)")
     parser.add_argument("--sample", default="", help="what Find feature begins with (scene.jpg of the run)")
@@ -50,30 +53,41 @@ def load_index_and_presence(
     calibrated for this model, on images read as those of the index. A `CourseError` says in one sentence what is
     missing or does not fit, and what to do.
     """
-    from utils.clip import CLIP, fingerprint
-    from utils.finder import PresenceModel
+    from utils.clip import CLIP
     from utils.search import ImageIndex
 
     index_folder, model_folder = Path(index) if index else run / "index", _trained_in(run)
     for option, folder in ("--index", index_folder), ("--model", model_folder):
         if not folder.is_dir() and not (model and option == "--model"):  # which may be a name on the Hub
             raise CourseError(
-                f"There is no folder {folder}; run notebooks 04 and 06 first, or `make course`, or give {option}."
+                f"There is no folder {folder}; run notebooks 04 and 06 first, or `make course`, or give {option}; "
+                "or search a folder of your own images with PICTURES=folder (--pictures)."
             )
     try:
         clip = CLIP.from_pretrained(model or model_folder)
         images = ImageIndex.load(index_folder, clip)
-        if presence:
-            return images, PresenceModel.load(presence)
-        if not (run / "presence.json").is_file():
-            return images, None
-        judge = PresenceModel.load(run / "presence.json")
+        return images, load_presence(run, images, presence)
     except (OSError, ValueError) as error:
         raise CourseError(str(error)) from error
+
+
+def load_presence(run: Path, images: ImageIndex, presence: str = "") -> PresenceModel | None:
+    """Loads the presence model that is named, or else the one in a run's folder if it fits an index.
+
+    An OSError or a ValueError says that it is missing or damaged.
+    """
+    from utils.clip import fingerprint
+    from utils.finder import PresenceModel
+
+    if presence:
+        return PresenceModel.load(presence)
+    if not (run / "presence.json").is_file():
+        return None
+    judge = PresenceModel.load(run / "presence.json")
     # What was asked for must fit; what merely lies there may be another model's, or of images read otherwise.
     readings = judge.calibrated_on.get("reading")  # not noted where files are read as they are
-    fits = judge.model_fingerprint == fingerprint(clip) and readings in (None, [images.reading.describe()])
-    return images, judge if fits else None
+    fits = judge.model_fingerprint == fingerprint(images.asking_model)
+    return judge if fits and readings in (None, [images.reading.describe()]) else None
 
 
 def load_captioner(run: Path, captioner: str = "") -> Captioner | None:
@@ -100,8 +114,12 @@ def _trained_in(run: Path) -> Path:
 
 def _start(arguments: argparse.Namespace) -> None:
     start = time.perf_counter()
-    run = find_root() / arguments.run
-    index, presence = load_index_and_presence(run, arguments.index, arguments.model, arguments.presence)
+    if arguments.pictures:
+        index, run = index_pictures(find_root(), arguments.pictures, arguments.model)
+        presence = load_presence(run, index, arguments.presence)
+    else:
+        run = find_root() / arguments.run
+        index, presence = load_index_and_presence(run, arguments.index, arguments.model, arguments.presence)
     captioner = load_captioner(run, arguments.captioner)
     left = run / "scene.jpg"
     blocks = demo_blocks(index, presence, arguments.sample or (left if left.is_file() else None), captioner)
@@ -117,6 +135,8 @@ def main(argv: list[str] | None = None) -> int:
     return_freed_memory()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
     try:
+        if arguments.pictures and arguments.index:
+            raise CourseError("PICTURES makes an index of its own; leave INDEX out, or PICTURES.")
         if trouble := jax_trouble():
             raise CourseError(trouble)
         with temporary_cache() as folder:
@@ -130,6 +150,8 @@ def main(argv: list[str] | None = None) -> int:
             except KeyboardInterrupt:
                 for number in (signal.SIGINT, signal.SIGTERM):
                     signal.signal(number, signal.SIG_IGN)
+                if arguments.pictures and not started.done():
+                    print("\nmake demo: stopped; what has been embedded is kept for the next time.", file=sys.stderr)
                 for _ in range(100):  # again where somebody still wrote into it
                     shutil.rmtree(folder, ignore_errors=True)
                 os._exit(0)  # without waiting for threads that compute

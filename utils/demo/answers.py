@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from utils.category_names import category_words
+from utils.datasets import CaptionDataset
 from utils.demo.decoding import DecodedUpload, read_upload
 from utils.demo.files import uploaded_path
 from utils.finder import embed_scene, find, tile_boxes
-from utils.search import SceneTile
+from utils.search import SceneTile, WithoutFile
 from utils.search.tiles import address
 
 if TYPE_CHECKING:
@@ -146,6 +147,15 @@ class Answers:
     def rows(self) -> dict[Path, int]:
         """The rows of the images by their addresses."""
         return {address(item): row for row, item in enumerate(self.index.dataset)}
+
+    @cached_property
+    def top(self) -> Path | None:
+        """The folder below which all images of the index lie; None where there is none, as on two drives."""
+        files = [item for item in self.index.dataset if not isinstance(item, WithoutFile)]
+        try:
+            return CaptionDataset(files).image_root
+        except ValueError:
+            return None
 
     def examples(self) -> list[CaptionedImage]:
         """An image of each of a few categories, or the first few."""

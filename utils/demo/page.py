@@ -103,7 +103,7 @@ def _image_tab(answers: Answers) -> tuple[gr.Image, gr.Slider, gr.HTML, gr.HTML]
 
 def _search(answers: Answers, by: Callable[[Any, Any], SearchAnswer], query: Any, k: Any) -> str:
     try:
-        return render.search_answer(by(query, k), answers.rows)
+        return render.search_answer(by(query, k), answers.rows, answers.top)
     except ValueError as error:
         return render.status(str(error), failed=True)
 

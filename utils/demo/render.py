@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from utils.datasets import ImageError, read_image
+from utils.files import printable
 from utils.search import Hit, SceneTile, TileHit, WithoutFile
 from utils.search.tiles import address, cut_out
 
@@ -40,10 +41,13 @@ def status(text: str, failed: bool = False) -> str:
     return f'<p role="status" class="said{" failed" if failed else ""}">{escape(text)}</p>'
 
 
-def search_answer(answer: SearchAnswer, rows: Mapping[Path, int]) -> str:
-    """The hits with rank, score and captions; each is a button that asks for more like it, by its row of these."""
+def search_answer(answer: SearchAnswer, rows: Mapping[Path, int], top: Path | None = None) -> str:
+    """The hits with rank, score and captions; each is a button that asks for more like it, by its row of these.
+
+    Where it lies is told from the folder at the top on, if that is known.
+    """
     shown = zip(answer.hits, _thumbnails(answer.hits), strict=True)
-    cards = "".join(_hit_card(hit, rows[address(hit)], small) for hit, small in shown)
+    cards = "".join(_hit_card(hit, rows[address(hit)], small, top) for hit, small in shown)
     return status(answer.sentence) + (f'<ol class="cards">{cards}</ol>' if cards else "")
 
 
@@ -80,10 +84,9 @@ def feature_answer(answer: FeatureAnswer, overlay: Image.Image) -> str:
     )
 
 
-def _hit_card(hit: Hit, row: int, small: str) -> str:
+def _hit_card(hit: Hit, row: int, small: str, top: Path | None) -> str:
     first, *others = dict.fromkeys(map(_sentence, hit.captions)) or [""]
-    # Tiles of one scene are told apart by where they lie, which is in their whole name.
-    name = hit.category or (hit.name if isinstance(hit, TileHit) else Path(hit.name).stem)
+    name = hit.category or _where(hit, top)
     more = "".join(f"<li>{escape(text)}</li>" for text in others)
     if more:
         said = f"{len(others)} more caption{'s' if len(others) > 1 else ''}"
@@ -94,6 +97,15 @@ def _hit_card(hit: Hit, row: int, small: str) -> str:
         f'<span class="score">score {hit.score:.3f}</span></p>'
         f'<p class="caption">{escape(first)}</p>{more}</li>'
     )
+
+
+def _where(hit: Hit, top: Path | None) -> str:
+    """What tells a hit without a category from others: a tile's whole name, or the way to its file from the top."""
+    if isinstance(hit, TileHit):
+        return hit.name
+    if top is not None and hit.has_file and hit.path.is_relative_to(top):
+        return printable(hit.path.relative_to(top).with_suffix(""))
+    return Path(hit.name).stem
 
 
 def _absence(member: Hit | CaptionedImage) -> str:

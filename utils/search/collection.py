@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from utils.finder.tiles import SMALLEST_SIDE, check_tiling, data_shares
 from utils.progress import progress_bar
 from utils.search.catalog import Mark, Skipped
 from utils.search.engines import EXACT_BELOW, SearchError, choose_engine, make_engine
-from utils.search.pieces import PIECES, claim_pieces, drop_pieces, read_pieces, write_piece
+from utils.search.pieces import PIECES, claim_pieces, drop_pieces, next_number, read_pieces, write_piece
 from utils.search.storage import (
     Contents,
     check_free,
@@ -39,8 +40,6 @@ if TYPE_CHECKING:
     from utils.datasets import ImageReading
     from utils.finder.reading import OpenScene
 
-PIECE = 512  # images or tiles whose vectors are kept together: what a kill costs at most
-
 Result = np.ndarray | str  # the vector (dim,) of an image or tile, or the reason why it has none
 Embedded = tuple[CaptionedImage, Mark, Result]
 Batches = Iterable[Mapping[str, np.ndarray]]
@@ -52,6 +51,10 @@ class Known:
 
     results: dict[tuple[Path, Mark], Result] = field(default_factory=dict)
     tiles: dict[tuple[Path, Mark], list[SceneTile]] = field(default_factory=dict)
+
+    def new(self, files: Iterable[tuple[CaptionedImage, Mark]]) -> int:
+        """How many of these files are not known."""
+        return len({(item.path, mark) for item, mark in files} - self.results.keys() - self.tiles.keys())
 
 
 @dataclass(frozen=True)
@@ -90,11 +93,16 @@ class Collection:
         """What its files are called."""
         return "image" if self.tiling is None else "scene"
 
+    @property
+    def files(self) -> list[tuple[CaptionedImage, Mark]]:
+        """Its images, or scenes, with their marks."""
+        return list(zip(self.dataset, self.marks, strict=True))
+
     @cached_property
     def fingerprint(self) -> str:
         """A digest of names, sizes and times of change, in order; names count from the folder that holds them all."""
         top, digest = self.dataset.image_root, hashlib.sha256()
-        for item, mark in zip(self.dataset, self.marks, strict=True):
+        for item, mark in self.files:
             digest.update(repr((os.path.relpath(item.path, top), mark)).encode())
         digest.update(self.reading_mark.encode())
         return digest.hexdigest()[:16]
@@ -110,16 +118,15 @@ class Collection:
     def embed(
         self, model: CLIP, known: Known, folder: Path | None, engine: str, batch_size: int, progress: bool
     ) -> Contents:
-        """Embeds what has no known vector, in pieces kept in the folder if there is one, but for unreadable files.
+        """Embeds what has no known vector, but for unreadable files; each batch is kept in the folder, if there is one.
 
         A `SearchError` says that not one can be read, or a vector is not finite; an OSError, that the disk is full.
         """
-        files = list(zip(self.dataset, self.marks, strict=True))
-        if progress and (known.results or known.tiles):
-            new = {(item.path, mark) for item, mark in files} - known.results.keys() - known.tiles.keys()
-            print(f"{len(new):,} of {len(files):,} {self.kind}s are new.")
-        with progress_bar(total=0, desc="Embedding", unit="image", disable=not progress) as bar:
-            work = _Work(model, known, folder, batch_size, bar)
+        files = self.files
+        numbers = count() if folder is None else count(next_number(folder))
+        silent = not (progress and known.new(files))
+        with progress_bar(total=0, desc="Embedding", unit="image", disable=silent) as bar:
+            work = _Work(model, known, folder, numbers, batch_size, bar)
             if self.tiling is None:
                 embedded = work.images(files)
             else:
@@ -155,11 +162,12 @@ def _mark_of(path: Path) -> Mark:
 
 @dataclass(frozen=True)
 class _Work:
-    """The embedding of a collection, in pieces that are kept in the folder; the bar counts what is embedded."""
+    """The embedding of a collection, each batch of which is kept in the folder; the bar counts what is embedded."""
 
     model: CLIP
     known: Known
     folder: Path | None
+    numbers: Iterator[int]  # of the pieces
     batch_size: int
     bar: Any
 
@@ -198,7 +206,7 @@ class _Work:
         files: Sequence[tuple[CaptionedImage, Mark]],
         batches_of: Callable[[Sequence[int], dict[int, str]], Batches],
     ) -> list[Embedded]:
-        """What is known of images or tiles, and the others embedded piece by piece.
+        """What is known of images or tiles, and the others embedded batch by batch.
 
         ``batches_of`` gives batches of some by number, and notes by place among these why some cannot be read.
         """
@@ -207,23 +215,20 @@ class _Work:
         results = [self.known.results.get((address(one), mark)) for one, mark in files]
         new = [number for number, result in enumerate(results) if result is None]
         self.bar.total += len(new)
-        for start in range(0, len(new), PIECE):
-            part, piece = new[start : start + PIECE], []
-            reasons: dict[int, str] = {}
-            vectors = embed_images(self.model, self._counted(batches_of(part, reasons)))
-            self.bar.update(len(reasons))
+        self.bar.refresh()  # the first batch takes long where it is compiled for
+        done, reasons = 0, {}  # type: int, dict[int, str]
+        for batch in batches_of(new, reasons) if new else ():
+            part, piece = new[done : done + len(batch["mask"])], []
+            vectors = embed_images(self.model, [batch])
             rows = iter(vectors)
-            for place, number in enumerate(part):
+            for place, number in enumerate(part, start=done):
                 results[number] = reasons[place] if place in reasons else next(rows)
                 piece.append((address(files[number][0]), files[number][1], reasons.get(place)))
             if self.folder is not None:
-                write_piece(self.folder, piece, vectors)
+                write_piece(self.folder, next(self.numbers), piece, vectors)
+            done += len(part)
+            self.bar.update(len(part))
         return [(*file, result) for file, result in zip(files, results, strict=True) if result is not None]
-
-    def _counted(self, batches: Batches) -> Iterator[Mapping[str, np.ndarray]]:
-        for batch in batches:
-            yield batch
-            self.bar.update(int(batch["mask"].sum()))
 
 
 def _boxes(model: CLIP, opened: OpenScene, tiling: Tiling) -> np.ndarray:
@@ -259,11 +264,25 @@ def build_index(
     with sole_writer(folder):
         if index is None:
             claim_pieces(pieces, mark + collection.reading_mark)
-            index = collection.embed(model, _known(pieces, before, collection), pieces, engine, batch_size, progress)
+            known = _known(pieces, before, collection)
+            if progress and (said := _changes(known, before, collection)):
+                print(said)
+            index = collection.embed(model, known, pieces, engine, batch_size, progress)
             write_index(folder, index, mark)
         remove_leftovers(folder)
         drop_pieces(pieces)
         return index
+
+
+def _changes(known: Known, saved: Contents | None, collection: Collection) -> str:
+    """A line on what has to be embedded, is known and has gone since the last time; empty if there was none."""
+    files = collection.files
+    before = {one.path for one in (*saved.dataset, *saved.skipped)} if saved else set()
+    if not (known.results or known.tiles or before):
+        return ""
+    new, gone = known.new(files), len(before - {item.path for item, _ in files})
+    said = f"New or changed: {new:,} of {len(files):,} {collection.kind}s; kept from before: {len(files) - new:,}"
+    return f"{said}; gone: {gone:,}." if gone else f"{said}."
 
 
 def _unchanged(saved: Contents | None, collection: Collection, engine: str) -> Contents | None:

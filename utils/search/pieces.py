@@ -1,4 +1,4 @@
-"""What a killed build has embedded: a folder of pieces, each some images or tiles with their vectors and a digest.
+"""What a killed build has embedded: a folder of pieces, each a batch of images or tiles with vectors and a digest.
 
 pieces/note.json               whose pieces these are: ours, and of which model
 pieces/000000001.safetensors   embeddings, and in its metadata the images, why some have none, the digest
@@ -88,8 +88,15 @@ def read_pieces(folder: Path) -> Iterator[tuple[Path, Mark, np.ndarray | str]]:
         yield from found
 
 
-def write_piece(folder: Path, images: Iterable[tuple[Path, Mark, str | None]], embeddings: np.ndarray) -> None:
-    """Adds a piece behind the others in a claimed folder; it appears whole or not at all.
+def next_number(folder: Path) -> int:
+    """The number behind those of the pieces that are in a folder."""
+    return max((int(path.stem) for path in folder.glob("[0-9]*.safetensors") if path.stem.isdecimal()), default=0) + 1
+
+
+def write_piece(
+    folder: Path, number: int, images: Iterable[tuple[Path, Mark, str | None]], embeddings: np.ndarray
+) -> None:
+    """Adds a piece, of a number that is free, to a claimed folder; it appears whole or not at all.
 
     The images are given by path, mark before they were read, and why they have no vector; the embeddings (readable,
     dim) float32 are those of the others.
@@ -97,10 +104,9 @@ def write_piece(folder: Path, images: Iterable[tuple[Path, Mark, str | None]], e
     from safetensors.numpy import save
 
     text = json.dumps([(stored_path(path, folder.parent), *facts) for path, *facts in images])
-    numbers = [int(path.stem) for path in folder.glob("[0-9]*.safetensors") if path.stem.isdecimal()]
-    path = folder / f"{max(numbers, default=0) + 1:09d}.safetensors"
     embeddings = np.ascontiguousarray(embeddings, np.float32)  # safetensors stores others wrongly, in silence
-    write_whole(path, save({"embeddings": embeddings}, {"pictures": text, "digest": _digest(text, embeddings)}))
+    content = save({"embeddings": embeddings}, {"pictures": text, "digest": _digest(text, embeddings)})
+    write_whole(folder / f"{number:09d}.safetensors", content)
 
 
 def _digest(text: str, embeddings: np.ndarray) -> str:

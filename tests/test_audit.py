@@ -355,6 +355,7 @@ def test_what_rsicd_holds_is_known_by_name(folder, told, tmp_path):
         assert told in overlap_warning(one, other)
         assert overlap_warning(one, other) == overlap_warning(other, one)
     assert overlap_warning("rsicd", folder.split("/")[0]).startswith(told)
+    assert told in overlap_warning("data/checkpoints/clip-earth-small", other)
     assert overlap_warning("ucm", other) is None
 
 

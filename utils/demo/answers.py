@@ -50,7 +50,7 @@ WELL_KNOWN = {
     "baseballfield": "a baseball field",
 }
 IN_THE_SAMPLE = "baseballfield"  # notebook 07 puts one into its scene, and leaves the stadium out
-WITHOUT_CATEGORIES = ("a road", "water", "houses", "trees", "a field", "a bridge")
+WITHOUT_CATEGORIES = ("a bridge over a river", "a forest", "a river", "farmland", "a beach", "a parking lot")
 VERDICT_LIMITS = (0.1, 0.35, 0.65, 0.9)  # of probability, between these
 VERDICTS = (
     "is very probably not here", "is probably not here", "may be here or not",

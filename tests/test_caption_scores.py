@@ -1,7 +1,11 @@
 """Scores of captions against pycocoevalcap and sacrebleu, on values that it gave, and on cases reckoned by hand."""
 
 import json
+import os
+import random
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from importlib.util import find_spec
 
@@ -349,3 +353,17 @@ def test_clip_score_is_of_another_model(judges, tmp_path):
         clip_scores(judge, captioners, dataset, candidates[:2])
     with pytest.raises(ValueError, match=r"has no \{\} where the caption goes"):
         clip_scores(judge, captioners, dataset, candidates, prompt="a photo")
+
+
+def test_cider_d_has_the_same_bits_in_every_process(root):
+    """Python shuffles sets from one process to the next, and sums of floats depend on their order."""
+    draw = random.Random(0)
+    captions = [" ".join(draw.choices("abcdefghijklmn", k=9)) for _ in range(40)]
+    code = f"from utils.captioning import score_captions as score\ncaptions = {captions}\n"
+    code += "print(score(captions, [[caption] * 5 for caption in captions]).cider_d.tobytes().hex())"
+    said = set()
+    for seed in ("1", "2", "3"):
+        environment = os.environ | {"PYTHONHASHSEED": seed}
+        run = subprocess.run([sys.executable, "-c", code], cwd=root, env=environment, capture_output=True, text=True)
+        said.add(run.stdout or run.stderr)
+    assert len(said) == 1 and len(said.pop()) == 40 * 16 + 1

@@ -182,6 +182,22 @@ def test_a_mapper_that_is_damaged_or_of_other_sizes_is_told(start, tmp_path):
         Captioner.from_pretrained(folder)
 
 
+def test_another_clip_of_the_same_sizes_is_told(start, model, tmp_path):
+    folder = start.save_pretrained(tmp_path / "captioner")
+    other = model.copy()
+    other.logit_scale[...] += 0.5
+    other.save_pretrained(folder / "clip")
+    with pytest.raises(ValueError, match=r"clip holds another CLIP \(\w{16}\) than the captioner was saved with"):
+        Captioner.from_pretrained(folder)
+    model.save_pretrained(folder / "clip")
+    Captioner.from_pretrained(folder)
+    settings = json.loads((folder / "config.json").read_text())
+    del settings["clip"]  # as folders of before
+    (folder / "config.json").write_text(json.dumps(settings))
+    other.save_pretrained(folder / "clip")
+    Captioner.from_pretrained(folder)
+
+
 def test_a_part_that_changed_is_told_and_the_configuration_of_the_whole_is_written_last(whole, tmp_path, monkeypatch):
     folder = shutil.copytree(whole.model_dir, tmp_path / "model")
     check_model(folder, None)

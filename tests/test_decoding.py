@@ -172,7 +172,10 @@ def test_no_prefixes_give_no_texts(decoder, prefix):
     [
         ({"max_tokens": 22}, "A prefix of 3 and max_tokens of 22 are more than the decoder's 24 positions; shorten"),
         ({"max_tokens": 21, "start_token": 1}, "A prefix of 4 and max_tokens of 21 are more than"),
-        ({"max_tokens": 0}, "max_tokens is 0; it must be at least 1"),
+        ({"max_tokens": 0}, "max_tokens is 0; it must be a whole number of at least 1"),
+        ({"max_tokens": 2.5}, "max_tokens is 2.5; it must be a whole number"),
+        ({"seed": 2**40}, "The seed is 1099511627776; it must be a whole number from 0 to 4,294,967,295"),
+        ({"seed": -1}, "The seed is -1"),
         ({"end_token": 12}, "The end_token is 12, and the decoder's vocabulary has 12 tokens; take the tokenizer"),
         ({"end_token": -1}, "The end_token is -1"),
         ({"method": Greedy}, r"The method is <class .*Greedy'>; it must be one such as Greedy\(\)"),

@@ -4,12 +4,15 @@ import re
 from urllib.parse import urlsplit
 
 import pytest
+from captioner_world import tiny_captioner
 from demo_world import served
 from PIL import Image
 from standins.scenes import build_miniature
 
+from utils.captioning import caption
 from utils.clip import CLIP, fingerprint
 from utils.datasets import load_dataset
+from utils.demo import render
 from utils.finder import PresenceModel, make_mosaic
 from utils.search import ImageIndex
 
@@ -28,14 +31,24 @@ def images(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def address(browser, images, root, tmp_path_factory):
-    model = CLIP.from_pretrained(root / "data" / "checkpoints" / "clip-miniature")
-    index = ImageIndex.build(model, images, progress=False)
+def clip(root):
+    return CLIP.from_pretrained(root / "data" / "checkpoints" / "clip-miniature")
+
+
+@pytest.fixture(scope="module")
+def captioner(clip):
+    """One that has learned nothing, and writes other syllables about another image."""
+    return tiny_captioner(clip, seed=1).copy(caption_tokens=8)
+
+
+@pytest.fixture(scope="module")
+def address(browser, images, clip, captioner, tmp_path_factory):
+    index = ImageIndex.build(clip, images, progress=False)
     background = tuple(f"An aerial image of {name}" for name in images.categories)
-    presence = PresenceModel("An aerial image of {feature}", background, 1.0, 0.0, 0.0, 0.95, fingerprint(model))
+    presence = PresenceModel("An aerial image of {feature}", background, 1.0, 0.0, 0.0, 0.95, fingerprint(clip))
     scene = tmp_path_factory.mktemp("scene") / "scene.jpg"
     make_mosaic(list(images[:4]), 2, 64, 4).image.save(scene)
-    with served(index, presence, scene) as address:
+    with served(index, presence, scene, captioner) as address:
         yield address
 
 
@@ -67,6 +80,13 @@ def open_page(browser, address):
 def said(page, place: str, words: str) -> None:
     """Waits until the line that screen readers announce has these words."""
     page.locator(f"{place} [role=status]", has_text=re.compile(words)).wait_for()
+
+
+def open_tab(page, name: str) -> None:
+    """Opens a tab; the menu at the edge holds those for which a narrow page has no room."""
+    if not page.get_by_role("tab", name=name).count():
+        page.locator(".overflow-menu > button").click()
+    page.locator(".overflow-dropdown button, [role=tab]", has_text=name).locator("visible=true").click()
 
 
 def test_words_find_images(open_page, images):
@@ -157,6 +177,30 @@ def test_a_feature_is_found_judged_and_taken_home(open_page, images):
         assert download.value.path().read_bytes().startswith(start)
 
 
+def test_an_image_is_described(open_page, images, captioner, tmp_path):
+    pictures = [item.path for item in images[:2]]
+    first, second = (render._sentence(text) for text in caption(captioner, pictures, progress=False))
+    assert first != second
+    page = open_page()
+    page.get_by_role("tab", name="Describe a picture").click()
+    said(page, "#description", "a sentence about it appears here")
+    page.get_by_role("button", name="Describe", exact=True).click()
+    said(page, "#description", "There is no image yet")
+    field = page.locator("#described input[type=file]")
+    field.set_input_files(pictures[0])
+    said(page, "#description", re.escape(first))
+    assert "Written by a machine" in page.locator("#description").inner_text()
+    page.get_by_role("button", name="Remove Image").click()
+    (tmp_path / "notes.jpg").write_text("not an image")
+    field.set_input_files(tmp_path / "notes.jpg")
+    said(page, "#description", "not a JPEG")
+    page.get_by_role("button", name="Remove Image").click()
+    field.set_input_files(pictures[1])
+    said(page, "#description", re.escape(second))
+    page.get_by_role("button", name="Describe", exact=True).click()
+    said(page, "#description", re.escape(second))
+
+
 def test_the_keyboard_alone_reaches_the_results(open_page):
     page = open_page()
     page.get_by_label("What to look for, in words").focus()
@@ -175,7 +219,7 @@ def test_the_keyboard_alone_reaches_the_results(open_page):
 
 def test_every_input_has_a_name(open_page):
     page = open_page()
-    for tab in ("Text to image", "Image to image", "Find feature"):
+    for tab in ("Text to image", "Image to image", "Find feature", "Describe a picture"):
         page.get_by_role("tab", name=tab).click()
         nameless = page.locator("input:visible, textarea:visible, button:visible").evaluate_all(
             "all => all.filter(e => !(e.labels && e.labels.length) && !e.ariaLabel && !e.innerText.trim()"
@@ -184,14 +228,14 @@ def test_every_input_has_a_name(open_page):
         assert not [html for html in nameless if 'type="file"' not in html]
 
 
-def test_a_phone_shows_everything_without_scrolling_sideways(open_page):
+def test_a_phone_shows_everything_without_scrolling_sideways(open_page, images):
     page = open_page(390, 844)
     for tab, button, place in (
         ("Text to image", "Search", "#text-results"),
         ("Image to image", None, "#image-results"),
         ("Find feature", "Find", "#feature-results"),
     ):
-        page.get_by_role("tab", name=tab).click()
+        open_tab(page, tab)
         if button:
             page.get_by_role("button", name=button, exact=True).click()
         else:
@@ -200,3 +244,7 @@ def test_a_phone_shows_everything_without_scrolling_sideways(open_page):
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
         edges = page.locator(f"{place} li").evaluate_all("all => all.map(e => e.getBoundingClientRect().right)")
         assert max(edges) <= 390
+    open_tab(page, "Describe a picture")
+    page.locator("#described input[type=file]").set_input_files(images[0].path)
+    page.locator("#description .basis").wait_for()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390

@@ -10,8 +10,9 @@ import pytest
 from captioner_world import tiny_captioner
 from PIL import Image
 
-from utils.captioning import Greedy, Nucleus, caption, write_captions
+from utils.captioning import Greedy, Nucleus, caption, describe, write_captions
 from utils.datasets import CaptionDataset, DatasetError, ImageError, load_dataset
+from utils.files import FolderInUseError, sole_owner
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -72,8 +73,18 @@ def test_what_cannot_be_described_gets_one_sentence(captioner, pictures, tmp_pat
     assert texts[1] == ""
     with pytest.raises(ValueError, match="Image 0 is of type int; give a path, an image of Pillow or of a data set"):
         caption(captioner, [3], progress=False)
-    with pytest.raises(ValueError, match="batch_size is 0; it must be at least 1"):
-        caption(captioner, paths, batch_size=0, progress=False)
+    for nothing in (None, 3):
+        with pytest.raises(ValueError, match=f"The pictures are {nothing}; give a path, an image of Pillow or of a"):
+            caption(captioner, nothing, progress=False)
+    with pytest.raises(ImageError, match=r"There is no image file at .*absent\.png"):
+        caption(captioner, paths[0].with_name("absent.png"), progress=False)
+    for size in (0, 2.5, None):
+        with pytest.raises(ValueError, match=f"batch_size is {size}; it must be a whole number of at least 1"):
+            caption(captioner, paths, batch_size=size, progress=False)
+    for seed in (2**40, -1, 0.5, None):
+        with pytest.raises(ValueError, match=f"The seed is {seed}; it must be a whole number from 0 to 4,294,967,295"):
+            caption(captioner, paths[:1], method=Nucleus(), seed=seed, progress=False)
+    assert caption(captioner, paths[:1], method=Nucleus(), seed=2**32 - 1, progress=False)
     with pytest.raises(ValueError, match="max_tokens of 9999 are more than the decoder's"):
         caption(captioner, paths[:1], max_tokens=9999, progress=False)
 
@@ -124,8 +135,8 @@ def test_captions_of_people_are_kept_without_the_mark(captioner, pictures, tmp_p
     assert second.captions == tuple(caption(captioner, second.path, progress=False))
 
 
-def test_a_file_appears_whole_and_none_is_overwritten(captioner, pictures, tmp_path, monkeypatch):
-    folder, _ = pictures
+def test_no_file_is_overwritten_and_nothing_stays_of_what_cannot_be(captioner, pictures, tmp_path):
+    folder, paths = pictures
     file = folder / "captions.jsonl"
     file.write_text("by hand")
     with pytest.raises(FileExistsError, match="is there already, and people may have written it; delete it, or name"):
@@ -137,14 +148,92 @@ def test_a_file_appears_whole_and_none_is_overwritten(captioner, pictures, tmp_p
         write_captions(captioner, tmp_path / "absent", file, progress=False)
     with pytest.raises(DatasetError, match="it has no image that can be described"):
         write_captions(captioner, CaptionDataset([], "empty"), file, progress=False)
-    monkeypatch.setattr("utils.captioning.describe.words_of", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        write_captions(captioner, folder, file, progress=False)
-    assert [path.name for path in folder.iterdir() if path.suffix == ".jsonl" or "partial" in path.name] == []
+    for wrong in (None, [paths[0]]):
+        with pytest.raises(ValueError, match=r"The pictures are of type .*; give the path of a folder, or a data set"):
+            write_captions(captioner, wrong, file, progress=False)
+    with pytest.raises(ValueError, match=r"The captions file is None; give its path, such as captions\.jsonl"):
+        write_captions(captioner, folder, None, progress=False)
+    assert not hidden(folder)
 
 
-def interrupt(*arguments):
-    raise KeyboardInterrupt
+# --- stopped and resumed ----------------------------------------------------------------------------------
+
+
+def hidden(folder):
+    return [path.name for path in folder.iterdir() if path.name.startswith(".")]
+
+
+def described(monkeypatch, stop_after=None):
+    """Lists, as it goes, how many images each batch of captions is of; the interrupt comes after so many batches."""
+    batches, words_of = [], describe.words_of
+
+    def listening(tokenizer, tokens):
+        if len(batches) == stop_after:
+            raise KeyboardInterrupt
+        batches.append(len(tokens))
+        return words_of(tokenizer, tokens)
+
+    monkeypatch.setattr(describe, "words_of", listening)
+    return batches
+
+
+def stop(captioner, folder, file, monkeypatch, **how):
+    """Describes four images of five."""
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        described(patched, stop_after=2)
+        write_captions(captioner, folder, file, batch_size=2, progress=False, **how)
+    assert not file.exists()
+
+
+def test_a_stopped_run_resumes_with_the_same_captions(captioner, pictures, tmp_path, monkeypatch, capsys):
+    folder, paths = pictures
+    paths[1].write_bytes(b"no image")
+    how = {"method": Nucleus(1.0, 2.0), "batch_size": 2}
+    with pytest.warns(UserWarning, match=r"1 images are damaged and are left out: 1\.png"):
+        whole = write_captions(captioner, folder, folder / "whole.jsonl", **how, progress=False).read_text()
+    (folder / "whole.jsonl").unlink()
+    file = folder / "captions.jsonl"
+    stop(captioner, folder, file, monkeypatch, method=how["method"])
+    kept = folder / ".captions.jsonl-begun" / "written.jsonl"
+    with kept.open("a") as half:
+        half.write('["half a li')  # as a kill leaves it
+    with pytest.warns(UserWarning, match=r"left out: 1\.png"):
+        assert len(load_dataset(folder)) == COUNT - 1  # what is begun is no captions file
+    batches = described(monkeypatch)
+    with pytest.warns(UserWarning, match=r"left out: 1\.png"):
+        write_captions(captioner, folder, file, **how)
+    assert batches == [1] and "4 of 5 images are described already." in capsys.readouterr().out
+    assert file.read_text() == whole and not hidden(folder)
+
+
+def test_a_changed_image_is_described_again_and_another_method_begins_anew(captioner, pictures, monkeypatch):
+    folder, paths = pictures
+    file, method = folder / "captions.jsonl", Greedy()
+    stop(captioner, folder, file, monkeypatch, method=method)
+    Image.new("RGB", (60, 60), "red").save(paths[0])
+    with monkeypatch.context() as patched:
+        batches = described(patched)
+        write_captions(captioner, folder, file, method=method, batch_size=2, progress=False)
+    assert batches == [2]  # the red one and the fifth
+    lines = map(json.loads, file.read_text().splitlines())
+    texts = {line["filename"]: line["captions"][0] for line in lines}
+    names = [path.relative_to(folder).as_posix() for path in paths]
+    expected = caption(captioner, paths, method=method, progress=False)
+    assert texts == dict(zip(names, expected, strict=True))
+    file.unlink()
+    stop(captioner, folder, file, monkeypatch, method=Nucleus())
+    batches = described(monkeypatch)
+    write_captions(captioner, folder, file, method=method, batch_size=2, progress=False)
+    assert sum(batches) == 6  # five, and one that fills up the last batch
+
+
+def test_two_processes_cannot_write_one_file(captioner, pictures):
+    folder, _ = pictures
+    with (
+        sole_owner(folder / ".captions.jsonl-begun", "describing images"),
+        pytest.raises(FolderInUseError, match="describing images there since"),
+    ):
+        write_captions(captioner, folder, folder / "captions.jsonl", progress=False)
 
 
 def test_two_programs_cannot_have_written_the_captions_of_one_image(pictures):

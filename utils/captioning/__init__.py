@@ -5,9 +5,10 @@
 
 `gpt2` is the decoder, of any size, `gpt2_config` and `gpt2_files` are its files in transformers' format, and `decoding`
 makes it write. `mapper` makes the prefix, `tokens` are what captions are made of, `captioner` is the whole in one
-folder, and `describe` asks it. `objective` is what it learns through `utils.training`, governed by `settings`, with
-`loss` and `validation`. `scores` counts as the field does, `score_table` gives all scores with intervals, `baselines`
-those of captions that nobody wrote for their image, `clip_score` judges without references.
+folder, and `describe` asks it, with `begun` for what a stopped run has written. `objective` is what it learns through
+`utils.training`, governed by `settings`, with `loss` and `validation`. `scores` counts as the field does, `score_table`
+gives all scores with intervals, `baselines` those of captions that nobody wrote for their image, `clip_score` judges
+without references.
 """
 
 from utils.captioning.baselines import (

@@ -4,7 +4,7 @@
     prefix = captioner.prefix(pixels)                         # (images, prefix, width), in the place of a text
 
 Its folder holds ``clip/`` and ``decoder/``, each as transformers opens it, ``mapper.safetensors``, and ``config.json``,
-which says what the mapper is.
+which says what the mapper is and which CLIP it belongs to.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from utils.captioning.gpt2 import GPT2
 from utils.captioning.gpt2_config import GPT2Config
 from utils.captioning.mapper import Mapper, MapperConfig, heads_of
 from utils.captioning.tokens import check_tokenizer, read_tokenizer
-from utils.clip import CLIP
+from utils.clip import CLIP, fingerprint
 from utils.clip.checkpoints import read_json, write_json, written_whole
 from utils.clip.configuration import write_tokenizer
 from utils.clip.weight_files import check_values, open_weights
@@ -187,6 +187,11 @@ class Captioner(nnx.Module):
             )
         config = MapperConfig.from_settings(settings.get("mapper", {}), settings_path)
         clip = CLIP.from_pretrained(folder / "clip", dtype)
+        if settings.get("clip", mark := fingerprint(clip)) != mark:  # folders of before had none
+            raise ValueError(
+                f"{folder / 'clip'} holds another CLIP ({mark}) than the captioner was saved with "
+                f"({settings['clip']}), whose vectors its mapper does not know; put that one back."
+            )
         decoder = GPT2.from_pretrained(folder / "decoder", clip.vision.dtype)
         mapper = _read_mapper(path, config, clip.vision.dtype)
         name = {"name": folder.resolve().name}
@@ -203,8 +208,13 @@ class Captioner(nnx.Module):
             write_tokenizer(self.tokenizer, draft / "decoder")
             weights = {name: np.ascontiguousarray(array, np.float32) for name, array in _flat(self.mapper).items()}
             save_file(weights, draft / WEIGHTS)
-            settings = {"mapper": self.mapper.config.settings(), "caption_tokens": self.metadata.caption_tokens}
-            write_json(draft / "config.json", {"model_type": MODEL_TYPE} | settings)
+            settings = {
+                "model_type": MODEL_TYPE,
+                "mapper": self.mapper.config.settings(),
+                "caption_tokens": self.metadata.caption_tokens,
+                "clip": fingerprint(self.clip),
+            }
+            write_json(draft / "config.json", settings)
         return folder
 
 
@@ -255,8 +265,8 @@ def _read_mapper(path: Path, config: MapperConfig, dtype: Any) -> Mapper:
     compare_shapes(stored.shapes, {name: array.shape for name, array in _flat(mapper).items()})
     weights = stored.read()
     check_values(weights)
-    arrays = {name: jnp.asarray(array, jnp.float32) for name, array in weights.items()}
-    nnx.update(mapper, nnx.State(traverse_util.unflatten_dict(arrays, sep=".")))
+    arrays = {name: np.asarray(array, np.float32) for name, array in weights.items()}
+    nnx.update(mapper, nnx.State(traverse_util.unflatten_dict(jax.device_put(arrays), sep=".")))
     return mapper
 
 

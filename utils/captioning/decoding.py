@@ -15,12 +15,14 @@ from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from utils.captioning.gpt2 import GPT2
 
 _NEVER = -1e30  # a score below all others, and still a number
 _COLDEST = 1e-30  # of temperatures: below, log probabilities divided by it are no numbers of float32
+_SEEDS = 1 << 32  # different ones that chance can begin with
 _STEEPEST = 5  # of length penalties, either way: beyond it a score of a long text could fall under `_NEVER`
 
 
@@ -241,11 +243,11 @@ def generate(
         ValueError: If prefix and tokens are more than the decoder has positions, there is nothing to begin with, or a
             number is out of its range.
     """
-    _check(decoder, prefix, end_token, max_tokens, start_token, method)
+    _check(decoder, prefix, end_token, max_tokens, start_token, method, seed)
     if len(prefix) == 0:
         return jnp.zeros((0, max_tokens), jnp.int32)
     definition, parameters = nnx.split(decoder)
-    numbers = {"end_token": end_token, "start_token": start_token, "seed": seed, "first_row": first_row}
+    numbers = {"end_token": end_token, "start_token": start_token, "seed": np.uint32(seed), "first_row": first_row}
     return _generate(definition, method, max_tokens, parameters, prefix, **numbers)[0]
 
 
@@ -298,9 +300,17 @@ def _generate(
 
 
 def _check(
-    decoder: GPT2, prefix: jax.Array, end_token: int, max_tokens: int, start_token: int | None, method: Method
+    decoder: GPT2,
+    prefix: jax.Array,
+    end_token: int,
+    max_tokens: int,
+    start_token: int | None,
+    method: Method,
+    seed: int,
 ) -> None:
     config = decoder.config
+    if not (isinstance(seed, Integral) and 0 <= seed < _SEEDS):
+        raise ValueError(f"The seed is {seed!r}; it must be a whole number from 0 to {_SEEDS - 1:,}.")
     if isinstance(method, type) or not hasattr(method, "choose"):
         raise ValueError(f"The method is {method!r}; it must be one such as Greedy(), Beam() or Nucleus().")
     if prefix.ndim != 3 or prefix.shape[2] != config.n_embd:
@@ -308,8 +318,10 @@ def _check(
     length = prefix.shape[1] + (start_token is not None)
     if length == 0:
         raise ValueError("There is nothing to write on from; give a prefix of at least one vector, or a start_token.")
-    if max_tokens < 1:
-        raise ValueError(f"max_tokens is {max_tokens}; it must be at least 1, the end of a caption.")
+    if not (isinstance(max_tokens, Integral) and max_tokens >= 1):
+        raise ValueError(
+            f"max_tokens is {max_tokens!r}; it must be a whole number of at least 1, the end of a caption."
+        )
     if length + max_tokens > config.n_positions:
         raise ValueError(
             f"A prefix of {length} and max_tokens of {max_tokens} are more than the decoder's {config.n_positions} "

@@ -177,9 +177,9 @@ class CiderD:
             weights, norms = weighed[candidate]
             for words, other_weights, other_norms in of:
                 common = [0.0] * LONGEST_NGRAM
-                for ngram in weights.keys() & other_weights.keys():
-                    other = other_weights[ngram]
-                    common[len(ngram) - 1] += min(weights[ngram], other) * other
+                for ngram, weight in weights.items():  # in their order, so that equal captions have equal bits
+                    other = other_weights.get(ngram, 0.0)
+                    common[len(ngram) - 1] += min(weight, other) * other
                 cosines = sum(c / (n * m) for c, n, m in zip(common, norms, other_norms, strict=True) if c)
                 penalty = math.exp(-((len(candidate) - len(words)) ** 2) / (2 * CIDER_SIGMA**2))
                 scores[number] += 10 / LONGEST_NGRAM * penalty * cosines / len(of)

@@ -186,6 +186,24 @@ def test_ctrl_c_ends_with_one_sentence_and_no_kernel(small_course):
         os.kill(int(waiting.read_text()), 0)
 
 
+def test_a_kernel_is_gone_after_its_hooks_and_takes_nothing_apart(small_course):
+    code = f"""assert not {{"atexit", "os"}} & globals().keys()
+import atexit
+from pathlib import Path
+
+class Kept:
+    def __del__(self):
+        Path({str(small_course / "taken_apart")!r}).touch()
+
+kept = Kept()
+_ = atexit.register(Path({str(small_course / "hook")!r}).touch)
+"""
+    write_notebook(small_course / "nbs" / "01_count.ipynb", code)
+    (outcome,) = run_course(small_course, "small", {}, only="01")
+    assert (outcome.status, outcome.error) == ("ok", "")
+    assert (small_course / "hook").exists() and not (small_course / "taken_apart").exists()
+
+
 def test_the_course_runs_in_odd_environments(small_course):
     """ASCII alone, a home that takes no file, files for their owner alone, one core, no assertions, a dead proxy."""
     text = "Überflug · 俯瞰 · a·b"

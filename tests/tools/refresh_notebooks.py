@@ -8,7 +8,7 @@ import nbformat
 from nbclient import NotebookClient
 
 from utils.course import course_notebooks, find_root
-from utils.course.execution import QUIET_KERNEL, drop_widgets
+from utils.course.execution import KERNEL_ARGUMENTS, drop_widgets
 from utils.files import write_whole
 
 
@@ -25,7 +25,7 @@ def main() -> None:
             resources=resources,
             record_timing=False,
             coalesce_streams=True,  # a busy machine sends what a cell prints in several parts
-            extra_arguments=QUIET_KERNEL,
+            extra_arguments=KERNEL_ARGUMENTS,
         ).execute()
         drop_widgets(notebook)
         notebook.metadata.language_info = {"name": "python"}  # its version would change with every machine

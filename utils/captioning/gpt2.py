@@ -190,7 +190,7 @@ class GPT2(nnx.Module):
     def load_parameters(self, parameters: Mapping[str, np.ndarray]) -> None:
         """Replaces all parameters by float32 arrays, by their paths, joined by dots."""
         state = nnx.state(self, nnx.Param)
-        arrays = {path: jnp.asarray(array) for path, array in parameters.items()}
+        arrays = jax.device_put({path: np.array(array) for path, array in parameters.items()})  # of copies, as in CLIP
         nnx.replace_by_pure_dict(state, traverse_util.unflatten_dict(arrays, sep="."))
         nnx.update(self, state)
 

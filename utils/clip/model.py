@@ -278,7 +278,9 @@ class CLIP(nnx.Module):
         Weights that are missing, unknown or of the wrong shape are a ValueError.
         """
         state = nnx.state(self, nnx.Param)
-        parameters = {path: jnp.asarray(a) for path, a in import_parameters(weights, self.architecture).items()}
+        # All at once: `jnp.asarray` compiles a program for each shape. Copies, since JAX may go on using such memory.
+        copies = {path: np.array(array) for path, array in import_parameters(weights, self.architecture).items()}
+        parameters = jax.device_put(copies)
         nnx.replace_by_pure_dict(state, traverse_util.unflatten_dict(parameters, sep="."))
         nnx.update(self, state)
 

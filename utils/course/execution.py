@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,12 @@ from utils.course.places import LeftOut
 from utils.files import disk_trouble, write_whole
 
 WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
-# A local kernel need not warn of its unencrypted port, nor trace how it was stopped; errors of cells come as ever.
-QUIET_KERNEL = ["--IPKernelApp.log_level=CRITICAL"]
+KERNEL_ARGUMENTS = [
+    # A local kernel need not warn of its unencrypted port, nor trace how it was stopped; errors of cells come as ever.
+    "--IPKernelApp.log_level=CRITICAL",
+    # Behind the hooks of what was imported it is gone: Python would take all modules apart, a second or two each time.
+    "--IPKernelApp.exec_lines=__import__('atexit').register(__import__('os')._exit, 0);",
+]
 START_TIMEOUT = 300  # seconds that a kernel may take to answer: slow disks and virus scanners exist
 LEFT_OUT = "left out"
 IMAGES, UNTOLD = ("image/png", "image/jpeg"), "No description has been provided for this image"  # as nbconvert says
@@ -115,7 +120,7 @@ def _execute(path: Path, output: Path, parameters: dict[str, Any], again: bool =
             progress_bar=False,
             request_save_on_cell_execute=False,  # a copy that is not finished is of no use to anybody
             start_timeout=START_TIMEOUT,
-            extra_arguments=QUIET_KERNEL,
+            extra_arguments=KERNEL_ARGUMENTS,
         )
     except papermill.PapermillExecutionError as failure:
         if failure.ename == LeftOut.__name__:
@@ -140,11 +145,16 @@ def _execute(path: Path, output: Path, parameters: dict[str, Any], again: bool =
 def as_page(notebook: Any, path: Path) -> str:
     """A notebook as HTML, its drawings within, and each figure with the sentence that nbconvert leaves out."""
     resources = {"metadata": {"name": path.stem, "path": str(path.parent)}}
-    page, _ = HTMLExporter(embed_images=True).from_notebook_node(notebook, resources=resources)
+    page, _ = _exporter().from_notebook_node(notebook, resources=resources)
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", []) if "data" in output]
     images = ((output.metadata, kind) for output in outputs for kind in IMAGES if kind in output.data)
     texts = (metadata.get(kind, {}).get("alt", UNTOLD) for metadata, kind in images)
     return re.sub(UNTOLD, lambda _: html.escape(next(texts, UNTOLD)), page)
+
+
+@cache  # its templates are compiled once for all notebooks
+def _exporter() -> HTMLExporter:
+    return HTMLExporter(embed_images=True)
 
 
 def drop_widgets(notebook: Any) -> None:

@@ -47,7 +47,7 @@ def profile(tmp_path):
         ({"BATCH_SIZE": 0}, "BATCH_SIZE is 0; it must be a whole number, 1 or more"),
         ({"IMAGES_PER_SPLIT": -5}, "IMAGES_PER_SPLIT is -5"),
         ({"LEARNING_RATE": 0.0}, "LEARNING_RATE is 0.0; it must be a number above zero"),
-        ({"AUGMENTATION": "wild"}, "AUGMENTATION is 'wild'; it must be one of aerial, published, none"),
+        ({"AUGMENTATION": "wild"}, "AUGMENTATION is 'wild'; it must be one of aerial, zoom, published, none"),
         ({"PROMPT": "shouted"}, "PROMPT is 'shouted'; it must be documents, script, notebook, or a text with one {}"),
         ({"PROMPT": "a {} beside a {}"}, "PROMPT is 'a {} beside a {}'"),
         ({"PROMPT": "a photo of {category}"}, "PROMPT is 'a photo of {category}'"),

@@ -291,14 +291,6 @@ class TrainingRun:
         )
         self.split = objective.split(start, settings)
 
-    @property
-    def spread(self) -> NamedSharding | None:
-        """How batches lie on the devices; None where there is one, so that the model is not bound to it.
-
-        JAX compiles a program for what is bound to a device and another for what is not, as models from a folder are.
-        """
-        return self.sharded if self.mesh.size > 1 else None
-
     @cached_property
     def state(self) -> State:
         """Everything that the run changes on the devices."""
@@ -340,7 +332,7 @@ class TrainingRun:
             self._last_end = start
         batch = next(self.batches)
         index = batch.pop("index")
-        batch = {name: jax.device_put(array, self.spread) for name, array in batch.items()}
+        batch = {name: jax.device_put(array, self.sharded) for name, array in batch.items()}
         waiting, rate = time.perf_counter() - start, self._learning_rate()
         self.state, metrics = self.train_step(self.state, batch, rate)
         self.step += 1
@@ -382,7 +374,7 @@ class TrainingRun:
     def validate(self) -> None:
         """Measures the model on the validation set and notes whether it is the best so far."""
         row = self.fetch_history()[-1]
-        row |= self.objective.validate(self.model(), self.validation_set, self.settings, self.spread)
+        row |= self.objective.validate(self.model(), self.validation_set, self.settings, self.sharded)
         quality = self.objective.quality
         if self.best_step is None or quality(row) > quality(self.history[self.best_step - 1]):
             self.best_step = self.step

@@ -44,7 +44,7 @@ def first_state(split: SplitModel, settings: TrainingSettings, mesh: jax.shardin
     """
     transformation = make_optimizer(split, settings)
 
-    @partial(jax.jit, out_shardings=NamedSharding(mesh, PartitionSpec()) if mesh.size > 1 else None)
+    @partial(jax.jit, out_shardings=NamedSharding(mesh, PartitionSpec()))
     def start(trained: nnx.State, frozen: nnx.State) -> State:
         # Copied, since a compiled function may return its arguments as they are.
         trained, frozen = jax.tree.map(jnp.copy, (trained, frozen))

@@ -106,8 +106,8 @@ def learn_aerial(model: CLIP, train_set: CaptionDataset, held_out: CaptionDatase
         "held_out": len(others),
         "exceeded_by": EXCEEDED_BY,
     }
-    arrays = [array.astype(np.float32) for array in (mean, axes, variances[:count])]
-    check = AerialCheck(*arrays, rest=rest, limit=np.inf, learned_from=learned_from)
+    center, spread, along = (array.astype(np.float32) for array in (mean, variances[:count], axes))
+    check = AerialCheck(center, along, spread, rest, np.inf, learned_from)
     return replace(check, limit=float(np.quantile(check.distances(others), 1 - EXCEEDED_BY)))
 
 

@@ -247,6 +247,11 @@ none of which it was trained on; mean recall counts an image's own captions alon
 ViT-B/32, with 86 million parameters in its image tower, has 0.572 (published with the first prompt) and a mean recall
 of 0.156 (VT-RSBS).
 
+`presence.json` lets the finder (`utils.finder`) say how probable it is that an image shows a feature, calibrated on
+mosaics of RSICD's val images; presence above is measured on mosaics of its test images. It also tells images that
+differ more from training images than 99 % of the val images do: [what that catches and what
+not](../../../docs/search_page.md#is-it-there-at-all-and-is-it-from-above).
+
 ## How it was made
 
     python -m standins.pretraining.earth --data-dir FOLDER --paraphrases textaug_train_rsicd.jsonl

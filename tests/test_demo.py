@@ -5,6 +5,7 @@ import errno
 import io
 import json
 import os
+import shutil
 import socket
 import struct
 import threading
@@ -479,6 +480,13 @@ def test_index_model_and_presence_model_must_fit_each_other(index, presence, fol
         load_index_and_presence(
             tmp_path / "run", str(tmp_path / "index"), str(folder), str(tmp_path / "index" / "index.json")
         )
+    shutil.copytree(folder, tmp_path / "judged")
+    presence.save(tmp_path / "judged" / "presence.json")
+    assert load_index_and_presence(tmp_path / "run", str(tmp_path / "index"), str(tmp_path / "judged"))[1] == presence
     tiny_model(tmp_path / "other", text={"hidden_size": 16})
+    presence.save(tmp_path / "run" / "presence.json")
+    replace(presence, model_fingerprint="another's").save(tmp_path / "judged" / "presence.json")
+    judged = load_index_and_presence(tmp_path / "run", str(tmp_path / "index"), str(tmp_path / "judged"))[1]
+    assert judged == presence  # that of the run goes before, and one that does not fit is passed over
     with pytest.raises(CourseError, match="another model"):
         load_index_and_presence(tmp_path / "run", str(tmp_path / "index"), str(tmp_path / "other"), "")

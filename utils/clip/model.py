@@ -65,13 +65,13 @@ class VisionTower(nnx.Module):
         pooled = self.transformer(self._embedded(pixels), jnp.zeros(len(pixels), jnp.int32))
         return self.projection(self.last_norm(pooled))
 
-    def tokens(self, pixels: jax.Array) -> jax.Array:
+    def tokens(self, pixels: jax.Array, blocks: int | None = None) -> jax.Array:
         """What the last block reads: the class token and each patch, (batch, 1 + patches, width) in the model's dtype.
 
         What that block makes of the patches nobody has trained, since of its result CLIP asks for the class token
-        alone: Liu et al. 2023 (LLaVA) take the tokens before it, too.
+        alone: Liu et al. 2023 (LLaVA) take the tokens before it, too. ``blocks`` asks for what the first so many give.
         """
-        return self.transformer.before_last(self._embedded(pixels))
+        return self.transformer.before_last(self._embedded(pixels), blocks)
 
     def _embedded(self, pixels: jax.Array) -> jax.Array:
         """What the transformer takes, (batch, 1 + patches, width)."""

@@ -166,11 +166,13 @@ class Transformer(nnx.Module):
         """Maps (batch, tokens, width) to (batch, width): the output at one position of each row, (batch,) int32."""
         return last_block_at_positions(self.last_block, self.before_last(hidden), positions[:, None])[:, 0]
 
-    def before_last(self, hidden: jax.Array) -> jax.Array:
-        """Maps (batch, tokens, width) to the same shape: what the last block reads."""
+    def before_last(self, hidden: jax.Array, blocks: int | None = None) -> jax.Array:
+        """Maps (batch, tokens, width) to the same shape: what the last block reads, or the first ``blocks`` give."""
         if self.early_blocks is None:
             return hidden
-        return scan_stacked_blocks(self.early_blocks, hidden, self.rematerialize)
+        definition, parameters = nnx.split(self.early_blocks)
+        first = nnx.merge(definition, jax.tree.map(itemgetter(slice(blocks)), parameters))
+        return scan_stacked_blocks(first, hidden, self.rematerialize)
 
 
 def scan_stacked_blocks(blocks: nnx.Module, hidden: jax.Array, rematerialize: bool, *others: Any) -> jax.Array:

@@ -8,6 +8,7 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ from utils.course import CourseError, find_root
 from utils.demo import demo_blocks, serve
 from utils.demo.decoding import return_freed_memory
 from utils.demo.files import temporary_cache
-from utils.demo.pictures import index_pictures
+from utils.demo.pictures import EARTH_MODEL, index_pictures
 
 if TYPE_CHECKING:
     from utils.captioning import Captioner
@@ -49,9 +50,9 @@ def load_index_and_presence(
 ) -> tuple[ImageIndex, PresenceModel | None]:
     """Loads the index with its model, and a presence model where there is one.
 
-    What is not named is what a run of the course has left in its folder; its presence model is taken only if it was
-    calibrated for this model, on images read as those of the index. A `CourseError` says in one sentence what is
-    missing or does not fit, and what to do.
+    What is not named is what a run of the course has left in its folder; its presence model, or the one beside the
+    weights, is taken only if it was calibrated for this model, on images read as those of the index. A `CourseError`
+    says in one sentence what is missing or does not fit, and what to do.
     """
     from utils.clip import CLIP
     from utils.search import ImageIndex
@@ -66,13 +67,13 @@ def load_index_and_presence(
     try:
         clip = CLIP.from_pretrained(model or model_folder)
         images = ImageIndex.load(index_folder, clip)
-        return images, load_presence(run, images, presence)
+        return images, load_presence((run, Path(model or model_folder)), images, presence)
     except (OSError, ValueError) as error:
         raise CourseError(str(error)) from error
 
 
-def load_presence(run: Path, images: ImageIndex, presence: str = "") -> PresenceModel | None:
-    """Loads the presence model that is named, or else the one in a run's folder if it fits an index.
+def load_presence(folders: Iterable[Path], images: ImageIndex, presence: str = "") -> PresenceModel | None:
+    """Loads the presence model that is named, or else the first one in these folders that fits an index.
 
     An OSError or a ValueError says that it is missing or damaged.
     """
@@ -81,13 +82,15 @@ def load_presence(run: Path, images: ImageIndex, presence: str = "") -> Presence
 
     if presence:
         return PresenceModel.load(presence)
-    if not (run / "presence.json").is_file():
-        return None
-    judge = PresenceModel.load(run / "presence.json")
     # What was asked for must fit; what merely lies there may be another model's, or of images read otherwise.
-    readings = judge.calibrated_on.get("reading")  # not noted where files are read as they are
-    fits = judge.model_fingerprint == fingerprint(images.asking_model)
-    return judge if fits and readings in (None, [images.reading.describe()]) else None
+    for path in (folder / "presence.json" for folder in folders):
+        if path.is_file():
+            judge = PresenceModel.load(path)
+            readings = judge.calibrated_on.get("reading")  # not noted where files are read as they are
+            fits = judge.model_fingerprint == fingerprint(images.asking_model)
+            if fits and readings in (None, [images.reading.describe()]):
+                return judge
+    return None
 
 
 def load_captioner(run: Path, captioner: str = "") -> Captioner | None:
@@ -116,7 +119,8 @@ def _start(arguments: argparse.Namespace) -> None:
     start = time.perf_counter()
     if arguments.pictures:
         index, run = index_pictures(find_root(), arguments.pictures, arguments.model)
-        presence = load_presence(run, index, arguments.presence)
+        weights = Path(arguments.model or find_root() / EARTH_MODEL)
+        presence = load_presence((run, weights), index, arguments.presence)
     else:
         run = find_root() / arguments.run
         index, presence = load_index_and_presence(run, arguments.index, arguments.model, arguments.presence)

@@ -211,6 +211,13 @@ class Answers:
         tiles += f"each compared with “{finding.prompt}”."
         if self.presence is None:
             return f"{tiles} No presence model was given, so the tiles are ranked and nothing more is claimed."
+        if finding.aerial is False and self.presence.aerial is not None:
+            known = self.presence.aerial.learned_from
+            return (
+                f"{tiles} Your image differs more from {known['images']:,} that the model was trained on than "
+                f"{1 - known['exceeded_by']:.0%} of {known['held_out']:,} other images from above do. Not everything "
+                "that is no image from above is told so."
+            )
         made = self.presence.calibrated_on
         if not made:
             return tiles
@@ -225,6 +232,8 @@ class Answers:
 
 def verdict(feature: str, finding: Finding) -> str:
     """Presence in words, with the probability."""
+    if finding.aerial is False:
+        return f"This is probably no image from above, so nothing is said on whether “{feature}” is here."
     if finding.presence is None:
         return f"If “{feature}” is here, then most likely in the tiles ranked first."
     said = VERDICTS[bisect(VERDICT_LIMITS, finding.presence)]

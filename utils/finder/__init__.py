@@ -6,10 +6,12 @@
     finding.tiles[0].box, finding.presence, finding.overlay()
 
 `tiles` cuts, `reading` opens images of any size, `scene` embeds, `finding` ranks; `presence` says yes or no, and
-`calibration` teaches it that on mosaics; `drawing` shows what was found, and `place` where it lies on the Earth.
+`calibration` teaches it that on mosaics; `aerial` refuses what is no image from above; `drawing` shows what was found,
+and `place` where it lies on the Earth.
 """
 
 from utils.category_names import category_words as feature_name
+from utils.finder.aerial import AerialCheck, learn_aerial
 from utils.finder.calibration import (
     PresenceQuestions,
     PresenceReport,

@@ -14,6 +14,7 @@ from utils.finder.drawing import heat_map, overlay
 from utils.finder.place import footprints
 from utils.finder.presence import PresenceModel, write_file
 from utils.finder.scene import SceneEmbeddings
+from utils.finder.tiles import FULL
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -34,13 +35,13 @@ class Tile:
     box: tuple[int, int, int, int]  # left, top, right, bottom in pixels, right and bottom exclusive
     score: float  # cosine similarity of tile and prompt, -1 to 1
     probability: float  # its share of the softmax over all tiles: which tile, given that there is one, never whether
-    presence: float | None  # the probability that it shows the feature, 0 to 1; None without a presence model
+    presence: float | None  # the probability that it shows the feature, 0 to 1; None as the scene's
     data_share: float  # of the tile, 0 to 1
 
     @property
     def partly_empty(self) -> bool:
         """Whether more than a hundredth of it has no data."""
-        return self.data_share < 0.99
+        return self.data_share < FULL
 
     def as_json(self) -> dict[str, Any]:
         """Itself as files have it."""
@@ -54,8 +55,10 @@ class Finding:
     feature: str  # what was searched for
     prompt: str  # the text that was embedded
     tiles: tuple[Tile, ...]  # best first; of equal scores the one that was cut first
-    presence: float | None  # the probability that the scene shows it anywhere, 0 to 1; None without a presence model
+    # The probability that the scene shows it anywhere, 0 to 1; None without a presence model, or if it is not aerial.
+    presence: float | None
     scene: SceneEmbeddings  # what was searched
+    aerial: bool | None = None  # whether the scene may be an image from above; None if nothing tells
 
     def heat_map(self, width: int = 512) -> np.ndarray:
         """Where the feature is, (height, width) float32, 0 to 1; the maximum lies in the best tile.
@@ -81,6 +84,7 @@ class Finding:
             "feature": self.feature,
             "prompt": self.prompt,
             "presence": self.presence,
+            "aerial": self.aerial,
             "picture": {
                 "name": self.scene.name,
                 "width": self.scene.size[0],
@@ -128,9 +132,10 @@ def find(
     """Ranks the tiles of a scene by a text, and says how probable it is that any of them shows it.
 
     The model embedded the scene, see `embed_scene`; with it the presence model was calibrated, see
-    `calibrate_presence`, without which nothing is said on presence. The feature is a few words ('stadium'), and the
-    template, with ``{}`` or ``{feature}``, by default the presence model's, without one `PROMPT`. A presence model of
-    another model or template, an empty feature, or a template without a place for it, are a ValueError.
+    `calibrate_presence`, without which nothing is said on presence, and neither is if its `AerialCheck` finds that the
+    scene is no image from above. The feature is a few words ('stadium'), and the template, with ``{}`` or
+    ``{feature}``, by default the presence model's, without one `PROMPT`. A presence model of another model or template,
+    an empty feature, or a template without a place for it, are a ValueError.
     """
     from scipy.special import softmax
 
@@ -151,15 +156,17 @@ def find(
     scale = logit_scale(model)
     scores = scene.embeddings @ prompt_embedding
     shares = softmax(scale * scores)
-    presence, presences = None, np.full(len(scores), None)
-    if presence_model is not None:
+    presence, presences, aerial = None, np.full(len(scores), None), None
+    if presence_model is not None and presence_model.aerial is not None:
+        aerial = presence_model.aerial.holds_for(model, scene.squares())
+    if presence_model is not None and aerial is not False:
         margins = presence_model.margins(scene.embeddings, prompt_embedding, np.stack(others), scale)
         presences = presence_model.probabilities(margins, np.log(len(margins)))
         presence = float(presences.max())
     order = np.argsort(-scores, kind="stable")
     columns = [each[order].tolist() for each in (scene.boxes, scores, shares, presences, scene.data_shares)]
     tiles = tuple(Tile(rank, tuple(box), *values) for rank, (box, *values) in enumerate(zip(*columns, strict=True), 1))
-    return Finding(feature.strip(), prompt, tiles, presence, scene)
+    return Finding(feature.strip(), prompt, tiles, presence, scene, aerial)
 
 
 def fill(template: str, feature: str) -> str:

@@ -11,13 +11,14 @@ is the log-odds of the feature among these texts. A scene's best margin and the 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from utils.files import disk_trouble_in_words, write_whole
+from utils.finder.aerial import AerialCheck
 
 FORMAT = 1  # of the JSON file
 
@@ -36,6 +37,7 @@ class PresenceModel:
     # The data: name, images, fingerprint, scenes, questions, seed; their reading, where it was set.
     calibrated_on: dict[str, Any] = field(default_factory=dict)
     scores: dict[str, float] = field(default_factory=dict)  # area under the curve and accuracy on these data
+    aerial: AerialCheck | None = None  # refuses what is no image from above; None: everything is judged
 
     def check_model(self, fingerprint: str) -> None:
         """Refuses, with a ValueError, a model that it was not calibrated for."""
@@ -68,7 +70,10 @@ class PresenceModel:
 
     def save(self, path: str | Path) -> Path:
         """Writes it as JSON; the file appears whole or not at all."""
-        return write_file(path, json.dumps({"format": FORMAT, **asdict(self)}, indent=1) + "\n")
+        content = {"format": FORMAT, **asdict(replace(self, aerial=None))}
+        if self.aerial is not None:
+            content["aerial"] = self.aerial.as_json()
+        return write_file(path, json.dumps(content, indent=1) + "\n")
 
     @classmethod
     def load(cls, path: str | Path) -> PresenceModel:
@@ -79,7 +84,10 @@ class PresenceModel:
             values = json.loads(Path(path).read_text(encoding="utf-8"))
             if values.pop("format") != FORMAT:
                 raise ValueError("it is of another version")
-            return cls(**values | {"background": tuple(values["background"])})
+            values["background"] = tuple(values["background"])
+            if values.get("aerial") is not None:
+                values["aerial"] = AerialCheck.from_json(values["aerial"])
+            return cls(**values)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(
                 f"{path} holds no presence model ({type(error).__name__}: {error}); save one of calibrate_presence."

@@ -12,7 +12,16 @@ import numpy as np
 from utils.datasets import AS_STORED, ImageError
 from utils.finder.place import Place
 from utils.finder.reading import OpenScene, open_scene
-from utils.finder.tiles import LEAST_DATA, OVERLAP, check_tiling, data_shares, default_tile_sizes, tile_boxes
+from utils.finder.tiles import (
+    FULL,
+    LEAST_DATA,
+    OVERLAP,
+    SMALLEST_SIDE,
+    check_tiling,
+    data_shares,
+    default_tile_sizes,
+    tile_boxes,
+)
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -37,6 +46,17 @@ class SceneEmbeddings:
     place: Place  # where it lies on the Earth, or why nobody knows
     data_shares: np.ndarray  # (tiles,) float32, the share of each tile that has data
     left_out: int  # how many tiles had less than `LEAST_DATA`
+
+    def squares(self) -> list[Image.Image]:
+        """Squares of the shorter side, cut from the thumbnail, to ask whether they are images from above.
+
+        None of a scene that lies on the Earth, or of which a part has no data, or that is too narrow to tell.
+        """
+        size = self.thumbnail.size
+        partly_empty = self.left_out or (self.data_shares < FULL).any()
+        if self.place.crs is not None or partly_empty or min(size) < SMALLEST_SIDE:
+            return []
+        return [self.thumbnail.crop(tuple(box)) for box in tile_boxes(*size, min(size)).tolist()]
 
 
 def embed_scene(

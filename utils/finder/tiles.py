@@ -10,6 +10,7 @@ SCALES = (1, 2, 4)  # the default tiles are the shorter side divided by these
 OVERLAP = 0.5  # the share of a tile that the next one sees too
 # A tile with less data is left out: it would be embedded as the black that stands for no data, and black is found.
 LEAST_DATA = 0.25
+FULL = 0.99  # with less data a tile is partly empty
 SMALLEST_SIDE = 8  # pixels; a narrower image shows nothing to find
 MOST_TILES = 200_000  # with their embeddings less than half a gigabyte
 

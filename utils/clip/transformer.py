@@ -170,9 +170,11 @@ class Transformer(nnx.Module):
         """Maps (batch, tokens, width) to the same shape: what the last block reads, or the first ``blocks`` give."""
         if self.early_blocks is None:
             return hidden
-        definition, parameters = nnx.split(self.early_blocks)
-        first = nnx.merge(definition, jax.tree.map(itemgetter(slice(blocks)), parameters))
-        return scan_stacked_blocks(first, hidden, self.rematerialize)
+        early = self.early_blocks
+        if blocks is not None:
+            definition, parameters = nnx.split(early)
+            early = nnx.merge(definition, jax.tree.map(itemgetter(slice(blocks)), parameters))
+        return scan_stacked_blocks(early, hidden, self.rematerialize)
 
 
 def scan_stacked_blocks(blocks: nnx.Module, hidden: jax.Array, rematerialize: bool, *others: Any) -> jax.Array:

@@ -62,6 +62,23 @@ def test_only_train_captions_say_the_category_in_both_spellings(both):
     )
     assert validation_set[0].captions == ("park 6 .",)
     assert len(earth.images_to_learn_from(Path(), without=("storagetanks",))[0]) == 0
+    with pytest.raises(ValueError, match="No image is of moon; the categories are storagetanks"):
+        earth.images_to_learn_from(Path(), without=("moon",))
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--set", "without=moon"], "--set has no without; there are seed, scenes"),
+        (["--set", "epochs=many"], "--set epochs=many: 'many' is no int"),
+        (["--paraphrases", "nowhere.jsonl"], "there is no nowhere.jsonl"),
+    ],
+)
+def test_wrong_words_are_refused_before_anything_is_read(words, sentence, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["earth", "--data-dir", "nowhere", *words])
+    with pytest.raises(SystemExit):
+        earth.main()
+    assert sentence in capsys.readouterr().err
 
 
 def test_paraphrases_are_added_to_images_of_rsicd_alone(both, tmp_path):

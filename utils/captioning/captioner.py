@@ -265,7 +265,7 @@ def _read_mapper(path: Path, config: MapperConfig, dtype: Any) -> Mapper:
     compare_shapes(stored.shapes, {name: array.shape for name, array in _flat(mapper).items()})
     weights = stored.read()
     check_values(weights)
-    arrays = {name: np.asarray(array, np.float32) for name, array in weights.items()}
+    arrays = {name: np.array(array, np.float32) for name, array in weights.items()}  # copies, as in CLIP
     nnx.update(mapper, nnx.State(traverse_util.unflatten_dict(jax.device_put(arrays), sep=".")))
     return mapper
 

@@ -88,8 +88,8 @@ def build_earth(
     training = training_settings(settings)
     if settings.scenes:
         scenes = rendered_scenes(run / "scenes", settings)
-        steps_per_epoch = len(scenes.split("train")) // settings.batch_size
-        few = replace(training, epochs=-(-settings.scene_steps // steps_per_epoch), keep_best=False, patience=None)
+        few = replace(training, keep_best=False, patience=None).fitted_to(len(scenes.split("train")))
+        few = replace(few, epochs=-(-settings.scene_steps // (len(scenes.split("train")) // few.batch_size)))
         model = train(model, scenes.split("train"), scenes.split("val"), few, run / "on_scenes").model
     result = train(model, train_set, validation_set, training, run / "on_images")
     note = {
@@ -106,13 +106,21 @@ def build_earth(
     return result.model
 
 
+def both_data_sets(data_dir: Path) -> CaptionDataset:
+    """All splits of RSICD and UCM."""
+    first, second = (load_dataset(name, data_dir) for name in DATA_SETS)
+    return first + second
+
+
 def images_to_learn_from(data_dir: Path, without: Sequence[str] = ()) -> tuple[CaptionDataset, CaptionDataset]:
     """The train and val images of both data sets, with their captions; those of train say their category, too.
 
     What shows the same as an image of val or test, of either data set, is not among those of train, and neither is an
-    image of a category to do without.
+    image of a category to do without. A ValueError names a category that none has.
     """
-    both = sum((load_dataset(name, data_dir) for name in DATA_SETS[1:]), load_dataset(DATA_SETS[0], data_dir))
+    both = both_data_sets(data_dir)
+    if unknown := sorted(set(without) - set(both.categories)):
+        raise ValueError(f"No image is of {', '.join(unknown)}; the categories are {', '.join(both.categories)}.")
     held_out = {item.path for item in both if item.split != "train"}
     seen_elsewhere = set()
     for pair in find_near_duplicates(both):
@@ -147,7 +155,8 @@ def category_captions(category: str | None) -> tuple[str, ...]:
 
 def rendered_scenes(folder: Path, settings: EarthSettings) -> CaptionDataset:
     """Scenes drawn by `standins.scenes`, as many of each of the thirty categories, with a few for validation."""
-    drawn = build_miniature(folder, seed=settings.seed + 1, images_per_split={"train": settings.scenes // 30, "val": 4})
+    counts = {"train": -(-settings.scenes // 30), "val": 4}
+    drawn = build_miniature(folder, seed=settings.seed + 1, images_per_split=counts)
     return load_dataset("miniature", drawn)
 
 
@@ -194,8 +203,7 @@ def write_presence(folder: Path, data_dir: Path) -> Path:
 
     Mosaics are of RSICD, since UCM has other names for the same; images of both tell what an image from above is.
     """
-    model = CLIP.from_pretrained(folder)
-    both = sum((load_dataset(name, data_dir) for name in DATA_SETS[1:]), load_dataset(DATA_SETS[0], data_dir))
+    model, both = CLIP.from_pretrained(folder), both_data_sets(data_dir)
     presence = calibrate_presence(model, load_dataset(DATA_SETS[0], data_dir, split="val"))
     aerial = learn_aerial(model, both.split("train"), both.split("val"))
     return replace(presence, aerial=aerial).save(folder / PRESENCE)
@@ -275,20 +283,27 @@ and these weights are offered likewise; UCM's images are in the public domain.
 def main() -> None:
     """Trains, scores and writes the checkpoint from the command line."""
     defaults = EarthSettings()
+    names = [name for name in asdict(defaults) if name != "without"]
     parser = argparse.ArgumentParser(description="Train the small CLIP that knows real images from above.")
     parser.add_argument("--data-dir", type=Path, required=True, help="holds RSICD and UCM_captions, see data/README.md")
     parser.add_argument("--output", type=Path, default=CHECKPOINT_FOLDER, help="the checkpoint folder")
     parser.add_argument("--run", type=Path, default=ROOT / "runs" / "earth", help="checkpoints, to resume from")
     parser.add_argument("--paraphrases", type=Path, help="a .jsonl of more captions for RSICD's train images")
     parser.add_argument("--without", nargs="+", default=(), help="categories whose images are not trained on")
-    parser.add_argument("--set", nargs="+", default=(), metavar="NAME=VALUE", help=f"of {', '.join(asdict(defaults))}")
+    parser.add_argument("--set", nargs="+", default=(), metavar="NAME=VALUE", help=f"of {', '.join(names)}")
     arguments = parser.parse_args()
     changed = {}
     for pair in arguments.set:
         name, _, value = pair.partition("=")
-        if name not in asdict(defaults):
-            parser.error(f"--set has no {name}; there are {', '.join(asdict(defaults))}")
-        changed[name] = type(getattr(defaults, name))(value)
+        if name not in names:
+            parser.error(f"--set has no {name}; there are {', '.join(names)}")
+        kind = type(getattr(defaults, name))
+        try:
+            changed[name] = kind(value)
+        except ValueError:
+            parser.error(f"--set {pair}: {value!r} is no {kind.__name__}")
+    if arguments.paraphrases and not arguments.paraphrases.is_file():
+        parser.error(f"there is no {arguments.paraphrases}; leave --paraphrases out, or name the .jsonl")
     settings = replace(defaults, without=tuple(arguments.without), **changed)
     model = build_earth(arguments.data_dir, arguments.run, settings, arguments.paraphrases)
     model.save_pretrained(arguments.output, weights_dtype=np.float16)

@@ -69,12 +69,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="module")
 def quick_compilation():
-    """Tiny programs of many kinds: what their optimization costs, their running never earns."""
+    """Tiny programs of many kinds: what their optimization costs, their running never earns.
+
+    JAX would go on using what was compiled before, the other way, whose last bits differ from a new process's.
+    """
     import jax
 
     jax.config.update("jax_disable_most_optimizations", True)
+    jax.clear_caches()
     yield
     jax.config.update("jax_disable_most_optimizations", False)
+    jax.clear_caches()
 
 
 @pytest.fixture(scope="module")

@@ -8,11 +8,10 @@ import pytest
 from PIL import Image
 from standins.pretraining.earth import CHECKPOINT_FOLDER, PRESENCE
 
-from utils.clip import CLIP, fingerprint
+from utils.clip import CLIP, fingerprint, patch_statistics
 from utils.datasets import CaptionDataset, CaptionedImage, load_dataset
 from utils.demo.answers import Answers, FeatureAnswer, verdict
 from utils.finder import AerialCheck, PresenceModel, embed_scene, find, learn_aerial
-from utils.finder.aerial import patch_statistics
 from utils.finder.place import Place
 
 PLAIN = Image.new("RGB", (90, 60), "green")
@@ -66,7 +65,7 @@ def test_statistics_are_those_of_the_patches_that_the_second_block_gives(start):
     np.testing.assert_allclose(blocks[0], hidden, atol=1e-6)
     np.testing.assert_allclose(blocks[3], start.vision.tokens(pixels), atol=1e-5)
     patches = np.asarray(blocks[2])[:, 1:]
-    found = patch_statistics(start, [{"images": pixels, "mask": np.array([True, False])}])
+    found = patch_statistics(start, [{"images": pixels, "mask": np.array([True, False])}], blocks=2)
     np.testing.assert_allclose(found, np.concatenate([patches.mean(1), patches.std(1)], 1)[:1], atol=1e-5)
 
 

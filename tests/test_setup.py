@@ -108,8 +108,8 @@ def test_no_table_of_the_documents_swallows_a_paragraph(root):
 
 
 @pytest.mark.parametrize(
-    "module", ["utils", "utils.datasets", "standins.scenes", "utils.evaluation", "utils.search", "utils.course",
-               "utils.plots", "utils.datasets", "utils.course.sweep.__main__"]
+    "module", ["utils", "utils.datasets", "standins.scenes", "utils.evaluation", "utils.search", "utils.finder",
+               "utils.course", "utils.plots", "utils.course.sweep.__main__"]
 )  # fmt: skip
 def test_import_is_light(module):
     code = f"import sys, {module}; print([m for m in ('torch', 'jax', 'nmslib', 'transformers') if m in sys.modules])"

@@ -9,7 +9,15 @@ takes texts to tokens and collections to embeddings, and tells models apart; `ei
 """
 
 from utils.clip.eight_bits import in_eight_bits
-from utils.clip.embedding import count_cut, embed_images, embed_texts, fingerprint, tokenize, unit_length
+from utils.clip.embedding import (
+    count_cut,
+    embed_images,
+    embed_texts,
+    fingerprint,
+    patch_statistics,
+    tokenize,
+    unit_length,
+)
 from utils.clip.model import CLIP, normalize, patchify
 from utils.clip.onnx_export import save_onnx
 from utils.clip.open_clip_export import save_open_clip

@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
@@ -101,6 +102,23 @@ def embed_images(model: CLIP, batches: Iterable[Mapping[str, np.ndarray]], progr
         embeddings = np.asarray(embed(batch["images"]))
         rows.append(embeddings[batch["mask"]] if "mask" in batch else embeddings)
     return np.concatenate(rows)
+
+
+def patch_statistics(model: CLIP, batches: Iterable[Mapping[str, np.ndarray]], blocks: int) -> np.ndarray:
+    """Means and standard deviations over the patches after so many blocks, (images, 2 * width) float32.
+
+    Batches are those of `embed_images`.
+    """
+    measure = partial(_patch_statistics, *nnx.split(model.vision), blocks)
+    rows = [np.zeros((0, 2 * model.architecture.vision.hidden_size), np.float32)]
+    rows += [np.asarray(measure(batch["images"]))[batch.get("mask", slice(None))] for batch in batches]
+    return np.concatenate(rows)
+
+
+@partial(jax.jit, static_argnums=(0, 2))
+def _patch_statistics(definition: nnx.GraphDef, parameters: nnx.State, blocks: int, pixels: jax.Array) -> jax.Array:
+    patches = nnx.merge(definition, parameters).tokens(pixels, blocks)[:, 1:].astype(jnp.float32)
+    return jnp.concatenate([patches.mean(axis=1), patches.std(axis=1)], axis=1)
 
 
 def embed_texts(model: CLIP, texts: Sequence[str]) -> np.ndarray:

@@ -13,15 +13,11 @@ with the mean and the principal axes of training images, is held against what fe
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 
 from utils.datasets import CaptionDataset, data_fingerprint, eval_batches, eval_transform
 
@@ -49,7 +45,7 @@ class AerialCheck:
     learned_from: dict[str, Any] = field(default_factory=dict)  # name, images, fingerprint, held_out, exceeded_by
 
     def distances(self, statistics: np.ndarray) -> np.ndarray:
-        """The squared distances of images, (images,) float64, by what `patch_statistics` gives of them."""
+        """The squared distances of images, (images,) float64, by what `utils.clip.patch_statistics` gives of them."""
         apart = statistics.astype(np.float64) - self.mean
         along = apart @ self.axes.T
         beside = np.maximum((apart**2).sum(axis=1) - (along**2).sum(axis=1), 0)
@@ -59,8 +55,10 @@ class AerialCheck:
         """Whether any of some squares of a scene may be an image from above; None if there is none."""
         if not squares:
             return None
+        from utils.clip import patch_statistics
+
         pixels = np.stack([eval_transform(square, model.preprocessing) for square in squares])
-        return bool(self.distances(patch_statistics(model, [{"images": pixels}])).min() <= self.limit)
+        return bool(self.distances(patch_statistics(model, [{"images": pixels}], BLOCKS)).min() <= self.limit)
 
     def as_json(self) -> dict[str, Any]:
         """Itself as files have it."""
@@ -111,23 +109,8 @@ def learn_aerial(model: CLIP, train_set: CaptionDataset, held_out: CaptionDatase
     return replace(check, limit=float(np.quantile(check.distances(others), 1 - EXCEEDED_BY)))
 
 
-def patch_statistics(model: CLIP, batches: Iterable[Mapping[str, np.ndarray]]) -> np.ndarray:
-    """Means and standard deviations over the patches after `BLOCKS` blocks, (images, 2 * width) float32.
-
-    Batches are those of `utils.clip.embed_images`.
-    """
-    measure = partial(_measure, *nnx.split(model.vision))
-    rows = [np.zeros((0, 2 * model.architecture.vision.hidden_size), np.float32)]
-    rows += [np.asarray(measure(batch["images"]))[batch.get("mask", slice(None))] for batch in batches]
-    return np.concatenate(rows)
-
-
-@partial(jax.jit, static_argnums=0)
-def _measure(definition: nnx.GraphDef, parameters: nnx.State, pixels: jax.Array) -> jax.Array:
-    patches = nnx.merge(definition, parameters).tokens(pixels, BLOCKS)[:, 1:].astype(jnp.float32)
-    return jnp.concatenate([patches.mean(axis=1), patches.std(axis=1)], axis=1)
-
-
 def _statistics_of(model: CLIP, images: CaptionDataset) -> np.ndarray:
+    from utils.clip import patch_statistics
+
     unreadable: dict[int, str] = {}
-    return patch_statistics(model, eval_batches(images, model.preprocessing, unreadable=unreadable))
+    return patch_statistics(model, eval_batches(images, model.preprocessing, unreadable=unreadable), BLOCKS)

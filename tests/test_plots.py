@@ -13,12 +13,15 @@ from utils.plots.look import few, from_to
 IMAGE = np.zeros((8, 8, 3), np.uint8)
 HISTORY = {"step": 2, "loss": 1.0, "validation_loss": 1.5}
 
+SQUARE = np.array([[0, 0], [1, 0], [1, 1], [0, 1]])
 DRAWINGS = {
     "image_grid": lambda: plots.image_grid([IMAGE] * 7, [f"a\n{n}" for n in range(7)], columns=3),
     "count_bars": lambda: plots.count_bars(["beach", "port"], [3, 4], "images"),
     "graph_walks": lambda: plots.graph_walks(
         np.eye(3, 2), [{1}, {0, 2}, {1}], np.ones(2), {"narrow": [2], "wide": [2, 1]}
     ),
+    "growth": lambda: plots.growth([10, 100], {"read": [0.1, 1.0]}, "tiles", {"a second": 1}),
+    "footprint_map": lambda: plots.footprint_map({"a": SQUARE, "b": SQUARE + 2}, {"b": [SQUARE / 2 + 2]}),
     "histogram": lambda: plots.histogram([1, 2, 2, 5], "words", "captions"),
     "shaded_matrix": lambda: plots.shaded_matrix(np.eye(2), ["a", "b"], ["c", "d"], digits=1),
     "loss_curves": lambda: plots.loss_curves([1, 2], [3.0, 2.0], [2], [2.5], chance=3.2),
@@ -76,6 +79,7 @@ FEW = {f"run {number}": number for number in range(6)}
         lambda: plots.curves_with_spread([1], dict.fromkeys(FEW, ([0.5], [0.1])), "x", "y", {}),
         lambda: plots.curves_with_spread([1], {"a": ([0.5], [0.1])}, "x", "y", levels=FEW),
         lambda: plots.reliability(dict.fromkeys(FEW, ([0.1], [0.2]))),
+        lambda: plots.growth([1], dict.fromkeys(FEW, [0.1]), "tiles", {}),
     ],
 )
 def test_no_series_is_left_out_unseen(draw):

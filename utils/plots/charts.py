@@ -294,6 +294,46 @@ def reliability(curves: dict[str, tuple[Sequence[float], Sequence[float]]]) -> F
 
 
 @styled
+def growth(x: Sequence[float], series: Mapping[str, Sequence[float]], x_label: str, marks: Mapping[str, float]) -> Figure:
+    """Draws seconds over numbers that grow tenfold, both axes in tens, a curve a series; times are marked by name."""
+    figure, axis = new_figure(7.5, 3.8, x_label, "seconds")
+    for name, values, (color, marker) in with_looks(series, _COLORS[1:], "osD"):
+        axis.plot(x, values, color=color, marker=marker, label=name)
+    axis.set_xscale("log")
+    axis.set_yscale("log")
+    for name, height in marks.items():
+        axis.axhline(height, color=GRAY, linestyle=":", linewidth=1)
+        axis.annotate(name, (x[0], height), xytext=(0, 3), textcoords="offset points", fontsize=8, color=INK)
+    legend_beside(axis)
+    figure.set_label(
+        f"Seconds over {x_label}, both in tens: "
+        + "; ".join(f"{name} {from_to(values)}" for name, values in series.items())
+    )
+    return figure
+
+
+@styled
+def footprint_map(scenes: Mapping[str, np.ndarray], found: Mapping[str, Sequence[np.ndarray]]) -> Figure:
+    """Draws outlines of scenes, (corners, 2) longitudes and latitudes, by name, and fills what was found in them."""
+    figure, axis = new_figure(7.0, 5.0, "longitude", "latitude")
+    for name, outline in scenes.items():
+        axis.fill(*np.asarray(outline).T, facecolor="none", edgecolor=GRAY)
+        axis.annotate(name, np.mean(outline, axis=0), fontsize=7, color=INK, ha="center", va="center")
+        for corners in found.get(name, ()):
+            axis.fill(*np.asarray(corners).T, facecolor=ORANGE, edgecolor="none", alpha=0.5)
+    middle = np.mean([corner for outline in scenes.values() for corner in outline], axis=0)
+    axis.set_aspect(1 / np.cos(np.radians(middle[1])))  # a degree of longitude is shorter than one of latitude
+    axis.ticklabel_format(useOffset=False)
+    axis.tick_params(axis="x", rotation=30)
+    figure.set_label(
+        f"Outlines of {len(scenes)} scenes on the Earth; something was found in "
+        + (", ".join(name for name in scenes if found.get(name)) or "none of them")
+        + "."
+    )
+    return figure
+
+
+@styled
 def graph_walks(
     points: np.ndarray, links: Sequence[Iterable[int]], query: np.ndarray, walks: dict[str, Sequence[int]]
 ) -> Figure:

@@ -5,7 +5,6 @@ Nothing here knows Gradio. A question that cannot be answered raises a ValueErro
 
 from __future__ import annotations
 
-from bisect import bisect
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -20,7 +19,7 @@ from utils.category_names import category_words
 from utils.datasets import CaptionDataset
 from utils.demo.decoding import DecodedUpload, read_upload
 from utils.demo.files import uploaded_path
-from utils.finder import embed_scene, find, tile_boxes
+from utils.finder import embed_scene, find, presence_in_words, tile_boxes
 from utils.search import SceneTile, WithoutFile
 from utils.search.tiles import address
 
@@ -51,11 +50,6 @@ WELL_KNOWN = {
 }
 IN_THE_SAMPLE = "baseballfield"  # notebook 07 puts one into its scene, and leaves the stadium out
 WITHOUT_CATEGORIES = ("a bridge over a river", "a forest", "a river", "farmland", "a beach", "a parking lot")
-VERDICT_LIMITS = (0.1, 0.35, 0.65, 0.9)  # of probability, between these
-VERDICTS = (
-    "is very probably not here", "is probably not here", "may be here or not",
-    "is probably here", "is very probably here",
-)  # fmt: skip
 # Name on the page: the tiles' sides as parts of the image's shorter side.
 TILE_SCALES = {"all sizes": (1, 2, 4), "large": (1,), "medium": (2,), "small": (4,), "very small": (8,)}
 
@@ -236,8 +230,7 @@ def verdict(feature: str, finding: Finding) -> str:
         return f"This is probably no image from above, so nothing is said on whether “{feature}” is here."
     if finding.presence is None:
         return f"If “{feature}” is here, then most likely in the tiles ranked first."
-    said = VERDICTS[bisect(VERDICT_LIMITS, finding.presence)]
-    return f"“{feature}” {said}: probability {finding.presence:.2f}."
+    return f"“{feature}” {presence_in_words(finding.presence)}: probability {finding.presence:.2f}."
 
 
 def clean_text(text: Any) -> str:

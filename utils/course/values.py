@@ -60,10 +60,12 @@ CHOICES = {"ENGINE": TRANSLATION_ENGINES, "AUGMENTATION": AUGMENTATIONS, "COMPUT
 # Parameters that mean the same in every notebook.
 RULES: dict[str, Rule] = {
     **dict.fromkeys(("BATCH_SIZE", "EPOCHS", "VALIDATE_EVERY", "TRAINING_IMAGES", "TRAINING_BATCH"), _whole_number(1)),
-    **dict.fromkeys(("HELD_OUT", "K", "LAYERS", "WIDTH", "PREFIX_LENGTH", "BEAM_SIZE"), _whole_number(1)),
+    **dict.fromkeys(("HELD_OUT", "K", "LAYERS", "WIDTH", "PREFIX_LENGTH", "BEAM_SIZE", "SCENES"), _whole_number(1)),
     "CAPTION_TOKENS": _whole_number(2),
     **dict.fromkeys(("IMAGES_PER_SPLIT", "COMPARED_IMAGES", "WARMUP_STEPS", "NUM_BEAMS", "SEED"), _whole_number(0)),
     "LEARNING_RATE": _number(lambda rate: rate > 0, " above zero, such as 1.0e-4"),
+    **dict.fromkeys(("METERS", "MEMORY"), _number(lambda value: value > 0, " above zero")),
+    "PRICE": _number(lambda price: price >= 0, ", zero or more"),
     "WEIGHT_DECAY": _number(lambda decay: decay >= 0, ", zero or more"),
     "VAL_FROM_TRAIN": _number(
         lambda share: 0 <= share <= LARGEST_VAL_SHARE, f" from 0 to {LARGEST_VAL_SHARE}, such as 0.1"

@@ -86,6 +86,7 @@ UNSPOILT = {
     "check_labels_of",
     "check_loss_at",
     "check_yes_from",
+    "check_share_found",
 }
 
 

@@ -79,7 +79,7 @@ FEW = {f"run {number}": number for number in range(6)}
         lambda: plots.curves_with_spread([1], dict.fromkeys(FEW, ([0.5], [0.1])), "x", "y", {}),
         lambda: plots.curves_with_spread([1], {"a": ([0.5], [0.1])}, "x", "y", levels=FEW),
         lambda: plots.reliability(dict.fromkeys(FEW, ([0.1], [0.2]))),
-        lambda: plots.growth([1], dict.fromkeys(FEW, [0.1]), "tiles", {}),
+        lambda: plots.growth([1], {key: [0.1] for key in FEW}, "tiles", {}),
     ],
 )
 def test_no_series_is_left_out_unseen(draw):

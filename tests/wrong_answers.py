@@ -439,4 +439,37 @@ WRONG: dict[str, dict[str, Callable]] = {
         "always three": lambda probabilities, p: np.argsort(-probabilities)[:3],
         "as they come": lambda probabilities, p: np.arange(int(np.searchsorted(np.cumsum(probabilities), p)) + 1),
     },
+    "check_share_found": {
+        "an even share": lambda k, shards, asked: min(1.0, shards * asked / k),
+        "the mean of a shard": lambda k, shards, asked: min(asked, k / shards) * shards / k,
+        "never lost": lambda k, shards, asked: float(asked >= k / shards),
+        "the number found": lambda k, shards, asked: k * solution_of("check_share_found")(k, shards, asked),
+        "the share lost": lambda k, shards, asked: 1 - solution_of("check_share_found")(k, shards, asked),
+        "of one shard": lambda k, shards, asked: solution_of("check_share_found")(k, shards, asked) / shards,
+        "one more asked": lambda k, shards, asked: solution_of("check_share_found")(k, shards, asked + 1),
+        "what a shard is asked of all": lambda k, shards, asked: asked / k,
+    },
+    "check_loss_of_part": {
+        "own pairs alone": lambda images, texts, start, count, scale: solution_of("check_loss_of_part")(
+            images[start : start + count], texts[start : start + count], 0, count, scale
+        ),
+        "the first columns": lambda images, texts, start, count, scale: solution_of("check_loss_of_part")(
+            np.roll(images, -start, axis=0), texts, 0, count, scale
+        ),
+        "the whole batch": lambda images, texts, start, count, scale: solution_of("check_loss_of_part")(
+            images, texts, 0, len(images), scale
+        ),
+        "the sum": lambda images, texts, start, count, scale: (
+            count * solution_of("check_loss_of_part")(images, texts, start, count, scale)
+        ),
+        "both directions added": lambda images, texts, start, count, scale: (
+            2 * solution_of("check_loss_of_part")(images, texts, start, count, scale)
+        ),
+        "without the scale": lambda images, texts, start, count, scale: solution_of("check_loss_of_part")(
+            images, texts, start, count, 1.0
+        ),
+        "over the batch": lambda images, texts, start, count, scale: (
+            count / len(images) * solution_of("check_loss_of_part")(images, texts, start, count, scale)
+        ),
+    },
 }

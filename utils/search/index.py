@@ -290,9 +290,7 @@ class ImageIndex(Contents):
             )
         return self._hits(query / length, k, category, source, exact)
 
-    def rank_scenes(
-        self, text: str, presence_model: PresenceModel | None = None, *, tiles: int = 3
-    ) -> list[SceneHit]:
+    def rank_scenes(self, text: str, presence_model: PresenceModel | None = None, *, tiles: int = 3) -> list[SceneHit]:
         """Says of each scene where in it a text fits best, and whether what it names is there at all.
 
         The text is a few words ('storage tanks'), asked by the prompt of `utils.finder.find`, whose verdict on the same

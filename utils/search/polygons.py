@@ -186,7 +186,7 @@ def _read_collection(path: Path) -> dict[str, Any]:
     if not isinstance(features, list) or not all(isinstance(one, dict) for one in features):
         raise SearchError(f"{path} is a GeoJSON {kind} without a list of features; give a FeatureCollection.")
     named = content.get("crs")
-    if named is not None and not json.dumps(named).rstrip("}\" ").endswith(LONGITUDE_LATITUDE):
+    if named is not None and not json.dumps(named).rstrip('}" ').endswith(LONGITUDE_LATITUDE):
         raise SearchError(
             f"{path} names the reference system {json.dumps(named)}; turn it into longitude and latitude on WGS 84 "
             "first, as in: ogr2ogr -t_srs EPSG:4326 -lco RFC7946=YES out.geojson in.geojson"
@@ -251,7 +251,7 @@ def _near(extents: np.ndarray, scene: _PlacedScene) -> np.ndarray:
 
 
 def _shares_inside(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The share of each box (boxes, 4) in pixels that lies in a scene, (boxes,) float64; 0 beyond the edge of its map."""
+    """The share of each box (boxes, 4) in pixels that lies in a scene, (boxes,) float64; 0 off its map."""
     inside = np.minimum(boxes[:, 2:], size) - np.maximum(boxes[:, :2], 0)
     whole = np.maximum(boxes[:, 2:] - boxes[:, :2], 1e-9)
     return np.nan_to_num(np.clip(inside / whole, 0, 1).prod(axis=1))
@@ -260,7 +260,7 @@ def _shares_inside(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def _squares(boxes: np.ndarray, size: tuple[int, int], surroundings: float, least: int) -> np.ndarray:
     """Squares (boxes, 4) int64 around boxes in pixels, moved and cut to lie within a scene."""
     longer = (boxes[:, 2:] - boxes[:, :2]).max(axis=1)
-    sides = np.clip(np.ceil(longer * (1 + 2 * surroundings)), least, None)
+    sides = np.clip(np.round(longer * (1 + 2 * surroundings)), least, None)
     sides = np.minimum(sides, min(size)).astype(np.int64)[:, None]
     corners = np.round((boxes[:, :2] + boxes[:, 2:] - sides) / 2).astype(np.int64)
     corners = np.clip(corners, 0, np.array(size) - sides)

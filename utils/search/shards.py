@@ -23,6 +23,7 @@ import hashlib
 import json
 import re
 import uuid
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -64,24 +65,64 @@ class Shard:
 
     name: str  # 16 hexadecimal digits
     files: tuple[tuple[str, Mark], ...]  # paths from the source on, with the marks of the files when it was planned
-    part: tuple[int, int] | None = None  # of a scene's tiles, counted before those without data are left out
-    count: int = 0  # of images, or of tiles at most
+    count: int  # of images, or of tiles at most
+    part: tuple[int, int | None] = (0, None)  # of a scene's tiles, counted before those without data are left out
 
     @classmethod
     def of(
-        cls, settings: Settings, files: Iterable[tuple[str, Mark]], part: tuple[int, int] | None = None, count: int = 0
+        cls, settings: Settings, files: Iterable[tuple[str, Mark]], count: int, part: tuple[int, int | None] = (0, None)
     ) -> Shard:
         """Names a shard after all that its rows follow from."""
         files = tuple(files)
         said = json.dumps([asdict(settings), files, part])
-        return cls(hashlib.sha256(said.encode()).hexdigest()[:16], files, part, count)
+        return cls(hashlib.sha256(said.encode()).hexdigest()[:16], files, count, part)
 
     def path(self, folder: Path) -> Path:
         """Where it is, or will be."""
         return folder / f"{self.name}.parquet"
 
+    def as_json(self) -> str:
+        """For another process."""
+        return json.dumps([self.name, self.files, self.count, self.part])
+
+    @classmethod
+    def of_json(cls, text: str) -> Shard:
+        """What `as_json` gave."""
+        name, files, count, (start, stop) = json.loads(text)
+        return cls(name, tuple((file, read_mark(mark)) for file, mark in files), count, (start, stop))
+
 
 Embedded = Sequence[tuple[CaptionedImage, Mark, "np.ndarray | str"]]  # vectors (dim,), or reasons
+
+
+# --- dividing ---------------------------------------------------------------------------------------------------
+
+
+def shards_of_images(settings: Settings, files: Sequence[tuple[str, Mark]]) -> list[Shard]:
+    """Divides images, which are in order, into shards.
+
+    A shard ends, once it is half full, behind a name whose check sum says so. So a file that comes or goes changes the
+    shard that it is in, and seldom the next one, where counting would move the files of all that follow.
+    """
+    half, shards, start = max(1, settings.shard_size // 2), [], 0
+    for end, (name, _) in enumerate(files, start=1):
+        count = end - start
+        ends = zlib.crc32(name.encode(errors="surrogatepass")) % half == 0
+        if end == len(files) or count >= 4 * half or (count >= half and ends):
+            shards.append(Shard.of(settings, files[start:end], count))
+            start = end
+    return shards
+
+
+def shards_of_scene(settings: Settings, file: tuple[str, Mark], tiles: int) -> list[Shard]:
+    """Divides a scene, of so many tiles, into one shard or several."""
+    size = settings.shard_size
+    starts = range(0, max(1, tiles), size)
+    last = starts[-1]
+    return [
+        Shard.of(settings, [file], min(size, tiles - start), (start, None if start == last else start + size))
+        for start in starts
+    ]
 
 
 # --- writing ----------------------------------------------------------------------------------------------------
@@ -97,7 +138,7 @@ def write_shard(folder: Path, shard: Shard, source: Path, dim: int, embedded: Em
     outlines = [tile and tile.footprint for tile in tiles]
     names = [item.path.relative_to(source).as_posix() for item in items]
     rows = {
-        "id": [_identity(name, tile) for name, tile in zip(names, tiles, strict=True)],
+        "id": [_identity(name, tile.window if tile else shard.part) for name, tile in zip(names, tiles, strict=True)],
         "file": list(map(printable, names)),
         "box": [tile and dict(zip(_BOX, tile.window, strict=True)) for tile in tiles],
         "footprint": [None if outline is None else json.dumps(outline) for outline in outlines],
@@ -137,9 +178,8 @@ def shard_schema(dim: int) -> pyarrow.Schema:
     )
 
 
-def _identity(name: str, tile: SceneTile | None) -> str:
-    window = None if tile is None else list(tile.window)
-    return hashlib.sha256(json.dumps([name, window]).encode()).hexdigest()[:32]
+def _identity(name: str, part: Sequence[int | None]) -> str:
+    return hashlib.sha256(json.dumps([name, part]).encode()).hexdigest()[:32]
 
 
 def _place_as_json(place: Place) -> dict[str, Any]:
@@ -196,12 +236,27 @@ def read_note(folder: Path) -> Note:
 
 def is_finished(folder: Path, shard: Shard) -> bool:
     """Whether a shard is there, with its end, where Parquet says what is in it."""
+    return _footer(folder, shard) is not None
+
+
+def rows_in(folder: Path, shard: Shard) -> tuple[int, int]:
+    """How many rows a shard has, and how many of them are errors; none if it is not there."""
+    footer = _footer(folder, shard)
+    if footer is None:
+        return 0, 0
+    errors = footer.schema.names.index("error")
+    groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
+    return footer.num_rows, sum(group.num_rows - group.column(errors).statistics.null_count for group in groups)
+
+
+def _footer(folder: Path, shard: Shard) -> Any:
     from pyarrow import ArrowException, parquet
 
     try:
-        return _FACTS in (parquet.read_schema(shard.path(folder)).metadata or {})
+        footer = parquet.read_metadata(shard.path(folder))
     except (OSError, ArrowException):
-        return False
+        return None
+    return footer if _FACTS in (footer.metadata or {}) else None
 
 
 def read_shards(folder: str | Path) -> Iterator[pyarrow.RecordBatch]:

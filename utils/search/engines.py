@@ -11,6 +11,7 @@ import shutil
 import sys
 import threading
 import weakref
+from collections.abc import Mapping
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -135,11 +136,8 @@ class _Graph:
         self.widths: dict[int, int] = {}
 
     def width_for(self, k: int) -> int:
-        """The width of a query for k: that of the next number measured; beyond the last one it grows with k."""
-        if not self.widths:
-            return self._width
-        most, widest = list(self.widths.items())[-1]
-        return next((width for count, width in self.widths.items() if count >= k), -(-widest * k // most))
+        """The width of a query for k hits."""
+        return width_for(self.widths, k) if self.widths else self._width
 
     @property
     def query_parameters(self) -> dict[str, int]:
@@ -171,6 +169,12 @@ def _first_equals(vectors: np.ndarray) -> np.ndarray:
     seen: dict[bytes, int] = {}
     digests = (blake2b(row, digest_size=16).digest() for row in np.ascontiguousarray(vectors))
     return np.fromiter((seen.setdefault(digest, number) for number, digest in enumerate(digests)), np.int64)
+
+
+def width_for(widths: Mapping[int, int], k: int) -> int:
+    """The width for k hits, of those measured for rising numbers: the next one's; beyond the last it grows with k."""
+    most, widest = list(widths.items())[-1]
+    return next((width for count, width in widths.items() if count >= k), -(-widest * k // most))
 
 
 class NmslibEngine(_Graph):

@@ -14,7 +14,7 @@ from utils.datasets import CaptionedImage, ImageReading
 from utils.finder.place import NO_PLACE, Place, footprints
 from utils.finder.presence import write_file
 from utils.finder.reading import open_scene
-from utils.search.catalog import Hit
+from utils.search.catalog import Hit, WithoutFile
 from utils.search.engines import SearchError
 
 if TYPE_CHECKING:
@@ -65,6 +65,14 @@ class TileHit(Hit):
     def name(self) -> str:
         """The scene's name and the window, for people to read."""
         return self.tile.name
+
+
+def as_hit(rank: int, score: float, item: CaptionedImage) -> Hit:
+    """A member that was found."""
+    facts = (rank, float(score), item.path, item.captions, item.category, item.source, item.reading)
+    if isinstance(item, SceneTile):
+        return TileHit(*facts, tile=item)
+    return Hit(*facts, given=item.given if isinstance(item, WithoutFile) else None)
 
 
 def address(member: CaptionedImage | Hit) -> Path:

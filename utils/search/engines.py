@@ -299,6 +299,11 @@ ENGINES = ("auto", "exact", *_GRAPHS)
 
 def choose_engine(name: str, count: int) -> str:
     """The engine that serves so many vectors, for ``auto``; a `SearchError` if it is unknown or not installed."""
+    if name == "milvus":
+        raise SearchError(
+            "Milvus holds an index of its own: make this one with another engine, then index.to_milvus(uri), which "
+            "ImageIndex.from_milvus(uri, model) opens."
+        )
     if name not in ENGINES:
         raise SearchError(f"There is no search engine {name!r}; choose one of {', '.join(ENGINES)}.")
     if name == "auto":

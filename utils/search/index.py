@@ -13,10 +13,12 @@ import numpy as np
 
 from utils.datasets import AS_STORED, CaptionDataset, ImageReading
 from utils.finder.tiles import OVERLAP
+from utils.progress import progress_bar
 from utils.search.catalog import Catalog, Hit, WithoutFile
 from utils.search.collection import Collection, build_index
 from utils.search.engines import ExactEngine, SearchError, largest
 from utils.search.filters import NO_PLACES, Only, bounds_of, overlaps
+from utils.search.milvus import COLLECTION, MilvusIndex, batches_of, note_of
 from utils.search.queries import check_model
 from utils.search.searchable import Searchable
 from utils.search.storage import Contents, check_free, read_index, recorded_reading, sole_writer, write_index
@@ -170,6 +172,28 @@ class ImageIndex(Contents, Searchable):
         check_free(folder)
         with sole_writer(folder):
             write_index(folder, self, fingerprint(self.model) if self.model else self.made_by)
+
+    def to_milvus(self, uri: str | Path, collection: str = COLLECTION, *, progress: bool = True) -> MilvusIndex:
+        """Writes the index into Milvus, where any number of processes can ask it; see `utils.search.milvus`.
+
+        The address is a file that ends with .db, or a server's. Members that are there already, by their paths and
+        windows, are replaced, and the others stay; what is there unchanged is not sent again, so that a killed call is
+        resumed by another. The width of the search is measured and written beside the vectors.
+
+        A `SearchError` says that Milvus does not answer, another process has the file open, or the collection holds
+        vectors of another model or something else.
+        """
+        from utils.clip import fingerprint
+
+        dim, made_by = self.embeddings.shape[1], fingerprint(self.model) if self.model else self.made_by
+        note = note_of(dim, made_by, self.reading)
+        with progress_bar(total=len(self), desc="To Milvus", unit="image", disable=not progress) as bar:
+            return MilvusIndex.filled(uri, collection, note, batches_of(self), self.model, bar)
+
+    @staticmethod
+    def from_milvus(uri: str | Path, model: CLIP | None = None, collection: str = COLLECTION) -> MilvusIndex:
+        """Opens what `to_milvus` has written, see `MilvusIndex.open`."""
+        return MilvusIndex.open(uri, model, collection)
 
     @classmethod
     def _of(cls, model: CLIP | None, contents: Contents) -> ImageIndex:

@@ -294,7 +294,9 @@ def reliability(curves: dict[str, tuple[Sequence[float], Sequence[float]]]) -> F
 
 
 @styled
-def growth(x: Sequence[float], series: Mapping[str, Sequence[float]], x_label: str, marks: Mapping[str, float]) -> Figure:
+def growth(
+    x: Sequence[float], series: Mapping[str, Sequence[float]], x_label: str, marks: Mapping[str, float]
+) -> Figure:
     """Draws seconds over numbers that grow tenfold, both axes in tens, a curve a series; times are marked by name."""
     figure, axis = new_figure(7.5, 3.8, x_label, "seconds")
     for name, values, (color, marker) in with_looks(series, _COLORS[1:], "osD"):

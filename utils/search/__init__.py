@@ -16,17 +16,22 @@
     index = ImageIndex.from_vectors("published embeddings")   # no image and no model is needed to look around in it
     index.query_member("airport_1.jpg")
 
+    index.to_milvus("images.db")   # or a server's address: for more than one process holds, or many ask
+    ImageIndex.from_milvus("images.db", model).query_text("a bridge over a river", within=(6.9, 50.8, 7.1, 51.0))
+
 From the ground up: `engines` find the vectors closest to another, and `widths` measures how wide a graph must search;
 `catalog` says what is known of an image, `tiles` of a part of a raster; `storage` keeps an index in a folder, `pieces`
 what a killed build has embedded; `collection` embeds images and scenes, `vectors` takes those that others have,
-`queries` embeds what is asked; `scenes` answers scene by scene, `index` altogether. Footprints are written by `tiles`
-and `geoparquet`, drawn by `overview`; `polygons` names those that others have drawn.
+`filters` says what a search is limited to, `queries` embeds what is asked, `searchable` is what can be asked; `scenes`
+answers scene by scene, `index` altogether, and so does `milvus`, by the rows of `milvus_store`. Footprints are written
+by `tiles` and `geoparquet`, drawn by `overview`; `polygons` names those that others have drawn.
 """
 
 from utils.search.catalog import Hit, Skipped, WithoutFile
 from utils.search.engines import ENGINES, EXACT_BELOW, SearchError
 from utils.search.geoparquet import save_geoparquet
 from utils.search.index import ImageIndex
+from utils.search.milvus import MilvusIndex, load_shards
 from utils.search.overview import draw_hits
 from utils.search.polygons import name_polygons
 from utils.search.scenes import IndexedScene, SceneHit

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image
@@ -18,6 +19,8 @@ from utils.search.engines import SearchError
 
 # By which an edited file is known: its size in bytes and time of change in nanoseconds; None if they are not known.
 Mark = tuple[int, int] | None
+
+Key = TypeVar("Key", int, str)  # by which a member is known: its row, or its identifier elsewhere
 
 
 @dataclass(frozen=True)
@@ -92,28 +95,49 @@ class Catalog:
 
     def rows_at(self, path: Path) -> list[int]:
         """Rows of the images that a path leads to, through links too, whatever they are called."""
-        place = path.resolve()
-        names = {printable(path.name), printable(place.name)}
-        rows = [row for name in names for row in self._rows["name"].get(name, ())]
-        files = [row for row in rows if not isinstance(self._dataset[row], WithoutFile)]
-        return [row for row in files if self._dataset[row].path.resolve() == place]
+        rows = [row for name in names_at(path) for row in self._rows["name"].get(name, ())]
+        return those_at(path, {row: self._dataset[row] for row in rows})
 
     def find(self, file_name: str) -> int:
         """The row of the one image of a name, which may have folders before it; a `SearchError` unless it is one."""
-        wanted = Path(printable(file_name)).parts
-        items = {row: self._dataset[row] for row in self._rows["name"].get(wanted[-1] if wanted else "", ())}
-        paths = {row: Path(printable(item.path)).with_name(item.name) for row, item in items.items()}
-        rows = [row for row, path in paths.items() if path.parts[-len(wanted) :] == wanted]
-        rows = [row for row in rows if paths[row].parts == wanted] or rows  # names need no folder
-        if len(rows) == 1:
-            return rows[0]
-        if rows:
-            raise SearchError(
-                f"{len(rows)} images are called {file_name!r}, {paths[rows[0]]} and {paths[rows[1]]} among them; "
-                "write as much of the path as tells them apart."
-            )
-        near = [str(path) for path in paths.values()] or self.names("name")
-        raise SearchError(f"No image of the index is called {file_name!r}{_suggestion(file_name, near)}.")
+        rows = self._rows["name"].get(last_part(file_name), ())
+        return the_one_called(file_name, {row: self._dataset[row] for row in rows}, filter(None, self._rows["name"]))
+
+
+def last_part(file_name: str) -> str:
+    """The name without the folders before it; empty if it has none."""
+    return next(reversed(Path(printable(file_name)).parts), "")
+
+
+def names_at(path: Path) -> set[str]:
+    """The names that members at a path can have: its own, and that of the file that it leads to."""
+    return {printable(path.name), printable(path.resolve().name)}
+
+
+def those_at(path: Path, items: Mapping[Key, CaptionedImage]) -> list[Key]:
+    """The keys of the items whose file a path leads to, through links too."""
+    place = path.resolve()
+    return [key for key, item in items.items() if not isinstance(item, WithoutFile) and item.path.resolve() == place]
+
+
+def the_one_called(file_name: str, items: Mapping[Key, CaptionedImage], known: Iterable[str] = ()) -> Key:
+    """The key of the one item of a name, which may have folders before it; a `SearchError` unless it is one.
+
+    The items are those whose name ends alike; ``known`` are names of which near ones are told if there is none.
+    """
+    wanted = Path(printable(file_name)).parts
+    paths = {key: Path(printable(item.path)).with_name(item.name) for key, item in items.items()}
+    keys = [key for key, path in paths.items() if path.parts[-len(wanted) :] == wanted]
+    keys = [key for key in keys if paths[key].parts == wanted] or keys  # names need no folder
+    if len(keys) == 1:
+        return keys[0]
+    if keys:
+        raise SearchError(
+            f"{len(keys)} images are called {file_name!r}, {paths[keys[0]]} and {paths[keys[1]]} among them; "
+            "write as much of the path as tells them apart."
+        )
+    near = [str(path) for path in paths.values()] or known
+    raise SearchError(f"No image of the index is called {file_name!r}{_suggestion(file_name, near)}.")
 
 
 def _suggestion(name: str, known: Iterable[str]) -> str:

@@ -11,6 +11,7 @@ import shutil
 import sys
 import threading
 import weakref
+from collections.abc import Mapping
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -135,11 +136,8 @@ class _Graph:
         self.widths: dict[int, int] = {}
 
     def width_for(self, k: int) -> int:
-        """The width of a query for k: that of the next number measured; beyond the last one it grows with k."""
-        if not self.widths:
-            return self._width
-        most, widest = list(self.widths.items())[-1]
-        return next((width for count, width in self.widths.items() if count >= k), -(-widest * k // most))
+        """The width of a query for k hits."""
+        return width_for(self.widths, k) if self.widths else self._width
 
     @property
     def query_parameters(self) -> dict[str, int]:
@@ -171,6 +169,12 @@ def _first_equals(vectors: np.ndarray) -> np.ndarray:
     seen: dict[bytes, int] = {}
     digests = (blake2b(row, digest_size=16).digest() for row in np.ascontiguousarray(vectors))
     return np.fromiter((seen.setdefault(digest, number) for number, digest in enumerate(digests)), np.int64)
+
+
+def width_for(widths: Mapping[int, int], k: int) -> int:
+    """The width for k hits, of those measured for rising numbers: the next one's; beyond the last it grows with k."""
+    most, widest = list(widths.items())[-1]
+    return next((width for count, width in widths.items() if count >= k), -(-widest * k // most))
 
 
 class NmslibEngine(_Graph):
@@ -295,6 +299,11 @@ ENGINES = ("auto", "exact", *_GRAPHS)
 
 def choose_engine(name: str, count: int) -> str:
     """The engine that serves so many vectors, for ``auto``; a `SearchError` if it is unknown or not installed."""
+    if name == "milvus":
+        raise SearchError(
+            "Milvus holds an index of its own: make this one with another engine, then index.to_milvus(uri), which "
+            "ImageIndex.from_milvus(uri, model) opens."
+        )
     if name not in ENGINES:
         raise SearchError(f"There is no search engine {name!r}; choose one of {', '.join(ENGINES)}.")
     if name == "auto":

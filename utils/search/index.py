@@ -13,11 +13,15 @@ import numpy as np
 
 from utils.datasets import AS_STORED, CaptionDataset, ImageReading
 from utils.finder.tiles import OVERLAP
+from utils.progress import progress_bar
 from utils.search.catalog import Catalog, Hit, WithoutFile
 from utils.search.collection import Collection, build_index
 from utils.search.engines import ExactEngine, SearchError, largest
-from utils.search.queries import AnyImage, check_model, embed_image, embed_text, mix
+from utils.search.filters import NO_PLACES, Only, bounds_of, overlaps
+from utils.search.milvus import COLLECTION, MilvusIndex, batches_of, note_of
+from utils.search.queries import check_model
 from utils.search.scenes import IndexedScene, SceneHit, rank_scenes, scenes_of
+from utils.search.searchable import Searchable
 from utils.search.storage import Contents, check_free, read_index, recorded_reading, sole_writer, write_index
 from utils.search.tiles import Tiling, hit_of
 from utils.search.vectors import Captions, NamedVectors, index_contents, read_names, read_vectors
@@ -26,15 +30,13 @@ if TYPE_CHECKING:
     from utils.clip import CLIP
     from utils.finder import PresenceModel
 
-Only = str | None  # the category or source that alone is searched; None for all
-
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ImageIndex(Contents):
+class ImageIndex(Contents, Searchable):
     """A collection of images that can be searched; `utils.search.storage.Contents` has its other attributes.
 
-    A query raises a `SearchError` with one sentence if it cannot be answered. What ``category`` and ``source`` leave
-    is searched exactly, so that there are k hits if there are that many images.
+    What ``category``, ``source`` and ``within`` leave is searched exactly, so that there are k hits if there are that
+    many images.
     """
 
     model: CLIP | None = field(kw_only=True)  # that embedded the images and embeds the queries; None if it is not here
@@ -173,6 +175,28 @@ class ImageIndex(Contents):
         with sole_writer(folder):
             write_index(folder, self, fingerprint(self.model) if self.model else self.made_by)
 
+    def to_milvus(self, uri: str | Path, collection: str = COLLECTION, *, progress: bool = True) -> MilvusIndex:
+        """Writes the index into Milvus, where any number of processes can ask it; see `utils.search.milvus`.
+
+        The address is a file that ends with .db, or a server's. Members that are there already, by their paths and
+        windows, are replaced, and the others stay; what is there unchanged is not sent again, so that a killed call is
+        resumed by another. The width of the search is measured and written beside the vectors.
+
+        A `SearchError` says that Milvus does not answer, another process has the file open, or the collection holds
+        vectors of another model or something else.
+        """
+        from utils.clip import fingerprint
+
+        dim, made_by = self.embeddings.shape[1], fingerprint(self.model) if self.model else self.made_by
+        note = note_of(dim, made_by, self.reading)
+        with progress_bar(total=len(self), desc="To Milvus", unit="image", disable=not progress) as bar:
+            return MilvusIndex.filled(uri, collection, note, batches_of(self), self.model, bar)
+
+    @staticmethod
+    def from_milvus(uri: str | Path, model: CLIP | None = None, collection: str = COLLECTION) -> MilvusIndex:
+        """Opens what `to_milvus` has written, see `MilvusIndex.open`."""
+        return MilvusIndex.open(uri, model, collection)
+
     @classmethod
     def _of(cls, model: CLIP | None, contents: Contents) -> ImageIndex:
         return cls(model=model, **{one.name: getattr(contents, one.name) for one in fields(Contents)})
@@ -204,16 +228,6 @@ class ImageIndex(Contents):
         return f"ImageIndex of {images:,} {kind}{alone}, vectors of {dim}, {how}{skipped}"
 
     @property
-    def asking_model(self) -> CLIP:
-        """The model that embeds queries; a `SearchError` if the index is here without one."""
-        if self.model is None:
-            raise SearchError(
-                "This index has no model, so it can be asked by a member or a vector alone; load it with the model "
-                "that its vectors are of, to ask in words or by an image."
-            )
-        return self.model
-
-    @property
     def categories(self) -> tuple[str, ...]:
         """Sorted names that ``category`` may be."""
         return self._catalog.names("category")
@@ -223,72 +237,8 @@ class ImageIndex(Contents):
         """Sorted names that ``source`` may be."""
         return self._catalog.names("source")
 
-    def query_text(
-        self, text: str | Sequence[str], k: int = 10, *, category: Only = None, source: Only = None, exact: bool = False
-    ) -> list[Hit]:
-        """Finds the k images closest to a text, best first, of one category or data set if these are named.
-
-        Several texts, which say one thing in different words, are looked for by the mean of their embeddings at unit
-        length (as prompt ensembles are, Radford et al. 2021). With ``exact`` every image is compared.
-        """
-        return self._hits(embed_text(self.asking_model, text), k, category, source, exact)
-
-    def query_image(
-        self, image: AnyImage, k: int = 10, *, category: Only = None, source: Only = None, exact: bool = False
-    ) -> list[Hit]:
-        """Finds the images closest to an image, best first; other arguments as in `query_text`.
-
-        The image is a path, whose own member is left out, a Pillow image, or an array (height, width) or (height,
-        width, channels) of any type. More than 8 bits are read as the index's own, if all are alike.
-        """
-        vector = embed_image(self.asking_model, image, self.reading)
-        return self._hits(vector, k, category, source, exact, self._members_at(image))
-
-    def query_text_and_image(
-        self,
-        text: str | Sequence[str],
-        image: AnyImage,
-        k: int = 10,
-        *,
-        text_weight: float = 0.5,
-        category: Only = None,
-        source: Only = None,
-        exact: bool = False,
-    ) -> list[Hit]:
-        """Finds images like an image that a text fits too, best first; see `query_text` and `query_image`.
-
-        The query is ``text_weight * text + (1 - text_weight) * image`` at unit length; the weight is from 0 to 1. With
-        published CLIP models images are much closer to an image than to any text, so at one half that is louder.
-        """
-        model = self.asking_model
-        vector = mix(embed_text(model, text), embed_image(model, image, self.reading), text_weight)
-        return self._hits(vector, k, category, source, exact, self._members_at(image))
-
-    def query_member(
-        self, file_name: str, k: int = 10, *, category: Only = None, source: Only = None, exact: bool = False
-    ) -> list[Hit]:
-        """Finds the images closest to a member, which is left out, best first; other arguments as in `query_text`.
-
-        The file name may have as many folders before it as tell it from others.
-        """
-        row = self._catalog.find(file_name)
-        return self._hits(self.embeddings[row], k, category, source, exact, [row])
-
-    def query_vector(
-        self, vector: np.ndarray, k: int = 10, *, category: Only = None, source: Only = None, exact: bool = False
-    ) -> list[Hit]:
-        """Finds the images closest to a vector (dim,) of the model that made the index's, such as a published text's.
-
-        It may have any length but zero; other arguments as in `query_text`.
-        """
-        query, dim = np.asarray(vector, np.float32), self.embeddings.shape[1]
-        length = np.linalg.norm(query)
-        if query.shape != (dim,) or not 0 < length < np.inf:
-            raise SearchError(
-                f"A vector of shape {query.shape} and length {length:.3g} cannot be searched for; give ({dim},) finite "
-                "numbers that are not all zero."
-            )
-        return self._hits(query / length, k, category, source, exact)
+    def _dim(self) -> int:
+        return self.embeddings.shape[1]
 
     def rank_scenes(self, text: str, presence_model: PresenceModel | None = None, *, tiles: int = 3) -> list[SceneHit]:
         """Says of each scene where in it a text fits best, and whether what it names is there at all.
@@ -309,13 +259,8 @@ class ImageIndex(Contents):
         """The scenes whose tiles are the members, in their order; none if these are whole images."""
         return scenes_of(self.dataset)
 
-    def _hits(
-        self, vector: np.ndarray, k: int, category: Only, source: Only, exact: bool, without: Sequence[int] = ()
-    ) -> list[Hit]:
-        """The k images closest to a unit vector (dim,), among those asked for."""
-        if k < 1:
-            raise SearchError(f"k is {k}; ask for at least one image.")
-        rows = self._catalog.rows_of(category, source)
+    def _closest(self, vector: np.ndarray, k: int, only: Only, exact: bool, without: Sequence[int] = ()) -> list[Hit]:
+        rows = self._rows_of(only)
         wanted = min(k + len(without), len(self) if rows is None else len(rows))
         numbers = self._nearest(vector, wanted, rows, exact)
         numbers = numbers[~np.isin(numbers, without)]
@@ -331,6 +276,20 @@ class ImageIndex(Contents):
         numbers = (self._exact if exact else self.engine).nearest(vector[None], k)[0]
         return numbers if np.all(numbers >= 0) else self._exact.nearest(vector[None], k)[0]
 
+    def _rows_of(self, only: Only) -> np.ndarray | None:
+        """Rows (count,) int64 of the members that a search is limited to; None for all."""
+        rows = self._catalog.rows_of(only.category, only.source)
+        if only.within is None:
+            return rows
+        if np.isnan(self._bounds).all():
+            raise SearchError(NO_PLACES)
+        there = np.flatnonzero(overlaps(self._bounds, only.within))
+        return there if rows is None else np.intersect1d(rows, there)
+
+    @cached_property
+    def _bounds(self) -> np.ndarray:
+        return bounds_of(self.dataset)
+
     @cached_property
     def _exact(self) -> ExactEngine:
         return self.engine if isinstance(self.engine, ExactEngine) else ExactEngine(self.embeddings)
@@ -339,6 +298,9 @@ class ImageIndex(Contents):
     def _catalog(self) -> Catalog:
         return Catalog(self.dataset)
 
-    def _members_at(self, image: AnyImage) -> list[int]:
-        """Rows of the members that a path leads to; none for anything but a path."""
-        return self._catalog.rows_at(Path(image)) if isinstance(image, str | Path) else []
+    def _member(self, file_name: str) -> tuple[np.ndarray, int]:
+        row = self._catalog.find(file_name)
+        return self.embeddings[row], row
+
+    def _members_at(self, path: Path) -> list[int]:
+        return self._catalog.rows_at(path)

@@ -141,26 +141,54 @@ def write_members(path: Path, items: Iterable[CaptionedImage], marks: Iterable[M
     placed: set[Path] = set()
     with path.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
         for item, mark in zip_longest(items, marks):
-            row: dict[str, Any] = {
-                "path": item.given if isinstance(item, WithoutFile) else stored_path(item.path, folder),
-                "captions": item.captions,
-                "split": item.split,
-                "category": item.category,
-                "source": item.source,
-                "mark": mark,
-            }
-            if item.reading != AS_STORED:
-                row["reading"] = item.reading.describe()
-            if isinstance(item, WithoutFile):
-                row["file"] = False
+            row = row_of(item, stored_path(item.path, folder)) | {"mark": mark}
             if isinstance(item, SceneTile):
-                row["window"] = item.window
-                if item.path not in placed:  # it is the same for all tiles of a scene, and long
-                    place = item.place
-                    corners = None if place.transform is None else list(place.transform)[:6]
-                    row["place"] = {"crs": place.crs, "transform": corners, "reason": place.reason}
-                    placed.add(item.path)
+                if item.path in placed:  # it is the same for all tiles of a scene, and long
+                    del row["place"]
+                placed.add(item.path)
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def row_of(item: CaptionedImage, path: str) -> dict[str, Any]:
+    """What is known of a member, for JSON; a file is at ``path``."""
+    row: dict[str, Any] = {
+        "path": item.given if isinstance(item, WithoutFile) else path,
+        "captions": item.captions,
+        "split": item.split,
+        "category": item.category,
+        "source": item.source,
+    }
+    if item.reading != AS_STORED:
+        row["reading"] = item.reading.describe()
+    if isinstance(item, WithoutFile):
+        row["file"] = False
+    if isinstance(item, SceneTile):
+        corners = None if item.place.transform is None else list(item.place.transform)[:6]
+        row["window"] = item.window
+        row["place"] = {"crs": item.place.crs, "transform": corners, "reason": item.place.reason}
+    return row
+
+
+def member_of(row: dict[str, Any], path: Path, places: dict[Path, Place]) -> CaptionedImage:
+    """The member that `row_of` described, whose file is at ``path``.
+
+    ``places`` are those of the scenes that came before; a place in the row is added to them.
+    """
+    from affine import Affine
+
+    reading = ImageReading(**row["reading"]) if "reading" in row else AS_STORED
+    known = (path, tuple(row["captions"]), row["split"], row["category"], row["source"], reading)
+    if stored := row.get("place"):
+        transform = None if stored["transform"] is None else Affine(*stored["transform"])
+        places[path] = Place(stored["crs"], transform, stored["reason"])
+    if "window" in row:
+        return SceneTile(*known, window=tuple(row["window"]), place=places[path])
+    return WithoutFile(*known, given=row["path"]) if has_no_file(row) else CaptionedImage(*known)
+
+
+def has_no_file(row: dict[str, Any]) -> bool:
+    """Whether the path of a row is a name alone."""
+    return not row.get("file", True)
 
 
 def has_drafts(folder: Path) -> bool:
@@ -278,24 +306,13 @@ def _read_generation(folder: Path, note: dict[str, Any], model: str) -> Contents
 
 def read_members(path: Path, folder: Path) -> tuple[list[CaptionedImage], tuple[Mark, ...]]:
     """Reads what `write_members` wrote; marks are None each in an index of an earlier version."""
-    from affine import Affine
-
     items: list[CaptionedImage] = []
-    marks, places = [], {}
+    marks, places = [], dict[Path, Place]()
     with path.open(encoding="utf-8") as file:
         for line in file:
             row = json.loads(line)
-            named = not row.get("file", True)
-            place = Path(row["path"]) if named else found_path(row["path"], folder)
-            reading = ImageReading(**row["reading"]) if "reading" in row else AS_STORED
-            known = (place, tuple(row["captions"]), row["split"], row["category"], row["source"], reading)
-            if stored := row.get("place"):
-                transform = None if stored["transform"] is None else Affine(*stored["transform"])
-                places[place] = Place(stored["crs"], transform, stored["reason"])
-            if "window" in row:
-                items.append(SceneTile(*known, window=tuple(row["window"]), place=places[place]))
-            else:
-                items.append(WithoutFile(*known, given=row["path"]) if named else CaptionedImage(*known))
+            place = Path(row["path"]) if has_no_file(row) else found_path(row["path"], folder)
+            items.append(member_of(row, place, places))
             marks.append(read_mark(row.get("mark")))
     return items, tuple(marks)
 

@@ -6,6 +6,8 @@ queries that are not members: of the kind of images, and of the kind of texts.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 
 from utils.search.engines import WIDTHS, Engine, ExactEngine
@@ -70,22 +72,40 @@ def choose_widths(engine: Engine, vectors: np.ndarray) -> float:
     """
     if not engine.width:
         return 1.0
-    counts = [count for count in COUNTS if count < len(vectors)] or [len(vectors)]
+    counts = counts_for(len(vectors))
     kinds = (held_out_queries(vectors), text_like_queries(vectors))
     exact = [ExactEngine(vectors).nearest(queries, counts[-1]) for queries in kinds]
+
+    def reached(width: int, count: int) -> float:
+        engine.width = width
+        return min(
+            recall_by_similarity(engine.nearest(queries, count), truth[:, :count], queries, vectors)
+            for queries, truth in zip(kinds, exact, strict=True)
+        )
+
+    widths, recall_at_first = narrowest_widths(counts, reached)
+    engine.widths = widths
+    return recall_at_first
+
+
+def counts_for(members: int) -> list[int]:
+    """For which of `COUNTS` hits the width of a graph over so many members is measured."""
+    return [count for count in COUNTS if count < members] or [members]
+
+
+def narrowest_widths(counts: Sequence[int], reached: Callable[[int, int], float]) -> tuple[dict[int, int], float]:
+    """The narrowest of `WIDTHS` with the `RECALL_WANTED` for each of rising counts of hits, else the greatest.
+
+    ``reached`` measures the recall at a width for a count. Returns the widths, and the recall at the first count.
+    """
     widths: dict[int, int] = {}
     recalls = []
     for count in counts:
         # More hits never want a narrower search.
         for width in (width for width in WIDTHS if width >= max(widths.values(), default=0)):
-            engine.width = width
-            reached = min(
-                recall_by_similarity(engine.nearest(queries, count), truth[:, :count], queries, vectors)
-                for queries, truth in zip(kinds, exact, strict=True)
-            )
-            if reached >= RECALL_WANTED:
+            measured = reached(width, count)
+            if measured >= RECALL_WANTED:
                 break
-        widths[count] = engine.width
-        recalls.append(reached)
-    engine.widths = widths
-    return recalls[0]
+        widths[count] = width
+        recalls.append(measured)
+    return widths, recalls[0]

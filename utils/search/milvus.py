@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 VERSION = 1
 COLLECTION = "images"  # what a collection is called unless another name is given
+QUERIES = 100  # of each kind that the width is measured with
 MEASURED_AGAIN = 0.1  # the share of members that is new when the width is measured once more
 
 Batch = tuple[Sequence[CaptionedImage], np.ndarray]  # members, and their vectors (members, dim) of unit length
@@ -72,7 +73,7 @@ class MilvusIndex(Searchable):
             )
         index = cls(store, note, model)
         index._check(_fingerprint(model), note["dim"] if model is None else model.architecture.projection_dim)
-        store.finish()
+        store.load()
         return index
 
     @classmethod
@@ -95,6 +96,7 @@ class MilvusIndex(Searchable):
             store.create(note["dim"], note)
         index = cls(store, there or note, model)
         index._check(note["model"], note["dim"])
+        store.prepare()
         new = first = 0
         for items, vectors in batches:
             if not items:
@@ -178,7 +180,7 @@ class MilvusIndex(Searchable):
         counts = counts_for(len(self))
         for _, _, vectors in self._store.vectors(self._dim()):
             if not kinds:  # the first batch is drawn at random
-                kinds = [held_out_queries(vectors), text_like_queries(vectors)]
+                kinds = [drawn(vectors, QUERIES) for drawn in (held_out_queries, text_like_queries)]
                 nearest = [np.full((len(queries), counts[-1]), -np.inf, np.float32) for queries in kinds]
             for queries, best in zip(kinds, nearest, strict=True):
                 both = np.concatenate([best, queries @ vectors.T], axis=1)

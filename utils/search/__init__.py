@@ -10,10 +10,13 @@
     index = ImageIndex.from_vectors("published embeddings")   # no image and no model is needed to look around in it
     index.query_member("airport_1.jpg")
 
+    index = ImageIndex.from_shards("vectors", model)   # what make embed has written, on one machine or many
+
 From the ground up: `engines` find the vectors closest to another, and `widths` measures how wide a graph must search;
 `catalog` says what is known of an image, `tiles` of a part of a raster; `storage` keeps an index in a folder, `pieces`
 what a killed build has embedded; `collection` embeds images and scenes, `vectors` takes those that others have,
-`queries` embeds what is asked; `index` answers.
+`queries` embeds what is asked; `index` answers. `embed` embeds more than one machine should, into `shards`, through
+`ray_data` on many.
 """
 
 from utils.search.catalog import Hit, Skipped, WithoutFile

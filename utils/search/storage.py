@@ -29,11 +29,10 @@ import numpy as np
 from utils import files
 from utils.datasets import CaptionDataset, CaptionedImage, ImageReading
 from utils.datasets.images.reading import AS_STORED
-from utils.finder.place import Place
 from utils.search.catalog import Mark, Skipped, WithoutFile, found_path, read_mark, stored_path
 from utils.search.engines import Engine, SearchError, make_engine
 from utils.search.pieces import PIECES, check_pieces, remove_ours
-from utils.search.tiles import SceneTile, Tiling
+from utils.search.tiles import SceneTile, Tiling, place_as_json, place_of_json
 
 NOTE = "index.json"
 KIND = "an image index of the CLIP course"
@@ -156,9 +155,7 @@ def write_members(path: Path, items: Iterable[CaptionedImage], marks: Iterable[M
             if isinstance(item, SceneTile):
                 row["window"] = item.window
                 if item.path not in placed:  # it is the same for all tiles of a scene, and long
-                    place = item.place
-                    corners = None if place.transform is None else list(place.transform)[:6]
-                    row["place"] = {"crs": place.crs, "transform": corners, "reason": place.reason}
+                    row["place"] = place_as_json(item.place)
                     placed.add(item.path)
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
@@ -278,8 +275,6 @@ def _read_generation(folder: Path, note: dict[str, Any], model: str) -> Contents
 
 def read_members(path: Path, folder: Path) -> tuple[list[CaptionedImage], tuple[Mark, ...]]:
     """Reads what `write_members` wrote; marks are None each in an index of an earlier version."""
-    from affine import Affine
-
     items: list[CaptionedImage] = []
     marks, places = [], {}
     with path.open(encoding="utf-8") as file:
@@ -290,8 +285,7 @@ def read_members(path: Path, folder: Path) -> tuple[list[CaptionedImage], tuple[
             reading = ImageReading(**row["reading"]) if "reading" in row else AS_STORED
             known = (place, tuple(row["captions"]), row["split"], row["category"], row["source"], reading)
             if stored := row.get("place"):
-                transform = None if stored["transform"] is None else Affine(*stored["transform"])
-                places[place] = Place(stored["crs"], transform, stored["reason"])
+                places[place] = place_of_json(stored)
             if "window" in row:
                 items.append(SceneTile(*known, window=tuple(row["window"]), place=places[place]))
             else:

@@ -24,7 +24,6 @@ import itertools
 import json
 import re
 import uuid
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -103,13 +102,13 @@ Embedded = Sequence[tuple[CaptionedImage, Mark, "np.ndarray | str"]]  # vectors 
 def shards_of_images(settings: Settings, files: Sequence[tuple[str, Mark]]) -> list[Shard]:
     """Divides images, which are in order, into shards.
 
-    A shard ends, once it is half full, behind a name whose check sum says so. So a file that comes or goes changes the
+    A shard ends, once it is half full, behind a name whose digest says so. So a file that comes or goes changes the
     shard that it is in, and seldom the next one, where counting would move the files of all that follow.
     """
     half, shards, start = max(1, settings.shard_size // 2), [], 0
     for end, (name, _) in enumerate(files, start=1):
         count = end - start
-        ends = zlib.crc32(name.encode(errors="surrogatepass")) % half == 0
+        ends = int.from_bytes(hashlib.blake2b(name.encode(errors="surrogatepass"), digest_size=8).digest()) % half == 0
         if end == len(files) or count >= 4 * half or (count >= half and ends):
             shards.append(Shard.of(settings, files[start:end], count))
             start = end

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -100,6 +100,16 @@ def open_scene(source: str | Path | Image.Image | np.ndarray, reading: ImageRead
     else:
         with _open_file(Path(source), reading) as opened:
             yield opened
+
+
+def stored_size(path: Path) -> tuple[int, int] | None:
+    """Width and height of a file's pixels as they are stored, by its header alone; None where rasterio cannot tell."""
+    with suppress(ImageError), open_regular(path) as file:
+        header = read_header(file, path)
+        if header.driver is not None:
+            with open_dataset(path, header.driver, path.name) as dataset:
+                return dataset.width, dataset.height
+    return None
 
 
 @contextmanager

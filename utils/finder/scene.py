@@ -17,7 +17,7 @@ from utils.finder.tiles import (
     LEAST_DATA,
     OVERLAP,
     SMALLEST_SIDE,
-    check_tiling,
+    boxes_of_scales,
     data_shares,
     default_tile_sizes,
     tile_boxes,
@@ -128,9 +128,7 @@ def cut(
     width, height = scene.size
     if tile_sizes is None:
         tile_sizes = default_tile_sizes(width, height, model.preprocessing.image_size)
-    check_tiling(width, height, tile_sizes, overlap)
-    sizes = tuple(dict.fromkeys(int(size) for size in tile_sizes))
-    return np.concatenate([tile_boxes(width, height, size, overlap) for size in sizes]), sizes
+    return boxes_of_scales(width, height, tile_sizes, overlap), tuple(dict.fromkeys(map(int, tile_sizes)))
 
 
 class TileBatches:

@@ -36,6 +36,13 @@ def tile_boxes(width: int, height: int, tile_size: int, overlap: float = OVERLAP
     return np.stack([left, top, left + tile_size, top + tile_size], axis=1)
 
 
+def boxes_of_scales(width: int, height: int, tile_sizes: Sequence[int], overlap: float = OVERLAP) -> np.ndarray:
+    """Cuts several scales, each size once, one after the other: as `tile_boxes`, whose errors it has, cuts each."""
+    check_tiling(width, height, tile_sizes, overlap)
+    sizes = dict.fromkeys(map(int, tile_sizes))
+    return np.concatenate([tile_boxes(width, height, size, overlap) for size in sizes])
+
+
 def data_shares(data: np.ndarray, boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """What share of each tile has data, (tiles,) float32, 0 to 1, of boxes (tiles, 4) in pixels of the scene.
 

@@ -17,8 +17,8 @@ import numpy as np
 
 from utils.datasets import CaptionDataset, CaptionedImage, ImageError, eval_batches, load_dataset, reading_note
 from utils.finder.reading import open_scene
-from utils.finder.scene import TileBatches, cut, with_data
-from utils.finder.tiles import SMALLEST_SIDE, check_tiling, data_shares
+from utils.finder.scene import TileBatches, with_data
+from utils.finder.tiles import SMALLEST_SIDE, boxes_of_scales, check_tiling, data_shares
 from utils.progress import progress_bar
 from utils.search.catalog import Mark, Skipped
 from utils.search.engines import EXACT_BELOW, SearchError, choose_engine, make_engine
@@ -71,7 +71,7 @@ class Collection:
         if isinstance(images, str | Path):
             images = load_dataset(Path(images), check_files=False, **({} if reading is None else reading.describe()))
         items = [replace(item, path=Path(os.path.abspath(item.path))) for item in images]  # noqa: PTH100
-        return cls(CaptionDataset(items, images.name), tuple(_mark_of(item.path) for item in items))
+        return cls(CaptionDataset(items, images.name), tuple(mark_of(item.path) for item in items))
 
     @classmethod
     def of_scenes(cls, scenes: str | Path | Sequence[str | Path], reading: ImageReading, tiling: Tiling) -> Collection:
@@ -126,7 +126,7 @@ class Collection:
         numbers = count() if folder is None else count(next_number(folder))
         silent = not (progress and known.new(files))
         with progress_bar(total=0, desc="Embedding", unit="image", disable=silent) as bar:
-            work = _Work(model, known, folder, numbers, batch_size, bar)
+            work = Work(model, batch_size, bar, known, folder, numbers)
             if self.tiling is None:
                 embedded = work.images(files)
             else:
@@ -152,7 +152,8 @@ class Collection:
         )
 
 
-def _mark_of(path: Path) -> Mark:
+def mark_of(path: Path) -> Mark:
+    """Size and time of change of a file; None if it is not there."""
     try:
         status = path.stat()
     except OSError:
@@ -161,17 +162,20 @@ def _mark_of(path: Path) -> Mark:
 
 
 @dataclass(frozen=True)
-class _Work:
+class Work:
     """The embedding of a collection, each batch of which is kept in the folder; the bar counts what is embedded."""
 
     model: CLIP
-    known: Known
-    folder: Path | None
-    numbers: Iterator[int]  # of the pieces
     batch_size: int
     bar: Any
+    known: Known = field(default_factory=Known)
+    folder: Path | None = None
+    numbers: Iterator[int] = field(default_factory=count)  # of the pieces
+    cut: dict[tuple[Path, Mark], tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)  # the last scene
 
     def images(self, files: Sequence[tuple[CaptionedImage, Mark]]) -> list[Embedded]:
+        """Images, in order, each with its vector or the reason why it has none."""
+
         def batches_of(part: Sequence[int], reasons: dict[int, str]) -> Batches:
             images = CaptionDataset([files[number][0] for number in part])
             size = min(self.batch_size, len(part))
@@ -179,8 +183,11 @@ class _Work:
 
         return self._embedded(files, batches_of)
 
-    def tiles(self, scene: CaptionedImage, mark: Mark, tiling: Tiling) -> list[Embedded]:
-        """The tiles of a scene that have enough data; the scene itself, with the reason, if there are none."""
+    def tiles(self, scene: CaptionedImage, mark: Mark, tiling: Tiling, part: slice = slice(None)) -> list[Embedded]:
+        """The tiles of a scene that have enough data; the scene itself, with the reason, if there are none.
+
+        Of the part, which counts all tiles in the order of `boxes_of_scales`, those alone.
+        """
         before = self.known.results.get((scene.path, mark))
         if isinstance(before, str):
             return [(scene, mark, before)]
@@ -190,7 +197,7 @@ class _Work:
         facts = (scene.path, (), None, None, scene.name, scene.reading)
         try:
             with open_scene(scene.path, scene.reading) as opened:
-                boxes = _boxes(self.model, opened, tiling)
+                boxes = self._boxes(scene, mark, opened, tiling, part)
                 windows = [(left, top, right - left, bottom - top) for left, top, right, bottom in boxes.tolist()]
                 tiles = [SceneTile(*facts, window=window, place=opened.place) for window in windows]
 
@@ -200,6 +207,16 @@ class _Work:
                 return self._embedded([(tile, mark) for tile in tiles], batches_of)
         except ImageError as error:
             return [(scene, mark, str(error))]
+
+    def _boxes(self, scene: CaptionedImage, mark: Mark, opened: OpenScene, tiling: Tiling, part: slice) -> np.ndarray:
+        """The boxes of the tiles that have enough data, (tiles, 4) int64; an `ImageError` if the scene has none."""
+        if (scene.path, mark) not in self.cut:  # where data are is seen by a look over the whole scene
+            self.cut.clear()
+            boxes = all_boxes(opened.size, tiling, opened.name)
+            shares = data_shares(opened.overview().data, boxes, opened.size)
+            self.cut[scene.path, mark] = boxes, with_data(shares, opened.name)
+        boxes, kept = self.cut[scene.path, mark]
+        return boxes[part][kept[part]]
 
     def _embedded(
         self,
@@ -231,14 +248,12 @@ class _Work:
         return [(*file, result) for file, result in zip(files, results, strict=True) if result is not None]
 
 
-def _boxes(model: CLIP, opened: OpenScene, tiling: Tiling) -> np.ndarray:
-    """The boxes of the tiles that have enough data, (tiles, 4) int64; an `ImageError` if there are none."""
-    sizes = [min(size, *opened.size) for size in tiling.tile_sizes]
+def all_boxes(size: tuple[int, int], tiling: Tiling, name: str) -> np.ndarray:
+    """The boxes of a scene's tiles, (tiles, 4) int64, by its width and height; an `ImageError` if none can be cut."""
     try:
-        boxes = cut(model, opened, sizes, tiling.overlap)[0]
+        return boxes_of_scales(*size, [min(side, *size) for side in tiling.tile_sizes], tiling.overlap)
     except ValueError as error:
-        raise ImageError(f"{opened.name}: {error}") from None
-    return boxes[with_data(data_shares(opened.overview().data, boxes, opened.size), opened.name)]
+        raise ImageError(f"{name}: {error}") from None
 
 
 def build_index(

@@ -20,6 +20,7 @@ names the shards once all are there, and then those that it no longer names go.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import re
 import uuid
@@ -31,16 +32,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from utils.datasets import CaptionedImage
+from utils.datasets import CaptionDataset, CaptionedImage, ImageReading
 from utils.files import move, printable, read_json, write_whole
-from utils.search.catalog import Mark, found_path, read_mark, stored_path
-from utils.search.engines import SearchError
-from utils.search.tiles import SceneTile, Tiling
+from utils.finder.place import NO_PLACE, Place
+from utils.search.catalog import Mark, Skipped, found_path, read_mark, stored_path
+from utils.search.engines import SearchError, choose_engine, make_engine
+from utils.search.storage import Contents
+from utils.search.tiles import SceneTile, Tiling, place_as_json, place_of_json
+from utils.search.widths import choose_widths
 
 if TYPE_CHECKING:
     import pyarrow
-
-    from utils.finder.place import Place
 
 NOTE, KIND, VERSION = "embeddings.json", "embeddings of the CLIP course in shards", 1
 _FACTS = b"clip-earth-course"  # what a file says of itself, in the metadata of its schema
@@ -64,24 +66,64 @@ class Shard:
 
     name: str  # 16 hexadecimal digits
     files: tuple[tuple[str, Mark], ...]  # paths from the source on, with the marks of the files when it was planned
-    part: tuple[int, int] | None = None  # of a scene's tiles, counted before those without data are left out
-    count: int = 0  # of images, or of tiles at most
+    count: int  # of images, or of tiles at most
+    part: tuple[int, int | None] = (0, None)  # of a scene's tiles, counted before those without data are left out
 
     @classmethod
     def of(
-        cls, settings: Settings, files: Iterable[tuple[str, Mark]], part: tuple[int, int] | None = None, count: int = 0
+        cls, settings: Settings, files: Iterable[tuple[str, Mark]], count: int, part: tuple[int, int | None] = (0, None)
     ) -> Shard:
         """Names a shard after all that its rows follow from."""
         files = tuple(files)
         said = json.dumps([asdict(settings), files, part])
-        return cls(hashlib.sha256(said.encode()).hexdigest()[:16], files, part, count)
+        return cls(hashlib.sha256(said.encode()).hexdigest()[:16], files, count, part)
 
     def path(self, folder: Path) -> Path:
         """Where it is, or will be."""
         return folder / f"{self.name}.parquet"
 
+    def as_json(self) -> str:
+        """For another process."""
+        return json.dumps([self.name, self.files, self.count, self.part])
+
+    @classmethod
+    def of_json(cls, text: str) -> Shard:
+        """What `as_json` gave."""
+        name, files, count, (start, stop) = json.loads(text)
+        return cls(name, tuple((file, read_mark(mark)) for file, mark in files), count, (start, stop))
+
 
 Embedded = Sequence[tuple[CaptionedImage, Mark, "np.ndarray | str"]]  # vectors (dim,), or reasons
+
+
+# --- dividing ---------------------------------------------------------------------------------------------------
+
+
+def shards_of_images(settings: Settings, files: Sequence[tuple[str, Mark]]) -> list[Shard]:
+    """Divides images, which are in order, into shards.
+
+    A shard ends, once it is half full, behind a name whose digest says so. So a file that comes or goes changes the
+    shard that it is in, and seldom the next one, where counting would move the files of all that follow.
+    """
+    half, shards, start = max(1, settings.shard_size // 2), [], 0
+    for end, (name, _) in enumerate(files, start=1):
+        count = end - start
+        ends = int.from_bytes(hashlib.blake2b(name.encode(errors="surrogatepass"), digest_size=8).digest()) % half == 0
+        if end == len(files) or count >= 4 * half or (count >= half and ends):
+            shards.append(Shard.of(settings, files[start:end], count))
+            start = end
+    return shards
+
+
+def shards_of_scene(settings: Settings, file: tuple[str, Mark], tiles: int) -> list[Shard]:
+    """Divides a scene, of so many tiles, into one shard or several."""
+    size = settings.shard_size
+    starts = range(0, max(1, tiles), size)
+    last = starts[-1]
+    return [
+        Shard.of(settings, [file], min(size, tiles - start), (start, None if start == last else start + size))
+        for start in starts
+    ]
 
 
 # --- writing ----------------------------------------------------------------------------------------------------
@@ -97,14 +139,14 @@ def write_shard(folder: Path, shard: Shard, source: Path, dim: int, embedded: Em
     outlines = [tile and tile.footprint for tile in tiles]
     names = [item.path.relative_to(source).as_posix() for item in items]
     rows = {
-        "id": [_identity(name, tile) for name, tile in zip(names, tiles, strict=True)],
+        "id": [_identity(name, tile.window if tile else shard.part) for name, tile in zip(names, tiles, strict=True)],
         "file": list(map(printable, names)),
         "box": [tile and dict(zip(_BOX, tile.window, strict=True)) for tile in tiles],
         "footprint": [None if outline is None else json.dumps(outline) for outline in outlines],
         "vector": [None if isinstance(result, str) else result for *_, result in embedded],
         "error": [printable(result) if isinstance(result, str) else None for *_, result in embedded],
     }
-    place = next((_place_as_json(tile.place) for tile in tiles if tile), None)
+    place = next((place_as_json(tile.place) for tile in tiles if tile), None)
     facts = {"kind": KIND, "version": VERSION, "files": shard.files, "part": shard.part, "place": place}
     schema = shard_schema(dim).with_metadata({_FACTS: json.dumps(facts).encode()})
     draft = folder / f".{shard.name}-{uuid.uuid4().hex}.partial"
@@ -137,14 +179,8 @@ def shard_schema(dim: int) -> pyarrow.Schema:
     )
 
 
-def _identity(name: str, tile: SceneTile | None) -> str:
-    window = None if tile is None else list(tile.window)
-    return hashlib.sha256(json.dumps([name, window]).encode()).hexdigest()[:32]
-
-
-def _place_as_json(place: Place) -> dict[str, Any]:
-    corners = None if place.transform is None else list(place.transform)[:6]
-    return {"crs": place.crs, "transform": corners, "reason": place.reason}
+def _identity(name: str, part: Sequence[int | None]) -> str:
+    return hashlib.sha256(json.dumps([name, part]).encode()).hexdigest()[:32]
 
 
 def write_note(folder: Path, settings: Settings, source: Path, shards: Sequence[Shard] | None = None) -> None:
@@ -196,12 +232,27 @@ def read_note(folder: Path) -> Note:
 
 def is_finished(folder: Path, shard: Shard) -> bool:
     """Whether a shard is there, with its end, where Parquet says what is in it."""
+    return _footer(folder, shard) is not None
+
+
+def rows_in(folder: Path, shard: Shard) -> tuple[int, int]:
+    """How many rows a shard has, and how many of them are errors; none if it is not there."""
+    footer = _footer(folder, shard)
+    if footer is None:
+        return 0, 0
+    errors = footer.schema.names.index("error")
+    groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
+    return footer.num_rows, sum(group.num_rows - group.column(errors).statistics.null_count for group in groups)
+
+
+def _footer(folder: Path, shard: Shard) -> Any:
     from pyarrow import ArrowException, parquet
 
     try:
-        return _FACTS in (parquet.read_schema(shard.path(folder)).metadata or {})
+        footer = parquet.read_metadata(shard.path(folder))
     except (OSError, ArrowException):
-        return False
+        return None
+    return footer if _FACTS in (footer.metadata or {}) else None
 
 
 def read_shards(folder: str | Path) -> Iterator[pyarrow.RecordBatch]:
@@ -255,13 +306,63 @@ class Facts:
 
 def facts_of(batch: pyarrow.RecordBatch) -> Facts:
     """The files of a shard that `read_shards` gave, and the place of its scene."""
-    from affine import Affine
-
-    from utils.finder.place import NO_PLACE, Place
-
     stored = json.loads(batch.schema.metadata[_FACTS])
-    place, found = NO_PLACE, stored["place"]
-    if found:
-        transform = None if found["transform"] is None else Affine(*found["transform"])
-        place = Place(found["crs"], transform, found["reason"])
+    place = NO_PLACE if stored["place"] is None else place_of_json(stored["place"])
     return Facts(tuple((name, read_mark(mark)) for name, mark in stored["files"]), place)
+
+
+# --- searching --------------------------------------------------------------------------------------------------
+
+
+def contents_of_shards(folder: Path, model: str, engine: str) -> Contents:
+    """What an index of shards holds, see `utils.search.ImageIndex.from_shards`; ``model`` is a fingerprint or empty."""
+    note = read_note(folder)
+    if model and model != note.settings.model:
+        raise SearchError(
+            f"{folder} holds vectors of another model (fingerprint {note.settings.model}, not {model}); load that "
+            "model, or embed with this one into another folder."
+        )
+    members: list[CaptionedImage] = []
+    marks: list[Mark] = []
+    vectors: list[np.ndarray] = []
+    skipped: dict[Path, Skipped] = {}  # a scene that cannot be read may say so in each of its shards
+    for batch in read_shards(folder):
+        for item, mark, reason in members_in(batch, note):
+            if reason is None:
+                members.append(item)
+                marks.append(mark)
+            else:
+                skipped.setdefault(item.path, Skipped(item.path, reason, mark))
+        column = batch.column("vector").drop_null()
+        vectors.append(column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), note.settings.dim))
+    if not members:
+        raise SearchError(f"{folder} has no vector in any row, since nothing could be read; see the column error.")
+    embeddings = np.concatenate(vectors)
+    searched_by = make_engine(choose_engine(engine, len(embeddings)), embeddings)
+    there = {path for path in {item.path for item in members} if path.is_file()}
+    return Contents(
+        dataset=CaptionDataset(members, printable(note.source.name)),
+        embeddings=embeddings,
+        engine=searched_by,
+        recall=choose_widths(searched_by, embeddings),
+        skipped=tuple(skipped.values()),
+        missing=tuple(item.path for item in members if item.path not in there),
+        marks=tuple(marks),
+        tiling=note.settings.tiling,
+        made_by=note.settings.model,
+    )
+
+
+def members_in(batch: pyarrow.RecordBatch, note: Note) -> Iterator[tuple[CaptionedImage, Mark, str | None]]:
+    """The image or tile of each row, the mark of its file, and why it has no vector."""
+    facts, reading = facts_of(batch), ImageReading(**note.settings.reading)
+    of_scene = note.settings.tiling is not None
+    files = itertools.repeat(facts.files[0]) if of_scene else facts.files
+    boxes, reasons = (batch.column(name).to_pylist() for name in ("box", "error"))
+    for (name, mark), box, reason in zip(files, boxes, reasons, strict=not of_scene):
+        path = note.source / name
+        known = (path, (), None, None, printable(path.name if of_scene else note.source.name), reading)
+        if box is None:
+            yield CaptionedImage(*known), mark, reason
+        else:
+            yield SceneTile(*known, window=tuple(box[side] for side in _BOX), place=facts.place), mark, reason

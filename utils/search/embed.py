@@ -1,0 +1,340 @@
+"""``make embed``: the images of a folder, or the tiles of its scenes, embedded into shards, on one machine or many.
+
+    python -m utils.search.embed images --to vectors                                  # one process
+    python -m utils.search.embed rasters --to vectors --scenes --address auto         # all machines of a Ray cluster
+
+`utils.search.shards` says what is written. What is there is not done again: a run that was stopped, or whose files have
+changed, does the shards that are missing. Whichever way it runs, the vectors are the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from utils import jax_trouble
+from utils.datasets import AS_STORED, CaptionDataset, CaptionedImage, ImageReading
+from utils.datasets.files import IMAGE_ENDINGS, walk_images
+from utils.files import disk_trouble_in_words, file_in_the_way, printable, sole_owner
+from utils.finder.reading import stored_size
+from utils.finder.tiles import OVERLAP
+from utils.progress import progress_bar
+from utils.search.catalog import Mark
+from utils.search.collection import Collection, Work, all_boxes, mark_of
+from utils.search.engines import SearchError
+from utils.search.shards import (
+    NOTE,
+    Settings,
+    Shard,
+    has_shards,
+    is_finished,
+    read_note,
+    rows_in,
+    shards_of_images,
+    shards_of_scene,
+    write_note,
+    write_shard,
+)
+from utils.search.tiles import Tiling
+
+if TYPE_CHECKING:
+    from utils.clip import CLIP
+
+EARTH_MODEL = Path("data/checkpoints/clip-earth-small")  # in the checkout, the default
+SHARD_SIZE = 1024  # images or tiles
+BATCH_SIZE = 64
+INTERRUPTED = 130  # the exit status of what Ctrl-C ends
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be embedded, and how."""
+
+    source: Path  # a folder, at any depth, or one scene
+    model: str  # what `CLIP.from_pretrained` takes
+    scenes: bool = False  # whether the files are scenes, to be cut into tiles
+    tile_sizes: tuple[int, ...] = ()  # in pixels; none for the model's input
+    overlap: float = OVERLAP
+    reading: ImageReading = AS_STORED
+    batch_size: int = BATCH_SIZE
+    shard_size: int = SHARD_SIZE
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What is asked of a model before there is work for it."""
+
+    fingerprint: str
+    dim: int
+    image_size: int
+
+    @classmethod
+    def of(cls, model: CLIP) -> ModelFacts:
+        """Asks a model."""
+        from utils.clip import fingerprint
+
+        return cls(fingerprint(model), model.architecture.projection_dim, model.preprocessing.image_size)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What all processes that embed have to know."""
+
+    source: Path
+    folder: Path
+    model: str
+    settings: Settings
+    batch_size: int
+
+
+class Workers(Protocol):
+    """What embeds: this process, or the actors of a cluster."""
+
+    stream: Any  # where the progress is shown; None for the usual place
+
+    def facts(self, model: str) -> ModelFacts:
+        """What a model is."""
+
+    def embed(self, job: Job, shards: Sequence[Shard], bar: Any) -> None:
+        """Embeds and writes shards; the bar, whose total is what they may hold, counts what they do."""
+
+
+class Embedder:
+    """Embeds shards with a model and writes them."""
+
+    def __init__(self, job: Job, model: CLIP, bar: Any) -> None:
+        self._job, self._work = job, Work(model, job.batch_size, bar)
+
+    def embed(self, shard: Shard) -> int:
+        """Embeds one, and returns its rows.
+
+        A `SearchError` says that none of its files, or not the folder, is seen from this machine.
+        """
+        job, settings = self._job, self._job.settings
+        reading = ImageReading(**settings.reading)
+        files = [
+            (CaptionedImage(job.source / name, (), None, None, job.source.name, reading), mark)
+            for name, mark in shard.files
+        ]
+        self._check_seen(files)
+        if settings.tiling is None:
+            embedded = self._work.images(files)
+        else:
+            embedded = self._work.tiles(*files[0], settings.tiling, slice(*shard.part))
+        vectors = [result for *_, result in embedded if not isinstance(result, str)]
+        if vectors and not np.isfinite(vectors).all():
+            raise SearchError("The model gives vectors that are not finite numbers; load one that has not diverged.")
+        with disk_trouble_in_words(job.folder):
+            write_shard(job.folder, shard, job.source, settings.dim, embedded)
+        return len(embedded)
+
+    def _check_seen(self, files: Sequence[tuple[CaptionedImage, Mark]]) -> None:
+        lost = [] if has_shards(self._job.folder) else [self._job.folder]
+        if all(mark is not None and mark_of(item.path) is None for item, mark in files):
+            lost.append(files[0][0].path)
+        if lost:
+            raise SearchError(
+                f"{printable(lost[0])} is not seen from {platform.node()}: SOURCE and TO must be at the same place on "
+                "every machine, and stay there while they are embedded."
+            )
+
+
+class ThisProcess:
+    """Embeds in this process."""
+
+    stream = None
+
+    def facts(self, model: str) -> ModelFacts:
+        """See `Workers`."""
+        from utils.clip import CLIP
+
+        self._model = CLIP.from_pretrained(model)
+        return ModelFacts.of(self._model)
+
+    def embed(self, job: Job, shards: Sequence[Shard], bar: Any) -> None:
+        """See `Workers`."""
+        embedder = Embedder(job, self._model, bar)
+        for shard in shards:
+            bar.total -= shard.count  # the work adds what there is
+            embedder.embed(shard)
+
+
+def embed_folder(wanted: Wanted, folder: Path, address: str = "", progress: bool = True) -> str:
+    """Embeds what is wanted into the shards of a folder, and says in a line what is there.
+
+    With an address, see `utils.search.ray_data`, the machines of a cluster embed. An error of one sentence, a
+    `SearchError`, an OSError, a ValueError or an ImportError, says what is in the way; what was written before stays.
+    """
+    if min(wanted.batch_size, wanted.shard_size) < 1:
+        raise SearchError(
+            f"Batches of {wanted.batch_size} in shards of {wanted.shard_size} hold nothing; give at least 1."
+        )
+    source, folder = Path(os.path.abspath(wanted.source)), Path(os.path.abspath(folder))  # noqa: PTH100
+    paths, model = _files_in(source), Path(wanted.model).expanduser()
+    _check_folder(folder)
+    if model.exists():
+        wanted = replace(wanted, model=str(model.resolve()))
+    with disk_trouble_in_words(folder), sole_owner(folder, "embedding"), _workers(address) as workers:
+        collection, settings = _settled(wanted, paths, folder, workers.facts(wanted.model))
+        top = source if source.is_dir() else source.parent
+        shards = planned(collection, top, settings)
+        if not has_shards(folder):
+            write_note(folder, settings, top)
+        todo = [shard for shard in shards if not is_finished(folder, shard)]
+        job = Job(top, folder, wanted.model, settings, wanted.batch_size)
+        total, kind = sum(shard.count for shard in todo), "image" if settings.tiling is None else "tile"
+        if progress and len(todo) < len(shards):
+            print(f"{len(shards) - len(todo):,} of {len(shards):,} shards are there already.", flush=True)
+        options = {"desc": "Embedding", "unit": kind, "disable": not progress, "file": workers.stream}
+        if todo:
+            with progress_bar(total=total, **options) as bar:
+                workers.embed(job, todo, bar)
+        write_note(folder, settings, top, shards)
+    rows, errors = map(sum, zip(*(rows_in(folder, shard) for shard in shards), strict=True))
+    unread = f"; {errors:,} rows have an error in place of a vector" if errors else ""
+    return f"{printable(folder)}: {rows:,} rows in {len(shards):,} shards, {len(todo):,} of these new{unread}."
+
+
+def _workers(address: str) -> AbstractContextManager[Workers]:
+    if not address:
+        if trouble := jax_trouble():
+            raise SearchError(trouble)
+        return nullcontext(ThisProcess())
+    from utils.search.ray_data import cluster
+
+    return cluster(address)
+
+
+def _files_in(source: Path) -> list[Path]:
+    """The images, or scenes, of a folder at any depth, or the one that is named, sorted by path."""
+    if source.is_file():
+        return [source]
+    if not source.is_dir():
+        raise SearchError(f"There is no {printable(source)}; name a folder of images or scenes.")
+    if not (paths := walk_images(source)):
+        raise SearchError(f"There is no image in {printable(source)}; looked for {', '.join(IMAGE_ENDINGS)}.")
+    return paths
+
+
+def _check_folder(folder: Path) -> None:
+    if blocked := file_in_the_way(folder):
+        raise SearchError(f"{blocked} is a file, and shards need a folder; name another place.")
+    if (folder / NOTE).exists():
+        read_note(folder)
+
+
+def _settled(wanted: Wanted, paths: Sequence[Path], folder: Path, model: ModelFacts) -> tuple[Collection, Settings]:
+    """The files with the reading and tiling that they have in a folder; a `SearchError` if what is there differs."""
+    before = read_note(folder).settings if (folder / NOTE).exists() else None
+    reading = wanted.reading
+    if before is not None and reading == AS_STORED:
+        reading = ImageReading(**before.reading)  # so that a further file changes none of the others
+    tiling = None
+    if wanted.scenes:
+        tiling = Tiling(tuple(wanted.tile_sizes or [model.image_size]), wanted.overlap)
+        collection = Collection.of_scenes(paths, reading, tiling)
+    else:
+        images = CaptionDataset([CaptionedImage(path, (), None, None, "") for path in paths])
+        collection = Collection.of_images(images.with_reading(**reading.describe()))
+    reading = collection.dataset.readings[0]
+    settings = Settings(model.fingerprint, model.dim, reading.describe(), tiling, wanted.shard_size)
+    if before is not None and before != settings:
+        raise SearchError(f"{printable(folder)} holds vectors {_difference(before, settings)}; name another folder.")
+    return collection, settings
+
+
+def _difference(before: Settings, now: Settings) -> str:
+    if before.model != now.model:
+        return f"of another model (fingerprint {before.model}, not {now.model})"
+    if before.tiling != now.tiling:
+        cuts = [
+            f"tiles of {', '.join(map(str, one.tiling.tile_sizes))} pixels, overlap {one.tiling.overlap:g}"
+            if one.tiling
+            else "whole images"
+            for one in (before, now)
+        ]
+        return f"of another tiling ({cuts[0]}, not {cuts[1]})"
+    if before.reading != now.reading:
+        return f"of images read otherwise ({ImageReading(**before.reading)}, not {ImageReading(**now.reading)})"
+    return f"in shards of {before.shard_size:,}, not {now.shard_size:,}"
+
+
+def planned(collection: Collection, top: Path, settings: Settings) -> list[Shard]:
+    """Divides a collection into shards, the same for the same files and settings."""
+    files = [(item.path.relative_to(top).as_posix(), mark) for item, mark in collection.files]
+    if settings.tiling is None:
+        return shards_of_images(settings, files)
+    shards = []
+    for (name, mark), scene in zip(files, collection.dataset, strict=True):
+        size = stored_size(scene.path)
+        try:
+            tiles = 1 if size is None else len(all_boxes(size, settings.tiling, scene.name))
+        except ValueError:  # it cannot be cut, which its only row will say
+            tiles = 1
+        shards += shards_of_scene(settings, (name, mark), tiles)
+    return shards
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Embeds from the command line; the exit status is 2 if it cannot, and 130 if Ctrl-C has stopped it."""
+    arguments = _arguments(argv)
+    try:
+        if not (arguments.source and arguments.to):
+            raise SearchError("Name images and a folder for their vectors, as in make embed SOURCE=images TO=vectors.")
+        wanted = Wanted(
+            Path(arguments.source).expanduser(),
+            arguments.model or str(_default_model()),
+            arguments.scenes or bool(arguments.tile_sizes),
+            tuple(arguments.tile_sizes),
+            arguments.overlap,
+            ImageReading(list(arguments.stretch), arguments.bands),
+            arguments.batch_size,
+            arguments.shard_size,
+        )
+        print(embed_folder(wanted, Path(arguments.to).expanduser(), arguments.address))
+    except KeyboardInterrupt:
+        print("\nmake embed: stopped; whole shards are kept, and the same command resumes.", file=sys.stderr)
+        return INTERRUPTED
+    except (ImportError, OSError, ValueError) as error:
+        print(f"make embed: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m utils.search.embed", description="Embeds images, or tiles of scenes, into Parquet shards."
+    )
+    add = parser.add_argument
+    add("source", help="a folder of images or scenes, at any depth, or one scene")
+    add("--to", default="", metavar="FOLDER", help="where the shards are written")
+    add("--model", default="", help=f"a folder, a file, or a name on the Hugging Face Hub ({EARTH_MODEL})")
+    add("--scenes", action="store_true", help="the files are scenes, to be cut into tiles of the model's input")
+    add("--tile-sizes", type=int, nargs="+", default=[], metavar="PIXELS", help="they are cut into tiles of these")
+    add("--overlap", type=float, default=OVERLAP, help="the share of a tile that the next one sees too")
+    add("--stretch", type=float, nargs=2, default=(), metavar=("LOW", "HIGH"), help="what becomes black and white")
+    add("--bands", type=int, nargs="+", default=None, help="red, green and blue, counted from 1")
+    add("--batch-size", type=int, default=BATCH_SIZE, help="images encoded at once")
+    add("--shard-size", type=int, default=SHARD_SIZE, help="about so many images or tiles are written at once")
+    add("--address", default="", help="of a Ray cluster: auto, HOST:PORT, or local to start one here")
+    return parser.parse_args(argv)
+
+
+def _default_model() -> Path:
+    path = Path(__file__).resolve().parents[2] / EARTH_MODEL
+    if not path.is_dir():
+        raise SearchError(f"{EARTH_MODEL} is not in this checkout; name a model with --model.")
+    return path
+
+
+if __name__ == "__main__":
+    sys.exit(main())

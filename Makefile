@@ -16,6 +16,8 @@ ALLOW_HOST ?=
 RUNS ?= $(patsubst %/metrics.json,%,$(wildcard runs/*/metrics.json))
 FOLDER ?=
 TO ?=
+SOURCE ?=
+RAY ?=
 FORM ?= transformers
 ACTIVATION ?=
 GRID ?=
@@ -50,7 +52,7 @@ lab: export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/runs/compiled
 lab: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.1
 
 .DEFAULT_GOAL := help
-.PHONY: help check course sweep test quick demo convert lab student grade slides compare results bench lint notebooks imports wheels site release address
+.PHONY: help check course sweep test quick demo embed convert lab student grade slides compare results bench lint notebooks imports wheels site release address
 
 help: ## List the targets
 	@echo "make TARGET, where TARGET is one of"
@@ -62,6 +64,7 @@ help: ## List the targets
 	@echo "The copies for a class take TO= and PROFILE=, which is workshop there if you name none."
 	@echo "Their answers are graded with FOLDER= and TO=grades.csv."
 	@echo "A model is converted with ACTIVATION=quick_gelu or gelu, where its file does not tell which."
+	@echo "Vectors are embedded with MODEL= and RAY=auto, HOST:PORT or local; ARGS=--scenes cuts rasters into tiles."
 	@echo "The sweep takes PROFILE=, DATASET=, DATA_DIR=, MODEL=, SET=, GRID=, ROWS='baseline bs128x8-lr5e-6-adam' and SEEDS='0 1 2'."
 
 check: $(READY) ## Say what this machine has and lacks for the course, and what to do about it
@@ -91,6 +94,9 @@ demo: $(READY) ## Serve the page to search the images in PICTURES=folder, or tho
 	@$(RUN) -m utils.demo --run "runs/$(PROFILE)" --pictures "$(PICTURES)" --index "$(INDEX)" --model "$(MODEL)" \
 	  --host "$(ADDRESS)" --port "$(PORT)" \
 	  $(foreach name,$(ALLOW_HOST),--allow-host "$(name)")
+
+embed: $(READY) ## Embed the images in SOURCE=folder into Parquet shards in TO=folder, on all machines of RAY=auto
+	@$(RUN) -m utils.search.embed "$(SOURCE)" --to "$(TO)" --model "$(MODEL)" --address "$(RAY)" $(ARGS)
 
 convert: $(READY) ## Write MODEL=mine into the folder TO=new as FORM=transformers, open_clip or onnx, for others to open
 	@$(RUN) -m utils.clip.convert "$(MODEL)" --to "$(TO)" --form "$(FORM)" --activation "$(ACTIVATION)"

@@ -16,6 +16,8 @@
     index = ImageIndex.from_vectors("published embeddings")   # no image and no model is needed to look around in it
     index.query_member("airport_1.jpg")
 
+    index = ImageIndex.from_shards("vectors", model)   # what make embed has written, on one machine or many
+
     index.to_milvus("images.db")   # or a server's address: for more than one process holds, or many ask
     ImageIndex.from_milvus("images.db", model).query_text("a bridge over a river", within=(6.9, 50.8, 7.1, 51.0))
 
@@ -25,6 +27,7 @@ what a killed build has embedded; `collection` embeds images and scenes, `vector
 `filters` says what a search is limited to, `queries` embeds what is asked, `searchable` is what can be asked; `scenes`
 answers scene by scene, `index` altogether, and so does `milvus`, by the rows of `milvus_store`. Footprints are written
 by `tiles` and `geoparquet`, drawn by `overview`; `polygons` names those that others have drawn.
+`embed` embeds what one process should not, into `shards`, through `ray_data` on many machines.
 """
 
 from utils.search.catalog import Hit, Skipped, WithoutFile

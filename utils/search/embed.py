@@ -174,6 +174,10 @@ def embed_folder(wanted: Wanted, folder: Path, address: str = "", progress: bool
     With an address, see `utils.search.ray_data`, the machines of a cluster embed. An error of one sentence, a
     `SearchError`, an OSError, a ValueError or an ImportError, says what is in the way; what was written before stays.
     """
+    if min(wanted.batch_size, wanted.shard_size) < 1:
+        raise SearchError(
+            f"Batches of {wanted.batch_size} in shards of {wanted.shard_size} hold nothing; give at least 1."
+        )
     source, folder = Path(os.path.abspath(wanted.source)), Path(os.path.abspath(folder))  # noqa: PTH100
     paths, model = _files_in(source), Path(wanted.model).expanduser()
     _check_folder(folder)

@@ -22,6 +22,7 @@ from utils.search.milvus import COLLECTION, MilvusIndex, batches_of, note_of
 from utils.search.queries import check_model
 from utils.search.scenes import IndexedScene, SceneHit, rank_scenes, scenes_of
 from utils.search.searchable import Searchable
+from utils.search.shards import contents_of_shards
 from utils.search.storage import Contents, check_free, read_index, recorded_reading, sole_writer, write_index
 from utils.search.tiles import Tiling, hit_of
 from utils.search.vectors import Captions, NamedVectors, index_contents, read_names, read_vectors
@@ -141,6 +142,22 @@ class ImageIndex(Contents, Searchable):
         return index
 
     @classmethod
+    def from_shards(cls, folder: str | Path, model: CLIP | None = None, *, engine: str = "auto") -> ImageIndex:
+        """Makes searchable what ``make embed`` has written into a folder, see `utils.search.shards`.
+
+        Images, or tiles with their places, are as `build`, or `build_scenes`, would have them, but without categories;
+        what could not be read is in ``skipped``. Without a model it is asked by `query_member` and `query_vector`.
+
+        A `SearchError` says that the folder holds no shards or unfinished ones, one is damaged, or they are of another
+        model; a warning, that files are no longer there.
+        """
+        from utils.clip import fingerprint
+
+        index = cls._of(model, contents_of_shards(Path(folder), fingerprint(model) if model else "", engine))
+        index._warn_of_missing(folder)
+        return index
+
+    @classmethod
     def load(cls, folder: str | Path, model: CLIP | None = None) -> ImageIndex:
         """Reads an index that `save` or `build` has written.
 
@@ -153,12 +170,7 @@ class ImageIndex(Contents, Searchable):
         index = cls._of(model, read_index(Path(folder), fingerprint(model) if model else ""))
         if model is not None and not index.made_by:
             check_model(model, index)
-        if index.missing:
-            warnings.warn(
-                f"{len(index.missing):,} of {len(index.dataset):,} images of the index {folder} are not where they "
-                f"were, {index.missing[0]} the first; they are found but cannot be shown.",
-                stacklevel=2,
-            )
+        index._warn_of_missing(folder)
         return index
 
     def save(self, folder: str | Path) -> None:
@@ -196,6 +208,14 @@ class ImageIndex(Contents, Searchable):
     def from_milvus(uri: str | Path, model: CLIP | None = None, collection: str = COLLECTION) -> MilvusIndex:
         """Opens what `to_milvus` has written, see `MilvusIndex.open`."""
         return MilvusIndex.open(uri, model, collection)
+
+    def _warn_of_missing(self, folder: str | Path) -> None:
+        if self.missing:
+            warnings.warn(
+                f"{len(self.missing):,} of {len(self.dataset):,} images of the index {folder} are not where they "
+                f"were, {self.missing[0]} the first; they are found but cannot be shown.",
+                stacklevel=3,
+            )
 
     @classmethod
     def _of(cls, model: CLIP | None, contents: Contents) -> ImageIndex:

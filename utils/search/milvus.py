@@ -13,13 +13,12 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from utils.datasets import AS_STORED, CaptionedImage, ImageReading
-from utils.datasets.captions import SPLITS, split_name
 from utils.files import printable
 from utils.progress import progress_bar
 from utils.search.catalog import Hit, last_part, names_at, the_one_called, those_at
@@ -27,9 +26,9 @@ from utils.search.engines import SearchError, largest, width_for
 from utils.search.filters import NO_PLACES, Only, bounds_of
 from utils.search.milvus_store import LONGEST, MilvusStore, Row, batch_rows, expression_of, quoted
 from utils.search.searchable import Searchable
-from utils.search.shards import facts_of, read_note, read_shards
+from utils.search.shards import Note, members_in, read_note, read_shards
 from utils.search.storage import member_of, row_of
-from utils.search.tiles import SceneTile, address, hit_of
+from utils.search.tiles import address, hit_of
 from utils.search.widths import counts_for, held_out_queries, narrowest_widths, text_like_queries
 
 if TYPE_CHECKING:
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
 
 VERSION = 1
 COLLECTION = "images"  # what a collection is called unless another name is given
+QUERIES = 100  # of each kind that the width is measured with
 MEASURED_AGAIN = 0.1  # the share of members that is new when the width is measured once more
 
 Batch = tuple[Sequence[CaptionedImage], np.ndarray]  # members, and their vectors (members, dim) of unit length
@@ -72,7 +72,7 @@ class MilvusIndex(Searchable):
             )
         index = cls(store, note, model)
         index._check(_fingerprint(model), note["dim"] if model is None else model.architecture.projection_dim)
-        store.finish()
+        store.load()
         return index
 
     @classmethod
@@ -95,6 +95,7 @@ class MilvusIndex(Searchable):
             store.create(note["dim"], note)
         index = cls(store, there or note, model)
         index._check(note["model"], note["dim"])
+        store.prepare()
         new = first = 0
         for items, vectors in batches:
             if not items:
@@ -178,7 +179,7 @@ class MilvusIndex(Searchable):
         counts = counts_for(len(self))
         for _, _, vectors in self._store.vectors(self._dim()):
             if not kinds:  # the first batch is drawn at random
-                kinds = [held_out_queries(vectors), text_like_queries(vectors)]
+                kinds = [drawn(vectors, QUERIES) for drawn in (held_out_queries, text_like_queries)]
                 nearest = [np.full((len(queries), counts[-1]), -np.inf, np.float32) for queries in kinds]
             for queries, best in zip(kinds, nearest, strict=True):
                 both = np.concatenate([best, queries @ vectors.T], axis=1)
@@ -283,42 +284,23 @@ def load_shards(
 ) -> MilvusIndex:
     """Writes the vectors of ``make embed`` into Milvus, shard by shard: memory is bounded, whatever their number.
 
-    What is there unchanged is not sent again: after a kill, start it once more. The category of an image is the folder
-    below the source that it lies in, if there is one. Other arguments and errors are those of `ImageIndex.to_milvus`.
+    What is there unchanged is not sent again: after a kill, start it once more. Members are those of
+    `ImageIndex.from_shards`; other arguments and errors, those of `ImageIndex.to_milvus`.
     """
     shards, known = read_shards(folder), read_note(Path(folder))
-    reading = ImageReading(**known.settings.reading)
-    note = note_of(known.settings.dim, known.settings.model, reading)
+    note = note_of(known.settings.dim, known.settings.model, ImageReading(**known.settings.reading))
     if model is not None and note["model"] != _fingerprint(model):
         raise SearchError(f"{folder} holds vectors of another model (fingerprint {note['model']}); load that model.")
     with progress_bar(desc="To Milvus", unit="image", disable=not progress) as bar:
-        batches = (_of_shard(shard, known.source, reading) for shard in shards)
+        batches = (_of_shard(shard, known) for shard in shards)
         return MilvusIndex.filled(uri, collection, note, batches, model, bar)
 
 
-def _of_shard(shard: pyarrow.RecordBatch, source: Path, reading: ImageReading) -> Batch:
+def _of_shard(shard: pyarrow.RecordBatch, note: Note) -> Batch:
     """The members and vectors of a shard, but for what could not be read."""
-    facts = facts_of(shard)
-    files = {printable(name): name for name, _ in facts.files}  # the column is made printable
-    shard = shard.filter(shard.column("error").is_null())
-    items: list[CaptionedImage] = []
-    for file, box in zip(shard.column("file").to_pylist(), shard.column("box").to_pylist(), strict=True):
-        path = source / files[file]
-        if box is None:
-            items.append(CaptionedImage(path, (), None, _category(file), printable(source.name), reading))
-        else:
-            window = (box["left"], box["top"], box["width"], box["height"])
-            tile = SceneTile(path, (), None, None, printable(path.name), reading, window=window, place=facts.place)
-            items.append(tile)
-    numbers = shard.column("vector").flatten().to_numpy()
-    return items, numbers.reshape(len(items), -1) if items else np.zeros((0, 0), np.float32)
-
-
-def _category(file: str) -> str | None:
-    """The folder that a file lies in, train, val and test not counted."""
-    folders = PurePosixPath(file).parts[:-1]
-    folders = folders[1:] if folders and split_name(folders[0]) in SPLITS else folders
-    return folders[0] if folders else None
+    items = [item for item, _, reason in members_in(shard, note) if reason is None]
+    column = shard.column("vector").drop_null()
+    return items, column.flatten().to_numpy(zero_copy_only=False).reshape(len(items), note.settings.dim)
 
 
 def _rows(items: Sequence[CaptionedImage], vectors: np.ndarray, first: int) -> Iterator[dict[str, Any]]:

@@ -19,6 +19,7 @@ import importlib
 import importlib.util
 import json
 import logging
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ BUILD_TIMEOUT = 3600.0  # seconds for a graph; a server that has gone away is no
 BATCH_BYTES = 8 << 20  # of vectors that are sent or read at once: servers refuse 64 MB
 LONGEST = 65_535  # bytes of a text, by Milvus
 MOST_HITS = 16_384  # that a search can ask for, by Milvus
+_NOT_LOADED = 101  # Milvus's code; a milvus-lite server that has been started again has nothing loaded
 _NOTE = "clip_earth_course"  # among the properties of a collection
 _TEXTS = ("name", "category", "source", "member")
 _BOUNDS = ("west", "south", "east", "north")
@@ -67,10 +69,6 @@ class MilvusStore:
             yield
         except (MilvusException, grpc.RpcError) as error:
             raise SearchError(_sentence(self.uri, self.collection, error)) from None
-        except ValueError as error:
-            if "closed" not in str(error).lower():  # gRPC's word for a client after close()
-                raise
-            raise SearchError(f"The index in {self.uri} has been closed; open it again.") from None
 
     def close(self) -> None:
         """Ends the connection; a file is closed for the whole process, so that another one can open it."""
@@ -78,17 +76,30 @@ class MilvusStore:
         if _is_file(self.uri):
             importlib.import_module("milvus_lite").server_manager_instance.release_server(self.uri)
 
+    def _call(self, name: str, *arguments: Any, **options: Any) -> Any:
+        """Asks the client something about the collection."""
+        from pymilvus.exceptions import MilvusException
+
+        ask = getattr(self._client, name)
+        options = {"timeout": TIMEOUT, **options}
+        with self._told():
+            try:
+                return ask(self.collection, *arguments, **options)
+            except MilvusException as error:
+                if error.code != _NOT_LOADED:
+                    raise
+                self._client.load_collection(self.collection, timeout=BUILD_TIMEOUT)
+                return ask(self.collection, *arguments, **options)
+
     # --- the collection ---------------------------------------------------------------------------------------
 
     def note(self) -> dict[str, Any] | None:
         """What `write_note` wrote last; None if there is no collection, a `SearchError` if it is somebody else's."""
-        with self._told():
-            if not self._client.has_collection(self.collection, timeout=TIMEOUT):
-                return None
-            properties = self._client.describe_collection(self.collection, timeout=TIMEOUT).get("properties", {})
+        if not self._call("has_collection"):
+            return None
         try:
-            return dict(json.loads(properties[_NOTE]))
-        except (KeyError, TypeError, ValueError):
+            return dict(json.loads(self._call("describe_collection")["properties"][_NOTE]))
+        except (KeyError, TypeError, json.JSONDecodeError):
             raise SearchError(
                 f"The collection {self.collection!r} in {self.uri} is not an index of this course; name another one."
             ) from None
@@ -106,32 +117,33 @@ class MilvusStore:
             schema.add_field(name, DataType.DOUBLE, nullable=True)
         schema.add_field("digest", DataType.VARCHAR, max_length=64)
         schema.add_field("vector", DataType.FLOAT_VECTOR, dim=dim)
-        with self._told():
-            self._client.create_collection(
-                self.collection,
-                schema=schema,
-                properties={_NOTE: json.dumps(note)},
-                consistency_level="Strong",  # what was acknowledged is found at once, by other processes too
-                timeout=TIMEOUT,
-            )
+        # Strong: what was acknowledged is found at once, by other processes too.
+        properties = {_NOTE: json.dumps(note)}
+        self._call("create_collection", schema=schema, properties=properties, consistency_level="Strong")
 
     def write_note(self, note: dict[str, Any]) -> None:
         """Replaces the note."""
-        with self._told():
-            properties = {_NOTE: json.dumps(note)}
-            self._client.alter_collection_properties(self.collection, properties=properties, timeout=TIMEOUT)
+        self._call("alter_collection_properties", properties={_NOTE: json.dumps(note)})
+
+    def load(self) -> None:
+        """Makes a collection ready to be searched."""
+        self._call("load_collection", timeout=BUILD_TIMEOUT)
+
+    def prepare(self) -> None:
+        """Makes a collection ready to be written and searched, one that a killed process has just made, too."""
+        if "vector" not in self._call("list_indexes"):
+            wanted = self._client.prepare_index_params()
+            links = {name: BUILD_PARAMETERS[name] for name in ("M", "efConstruction")}
+            wanted.add_index("vector", "HNSW", "vector", metric_type="COSINE", params=links)
+            self._call("create_index", wanted)
+        self.load()
 
     def finish(self) -> None:
-        """Builds the graph over what was written, and makes it ready to be searched."""
-        with self._told():
-            # A graph is made of what is flushed: what is not would be compared one by one in every search.
-            self._client.flush(self.collection, timeout=BUILD_TIMEOUT)
-            if "vector" not in self._client.list_indexes(self.collection, timeout=TIMEOUT):
-                wanted = self._client.prepare_index_params()
-                links = {name: BUILD_PARAMETERS[name] for name in ("M", "efConstruction")}
-                wanted.add_index("vector", index_type="HNSW", metric_type="COSINE", params=links)
-                self._client.create_index(self.collection, wanted, timeout=BUILD_TIMEOUT)
-            self._client.load_collection(self.collection, timeout=BUILD_TIMEOUT)
+        """Waits until all that was written is in the graph: what is not is compared one by one in every search."""
+        self._call("flush", timeout=BUILD_TIMEOUT)
+        end = time.monotonic() + BUILD_TIMEOUT
+        while int(self._call("describe_index", "vector").get("pending_index_rows", 0)) and time.monotonic() < end:
+            time.sleep(1)
 
     # --- rows -------------------------------------------------------------------------------------------------
 
@@ -140,25 +152,20 @@ class MilvusStore:
 
         When it returns Milvus has acknowledged them, and they outlast its being killed.
         """
-        with self._told():
-            ids = [row["id"] for row in rows]
-            there = self._client.get(self.collection, ids=ids, output_fields=["digest"], timeout=TIMEOUT)
-            known = {row["id"]: row["digest"] for row in there}
-            changed = [row for row in rows if known.get(row["id"]) != row["digest"]]
-            if changed:
-                self._client.upsert(self.collection, changed, timeout=TIMEOUT)
+        there = self._call("get", ids=[row["id"] for row in rows], output_fields=["digest"])
+        known = {row["id"]: row["digest"] for row in there}
+        changed = [row for row in rows if known.get(row["id"]) != row["digest"]]
+        if changed:
+            self._call("upsert", changed)
         return len(changed)
 
     def delete(self, ids: Sequence[str]) -> None:
         """Removes the rows of these ids."""
-        with self._told():
-            self._client.delete(self.collection, ids=list(ids), timeout=TIMEOUT)
+        self._call("delete", ids=list(ids))
 
     def count(self, expression: str = "") -> int:
         """How many rows an expression leaves."""
-        with self._told():
-            found = self._client.query(self.collection, filter=expression, output_fields=["count(*)"], timeout=TIMEOUT)
-        return int(found[0]["count(*)"])
+        return int(self._call("query", filter=expression, output_fields=["count(*)"])[0]["count(*)"])
 
     def any(self, expression: str) -> bool:
         """Whether an expression leaves a row."""
@@ -166,35 +173,26 @@ class MilvusStore:
 
     def rows(self, expression: str, fields: Sequence[str], limit: int = MOST_HITS) -> list[dict[str, Any]]:
         """Some fields of the rows that an expression leaves, in no order."""
-        with self._told():
-            return self._client.query(
-                self.collection, filter=expression, output_fields=["id", *fields], limit=limit, timeout=TIMEOUT
-            )
+        return list(self._call("query", filter=expression, output_fields=["id", *fields], limit=limit))
 
     def members(self, ids: Sequence[str]) -> dict[str, str]:
         """What is known of the rows of these ids, as JSON."""
-        with self._told():
-            found = self._client.get(self.collection, ids=list(ids), output_fields=["member"], timeout=TIMEOUT)
-        return {row["id"]: row["member"] for row in found}
+        return {row["id"]: row["member"] for row in self._call("get", ids=list(ids), output_fields=["member"])}
 
     def search(self, queries: np.ndarray, k: int, width: int, expression: str = "") -> list[list[Row]]:
         """The rows closest to each of (queries, dim) by the graph: k, or as many as it finds."""
         if k > MOST_HITS:
-            raise SearchError(
-                f"{k:,} hits are more than a search in Milvus can ask for; ask for {MOST_HITS:,} or less."
-            )
-        with self._told():
-            found = self._client.search(
-                self.collection,
-                data=list(queries),
-                anns_field="vector",
-                filter=expression,
-                limit=k,
-                # A narrower search than k finds fewer in milvus-lite, in silence, and is an error in a cluster.
-                search_params={"metric_type": "COSINE", "params": {"ef": max(width, k)}},
-                output_fields=["number", "member"],
-                timeout=TIMEOUT,
-            )
+            raise SearchError(f"{k:,} hits are more than a search in Milvus can ask for; ask for fewer.")
+        # A narrower search than k finds fewer in milvus-lite, in silence, and is an error in a cluster.
+        found = self._call(
+            "search",
+            data=list(queries),
+            anns_field="vector",
+            filter=expression,
+            limit=k,
+            search_params={"metric_type": "COSINE", "params": {"ef": max(width, k)}},
+            output_fields=["number", "member"],
+        )
         return [
             [Row(hit["id"], hit["entity"]["number"], hit["distance"], hit["entity"]["member"]) for hit in hits]
             for hits in found
@@ -205,21 +203,15 @@ class MilvusStore:
 
         They come in the order of their ids, which are digests: what comes first is drawn at random.
         """
-        with self._told():
-            reader = self._client.query_iterator(
-                self.collection,
-                filter=expression,
-                batch_size=batch_rows(dim),
-                output_fields=["number", "vector"],
-                timeout=TIMEOUT,
-            )
-            with _closing(reader.close):
-                while batch := reader.next():
-                    yield (
-                        np.array([row["id"] for row in batch]),
-                        np.array([row["number"] for row in batch], np.int64),
-                        np.array([row["vector"] for row in batch], np.float32),
-                    )
+        wanted = {"filter": expression, "batch_size": batch_rows(dim), "output_fields": ["number", "vector"]}
+        reader = self._call("query_iterator", **wanted)
+        with self._told(), _closing(reader.close):
+            while batch := reader.next():
+                yield (
+                    np.array([row["id"] for row in batch]),
+                    np.array([row["number"] for row in batch], np.int64),
+                    np.array([row["vector"] for row in batch], np.float32),
+                )
 
 
 @contextmanager
@@ -285,7 +277,9 @@ def _connect(uri: str) -> Any:
     logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # it prints a traceback of all that is told in a sentence
     with _heard("milvus_lite") as errors:
         try:
-            return MilvusClient(uri, timeout=TIMEOUT)
+            # A server that has come back is found within a second, where gRPC would wait for up to two minutes.
+            options = {"grpc.initial_reconnect_backoff_ms": 200, "grpc.max_reconnect_backoff_ms": 1000}
+            return MilvusClient(uri, timeout=TIMEOUT, dedicated=True, grpc_options=options)
         except (MilvusException, grpc.RpcError) as error:
             raise SearchError(_sentence(uri, "", errors[0] if errors else error)) from None
 
@@ -317,6 +311,8 @@ def _sentence(uri: str, collection: str, error: BaseException) -> str:
             f"Another process has {uri} open, and a file takes one; close it there, or let a server share it: "
             f"milvus-lite server --data-dir {uri} --host 127.0.0.1, then uri='http://127.0.0.1:19530'."
         )
+    if "should create connection first" in said:
+        return f"The index in {uri} has been closed; open it again."
     code = str(getattr(error, "code", ""))
     if callable(getattr(error, "code", None)):  # gRPC's own errors
         code = str(error.code().name)  # type: ignore[attr-defined]

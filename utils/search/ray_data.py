@@ -38,7 +38,8 @@ def cluster(address: str) -> Iterator[Cluster]:
         import ray.data
     except ImportError:
         raise ImportError(
-            'Clusters take Ray, which the course does without: pip install "ray[data]>=2.50,<3".'
+            'Ray is not installed, which the course does without: pip install "clip-earth-course[scale]", or leave '
+            "the address out."
         ) from None
     with _without_words() as stream:
         options: dict[str, Any] = {"include_dashboard": False, "num_cpus": usable_cores()} if address == "local" else {}

@@ -20,10 +20,10 @@ names the shards once all are there, and then those that it no longer names go.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import re
 import uuid
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -32,16 +32,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from utils.datasets import CaptionedImage
+from utils.datasets import CaptionDataset, CaptionedImage, ImageReading
 from utils.files import move, printable, read_json, write_whole
-from utils.search.catalog import Mark, found_path, read_mark, stored_path
-from utils.search.engines import SearchError
-from utils.search.tiles import SceneTile, Tiling
+from utils.finder.place import NO_PLACE, Place
+from utils.search.catalog import Mark, Skipped, found_path, read_mark, stored_path
+from utils.search.engines import SearchError, choose_engine, make_engine
+from utils.search.storage import Contents
+from utils.search.tiles import SceneTile, Tiling, place_as_json, place_of_json
+from utils.search.widths import choose_widths
 
 if TYPE_CHECKING:
     import pyarrow
-
-    from utils.finder.place import Place
 
 NOTE, KIND, VERSION = "embeddings.json", "embeddings of the CLIP course in shards", 1
 _FACTS = b"clip-earth-course"  # what a file says of itself, in the metadata of its schema
@@ -101,13 +102,13 @@ Embedded = Sequence[tuple[CaptionedImage, Mark, "np.ndarray | str"]]  # vectors 
 def shards_of_images(settings: Settings, files: Sequence[tuple[str, Mark]]) -> list[Shard]:
     """Divides images, which are in order, into shards.
 
-    A shard ends, once it is half full, behind a name whose check sum says so. So a file that comes or goes changes the
+    A shard ends, once it is half full, behind a name whose digest says so. So a file that comes or goes changes the
     shard that it is in, and seldom the next one, where counting would move the files of all that follow.
     """
     half, shards, start = max(1, settings.shard_size // 2), [], 0
     for end, (name, _) in enumerate(files, start=1):
         count = end - start
-        ends = zlib.crc32(name.encode(errors="surrogatepass")) % half == 0
+        ends = int.from_bytes(hashlib.blake2b(name.encode(errors="surrogatepass"), digest_size=8).digest()) % half == 0
         if end == len(files) or count >= 4 * half or (count >= half and ends):
             shards.append(Shard.of(settings, files[start:end], count))
             start = end
@@ -145,7 +146,7 @@ def write_shard(folder: Path, shard: Shard, source: Path, dim: int, embedded: Em
         "vector": [None if isinstance(result, str) else result for *_, result in embedded],
         "error": [printable(result) if isinstance(result, str) else None for *_, result in embedded],
     }
-    place = next((_place_as_json(tile.place) for tile in tiles if tile), None)
+    place = next((place_as_json(tile.place) for tile in tiles if tile), None)
     facts = {"kind": KIND, "version": VERSION, "files": shard.files, "part": shard.part, "place": place}
     schema = shard_schema(dim).with_metadata({_FACTS: json.dumps(facts).encode()})
     draft = folder / f".{shard.name}-{uuid.uuid4().hex}.partial"
@@ -180,11 +181,6 @@ def shard_schema(dim: int) -> pyarrow.Schema:
 
 def _identity(name: str, part: Sequence[int | None]) -> str:
     return hashlib.sha256(json.dumps([name, part]).encode()).hexdigest()[:32]
-
-
-def _place_as_json(place: Place) -> dict[str, Any]:
-    corners = None if place.transform is None else list(place.transform)[:6]
-    return {"crs": place.crs, "transform": corners, "reason": place.reason}
 
 
 def write_note(folder: Path, settings: Settings, source: Path, shards: Sequence[Shard] | None = None) -> None:
@@ -310,13 +306,63 @@ class Facts:
 
 def facts_of(batch: pyarrow.RecordBatch) -> Facts:
     """The files of a shard that `read_shards` gave, and the place of its scene."""
-    from affine import Affine
-
-    from utils.finder.place import NO_PLACE, Place
-
     stored = json.loads(batch.schema.metadata[_FACTS])
-    place, found = NO_PLACE, stored["place"]
-    if found:
-        transform = None if found["transform"] is None else Affine(*found["transform"])
-        place = Place(found["crs"], transform, found["reason"])
+    place = NO_PLACE if stored["place"] is None else place_of_json(stored["place"])
     return Facts(tuple((name, read_mark(mark)) for name, mark in stored["files"]), place)
+
+
+# --- searching --------------------------------------------------------------------------------------------------
+
+
+def contents_of_shards(folder: Path, model: str, engine: str) -> Contents:
+    """What an index of shards holds, see `utils.search.ImageIndex.from_shards`; ``model`` is a fingerprint or empty."""
+    note = read_note(folder)
+    if model and model != note.settings.model:
+        raise SearchError(
+            f"{folder} holds vectors of another model (fingerprint {note.settings.model}, not {model}); load that "
+            "model, or embed with this one into another folder."
+        )
+    members: list[CaptionedImage] = []
+    marks: list[Mark] = []
+    vectors: list[np.ndarray] = []
+    skipped: dict[Path, Skipped] = {}  # a scene that cannot be read may say so in each of its shards
+    for batch in read_shards(folder):
+        for item, mark, reason in members_in(batch, note):
+            if reason is None:
+                members.append(item)
+                marks.append(mark)
+            else:
+                skipped.setdefault(item.path, Skipped(item.path, reason, mark))
+        column = batch.column("vector").drop_null()
+        vectors.append(column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), note.settings.dim))
+    if not members:
+        raise SearchError(f"{folder} has no vector in any row, since nothing could be read; see the column error.")
+    embeddings = np.concatenate(vectors)
+    searched_by = make_engine(choose_engine(engine, len(embeddings)), embeddings)
+    there = {path for path in {item.path for item in members} if path.is_file()}
+    return Contents(
+        dataset=CaptionDataset(members, printable(note.source.name)),
+        embeddings=embeddings,
+        engine=searched_by,
+        recall=choose_widths(searched_by, embeddings),
+        skipped=tuple(skipped.values()),
+        missing=tuple(item.path for item in members if item.path not in there),
+        marks=tuple(marks),
+        tiling=note.settings.tiling,
+        made_by=note.settings.model,
+    )
+
+
+def members_in(batch: pyarrow.RecordBatch, note: Note) -> Iterator[tuple[CaptionedImage, Mark, str | None]]:
+    """The image or tile of each row, the mark of its file, and why it has no vector."""
+    facts, reading = facts_of(batch), ImageReading(**note.settings.reading)
+    of_scene = note.settings.tiling is not None
+    files = itertools.repeat(facts.files[0]) if of_scene else facts.files
+    boxes, reasons = (batch.column(name).to_pylist() for name in ("box", "error"))
+    for (name, mark), box, reason in zip(files, boxes, reasons, strict=not of_scene):
+        path = note.source / name
+        known = (path, (), None, None, printable(path.name if of_scene else note.source.name), reading)
+        if box is None:
+            yield CaptionedImage(*known), mark, reason
+        else:
+            yield SceneTile(*known, window=tuple(box[side] for side in _BOX), place=facts.place), mark, reason

@@ -33,7 +33,7 @@ from utils.finder.place import Place
 from utils.search.catalog import Mark, Skipped, WithoutFile, found_path, read_mark, stored_path
 from utils.search.engines import Engine, SearchError, make_engine
 from utils.search.pieces import PIECES, check_pieces, remove_ours
-from utils.search.tiles import SceneTile, Tiling
+from utils.search.tiles import SceneTile, Tiling, place_as_json, place_of_json
 
 NOTE = "index.json"
 KIND = "an image index of the CLIP course"
@@ -163,9 +163,7 @@ def row_of(item: CaptionedImage, path: str) -> dict[str, Any]:
     if isinstance(item, WithoutFile):
         row["file"] = False
     if isinstance(item, SceneTile):
-        corners = None if item.place.transform is None else list(item.place.transform)[:6]
-        row["window"] = item.window
-        row["place"] = {"crs": item.place.crs, "transform": corners, "reason": item.place.reason}
+        row |= {"window": item.window, "place": place_as_json(item.place)}
     return row
 
 
@@ -174,13 +172,10 @@ def member_of(row: dict[str, Any], path: Path, places: dict[Path, Place]) -> Cap
 
     ``places`` are those of the scenes that came before; a place in the row is added to them.
     """
-    from affine import Affine
-
     reading = ImageReading(**row["reading"]) if "reading" in row else AS_STORED
     known = (path, tuple(row["captions"]), row["split"], row["category"], row["source"], reading)
     if stored := row.get("place"):
-        transform = None if stored["transform"] is None else Affine(*stored["transform"])
-        places[path] = Place(stored["crs"], transform, stored["reason"])
+        places[path] = place_of_json(stored)
     if "window" in row:
         return SceneTile(*known, window=tuple(row["window"]), place=places[path])
     return WithoutFile(*known, given=row["path"]) if has_no_file(row) else CaptionedImage(*known)

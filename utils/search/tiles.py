@@ -90,6 +90,20 @@ def address(member: CaptionedImage | Hit) -> Path:
     return item.path.with_name(f"{item.path.name} {item.window}") if isinstance(item, SceneTile) else item.path
 
 
+def place_as_json(place: Place) -> dict[str, Any]:
+    """A scene's place, to be noted beside its tiles."""
+    corners = None if place.transform is None else list(place.transform)[:6]
+    return {"crs": place.crs, "transform": corners, "reason": place.reason}
+
+
+def place_of_json(stored: dict[str, Any]) -> Place:
+    """What `place_as_json` gave."""
+    from affine import Affine
+
+    transform = None if stored["transform"] is None else Affine(*stored["transform"])
+    return Place(stored["crs"], transform, stored["reason"])
+
+
 def cut_out(
     scene: Path, reading: ImageReading, windows: Sequence[Window], longest: int | None = None
 ) -> list[Image.Image]:

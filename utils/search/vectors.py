@@ -26,6 +26,7 @@ from utils.datasets.formats import CAPTION_FIELDS, FILE_FIELDS
 from utils.files import printable
 from utils.search.catalog import WithoutFile
 from utils.search.engines import SearchError, choose_engine, make_engine
+from utils.search.shards import has_shards
 from utils.search.storage import Contents
 from utils.search.widths import choose_widths
 
@@ -228,6 +229,8 @@ def _names_of_parquet(path: Path) -> NamedVectors:
 
 def _of_folder(path: Path) -> NamedVectors:
     """Parts as clip-retrieval writes them, or else Parquet files that hold vectors, one after the other."""
+    if has_shards(path):
+        raise SearchError(f"{path} holds shards of make embed; open them with ImageIndex.from_shards({str(path)!r}).")
     parts = {file.name: file for folder in (path, path / "img_emb", path / "metadata") for file in folder.glob("*_*.*")}
     numbers = {name: int(found[1]) for name in parts if (found := _PART.fullmatch(name))}
     kinds = [{numbers[name]: parts[name] for name in numbers if name.endswith(end)} for end in (".npy", ".parquet")]

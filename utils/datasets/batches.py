@@ -49,7 +49,8 @@ def train_batches(
     augmentation: str = "aerial",
     captions: str = "one",
     workers: int = 2,
-) -> grain.DatasetIterator:
+    share: tuple[int, int] = (0, 1),
+) -> grain.DatasetIterator | OwnRows:
     """Builds the training stream: one caption drawn for each image at each visit, or each caption in turn.
 
     With captions ``one``, a record is an image, and one of its captions is drawn at each visit; with ``all``, it is an
@@ -57,8 +58,9 @@ def train_batches(
     records, cut to whole batches. For augmentations see `train_transform`; ``tokenize`` turns texts into token ids,
     (texts, length) int32; the workers are threads. An image that turns out to be damaged is named in a warning, and
     the next one takes its place. The iterator's ``get_state`` and ``set_state`` make it resumable; its ``close`` ends
-    its threads. An argument that cannot work is a ValueError, `MOST_DAMAGED` images in a row that cannot be decoded are
-    an `ImageError`.
+    its threads. A ``share`` of (1, 4) is of each batch the rows 1, 5, 9 and so on, for one of four processes, which
+    decodes no others; it must divide the batch. An argument that cannot work is a ValueError, `MOST_DAMAGED` images in
+    a row that cannot be decoded are an `ImageError`.
 
     Returns:
         An iterator of ``images`` (batch, size, size, 3) float32, ``tokens`` (batch, length) int32,
@@ -95,7 +97,30 @@ def train_batches(
 
     whole_batches = count // batch_size * batch_size
     records = grain.MapDataset.range(count).seed(seed).shuffle()[:whole_batches]
-    return _in_batches(records.repeat(epochs).random_map(load), batch_size, workers)
+    loaded, (number, parts) = records.repeat(epochs).random_map(load), share
+    if parts == 1:
+        return _in_batches(loaded, batch_size, workers)
+    # Cut after chance was drawn, so that a row is the same whoever loads it.
+    return OwnRows(_in_batches(loaded[number::parts], batch_size // parts, workers), parts)
+
+
+class OwnRows(Iterator[dict[str, Any]]):
+    """A share of the rows of each batch; its state is that of all rows, so any number of processes may resume it."""
+
+    def __init__(self, batches: grain.DatasetIterator, parts: int) -> None:
+        self.batches, self.parts, self.close = batches, parts, batches.close
+
+    def __next__(self) -> dict[str, Any]:
+        """Returns the next batch, (batch / parts, ...)."""
+        return next(self.batches)
+
+    def get_state(self) -> dict[str, int]:
+        """The position in the run, as the iterator over all rows has it."""
+        return {name: records * self.parts for name, records in self.batches.get_state().items()}
+
+    def set_state(self, state: dict[str, int]) -> None:
+        """Goes to a position in the run."""
+        self.batches.set_state({name: records // self.parts for name, records in state.items()})
 
 
 def steps_per_epoch(dataset: CaptionDataset, batch_size: int, captions: str = "one") -> int:

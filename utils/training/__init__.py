@@ -8,9 +8,11 @@ measures held-out images; `checkpoints` and `identity` are what must survive; `h
 
 from utils.training.category_captions import caption_by_category
 from utils.training.identity import run_folder
+from utils.training.loading import load_or_train
 from utils.training.loss import contrastive_loss, positive_pairs
 from utils.training.optimizer import learning_rate_schedule
-from utils.training.run import TrainingResult, TrainingStopped, load_or_train, train
+from utils.training.run import TrainingResult, train
 from utils.training.settings import TrainingSettings
 from utils.training.step import data_mesh
+from utils.training.stopping import TrainingStopped
 from utils.training.validation import validate

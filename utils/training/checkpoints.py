@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import hashlib
 import json
@@ -33,6 +34,13 @@ def open_checkpoints(output_dir: Path) -> Iterator[ocp.CheckpointManager]:
     _sweep(folder)
     # Which ones to keep is decided after each save: Orbax would have to choose between the last and the best.
     options = ocp.CheckpointManagerOptions(enable_async_checkpointing=False, create=True)
+    if jax.process_count() > 1:  # only the first one is here: its copies are whole, and its disk need not be shared
+        alone = ocp.options.MultiprocessingOptions(
+            primary_host=0, active_processes={0}, barrier_sync_key_prefix="first"
+        )
+        # Orbax makes no folder on behalf of a part of the processes.
+        options = dataclasses.replace(options, multiprocessing_options=alone, create=False)
+        folder.mkdir(parents=True, exist_ok=True)
     with ocp.CheckpointManager(folder, options=options) as manager:
         yield manager
 
@@ -74,10 +82,16 @@ def restore_checkpoint(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Reads a checkpoint onto the devices: the state and the progress that were saved.
 
-    The state must have the structure, shapes and types of ``like``; its arrays go where ``sharding`` says. ``mark`` is
-    that of the run; checkpoints of earlier versions have none, and no checksum. A ValueError says what does not fit.
+    The state must have the structure, shapes and types of ``like``; its arrays go where ``sharding`` says, and those
+    that are NumPy's in ``like`` stay so. ``mark`` is that of the run; checkpoints of earlier versions have none, and no
+    checksum. A ValueError says what does not fit.
     """
-    abstract = jax.tree.map(lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=sharding), like)
+
+    def described(array: Any) -> Any:
+        on_host = isinstance(array, np.ndarray)
+        return array if on_host else jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=sharding)
+
+    abstract = jax.tree.map(described, like)
     items = ocp.args.Composite(state=ocp.args.StandardRestore(abstract), progress=ocp.args.JsonRestore())
     try:
         restored = manager.restore(step, args=items)

@@ -53,7 +53,8 @@ class DeviceBatches(Iterator[dict[str, Any]]):
         self.tokens = tokenize(texts)
         self.own_captions = [np.array([numbers[text] for text in item.captions]) for item in dataset]
         images, taken_for = decode_squares(dataset, side, preprocessing.squash, workers)
-        self.images = jax.device_put(images, NamedSharding(sharding.mesh, PartitionSpec()))
+        everywhere = NamedSharding(sharding.mesh, PartitionSpec())
+        self.images = jax.make_array_from_process_local_data(everywhere, images, images.shape)
         # A record is an image, or an image with one of its captions.
         self.records = taken_for[:, None]
         if captions == "all":

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-import signal
-import threading
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -19,13 +17,14 @@ from typing import TYPE_CHECKING, Any, Generic
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from jax.experimental import multihost_utils
 from jax.sharding import NamedSharding, PartitionSpec
 
 from utils.clip import CLIP
 from utils.datasets import steps_per_epoch, train_batches
 from utils.files import disk_trouble_in_words, sole_owner
 from utils.progress import progress_bar
-from utils.training import identity
+from utils.training import identity, processes
 from utils.training.card import write_card
 from utils.training.checkpoints import open_checkpoints, restore_checkpoint, save_checkpoint
 from utils.training.contrastive import CONTRASTIVE
@@ -35,43 +34,12 @@ from utils.training.objective import Model, Objective
 from utils.training.optimizer import learning_rate_schedule
 from utils.training.settings import TrainingSettings
 from utils.training.step import State, TrainStep, data_mesh, first_state, make_train_step
+from utils.training.stopping import TrainingStopped, stop_on_interrupt, stopping_together
 
 if TYPE_CHECKING:
     from utils.datasets import CaptionDataset
 
 STEPS_AHEAD = 2  # dispatched beyond the one that the devices are at; each holds a batch in their memory
-
-
-class TrainingStopped(KeyboardInterrupt):
-    """A run that was interrupted and saved; starting it again resumes it."""
-
-    def _render_traceback_(self) -> list[str]:
-        """IPython asks for this: in a notebook one line says it all."""
-        return [str(self)]
-
-
-@contextmanager
-def stop_on_interrupt() -> Iterator[Callable[[], bool]]:
-    """Turns the first interrupt (Ctrl-C, a notebook's stop button) into a request; yields whether there was one.
-
-    An interrupt in the middle of a step would leave the state donated and the data one batch ahead. The second one
-    interrupts, and outside the main thread, where Python allows no handler, so does the first.
-    """
-    asked = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield asked.is_set
-        return
-
-    def ask(number: int, frame: Any) -> None:
-        if asked.is_set():
-            raise KeyboardInterrupt
-        asked.set()
-
-    before = signal.signal(signal.SIGINT, ask)
-    try:
-        yield asked.is_set
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 @dataclass
@@ -123,83 +91,53 @@ def run_training(
     output_dir: str | Path,
 ) -> TrainingResult[Model]:
     """Trains a model as an objective says: what `train`, which tells of arguments and errors, does for CLIP."""
+    processes.refuse_to_train_alone()
     output_dir, settings = Path(output_dir), objective.settle(settings, start)
     # First: what cannot be trained leaves no folder.
     run = TrainingRun(start, train_set, validation_set, settings, objective=objective)
-    for dataset in (run.train_set, run.validation_set):
-        captions = [caption for item in dataset for caption in item.captions]
-        cut, length = objective.count_cut(start, captions, settings)
-        if cut:  # beyond what is read they may all be one and the same
-            warnings.warn(
-                f"{dataset.name or 'the data'}: {cut:,} of {len(captions):,} captions are longer than the "
-                f"{length} tokens that the model reads; it learns from their beginning.",
-                stacklevel=3,
-            )
-    with closing(run.batches), disk_trouble_in_words(output_dir), sole_owner(output_dir, "training"):
+    _warn_of_cut_captions(run, start)
+    with ExitStack() as held:
+        held.enter_context(closing(run.batches))
+        held.enter_context(disk_trouble_in_words(output_dir))
+        processes.lead(lambda: held.enter_context(sole_owner(output_dir, "training")))
         # Described by the data as given, so that the same data find the run again.
         description = identity.describe_run(start, train_set, validation_set, settings, objective)
-        run.mark = identity.claim_folder(output_dir, description)
-        with open_checkpoints(output_dir) as checkpoints:
-            run.restore(checkpoints)
-            if not run.finished:
-                identity.note_provenance(output_dir, train_set, start, run.step)
-            with_events = settings.tensorboard and not run.finished  # all those of a finished run are there
-            columns = objective.figures, objective.metrics
-            with (
-                stop_on_interrupt() as stop_asked,
-                open_reports(output_dir, run.history, with_events, *columns) as report,
-            ):
-                take_steps(run, checkpoints, report, stop_asked, output_dir)
-            exported_step = run.choose_export(checkpoints)
+        processes.agree(identity.mark_of_run(description), "other data, another model or other settings")
+        run.mark = processes.lead(lambda: identity.claim_folder(output_dir, description))
+        checkpoints = processes.lead(lambda: held.enter_context(open_checkpoints(output_dir)))
+        run.restore(checkpoints)
+        if not run.finished:
+            processes.lead(lambda: identity.note_provenance(output_dir, train_set, start, run.step))
+        with_events = settings.tensorboard and not run.finished  # all those of a finished run are there
+        columns = objective.figures, objective.metrics
+        with ExitStack() as reporting, stop_on_interrupt() as stop_asked:
+            report = processes.lead(
+                lambda: reporting.enter_context(open_reports(output_dir, run.history, with_events, *columns))
+            )
+            take_steps(run, checkpoints, report, stop_asked, output_dir)
+        exported_step = run.choose_export(checkpoints)
         model, model_dir = run.model(), output_dir / "model"
-        identity.export_model(model, model_dir, run.mark, exported_step)
-        data, made_with = (run.train_set, run.validation_set), identity.provenance_of(output_dir)
-        write_card(model_dir, model, *data, settings, run.history, exported_step, made_with, objective)
+
+        def export() -> None:
+            identity.export_model(model, model_dir, str(run.mark), exported_step)
+            data, made_with = (run.train_set, run.validation_set), identity.provenance_of(output_dir)
+            write_card(model_dir, model, *data, settings, run.history, exported_step, made_with, objective)
+
+        processes.lead(export)
         return TrainingResult(model, run.history, model_dir, exported_step)
 
 
-def load_or_train(
-    output_dir: str | Path,
-    start: CLIP,
-    train_set: CaptionDataset,
-    validation_set: CaptionDataset,
-    settings: TrainingSettings,
-) -> CLIP:
-    """Loads the model that an earlier run left in a folder; where there is none, one trained now, beside it.
-
-    The other arguments are those of `train`, for the training that may be needed; settings of a short one will do.
-    A warning says so if the earlier run was trained on other data, as far as its note tells. Where images have no
-    captions to train on, it is ``start``, the very object, so that nobody compares a model with itself.
-
-    Raises:
-        ValueError: If the model is of another run than the folder tells of, or damaged.
-        FolderInUseError: If another process is training that short one.
-    """
-    output_dir = Path(output_dir)
-    if (output_dir / "model" / "config.json").is_file():
-        if trained_on := identity.other_data(output_dir, train_set, validation_set):
-            print(
-                f"Warning: the model in {output_dir} was trained on {trained_on}; name another OUTPUT_DIR for a model "
-                "of these data."
+def _warn_of_cut_captions(run: TrainingRun, start: Any) -> None:
+    """Says how many captions are longer than what is read: beyond that they may all be one and the same."""
+    for dataset in (run.train_set, run.validation_set):
+        captions = [caption for item in dataset for caption in item.captions]
+        cut, length = run.objective.count_cut(start, captions, run.settings)
+        if cut:
+            warnings.warn(
+                f"{dataset.name or 'the data'}: {cut:,} of {len(captions):,} captions are longer than the "
+                f"{length} tokens that the model reads; it learns from their beginning.",
+                stacklevel=4,
             )
-        identity.check_model(output_dir / "model", identity.mark_of(output_dir))
-        return CLIP.from_pretrained(output_dir / "model")
-    counts = [len(item.captions_with_words) for item in train_set]
-    if not (any(counts) and any(item.captions_with_words for item in validation_set)):
-        print(
-            f"No fine-tuned model in {output_dir}, and none can be trained without captions in train and val: MODEL "
-            "itself is used, and what compares it with a fine-tuned one is left out."
-        )
-        return start
-    # Images without a caption are left out, and a batch cannot hold more than remain.
-    settings = settings.fitted_to(sum(counts) if settings.captions == "all" else int(np.count_nonzero(counts)))
-    of_the_run = (start, train_set, validation_set, settings)
-    short_dir = identity.run_folder(output_dir.parent, f"{output_dir.name}-short", *of_the_run)
-    if identity.is_whole(short_dir / "model", identity.mark_of_run(identity.describe_run(*of_the_run))):
-        print(f"No fine-tuned model in {output_dir}: taking the short one in {short_dir}.")
-        return CLIP.from_pretrained(short_dir / "model", settings.compute_dtype or start.vision.dtype)
-    print(f"No fine-tuned model in {output_dir}: training a short one in {short_dir}.")
-    return train(*of_the_run, short_dir).model
 
 
 def take_steps(
@@ -209,7 +147,10 @@ def take_steps(
     stop_asked: Callable[[], bool],
     output_dir: Path,
 ) -> None:
-    """Takes all steps that are left, with validations and checkpoints where they are due."""
+    """Takes all steps that are left, with validations and checkpoints where they are due.
+
+    What is written into the folder is for the first process alone; others have no checkpoints and no report.
+    """
     every = run.settings.checkpoint_every
     with progress_bar(total=run.total_steps, initial=run.step, desc="fine-tuning", unit="step") as progress:
         while not run.finished:
@@ -217,9 +158,11 @@ def take_steps(
             progress.update()
             if run.validation_is_due:
                 run.validate()
-            stopping = stop_asked()  # asked once, so that no stop comes between saving and stopping
+            # Asked once, so that no stop comes between saving and stopping.
+            stopping = stopping_together(run.step, stop_asked)
             if run.validation_is_due or stopping or (every and run.step % every == 0):
-                report(run.fetch_history())  # first, so that what is saved as finished was reported
+                # First, so that what is saved as finished was reported.
+                processes.lead(report, run.fetch_history())
                 run.save(checkpoints)
             if run.history:
                 progress.set_postfix(loss=f"{run.history[-1]['loss']:.3f}", refresh=False)
@@ -265,6 +208,7 @@ class TrainingRun:
                 "one with dataset.with_random_splits()."
             )
         size, devices = settings.micro_batch_size or settings.batch_size, self.mesh.size
+        share = processes.own_share(self.mesh)
         if size % devices:
             raise ValueError(
                 f"A batch or micro-batch of {size} cannot be shared evenly by {devices} devices; choose a multiple of "
@@ -275,7 +219,7 @@ class TrainingRun:
         self.schedule = learning_rate_schedule(settings, self.total_steps)
         self.replicated = NamedSharding(self.mesh, PartitionSpec())
         self.sharded = NamedSharding(self.mesh, PartitionSpec("data"))
-        stream = train_batches
+        stream: Callable[..., Any] = partial(train_batches, share=share)
         if settings.images_on_device:
             stream = partial(DeviceBatches, side=settings.images_on_device, sharding=self.sharded)
         self.batches = stream(
@@ -332,13 +276,20 @@ class TrainingRun:
             self._last_end = start
         batch = next(self.batches)
         index = batch.pop("index")
-        batch = {name: jax.device_put(array, self.sharded) for name, array in batch.items()}
+        batch = {name: self._placed(array) for name, array in batch.items()}
         waiting, rate = time.perf_counter() - start, self._learning_rate()
         self.state, metrics = self.train_step(self.state, batch, rate)
         self.step += 1
         self._running.append((rate, waiting, metrics, index))
         if len(self._running) > self._steps_ahead:
             self._fetch_one()
+
+    def _placed(self, rows: Any) -> jax.Array:
+        """Puts the rows that this process has of an array on its devices; images may lie there already."""
+        if isinstance(rows, jax.Array):
+            return rows
+        whole = (self.settings.batch_size, *rows.shape[1:])
+        return jax.make_array_from_process_local_data(self.sharded, rows, whole)
 
     def fetch_history(self) -> list[Row]:
         """The history of all steps so far: waits for those on their way and fetches their metrics.
@@ -357,6 +308,7 @@ class TrainingRun:
         step, now = len(self.history) + 1, time.perf_counter()
         for name in ("loss", "gradient_norm"):
             if not math.isfinite(values[name]):
+                index = multihost_utils.process_allgather(index).reshape(-1)
                 files = ", ".join(dict.fromkeys(self.train_set[int(number)].name for number in index))
                 raise FloatingPointError(
                     f"The {name} of step {step} is {values[name]} (files {shorten(files, 200, placeholder=' ...')}); "
@@ -368,34 +320,51 @@ class TrainingRun:
 
     def model(self) -> Any:
         """The model as it would be exported now: the average if there is one, low-rank changes merged."""
-        parameters = self.state["average" if "average" in self.state else "trained"]
-        return self.objective.assemble(self.split.graphdef, parameters, self.state["frozen"])
+        names = "average" if "average" in self.state else "trained", "frozen"
+        parameters, frozen = (processes.own_copies(self.state[name], self.mesh) for name in names)
+        return self.objective.assemble(self.split.graphdef, parameters, frozen)
 
     def validate(self) -> None:
         """Measures the model on the validation set and notes whether it is the best so far."""
         row = self.fetch_history()[-1]
-        row |= self.objective.validate(self.model(), self.validation_set, self.settings, self.sharded)
+        model, sharding = self.model(), processes.own_sharding(self.sharded)
+        row |= processes.share(
+            processes.lead(lambda: self.objective.validate(model, self.validation_set, self.settings, sharding))
+        )
         quality = self.objective.quality
         if self.best_step is None or quality(row) > quality(self.history[self.best_step - 1]):
             self.best_step = self.step
 
     def save(self, checkpoints: ocp.CheckpointManager) -> None:
-        """Writes a checkpoint of everything, then deletes those that are no longer needed."""
+        """Writes a checkpoint of everything, then deletes those that are no longer needed.
+
+        The first process does: all that the others have is in it, but for a place on its disk.
+        """
         progress = {"iterator": self.batches.get_state(), "history": self.fetch_history()}
         progress |= {"best_step": self.best_step, "mark": self.mark}
-        save_checkpoint(checkpoints, self.step, self.state, progress, self.settings.keep_last)
+        state = processes.for_orbax(self.state)
+        processes.lead(lambda: save_checkpoint(checkpoints, self.step, state, progress, self.settings.keep_last))
 
     def restore(self, checkpoints: ocp.CheckpointManager) -> None:
         """Goes back to the newest checkpoint, if there is one."""
-        if (step := checkpoints.latest_step()) is None:
+        step = processes.share(processes.lead(lambda: checkpoints.latest_step()))
+        if step is None:
             return
-        self.state, progress = restore_checkpoint(checkpoints, step, self.state, self.replicated, self.mark)
+        progress = self._read(checkpoints, step)
         self.step, self.history, self.best_step = step, progress["history"], progress["best_step"]
         self.batches.set_state(progress["iterator"])
+
+    def _read(self, checkpoints: ocp.CheckpointManager, step: int) -> dict[str, Any]:
+        """Takes the state of a checkpoint, which the first process reads and hands on, and returns its progress."""
+        like = processes.for_orbax(self.state)
+        read = processes.lead(lambda: restore_checkpoint(checkpoints, step, like, self.replicated, self.mark))
+        state, progress = read or (like, {})
+        self.state = processes.spread(state, like, self.replicated)
+        return processes.share(progress)
 
     def choose_export(self, checkpoints: ocp.CheckpointManager) -> int:
         """Goes to the state whose model is exported, and gives its step."""
         if not self.settings.keep_best or self.best_step is None or self.best_step == self.step:
             return self.step
-        self.state, _ = restore_checkpoint(checkpoints, self.best_step, self.state, self.replicated, self.mark)
+        self._read(checkpoints, self.best_step)
         return self.best_step

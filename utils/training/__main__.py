@@ -1,0 +1,190 @@
+"""Training without a notebook: ``python -m utils.training --profile rsicd``, in one process or in several.
+
+It does what notebook 04 does beside its lessons, with the same parameters, in the same folder. Like a notebook, it
+stands above the rooms, and takes of the course what a notebook takes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, TextIO
+
+import jax
+
+from utils import jax_trouble
+from utils.clip import CLIP
+from utils.course import CourseError, LeftOut, few_steps_warning, find_root, output_file, output_folder
+from utils.course.__main__ import INTERRUPTED, add_shared_arguments
+from utils.course.parameters import declared_values, parse_overrides
+from utils.course.places import from_here
+from utils.course.results import claim_folder
+from utils.course.splits import open_splits
+from utils.datasets import CaptionDataset, steps_per_epoch
+from utils.training import TrainingResult, TrainingSettings, TrainingStopped, caption_by_category, processes, train
+from utils.training.launch import AGAIN, CUT_OFF, FOLLOWED, SAID, launch
+from utils.translation import load_or_backtranslate
+
+NOTEBOOK = "04_finetune_clip"
+WORKER = "--worker"  # what a process that `launch` starts is told, before its file
+# Parameters of the notebook that are settings of the same name.
+OF_THE_SETTINGS = (
+    *("BATCH_SIZE", "EPOCHS", "LEARNING_RATE", "WARMUP_STEPS", "WEIGHT_DECAY", "VALIDATE_EVERY", "AUGMENTATION"),
+    *("COMPUTE_DTYPE", "SEED"),
+)
+IN_A_SENTENCE = (CourseError, LeftOut, OSError, ValueError, FloatingPointError)  # what their messages are
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Trains from the command line; the exit status is 0 if the run has come to its end."""
+    argv = sys.argv[1:] if argv is None else argv
+    if argv[:1] == [WORKER]:
+        return work(json.loads(Path(argv[1]).read_text(encoding="utf-8")))
+    parser = argparse.ArgumentParser(
+        prog="python -m utils.training", description="Fine-tunes CLIP as notebook 04 does, without a notebook."
+    )
+    add_shared_arguments(parser, "a file of nbs/profiles/, without its ending, or the path of your own .yaml file")
+    parser.add_argument("--dataset", default="", help="rsicd, ucm, sydney, miniature, or the path of your own captions")
+    parser.add_argument("--to", default="", help="the folder for results; the run is in finetuned/ there")
+    told = "how many on this machine; left out, those that SLURM or a TPU pod has started, or one"
+    parser.add_argument("--processes", type=int, default=0, help=told)
+    arguments = parser.parse_args(argv)
+    try:
+        root = find_root()
+        parameters = plan(root, arguments)
+        several = arguments.processes or processes.told_processes()
+        if several == 1 and (arguments.processes or not find_spec("libtpu")):
+            os.chdir(root)
+            finetune(parameters)
+            return 0
+        command = [sys.executable, "-m", "utils.training", WORKER]
+        together = arguments.processes > 1
+        os.chdir(root)
+        return launch(command, {"parameters": parameters}, arguments.processes if together else 1, together)
+    except IN_A_SENTENCE as error:
+        print(f"python -m utils.training: {error}", file=sys.stderr)
+        return SAID
+    except KeyboardInterrupt as stop:
+        said = str(stop) if isinstance(stop, TrainingStopped) else f"Stopped; {AGAIN}."
+        print(f"\n{said}", file=sys.stderr)
+        return INTERRUPTED
+
+
+def plan(root: Path, arguments: argparse.Namespace) -> dict[str, Any]:
+    """The parameters of notebook 04 for a command line, checked as those of a run of the course."""
+    from utils.course.run import plan_course  # seconds, so Ctrl-C counts
+
+    if arguments.processes < 0:
+        raise CourseError(f"--processes is {arguments.processes}; it must be 1 or more.")
+    given = list(arguments.set)
+    if dataset := arguments.dataset:
+        given.append(f"DATASET={Path(dataset).resolve() if Path(dataset).exists() else dataset}")
+    if arguments.to:
+        given.append(f"OUTPUT_DIR={Path(arguments.to).expanduser().resolve()}")
+    planned = plan_course(root, arguments.profile, parse_overrides(given, arguments.data_dir, arguments.model))
+    if trouble := jax_trouble():
+        raise CourseError(trouble)
+    return declared_values(root / "nbs" / f"{NOTEBOOK}.ipynb") | planned.parameters[NOTEBOOK]
+
+
+def finetune(parameters: Mapping[str, Any]) -> TrainingResult[CLIP]:
+    """Trains as notebook 04 would with these parameters; relative paths begin at the working folder."""
+    start = time.perf_counter()
+    output_dir = output_folder(parameters["OUTPUT_DIR"])
+    jax.config.update("jax_compilation_cache_dir", os.environ.get("JAX_COMPILATION_CACHE_DIR") or "runs/compiled")
+    raw_set, train_set, validation_set = processes.in_turn(lambda: open_data(parameters))
+    named = {name.lower(): parameters[name] for name in OF_THE_SETTINGS}
+    settings = TrainingSettings(**named | {"keep_best": True} | parameters["SETTINGS"]).fitted_to(len(raw_set))
+    model = processes.in_turn(lambda: CLIP.from_pretrained(parameters["MODEL"]))
+    steps = steps_per_epoch(train_set, settings.batch_size, settings.captions) * settings.epochs
+    among = f", in {jax.process_count()} processes" if jax.process_count() > 1 else ""
+    print(f"{len(train_set):,} training images, {len(validation_set):,} for validation, {steps:,} steps{among}")
+    if too_few := few_steps_warning(steps, settings.epochs):
+        print(too_few)
+    processes.lead(claim_folder, output_dir)
+    result = train(model, train_set, validation_set, settings, output_dir / "finetuned")
+    last = next(row for row in reversed(result.history) if "validation_loss" in row)
+    print(
+        f"{len(result.history):,} steps, last training loss {result.history[-1]['loss']:.3f}, validation loss "
+        f"{last['validation_loss']:.3f}, validation recall {last['validation_recall']:.3f}; exported is step "
+        f"{result.exported_step:,}\n{time.perf_counter() - start:.0f} s. The model, with its card: "
+        f"{from_here(result.model_dir)}",
+        flush=True,
+    )
+    return result
+
+
+def open_data(parameters: Mapping[str, Any]) -> tuple[CaptionDataset, CaptionDataset, CaptionDataset]:
+    """Images to train on, without and with paraphrases, and those to validate on, with the captions asked for."""
+    captions_file = parameters["CAPTIONS_FILE"]
+    splits = open_splits(parameters, "train", "val")
+    if captions_file == "categories":
+        splits = [caption_by_category(split) for split in splits]
+    if not all(any(item.captions_with_words for item in split) for split in splits):
+        raise LeftOut("There are no captions in train and val; --set CAPTIONS_FILE=categories makes some.")
+    raw_set, validation_set = (split.captioned() for split in splits)
+    if captions_file in ("", "categories"):
+        return raw_set, raw_set, validation_set
+    file = output_file(parameters["OUTPUT_DIR"], captions_file)
+    translated = load_or_backtranslate(raw_set, file, parameters["TO_ROMANCE"], parameters["TO_ENGLISH"])
+    return raw_set, translated, validation_set
+
+
+def work(job: Mapping[str, Any]) -> int:
+    """What one of several processes does; how it ended, its exit status and its last sentence tell `launch`."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    shown, shown_errors = _write_to(Path(job["log"]))
+    code, sentence = SAID, ""
+    try:
+        processes.join(job["address"], job["count"], job["number"])
+        if processes.is_first():
+            sys.stdout, sys.stderr = shown, shown_errors
+        finetune(job["parameters"])
+        jax.distributed.shutdown()
+        code = 0
+    except processes.LeadError:
+        code = FOLLOWED
+    except TrainingStopped as stop:
+        code, sentence = INTERRUPTED, str(stop)
+    except IN_A_SENTENCE as error:
+        # JAX calls a lost connection a ValueError, too.
+        code, sentence = (CUT_OFF, "") if "Gloo" in str(error) else (SAID, str(error))
+    except Exception:
+        code, sentence = 1, ""
+        os.write(2, traceback.format_exc().encode())
+    if sentence:
+        Path(job["said"]).write_text(sentence, encoding="utf-8")
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    # Nothing waits for the others any more, as JAX would at an ordinary end.
+    os._exit(code)
+
+
+def _end_with_parent() -> None:
+    """The standard input of a worker ends with the process that started it."""
+    sys.stdin.buffer.read()
+    os._exit(1)
+
+
+def _write_to(log: Path) -> tuple[TextIO, TextIO]:
+    """Sends all that is written into a file, and returns standard output and errors as they were.
+
+    JAX's own reports of a process that is gone, in C++, are pages long.
+    """
+    shown = [os.fdopen(os.dup(number), "w", buffering=1) for number in (1, 2)]
+    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for number in (1, 2):
+        os.dup2(file, number)
+    return shown[0], shown[1]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,167 @@
+"""Starts processes that train together, watches them, and ends all of them once one has ended before its time.
+
+JAX notices a process that is gone, but ends the others in words of its own, and not at once. So none of them is the
+command itself: that stays outside, sees how each ends, and says it in a sentence.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from utils.training.processes import SIGN_OF_LIFE
+
+# How a process ends that knows why: with a sentence that it leaves, stopped and saved, after what the first one says.
+SAID, STOPPED, FOLLOWED, CUT_OFF = 2, 130, 3, 4
+GRACE = 5.0  # seconds for the others to end by themselves
+AGAIN = "start the same command again to resume from the last checkpoint"
+
+
+@dataclass
+class Worker:
+    """One of the processes, with the files for its last sentence and for all else that it writes."""
+
+    number: int
+    process: subprocess.Popen[bytes]
+    said: Path
+    log: Path
+    code: int = 0  # with which it ended; below zero the signal that ended it
+    ended_by_us: bool = False
+
+
+def launch(command: Sequence[str], job: Mapping[str, Any], count: int, together: bool) -> int:
+    """Runs a command in so many processes on this machine, and returns the exit status for all of them.
+
+    Each is given, appended to the command, a file of JSON with what ``job`` says, and with ``number``, ``count``, and
+    ``address``, where they meet, or an empty one if they are not ``together`` but of a job that others have started;
+    ``said`` is the file for the sentence that it ends with, ``log`` that for what nobody needs to read. The first
+    Ctrl-C asks them to stop at a step that is saved, as SIGTERM does; the second ends them.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="training-"))
+    address = f"127.0.0.1:{_free_port()}" if together else ""
+    workers: list[Worker] = []
+    with _interrupts(workers) as asked:
+        try:
+            for number in range(count):
+                files = {name: str(folder / f"{number}.{name}") for name in ("said", "log")}
+                note = folder / f"{number}.json"
+                note.write_text(
+                    json.dumps({**job, "number": number, "count": count, "address": address, **files}), encoding="utf-8"
+                )
+                # Not of this terminal's group: what Ctrl-C means to them, they are told here. Their standard input
+                # ends with this process, however it ends, and so do they.
+                process = subprocess.Popen([*command, str(note)], stdin=subprocess.PIPE, start_new_session=True)
+                workers.append(Worker(number, process, Path(files["said"]), Path(files["log"])))
+            _wait(workers)
+        finally:
+            _end(workers)
+    if all(worker.code == 0 for worker in workers):
+        shutil.rmtree(folder)
+        return 0
+    if asked():
+        print(_said(workers, STOPPED) or f"Stopped; {AGAIN}.", file=sys.stderr)
+        shutil.rmtree(folder)
+        return STOPPED
+    sentence, log = reason(workers)
+    if not log:
+        shutil.rmtree(folder)
+    if sentence:
+        print(f"python -m utils.training: {sentence}{f' What it wrote: {log}' if log else ''}", file=sys.stderr)
+    return SAID
+
+
+@contextmanager
+def _interrupts(workers: list[Worker]) -> Iterator[Callable[[], int]]:
+    """Hands interrupts on to the workers; yields how many there were."""
+    count = 0
+
+    def hand_on(number: int, frame: Any) -> None:
+        nonlocal count
+        count += 1
+        if count == 1:
+            print("\nStopping after this step; once more, and all ends at once.", file=sys.stderr)
+        for worker in workers:
+            worker.process.terminate() if count == 1 else worker.process.kill()
+
+    before = {number: signal.signal(number, hand_on) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: count
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _wait(workers: Sequence[Worker]) -> None:
+    """Returns when all have ended, or `GRACE` after the first that ended otherwise than finished or stopped."""
+    end = float("inf")
+    while time.monotonic() < end:
+        codes = [worker.process.poll() for worker in workers]
+        if None not in codes:
+            return
+        if end == float("inf") and any(code not in (None, 0, STOPPED) for code in codes):
+            end = time.monotonic() + GRACE
+        time.sleep(0.05)
+
+
+def _end(workers: Sequence[Worker]) -> None:
+    for worker in workers:
+        if worker.process.poll() is None:
+            worker.process.kill()
+            worker.ended_by_us = True
+        worker.code = worker.process.wait()
+        if worker.process.stdin:
+            worker.process.stdin.close()
+
+
+def reason(workers: Sequence[Worker]) -> tuple[str, Path | None]:
+    """Why workers ended before their time, in a sentence, and the log that says more, if it takes one.
+
+    The sentence is empty where the first process says it, on another machine.
+    """
+    if said := _said(workers, SAID):
+        return said, None
+    for worker in workers:
+        who = f"Process {worker.number} of {len(workers)}" if len(workers) > 1 else "The process that trains"
+        if worker.code < 0 and worker.code != -signal.SIGABRT and not worker.ended_by_us:
+            how = f"{who} was ended from outside ({signal.Signals(-worker.code).name}: for want of memory, perhaps)"
+            return f"{how}, and the others with it; {AGAIN}.", None
+        if worker.code == 1:
+            return f"{who} ended in an error, and the others with it: {_last_line(worker.log)}", worker.log
+    if all(worker.code == FOLLOWED for worker in workers):
+        return "", None
+    lost = next((worker for worker in workers if worker.code == -signal.SIGABRT), workers[0])
+    sentence = (
+        f"A process of this training gave no sign of life for {SIGN_OF_LIFE} seconds, or was cut off, and the others "
+        f"were ended with it; see to its machine and {AGAIN}."
+    )
+    return sentence, lost.log
+
+
+def _said(workers: Sequence[Worker], code: int) -> str:
+    """The sentence of the first of the workers that ended so; empty if none did."""
+    texts = (
+        worker.said.read_text(encoding="utf-8") for worker in workers if worker.code == code and worker.said.is_file()
+    )
+    return next(texts, "")
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").split("\n") if log.is_file() else []
+    return next((line for line in reversed(lines) if line.strip()), "it says no more")
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]

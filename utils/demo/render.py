@@ -1,4 +1,4 @@
-"""Answers as HTML: every text escaped, every image within the page, so that no file is left behind."""
+"""Answers as HTML: every text escaped, images of the index by their address, those of visitors within the page."""
 
 from __future__ import annotations
 
@@ -7,24 +7,22 @@ import io
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from html import escape
-from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from utils.datasets import ImageError, read_image
+from utils.demo.thumbnails import SIDE
 from utils.files import printable
-from utils.search import Hit, SceneTile, TileHit, WithoutFile
-from utils.search.tiles import address, cut_out
+from utils.search import Hit, TileHit, WithoutFile
+from utils.search.tiles import address
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from utils.datasets import CaptionedImage, ImageReading
-    from utils.demo.answers import FeatureAnswer, SearchAnswer
+    from utils.datasets import CaptionedImage
+    from utils.demo.results import FeatureAnswer, SearchAnswer
+    from utils.demo.thumbnails import Thumbnails
     from utils.finder import Finding, Tile
-    from utils.search.tiles import Window
 
-THUMBNAIL_SIDE = 256  # pixels
 TILES_SHOWN = 6
 # A click or the Enter key on an image of the index asks for more like it.
 ON_LOAD = """
@@ -41,21 +39,26 @@ def status(text: str, failed: bool = False) -> str:
     return f'<p role="status" class="said{" failed" if failed else ""}">{escape(text)}</p>'
 
 
-def search_answer(answer: SearchAnswer, rows: Mapping[Path, int], top: Path | None = None) -> str:
+def search_answer(
+    answer: SearchAnswer, rows: Mapping[Path, int], thumbnails: Thumbnails, top: Path | None = None
+) -> str:
     """The hits with rank, score and captions; each is a button that asks for more like it, by its row of these.
 
     Where it lies is told from the folder at the top on, if that is known.
     """
-    shown = zip(answer.hits, _thumbnails(answer.hits), strict=True)
-    cards = "".join(_hit_card(hit, rows[address(hit)], small, top) for hit, small in shown)
-    return status(answer.sentence) + (f'<ol class="cards">{cards}</ol>' if cards else "")
+    numbers = [rows[address(hit)] for hit in answer.hits]
+    shown = zip(answer.hits, numbers, thumbnails.addresses(numbers), strict=True)
+    cards = "".join(_hit_card(hit, row, small, top) for hit, row, small in shown)
+    remarks = "".join(f'<p class="basis">{escape(remark)}</p>' for remark in answer.remarks)
+    return status(answer.sentence) + remarks + (f'<ol class="cards">{cards}</ol>' if cards else "")
 
 
-def choices(items: Sequence[CaptionedImage], rows: Mapping[Path, int]) -> str:
+def choices(items: Sequence[CaptionedImage], rows: Mapping[Path, int], thumbnails: Thumbnails) -> str:
     """Small images of the index to begin with; each is a button."""
+    numbers = [rows[address(item)] for item in items]
     cards = "".join(
-        f"<li>{_button(small, rows[address(item)], item.category or item.name, _absence(item))}</li>"
-        for item, small in zip(items, _thumbnails(items), strict=True)
+        f"<li>{_button(small, row, item.category or item.name, _absence(item))}</li>"
+        for item, row, small in zip(items, numbers, thumbnails.addresses(numbers), strict=True)
     )
     return f'<h3>Or begin with one of these</h3><ul class="choices">{cards}</ul>'
 
@@ -119,7 +122,7 @@ def _given(member: Hit | CaptionedImage) -> str | None:
 
 
 def _button(small: str, row: int, text: str, absence: str) -> str:
-    shown = f'<img src="{small}" alt="{escape(text)}">' if small else escape(absence)
+    shown = f'<img src="{small}" alt="{escape(text)}" loading="lazy">' if small else escape(absence)
     return f'<button type="button" data-member="{row}" title="Find images like this one">{shown}</button>'
 
 
@@ -127,7 +130,7 @@ def _tile_card(finding: Finding, tile: Tile) -> str:
     scale = finding.scene.thumbnail.width / finding.scene.size[0]
     left, top, right, bottom = (round(edge * scale) for edge in tile.box)
     cut = finding.scene.thumbnail.crop((left, top, max(right, left + 1), max(bottom, top + 1)))
-    cut.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
+    cut.thumbnail((SIDE, SIDE))
     said = "" if tile.presence is None else f"Seen alone, here with probability {tile.presence:.2f}. "
     return (
         f'<li><img src="{data_address(cut)}" alt="Tile {tile.rank}, {_place(tile.box)}">'
@@ -150,33 +153,6 @@ def _color_scale() -> str:
     from utils.finder.drawing import COLORS
 
     return f"linear-gradient(to right, {', '.join(to_hex(colormaps[COLORS](step / 8)) for step in range(9))})"
-
-
-def _thumbnails(members: Sequence[Hit | CaptionedImage]) -> list[str]:
-    """Members of the index, small, in their order; a scene is opened once for all its tiles."""
-    items = [member.tile if isinstance(member, TileHit) else member for member in members]
-    windows: dict[tuple[Path, ImageReading], list[Window]] = {}
-    for item in items:
-        if _given(item):
-            continue
-        found = windows.setdefault((item.path, item.reading), [])
-        if isinstance(item, SceneTile):
-            found.append(item.window)
-    small = {file: cycle(_thumbnails_of(*file, tuple(found))) for file, found in windows.items()}
-    return ["" if _given(item) else next(small[item.path, item.reading]) for item in items]
-
-
-@lru_cache(maxsize=256)  # of up to half a megabyte
-def _thumbnails_of(path: Path, reading: ImageReading, windows: tuple[Window, ...]) -> tuple[str, ...]:
-    """An image of the index, or tiles of a scene, small; empty if it cannot be read any more."""
-    try:
-        if windows:
-            return tuple(map(data_address, cut_out(path, reading, windows, THUMBNAIL_SIDE)))
-        image = read_image(path, reading)
-    except ImageError:
-        return ("",) * max(1, len(windows))
-    image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
-    return (data_address(image),)
 
 
 def data_address(image: Image.Image) -> str:

@@ -19,6 +19,7 @@ from utils.category_names import category_words
 from utils.datasets import CaptionDataset
 from utils.demo.decoding import DecodedUpload, read_upload
 from utils.demo.files import uploaded_path
+from utils.demo.map import outlines_of_scenes
 from utils.demo.results import FeatureAnswer, SearchAnswer
 from utils.demo.thumbnails import Thumbnails
 from utils.demo.verdicts import DOUBTFUL, NOTHING, CollectionJudge, language_hint, verdict
@@ -187,6 +188,11 @@ class Answers:
         return Thumbnails(self.index.dataset)
 
     @cached_property
+    def scene_outlines(self) -> list[tuple[str, dict[str, Any]]]:
+        """Names of the index's scenes and their outlines on the Earth, of those that have a place."""
+        return outlines_of_scenes(self.index.dataset)
+
+    @cached_property
     def rows(self) -> dict[Path, int]:
         """The rows of the images by their addresses."""
         return {address(item): row for row, item in enumerate(self.index.dataset)}
@@ -234,7 +240,7 @@ class Answers:
         scene = embed_scene(self.index.asking_model, upload.image, self._tile_sizes(upload.image.size, scale))
         boxes = np.minimum(scene.boxes * upload.factor, upload.size * 2)
         sizes = tuple(size * upload.factor for size in scene.tile_sizes)
-        return replace(scene, boxes=boxes, size=upload.size, tile_sizes=sizes)
+        return replace(scene, boxes=boxes, size=upload.size, tile_sizes=sizes, place=upload.place)
 
     def _tile_sizes(self, size: tuple[int, int], scale: str) -> tuple[int, ...]:
         """The sides of the tiles in pixels, none smaller than the model sees, few enough to wait for."""

@@ -37,14 +37,15 @@ def feature_tab(answers: Answers, sample: str | Path | None) -> None:
             with gr.Row(visible=False) as downloads:
                 as_json = gr.DownloadButton("Download all tiles (JSON)", size="sm")
                 as_png = gr.DownloadButton("Download the heat map (PNG)", size="sm")
+                as_map = gr.DownloadButton("Download for a GIS (GeoJSON)", size="sm", visible=False)
             told = data_output("answer")
     search, asked = partial(_find, answers, Downloads(Path(as_json.GRADIO_CACHE))), [image, text, scale]
-    answered = [shown, downloads, as_json, as_png, told]
+    answered = [shown, downloads, as_json, as_png, as_map, told]
     gr.on([text.submit, button.click], search, asked, answered, api_name="find_feature", **FINDING)
 
 
 def _find(answers: Answers, downloads: Downloads, sent: Any, text: Any, scale: Any) -> tuple:
-    no_files = gr.Row(visible=False), gr.skip(), gr.skip()
+    no_files = gr.Row(visible=False), gr.skip(), gr.skip(), gr.skip()
     try:
         answer = answers.find_feature(sent, text, scale)
     except ValueError as error:
@@ -53,9 +54,11 @@ def _find(answers: Answers, downloads: Downloads, sent: Any, text: Any, scale: A
     overlay = answer.finding.overlay(width=overlay_width(*answer.finding.scene.size))
     html = render.feature_answer(answer, overlay)
     try:
-        return html, gr.Row(visible=True), *downloads.save(answer.finding, overlay), answer.as_json()
+        as_json, as_png, as_map = downloads.save(answer.finding, overlay)
     except OSError:  # a full disk keeps nobody from looking
         return html, *no_files, answer.as_json()
+    placed = gr.DownloadButton(value=as_map, visible=as_map is not None)
+    return html, gr.Row(visible=True), as_json, as_png, placed, answer.as_json()
 
 
 def describe_tab(answers: Answers) -> None:

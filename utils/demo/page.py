@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 
 from utils.demo.answers import Answers
+from utils.demo.archive import archive_tab
 from utils.demo.components import SEARCHING
 from utils.demo.features import describe_tab, feature_tab
 from utils.demo.limits import MAX_WAITING, SECONDS_BETWEEN_SWEEPS, SECONDS_KEPT
@@ -39,6 +40,10 @@ def build_page(answers: Answers, sample: str | Path | None) -> Page:
                 text_results = text_tab(answers, blocks, tabs)
             with gr.Tab("Image to image", id="image"):
                 image, count, image_results, choices = image_tab(answers)
+            clickable = [text_results, image_results, choices]
+            if answers.index.tiling is not None:
+                with gr.Tab("Archive", id="archive"):
+                    clickable.append(archive_tab(answers))
             with gr.Tab("Find feature", id="feature"):
                 feature_tab(answers, sample)
             if answers.captioner is not None:
@@ -52,7 +57,7 @@ def build_page(answers: Answers, sample: str | Path | None) -> Page:
             html, _ = shown(answers, answers.by_member, row, k)
             return gr.skip() if member is None else member, html, gr.Tabs(selected="image")
 
-        for cards in (text_results, image_results, choices):
+        for cards in clickable:
             cards.click(choose, count, [image, image_results, tabs], api_visibility="private", **SEARCHING)
     blocks.queue(max_size=MAX_WAITING)
     return blocks
@@ -63,5 +68,7 @@ def page_theme() -> gr.themes.Base:
     plain = gr.themes.Default(
         primary_hue="sky", neutral_hue="slate", radius_size="lg", font=["sans-serif"], font_mono=["monospace"]
     )
-    blue = ("color_accent", "button_primary_background_fill")  # sliders and boxes follow the accent
-    return plain.set(**dict.fromkeys(blue, "#0072B2"), button_primary_background_fill_hover="#00639b")
+    blue = ("color_accent", "button_primary_background_fill", "button_primary_background_fill_dark")
+    hovered = ("button_primary_background_fill_hover", "button_primary_background_fill_hover_dark")
+    # Sliders and boxes follow the accent.
+    return plain.set(**dict.fromkeys(blue, "#0072B2"), **dict.fromkeys(hovered, "#00639b"))

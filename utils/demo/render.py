@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from utils.demo.map import Outline, Overview, draw_map, place_in_words, whole_outline
+from utils.demo.results import center_of, outlines_of
 from utils.demo.thumbnails import SIDE
 from utils.files import printable
 from utils.search import Hit, TileHit, WithoutFile
@@ -23,7 +25,8 @@ if TYPE_CHECKING:
     from utils.demo.thumbnails import Thumbnails
     from utils.finder import Finding, Tile
 
-TILES_SHOWN = 6
+TILES_SHOWN, FRAMED = 6, 3
+MAP_PIXELS = 512  # of a scene's overview on the map
 # A click or the Enter key on an image of the index asks for more like it.
 ON_LOAD = """
 element.addEventListener('click', event => {
@@ -49,15 +52,20 @@ def search_answer(
     numbers = [rows[address(hit)] for hit in answer.hits]
     shown = zip(answer.hits, numbers, thumbnails.addresses(numbers), strict=True)
     cards = "".join(_hit_card(hit, row, small, top) for hit, row, small in shown)
+    return said(answer) + (f'<ol class="cards">{cards}</ol>' if cards else "")
+
+
+def said(answer: SearchAnswer) -> str:
+    """The sentence of an answer, and what else a visitor should know."""
     remarks = "".join(f'<p class="basis">{escape(remark)}</p>' for remark in answer.remarks)
-    return status(answer.sentence) + remarks + (f'<ol class="cards">{cards}</ol>' if cards else "")
+    return status(answer.sentence) + remarks
 
 
 def choices(items: Sequence[CaptionedImage], rows: Mapping[Path, int], thumbnails: Thumbnails) -> str:
     """Small images of the index to begin with; each is a button."""
     numbers = [rows[address(item)] for item in items]
     cards = "".join(
-        f"<li>{_button(small, row, item.category or item.name, _absence(item))}</li>"
+        f"<li>{button(small, row, item.category or item.name, _absence(item))}</li>"
         for item, row, small in zip(items, numbers, thumbnails.addresses(numbers), strict=True)
     )
     return f'<h3>Or begin with one of these</h3><ul class="choices">{cards}</ul>'
@@ -66,8 +74,8 @@ def choices(items: Sequence[CaptionedImage], rows: Mapping[Path, int], thumbnail
 def description(text: str) -> str:
     """What a captioner wrote, and that it was one."""
     note = "Written by a machine, which may name what is not there."
-    said = _sentence(text) or "The captioner found no words for this image."
-    return f'{status(said)}<p class="basis">{escape(note)}</p>'
+    sentence = _sentence(text) or "The captioner found no words for this image."
+    return f'{status(sentence)}<p class="basis">{escape(note)}</p>'
 
 
 def feature_answer(answer: FeatureAnswer, overlay: Image.Image) -> str:
@@ -77,14 +85,30 @@ def feature_answer(answer: FeatureAnswer, overlay: Image.Image) -> str:
     if finding.presence is not None:
         meaning += f", times the probability {finding.presence:.2f} that it is here"
     alt = f"Heat map for {finding.feature}: the best tile reaches from {_place(finding.tiles[0].box)}."
-    cards = "".join(_tile_card(finding, tile) for tile in finding.tiles[:TILES_SHOWN])
+    outlines = outlines_of(finding, TILES_SHOWN)
+    cards = "".join(_tile_card(finding, tile, outline) for tile, outline in zip(finding.tiles, outlines, strict=False))
     return (
         f'{status(answer.sentence)}<p class="basis">{escape(answer.details)}</p>'
         f'<figure class="heat"><img src="{data_address(overlay)}" alt="{escape(alt)}">'
         f'<figcaption><span>0</span><span class="scale" style="background: {_color_scale()}"></span>'
         f"<span>1</span><span>{meaning}; frames: the three best tiles</span></figcaption></figure>"
-        f'<h3>The best tiles</h3><ol class="cards tiles">{cards}</ol>'
+        f'{_map_of(finding, outlines[:FRAMED])}<h3>The best tiles</h3><ol class="cards tiles">{cards}</ol>'
     )
+
+
+def _map_of(finding: Finding, outlines: Sequence[dict[str, Any] | None]) -> str:
+    """Where the scene and its best tiles lie on the Earth; empty if nobody knows."""
+    scene = finding.scene
+    whole = whole_outline(scene.size, scene.place)
+    if whole is None:
+        return ""
+    small = scene.thumbnail.copy()
+    small.thumbnail((MAP_PIXELS, MAP_PIXELS))
+    drawn = [Outline(whole, "scene", scene.name or "the scene")]
+    drawn += [Outline(o, "hit", f"tile {rank}", str(rank)) for rank, o in enumerate(outlines, 1) if o is not None]
+    title = f"Map of the scene, around {place_in_words(center_of(whole))}, and its best tiles"
+    drawing = draw_map(drawn, title, Overview(data_address(small), scene.size, scene.place))
+    return f'<figure class="place-map small">{drawing}<figcaption>{escape(title)}</figcaption></figure>'
 
 
 def _hit_card(hit: Hit, row: int, small: str, top: Path | None) -> str:
@@ -92,10 +116,10 @@ def _hit_card(hit: Hit, row: int, small: str, top: Path | None) -> str:
     name = hit.category or _where(hit, top)
     more = "".join(f"<li>{escape(text)}</li>" for text in others)
     if more:
-        said = f"{len(others)} more caption{'s' if len(others) > 1 else ''}"
-        more = f"<details><summary>{said}</summary><ul>{more}</ul></details>"
+        count = f"{len(others)} more caption{'s' if len(others) > 1 else ''}"
+        more = f"<details><summary>{count}</summary><ul>{more}</ul></details>"
     return (
-        f"<li>{_button(small, row, first or hit.name, _absence(hit))}"
+        f"<li>{button(small, row, first or hit.name, _absence(hit))}"
         f'<p class="place"><b>{hit.rank}</b> <span>{escape(name)}</span> '
         f'<span class="score">score {hit.score:.3f}</span></p>'
         f'<p class="caption">{escape(first)}</p>{more}</li>'
@@ -121,21 +145,23 @@ def _given(member: Hit | CaptionedImage) -> str | None:
     return member.given if isinstance(member, Hit | WithoutFile) else None
 
 
-def _button(small: str, row: int, text: str, absence: str) -> str:
+def button(small: str, row: int, text: str, absence: str) -> str:
+    """An image of the index that asks for more like it, by its row; its absence in words if it has no address."""
     shown = f'<img src="{small}" alt="{escape(text)}" loading="lazy">' if small else escape(absence)
     return f'<button type="button" data-member="{row}" title="Find images like this one">{shown}</button>'
 
 
-def _tile_card(finding: Finding, tile: Tile) -> str:
+def _tile_card(finding: Finding, tile: Tile, outline: dict[str, Any] | None) -> str:
     scale = finding.scene.thumbnail.width / finding.scene.size[0]
     left, top, right, bottom = (round(edge * scale) for edge in tile.box)
     cut = finding.scene.thumbnail.crop((left, top, max(right, left + 1), max(bottom, top + 1)))
     cut.thumbnail((SIDE, SIDE))
-    said = "" if tile.presence is None else f"Seen alone, here with probability {tile.presence:.2f}. "
+    where = f" {words}." if (words := place_in_words(center_of(outline))) else ""
+    alone = "" if tile.presence is None else f"Seen alone, here with probability {tile.presence:.2f}. "
     return (
         f'<li><img src="{data_address(cut)}" alt="Tile {tile.rank}, {_place(tile.box)}">'
         f'<p class="place"><b>{tile.rank}</b> <span class="score">score {tile.score:.3f}</span></p>'
-        f'<p class="caption">{said}Pixels {_place(tile.box)}.</p></li>'
+        f'<p class="caption">{alone}Pixels {_place(tile.box)}.{where}</p></li>'
     )
 
 

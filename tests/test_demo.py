@@ -29,12 +29,14 @@ from utils.course import CourseError
 from utils.datasets import ImageError
 from utils.demo import demo_blocks, render, serve
 from utils.demo.__main__ import _trained_in, load_captioner, load_index_and_presence, main
-from utils.demo.answers import MAX_LETTERS, Answers, FeatureAnswer, SearchAnswer, verdict
+from utils.demo.answers import MAX_LETTERS, Answers
 from utils.demo.decoding import read_upload
 from utils.demo.files import Downloads, temporary_cache
 from utils.demo.guard import Guard, check_path
 from utils.demo.limits import MAX_BYTES
+from utils.demo.results import FeatureAnswer, SearchAnswer
 from utils.demo.server import _listen
+from utils.demo.verdicts import verdict
 from utils.finder import Finding, PresenceModel, embed_scene, find
 from utils.search import ImageIndex
 
@@ -129,8 +131,10 @@ def test_a_turned_image_is_set_upright(tmp_path):
 
 
 def test_answers_are_those_of_the_index(index):
-    found = Answers(index).by_text("  something\n red ", 3)
+    found = Answers(index).by_text("  something \t red ", 3)
     assert found.hits == index.query_text("something red", 3)
+    for several in ("something red\n\nblue", "something red | blue |"):
+        assert Answers(index).by_text(several, 3).hits == index.query_text(["something red", "blue"], 3)
     like = Answers(index).by_member("2", 7)
     assert index.dataset[2].path not in [hit.path for hit in like.hits] and len(like.hits) == 7
 
@@ -182,7 +186,9 @@ def test_what_was_found_is_escaped_and_described(index, model):
     nasty = "<script>alert(1)</script>${1}{{2}}\" onload='x'"
     hit = index.query_text("red", 1)[0]
     html = render.search_answer(
-        SearchAnswer(nasty, [type(hit)(1, 0.5, hit.path, (nasty, nasty), nasty, "x")]), {hit.path: 0}
+        SearchAnswer(nasty, [type(hit)(1, 0.5, hit.path, (nasty, nasty), nasty, "x")], [nasty]),
+        {hit.path: 0},
+        Answers(index).thumbnails,
     )
     assert "<script" not in html and "onload='" not in html
     assert html.count("alt=") == 1 and 'role="status"' in html

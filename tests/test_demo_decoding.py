@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 from utils.datasets import ImageError, ImageReading, read_image, to_rgb
 from utils.datasets.images.reading import AS_STORED
 from utils.demo.decoding import MAX_SCANS, check_decoder, read_upload
-from utils.demo.page import OVERLAY_PIXELS, overlay_width
+from utils.demo.features import OVERLAY_PIXELS, overlay_width
 
 
 @pytest.mark.parametrize("name", HOSTILE)

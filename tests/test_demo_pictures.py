@@ -159,7 +159,7 @@ def test_another_folder_and_another_model_have_an_index_of_their_own(tmp_path):
 def test_the_page_says_in_which_folder_an_image_lies(started):
     index, *_ = started()
     answers = Answers(index)
-    html = render.search_answer(answers.by_text("a picture", 12), answers.rows, answers.top)
+    html = render.search_answer(answers.by_text("a picture", 12), answers.rows, answers.thumbnails, answers.top)
     labels = set(re.findall(r"<b>\d+</b> <span>([^<]*)</span>", html))
     assert {"picture_0", "train/picture_3", "2021/may/picture_5"} <= labels and len(labels) == 12
 

@@ -6,9 +6,11 @@ In a notebook ``serve(demo_blocks(index), inline=True)`` shows it. A Gradio Spac
     from utils.demo.__main__ import main
     main(["--model", "model", "--index", "index", "--presence", "presence.json", "--host", "0.0.0.0"])
 
-What a visitor sees: `page` (Gradio's components and their look), `answers` (the index and the finder asked),
-`render` (answers as HTML), `decoding` (visitors' images). What protects the page: `server` (connections), `guard`
-(each request), `limits` (how much), `files` (what lies on the disk).
+What a visitor sees: `page` (the frame) and its tabs, `searching`, `features` and `archive`, made of `components`. What
+is asked: `answers` (the index and the finder), `verdicts` (whether it is there at all), `decoding` (visitors' images),
+`results` (what an answer is, for programs too). How it is shown: `render` (HTML), `map` (SVG), `thumbnails`. What
+protects the page: `server` (connections), `guard` (each request), `limits` (how much), `files` (what lies on the
+disk).
 """
 
 from __future__ import annotations
@@ -22,9 +24,8 @@ from utils.demo.files import environment
 from utils.demo.server import serve
 
 if TYPE_CHECKING:
-    import gradio as gr
-
     from utils.captioning import Captioner
+    from utils.demo.page import Page
     from utils.finder import PresenceModel
     from utils.search import ImageIndex
 
@@ -34,7 +35,7 @@ def demo_blocks(
     presence: PresenceModel | None = None,
     sample: str | Path | None = None,
     captioner: Captioner | None = None,
-) -> gr.Blocks:
+) -> Page:
     """Gradio's page over an index and its model, ready for `utils.demo.serve`.
 
     The third tab begins with the sample, an image; without a presence model it only ranks tiles. A fourth describes

@@ -19,7 +19,11 @@ from utils.category_names import category_words
 from utils.datasets import CaptionDataset
 from utils.demo.decoding import DecodedUpload, read_upload
 from utils.demo.files import uploaded_path
-from utils.finder import embed_scene, find, presence_in_words, tile_boxes
+from utils.demo.map import outlines_of_scenes
+from utils.demo.results import FeatureAnswer, SearchAnswer
+from utils.demo.thumbnails import Thumbnails
+from utils.demo.verdicts import DOUBTFUL, NOTHING, CollectionJudge, language_hint, verdict
+from utils.finder import embed_scene, find, tile_boxes
 from utils.search import SceneTile, WithoutFile
 from utils.search.tiles import address
 
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
 
 MAX_IMAGES = 30  # that one answer shows
 MAX_LETTERS = 200  # of a text
+MAX_WORDINGS = 8  # of one query
 MAX_TILES = 1500  # of one image: some seconds of a small model
 # An image of more is reduced first. For a model that sees a few hundred pixels nothing is lost by it.
 SEARCHED_PIXELS, FOUND_PIXELS = 4_000_000, 16_000_000
@@ -55,23 +60,6 @@ TILE_SCALES = {"all sizes": (1, 2, 4), "large": (1,), "medium": (2,), "small": (
 
 
 @dataclass(frozen=True)
-class SearchAnswer:
-    """Images of the index, best first, and a sentence that says what they are."""
-
-    sentence: str
-    hits: Sequence[Hit]
-
-
-@dataclass(frozen=True)
-class FeatureAnswer:
-    """The tiles of one image, ranked, with the verdict and what it rests on."""
-
-    sentence: str
-    details: str
-    finding: Finding
-
-
-@dataclass(frozen=True)
 class Answers:
     """Answers from one index, and perhaps a presence model made for the same CLIP model, and a captioner of any.
 
@@ -84,10 +72,26 @@ class Answers:
     # The only thread in which images are decoded. Several would each keep memory for the next image.
     decoder: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "decoder"))
 
-    def by_text(self, text: Any, k: Any) -> SearchAnswer:
-        """The images that fit a text best."""
-        asked = clean_text(text)
-        return _found(self.index.query_text(asked, check_count(k)), f"for “{asked}”, best first.")
+    def by_text(
+        self, text: Any, k: Any, category: Any = None, source: Any = None, payload: Any = None, weight: Any = 0.5
+    ) -> SearchAnswer:
+        """The images that fit a text best, of one category or source if these are named.
+
+        Several wordings are on lines of their own or between bars. With an image that a visitor sent, images like it
+        that the text fits too, the text by its weight, 0 to 1.
+        """
+        wordings, count = clean_wordings(text), check_count(k)
+        only: dict[str, Any] = {"category": self._known(category, "category"), "source": self._known(source, "source")}
+        where = "".join(f" in the {kind} {name}" for kind, name in only.items() if name)
+        quoted = " or ".join(f"“{wording}”" for wording in wordings)
+        if payload:
+            image = self.decode(uploaded_path(payload), SEARCHED_PIXELS).image
+            hits = self.index.query_text_and_image(wordings, image, count, text_weight=check_weight(weight), **only)
+            return _found(hits, f"like yours for {quoted}{where}, best first.", remarks=self._hints(wordings))
+        hits = self.index.query_text(wordings, count, **only)
+        probability = self._probability(wordings, **only)
+        remarks = self._hints(wordings) + self._doubts(probability, **only)
+        return _found(hits, f"for {quoted}{where}, best first.", probability, remarks)
 
     def by_upload(self, payload: Any, k: Any) -> SearchAnswer:
         """The images most like one that a visitor sent."""
@@ -133,9 +137,60 @@ class Answers:
             return member.image(TILE_SIDE) if isinstance(member, SceneTile) else member.open()
         return None
 
+    def _known(self, name: Any, kind: str) -> str | None:
+        """A category or source as the index has it, None for all; a ValueError if it has no such one."""
+        if name in (None, ""):
+            return None
+        if name not in (self.index.categories if kind == "category" else self.index.sources):
+            raise ValueError(f"The index has no such {kind}; choose one of those on the page, or none for all.")
+        return str(name)
+
+    def _probability(self, texts: Sequence[str], category: str | None, source: str | None) -> float | None:
+        """That any image shows what texts name; None if it cannot be told."""
+        if self._judge is None:
+            return None
+        chosen = np.ones(len(self.index), bool)
+        for kind, name in (("category", category), ("source", source)):
+            if name is not None:
+                chosen &= self._values(kind) == name
+        whole = chosen.all()
+        return self._judge.probability(texts, self.index.embeddings if whole else self.index.embeddings[chosen])
+
+    def _doubts(self, probability: float | None, category: str | None, source: str | None) -> tuple[str, ...]:
+        """What the sentence rests on that says no, if it is said."""
+        if probability is None or probability >= DOUBTFUL:
+            return ()
+        among = "any image" if category is None and source is None else "any of these images"
+        return (
+            f"The probability that {among} shows it is {probability:.2f}, by what the presence model of Find "
+            "feature makes of the best ones. Below are those that come nearest; whole sentences are not judged.",
+        )
+
+    def _hints(self, wordings: Sequence[str]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(filter(None, map(language_hint, wordings))))[:1]
+
+    @cached_property
+    def _judge(self) -> CollectionJudge | None:
+        return None if self.presence is None else CollectionJudge(self.index.asking_model, self.presence)
+
+    @cached_property
+    def _values(self) -> Callable[[str], np.ndarray]:
+        """The images' values (images,) of an attribute, as objects; kept."""
+        return lru_cache(2)(lambda kind: np.array([getattr(item, kind) for item in self.index.dataset], object))
+
     def decode(self, path: Path, max_pixels: int) -> DecodedUpload:
         """Decodes an upload, read as the images of the index are, after all others that came before."""
         return self.decoder.submit(read_upload, path, max_pixels, self.index.reading).result()
+
+    @cached_property
+    def thumbnails(self) -> Thumbnails:
+        """The index's images, small, as files."""
+        return Thumbnails(self.index.dataset)
+
+    @cached_property
+    def scene_outlines(self) -> list[tuple[str, dict[str, Any]]]:
+        """Names of the index's scenes and their outlines on the Earth, of those that have a place."""
+        return outlines_of_scenes(self.index.dataset)
 
     @cached_property
     def rows(self) -> dict[Path, int]:
@@ -185,7 +240,7 @@ class Answers:
         scene = embed_scene(self.index.asking_model, upload.image, self._tile_sizes(upload.image.size, scale))
         boxes = np.minimum(scene.boxes * upload.factor, upload.size * 2)
         sizes = tuple(size * upload.factor for size in scene.tile_sizes)
-        return replace(scene, boxes=boxes, size=upload.size, tile_sizes=sizes)
+        return replace(scene, boxes=boxes, size=upload.size, tile_sizes=sizes, place=upload.place)
 
     def _tile_sizes(self, size: tuple[int, int], scale: str) -> tuple[int, ...]:
         """The sides of the tiles in pixels, none smaller than the model sees, few enough to wait for."""
@@ -224,15 +279,6 @@ class Answers:
         return f"{text}; images of another kind may deserve another number."
 
 
-def verdict(feature: str, finding: Finding) -> str:
-    """Presence in words, with the probability."""
-    if finding.aerial is False:
-        return f"This is probably no image from above, so nothing is said on whether “{feature}” is here."
-    if finding.presence is None:
-        return f"If “{feature}” is here, then most likely in the tiles ranked first."
-    return f"“{feature}” {presence_in_words(finding.presence)}: probability {finding.presence:.2f}."
-
-
 def clean_text(text: Any) -> str:
     """A text as it is asked for, in single spaces; a ValueError if it is empty, too long, or not a text."""
     # Half a surrogate pair, which JSON can carry, is in no encoding.
@@ -245,6 +291,24 @@ def clean_text(text: Any) -> str:
     return cleaned
 
 
+def clean_wordings(text: Any) -> list[str]:
+    """The wordings of a text, see `clean_text`; a ValueError also if they are too many."""
+    if not isinstance(text, str):
+        return [clean_text(text)]
+    parts = [part for part in text.replace("|", "\n").splitlines() if part.strip()]
+    clean_text(" ".join(parts))  # together they are no longer than one
+    if len(parts) > MAX_WORDINGS:
+        raise ValueError(f"There are {len(parts)} wordings; give up to {MAX_WORDINGS}.")
+    return [clean_text(part) for part in parts]
+
+
+def check_weight(weight: Any) -> float:
+    """The weight of the text; a ValueError if that is not a number from 0 to 1."""
+    if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight <= 1:
+        raise ValueError("The weight of the words must be from 0 to 1.")
+    return float(weight)
+
+
 def check_count(k: Any) -> int:
     """How many images to show; a ValueError if that is not a number from 1 to `MAX_IMAGES`."""
     if isinstance(k, bool) or not isinstance(k, int | float) or not 1 <= k <= MAX_IMAGES:
@@ -252,5 +316,10 @@ def check_count(k: Any) -> int:
     return int(k)
 
 
-def _found(hits: Sequence[Hit], how: str) -> SearchAnswer:
-    return SearchAnswer(f"{len(hits)} image{'' if len(hits) == 1 else 's'} {how}", hits)
+def _found(
+    hits: Sequence[Hit], how: str, probability: float | None = None, remarks: Sequence[str] = ()
+) -> SearchAnswer:
+    sentence = f"{len(hits)} image{'' if len(hits) == 1 else 's'} {how}"
+    if probability is not None and probability < DOUBTFUL:
+        sentence = f"{NOTHING} {sentence}"
+    return SearchAnswer(sentence, hits, remarks, probability)

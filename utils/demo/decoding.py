@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from contextlib import ExitStack
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -20,10 +22,12 @@ from PIL.TiffImagePlugin import BITSPERSAMPLE, TiffImageFile
 from utils.datasets import ImageError, ImageReading, to_rgb
 from utils.datasets.images.rasters import open_dataset
 from utils.datasets.images.reading import AS_STORED, Header, open_raster, open_regular, read_header
-from utils.demo.limits import MAX_PIXELS, MAX_SIDE
+from utils.demo.limits import MAX_PIXELS, MAX_SCENE_PIXELS, MAX_SCENE_SIDE, MAX_SIDE
+from utils.finder.place import NO_PLACE, Place, place_of
 
 MIN_SIDE = 8  # pixels; less shows nothing
 MAX_DECODED = 440 * 10**6  # bytes that a decoder may take at once
+MAX_BLOCK = 100 * 10**6  # bytes of a strip or tile of a GeoTIFF, of which GDAL decodes one after another
 # Pillow's other decoders are rarely needed, and each is one more for a hostile file to try. With each, the bytes
 # that it takes for a pixel, measured: 4 are the image; progressive JPEG keeps every coefficient until the end,
 # TIFF turns what it decoded into a copy, and WebP is decoded onto three canvases.
@@ -46,19 +50,21 @@ class DecodedUpload:
     image: Image.Image  # upright, RGB, perhaps smaller than what was sent
     factor: int  # how many pixels of what was sent, in each direction, one of these is
     size: tuple[int, int]  # width and height of what was sent, upright
+    place: Place = NO_PLACE  # where it lies on the Earth, by the pixels of what was sent
 
 
 def read_upload(path: Path, max_pixels: int = MAX_PIXELS, reading: ImageReading = AS_STORED) -> DecodedUpload:
     """Decodes a visitor's image to RGB, upright, by the rules of `utils.datasets.read_image`.
 
     Of an animation it is the first frame. An image of more pixels than ``max_pixels`` is reduced by a power of two,
-    each pixel the mean of those in its place. A file that is not an image, damaged, larger than is safe or smaller than
-    makes sense raises an ImageError of one sentence, whatever a hostile file makes a decoder say.
+    each pixel the mean of those in its place. A GeoTIFF is read strip by strip, may be larger than what is decoded as
+    a whole, and is transparent (RGBA) where it has no data. A file that is not an image, damaged, larger than is safe
+    or smaller than makes sense raises an ImageError of one sentence, whatever a hostile file makes a decoder say.
     """
     try:
         with open_regular(path) as file:
             header = read_header(file, path)
-            if header.needs_raster and header.driver in RASTERS:
+            if (header.needs_raster and header.driver in RASTERS) or _is_placed(path, header):
                 return _decode_raster(file, path, header, max_pixels, reading)
             with Image.open(file, formats=tuple(FORMATS)) as image:
                 if image.format == "TIFF" and image.mode in FOUR_BANDS:
@@ -104,15 +110,49 @@ def _check_size(width: int, height: int, pixel_bytes: float, kind: str) -> None:
 def _decode_raster(
     file: BufferedReader, path: Path, header: Header, max_pixels: int, reading: ImageReading
 ) -> DecodedUpload:
-    """Decodes an image of more than 8 bits or other than three bands."""
+    """Decodes an image of more than 8 bits, other than three bands, or with a place on the Earth."""
     with open_dataset(path, header.driver or "", "The image") as dataset:
         pixel_bytes = sum(np.dtype(kind).itemsize for kind in dataset.dtypes)
-        # One strip or tile may hold all of the image.
-        _check_size(dataset.width, dataset.height, pixel_bytes, f"of {pixel_bytes} bytes")
+        if _has_place(dataset):
+            _check_scene(dataset, pixel_bytes)
+        else:  # one strip or tile may hold all of the image
+            _check_size(dataset.width, dataset.height, pixel_bytes, f"of {pixel_bytes} bytes")
     with open_raster(file, path, "The image", reading, header) as raster:
         factor = _factor(raster.size, max_pixels)
-        colors, _ = raster.read((0, 0, *raster.size), -(-max(raster.size) // factor))
-        return DecodedUpload(Image.fromarray(colors), factor, raster.size)
+        colors, data = raster.read((0, 0, *raster.size), -(-max(raster.size) // factor))
+        image = Image.fromarray(colors)
+        if not data.all():
+            image.putalpha(Image.fromarray(((data > 0) * 255).astype(np.uint8)))
+        return DecodedUpload(image, factor, raster.size, place_of(raster.dataset))
+
+
+def _is_placed(path: Path, header: Header) -> bool:
+    """Whether a file is a TIFF with a place on the Earth."""
+    if header.driver != "GTiff":
+        return False
+    with ExitStack() as stack:
+        try:
+            return _has_place(stack.enter_context(open_dataset(path, "GTiff", "The image")))
+        except ImageError:  # which Pillow may read nevertheless
+            return False
+
+
+def _has_place(dataset: Any) -> bool:
+    return bool(dataset.driver == "GTiff" and (dataset.crs or dataset.gcps[0] or dataset.rpcs is not None))
+
+
+def _check_scene(dataset: Any, pixel_bytes: int) -> None:
+    """Refuses a GeoTIFF for its size, or for that of the pieces that it is stored in."""
+    pixels = f"The image has {dataset.width:,} x {dataset.height:,} pixels"
+    if dataset.width * dataset.height > MAX_SCENE_PIXELS or max(dataset.shape) > MAX_SCENE_SIDE:
+        raise ImageError(
+            f"{pixels}; of a GeoTIFF up to {MAX_SCENE_PIXELS // 10**6} million and {MAX_SCENE_SIDE:,} a side are read "
+            "here: send a part of it."
+        )
+    if min(dataset.shape) < MIN_SIDE:
+        raise ImageError(f"{pixels}; it needs at least {MIN_SIDE} in each direction to show anything.")
+    if max(height * width for height, width in dataset.block_shapes) * pixel_bytes > MAX_BLOCK:
+        raise ImageError(f"{pixels} in pieces too large to be read one by one; store it in tiles (TILED=YES).")
 
 
 def _decode(image: Image.Image, max_pixels: int) -> DecodedUpload:

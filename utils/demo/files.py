@@ -89,13 +89,24 @@ class Downloads:
     cache: Path  # that Gradio serves files from
     folders: deque[Path] = field(default_factory=deque)  # those kept, the oldest first
 
-    def save(self, finding: Finding, overlay: Image.Image) -> tuple[str, str]:
-        """Writes a finding as JSON and its overlay as PNG, deletes what is too old, and returns the two files."""
+    def save(self, finding: Finding, overlay: Image.Image) -> tuple[str, str, str | None]:
+        """Writes a finding as JSON, its overlay as PNG, and its tiles as GeoJSON where they have a place on the Earth.
+
+        What is too old is deleted. Returns the three files, None in place of the last where there is no place.
+        """
+        folder = self.new_folder("finding-")
+        overlay.save(folder / "finding.png", compress_level=1)  # a third of the time and hardly larger
+        finding.save_json(folder / "finding.json")
+        places = None
+        if finding.scene.place.crs is not None:
+            places = str(finding.save_geojson(folder / "finding.geojson"))
+        return str(folder / "finding.json"), str(folder / "finding.png"), places
+
+    def new_folder(self, prefix: str) -> Path:
+        """A folder to write in, in place of the oldest one of many."""
         self.cache.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix="finding-", dir=self.cache))
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=self.cache))
         self.folders.append(folder)  # now, so that what a full disk cuts short is deleted later, too
         while len(self.folders) > FINDINGS_KEPT:
             shutil.rmtree(self.folders.popleft(), ignore_errors=True)
-        overlay.save(folder / "finding.png", compress_level=1)  # a third of the time and hardly larger
-        finding.save_json(folder / "finding.json")
-        return str(folder / "finding.json"), str(folder / "finding.png")
+        return folder

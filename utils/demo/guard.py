@@ -28,6 +28,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from utils.demo import limits
 from utils.demo.files import is_visitor_file
+from utils.demo.thumbnails import NAME as THUMBNAIL
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -201,7 +202,9 @@ def check_path(path: str, method: str) -> None:
     if path.startswith(FILES):
         if not is_visitor_file(path.removeprefix(FILES)):
             raise HTTPException(403, "Only what was uploaded or made here is served.")
-    elif len(path) > MAX_PATH or not (bare in READ | POSTED or asked or path.startswith(READ_FOLDERS)):
+    elif len(path) > MAX_PATH or not (
+        bare in READ | POSTED or asked or path.startswith(READ_FOLDERS) or THUMBNAIL.fullmatch(path)
+    ):
         raise HTTPException(404, "The page has no such part.")
     posted = bare in POSTED or (asked is not None and asked["event"] is None)
     if method not in (("POST",) if posted else ("GET", "HEAD")):

@@ -22,6 +22,8 @@ from starlette.formparsers import MultiPartException
 MAX_BYTES = 20 * 2**20  # of an uploaded file
 MAX_PIXELS = 40_000_000  # of an uploaded image
 MAX_SIDE = 16_384  # pixels
+MAX_SCENE_PIXELS = 100_000_000  # of an uploaded GeoTIFF, which is read strip by strip
+MAX_SCENE_SIDE = 65_536  # pixels
 MAX_STORED = 2 * 2**30  # bytes of uploads
 MAX_STORED_PER_CLIENT = MAX_STORED // 4
 

@@ -1,4 +1,4 @@
-"""Answers as HTML: every text escaped, every image within the page, so that no file is left behind."""
+"""Answers as HTML: every text escaped, images of the index by their address, those of visitors within the page."""
 
 from __future__ import annotations
 
@@ -7,25 +7,26 @@ import io
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from html import escape
-from itertools import cycle
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from utils.datasets import ImageError, read_image
+from utils.demo.map import Outline, Overview, draw_map, place_in_words, whole_outline
+from utils.demo.results import center_of, outlines_of
+from utils.demo.thumbnails import SIDE
 from utils.files import printable
-from utils.search import Hit, SceneTile, TileHit, WithoutFile
-from utils.search.tiles import address, cut_out
+from utils.search import Hit, TileHit, WithoutFile
+from utils.search.tiles import address
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from utils.datasets import CaptionedImage, ImageReading
-    from utils.demo.answers import FeatureAnswer, SearchAnswer
+    from utils.datasets import CaptionedImage
+    from utils.demo.results import FeatureAnswer, SearchAnswer
+    from utils.demo.thumbnails import Thumbnails
     from utils.finder import Finding, Tile
-    from utils.search.tiles import Window
 
-THUMBNAIL_SIDE = 256  # pixels
-TILES_SHOWN = 6
+TILES_SHOWN, FRAMED = 6, 3
+MAP_PIXELS = 512  # of a scene's overview on the map
 # A click or the Enter key on an image of the index asks for more like it.
 ON_LOAD = """
 element.addEventListener('click', event => {
@@ -41,21 +42,31 @@ def status(text: str, failed: bool = False) -> str:
     return f'<p role="status" class="said{" failed" if failed else ""}">{escape(text)}</p>'
 
 
-def search_answer(answer: SearchAnswer, rows: Mapping[Path, int], top: Path | None = None) -> str:
+def search_answer(
+    answer: SearchAnswer, rows: Mapping[Path, int], thumbnails: Thumbnails, top: Path | None = None
+) -> str:
     """The hits with rank, score and captions; each is a button that asks for more like it, by its row of these.
 
     Where it lies is told from the folder at the top on, if that is known.
     """
-    shown = zip(answer.hits, _thumbnails(answer.hits), strict=True)
-    cards = "".join(_hit_card(hit, rows[address(hit)], small, top) for hit, small in shown)
-    return status(answer.sentence) + (f'<ol class="cards">{cards}</ol>' if cards else "")
+    numbers = [rows[address(hit)] for hit in answer.hits]
+    shown = zip(answer.hits, numbers, thumbnails.addresses(numbers), strict=True)
+    cards = "".join(_hit_card(hit, row, small, top) for hit, row, small in shown)
+    return said(answer) + (f'<ol class="cards">{cards}</ol>' if cards else "")
 
 
-def choices(items: Sequence[CaptionedImage], rows: Mapping[Path, int]) -> str:
+def said(answer: SearchAnswer) -> str:
+    """The sentence of an answer, and what else a visitor should know."""
+    remarks = "".join(f'<p class="basis">{escape(remark)}</p>' for remark in answer.remarks)
+    return status(answer.sentence) + remarks
+
+
+def choices(items: Sequence[CaptionedImage], rows: Mapping[Path, int], thumbnails: Thumbnails) -> str:
     """Small images of the index to begin with; each is a button."""
+    numbers = [rows[address(item)] for item in items]
     cards = "".join(
-        f"<li>{_button(small, rows[address(item)], item.category or item.name, _absence(item))}</li>"
-        for item, small in zip(items, _thumbnails(items), strict=True)
+        f"<li>{button(small, row, item.category or item.name, _absence(item))}</li>"
+        for item, row, small in zip(items, numbers, thumbnails.addresses(numbers), strict=True)
     )
     return f'<h3>Or begin with one of these</h3><ul class="choices">{cards}</ul>'
 
@@ -63,8 +74,8 @@ def choices(items: Sequence[CaptionedImage], rows: Mapping[Path, int]) -> str:
 def description(text: str) -> str:
     """What a captioner wrote, and that it was one."""
     note = "Written by a machine, which may name what is not there."
-    said = _sentence(text) or "The captioner found no words for this image."
-    return f'{status(said)}<p class="basis">{escape(note)}</p>'
+    sentence = _sentence(text) or "The captioner found no words for this image."
+    return f'{status(sentence)}<p class="basis">{escape(note)}</p>'
 
 
 def feature_answer(answer: FeatureAnswer, overlay: Image.Image) -> str:
@@ -74,14 +85,30 @@ def feature_answer(answer: FeatureAnswer, overlay: Image.Image) -> str:
     if finding.presence is not None:
         meaning += f", times the probability {finding.presence:.2f} that it is here"
     alt = f"Heat map for {finding.feature}: the best tile reaches from {_place(finding.tiles[0].box)}."
-    cards = "".join(_tile_card(finding, tile) for tile in finding.tiles[:TILES_SHOWN])
+    outlines = outlines_of(finding, TILES_SHOWN)
+    cards = "".join(_tile_card(finding, tile, outline) for tile, outline in zip(finding.tiles, outlines, strict=False))
     return (
         f'{status(answer.sentence)}<p class="basis">{escape(answer.details)}</p>'
         f'<figure class="heat"><img src="{data_address(overlay)}" alt="{escape(alt)}">'
         f'<figcaption><span>0</span><span class="scale" style="background: {_color_scale()}"></span>'
         f"<span>1</span><span>{meaning}; frames: the three best tiles</span></figcaption></figure>"
-        f'<h3>The best tiles</h3><ol class="cards tiles">{cards}</ol>'
+        f'{_map_of(finding, outlines[:FRAMED])}<h3>The best tiles</h3><ol class="cards tiles">{cards}</ol>'
     )
+
+
+def _map_of(finding: Finding, outlines: Sequence[dict[str, Any] | None]) -> str:
+    """Where the scene and its best tiles lie on the Earth; empty if nobody knows."""
+    scene = finding.scene
+    whole = whole_outline(scene.size, scene.place)
+    if whole is None:
+        return ""
+    small = scene.thumbnail.copy()
+    small.thumbnail((MAP_PIXELS, MAP_PIXELS))
+    drawn = [Outline(whole, "scene", scene.name or "the scene")]
+    drawn += [Outline(o, "hit", f"tile {rank}", str(rank)) for rank, o in enumerate(outlines, 1) if o is not None]
+    title = f"Map of the scene, around {place_in_words(center_of(whole))}, and its best tiles"
+    drawing = draw_map(drawn, title, Overview(data_address(small), scene.size, scene.place))
+    return f'<figure class="place-map small">{drawing}<figcaption>{escape(title)}</figcaption></figure>'
 
 
 def _hit_card(hit: Hit, row: int, small: str, top: Path | None) -> str:
@@ -89,10 +116,10 @@ def _hit_card(hit: Hit, row: int, small: str, top: Path | None) -> str:
     name = hit.category or _where(hit, top)
     more = "".join(f"<li>{escape(text)}</li>" for text in others)
     if more:
-        said = f"{len(others)} more caption{'s' if len(others) > 1 else ''}"
-        more = f"<details><summary>{said}</summary><ul>{more}</ul></details>"
+        count = f"{len(others)} more caption{'s' if len(others) > 1 else ''}"
+        more = f"<details><summary>{count}</summary><ul>{more}</ul></details>"
     return (
-        f"<li>{_button(small, row, first or hit.name, _absence(hit))}"
+        f"<li>{button(small, row, first or hit.name, _absence(hit))}"
         f'<p class="place"><b>{hit.rank}</b> <span>{escape(name)}</span> '
         f'<span class="score">score {hit.score:.3f}</span></p>'
         f'<p class="caption">{escape(first)}</p>{more}</li>'
@@ -118,21 +145,23 @@ def _given(member: Hit | CaptionedImage) -> str | None:
     return member.given if isinstance(member, Hit | WithoutFile) else None
 
 
-def _button(small: str, row: int, text: str, absence: str) -> str:
-    shown = f'<img src="{small}" alt="{escape(text)}">' if small else escape(absence)
+def button(small: str, row: int, text: str, absence: str) -> str:
+    """An image of the index that asks for more like it, by its row; its absence in words if it has no address."""
+    shown = f'<img src="{small}" alt="{escape(text)}" loading="lazy">' if small else escape(absence)
     return f'<button type="button" data-member="{row}" title="Find images like this one">{shown}</button>'
 
 
-def _tile_card(finding: Finding, tile: Tile) -> str:
+def _tile_card(finding: Finding, tile: Tile, outline: dict[str, Any] | None) -> str:
     scale = finding.scene.thumbnail.width / finding.scene.size[0]
     left, top, right, bottom = (round(edge * scale) for edge in tile.box)
     cut = finding.scene.thumbnail.crop((left, top, max(right, left + 1), max(bottom, top + 1)))
-    cut.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
-    said = "" if tile.presence is None else f"Seen alone, here with probability {tile.presence:.2f}. "
+    cut.thumbnail((SIDE, SIDE))
+    where = f" {words}." if (words := place_in_words(center_of(outline))) else ""
+    alone = "" if tile.presence is None else f"Seen alone, here with probability {tile.presence:.2f}. "
     return (
         f'<li><img src="{data_address(cut)}" alt="Tile {tile.rank}, {_place(tile.box)}">'
         f'<p class="place"><b>{tile.rank}</b> <span class="score">score {tile.score:.3f}</span></p>'
-        f'<p class="caption">{said}Pixels {_place(tile.box)}.</p></li>'
+        f'<p class="caption">{alone}Pixels {_place(tile.box)}.{where}</p></li>'
     )
 
 
@@ -150,33 +179,6 @@ def _color_scale() -> str:
     from utils.finder.drawing import COLORS
 
     return f"linear-gradient(to right, {', '.join(to_hex(colormaps[COLORS](step / 8)) for step in range(9))})"
-
-
-def _thumbnails(members: Sequence[Hit | CaptionedImage]) -> list[str]:
-    """Members of the index, small, in their order; a scene is opened once for all its tiles."""
-    items = [member.tile if isinstance(member, TileHit) else member for member in members]
-    windows: dict[tuple[Path, ImageReading], list[Window]] = {}
-    for item in items:
-        if _given(item):
-            continue
-        found = windows.setdefault((item.path, item.reading), [])
-        if isinstance(item, SceneTile):
-            found.append(item.window)
-    small = {file: cycle(_thumbnails_of(*file, tuple(found))) for file, found in windows.items()}
-    return ["" if _given(item) else next(small[item.path, item.reading]) for item in items]
-
-
-@lru_cache(maxsize=256)  # of up to half a megabyte
-def _thumbnails_of(path: Path, reading: ImageReading, windows: tuple[Window, ...]) -> tuple[str, ...]:
-    """An image of the index, or tiles of a scene, small; empty if it cannot be read any more."""
-    try:
-        if windows:
-            return tuple(map(data_address, cut_out(path, reading, windows, THUMBNAIL_SIDE)))
-        image = read_image(path, reading)
-    except ImageError:
-        return ("",) * max(1, len(windows))
-    image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
-    return (data_address(image),)
 
 
 def data_address(image: Image.Image) -> str:

@@ -19,14 +19,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from utils.demo.files import sweep
 from utils.demo.guard import EVERYWHERE, Guard, Hosts, Questions
 from utils.demo.limits import MAX_BYTES, SECONDS_BETWEEN_SWEEPS, QuestionLimits, client_of
+from utils.demo.thumbnails import ROUTE, Thumbnails
 
 if TYPE_CHECKING:
-    import gradio as gr
+    from utils.demo.page import Page
 
 SESSIONS_KEPT = 128  # Gradio keeps the last answer of each, up to half a megabyte
 FIRST_PORT, PORTS_TRIED = 7860, 100
@@ -43,7 +46,7 @@ SECONDS_UNREAD = 30.0  # that an answer may wait to be read on
 
 
 def serve(
-    blocks: gr.Blocks,
+    blocks: Page,
     host: str = "127.0.0.1",
     port: int | None = None,
     inline: bool = False,
@@ -94,28 +97,40 @@ def _listen(host: str, port: int | None) -> socket.socket:
     raise OSError(f"The page cannot be served at {place} ({problem}); name another port or address.")
 
 
-def _application(blocks: gr.Blocks, port: int) -> Any:
+def _application(blocks: Page, port: int) -> Any:
     """Gradio's application for the page, as an ASGI application of its own."""
     import gradio as gr
     from fastapi import FastAPI
 
     from utils.demo.page import page_theme
+    from utils.demo.searching import ADDRESS_SCRIPT
 
     blocks.state_session_capacity = SESSIONS_KEPT
-    outer = gr.mount_gradio_app(
-        FastAPI(openapi_url=None),
+    outer: Any = FastAPI(openapi_url=None)
+    outer.add_route(f"{ROUTE}{{rest:path}}", partial(_thumbnail, blocks.thumbnails))  # before Gradio's, which takes all
+    gr.mount_gradio_app(
+        outer,
         blocks,
         path="/",
         server_port=port,
         footer_links=[],
         max_file_size=MAX_BYTES,
         theme=page_theme(),
+        head=ADDRESS_SCRIPT,
         css_paths=Path(__file__).with_name("page.css"),
         **dict.fromkeys(SWITCHED_OFF, False),
     )
     blocks.app = blocks.server_app = outer.routes[-1].app
     blocks.has_launched = True
     return outer
+
+
+def _thumbnail(thumbnails: Thumbnails, request: Request) -> Response:
+    """An image of the index, small, which a browser may keep."""
+    path = thumbnails.find(request.url.path)
+    if path is None:
+        return Response(status_code=404)
+    return FileResponse(path, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
 
 
 class Server(uvicorn.Server):

@@ -184,7 +184,7 @@ def embed_folder(wanted: Wanted, folder: Path, address: str = "", progress: bool
     if model.exists():
         wanted = replace(wanted, model=str(model.resolve()))
     with disk_trouble_in_words(folder), sole_owner(folder, "embedding"), _workers(address) as workers:
-        collection, settings = _settled(wanted, paths, folder, workers.facts(wanted.model))
+        collection, settings = settled(wanted, paths, folder, workers.facts(wanted.model))
         top = source if source.is_dir() else source.parent
         shards = planned(collection, top, settings)
         if not has_shards(folder):
@@ -193,7 +193,8 @@ def embed_folder(wanted: Wanted, folder: Path, address: str = "", progress: bool
         job = Job(top, folder, wanted.model, settings, wanted.batch_size)
         total, kind = sum(shard.count for shard in todo), "image" if settings.tiling is None else "tile"
         if progress and len(todo) < len(shards):
-            print(f"{len(shards) - len(todo):,} of {len(shards):,} shards are there already.", flush=True)
+            said = f"{len(shards) - len(todo):,} of {len(shards):,} shards are there already."
+            print(said, file=workers.stream, flush=True)
         options = {"desc": "Embedding", "unit": kind, "disable": not progress, "file": workers.stream}
         if todo:
             with progress_bar(total=total, **options) as bar:
@@ -232,7 +233,7 @@ def _check_folder(folder: Path) -> None:
         read_note(folder)
 
 
-def _settled(wanted: Wanted, paths: Sequence[Path], folder: Path, model: ModelFacts) -> tuple[Collection, Settings]:
+def settled(wanted: Wanted, paths: Sequence[Path], folder: Path, model: ModelFacts) -> tuple[Collection, Settings]:
     """The files with the reading and tiling that they have in a folder; a `SearchError` if what is there differs."""
     before = read_note(folder).settings if (folder / NOTE).exists() else None
     reading = wanted.reading

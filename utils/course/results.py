@@ -16,7 +16,7 @@ MADE_BY = "the CLIP course"  # in parameters.json: the folder is one of ours
 RESULTS = (
     *("translations.sqlite*", "backtranslated.jsonl", "captioner", "compared", "finetuned", "finetuned-short-*"),
     *("evaluation", "index", "presence.json", "scene.jpg", "scene.json", "scene.tif", "found.geojson"),
-    *("beyond", "icons_*", ".icons_*"),
+    *("beyond", "icons_*", ".icons_*", "archive"),
     *(METRICS, PARAMETERS, SUMMARY, ".*.partial", ".*.running.ipynb"),
 )
 # Of the checkout, what is no place for results.

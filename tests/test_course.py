@@ -11,11 +11,13 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from jupyter_core.utils import run_sync
 from nbformat import v4
 
 from utils.course import CourseError, course_notebooks, output_folder
 from utils.course.compare import read_run
 from utils.course.execution import as_page
+from utils.course.kernels import Kernels, end
 from utils.course.parameters import load_profile, resolve_parameters
 from utils.course.run import run_course, zero_shot_table
 
@@ -184,6 +186,27 @@ def test_ctrl_c_ends_with_one_sentence_and_no_kernel(small_course):
     assert complained.strip() == "make course: stopped; what has finished is kept, and the same command resumes it."
     with pytest.raises(ProcessLookupError):
         os.kill(int(waiting.read_text()), 0)
+
+
+def test_the_next_kernel_has_imported_what_its_notebook_will_and_knows_no_name(small_course):
+    code = """import sys
+assert "colorsys" in sys.modules and not {"colorsys", "utils", "importlib"} & globals().keys()
+import colorsys
+"""
+    write_notebook(small_course / "nbs" / "02_count_again.ipynb", code, "WORD: str = 'a'  # which")
+    assert [outcome.status for outcome in run_course(small_course, "small", {})] == ["ok", "ok"]
+
+
+def test_no_kernel_is_left_behind(small_course):
+    first, second = course_notebooks(small_course)
+    kernels = Kernels()
+    for path, following in ((first, second), (first, None), (second, first)):
+        kernel = kernels.take(path, following)
+        waiting = kernels._ready and kernels._ready[1]
+        end(kernel, at_once=True)
+        kernels.close()
+        alive = [run_sync(one.is_alive)() for one in (kernel, waiting) if one]
+        assert not any(alive)
 
 
 def test_a_kernel_is_gone_after_its_hooks_and_takes_nothing_apart(small_course):

@@ -8,7 +8,8 @@ import nbformat
 from nbclient import NotebookClient
 
 from utils.course import course_notebooks, find_root
-from utils.course.execution import KERNEL_ARGUMENTS, drop_widgets
+from utils.course.execution import drop_widgets
+from utils.course.kernels import KERNEL_ARGUMENTS
 from utils.files import write_whole
 
 

@@ -6,11 +6,13 @@ import html
 import os
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import closing
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import nbformat
 import papermill
@@ -18,17 +20,15 @@ from nbclient.exceptions import DeadKernelError
 from nbconvert import HTMLExporter
 from nbconvert.filters import strip_ansi
 
+from utils.course.kernels import Kernels, end
 from utils.course.ledger import LEFT, SOURCE, STAMP, Ledger
 from utils.course.places import LeftOut
 from utils.files import disk_trouble, write_whole
 
+if TYPE_CHECKING:
+    from jupyter_client.manager import AsyncKernelManager
+
 WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
-KERNEL_ARGUMENTS = [
-    # A local kernel need not warn of its unencrypted port, nor trace how it was stopped; errors of cells come as ever.
-    "--IPKernelApp.log_level=CRITICAL",
-    # Behind the hooks of what was imported it is gone: Python would take all modules apart, a second or two each time.
-    "--IPKernelApp.exec_lines=__import__('atexit').register(__import__('os')._exit, 0);",
-]
 START_TIMEOUT = 300  # seconds that a kernel may take to answer: slow disks and virus scanners exist
 LEFT_OUT = "left out"
 IMAGES, UNTOLD = ("image/png", "image/jpeg"), "No description has been provided for this image"  # as nbconvert says
@@ -59,22 +59,32 @@ def run_in_order(
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(root / "runs" / "compiled"))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
     _put_first_on_the_path(str(HERE), str(HERE / "data"))
+    ledger, notebooks = Ledger(root, output_dir, parameters), list(notebooks)
+    chosen = [path for path in notebooks if path.name.startswith(only)]
+    following = dict(pairwise(chosen))
     outcomes = []
-    ledger = Ledger(root, output_dir, parameters)
-    for path in notebooks:
-        (output_dir / RUNNING.format(path.stem)).unlink(missing_ok=True)  # what a killed run was writing
-        if path.name.startswith(only):
-            kept = not only and ledger.is_current(path)
-            outcome = Outcome(path.stem, "kept") if kept else run_notebook(path, parameters[path.stem], ledger)
-            outcomes.append(outcome)
-            seconds = "finished before, unchanged" if kept else f"{outcome.seconds:6.0f} s"
-            print(f"{outcome.stem:<28} {outcome.status:<8} {seconds}", flush=True)
-            if outcome.error:
-                print(outcome.error, flush=True)
-            if outcome.status == "failed":
-                break
-        ledger.pass_on(path)
+    with closing(Kernels()) as kernels:
+        for path in notebooks:
+            (output_dir / RUNNING.format(path.stem)).unlink(missing_ok=True)  # what a killed run was writing
+            if path in chosen:
+                if not only and ledger.is_current(path):
+                    outcome = Outcome(path.stem, "kept")
+                else:
+                    take_kernel = partial(kernels.take, path, following.get(path))
+                    outcome = run_notebook(path, parameters[path.stem], ledger, take_kernel)
+                outcomes.append(outcome)
+                _tell(outcome)
+                if outcome.status == "failed":
+                    break
+            ledger.pass_on(path)
     return outcomes
+
+
+def _tell(outcome: Outcome) -> None:
+    seconds = "finished before, unchanged" if outcome.status == "kept" else f"{outcome.seconds:6.0f} s"
+    print(f"{outcome.stem:<28} {outcome.status:<8} {seconds}", flush=True)
+    if outcome.error:
+        print(outcome.error, flush=True)
 
 
 def _put_first_on_the_path(*places: str) -> None:
@@ -83,14 +93,16 @@ def _put_first_on_the_path(*places: str) -> None:
     os.environ["PYTHONPATH"] = os.pathsep.join([*places, *others])
 
 
-def run_notebook(path: Path, parameters: dict[str, Any], ledger: Ledger) -> Outcome:
+def run_notebook(
+    path: Path, parameters: dict[str, Any], ledger: Ledger, take_kernel: Callable[[], AsyncKernelManager]
+) -> Outcome:
     """Executes one notebook in a kernel of its own; its copy, hidden while it runs, is kept whatever happens."""
     output = ledger.output_dir / path.name
     running = output.with_name(RUNNING.format(path.stem))
     before, stamp = ledger.states(), ledger.stamp(path)
     start = time.perf_counter()
     try:
-        status, error = _execute(path, running, parameters)
+        status, error = _execute(path, running, parameters, take_kernel)
         seconds = time.perf_counter() - start
         notebook = nbformat.read(running, as_version=4)
     finally:
@@ -105,22 +117,29 @@ def run_notebook(path: Path, parameters: dict[str, Any], ledger: Ledger) -> Outc
     return Outcome(path.stem, status, seconds, error)
 
 
-def _execute(path: Path, output: Path, parameters: dict[str, Any], again: bool = True) -> tuple[str, str]:
+def _execute(
+    path: Path,
+    output: Path,
+    parameters: dict[str, Any],
+    take_kernel: Callable[[], AsyncKernelManager],
+    again: bool = True,
+) -> tuple[str, str]:
     """Runs a notebook under papermill; returns its status, and the error of one that failed or was left out.
 
     A kernel that dies before it has begun is started ``again``: two that start at once may have drawn one port.
     """
+    kernel = take_kernel()
     try:
         papermill.execute_notebook(
             str(path),
             str(output),
             parameters=parameters,
             kernel_name="python3",
+            km=kernel,
             cwd=str(path.parent),
             progress_bar=False,
             request_save_on_cell_execute=False,  # a copy that is not finished is of no use to anybody
             start_timeout=START_TIMEOUT,
-            extra_arguments=KERNEL_ARGUMENTS,
         )
     except papermill.PapermillExecutionError as failure:
         if failure.ename == LeftOut.__name__:
@@ -138,7 +157,9 @@ def _execute(path: Path, output: Path, parameters: dict[str, Any], again: bool =
             raise
         if not again:
             return "failed", "its kernel did not start: above stands what it said; `make check` says what is missing."
-        return _execute(path, output, parameters, again=False)
+        return _execute(path, output, parameters, take_kernel, again=False)
+    finally:
+        end(kernel)
     return "ok", ""
 
 

@@ -9,8 +9,8 @@ map, unless a folder of scenes is named. Every number of scenes is indexed from 
 memory is looked at before the first scene (the model is loaded and compiled then) and at its highest after the last
 question. What memory grows by is known of each tile, its vector first of all: the pixels of a scene are gone when the
 next one is opened. Then one scene more is added, and the index asked: by `query_text` for ten hits, and by
-`rank_scenes`, for the verdict on every scene where the model has a ``presence.json``. Seconds are
-of the processor, all cores together, so that other work on the machine counts less.
+`rank_scenes`, for the verdict on every scene where the model has a ``presence.json``. Seconds are of the processor, all
+cores together, so that other work on the machine counts less.
 """
 
 import argparse
@@ -108,10 +108,10 @@ def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="data/checkpoints/clip-miniature", help="folder of a checkpoint")
-    parser.add_argument("--counts", type=int, nargs="+", default=[2, 6, 20], help="scenes")
+    parser.add_argument("--counts", type=int, nargs="+", default=[10, 40, 110], help="scenes")
     parser.add_argument("--data-dir", help="the folder of RSICD, whose test images the mosaics are made of then")
     parser.add_argument("--scenes", type=Path, help="a folder of scenes, in place of mosaics")
-    parser.add_argument("--grid", type=int, default=20, help="images on a side of a mosaic")
+    parser.add_argument("--grid", type=int, default=10, help="images on a side of a mosaic")
     parser.add_argument("--cell", type=int, default=128, help="pixels of an image in it")
     parser.add_argument("--tile-size", type=int, default=512, help="pixels")
     parser.add_argument("--cache", type=Path, default=Path("runs/bench_archive"), help="where scenes are kept")

@@ -1,6 +1,7 @@
 """A whole archive asked at once: verdicts scene by scene, places that are seen once, and files for a GIS."""
 
 import json
+import re
 import struct
 from dataclasses import replace
 from pathlib import Path
@@ -246,3 +247,24 @@ def test_an_unplaced_scene_has_no_outline(index):
     assert index.reading != ImageReading() and {scene.name for scene in index.scenes} == set(index.sources)
     nowhere = next(item for item in index.dataset if item.path.name == "nowhere.tif")
     assert nowhere.map_footprint is nowhere.footprint is None and hit.tile.box[2] - hit.tile.box[0] in SIZES
+
+
+def test_the_page_on_archives_says_what_works(root, folder, presence, tmp_path, monkeypatch, capsys):
+    page = (root / "docs" / "archives.md").read_text(encoding="utf-8").split("## Time and memory")[0]
+    presence.save(folder / "presence.json")
+    for number in (1, 2):
+        raster(tmp_path / "scenes" / f"scene_{number}.tif", number, width=300, height=260)
+    ring = [[2.163, 41.367], [2.165, 41.367], [2.165, 41.366], [2.163, 41.367]]
+    building = {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [ring]}, "properties": {"floors": 3}}
+    drawn = {"type": "FeatureCollection", "features": [building]}
+    (tmp_path / "buildings.geojson").write_text(json.dumps(drawn))
+    monkeypatch.chdir(tmp_path)
+    known: dict = {}
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    for block in blocks:
+        exec(block.replace("data/checkpoints/clip-earth-small", folder.as_posix()), known)
+    assert len(blocks) == 7 and capsys.readouterr().out.count(" here ") == 2
+    (named,) = json.loads((tmp_path / "named.geojson").read_text())["features"]
+    assert named["properties"]["clip_label"] in known["labels"] and named["properties"]["floors"] == 3
+    written = {path.name for path in tmp_path.iterdir()}
+    assert written >= {"bridges.png", "bridges.geojson", "bridges.parquet", "tanks.parquet"}

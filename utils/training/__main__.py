@@ -30,7 +30,7 @@ from utils.course.results import claim_folder
 from utils.course.splits import open_splits
 from utils.datasets import CaptionDataset, steps_per_epoch
 from utils.training import TrainingResult, TrainingSettings, TrainingStopped, caption_by_category, processes, train
-from utils.training.launch import AGAIN, CUT_OFF, FOLLOWED, SAID, launch
+from utils.training.launch import AGAIN, CUT_OFF, FOLLOWED, NAME, SAID, launch
 from utils.translation import load_or_backtranslate
 
 NOTEBOOK = "04_finetune_clip"
@@ -48,9 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     if argv[:1] == [WORKER]:
         return work(json.loads(Path(argv[1]).read_text(encoding="utf-8")))
-    parser = argparse.ArgumentParser(
-        prog="python -m utils.training", description="Fine-tunes CLIP as notebook 04 does, without a notebook."
-    )
+    parser = argparse.ArgumentParser(prog=NAME, description="Fine-tunes CLIP as notebook 04 does, without a notebook.")
     add_shared_arguments(parser, "a file of nbs/profiles/, without its ending, or the path of your own .yaml file")
     parser.add_argument("--dataset", default="", help="rsicd, ucm, sydney, miniature, or the path of your own captions")
     parser.add_argument("--to", default="", help="the folder for results; the run is in finetuned/ there")
@@ -70,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.chdir(root)
         return launch(command, {"parameters": parameters}, arguments.processes if together else 1, together)
     except IN_A_SENTENCE as error:
-        print(f"python -m utils.training: {error}", file=sys.stderr)
+        print(f"{NAME}: {error}", file=sys.stderr)
         return SAID
     except KeyboardInterrupt as stop:
         said = str(stop) if isinstance(stop, TrainingStopped) else f"Stopped; {AGAIN}."

@@ -169,12 +169,15 @@ def compare_meshes(folder: Path, report: Path) -> None:
     report.write_text(json.dumps(about | differences, default=float))
 
 
-def train_together(folder: Path, output: Path, runs: dict[str, TrainingSettings], address: str, number: int) -> None:
+def train_together(
+    folder: Path, output: Path, runs: dict[str, TrainingSettings], planned: dict, address: str, number: int
+) -> None:
     """One of two processes: trains all runs with the other one, tries to differ from it, and leaves what came of it."""
     jax.config.update("jax_disable_most_optimizations", True)
     from dataclasses import replace
 
     from utils.training import processes
+    from utils.training.__main__ import finetune
 
     processes.join(address, 2, number)
     model, dataset = CLIP.from_pretrained(folder), colors(folder)
@@ -183,6 +186,7 @@ def train_together(folder: Path, output: Path, runs: dict[str, TrainingSettings]
         result = train(model, dataset, dataset, settings, output / name)
         np.savez(output / f"{name}-{number}.npz", *parameters(result.model))
         left[name] = [row["loss"] for row in result.history]
+    finetune(planned)
     run = TrainingRun(model, dataset, dataset, settings)
     batch = {name: run._placed(array) for name, array in next(run.batches).items() if name != "index"}
     left["rows"] = [shard.data.shape[0] for shard in batch["tokens"].addressable_shards]

@@ -39,33 +39,17 @@ def dataset(folder):
 def arguments(folder, dataset, tmp_path_factory):
     """The command line of a run of 40 steps, each with a checkpoint, on the colored images."""
     file = tmp_path_factory.mktemp("data") / "colors.jsonl"
-    lines = [
-        {"filename": item.path.name, "captions": item.captions, "split": split, "category": item.category}
-        for split in ("train", "val")
-        for item in dataset
-    ]
-    names = set()
-    for line in lines:  # an image is of one split
-        if line["filename"] in names:
-            copy = f"val_{line['filename']}"
-            shutil.copy(folder / line["filename"], folder / copy)
-            line["filename"] = copy
-        names.add(line["filename"])
+    lines = []
+    for item in dataset:
+        for split, name in (("train", item.path.name), ("val", f"val_{item.path.name}")):  # an image is of one split
+            if split == "val":
+                shutil.copy(item.path, folder / name)
+            lines.append({"filename": name, "captions": item.captions, "split": split, "category": item.category})
     file.write_text("".join(json.dumps(line) + "\n" for line in lines))
     settings = "SETTINGS={checkpoint_every: 1, tensorboard: false, keep_best: false}"
     values = ["BATCH_SIZE=4", "EPOCHS=20", "VALIDATE_EVERY=20", "LEARNING_RATE=0.001", "CAPTIONS_FILE=", settings]
-    return [
-        "--dataset",
-        str(file),
-        "--data-dir",
-        str(folder),
-        "--model",
-        str(folder),
-        "--set",
-        *values,
-        "--processes",
-        "2",
-    ]
+    places = ["--dataset", str(file), "--data-dir", str(folder), "--model", str(folder)]
+    return [*places, "--set", *values, "--processes", "2"]
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +60,7 @@ def together(root, folder, arguments, tmp_path_factory):
     address = f"127.0.0.1:{_free_port()}"
     pair = [started(train_together, folder, output, RUNS, planned, address, number) for number in range(2)]
     for process in pair:
-        process.join(120)
+        process.join(300)
     for process in pair:
         process.kill()
     assert [process.exitcode for process in pair] == [0, 0]
@@ -154,7 +138,7 @@ def wait_for_step(run: subprocess.Popen, output: Path, step: int) -> None:
 
 def ended(run: subprocess.Popen) -> str:
     """Waits for a run, and gives the last line that it wrote, all workers gone."""
-    _, said = run.communicate(timeout=100)
+    _, said = run.communicate(timeout=300)
     return said.decode().strip().replace("\r", "\n").split("\n")[-1]
 
 
@@ -190,7 +174,7 @@ def test_a_run_stopped_and_killed_says_so_and_resumes_to_the_same_bits(arguments
         (["--profile", "nope"], "no profile 'nope'; choose one of"),
         (["--set", "EPOCS=3"], "No notebook has the parameters EPOCS (command line)"),
         (["--set", "EPOCHS=0"], "EPOCHS is 0; it must be a whole number"),
-        (["--set", "SETTINGS={colour: red}"], "SETTINGS is {'colour': 'red'}; it must be"),
+        (["--set", "SETTINGS={hue: red}"], "SETTINGS is {'hue': 'red'}; it must be"),
         (["--dataset", "no/such.csv"], "DATASET is 'no/such.csv', and there is no"),
         (["--data-dir", "no/such"], "and there is no folder"),
         (["--processes", "-1"], "--processes is -1; it must be 1 or more"),

@@ -63,6 +63,7 @@ def join(address: str = "", count: int = 0, number: int = 0) -> None:
     if address:  # on one machine, where nobody else is to reach them
         told = {"coordinator_address": address, "coordinator_bind_address": address, "num_processes": count}
         told |= {"process_id": number, "cluster_detection_method": "deactivate"}
+        told["local_device_ids"] = [number]  # of GPUs, if there are any
     jax.distributed.initialize(
         **told, initialization_timeout=START, heartbeat_timeout_seconds=SIGN_OF_LIFE, shutdown_timeout_seconds=END
     )

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from multiprocessing import forkserver
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from tiny_clip import tiny_config, write_checkpoint
 
 from utils.clip import CLIP
 from utils.datasets import CaptionDataset, CaptionedImage
+from utils.files import sole_owner
 from utils.training import TrainingSettings, train
 from utils.training.run import TrainingRun
 
@@ -165,6 +167,39 @@ def compare_meshes(folder: Path, report: Path) -> None:
     about["after"] = difference(parameters(one.model()), parameters(eight.model()))
     about["moved"] = difference(parameters(one.model()), parameters(model))
     report.write_text(json.dumps(about | differences, default=float))
+
+
+def train_together(
+    folder: Path, output: Path, runs: dict[str, TrainingSettings], planned: dict, address: str, number: int
+) -> None:
+    """One of two processes: trains all runs with the other one, tries to differ from it, and leaves what came of it."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    from dataclasses import replace
+
+    from utils.training import processes
+    from utils.training.__main__ import finetune
+
+    processes.join(address, 2, number)
+    model, dataset = CLIP.from_pretrained(folder), colors(folder)
+    left = {}
+    for name, settings in runs.items():
+        result = train(model, dataset, dataset, settings, output / name)
+        np.savez(output / f"{name}-{number}.npz", *parameters(result.model))
+        left[name] = [row["loss"] for row in result.history]
+    finetune(planned)
+    run = TrainingRun(model, dataset, dataset, settings)
+    batch = {name: run._placed(array) for name, array in next(run.batches).items() if name != "index"}
+    left["rows"] = [shard.data.shape[0] for shard in batch["tokens"].addressable_shards]
+    left["step"] = run.train_step.lower(run.state, batch, 1e-3).compile().as_text()
+    for name, change in {"apart": {"seed": 2 + number}, "in use": {}}.items():
+        held = sole_owner(output / name, "a test") if (name, number) == ("in use", 0) else nullcontext()
+        with held:
+            try:
+                train(model, dataset, dataset, replace(settings, **change), output / name)
+            except (ValueError, OSError, processes.LeadError) as error:
+                left[name] = str(error)
+    (output / f"left-{number}.json").write_text(json.dumps(left))
+    jax.distributed.shutdown()
 
 
 def arrays(tree: object) -> list[np.ndarray]:

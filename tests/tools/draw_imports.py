@@ -11,7 +11,8 @@ from utils.course.imports import module_imports
 from utils.course.places import find_root
 from utils.files import write_whole
 
-COMMANDS = "standins.pretraining"  # they trained data/checkpoints/; like notebooks and tests, nothing imports them
+# They trained data/checkpoints/, or train as a notebook does; like notebooks and tests, nothing imports them.
+COMMANDS = ("standins.pretraining", "utils.training.__main__")
 DRAWING = re.compile(r"(<!-- imports: make imports draws them -->\n).*?(<!-- end of imports -->)", re.DOTALL)
 
 

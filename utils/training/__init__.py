@@ -1,9 +1,11 @@
 """Fine-tuning CLIP: from a starting point and captioned images to a folder that transformers loads.
 
-`settings` says what a run can be, `run` runs it, or takes what one has left. `objective` is what a run learns, and
-`contrastive` that of CLIP; `loss`, `optimizer`, `trainable` and `step` are what happens on the devices; `validation`
-measures held-out images; `checkpoints` and `identity` are what must survive; `history` and `card` are what comes out;
-`category_captions` is for data without captions.
+`settings` says what a run can be, `run` runs it, `stopping` stops it, and `loading` takes what one has left.
+`objective` is what a run learns, and `contrastive` that of CLIP; `loss`, `optimizer`, `trainable` and `step` are what
+happens on the devices; `validation` measures held-out images; `checkpoints` and `identity` are what must survive;
+`history` and `card` are what comes out; `category_captions` is for data without captions. ``python -m utils.training``
+needs no notebook; `processes` is what several processes of one training tell each other, `launch` starts and watches
+them.
 """
 
 from utils.training.category_captions import caption_by_category

@@ -30,7 +30,7 @@ from utils.course.results import claim_folder
 from utils.course.splits import open_splits
 from utils.datasets import CaptionDataset, steps_per_epoch
 from utils.training import TrainingResult, TrainingSettings, TrainingStopped, caption_by_category, processes, train
-from utils.training.launch import AGAIN, CUT_OFF, FOLLOWED, SAID, launch
+from utils.training.launch import AGAIN, CUT_OFF, FOLLOWED, NAME, SAID, launch
 from utils.translation import load_or_backtranslate
 
 NOTEBOOK = "04_finetune_clip"
@@ -48,17 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     if argv[:1] == [WORKER]:
         return work(json.loads(Path(argv[1]).read_text(encoding="utf-8")))
-    parser = argparse.ArgumentParser(
-        prog="python -m utils.training", description="Fine-tunes CLIP as notebook 04 does, without a notebook."
-    )
-    add_shared_arguments(parser, "a file of nbs/profiles/, without its ending, or the path of your own .yaml file")
-    parser.add_argument("--dataset", default="", help="rsicd, ucm, sydney, miniature, or the path of your own captions")
-    parser.add_argument("--to", default="", help="the folder for results; the run is in finetuned/ there")
-    told = "how many on this machine; left out, those that SLURM or a TPU pod has started, or one"
-    parser.add_argument("--processes", type=int, default=0, help=told)
-    arguments = parser.parse_args(argv)
     try:
-        root = find_root()
+        arguments, root = parse_arguments(argv), find_root()
         parameters = plan(root, arguments)
         several = arguments.processes or processes.told_processes()
         if several == 1 and (arguments.processes or not find_spec("libtpu")):
@@ -70,12 +61,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.chdir(root)
         return launch(command, {"parameters": parameters}, arguments.processes if together else 1, together)
     except IN_A_SENTENCE as error:
-        print(f"python -m utils.training: {error}", file=sys.stderr)
+        print(f"{NAME}: {error}", file=sys.stderr)
         return SAID
     except KeyboardInterrupt as stop:
         said = str(stop) if isinstance(stop, TrainingStopped) else f"Stopped; {AGAIN}."
         print(f"\n{said}", file=sys.stderr)
         return INTERRUPTED
+
+
+def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
+    """Reads a command line; one that asks for help, or cannot be read, ends here."""
+    parser = argparse.ArgumentParser(prog=NAME, description="Fine-tunes CLIP as notebook 04 does, without a notebook.")
+    add_shared_arguments(parser, "a file of nbs/profiles/, without its ending, or the path of your own .yaml file")
+    parser.add_argument("--dataset", default="", help="rsicd, ucm, sydney, miniature, or the path of your own captions")
+    parser.add_argument("--to", default="", help="the folder for results; the run is in finetuned/ there")
+    told = "how many on this machine; left out, those that SLURM or a TPU pod has started, or one"
+    parser.add_argument("--processes", type=int, default=0, help=told)
+    return parser.parse_args(argv)
 
 
 def plan(root: Path, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -105,7 +107,8 @@ def finetune(parameters: Mapping[str, Any]) -> TrainingResult[CLIP]:
     settings = TrainingSettings(**named | {"keep_best": True} | parameters["SETTINGS"]).fitted_to(len(raw_set))
     model = processes.in_turn(lambda: CLIP.from_pretrained(parameters["MODEL"]))
     steps = steps_per_epoch(train_set, settings.batch_size, settings.captions) * settings.epochs
-    among = f", in {jax.process_count()} processes" if jax.process_count() > 1 else ""
+    count, pairs = jax.process_count(), settings.batch_size
+    among = f", {count} processes with {pairs // count} of {pairs} pairs each" if count > 1 else ""
     print(f"{len(train_set):,} training images, {len(validation_set):,} for validation, {steps:,} steps{among}")
     if too_few := few_steps_warning(steps, settings.epochs):
         print(too_few)

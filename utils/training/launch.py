@@ -25,6 +25,7 @@ from utils.training.processes import SIGN_OF_LIFE
 # How a process ends that knows why: with a sentence that it leaves, stopped and saved, after what the first one says.
 SAID, STOPPED, FOLLOWED, CUT_OFF = 2, 130, 3, 4
 GRACE = 5.0  # seconds for the others to end by themselves
+NAME = "python -m utils.training"
 AGAIN = "start the same command again to resume from the last checkpoint"
 
 
@@ -49,36 +50,31 @@ def launch(command: Sequence[str], job: Mapping[str, Any], count: int, together:
     Ctrl-C asks them to stop at a step that is saved, as SIGTERM does; the second ends them.
     """
     folder = Path(tempfile.mkdtemp(prefix="training-"))
-    address = f"127.0.0.1:{_free_port()}" if together else ""
+    told = {**job, "count": count, "address": f"127.0.0.1:{_free_port()}" if together else ""}
     workers: list[Worker] = []
     with _interrupts(workers) as asked:
         try:
             for number in range(count):
-                files = {name: str(folder / f"{number}.{name}") for name in ("said", "log")}
-                note = folder / f"{number}.json"
-                note.write_text(
-                    json.dumps({**job, "number": number, "count": count, "address": address, **files}), encoding="utf-8"
-                )
-                # Not of this terminal's group: what Ctrl-C means to them, they are told here. Their standard input
-                # ends with this process, however it ends, and so do they.
-                process = subprocess.Popen([*command, str(note)], stdin=subprocess.PIPE, start_new_session=True)
-                workers.append(Worker(number, process, Path(files["said"]), Path(files["log"])))
+                workers.append(_start(command, {**told, "number": number}, folder))
             _wait(workers)
         finally:
             _end(workers)
-    if all(worker.code == 0 for worker in workers):
-        shutil.rmtree(folder)
-        return 0
-    if asked():
-        print(_said(workers, STOPPED) or f"Stopped; {AGAIN}.", file=sys.stderr)
-        shutil.rmtree(folder)
-        return STOPPED
-    sentence, log = reason(workers)
+    code, sentence, log = _outcome(workers, asked())
+    if sentence:
+        print(f"{sentence}{f' What it wrote: {log}' if log else ''}", file=sys.stderr)
     if not log:
         shutil.rmtree(folder)
-    if sentence:
-        print(f"python -m utils.training: {sentence}{f' What it wrote: {log}' if log else ''}", file=sys.stderr)
-    return SAID
+    return code
+
+
+def _start(command: Sequence[str], job: Mapping[str, Any], folder: Path) -> Worker:
+    number = job["number"]
+    said, log, note = (folder / f"{number}.{name}" for name in ("said", "log", "json"))
+    note.write_text(json.dumps({**job, "said": str(said), "log": str(log)}), encoding="utf-8")
+    # Not of this terminal's group: what Ctrl-C means to them, they are told here. Their standard input ends with this
+    # process, however it ends, and so do they.
+    process = subprocess.Popen([*command, str(note)], stdin=subprocess.PIPE, start_new_session=True)
+    return Worker(number, process, said, log)
 
 
 @contextmanager
@@ -124,36 +120,36 @@ def _end(workers: Sequence[Worker]) -> None:
             worker.process.stdin.close()
 
 
-def reason(workers: Sequence[Worker]) -> tuple[str, Path | None]:
-    """Why workers ended before their time, in a sentence, and the log that says more, if it takes one.
+def _outcome(workers: Sequence[Worker], asked: int) -> tuple[int, str, Path | None]:
+    """The exit status for all, why they ended before their time, in a sentence, and the log that says more of it.
 
     The sentence is empty where the first process says it, on another machine.
     """
-    if said := _said(workers, SAID):
-        return said, None
+    if all(worker.code == 0 for worker in workers):
+        return 0, "", None
+    if asked or all(worker.code == STOPPED for worker in workers):
+        return STOPPED, _said(workers, STOPPED) or f"Stopped; {AGAIN}.", None
+    if sentence := _said(workers, SAID):
+        return SAID, f"{NAME}: {sentence}", None
     for worker in workers:
-        who = f"Process {worker.number} of {len(workers)}" if len(workers) > 1 else "The process that trains"
+        who = f"{NAME}: process {worker.number} of {len(workers)}"
         if worker.code < 0 and worker.code != -signal.SIGABRT and not worker.ended_by_us:
-            how = f"{who} was ended from outside ({signal.Signals(-worker.code).name}: for want of memory, perhaps)"
-            return f"{how}, and the others with it; {AGAIN}.", None
+            how = f"was ended from outside ({signal.Signals(-worker.code).name}: for want of memory, perhaps)"
+            return SAID, f"{who} {how}, and the others with it; {AGAIN}.", None
         if worker.code == 1:
-            return f"{who} ended in an error, and the others with it: {_last_line(worker.log)}", worker.log
+            error = _last_line(worker.log)
+            return 1, f"{who} ended in an error, and the others with it: {error}", worker.log
     if all(worker.code == FOLLOWED for worker in workers):
-        return "", None
+        return SAID, "", None
     lost = next((worker for worker in workers if worker.code == -signal.SIGABRT), workers[0])
-    sentence = (
-        f"A process of this training gave no sign of life for {SIGN_OF_LIFE} seconds, or was cut off, and the others "
-        f"were ended with it; see to its machine and {AGAIN}."
-    )
-    return sentence, lost.log
+    how = f"gave no sign of life for {SIGN_OF_LIFE} seconds, or was cut off"
+    return SAID, f"{NAME}: a process {how}, and the others were ended with it; {AGAIN}.", lost.log
 
 
 def _said(workers: Sequence[Worker], code: int) -> str:
     """The sentence of the first of the workers that ended so; empty if none did."""
-    texts = (
-        worker.said.read_text(encoding="utf-8") for worker in workers if worker.code == code and worker.said.is_file()
-    )
-    return next(texts, "")
+    files = (worker.said for worker in workers if worker.code == code and worker.said.is_file())
+    return next((file.read_text(encoding="utf-8") for file in files), "")
 
 
 def _last_line(log: Path) -> str:

@@ -20,6 +20,7 @@ T = TypeVar("T")
 
 # Seconds. After as long without a sign of life JAX ends all processes; and so long they wait for the last to start.
 SIGN_OF_LIFE, START, END = 60, 120, 60
+PIECE = 1 << 26  # bytes that are sent at once
 # What SLURM tells each process that srun has started, and no other; JAX asks for the same.
 _SLURM = ("SLURM_JOB_ID", "SLURM_STEP_NODELIST", "SLURM_NTASKS", "SLURM_PROCID", "SLURM_LOCALID")
 
@@ -29,9 +30,11 @@ class LeadError(Exception):
 
 
 def told_processes(environment: Mapping[str, str] = os.environ) -> int:
-    """How many processes SLURM or a TPU pod has started for one job, by the environment of this one; 1 if by none."""
+    """How many processes SLURM, MPI or a TPU pod has started for one job, by the environment of this one; else 1."""
     if all(name in environment for name in _SLURM):
         return int(environment["SLURM_NTASKS"])
+    if "OMPI_COMM_WORLD_SIZE" in environment:
+        return int(environment["OMPI_COMM_WORLD_SIZE"])
     return len(environment.get("TPU_WORKER_HOSTNAMES", "").split(","))
 
 
@@ -52,13 +55,15 @@ def refuse_to_train_alone() -> None:
 def join(address: str = "", count: int = 0, number: int = 0) -> None:
     """Makes this one of several processes: number ``number`` of ``count`` with the first one at ``address``.
 
-    Without an address JAX asks SLURM or the TPU pod. It must come before anything is computed.
+    Without an address JAX asks SLURM, MPI or the TPU pod; where none tells of others, it stays alone. It must come
+    before anything is computed.
     """
     jax.config.update("jax_cpu_collectives_implementation", "gloo")  # what CPUs talk by
     told: dict[str, Any] = {}
     if address:  # on one machine, where nobody else is to reach them
         told = {"coordinator_address": address, "coordinator_bind_address": address, "num_processes": count}
         told |= {"process_id": number, "cluster_detection_method": "deactivate"}
+        told["local_device_ids"] = [number]  # of GPUs, if there are any
     jax.distributed.initialize(
         **told, initialization_timeout=START, heartbeat_timeout_seconds=SIGN_OF_LIFE, shutdown_timeout_seconds=END
     )
@@ -74,16 +79,19 @@ def share(value: T) -> T:
     """Gives every process what the first one has, as JSON holds it, NumPy's numbers included."""
     if jax.process_count() == 1:
         return value
-    told = (
-        np.frombuffer(json.dumps(value, default=lambda number: number.item()).encode(), np.uint8)
-        if is_first()
-        else np.zeros(0, np.uint8)
-    )
-    length = int(multihost_utils.broadcast_one_to_all(np.int32(len(told))))
-    size = 1 << max(length - 1, 255).bit_length()  # few sizes, since each is compiled
-    padded = np.zeros(size, np.uint8)
-    padded[: len(told)] = told
-    return json.loads(multihost_utils.broadcast_one_to_all(padded)[:length].tobytes())
+    words = json.dumps(value, default=lambda number: number.item()) if is_first() else ""
+    own = np.frombuffer(words.encode(), np.uint8)
+    length = int(multihost_utils.broadcast_one_to_all(np.int32(len(own))))
+    return json.loads(_sent(own, length).tobytes())
+
+
+def _sent(own: np.ndarray, length: int) -> np.ndarray:
+    """The bytes of the first process, (length,) uint8, in all; whole numbers, whose sum with zeros is exact."""
+    size = min(PIECE, 1 << max(length - 1, 255).bit_length())  # few sizes, since each is compiled
+    padded = np.zeros(-(-length // size) * size, np.uint8)
+    padded[: len(own)] = own
+    pieces = [multihost_utils.broadcast_one_to_all(piece) for piece in padded.reshape(-1, size)]
+    return np.concatenate(pieces)[:length]
 
 
 def lead(work: Callable[..., Any], *arguments: Any) -> Any:
@@ -161,16 +169,17 @@ def for_orbax(tree: Any) -> Any:
 def spread(tree: Any, like: Any, sharding: NamedSharding) -> Any:
     """Gives every process the arrays that the first one has, whole on every device, bit by bit.
 
-    ``like`` has their structure, shapes and types; the ``tree`` of the others is not looked at.
+    ``like`` has their structure, shapes and types, in NumPy; the ``tree`` of the others is not looked at.
     """
     if jax.process_count() == 1:
         return tree
-
-    def sent(array: Any, shape: jax.Array) -> jax.Array:
-        # As whole numbers, whose sum with the zeros of the others is exact; -0.0 would become 0.0.
-        size = shape.size * shape.dtype.itemsize
-        bits = np.asarray(array).reshape(-1).view(np.uint8) if is_first() else np.zeros(size, np.uint8)
-        whole = multihost_utils.broadcast_one_to_all(bits).view(shape.dtype).reshape(shape.shape)
-        return jax.make_array_from_process_local_data(sharding, whole, shape.shape)
-
-    return jax.tree.map(sent, tree if is_first() else like, like)
+    leaves, structure = jax.tree.flatten(like)
+    given = [np.asarray(leaf).reshape(-1).view(np.uint8) for leaf in jax.tree.leaves(tree)] if is_first() else []
+    told = _sent(np.concatenate(given) if given else np.zeros(0, np.uint8), sum(leaf.nbytes for leaf in leaves))
+    ends = np.cumsum([leaf.nbytes for leaf in leaves])
+    arrays = [
+        told[end - leaf.nbytes : end].view(leaf.dtype).reshape(leaf.shape)
+        for leaf, end in zip(leaves, ends, strict=True)
+    ]
+    placed = [jax.make_array_from_process_local_data(sharding, array, array.shape) for array in arrays]
+    return jax.tree.unflatten(structure, placed)

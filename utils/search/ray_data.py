@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import platform
+import socket
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from utils.search.embed import Embedder, Job, ModelFacts
 
 SHARE = 4  # CPUs that an actor computes on: more make one model little faster, and fewer need more memory
+SECONDS = 10  # to answer at an address
 _ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -33,12 +35,13 @@ def cluster(address: str) -> Iterator[Cluster]:
 
     An ImportError says that Ray is not installed, a `SearchError`, that there is no such cluster or it failed.
     """
+    _check(address)
     with _without_words() as stream:
         ray = _library()
         options: dict[str, Any] = {"include_dashboard": False, "num_cpus": usable_cores()} if address == "local" else {}
         try:
             ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **options)
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except Exception as error:  # Ray raises many kinds, some of them without a kind
             said = " ".join(str(error).split())
             raise SearchError(f"There is no Ray cluster at {address!r} ({said}); start one with ray start.") from None
         try:
@@ -48,6 +51,19 @@ def cluster(address: str) -> Iterator[Cluster]:
             raise SearchError(f"Ray gave up ({said}); whole shards are kept, and the same command resumes.") from None
         finally:
             ray.shutdown()
+
+
+def _check(address: str) -> None:
+    """Refuses an address that is none, or where nothing listens: Ray would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if address in ("auto", "local"):
+        return
+    if not host or not port.isdecimal() or "/" in host:
+        raise SearchError(f"{address!r} is no address of a Ray cluster; give auto, local or HOST:PORT.")
+    try:
+        socket.create_connection((host, int(port)), SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise SearchError(f"There is no Ray cluster at {address!r} ({error}); start one with ray start.") from None
 
 
 def _library() -> Any:
@@ -145,8 +161,11 @@ _COLUMNS = ("planned", "written", "trouble")
 
 
 def _reserved(share: int) -> float:
-    """The CPUs that an actor takes in Ray's books: one fewer, or Ray's own tasks may find none left (ray#44687)."""
-    return share - 1 if share > 1 else 0.5
+    """The CPUs that an actor takes in Ray's books: one fewer, or Ray's own tasks may find none left (ray#44687).
+
+    Of a single CPU it is more than half, so that no machine has two actors and another one none.
+    """
+    return share - 1 if share > 1 else 0.6
 
 
 def _python_path() -> list[str]:

@@ -298,6 +298,7 @@ def test_a_server_is_shared_and_its_going_away_is_told_within_seconds(server, in
     [
         ("images", "images is no address of Milvus; give the name of a file that ends with .db, or"),
         ("http://127.0.0.1:9", "Milvus at http://127.0.0.1:9 does not answer"),
+        ("http://me:secret@127.0.0.1:9", "Milvus at http://127.0.0.1:9 does not answer"),  # and no password
         ("ftp://127.0.0.1:9", "ftp://127.0.0.1:9"),
     ],
 )

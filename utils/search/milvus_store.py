@@ -19,6 +19,7 @@ import importlib
 import importlib.util
 import json
 import logging
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -32,7 +33,9 @@ from utils.search.engines import BUILD_PARAMETERS, SearchError
 from utils.search.filters import TURNS, Only
 
 TIMEOUT = 10.0  # seconds until a request counts as not answered
-BUILD_TIMEOUT = 3600.0  # seconds for a graph; a server that has gone away is noticed at once all the same
+# Seconds where a part of the graph may be built first, as milvus-lite does when rows are sent, too. A server that has
+# gone away is noticed at once all the same, and one that hangs, after this.
+BUILD_TIMEOUT = 1800.0
 BATCH_BYTES = 8 << 20  # of vectors that are sent or read at once: servers refuse 64 MB
 LONGEST = 65_535  # bytes of a text, by Milvus
 MOST_HITS = 16_384  # that a search can ask for, by Milvus
@@ -56,8 +59,8 @@ class MilvusStore:
     """A collection in Milvus; a `SearchError` says in a sentence what Milvus, or the way to it, refuses."""
 
     def __init__(self, uri: str | Path, collection: str) -> None:
-        self.uri, self.collection = str(uri), collection
-        self._client = _connect(self.uri)
+        self.uri, self.collection = _without_password(str(uri)), collection
+        self._client = _connect(str(uri))
 
     @contextmanager
     def _told(self) -> Iterator[None]:
@@ -141,8 +144,7 @@ class MilvusStore:
     def finish(self) -> None:
         """Waits until all that was written is in the graph: what is not is compared one by one in every search."""
         self._call("flush", timeout=BUILD_TIMEOUT)
-        end = time.monotonic() + BUILD_TIMEOUT
-        while int(self._call("describe_index", "vector").get("pending_index_rows", 0)) and time.monotonic() < end:
+        while int(self._call("describe_index", "vector").get("pending_index_rows", 0)):
             time.sleep(1)
 
     # --- rows -------------------------------------------------------------------------------------------------
@@ -154,9 +156,10 @@ class MilvusStore:
         """
         there = self._call("get", ids=[row["id"] for row in rows], output_fields=["digest"])
         known = {row["id"]: row["digest"] for row in there}
-        changed = [row for row in rows if known.get(row["id"]) != row["digest"]]
+        # Of an id that comes twice the last row counts, where Milvus would refuse both.
+        changed = [row for row in {row["id"]: row for row in rows}.values() if known.get(row["id"]) != row["digest"]]
         if changed:
-            self._call("upsert", changed)
+            self._call("upsert", changed, timeout=BUILD_TIMEOUT)
         return len(changed)
 
     def delete(self, ids: Sequence[str]) -> None:
@@ -281,7 +284,12 @@ def _connect(uri: str) -> Any:
             options = {"grpc.initial_reconnect_backoff_ms": 200, "grpc.max_reconnect_backoff_ms": 1000}
             return MilvusClient(uri, timeout=TIMEOUT, dedicated=True, grpc_options=options)
         except (MilvusException, grpc.RpcError) as error:
-            raise SearchError(_sentence(uri, "", errors[0] if errors else error)) from None
+            raise SearchError(_sentence(_without_password(uri), "", errors[0] if errors else error)) from None
+
+
+def _without_password(uri: str) -> str:
+    """An address for people to read, which may be http://user:password@host."""
+    return re.sub("//[^/@]*@", "//", uri)
 
 
 @contextmanager

@@ -342,9 +342,11 @@ def _digest(content: bytes) -> str:
 
 
 def _fingerprint(model: CLIP | None) -> str:
+    if model is None:
+        return ""
     from utils.clip import fingerprint
 
-    return fingerprint(model) if model is not None else ""
+    return fingerprint(model)
 
 
 def main(argv: list[str] | None = None) -> int:

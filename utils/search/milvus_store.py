@@ -32,7 +32,8 @@ import numpy as np
 from utils.search.engines import BUILD_PARAMETERS, SearchError
 from utils.search.filters import TURNS, Only
 
-TIMEOUT = 10.0  # seconds until a request counts as not answered
+TIMEOUT = 10.0  # seconds until a request counts as not answered, by a server; a file's are answered in this process
+BULK_TIMEOUT = 60.0  # where thousands of rows are read in one go
 # Seconds where a part of the graph may be built first, as milvus-lite does when rows are sent, too. A server that has
 # gone away is noticed at once all the same, and one that hangs, after this.
 BUILD_TIMEOUT = 1800.0
@@ -84,7 +85,7 @@ class MilvusStore:
         from pymilvus.exceptions import MilvusException
 
         ask = getattr(self._client, name)
-        options = {"timeout": TIMEOUT, **options}
+        options["timeout"] = BUILD_TIMEOUT if _is_file(self.uri) else options.get("timeout", TIMEOUT)
         with self._told():
             try:
                 return ask(self.collection, *arguments, **options)
@@ -195,6 +196,7 @@ class MilvusStore:
             limit=k,
             search_params={"metric_type": "COSINE", "params": {"ef": max(width, k)}},
             output_fields=["number", "member"],
+            timeout=TIMEOUT if len(queries) == 1 else BULK_TIMEOUT,
         )
         return [
             [Row(hit["id"], hit["entity"]["number"], hit["distance"], hit["entity"]["member"]) for hit in hits]
@@ -207,7 +209,7 @@ class MilvusStore:
         They come in the order of their ids, which are digests: what comes first is drawn at random.
         """
         wanted = {"filter": expression, "batch_size": batch_rows(dim), "output_fields": ["number", "vector"]}
-        reader = self._call("query_iterator", **wanted)
+        reader = self._call("query_iterator", **wanted, timeout=BULK_TIMEOUT)
         with self._told(), _closing(reader.close):
             while batch := reader.next():
                 yield (

@@ -153,6 +153,14 @@ def test_the_width_is_measured_and_another_process_takes_it(index, inside):
     assert np.mean(shared) > 9.5  # of equal vectors any is right
 
 
+def test_the_width_is_measured_when_all_is_in_the_graph(own, monkeypatch):
+    there = []
+    monkeypatch.setattr(MilvusIndex, "measure", lambda self: there.extend(Path(own).rglob("data_*")))
+    ImageIndex.from_vectors(clustered(6000), list(map(str, range(6000))), engine="exact").to_milvus(own, progress=False)
+    rows = {path.stem for path in there if path.suffix == ".parquet"}
+    assert rows and rows == {path.name.split(".")[0] for path in there if path.suffix == ".idx"}
+
+
 @pytest.mark.usefixtures("quick_compilation")
 def test_in_words_and_by_images_it_finds_what_an_index_finds(own, tmp_path):
     model = tiny_model(tmp_path / "model")

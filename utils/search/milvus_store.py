@@ -144,7 +144,16 @@ class MilvusStore:
 
     def finish(self) -> None:
         """Waits until all that was written is in the graph: what is not is compared one by one in every search."""
+        with self._told():
+            lite = "lite" in self._client.get_server_version(timeout=TIMEOUT)
+        if lite:
+            self._call("release_collection")
         self._call("flush", timeout=BUILD_TIMEOUT)
+        # A loaded collection's graph milvus-lite builds later, and calls finished all along. Who loads it waits for it;
+        # once more, since files may have been merged meanwhile.
+        for _ in range(2 * lite):
+            self._call("release_collection")
+            self.load()
         while int(self._call("describe_index", "vector").get("pending_index_rows", 0)):
             time.sleep(1)
 

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from milvus_world import CATEGORIES, DIM, clustered, made_index, of
 from search_world import names, noisy_pictures
+from training_world import tiny_model
 
 from utils.datasets import ImageReading
 from utils.search import ImageIndex, MilvusIndex, SceneTile, SearchError, Tiling, load_shards, milvus, milvus_store
@@ -25,7 +26,7 @@ from utils.search.shards import Settings, Shard, write_note, write_shard
 MISSING = [name for name in ("pymilvus", "milvus_lite") if importlib.util.find_spec(name) is None]
 pytestmark = [
     pytest.mark.skipif(bool(MISSING), reason=f"{' and '.join(MISSING)} not installed: pip install -e '.[milvus]'"),
-    pytest.mark.usefixtures("quick_compilation", "few_counts"),
+    pytest.mark.usefixtures("few_counts"),
 ]
 COUNT = 600
 WORLD = Path(__file__).with_name("milvus_world.py")
@@ -152,7 +153,17 @@ def test_the_width_is_measured_and_another_process_takes_it(index, inside):
     assert np.mean(shared) > 9.5  # of equal vectors any is right
 
 
-def test_in_words_and_by_images_it_finds_what_an_index_finds(own, model, tmp_path):
+def test_the_width_is_measured_when_all_is_in_the_graph(own, monkeypatch):
+    there = []
+    monkeypatch.setattr(MilvusIndex, "measure", lambda self: there.extend(Path(own).rglob("data_*")))
+    ImageIndex.from_vectors(clustered(6000), list(map(str, range(6000))), engine="exact").to_milvus(own, progress=False)
+    rows = {path.stem for path in there if path.suffix == ".parquet"}
+    assert rows and rows == {path.name.split(".")[0] for path in there if path.suffix == ".idx"}
+
+
+@pytest.mark.usefixtures("quick_compilation")
+def test_in_words_and_by_images_it_finds_what_an_index_finds(own, tmp_path):
+    model = tiny_model(tmp_path / "model")
     built = ImageIndex.build(model, noisy_pictures(tmp_path / "pictures"), batch_size=8, progress=False)
     with built.to_milvus(own, progress=False) as inside:
         picture = built.dataset[5].path
@@ -164,8 +175,8 @@ def test_in_words_and_by_images_it_finds_what_an_index_finds(own, model, tmp_pat
         ):
             assert names(query(inside)) == names(query(built))
         assert picture.name not in names(inside.query_image(picture, 24))
-        with pytest.raises(SearchError, match="holds vectors of 24 numbers, not 16; name another collection"):
-            ImageIndex.from_vectors(np.eye(16, dtype=np.float32), [str(one) for one in range(16)]).to_milvus(own)
+        with pytest.raises(SearchError, match=r"holds vectors of \d+ numbers, not 17; name another collection"):
+            ImageIndex.from_vectors(np.eye(17, dtype=np.float32), [str(one) for one in range(17)]).to_milvus(own)
         other = replace(built, model=None, made_by="0123456789abcdef")
         with pytest.raises(SearchError, match=r"of another model \(fingerprint [0-9a-f]+, not 0123456789abcdef\)"):
             other.to_milvus(own)
@@ -298,6 +309,7 @@ def test_a_server_is_shared_and_its_going_away_is_told_within_seconds(server, in
     [
         ("images", "images is no address of Milvus; give the name of a file that ends with .db, or"),
         ("http://127.0.0.1:9", "Milvus at http://127.0.0.1:9 does not answer"),
+        ("http://me:secret@127.0.0.1:9", "Milvus at http://127.0.0.1:9 does not answer"),  # and no password
         ("ftp://127.0.0.1:9", "ftp://127.0.0.1:9"),
     ],
 )

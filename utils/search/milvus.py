@@ -176,7 +176,11 @@ class MilvusIndex(Searchable):
         """
         kinds: list[np.ndarray] = []
         nearest: list[np.ndarray] = []
-        counts = counts_for(len(self))
+        if not (members := len(self)):
+            raise SearchError(
+                f"The collection {self._store.collection!r} in {self._store.uri} is empty; fill it first."
+            )
+        counts = counts_for(members)
         for _, _, vectors in self._store.vectors(self._dim()):
             if not kinds:  # the first batch is drawn at random
                 kinds = [drawn(vectors, QUERIES) for drawn in (held_out_queries, text_like_queries)]
@@ -338,9 +342,11 @@ def _digest(content: bytes) -> str:
 
 
 def _fingerprint(model: CLIP | None) -> str:
+    if model is None:
+        return ""
     from utils.clip import fingerprint
 
-    return fingerprint(model) if model is not None else ""
+    return fingerprint(model)
 
 
 def main(argv: list[str] | None = None) -> int:

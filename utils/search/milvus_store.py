@@ -19,6 +19,7 @@ import importlib
 import importlib.util
 import json
 import logging
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -31,8 +32,11 @@ import numpy as np
 from utils.search.engines import BUILD_PARAMETERS, SearchError
 from utils.search.filters import TURNS, Only
 
-TIMEOUT = 10.0  # seconds until a request counts as not answered
-BUILD_TIMEOUT = 3600.0  # seconds for a graph; a server that has gone away is noticed at once all the same
+TIMEOUT = 10.0  # seconds until a request counts as not answered, by a server; a file's are answered in this process
+BULK_TIMEOUT = 60.0  # where thousands of rows are read in one go
+# Seconds where a part of the graph may be built first, as milvus-lite does when rows are sent, too. A server that has
+# gone away is noticed at once all the same, and one that hangs, after this.
+BUILD_TIMEOUT = 1800.0
 BATCH_BYTES = 8 << 20  # of vectors that are sent or read at once: servers refuse 64 MB
 LONGEST = 65_535  # bytes of a text, by Milvus
 MOST_HITS = 16_384  # that a search can ask for, by Milvus
@@ -56,8 +60,8 @@ class MilvusStore:
     """A collection in Milvus; a `SearchError` says in a sentence what Milvus, or the way to it, refuses."""
 
     def __init__(self, uri: str | Path, collection: str) -> None:
-        self.uri, self.collection = str(uri), collection
-        self._client = _connect(self.uri)
+        self.uri, self.collection = _without_password(str(uri)), collection
+        self._client = _connect(str(uri))
 
     @contextmanager
     def _told(self) -> Iterator[None]:
@@ -81,7 +85,7 @@ class MilvusStore:
         from pymilvus.exceptions import MilvusException
 
         ask = getattr(self._client, name)
-        options = {"timeout": TIMEOUT, **options}
+        options["timeout"] = BUILD_TIMEOUT if _is_file(self.uri) else options.get("timeout", TIMEOUT)
         with self._told():
             try:
                 return ask(self.collection, *arguments, **options)
@@ -140,9 +144,17 @@ class MilvusStore:
 
     def finish(self) -> None:
         """Waits until all that was written is in the graph: what is not is compared one by one in every search."""
+        with self._told():
+            lite = "lite" in self._client.get_server_version(timeout=TIMEOUT)
+        if lite:
+            self._call("release_collection")
         self._call("flush", timeout=BUILD_TIMEOUT)
-        end = time.monotonic() + BUILD_TIMEOUT
-        while int(self._call("describe_index", "vector").get("pending_index_rows", 0)) and time.monotonic() < end:
+        # A loaded collection's graph milvus-lite builds later, and calls finished all along. Who loads it waits for it;
+        # once more, since files may have been merged meanwhile.
+        for _ in range(2 * lite):
+            self._call("release_collection")
+            self.load()
+        while int(self._call("describe_index", "vector").get("pending_index_rows", 0)):
             time.sleep(1)
 
     # --- rows -------------------------------------------------------------------------------------------------
@@ -154,9 +166,10 @@ class MilvusStore:
         """
         there = self._call("get", ids=[row["id"] for row in rows], output_fields=["digest"])
         known = {row["id"]: row["digest"] for row in there}
-        changed = [row for row in rows if known.get(row["id"]) != row["digest"]]
+        # Of an id that comes twice the last row counts, where Milvus would refuse both.
+        changed = [row for row in {row["id"]: row for row in rows}.values() if known.get(row["id"]) != row["digest"]]
         if changed:
-            self._call("upsert", changed)
+            self._call("upsert", changed, timeout=BUILD_TIMEOUT)
         return len(changed)
 
     def delete(self, ids: Sequence[str]) -> None:
@@ -192,6 +205,7 @@ class MilvusStore:
             limit=k,
             search_params={"metric_type": "COSINE", "params": {"ef": max(width, k)}},
             output_fields=["number", "member"],
+            timeout=TIMEOUT if len(queries) == 1 else BULK_TIMEOUT,
         )
         return [
             [Row(hit["id"], hit["entity"]["number"], hit["distance"], hit["entity"]["member"]) for hit in hits]
@@ -204,7 +218,7 @@ class MilvusStore:
         They come in the order of their ids, which are digests: what comes first is drawn at random.
         """
         wanted = {"filter": expression, "batch_size": batch_rows(dim), "output_fields": ["number", "vector"]}
-        reader = self._call("query_iterator", **wanted)
+        reader = self._call("query_iterator", **wanted, timeout=BULK_TIMEOUT)
         with self._told(), _closing(reader.close):
             while batch := reader.next():
                 yield (
@@ -281,7 +295,12 @@ def _connect(uri: str) -> Any:
             options = {"grpc.initial_reconnect_backoff_ms": 200, "grpc.max_reconnect_backoff_ms": 1000}
             return MilvusClient(uri, timeout=TIMEOUT, dedicated=True, grpc_options=options)
         except (MilvusException, grpc.RpcError) as error:
-            raise SearchError(_sentence(uri, "", errors[0] if errors else error)) from None
+            raise SearchError(_sentence(_without_password(uri), "", errors[0] if errors else error)) from None
+
+
+def _without_password(uri: str) -> str:
+    """An address for people to read, which may be http://user:password@host."""
+    return re.sub("//[^/@]*@", "//", uri)
 
 
 @contextmanager

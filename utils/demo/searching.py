@@ -88,12 +88,10 @@ def _search_by_address(answers: Answers, blocks: gr.Blocks, asked: list[Any], ou
 
     def answer(text: Any, count: Any, category: Any, source: Any) -> tuple:
         text = text if isinstance(text, str) and text.strip() else first
-        found = search(text, count, category, source)
-        known = (
-            category if category in answers.index.categories else "",
-            source if source in answers.index.sources else "",
-        )
-        return text, *known, *found, gr.Tabs(selected="text")
+        chosen = (category, answers.index.categories), (source, answers.index.sources)
+        kept = [name if name in known else "" for name, known in chosen]
+        drawer = gr.Accordion(open=True) if any(kept) else gr.skip()
+        return text, *kept, *search(text, count, category, source), gr.Tabs(selected="text"), drawer
 
     def on_opening(text: Any, *others: Any) -> tuple:
         return answer(text, *others) if text else tuple(gr.skip() for _ in range(7))

@@ -33,20 +33,31 @@ def served(
 
 def ask(client: httpx.Client, name: str, *inputs: Any) -> str:
     """What an endpoint of the page answers: its first output, or the word "error"."""
+    answer = ask_all(client, name, *inputs)
+    return answer if isinstance(answer, str) else answer[0]
+
+
+def ask_all(client: httpx.Client, name: str, *inputs: Any) -> Any:
+    """All outputs of an endpoint, or the word "error"."""
     response = client.post(f"gradio_api/call/{name}", json={"data": list(inputs)})
     response.raise_for_status()
-    return listen(client, f"gradio_api/call/{name}/{response.json()['event_id']}")
+    return _outputs(client, f"gradio_api/call/{name}/{response.json()['event_id']}")
 
 
 def listen(client: httpx.Client, path: str) -> str:
-    """Reads server-sent events up to the answer."""
+    """Reads server-sent events up to the answer's first output."""
+    answer = _outputs(client, path)
+    return answer if isinstance(answer, str) else answer[0]
+
+
+def _outputs(client: httpx.Client, path: str) -> Any:
     event = ""
     with client.stream("GET", path) as lines:
         for line in lines.iter_lines():
             if line.startswith("event: "):
                 event = line.removeprefix("event: ")
             elif line.startswith("data: ") and event == "complete":
-                return json.loads(line.removeprefix("data: "))[0]
+                return json.loads(line.removeprefix("data: "))
             elif line.startswith("data: ") and event == "error":
                 return "error"
     raise AssertionError("the server hung up without an answer")

@@ -3,6 +3,7 @@
 import re
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
 from captioner_world import tiny_captioner
 from demo_world import served
@@ -57,8 +58,9 @@ def open_page(browser, address):
     """Opens the page at a size; afterwards no other host was asked and the console is clean."""
     contexts, requests, complaints = [], [], []
 
-    def open_at(width: int = 1280, height: int = 900):
-        context = browser.new_context(viewport={"width": width, "height": height}, accept_downloads=True)
+    def open_at(width: int = 1280, height: int = 900, theme: str = "light", address: str = address):
+        viewport = {"width": width, "height": height}
+        context = browser.new_context(viewport=viewport, color_scheme=theme, accept_downloads=True)
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(WAIT)
@@ -248,3 +250,132 @@ def test_a_phone_shows_everything_without_scrolling_sideways(open_page, images):
     page.locator("#described input[type=file]").set_input_files(images[0].path)
     page.locator("#description .basis").wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def asked_for(page) -> str:
+    return page.get_by_label("What to look for, in words").input_value()
+
+
+def test_the_query_stands_in_the_address(open_page, address):
+    page = open_page()
+    page.get_by_label("What to look for, in words").fill("boats in a harbor")
+    page.get_by_role("button", name="Search", exact=True).click()
+    said(page, "#text-results", "boats in a harbor")
+    page.get_by_role("button", name="planes at an airport").click()
+    said(page, "#text-results", "planes at an airport")
+    assert page.url.endswith("?q=planes+at+an+airport")
+    page.go_back()
+    said(page, "#text-results", "boats in a harbor")
+    assert asked_for(page) == "boats in a harbor"
+    page.go_back()
+    said(page, "#text-results", "a stadium")  # what the page begins with
+    page.go_forward()
+    said(page, "#text-results", "boats in a harbor")
+    page.goto(f"{address}?q=a+park&category=park")
+    said(page, "#text-results", "1 image for “a park” in the category park")
+    assert asked_for(page) == "a park" and page.get_by_label("Category").input_value() == "park"
+    page.goto(f"{address}?q=%2Fetc%2Fpasswd&category=..%2F..%2Fetc")
+    said(page, "#text-results", "no such category")
+    page.goto(f"{address}?q=%3Cimg+src%3Dx+onerror%3Dalert(1)%3E")
+    said(page, "#text-results", "<img src=x")
+
+
+def test_a_search_is_narrowed_by_category_and_image(open_page, images):
+    page = open_page()
+    page.get_by_text("Narrow it down").click()
+    page.get_by_label("Category").click()
+    page.get_by_role("option", name="river", exact=True).click()
+    said(page, "#text-results", "1 image for “a stadium” in the category river")
+    assert "category=river" in page.url
+    page.locator("#mixed-image input[type=file]").set_input_files(images[3].path)
+    said(page, "#text-results", "1 image like yours for “a stadium” in the category river")
+
+
+CONTRAST = """
+() => {
+  const parse = text => { const n = text.match(/[\\d.]+/g).map(Number); return [n[0], n[1], n[2], n[3] ?? 1]; };
+  const over = (top, under) => [0, 1, 2].map(i => top[i] * top[3] + under[i] * (1 - top[3])).concat(1);
+  const linear = value => (value /= 255) <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
+  const luminance = ([r, g, b]) => 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b);
+  const ground = element => {
+    const layers = [];
+    for (let at = element; at; at = at.parentElement) layers.push(parse(getComputedStyle(at).backgroundColor));
+    return layers.reverse().reduce((under, layer) => over(layer, under), [255, 255, 255, 1]);
+  };
+  const typed = 'input:not([type=radio], [type=checkbox], [type=range], [type=file]), textarea';
+  const read = [], shown = {opacityProperty: true, visibilityProperty: true};
+  for (const element of document.querySelectorAll('body *')) {
+    const words = [...element.childNodes].some(node => node.nodeType === 3 && node.textContent.trim());
+    const box = element.getBoundingClientRect();
+    if (!words && !(element.matches(typed) && element.value)) continue;
+    // A map's marks are white with a black border, upon any color.
+    if (element.closest('script, style, title, .mark, [aria-hidden=true]') || !element.checkVisibility(shown)) continue;
+    if (box.width < 2 || box.height < 2) continue;
+    const under = ground(element), style = getComputedStyle(element);
+    const color = over(parse(element.closest('svg') ? style.fill : style.color), under);
+    const [light, dark] = [luminance(color), luminance(under)].sort((a, b) => b - a);
+    read.push([(light + 0.05) / (dark + 0.05), `${element.tagName} ${element.className} ${element.textContent}`]);
+  }
+  return read;
+}
+"""
+LEAST_CONTRAST = 4.5  # of WCAG 2.2, 1.4.3
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_words_stand_out_from_their_ground(open_page, theme):
+    page = open_page(theme=theme)
+    assert page.locator("body.dark").count() == (theme == "dark")
+    page.add_style_tag(content="* { transition: none !important; }")
+    page.get_by_text("Narrow it down").click()
+    page.get_by_label("What to look for, in words").fill("")
+    for tab, button in (("Text to image", "Search"), ("Image to image", None), ("Find feature", "Find")):
+        page.get_by_role("tab", name=tab).click()
+        if button is None:
+            page.locator("#choices button").first.click()
+            said(page, "#image-results", "like")
+        else:
+            page.get_by_role("button", name=button, exact=True).click()
+            said(page, f"#{'text' if button == 'Search' else 'feature'}-results", "few words|is|may")
+        page.mouse.move(5, 5)
+        read = page.evaluate(CONTRAST)
+        assert len(read) > 15 and not [one for one in read if one[0] < LEAST_CONTRAST]
+
+
+@pytest.fixture(scope="module")
+def archive(browser, images, clip, tmp_path_factory):
+    """A page over an index of two scenes side by side."""
+    import rasterio
+    from rasterio.transform import from_origin
+
+    folder = tmp_path_factory.mktemp("archive")
+    for number in range(2):
+        scene = np.asarray(make_mosaic(list(images[4 * number : 4 * number + 4]), 2, 64).image)
+        options = {"crs": "EPSG:32631", "transform": from_origin(500_000 + 2_000 * number, 5_400_000, 10, 10)}
+        with rasterio.open(
+            folder / f"scene{number}.tif", "w", driver="GTiff", width=128, height=128, count=3, dtype="uint8", **options
+        ) as file:
+            file.write(scene.transpose(2, 0, 1))
+    with served(ImageIndex.build_scenes(clip, folder, progress=False)) as address:
+        yield address
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_an_archive_is_searched_on_a_map(open_page, archive, width):
+    page = open_page(width, 844, address=archive)
+    open_tab(page, "Archive")
+    page.get_by_label("What to look for in the scenes").fill("an airport")
+    page.locator("#search-archive").click()
+    said(page, "#archive-results", "12 images for “an airport”")
+    drawn = page.locator("#archive-results svg.map")
+    assert drawn.locator(".scene").count() == 2 and drawn.locator(".hit").count() == 12
+    assert drawn.evaluate("map => map.getBoundingClientRect().right") <= width
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert re.search(r"scene[01]\.tif\s+score .*° N, 3\.\d+° E", page.locator(".places li").first.inner_text(), re.S)
+    if width > 390:
+        with page.expect_download() as download:
+            page.get_by_role("button", name="GeoJSON").locator("visible=true").click()
+        assert download.value.path().read_bytes().startswith(b'{"type": "FeatureCollection"')
+        assert not [one for one in page.evaluate(CONTRAST) if one[0] < LEAST_CONTRAST]
+    page.locator("#archive-results button[data-member]").first.click()
+    said(page, "#image-results", "12 images like scene")

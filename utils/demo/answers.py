@@ -22,7 +22,7 @@ from utils.demo.files import uploaded_path
 from utils.demo.map import outlines_of_scenes
 from utils.demo.results import FeatureAnswer, SearchAnswer
 from utils.demo.thumbnails import Thumbnails
-from utils.demo.verdicts import DOUBTFUL, NOTHING, CollectionJudge, language_hint, verdict
+from utils.demo.verdicts import DOUBTFUL, LEAST_AUC, NOTHING, CollectionJudge, language_hint, verdict
 from utils.finder import embed_scene, find, tile_boxes
 from utils.search import SceneTile, WithoutFile
 from utils.search.tiles import address
@@ -171,7 +171,9 @@ class Answers:
 
     @cached_property
     def _judge(self) -> CollectionJudge | None:
-        return None if self.presence is None else CollectionJudge(self.index.asking_model, self.presence)
+        if self.presence is None or self.presence.scores.get("auc", 1.0) < LEAST_AUC:
+            return None
+        return CollectionJudge(self.index.asking_model, self.presence)
 
     @cached_property
     def _values(self) -> Callable[[str], np.ndarray]:

@@ -168,7 +168,7 @@ def _between(low: float, high: float, step: float) -> list[float]:
 
 def _degrees(value: float, positive: str, negative: str, step: float) -> str:
     digits = max(0, -math.floor(math.log10(step)))
-    side = "" if not round(value, digits) else f" {positive if value > 0 else negative}"
+    side = "" if not round(value % 180, digits) else f" {positive if value > 0 else negative}"
     return f"{abs(value):.{digits}f}°{side}"
 
 

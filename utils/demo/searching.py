@@ -39,7 +39,7 @@ def text_tab(answers: Answers, blocks: gr.Blocks, tabs: gr.Tabs) -> gr.HTML:
         button = gr.Button("Search", variant="primary", scale=1, min_width=110, elem_id="search")
     with gr.Row(elem_classes="suggestions"):
         tries = [gr.Button(words, size="sm", variant="secondary") for words in suggestions]
-    category, source, image, weight = _narrowing(answers)
+    opened, category, source, image, weight = _narrowing(answers)
     results = card_component(search(suggestions[0], FIRST_COUNT)[0], "text-results")
     told = data_output("answer")
     by_name, asked = gr.Button(visible=False), [text, count, category, source, image, weight]
@@ -55,17 +55,17 @@ def text_tab(answers: Answers, blocks: gr.Blocks, tabs: gr.Tabs) -> gr.HTML:
             api_visibility="private",
             **SEARCHING,
         )
-    _search_by_address(answers, blocks, [text, count, category, source], [results, told, tabs], suggestions[0])
+    _search_by_address(answers, blocks, [text, count, category, source], [results, told, tabs, opened], suggestions[0])
     return results
 
 
-def _narrowing(answers: Answers) -> tuple[gr.Dropdown, gr.Dropdown, gr.Image, gr.Slider]:
-    """What narrows a search by words: category and source where there are several, an image, and its weight."""
+def _narrowing(answers: Answers) -> tuple[gr.Accordion, gr.Dropdown, gr.Dropdown, gr.Image, gr.Slider]:
+    """A drawer with what narrows a search: category and source where there are several, an image, the weight."""
     categories, sources = answers.index.categories, answers.index.sources
     by_category, by_source = len(categories) > 1, len(sources) > 1
     only = [*["category"] * by_category, *["source"] * by_source]
     with (
-        gr.Accordion(f"Narrow it down: {', '.join([*only, 'an image with the words'])}", open=False),
+        gr.Accordion(f"Narrow it down: {', '.join([*only, 'an image with the words'])}", open=False) as drawer,
         gr.Row(equal_height=False),
     ):
         with gr.Column(scale=1, min_width=240):
@@ -74,7 +74,7 @@ def _narrowing(answers: Answers) -> tuple[gr.Dropdown, gr.Dropdown, gr.Image, gr
             weight = gr.Slider(0, 1, 0.5, step=0.05, label="Weight of the words, against the image's")
         with gr.Column(scale=1, min_width=240):
             image = image_field("An image that shall be like it", "mixed-image", height=190)
-    return category, source, image, weight
+    return drawer, category, source, image, weight
 
 
 def _chooser(label: str, names: tuple[str, ...], visible: bool) -> gr.Dropdown:
@@ -88,15 +88,13 @@ def _search_by_address(answers: Answers, blocks: gr.Blocks, asked: list[Any], ou
 
     def answer(text: Any, count: Any, category: Any, source: Any) -> tuple:
         text = text if isinstance(text, str) and text.strip() else first
-        found = search(text, count, category, source)
-        known = (
-            category if category in answers.index.categories else "",
-            source if source in answers.index.sources else "",
-        )
-        return text, *known, *found, gr.Tabs(selected="text")
+        chosen = (category, answers.index.categories), (source, answers.index.sources)
+        kept = [name if name in known else "" for name, known in chosen]
+        drawer = gr.Accordion(open=True) if any(kept) else gr.skip()
+        return text, *kept, *search(text, count, category, source), gr.Tabs(selected="text"), drawer
 
     def on_opening(text: Any, *others: Any) -> tuple:
-        return answer(text, *others) if text else tuple(gr.skip() for _ in range(6))
+        return answer(text, *others) if text else tuple(gr.skip() for _ in range(7))
 
     changed = [asked[0], asked[2], asked[3], *outputs]
     moved = gr.Button(visible="hidden", elem_id=FROM_ADDRESS)

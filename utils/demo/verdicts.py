@@ -26,6 +26,7 @@ DOUBTFUL = 0.35  # below it a collection holds probably nothing like what was as
 NOTHING = "Probably nothing like this here."
 # The presence model was calibrated on names of things; whole sentences of more words are not judged.
 JUDGED_WORDS = 6
+LEAST_AUC = 0.85  # of a presence model in its calibration; one that hardly tells scenes apart says nothing here
 JUDGED_NEIGHBORS = 1000  # images whose margins are computed, those closest to the prompt
 WORD = re.compile(r"[^\W\d_]+")
 # Between the names of things in a query, as in "a bridge over a river".

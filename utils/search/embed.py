@@ -178,6 +178,7 @@ def embed_folder(wanted: Wanted, folder: Path, address: str = "", progress: bool
         raise SearchError(
             f"Batches of {wanted.batch_size} in shards of {wanted.shard_size} hold nothing; give at least 1."
         )
+    named = printable(folder)
     source, folder = Path(os.path.abspath(wanted.source)), Path(os.path.abspath(folder))  # noqa: PTH100
     paths, model = _files_in(source), Path(wanted.model).expanduser()
     _check_folder(folder, source)
@@ -201,7 +202,7 @@ def embed_folder(wanted: Wanted, folder: Path, address: str = "", progress: bool
         write_note(folder, settings, source, shards)
     rows, errors = map(sum, zip(*(rows_in(folder, shard) for shard in shards), strict=True))
     unread = f"; {errors:,} rows have an error in place of a vector" if errors else ""
-    return f"{printable(folder)}: {rows:,} rows in {len(shards):,} shards, {len(todo):,} of these new{unread}."
+    return f"{named}: {rows:,} rows in {len(shards):,} shards, {len(todo):,} of these new{unread}."
 
 
 def _workers(address: str) -> AbstractContextManager[Workers]:

@@ -215,6 +215,8 @@ BAD_FILES = [
     ("[]", r"is a GeoJSON list without a list of features"),
     ('{"type": "Topology", "features": []}', "is a GeoJSON Topology without"),
     ('{"type": "FeatureCollection", "features": [1]}', "without a list of features"),
+    ('{"type": "FeatureCollection", "features": [{"geometry": "here"}]}', "without a list of features"),
+    ('{"type": "FeatureCollection", "features": [{"properties": [1]}]}', "without a list of features"),
     (
         '{"type": "FeatureCollection", "features": [], "crs": {"properties": {"name": "EPSG:32631"}}}',
         "names the reference system .*EPSG:32631.*ogr2ogr",
@@ -245,6 +247,8 @@ def test_bad_words_and_scenes_are_refused_in_a_sentence(model, scene, colors, tm
         named(model, scene, path, ["pond", ""])
     with pytest.raises(ValueError, match="needs exactly one"):
         named(model, scene, path, ["pond", "roof"], prompt="a photograph")
+    with pytest.raises(SearchError, match="least_side is 0"):
+        named(model, scene, path, ["pond", "roof"], least_side=0)
     with pytest.raises(SearchError, match="surroundings is -1"):
         named(model, scene, path, ["pond", "roof"], surroundings=-1)
     with pytest.raises(SearchError, match=r"No scene has a place .* nowhere\.tif has no coordinate reference system"):

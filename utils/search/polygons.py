@@ -78,6 +78,8 @@ def name_polygons(
     """
     if not 0 <= surroundings < np.inf:
         raise SearchError(f"surroundings is {surroundings}; give the share of a polygon's side to add, 0 or more.")
+    if least_side is not None and least_side < 1:
+        raise SearchError(f"least_side is {least_side}; give the smallest square to look at, at least one pixel.")
     names, texts = _embedded_labels(model, labels, prompt)
     content = _read_collection(Path(geojson_path))
     sides = scenes.tiling.tile_sizes if isinstance(scenes, ImageIndex) and scenes.tiling else ()
@@ -183,7 +185,7 @@ def _read_collection(path: Path) -> dict[str, Any]:
         raise SearchError(f"{path} cannot be read as GeoJSON ({error}); give a file of polygons.") from None
     kind = content.get("type") if isinstance(content, dict) else type(content).__name__
     features = content.get("features") if kind == "FeatureCollection" else None
-    if not isinstance(features, list) or not all(isinstance(one, dict) for one in features):
+    if not isinstance(features, list) or not all(map(_is_feature, features)):
         raise SearchError(f"{path} is a GeoJSON {kind} without a list of features; give a FeatureCollection.")
     named = content.get("crs")
     if named is not None and not json.dumps(named).rstrip('}" ').endswith(LONGITUDE_LATITUDE):
@@ -192,6 +194,10 @@ def _read_collection(path: Path) -> dict[str, Any]:
             "first, as in: ogr2ogr -t_srs EPSG:4326 -lco RFC7946=YES out.geojson in.geojson"
         )
     return content
+
+
+def _is_feature(one: Any) -> bool:
+    return isinstance(one, dict) and all(isinstance(one.get(name) or {}, dict) for name in ("geometry", "properties"))
 
 
 def _outline(feature: Mapping[str, Any]) -> np.ndarray | str:

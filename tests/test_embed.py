@@ -189,7 +189,8 @@ def test_what_cannot_be_is_one_sentence(pictures, rasters, folder, tmp_path, cap
     (tmp_path / "other" / "embeddings.json").write_text("{}")
     assert run(pictures, to, folder) == 0
     cases = [
-        ((tmp_path / "gone", to), "There is no "),
+        ((tmp_path / "gone", to), "There is no folder "),
+        ((rasters, to), f"holds vectors of {pictures}; name another folder"),
         ((tmp_path / "empty", to), "There is no image in "),
         ((pictures, blocked / "to"), "is a file, and shards need a folder"),
         ((pictures, tmp_path / "other"), "holds no shards of vectors"),

@@ -59,7 +59,7 @@ INTERRUPTED = 130  # the exit status of what Ctrl-C ends
 class Wanted:
     """What is to be embedded, and how."""
 
-    source: Path  # a folder, at any depth, or one scene
+    source: Path  # a folder of images or scenes, at any depth
     model: str  # what `CLIP.from_pretrained` takes
     scenes: bool = False  # whether the files are scenes, to be cut into tiles
     tile_sizes: tuple[int, ...] = ()  # in pixels; none for the model's input
@@ -180,25 +180,25 @@ def embed_folder(wanted: Wanted, folder: Path, address: str = "", progress: bool
         )
     source, folder = Path(os.path.abspath(wanted.source)), Path(os.path.abspath(folder))  # noqa: PTH100
     paths, model = _files_in(source), Path(wanted.model).expanduser()
-    _check_folder(folder)
+    _check_folder(folder, source)
     if model.exists():
         wanted = replace(wanted, model=str(model.resolve()))
     with disk_trouble_in_words(folder), sole_owner(folder, "embedding"), _workers(address) as workers:
-        collection, settings = _settled(wanted, paths, folder, workers.facts(wanted.model))
-        top = source if source.is_dir() else source.parent
-        shards = planned(collection, top, settings)
+        collection, settings = settled(wanted, paths, folder, workers.facts(wanted.model))
+        shards = planned(collection, source, settings)
         if not has_shards(folder):
-            write_note(folder, settings, top)
+            write_note(folder, settings, source)
         todo = [shard for shard in shards if not is_finished(folder, shard)]
-        job = Job(top, folder, wanted.model, settings, wanted.batch_size)
+        job = Job(source, folder, wanted.model, settings, wanted.batch_size)
         total, kind = sum(shard.count for shard in todo), "image" if settings.tiling is None else "tile"
         if progress and len(todo) < len(shards):
-            print(f"{len(shards) - len(todo):,} of {len(shards):,} shards are there already.", flush=True)
+            said = f"{len(shards) - len(todo):,} of {len(shards):,} shards are there already."
+            print(said, file=workers.stream, flush=True)
         options = {"desc": "Embedding", "unit": kind, "disable": not progress, "file": workers.stream}
         if todo:
             with progress_bar(total=total, **options) as bar:
                 workers.embed(job, todo, bar)
-        write_note(folder, settings, top, shards)
+        write_note(folder, settings, source, shards)
     rows, errors = map(sum, zip(*(rows_in(folder, shard) for shard in shards), strict=True))
     unread = f"; {errors:,} rows have an error in place of a vector" if errors else ""
     return f"{printable(folder)}: {rows:,} rows in {len(shards):,} shards, {len(todo):,} of these new{unread}."
@@ -215,24 +215,24 @@ def _workers(address: str) -> AbstractContextManager[Workers]:
 
 
 def _files_in(source: Path) -> list[Path]:
-    """The images, or scenes, of a folder at any depth, or the one that is named, sorted by path."""
-    if source.is_file():
-        return [source]
+    """The images, or scenes, of a folder at any depth, sorted by path."""
     if not source.is_dir():
-        raise SearchError(f"There is no {printable(source)}; name a folder of images or scenes.")
+        raise SearchError(f"There is no folder {printable(source)}; name one with images or scenes.")
     if not (paths := walk_images(source)):
         raise SearchError(f"There is no image in {printable(source)}; looked for {', '.join(IMAGE_ENDINGS)}.")
     return paths
 
 
-def _check_folder(folder: Path) -> None:
+def _check_folder(folder: Path, source: Path) -> None:
     if blocked := file_in_the_way(folder):
         raise SearchError(f"{blocked} is a file, and shards need a folder; name another place.")
     if (folder / NOTE).exists():
-        read_note(folder)
+        before = read_note(folder).source
+        if before != source and before.is_dir():  # else it has been moved
+            raise SearchError(f"{printable(folder)} holds vectors of {printable(before)}; name another folder.")
 
 
-def _settled(wanted: Wanted, paths: Sequence[Path], folder: Path, model: ModelFacts) -> tuple[Collection, Settings]:
+def settled(wanted: Wanted, paths: Sequence[Path], folder: Path, model: ModelFacts) -> tuple[Collection, Settings]:
     """The files with the reading and tiling that they have in a folder; a `SearchError` if what is there differs."""
     before = read_note(folder).settings if (folder / NOTE).exists() else None
     reading = wanted.reading
@@ -315,7 +315,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
         prog="python -m utils.search.embed", description="Embeds images, or tiles of scenes, into Parquet shards."
     )
     add = parser.add_argument
-    add("source", help="a folder of images or scenes, at any depth, or one scene")
+    add("source", help="a folder of images or scenes, at any depth")
     add("--to", default="", metavar="FOLDER", help="where the shards are written")
     add("--model", default="", help=f"a folder, a file, or a name on the Hugging Face Hub ({EARTH_MODEL})")
     add("--scenes", action="store_true", help="the files are scenes, to be cut into tiles of the model's input")

@@ -9,9 +9,10 @@ from __future__ import annotations
 import logging
 import os
 import platform
+import socket
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from utils.search.embed import Embedder, Job, ModelFacts
 
 SHARE = 4  # CPUs that an actor computes on: more make one model little faster, and fewer need more memory
+SECONDS = 10  # to answer at an address
 _ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -33,19 +35,13 @@ def cluster(address: str) -> Iterator[Cluster]:
 
     An ImportError says that Ray is not installed, a `SearchError`, that there is no such cluster or it failed.
     """
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # before the import: it would report to its makers, unasked
-    try:
-        import ray.data
-    except ImportError:
-        raise ImportError(
-            'Ray is not installed, which the course does without: pip install "clip-earth-course[scale]", or leave '
-            "the address out."
-        ) from None
+    _check(address)
     with _without_words() as stream:
+        ray = _library()
         options: dict[str, Any] = {"include_dashboard": False, "num_cpus": usable_cores()} if address == "local" else {}
         try:
             ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **options)
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except Exception as error:  # Ray raises many kinds, some of them without a kind
             said = " ".join(str(error).split())
             raise SearchError(f"There is no Ray cluster at {address!r} ({said}); start one with ray start.") from None
         try:
@@ -57,27 +53,54 @@ def cluster(address: str) -> Iterator[Cluster]:
             ray.shutdown()
 
 
+def _check(address: str) -> None:
+    """Refuses an address that is none, or where nothing listens: Ray would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if address in ("auto", "local"):
+        return
+    if not host or not port.isdecimal() or "/" in host:
+        raise SearchError(f"{address!r} is no address of a Ray cluster; give auto, local or HOST:PORT.")
+    try:
+        socket.create_connection((host, int(port)), SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise SearchError(f"There is no Ray cluster at {address!r} ({error}); start one with ray start.") from None
+
+
+def _library() -> Any:
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # before the import: it would report to its makers, unasked
+    try:
+        import ray.data
+    except ImportError:
+        raise ImportError(
+            'Ray is not installed, which the course does without: pip install "clip-earth-course[scale]", or leave '
+            "the address out."
+        ) from None
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    return ray
+
+
 @contextmanager
 def _without_words() -> Iterator[TextIO]:
-    """Keeps what Ray's threads write into both outputs from the terminal, for which it gives a stream.
+    """Keeps what Ray writes into both outputs from the terminal, for which it gives a stream.
 
-    Half of that comes from C++, and no level of a logger reaches it. Ray has it all in its own folder of logs.
+    Some of it comes from threads of C++, and no level of a logger reaches it. Ray has it all in its own logs.
     """
     sys.stdout.flush()
     sys.stderr.flush()
+    terminal = sys.stderr
     kept = [os.dup(number) for number in (1, 2)]
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
+    with ExitStack() as stack:
+        nowhere = stack.enter_context(Path(os.devnull).open("w", encoding="utf-8"))
+        own = stack.enter_context(open(kept[1], "w", encoding="utf-8", closefd=False))
         for number in (1, 2):
-            os.dup2(nowhere, number)
-        with open(kept[1], "w", encoding="utf-8", closefd=False) as stream:
-            yield stream
-    finally:
-        sys.stdout.flush()
-        for number, place in zip((1, 2), kept, strict=True):
-            os.dup2(place, number)
-        for number in (*kept, nowhere):
-            os.close(number)
+            os.dup2(nowhere.fileno(), number)
+        try:
+            with redirect_stdout(nowhere), redirect_stderr(nowhere):
+                yield own if terminal is sys.__stderr__ else terminal
+        finally:
+            for number, place in zip((1, 2), kept, strict=True):
+                os.dup2(place, number)
+                os.close(place)
 
 
 class Cluster:
@@ -138,8 +161,11 @@ _COLUMNS = ("planned", "written", "trouble")
 
 
 def _reserved(share: int) -> float:
-    """The CPUs that an actor takes in Ray's books: one fewer, or Ray's own tasks may find none left (ray#44687)."""
-    return share - 1 if share > 1 else 0.5
+    """The CPUs that an actor takes in Ray's books: one fewer, or Ray's own tasks may find none left (ray#44687).
+
+    Of a single CPU it is more than half, so that no machine has two actors and another one none.
+    """
+    return share - 1 if share > 1 else 0.6
 
 
 def _python_path() -> list[str]:

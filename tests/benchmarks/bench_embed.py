@@ -1,0 +1,107 @@
+"""How many images a second are embedded into shards: in one process, and by Ray Data on the same CPUs, turn by turn.
+
+    python tests/benchmarks/bench_embed.py --images 640 --rounds 3
+
+Ray has one actor here, which may compute on all CPUs, as the process does. The clock of a turn starts when its first
+shard is there, so that neither compiling nor starting Ray, an actor and a model in it counts: these are told by
+themselves. Both write the same shards, with batches of one shape.
+"""
+
+import argparse
+import os
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from utils.files import usable_cores
+from utils.search.embed import BATCH_SIZE, Job, ThisProcess, Wanted, planned, settled
+from utils.search.shards import write_note
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Clock:
+    """Stands in for a progress bar: notes when images are done."""
+
+    def __init__(self) -> None:
+        self.total, self.done, self.seconds = 0, [], []
+        self.start = time.perf_counter()
+
+    def refresh(self) -> None:
+        """Shows nothing."""
+
+    def update(self, count: int) -> None:
+        """Notes the images of a batch, or of a shard."""
+        self.done.append(count)
+        self.seconds.append(time.perf_counter() - self.start)
+
+
+def pictures(folder: Path, count: int) -> Path:
+    """JPEG images of smooth noise, 256 pixels wide and high."""
+    folder.mkdir()
+    generator = np.random.default_rng(0)
+    for number in range(count):
+        small = Image.fromarray(generator.integers(0, 256, (16, 16, 3)).astype(np.uint8))
+        small.resize((256, 256), Image.Resampling.BICUBIC).save(folder / f"{number:05d}.jpg", quality=90)
+    return folder
+
+
+def turn(workers, job: Job, shards, folder: Path) -> tuple[float, float]:
+    """Images a second from the first shard on, and the seconds until that one."""
+    folder.mkdir()
+    write_note(folder, job.settings, job.source)
+    clock = Clock()
+    workers.embed(Job(job.source, folder, job.model, job.settings, job.batch_size), shards, clock)
+    first, counts = shards[0].count, np.cumsum(clock.done)
+    begun = int(np.searchsorted(counts, first))  # one process counts batches, Ray shards
+    return (counts[-1] - counts[begun]) / (clock.seconds[-1] - clock.seconds[begun]), clock.seconds[begun]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=640)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--model", default=str(ROOT / "data" / "checkpoints" / "clip-earth-small"))
+    arguments = parser.parse_args()
+    try:
+        import ray
+    except ImportError:
+        print('Ray is not installed, so there is nothing to compare: pip install "clip-earth-course[scale]"')
+        return
+    from utils.search.ray_data import cluster
+
+    with tempfile.TemporaryDirectory() as place:
+        top = Path(place)
+        source = pictures(top / "pictures", arguments.images)
+        here = ThisProcess()
+        wanted = Wanted(source, arguments.model, shard_size=BATCH_SIZE)
+        collection, settings = settled(wanted, sorted(source.iterdir()), top / "none", here.facts(arguments.model))
+        shards = planned(collection, source, settings)
+        job = Job(source, top, arguments.model, settings, BATCH_SIZE)
+        rates: dict[str, list[float]] = {"one process": [], "Ray Data": []}
+        waits: dict[str, list[float]] = {"one process": [], "Ray Data": []}
+        began = time.perf_counter()
+        with cluster("local") as machines:
+            started = time.perf_counter() - began
+            for number in range(arguments.rounds):
+                for name, workers in (("one process", here), ("Ray Data", machines)):
+                    rate, wait = turn(workers, job, shards, top / f"{name} {number}")
+                    rates[name].append(rate)
+                    waits[name].append(wait)
+    ratios = [other / one for one, other in zip(*rates.values(), strict=True)]
+    print(f"{arguments.images} images in {len(shards)} shards, {usable_cores()} CPUs, Ray {ray.__version__}")
+    print(f"the machine's load was {os.getloadavg()[0]:.1f}")
+    for name in rates:
+        shown = ", ".join(f"{rate:.1f}" for rate in rates[name])
+        print(f"{name:<12} {statistics.median(rates[name]):6.1f} images/s ({shown})")
+        print(f"{'':<12} first shard after {waits[name][0]:.1f} s")
+    print(f"Ray Data / one process: {statistics.median(ratios):.3f} ({', '.join(f'{one:.3f}' for one in ratios)})")
+    print(f"Ray itself starts in {started:.1f} s")
+
+
+if __name__ == "__main__":
+    main()

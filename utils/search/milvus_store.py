@@ -336,7 +336,7 @@ def _sentence(uri: str, collection: str, error: BaseException) -> str:
     if callable(getattr(error, "code", None)):  # gRPC's own errors
         code = str(error.code().name)  # type: ignore[attr-defined]
         said = code.replace("_", " ").lower()
-    away = ("DEADLINE", "UNAVAILABLE", "CANCELLED", "Fail connecting", "illegal connection", "Retry timeout")
+    away = ("DEADLINE", "UNAVAILABLE", "Fail connecting", "illegal connection", "Retry timeout")
     if any(word.lower() in f"{code} {said}".lower() for word in away):
         return (
             f"Milvus at {uri} does not answer ({said}); start it, or look at its address, and ask again: what it has "

@@ -152,7 +152,8 @@ def take_steps(
     What is written into the folder is for the first process alone; others have no checkpoints and no report.
     """
     every = run.settings.checkpoint_every
-    with progress_bar(total=run.total_steps, initial=run.step, desc="fine-tuning", unit="step") as progress:
+    shown = {"desc": "fine-tuning", "unit": "step", "disable": not processes.is_first()}
+    with progress_bar(total=run.total_steps, initial=run.step, **shown) as progress:
         while not run.finished:
             run.advance()
             progress.update()

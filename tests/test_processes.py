@@ -57,6 +57,7 @@ def together(root, folder, arguments, tmp_path_factory):
     """The folder where two processes have trained `RUNS` and what the command is asked for, and what they say of it."""
     output = tmp_path_factory.mktemp("together")
     planned = plan(root, parse_arguments([*arguments, "--to", str(output / "command")]))
+    del planned["SETTINGS"]["checkpoint_every"]  # it has no effect on what comes out
     address = f"127.0.0.1:{_free_port()}"
     pair = [started(train_together, folder, output, RUNS, planned, address, number) for number in range(2)]
     for process in pair:

@@ -25,7 +25,7 @@ from utils.clip import CLIP
 from utils.course import CourseError, LeftOut, few_steps_warning, find_root, output_file, output_folder
 from utils.course.__main__ import INTERRUPTED, add_shared_arguments
 from utils.course.parameters import declared_values, parse_overrides
-from utils.course.places import from_here
+from utils.course.places import from_here, is_bare
 from utils.course.results import claim_folder
 from utils.course.splits import open_splits
 from utils.datasets import CaptionDataset, steps_per_epoch
@@ -88,7 +88,8 @@ def plan(root: Path, arguments: argparse.Namespace) -> dict[str, Any]:
         raise CourseError(f"--processes is {arguments.processes}; it must be 1 or more.")
     given = list(arguments.set)
     if dataset := arguments.dataset:
-        given.append(f"DATASET={Path(dataset).resolve() if Path(dataset).exists() else dataset}")
+        is_path = Path(dataset).exists() and not (is_bare(dataset) and not Path(dataset).suffix)
+        given.append(f"DATASET={Path(dataset).resolve() if is_path else dataset}")
     if arguments.to:
         given.append(f"OUTPUT_DIR={Path(arguments.to).expanduser().resolve()}")
     planned = plan_course(root, arguments.profile, parse_overrides(given, arguments.data_dir, arguments.model))
@@ -157,12 +158,14 @@ def work(job: Mapping[str, Any]) -> int:
         code = FOLLOWED
     except TrainingStopped as stop:
         code, sentence = INTERRUPTED, str(stop)
-    except IN_A_SENTENCE as error:
-        # JAX calls a lost connection a ValueError, too.
-        code, sentence = (CUT_OFF, "") if "Gloo" in str(error) else (SAID, str(error))
-    except Exception:
-        code, sentence = 1, ""
+    except Exception as error:
         os.write(2, traceback.format_exc().encode())
+        if "Gloo" in str(error):  # the connection to another process, which JAX may call a ValueError
+            code = CUT_OFF
+        elif isinstance(error, IN_A_SENTENCE):
+            sentence = str(error)
+        else:
+            code = 1
     if sentence:
         Path(job["said"]).write_text(sentence, encoding="utf-8")
     for stream in (sys.stdout, sys.stderr):

@@ -61,7 +61,7 @@ def launch(command: Sequence[str], job: Mapping[str, Any], count: int, together:
             _end(workers)
     code, sentence, log = _outcome(workers, asked())
     if sentence:
-        print(f"{sentence}{f' What it wrote: {log}' if log else ''}", file=sys.stderr)
+        print(f"\n{sentence}{f' What it wrote: {log}' if log else ''}", file=sys.stderr)
     if not log:
         shutil.rmtree(folder)
     return code

@@ -59,14 +59,16 @@ def join(address: str = "", count: int = 0, number: int = 0) -> None:
     before anything is computed.
     """
     jax.config.update("jax_cpu_collectives_implementation", "gloo")  # what CPUs talk by
-    told: dict[str, Any] = {}
+    told: dict[str, Any] = {"initialization_timeout": START, "shutdown_timeout_seconds": END}
     if address:  # on one machine, where nobody else is to reach them
-        told = {"coordinator_address": address, "coordinator_bind_address": address, "num_processes": count}
+        told |= {"coordinator_address": address, "coordinator_bind_address": address, "num_processes": count}
         told |= {"process_id": number, "cluster_detection_method": "deactivate"}
         told["local_device_ids"] = [number]  # of GPUs, if there are any
-    jax.distributed.initialize(
-        **told, initialization_timeout=START, heartbeat_timeout_seconds=SIGN_OF_LIFE, shutdown_timeout_seconds=END
-    )
+    try:
+        jax.distributed.initialize(**told, heartbeat_timeout_seconds=SIGN_OF_LIFE)
+    except ValueError:  # JAX found no others
+        if address or told_processes() > 1:
+            raise
     share(None)  # gloo connects now, while all are here: it waits for half a minute and no longer
 
 

@@ -116,15 +116,17 @@ def run_training(
             )
             take_steps(run, checkpoints, report, stop_asked, output_dir)
         exported_step = run.choose_export(checkpoints)
-        model, model_dir = run.model(), output_dir / "model"
+        model = run.model()
+        processes.lead(_export, run, model, output_dir, exported_step)
+        return TrainingResult(model, run.history, output_dir / "model", exported_step)
 
-        def export() -> None:
-            identity.export_model(model, model_dir, str(run.mark), exported_step)
-            data, made_with = (run.train_set, run.validation_set), identity.provenance_of(output_dir)
-            write_card(model_dir, model, *data, settings, run.history, exported_step, made_with, objective)
 
-        processes.lead(export)
-        return TrainingResult(model, run.history, model_dir, exported_step)
+def _export(run: TrainingRun, model: Any, output_dir: Path, step: int) -> None:
+    """Writes the model of a step, with its card."""
+    model_dir = output_dir / "model"
+    identity.export_model(model, model_dir, str(run.mark), step)
+    data, made_with = (run.train_set, run.validation_set), identity.provenance_of(output_dir)
+    write_card(model_dir, model, *data, run.settings, run.history, step, made_with, run.objective)
 
 
 def _warn_of_cut_captions(run: TrainingRun, start: Any) -> None:
@@ -152,7 +154,8 @@ def take_steps(
     What is written into the folder is for the first process alone; others have no checkpoints and no report.
     """
     every = run.settings.checkpoint_every
-    with progress_bar(total=run.total_steps, initial=run.step, desc="fine-tuning", unit="step") as progress:
+    shown = {"desc": "fine-tuning", "unit": "step", "disable": not processes.is_first()}
+    with progress_bar(total=run.total_steps, initial=run.step, **shown) as progress:
         while not run.finished:
             run.advance()
             progress.update()

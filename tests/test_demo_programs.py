@@ -3,9 +3,12 @@
 import io
 import json
 import re
+import threading
+import time
 
 import httpx
 import pytest
+from benchmarks.bench_demo import KINDS, visit
 from demo_world import ask, ask_all, listen, served, upload
 from PIL import Image
 from starlette.exceptions import HTTPException
@@ -135,3 +138,17 @@ def test_only_the_last_small_images_are_kept_and_others_are_made_again(index, mo
         path = small.find(f"/{addresses[0]}")
         assert path is not None and Image.open(path).size <= (thumbnails.SIDE, thumbnails.SIDE)
         assert len(list(folder.rglob("*.jpg"))) == 2
+
+
+def test_many_visitors_at_once_are_all_answered(page):
+    """The benchmark of the page (`make bench BENCH=demo`), for a moment."""
+    waits, errors = {kind: [] for kind in KINDS}, []
+    until = time.perf_counter() + 1.0
+    visitors = [
+        threading.Thread(target=visit, args=(str(page.base_url), number, until, waits, errors)) for number in range(8)
+    ]
+    for visitor in visitors:
+        visitor.start()
+    for visitor in visitors:
+        visitor.join()
+    assert not errors and all(waits.values())

@@ -3,12 +3,14 @@
     python tests/benchmarks/bench_demo.py --clients 32 --seconds 60
 
 Starts the server itself, with the small starting checkpoint and an index over pictures of the miniature. Each
-client asks one question after another, in turn by words, by an uploaded picture, and for a feature in one, and
-waits for each answer. Prints answers a second, latency quantiles, errors, and the server's memory.
+client asks one question after another, in turn by words (and has the small images sent), by an uploaded picture, by
+both, and for a feature in one, and waits for each answer. Prints answers a second, latency quantiles, errors, and the
+server's memory.
 """
 
 import argparse
 import io
+import re
 import socket
 import statistics
 import subprocess
@@ -33,6 +35,7 @@ from utils.search import ImageIndex  # noqa: E402
 
 MODEL = ROOT / "data" / "checkpoints" / "clip-miniature"
 TEXTS = ("a stadium", "planes at an airport", "a bridge over a river", "ships in a port", "a green forest")
+KINDS = ("by words", "by picture", "by both", "find feature")
 SETTLING = 5.0  # seconds before the first look at memory: every shape compiled, every thread made
 
 
@@ -66,7 +69,7 @@ def visit(address: str, number: int, until: float, waits: dict[str, list[float]]
     with httpx.Client(base_url=address, timeout=120) as client:
         turn = number
         while time.perf_counter() < until:
-            kind = ("by words", "by picture", "find feature")[turn % 3]
+            kind = KINDS[turn % len(KINDS)]
             start = time.perf_counter()
             try:
                 answer = question(client, kind, turn, number)
@@ -82,10 +85,15 @@ def visit(address: str, number: int, until: float, waits: dict[str, list[float]]
 def question(client: httpx.Client, kind: str, turn: int, number: int) -> str:
     """Asks one question and gives the answer's HTML."""
     if kind == "by words":
-        return ask(client, "search_by_text", TEXTS[turn % len(TEXTS)], 12)
+        answer = ask(client, "search_by_text", TEXTS[turn % len(TEXTS)], 12)
+        for address in re.findall(r'<img src="(thumbnails/[^"]+)"', answer):
+            client.get(address).raise_for_status()
+        return answer
     sent = upload(client, "mine.png", picture(number))
     if kind == "by picture":
         return ask(client, "search_by_image", sent, 12)
+    if kind == "by both":
+        return ask(client, "search", TEXTS[turn % len(TEXTS)], 12, "", "", sent, 0.5)
     return ask(client, "find_feature", sent, TEXTS[turn % len(TEXTS)], "all sizes")
 
 
@@ -113,7 +121,7 @@ def report(waits: dict[str, list[float]], errors: list[str], seconds: float) -> 
 
 def run(address: str, server: subprocess.Popen, clients: int, seconds: float) -> int:
     """Sends the clients, looks at memory as they go, and gives the number of errors."""
-    waits: dict[str, list[float]] = {"by words": [], "by picture": [], "find feature": []}
+    waits: dict[str, list[float]] = {kind: [] for kind in KINDS}
     errors: list[str] = []
     start = time.perf_counter()
     visitors = [

@@ -34,7 +34,7 @@ BETWEEN = """a an the some any many several few and or with without of in on at 
 around beside between among from into along through across behind is are there one two three four five"""
 # Words that sentences in a language can hardly do without, and English ones do not have.
 FUNCTION_WORDS = {
-    "German": "der das ein eine einer einem und mit auf dem den im neben über zwischen ist sind",
+    "German": "der das ein eine einer einem und mit auf dem den im neben über zwischen sind",
     "French": "le les un une et avec sur dans du des au aux près est sont",
     "Spanish": "el una y con en del cerca sobre hay",
     "Italian": "il lo gli uno una con di del della nel vicino sopra ci sono",

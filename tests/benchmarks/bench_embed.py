@@ -20,7 +20,8 @@ import psutil
 from PIL import Image
 
 from utils.files import usable_cores
-from utils.search.embed import BATCH_SIZE, Job, ThisProcess, Wanted, planned, settled
+from utils.search.embed import BATCH_SIZE, Wanted, planned, settled
+from utils.search.embedder import Job, ThisProcess
 from utils.search.shards import write_note
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -15,8 +15,7 @@
 From the ground up: `engines` find the vectors closest to another, and `widths` measures how wide a graph must search;
 `catalog` says what is known of an image, `tiles` of a part of a raster; `storage` keeps an index in a folder, `pieces`
 what a killed build has embedded; `collection` embeds images and scenes, `vectors` takes those that others have,
-`queries` embeds what is asked; `index` answers. `embed` embeds more than one machine should, into `shards`, through
-`ray_data` on many.
+`queries` embeds what is asked; `index` answers. `embed` has an `embedder` write `shards`, or through `ray_data` many.
 """
 
 from utils.search.catalog import Hit, Skipped, WithoutFile

@@ -14,15 +14,13 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 from utils.files import usable_cores
 from utils.progress import progress_bar
+from utils.search.embedder import Embedder, Job, ModelFacts
 from utils.search.engines import SearchError
 from utils.search.shards import Shard, rows_in
-
-if TYPE_CHECKING:
-    from utils.search.embed import Embedder, Job, ModelFacts
 
 SHARE = 4  # CPUs that an actor computes on: more make one model little faster, and fewer need more memory
 SECONDS, TRIALS = 10, 3  # to answer at an address, and to start a cluster here
@@ -113,7 +111,7 @@ def _without_words() -> Iterator[TextIO]:
 
 
 class Cluster:
-    """The `utils.search.embed.Workers` of a cluster."""
+    """The `utils.search.embedder.Workers` of a cluster."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
@@ -132,7 +130,7 @@ class Cluster:
         return found
 
     def embed(self, job: Job, shards: Sequence[Shard], bar: Any) -> None:
-        """See `utils.search.embed.Workers`."""
+        """See `utils.search.embedder.Workers`."""
         import ray.data
 
         context = ray.data.DataContext.get_current()
@@ -197,8 +195,6 @@ class _Asked:
         self._threads = threads
 
     def facts(self, model: str) -> tuple[Any, str]:
-        from utils.search.embed import ModelFacts
-
         try:
             return ModelFacts.of(_model(model, self._threads)), ""
         except (ImportError, OSError, ValueError) as error:
@@ -224,8 +220,6 @@ class _Actor:
         return {name: [value] for name, value in zip(_COLUMNS, (shard.count, written, trouble), strict=True)}
 
     def _ready(self) -> Embedder:
-        from utils.search.embed import Embedder, ModelFacts
-
         if self._embedder is None:
             model = _model(self._job.model, self._threads)
             if (found := ModelFacts.of(model).fingerprint) != self._job.settings.model:

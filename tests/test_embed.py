@@ -1,5 +1,6 @@
 """Images and scenes embedded into shards: what is in them, what is done once, and what is in the way."""
 
+import contextlib
 import json
 import os
 import signal
@@ -15,7 +16,7 @@ from search_world import count_embedded, noisy_pictures
 from test_search_scenes import raster
 from training_world import child
 
-from utils.search import ImageIndex, SearchError, embed, shards
+from utils.search import ImageIndex, SearchError, embed, embedder, shards
 from utils.search.embed import Wanted, embed_folder, main
 
 pytestmark = [
@@ -162,7 +163,7 @@ def test_files_of_others_in_the_folder_stay(pictures, folder, tmp_path):
 
 def interrupted(source: Path, to: Path, model: Path) -> None:
     """Runs the command, and is told to end while it writes the second shard."""
-    write, done = embed.write_shard, []
+    write, done = embedder.write_shard, []
 
     def write_or_stop(*given) -> None:
         done.append(given)
@@ -170,13 +171,15 @@ def interrupted(source: Path, to: Path, model: Path) -> None:
             os.kill(os.getpid(), signal.SIGINT)
         write(*given)
 
-    embed.write_shard = write_or_stop
-    sys.exit(run(source, to, model))
+    embedder.write_shard = write_or_stop
+    with to.with_name("said.txt").open("w") as said, contextlib.redirect_stderr(said):
+        status = run(source, to, model)
+    sys.exit(status)
 
 
-def test_ctrl_c_ends_with_a_sentence_and_keeps_what_is_whole(pictures, folder, tmp_path, capfd):
+def test_ctrl_c_ends_with_a_sentence_and_keeps_what_is_whole(pictures, folder, tmp_path):
     assert child(interrupted, pictures, tmp_path / "vectors", folder) == embed.INTERRUPTED == 130
-    error = capfd.readouterr().err
+    error = (tmp_path / "said.txt").read_text()
     assert "make embed: stopped; whole shards are kept, and the same command resumes." in error
     assert "Traceback" not in error and len(files(tmp_path / "vectors")) == 1
 
@@ -248,10 +251,10 @@ def test_what_no_machine_sees_is_said(pictures, folder, model, tmp_path):
     to = tmp_path / "vectors"
     run(pictures, to, folder)
     settings = shards.read_note(to).settings
-    job = embed.Job(tmp_path / "elsewhere", to, str(folder), settings, 4)
+    job = embedder.Job(tmp_path / "elsewhere", to, str(folder), settings, 4)
     shard = shards.Shard.of(settings, [("picture_0.png", (1, 2))], 1)
     with pytest.raises(SearchError, match=r"elsewhere/picture_0\.png is not seen from"):
-        embed.Embedder(job, model, None).embed(shard)
+        embedder.Embedder(job, model, None).embed(shard)
 
 
 def test_the_command_starts_no_jax_before_it_embeds():

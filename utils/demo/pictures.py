@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 from utils.course import CourseError
 from utils.course.places import from_here
 from utils.files import printable
+from utils.search.embed import EARTH_MODEL
 
 if TYPE_CHECKING:
     from utils.datasets import CaptionDataset
     from utils.search import ImageIndex
 
-EARTH_MODEL = Path("data/checkpoints/clip-earth-small")  # the small CLIP of the course that knows real aerial images
 KEPT = Path("runs/demo")  # holds a folder for each folder of images with each model
 LETTERS = 32  # of a folder's name in that of its index: paths of Windows are short
 

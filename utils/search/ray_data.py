@@ -14,18 +14,16 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 from utils.files import usable_cores
 from utils.progress import progress_bar
+from utils.search.embedder import Embedder, Job, ModelFacts
 from utils.search.engines import SearchError
 from utils.search.shards import Shard, rows_in
 
-if TYPE_CHECKING:
-    from utils.search.embed import Embedder, Job, ModelFacts
-
 SHARE = 4  # CPUs that an actor computes on: more make one model little faster, and fewer need more memory
-SECONDS = 10  # to answer at an address
+SECONDS, TRIALS = 10, 3  # to answer at an address, and to start a cluster here
 _ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -38,12 +36,7 @@ def cluster(address: str) -> Iterator[Cluster]:
     _check(address)
     with _without_words() as stream:
         ray = _library()
-        options: dict[str, Any] = {"include_dashboard": False, "num_cpus": usable_cores()} if address == "local" else {}
-        try:
-            ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **options)
-        except Exception as error:  # Ray raises many kinds, some of them without a kind
-            said = " ".join(str(error).split())
-            raise SearchError(f"There is no Ray cluster at {address!r} ({said}); start one with ray start.") from None
+        _join(ray, address)
         try:
             yield Cluster(stream)
         except ray.exceptions.RayError as error:
@@ -51,6 +44,20 @@ def cluster(address: str) -> Iterator[Cluster]:
             raise SearchError(f"Ray gave up ({said}); whole shards are kept, and the same command resumes.") from None
         finally:
             ray.shutdown()
+
+
+def _join(ray: Any, address: str) -> None:
+    here = {"include_dashboard": False, "num_cpus": usable_cores()} if address == "local" else {}
+    for tries_left in reversed(range(TRIALS if here else 1)):  # a busy machine may start Ray's processes too slowly
+        try:
+            ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **here)
+            return
+        except Exception as error:  # Ray raises many kinds, some of them without a kind
+            ray.shutdown()
+            if not tries_left:
+                said = " ".join(str(error).split())
+                what = "Ray did not start" if here else f"There is no Ray cluster at {address!r}"
+                raise SearchError(f"{what} ({said}); start one with ray start, or leave the address out.") from None
 
 
 def _check(address: str) -> None:
@@ -104,7 +111,7 @@ def _without_words() -> Iterator[TextIO]:
 
 
 class Cluster:
-    """The `utils.search.embed.Workers` of a cluster."""
+    """The `utils.search.embedder.Workers` of a cluster."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
@@ -123,7 +130,7 @@ class Cluster:
         return found
 
     def embed(self, job: Job, shards: Sequence[Shard], bar: Any) -> None:
-        """See `utils.search.embed.Workers`."""
+        """See `utils.search.embedder.Workers`."""
         import ray.data
 
         context = ray.data.DataContext.get_current()
@@ -188,8 +195,6 @@ class _Asked:
         self._threads = threads
 
     def facts(self, model: str) -> tuple[Any, str]:
-        from utils.search.embed import ModelFacts
-
         try:
             return ModelFacts.of(_model(model, self._threads)), ""
         except (ImportError, OSError, ValueError) as error:
@@ -215,8 +220,6 @@ class _Actor:
         return {name: [value] for name, value in zip(_COLUMNS, (shard.count, written, trouble), strict=True)}
 
     def _ready(self) -> Embedder:
-        from utils.search.embed import Embedder, ModelFacts
-
         if self._embedder is None:
             model = _model(self._job.model, self._threads)
             if (found := ModelFacts.of(model).fingerprint) != self._job.settings.model:

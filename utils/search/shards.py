@@ -226,7 +226,7 @@ def read_note(folder: Path) -> Note:
         return Note(settings, found_path(note["source"], folder), tuple(note["shards"]))
     except (KeyError, TypeError) as error:
         raise SearchError(
-            f"{folder / NOTE} is damaged ({error!r}); copy it again, or delete it and embed anew."
+            f"{folder / NOTE} is damaged ({error!r}); copy it again, or delete it and embed again."
         ) from None
 
 

@@ -42,7 +42,7 @@ SLOW = {
         *("test_setup", "test_standins_scenes", "test_finder::test_a_large", "test_search_index::test_a_killed"),
         *("test_convert::test_others", "test_convert::test_with_clips", "test_convert::test_a_kill"),
         *("test_checkpoints::test_the_model_card", "test_colab", "test_progress", "test_special_files", "test_grade"),
-        "test_demo_pictures::test_ctrl_c",
+        *("test_demo_pictures::test_ctrl_c", "test_milvus"),
     ),
     "real_data": (
         "reads the folder of real data, or computes at published sizes",

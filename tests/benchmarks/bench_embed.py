@@ -4,7 +4,8 @@
 
 Ray has one actor here, which may compute on all CPUs, as the process does. The clock of a turn starts when its first
 shard is there, so that neither compiling nor starting Ray, an actor and a model in it counts: these are told by
-themselves. Both write the same shards, with batches of one shape.
+themselves. Both write the same shards, with batches of one shape. On a machine that does other things meanwhile look at
+the work of the CPUs: user and system time of the process, and with Ray of all its processes.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 from PIL import Image
 
 from utils.files import usable_cores
@@ -25,11 +27,11 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class Clock:
-    """Stands in for a progress bar: notes when images are done."""
+    """Stands in for a progress bar: notes when images are done, and what the CPUs have done until then."""
 
-    def __init__(self) -> None:
-        self.total, self.done, self.seconds = 0, [], []
-        self.start = time.perf_counter()
+    def __init__(self, with_children: bool) -> None:
+        self.total, self.done, self.seconds, self.work = 0, [], [], []
+        self.start, self.with_children = time.perf_counter(), with_children
 
     def refresh(self) -> None:
         """Shows nothing."""
@@ -38,6 +40,9 @@ class Clock:
         """Notes the images of a batch, or of a shard."""
         self.done.append(count)
         self.seconds.append(time.perf_counter() - self.start)
+        me = psutil.Process()
+        all_of_them = [me, *(me.children(recursive=True) if self.with_children else ())]
+        self.work.append(sum(sum(one.cpu_times()[:2]) for one in all_of_them if one.is_running()))
 
 
 def pictures(folder: Path, count: int) -> Path:
@@ -50,15 +55,17 @@ def pictures(folder: Path, count: int) -> Path:
     return folder
 
 
-def turn(workers, job: Job, shards, folder: Path) -> tuple[float, float]:
-    """Images a second from the first shard on, and the seconds until that one."""
+def turn(workers, job: Job, shards, folder: Path) -> tuple[float, float, float]:
+    """Images a second from the first shard on, by the clock and by what the CPUs did, and the seconds until it."""
     folder.mkdir()
     write_note(folder, job.settings, job.source)
-    clock = Clock()
+    clock = Clock(with_children=not isinstance(workers, ThisProcess))
     workers.embed(Job(job.source, folder, job.model, job.settings, job.batch_size), shards, clock)
     first, counts = shards[0].count, np.cumsum(clock.done)
     begun = int(np.searchsorted(counts, first))  # one process counts batches, Ray shards
-    return (counts[-1] - counts[begun]) / (clock.seconds[-1] - clock.seconds[begun]), clock.seconds[begun]
+    images = counts[-1] - counts[begun]
+    seconds, work = (times[-1] - times[begun] for times in (clock.seconds, clock.work))
+    return images / seconds, images / work, clock.seconds[begun]
 
 
 def main() -> None:
@@ -82,24 +89,22 @@ def main() -> None:
         collection, settings = settled(wanted, sorted(source.iterdir()), top / "none", here.facts(arguments.model))
         shards = planned(collection, source, settings)
         job = Job(source, top, arguments.model, settings, BATCH_SIZE)
-        rates: dict[str, list[float]] = {"one process": [], "Ray Data": []}
-        waits: dict[str, list[float]] = {"one process": [], "Ray Data": []}
+        turns: dict[str, list[tuple[float, float, float]]] = {"one process": [], "Ray Data": []}
         began = time.perf_counter()
         with cluster("local") as machines:
             started = time.perf_counter() - began
             for number in range(arguments.rounds):
                 for name, workers in (("one process", here), ("Ray Data", machines)):
-                    rate, wait = turn(workers, job, shards, top / f"{name} {number}")
-                    rates[name].append(rate)
-                    waits[name].append(wait)
-    ratios = [other / one for one, other in zip(*rates.values(), strict=True)]
+                    turns[name].append(turn(workers, job, shards, top / f"{name} {number}"))
     print(f"{arguments.images} images in {len(shards)} shards, {usable_cores()} CPUs, Ray {ray.__version__}")
     print(f"the machine's load was {os.getloadavg()[0]:.1f}")
-    for name in rates:
-        shown = ", ".join(f"{rate:.1f}" for rate in rates[name])
-        print(f"{name:<12} {statistics.median(rates[name]):6.1f} images/s ({shown})")
-        print(f"{'':<12} first shard after {waits[name][0]:.1f} s")
-    print(f"Ray Data / one process: {statistics.median(ratios):.3f} ({', '.join(f'{one:.3f}' for one in ratios)})")
+    for name, measured in turns.items():
+        rates, work, waits = map(statistics.median, zip(*measured, strict=True))
+        print(f"{name:<12} {rates:6.1f} images/s, {work:6.1f} a second of a CPU; first shard after {waits:.1f} s")
+    for what, place in (("by the clock", 0), ("by the work of the CPUs", 1)):
+        ratios = [one[place] / other[place] for one, other in zip(*turns.values(), strict=True)]
+        shown = ", ".join(f"{ratio:.3f}" for ratio in ratios)
+        print(f"Ray Data takes {statistics.median(ratios):.3f} of the time of one process {what} ({shown})")
     print(f"Ray itself starts in {started:.1f} s")
 
 

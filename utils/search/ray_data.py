@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from utils.search.embed import Embedder, Job, ModelFacts
 
 SHARE = 4  # CPUs that an actor computes on: more make one model little faster, and fewer need more memory
-SECONDS = 10  # to answer at an address
+SECONDS, TRIALS = 10, 3  # to answer at an address, and to start a cluster here
 _ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -38,12 +38,7 @@ def cluster(address: str) -> Iterator[Cluster]:
     _check(address)
     with _without_words() as stream:
         ray = _library()
-        options: dict[str, Any] = {"include_dashboard": False, "num_cpus": usable_cores()} if address == "local" else {}
-        try:
-            ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **options)
-        except Exception as error:  # Ray raises many kinds, some of them without a kind
-            said = " ".join(str(error).split())
-            raise SearchError(f"There is no Ray cluster at {address!r} ({said}); start one with ray start.") from None
+        _join(ray, address)
         try:
             yield Cluster(stream)
         except ray.exceptions.RayError as error:
@@ -51,6 +46,20 @@ def cluster(address: str) -> Iterator[Cluster]:
             raise SearchError(f"Ray gave up ({said}); whole shards are kept, and the same command resumes.") from None
         finally:
             ray.shutdown()
+
+
+def _join(ray: Any, address: str) -> None:
+    here = {"include_dashboard": False, "num_cpus": usable_cores()} if address == "local" else {}
+    for tries_left in reversed(range(TRIALS if here else 1)):  # a busy machine may start Ray's processes too slowly
+        try:
+            ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **here)
+            return
+        except Exception as error:  # Ray raises many kinds, some of them without a kind
+            ray.shutdown()
+            if not tries_left:
+                said = " ".join(str(error).split())
+                what = "Ray did not start" if here else f"There is no Ray cluster at {address!r}"
+                raise SearchError(f"{what} ({said}); start one with ray start, or leave the address out.") from None
 
 
 def _check(address: str) -> None:

@@ -211,7 +211,6 @@ class TrainingRun:
                 "one with dataset.with_random_splits()."
             )
         size, devices = settings.micro_batch_size or settings.batch_size, self.mesh.size
-        share = processes.own_share(self.mesh)
         if size % devices:
             raise ValueError(
                 f"A batch or micro-batch of {size} cannot be shared evenly by {devices} devices; choose a multiple of "
@@ -222,7 +221,7 @@ class TrainingRun:
         self.schedule = learning_rate_schedule(settings, self.total_steps)
         self.replicated = NamedSharding(self.mesh, PartitionSpec())
         self.sharded = NamedSharding(self.mesh, PartitionSpec("data"))
-        stream: Callable[..., Any] = partial(train_batches, share=share)
+        stream: Callable[..., Any] = partial(train_batches, share=processes.own_share(self.mesh))
         if settings.images_on_device:
             stream = partial(DeviceBatches, side=settings.images_on_device, sharding=self.sharded)
         self.batches = stream(

@@ -1,13 +1,17 @@
-"""Pictures of noise for the tests of the search, and what reads them."""
+"""Pictures and rasters of noise for the tests of the search, and what reads them."""
 
 from pathlib import Path
 
 import numpy as np
+from affine import Affine
 from PIL import Image
 
 from utils.datasets import CaptionDataset, CaptionedImage, read_image
 
 CATEGORIES = ("port", "park", "pond")
+# Of `ImageIndex.build_scenes`.
+OPTIONS = {"tile_sizes": 40, "batch_size": 8, "progress": False}
+PLACE = Affine(10, 0, 430000, 0, -10, 4580000)
 
 
 def noisy_pictures(folder: Path, count: int = 24) -> CaptionDataset:
@@ -37,3 +41,25 @@ def count_embedded(monkeypatch) -> list[str]:
         lambda path, how: read.append(Path(path).name) or read_image(path, how),
     )
     return read
+
+
+def raster(
+    path: Path,
+    seed: int,
+    width: int = 120,
+    height: int = 80,
+    placed: bool = True,
+    empty: int = 0,
+    crs: str = "EPSG:32631",
+) -> Path:
+    """A raster of noise in 12 of 16 bits and four bands, the first columns of which may have no data."""
+    import rasterio
+
+    values = np.random.default_rng(seed).integers(1, 4000, (4, height, width)).astype(np.uint16)
+    values[:, :, :empty] = 0
+    place = {"crs": crs, "transform": PLACE} if placed else {}
+    profile = {"count": 4, "height": height, "width": width, "dtype": "uint16", "nodata": 0, **place}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with rasterio.open(path, "w", driver="GTiff", **profile) as file:
+        file.write(values)
+    return path

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from affine import Affine
+from search_world import OPTIONS, raster
 
 from utils.clip import CLIP
 from utils.datasets import ImageReading
@@ -22,23 +23,6 @@ pytestmark = [
     pytest.mark.usefixtures("quick_compilation"),
     pytest.mark.filterwarnings("ignore:Dataset has no geotransform"),
 ]
-
-OPTIONS = {"tile_sizes": 40, "batch_size": 8, "progress": False}
-PLACE = Affine(10, 0, 430000, 0, -10, 4580000)
-
-
-def raster(path: Path, seed: int, width: int = 120, height: int = 80, placed: bool = True, empty: int = 0) -> Path:
-    """A raster of noise in 12 of 16 bits and four bands, the first columns of which may have no data."""
-    import rasterio
-
-    values = np.random.default_rng(seed).integers(1, 4000, (4, height, width)).astype(np.uint16)
-    values[:, :, :empty] = 0
-    place = {"crs": "EPSG:32631", "transform": PLACE} if placed else {}
-    profile = {"count": 4, "height": height, "width": width, "dtype": "uint16", "nodata": 0, **place}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with rasterio.open(path, "w", driver="GTiff", **profile) as file:
-        file.write(values)
-    return path
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from utils.finder.calibration import (
     fit_presence,
     make_mosaic,
 )
-from utils.finder.finding import PROMPT, Finding, Tile, find
-from utils.finder.presence import PresenceModel
+from utils.finder.finding import PROMPT, FeatureQuery, Finding, Tile, embed_feature, find
+from utils.finder.presence import PresenceModel, presence_in_words
 from utils.finder.scene import SceneEmbeddings, embed_scene
 from utils.finder.tiles import default_tile_sizes, tile_boxes

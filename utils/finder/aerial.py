@@ -53,12 +53,11 @@ class AerialCheck:
 
     def holds_for(self, model: CLIP, squares: Sequence[Image.Image]) -> bool | None:
         """Whether any of some squares of a scene may be an image from above; None if there is none."""
-        if not squares:
-            return None
-        from utils.clip import patch_statistics
+        return self.allows(square_statistics(model, squares))
 
-        pixels = np.stack([eval_transform(square, model.preprocessing) for square in squares])
-        return bool(self.distances(patch_statistics(model, [{"images": pixels}], BLOCKS)).min() <= self.limit)
+    def allows(self, statistics: np.ndarray) -> bool | None:
+        """As `holds_for`, by what `square_statistics` gives of the squares, which can be kept."""
+        return bool(self.distances(statistics).min() <= self.limit) if len(statistics) else None
 
     def as_json(self) -> dict[str, Any]:
         """Itself as files have it."""
@@ -75,6 +74,14 @@ class AerialCheck:
         return cls(
             **arrays, rest=float(values["rest"]), limit=float(values["limit"]), learned_from=values["learned_from"]
         )
+
+
+def square_statistics(model: CLIP, squares: Sequence[Image.Image]) -> np.ndarray:
+    """What an `AerialCheck` asks of squares of a scene, (squares, 2 * width) float32."""
+    from utils.clip import patch_statistics
+
+    pixels = [eval_transform(square, model.preprocessing) for square in squares]
+    return patch_statistics(model, [{"images": np.stack(pixels)}] if pixels else [], BLOCKS)
 
 
 def learn_aerial(model: CLIP, train_set: CaptionDataset, held_out: CaptionDataset, seed: int = 0) -> AerialCheck:

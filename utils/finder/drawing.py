@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from PIL import Image, ImageDraw
 
@@ -57,8 +59,14 @@ def overlay(thumbnail: Image.Image, heat: np.ndarray, boxes: np.ndarray, scale: 
     opacity = (OPACITY * heat)[..., None]
     mixed = np.asarray(image) * (1 - opacity) + colors * opacity
     drawn = Image.fromarray(mixed.round().astype(np.uint8))
+    draw_frames(drawn, boxes, scale, range(1, len(boxes) + 1))
+    return drawn
+
+
+def draw_frames(drawn: Image.Image, boxes: np.ndarray, scale: float, numbers: Sequence[int]) -> None:
+    """Draws numbered frames around boxes (tiles, 4), the first on top; ``scale`` leads from their pixels to these."""
     draw, line = ImageDraw.Draw(drawn), max(1, drawn.width // 400)
-    for number, box in reversed(list(enumerate(boxes.tolist(), 1))):
+    for number, box in reversed(list(zip(numbers, boxes.tolist(), strict=True))):
         left, top, right, bottom = (round(edge * scale) for edge in box)
         right, bottom = max(left, min(right, drawn.width) - 1), max(top, min(bottom, drawn.height) - 1)
         # Dark behind light stands out on any ground.
@@ -66,4 +74,3 @@ def overlay(thumbnail: Image.Image, heat: np.ndarray, boxes: np.ndarray, scale: 
         draw.rectangle((left, top, right, bottom), outline=FRAME, width=line)
         corner, size = (left + 3 * line, top + 2 * line), max(10, drawn.width // 45)
         draw.text(corner, str(number), fill=FRAME, font_size=size, stroke_width=line, stroke_fill="black")
-    return drawn

@@ -122,6 +122,59 @@ def _boxes(tiles: Sequence[Tile]) -> np.ndarray:
     return np.array([tile.box for tile in tiles], np.int64).reshape(-1, 4)
 
 
+@dataclass(frozen=True, eq=False)
+class FeatureQuery:
+    """A feature that is embedded, to be looked for in any number of scenes."""
+
+    feature: str  # what is looked for
+    prompt: str  # the text that was embedded
+    embedding: np.ndarray  # (dim,) float32, of unit length
+    background: np.ndarray  # (texts, dim) float32, of the presence model's texts
+    scale: float  # the model's logit scale
+    presence_model: PresenceModel | None
+
+    def scores(self, embeddings: np.ndarray) -> np.ndarray:
+        """Cosine similarities of tiles (tiles, dim), (tiles,) float32."""
+        return embeddings @ self.embedding
+
+    def presences(self, embeddings: np.ndarray, aerial: bool | None = None) -> np.ndarray | None:
+        """That the tiles (tiles, dim) of one scene show the feature, (tiles,) float64; the best speaks for the scene.
+
+        None without a presence model, or if the scene is no image from above.
+        """
+        if self.presence_model is None or aerial is False:
+            return None
+        margins = self.presence_model.margins(embeddings, self.embedding, self.background, self.scale)
+        return self.presence_model.probabilities(margins, np.log(len(margins)))
+
+
+def embed_feature(
+    model: CLIP,
+    model_fingerprint: str,
+    feature: str,
+    presence_model: PresenceModel | None = None,
+    template: str | None = None,
+) -> FeatureQuery:
+    """Embeds a feature's prompt, and the texts that it is held against; the first half of `find`, with its errors."""
+    from utils.clip import embed_texts
+
+    template = with_named_field(template or (presence_model.template if presence_model else PROMPT))
+    background: tuple[str, ...] = ()
+    if presence_model is not None:
+        presence_model.check_model(model_fingerprint)
+        if template != presence_model.template:
+            raise ValueError(
+                f"The presence model was calibrated with the prompt {presence_model.template!r} and not {template!r}; "
+                "leave the template out, or calibrate it again with calibrate_presence."
+            )
+        background = presence_model.background
+    prompt = fill(template, feature)
+    embedding, *others = embed_texts(model, [prompt, *background])
+    return FeatureQuery(
+        feature.strip(), prompt, embedding, np.reshape(others, (-1, len(embedding))), logit_scale(model), presence_model
+    )
+
+
 def find(
     model: CLIP,
     scene: SceneEmbeddings,
@@ -139,34 +192,19 @@ def find(
     """
     from scipy.special import softmax
 
-    from utils.clip import embed_texts
-
-    template = with_named_field(template or (presence_model.template if presence_model else PROMPT))
-    background: tuple[str, ...] = ()
-    if presence_model is not None:
-        presence_model.check_model(scene.model_fingerprint)
-        if template != presence_model.template:
-            raise ValueError(
-                f"The presence model was calibrated with the prompt {presence_model.template!r} and not {template!r}; "
-                "leave the template out, or calibrate it again with calibrate_presence."
-            )
-        background = presence_model.background
-    prompt = fill(template, feature)
-    prompt_embedding, *others = embed_texts(model, [prompt, *background])
-    scale = logit_scale(model)
-    scores = scene.embeddings @ prompt_embedding
-    shares = softmax(scale * scores)
-    presence, presences, aerial = None, np.full(len(scores), None), None
+    query = embed_feature(model, scene.model_fingerprint, feature, presence_model, template)
+    scores = query.scores(scene.embeddings)
+    shares = softmax(query.scale * scores)
+    aerial = None
     if presence_model is not None and presence_model.aerial is not None:
         aerial = presence_model.aerial.holds_for(model, scene.squares())
-    if presence_model is not None and aerial is not False:
-        margins = presence_model.margins(scene.embeddings, prompt_embedding, np.stack(others), scale)
-        presences = presence_model.probabilities(margins, np.log(len(margins)))
-        presence = float(presences.max())
+    presences = query.presences(scene.embeddings, aerial)
+    presence = None if presences is None else float(presences.max())
+    each_presence = np.full(len(scores), None) if presences is None else presences
     order = np.argsort(-scores, kind="stable")
-    columns = [each[order].tolist() for each in (scene.boxes, scores, shares, presences, scene.data_shares)]
+    columns = [each[order].tolist() for each in (scene.boxes, scores, shares, each_presence, scene.data_shares)]
     tiles = tuple(Tile(rank, tuple(box), *values) for rank, (box, *values) in enumerate(zip(*columns, strict=True), 1))
-    return Finding(feature.strip(), prompt, tiles, presence, scene, aerial)
+    return Finding(query.feature, query.prompt, tiles, presence, scene, aerial)
 
 
 def fill(template: str, feature: str) -> str:

@@ -69,13 +69,33 @@ def _leads_to_degrees(crs: CRS) -> bool:
 
 def footprints(boxes: np.ndarray, place: Place) -> list[dict[str, Any] | None]:
     """The outlines of boxes (tiles, 4) of a scene, as GeoJSON geometries; None where they have no place."""
-    if place.crs is None or place.transform is None:
-        return [None] * len(boxes)
+    corners = corners_on_map(boxes, place)
+    return [None] * len(boxes) if corners is None or place.crs is None else on_the_globe(corners, place.crs)
+
+
+def corners_on_map(boxes: np.ndarray, place: Place) -> np.ndarray | None:
+    """The corners of boxes (tiles, 4) in the scene's own coordinates, (tiles, 4, 2) float64; None without a place.
+
+    They go from the upper left one down, and around.
+    """
+    if place.transform is None:
+        return None
     left, top, right, bottom = boxes.T.astype(np.float64)
     columns, rows = np.stack([left, left, right, right], 1), np.stack([top, bottom, bottom, top], 1)
     # Written out, since affine 3 warns of the operator that affine 2 has.
     a, b, c, d, e, f = place.transform[:6]
-    return on_the_globe(np.stack([a * columns + b * rows + c, d * columns + e * rows + f], axis=2), place.crs)
+    return np.stack([a * columns + b * rows + c, d * columns + e * rows + f], axis=2)
+
+
+def pixels_of(degrees: np.ndarray, place: Place) -> np.ndarray:
+    """Where longitudes and latitudes (points, 2) lie in a scene that has a place, as columns and rows (points, 2).
+
+    They are NaN for what is not on the scene's map.
+    """
+    if place.crs is None or place.transform is None:
+        return np.full((len(degrees), 2), np.nan)
+    a, b, c, d, e, f = place.transform[:6]
+    return (transformed(degrees, GLOBE, place.crs) - (c, f)) @ np.linalg.inv([[a, b], [d, e]]).T
 
 
 def on_the_globe(corners: np.ndarray, crs: str) -> list[dict[str, Any] | None]:
@@ -97,19 +117,19 @@ def _sides(corners: np.ndarray, crs: str, count: int) -> np.ndarray:
     steps = np.arange(count)[:, None] / count
     following = np.roll(corners, -1, axis=1)
     points = (corners[:, :, None] * (1 - steps) + following[:, :, None] * steps).reshape(-1, 2)
-    degrees = _transformed(points, crs, GLOBE)
+    degrees = transformed(points, crs, GLOBE)
     # Grids whose pixels lie on the poles reach half a pixel beyond.
     degrees[:, 1] = np.clip(degrees[:, 1], -90, 90)
     if not _is_cylinder(crs):
         # Beyond its edge a map of the globe, such as the sinusoidal one of MODIS, begins again on its other side.
-        astray = np.linalg.norm(_transformed(degrees, GLOBE, crs) - points, axis=1)
+        astray = np.linalg.norm(transformed(degrees, GLOBE, crs) - points, axis=1)
         sides = np.linalg.norm(following - corners, axis=2).max(axis=1).repeat(4 * count)
         # At a pole it has any longitude.
         degrees[~(astray < MOST_BEND * sides) | (np.abs(degrees[:, 1]) > AT_POLE)] = np.nan
     return degrees.reshape(len(corners), 4 * count, 2)
 
 
-def _transformed(points: np.ndarray, source: str, target: str) -> np.ndarray:
+def transformed(points: np.ndarray, source: str, target: str) -> np.ndarray:
     """Points (points, 2) in another reference system, NaN where they have no place in it."""
     from rasterio.warp import transform
 
@@ -120,13 +140,13 @@ def _transformed(points: np.ndarray, source: str, target: str) -> np.ndarray:
         if len(points) == 1:
             return np.full((1, 2), np.nan)
         halves = np.array_split(points, 2)
-        return np.concatenate([_transformed(half, source, target) for half in halves])
+        return np.concatenate([transformed(half, source, target) for half in halves])
     return np.where(np.isfinite(moved).all(axis=1, keepdims=True), moved, np.nan)
 
 
 def _is_cylinder(crs: str) -> bool:
     """Whether the map goes on beyond 180 degrees: its meridians are parallel and evenly spaced."""
-    low, high = _transformed(np.array([[10.0, 0.0], [10.0, 60.0]]), GLOBE, crs)
+    low, high = transformed(np.array([[10.0, 0.0], [10.0, 60.0]]), GLOBE, crs)
     return bool(np.isclose(low[0], high[0], rtol=1e-9, atol=1e-6))
 
 
@@ -162,7 +182,7 @@ def _geometry(ring: np.ndarray) -> dict[str, Any] | None:
     ring, turns = _unwrapped(ring)
     if turns:  # a pole lies within
         return None
-    polygons = [[_closed(piece)] for piece in _cut(ring)]
+    polygons = [[closed(piece)] for piece in _cut(ring)]
     if len(polygons) == 1:
         return {"type": "Polygon", "coordinates": polygons[0]}
     return {"type": "MultiPolygon", "coordinates": polygons}
@@ -203,7 +223,7 @@ def _area(ring: np.ndarray) -> float:
     return float(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y))
 
 
-def _closed(ring: np.ndarray) -> list[list[float]]:
+def closed(ring: np.ndarray) -> list[list[float]]:
     """A ring as GeoJSON has it: counterclockwise, no point twice in a row, the first one again at the end."""
     if _area(ring) < 0:
         ring = ring[::-1]

@@ -11,6 +11,7 @@ is the log-odds of the feature among these texts. A scene's best margin and the 
 from __future__ import annotations
 
 import json
+from bisect import bisect
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,11 @@ from utils.files import disk_trouble_in_words, write_whole
 from utils.finder.aerial import AerialCheck
 
 FORMAT = 1  # of the JSON file
+VERDICT_LIMITS = (0.1, 0.35, 0.65, 0.9)  # of probability, between these
+VERDICTS = (
+    "is very probably not here", "is probably not here", "may be here or not",
+    "is probably here", "is very probably here",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -92,6 +98,11 @@ class PresenceModel:
             raise ValueError(
                 f"{path} holds no presence model ({type(error).__name__}: {error}); save one of calibrate_presence."
             ) from None
+
+
+def presence_in_words(presence: float) -> str:
+    """A probability of presence as a verdict, to be read behind the feature's name."""
+    return VERDICTS[bisect(VERDICT_LIMITS, presence)]
 
 
 def write_file(path: str | Path, content: str | bytes) -> Path:

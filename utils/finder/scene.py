@@ -52,11 +52,16 @@ class SceneEmbeddings:
 
         None of a scene that lies on the Earth, or of which a part has no data, or that is too narrow to tell.
         """
-        size = self.thumbnail.size
-        partly_empty = self.left_out or (self.data_shares < FULL).any()
-        if self.place.crs is not None or partly_empty or min(size) < SMALLEST_SIDE:
-            return []
-        return [self.thumbnail.crop(tuple(box)) for box in tile_boxes(*size, min(size)).tolist()]
+        partly_empty = self.left_out > 0 or bool((self.data_shares < FULL).any())
+        return squares_of(self.thumbnail, self.place, partly_empty)
+
+
+def squares_of(thumbnail: Image.Image, place: Place, partly_empty: bool) -> list[Image.Image]:
+    """The squares of `SceneEmbeddings.squares`."""
+    size = thumbnail.size
+    if place.crs is not None or partly_empty or min(size) < SMALLEST_SIDE:
+        return []
+    return [thumbnail.crop(tuple(box)) for box in tile_boxes(*size, min(size)).tolist()]
 
 
 def embed_scene(

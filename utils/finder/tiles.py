@@ -11,6 +11,9 @@ OVERLAP = 0.5  # the share of a tile that the next one sees too
 # A tile with less data is left out: it would be embedded as the black that stands for no data, and black is found.
 LEAST_DATA = 0.25
 FULL = 0.99  # with less data a tile is partly empty
+# Of the smaller of two tiles, that both see, if they show one place; cut with half overlap, neighbors across a corner
+# share a quarter.
+SAME_PLACE = 0.2
 SMALLEST_SIDE = 8  # pixels; a narrower image shows nothing to find
 MOST_TILES = 200_000  # with their embeddings less than half a gigabyte
 
@@ -52,6 +55,28 @@ def data_shares(data: np.ndarray, boxes: np.ndarray, size: tuple[int, int]) -> n
     before, above, left, whole = map_coordinates(sums, corners, order=1, mode="nearest").T
     shares = (whole - above - left + before) / (np.diff(across) * np.diff(down))[:, 0]
     return np.clip(shares, 0, 1).astype(np.float32)
+
+
+def apart(boxes: np.ndarray, most: int | None = None) -> np.ndarray:
+    """Numbers of the boxes that show different places, (kept,) int64, at most so many: non-maximum suppression.
+
+    The boxes (tiles, 4) come best first. One goes if it shares more than `SAME_PLACE` of the smaller of the two with a
+    better one that stays: of the smaller and not of their union, so that a tile within a larger one goes too.
+    """
+    left = np.arange(len(boxes))
+    kept: list[int] = []
+    while len(left) and (most is None or len(kept) < most):
+        best, left = left[0], left[1:]
+        kept.append(best)
+        starts, ends = np.maximum(boxes[best, :2], boxes[left, :2]), np.minimum(boxes[best, 2:], boxes[left, 2:])
+        shared = np.maximum(ends - starts, 0).prod(axis=1)
+        smaller = np.minimum(_areas(boxes[[best]]), _areas(boxes[left]))
+        left = left[shared <= SAME_PLACE * smaller]
+    return np.array(kept, np.int64)
+
+
+def _areas(boxes: np.ndarray) -> np.ndarray:
+    return (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
 
 
 def check_tiling(width: int, height: int, tile_sizes: Sequence[int], overlap: float) -> None:

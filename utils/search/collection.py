@@ -233,9 +233,8 @@ class _Work:
 
 def _boxes(model: CLIP, opened: OpenScene, tiling: Tiling) -> np.ndarray:
     """The boxes of the tiles that have enough data, (tiles, 4) int64; an `ImageError` if there are none."""
-    sizes = [min(size, *opened.size) for size in tiling.tile_sizes]
     try:
-        boxes = cut(model, opened, sizes, tiling.overlap)[0]
+        boxes = cut(model, opened, tiling.sizes_for(opened.size), tiling.overlap)[0]
     except ValueError as error:
         raise ImageError(f"{opened.name}: {error}") from None
     return boxes[with_data(data_shares(opened.overview().data, boxes, opened.size), opened.name)]

@@ -17,12 +17,14 @@ from utils.search.catalog import Catalog, Hit, WithoutFile
 from utils.search.collection import Collection, build_index
 from utils.search.engines import ExactEngine, SearchError, largest
 from utils.search.queries import AnyImage, check_model, embed_image, embed_text, mix
+from utils.search.scenes import IndexedScene, SceneHit, rank_scenes, scenes_of
 from utils.search.storage import Contents, check_free, read_index, recorded_reading, sole_writer, write_index
-from utils.search.tiles import SceneTile, TileHit, Tiling
+from utils.search.tiles import Tiling, hit_of
 from utils.search.vectors import Captions, NamedVectors, index_contents, read_names, read_vectors
 
 if TYPE_CHECKING:
     from utils.clip import CLIP
+    from utils.finder import PresenceModel
 
 Only = str | None  # the category or source that alone is searched; None for all
 
@@ -288,6 +290,25 @@ class ImageIndex(Contents):
             )
         return self._hits(query / length, k, category, source, exact)
 
+    def rank_scenes(self, text: str, presence_model: PresenceModel | None = None, *, tiles: int = 3) -> list[SceneHit]:
+        """Says of each scene where in it a text fits best, and whether what it names is there at all.
+
+        The text is a few words ('storage tanks'), asked by the prompt of `utils.finder.find`, whose verdict on the same
+        tiles this is; without a presence model scenes are ranked by their best tile and nothing is said on presence.
+        Of each scene so many best places come along, tiles that overlap merged. Scenes that could not be read come
+        last. Every tile is compared; no scene is opened, but for one without a place on the Earth, once, to see
+        whether it is from above.
+
+        A `SearchError` says that the index is of whole images or has no model; a ValueError, that the presence model is
+        of another model, or the text empty.
+        """
+        return rank_scenes(self, self.asking_model, self.scenes, text, presence_model, tiles)
+
+    @cached_property
+    def scenes(self) -> tuple[IndexedScene, ...]:
+        """The scenes whose tiles are the members, in their order; none if these are whole images."""
+        return scenes_of(self.dataset)
+
     def _hits(
         self, vector: np.ndarray, k: int, category: Only, source: Only, exact: bool, without: Sequence[int] = ()
     ) -> list[Hit]:
@@ -300,7 +321,8 @@ class ImageIndex(Contents):
         numbers = numbers[~np.isin(numbers, without)]
         scores = self.embeddings[numbers] @ vector
         order = np.argsort(-scores, kind="stable")[:k]
-        return [self._hit(rank, numbers[place], scores[place]) for rank, place in enumerate(order, start=1)]
+        best = enumerate(order, start=1)
+        return [hit_of(self.dataset[int(numbers[place])], rank, float(scores[place])) for rank, place in best]
 
     def _nearest(self, vector: np.ndarray, k: int, rows: np.ndarray | None, exact: bool) -> np.ndarray:
         """Numbers of the k closest images, of all or of some rows."""
@@ -308,13 +330,6 @@ class ImageIndex(Contents):
             return rows[largest((self.embeddings @ vector)[None, rows], k)[0]]
         numbers = (self._exact if exact else self.engine).nearest(vector[None], k)[0]
         return numbers if np.all(numbers >= 0) else self._exact.nearest(vector[None], k)[0]
-
-    def _hit(self, rank: int, number: int, score: float) -> Hit:
-        item = self.dataset[int(number)]
-        facts = (rank, float(score), item.path, item.captions, item.category, item.source, item.reading)
-        if isinstance(item, SceneTile):
-            return TileHit(*facts, tile=item)
-        return Hit(*facts, given=item.given if isinstance(item, WithoutFile) else None)
 
     @cached_property
     def _exact(self) -> ExactEngine:

@@ -134,7 +134,7 @@ class Answers:
         asked, path = clean_text(text), uploaded_path(payload)
         if not isinstance(scale, str) or scale not in TILE_SCALES:
             raise ValueError(f"The size of the tiles must be one of: {', '.join(TILE_SCALES)}.")
-        finding = find(self.index.asking_model, self._scene(path, scale), asked, self.presence)
+        finding = find(self.index.asking_model, self._scene(path, scale), without_article(asked), self.presence)
         return FeatureAnswer(verdict(asked, finding), self._basis(finding), finding)
 
     def member(self, row: Any) -> CaptionedImage:

@@ -141,11 +141,11 @@ def _graticule(view: _View) -> str:
     for longitude in _between(view.west, east, step):
         x = view.place(longitude, 0)[0] if not view.turned else (longitude - view.west) * view.narrowing * view.scale
         named = _degrees((longitude + 180) % 360 - 180, "E", "W", step)
-        drawn.append(f'<path d="M{x:.1f} 0V{view.height:.1f}"/><text x="{x + 4:.1f}" y="14">{named}</text>')
+        drawn.append(f'<path d="M{x:.1f} 0V{view.height:.1f}"/><text x="{x + 4:.1f}" y="20">{named}</text>')
     step = _step(view.north - south)
     for latitude in _between(south, view.north, step):
         y = (view.north - latitude) * view.scale
-        if y > 24 and abs(latitude) <= 90:  # below the row of longitudes
+        if y > 36 and abs(latitude) <= 90:  # below the row of longitudes
             named = _degrees(latitude, "N", "S", step)
             drawn.append(f'<path d="M0 {y:.1f}H{WIDTH}"/><text x="4" y="{y - 4:.1f}">{named}</text>')
     return f'<g class="graticule">{"".join(drawn)}</g>'

@@ -35,6 +35,8 @@ SLOW = {
         "serves the page, and opens it in a browser",
         "test_demo_browser",
         "test_demo_guard",
+        "test_demo_places",
+        "test_demo_programs",
         "test_demo_decoding",
     ),
     "processes": (

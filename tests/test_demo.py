@@ -403,7 +403,7 @@ def test_uploads_and_downloads_are_bounded(page, monkeypatch, model, tmp_path):
     monkeypatch.setattr("utils.demo.files.FINDINGS_KEPT", 2)
     downloads = Downloads(tmp_path)
     files = [downloads.save(answer, answer.overlay()) for _ in range(4)]
-    assert [Path(file).exists() for pair in files for file in pair] == [False] * 4 + [True] * 4
+    assert [Path(file).exists() for pair in files for file in pair[:2]] == [False] * 4 + [True] * 4
     assert json.loads(Path(files[-1][0]).read_text())["feature"] == "red"
     assert Image.open(files[-1][1]).format == "PNG"
     monkeypatch.setattr(Finding, "save_json", lambda *_: Path("/dev/full").write_text(" "))

@@ -366,9 +366,10 @@ def test_an_archive_is_searched_on_a_map(open_page, archive, width):
     open_tab(page, "Archive")
     page.get_by_label("What to look for in the scenes").fill("an airport")
     page.locator("#search-archive").click()
-    said(page, "#archive-results", "12 images for “an airport”")
+    said(page, "#archive-results", "places for “an airport”")
     drawn = page.locator("#archive-results svg.map")
-    assert drawn.locator(".scene").count() == 2 and drawn.locator(".hit").count() == 12
+    places = page.locator("#archive-results .places li").count()
+    assert drawn.locator(".scene").count() == 2 and drawn.locator(".hit").count() == places > 1
     assert drawn.evaluate("map => map.getBoundingClientRect().right") <= width
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert re.search(r"scene[01]\.tif\s+score .*° N, 3\.\d+° E", page.locator(".places li").first.inner_text(), re.S)

@@ -15,12 +15,12 @@ from rasterio.transform import from_origin
 
 from utils.datasets import ImageError
 from utils.datasets.images.reading import AS_STORED
-from utils.demo import answers, map
+from utils.demo import answers, archive, map
 from utils.demo.decoding import read_upload
 from utils.demo.map import Outline, draw_map, place_in_words
-from utils.demo.results import center_of
+from utils.demo.results import ArchiveAnswer, center_of, verdict_of
 from utils.finder.place import NO_PLACE
-from utils.search import ImageIndex
+from utils.search import ImageIndex, SceneHit, merge_overlapping
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -123,13 +123,22 @@ def test_scenes_and_hits_are_on_the_map_and_in_a_file(page, scenes):
     assert 0 < len(placed) < len(data["hits"])  # one scene lies nowhere
     assert shapes(html) == ["graticule", "scene", "scene", *["hit"] * len(placed)]
     assert "2 of 3 scenes have a place" in html and "no place on the Earth" in html
-    assert html.count('loading="lazy"') == 30
-    for hit, found in zip(data["hits"], scenes.query_text("red", 30), strict=True):
-        left, top, width, height = found.tile.window
-        assert hit["file"] == found.path.name and hit["box"] == [left, top, left + width, top + height]
+    assert html.count('loading="lazy"') == len(data["hits"])
+    for hit, found in zip(data["hits"], merge_overlapping(scenes.query_text("red", len(scenes))), strict=True):
+        assert hit["file"] == found.path.name and hit["box"] == list(found.tile.box)
+    assert {scene["file"] for scene in data["scenes"]} == {"east.tif", "west.tif", "nowhere.tif"}
     content = page.get(saved["value"]["url"].partition(page.base_url.netloc.decode())[2]).json()
-    assert len(content["features"]) == 30
+    assert {one["properties"]["scene"] for one in content["features"]} <= {"east.tif", "west.tif", "nowhere.tif"}
+    assert len(content["features"]) == len(data["hits"])
     assert "few words" in ask_all(page, "search_archive", "", 3)[0]
+
+
+def test_where_a_scene_lies_on_the_disk_is_not_told():
+    gone = Path("/somewhere/secret/a.tif")
+    scene = SceneHit(1, gone, None, None, None, (), 0, f"{gone} cannot be decoded.")
+    assert verdict_of(scene) == "a.tif cannot be decoded."
+    answer = ArchiveAnswer("said", [], scenes=(scene,))
+    assert "secret" not in json.dumps(answer.as_json()) + archive._scenes_of(answer)
 
 
 def square(west: float, south: float, side: float) -> dict:

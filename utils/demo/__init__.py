@@ -38,8 +38,9 @@ def demo_blocks(
 ) -> Page:
     """Gradio's page over an index and its model, ready for `utils.demo.serve`.
 
-    The third tab begins with the sample, an image; without a presence model it only ranks tiles. A fourth describes
-    images if there is a captioner. An ImportError says
+    The tab Find feature begins with the sample, an image; without a presence model it only ranks tiles, and nothing is
+    said on words that find nothing. A tab shows the scenes of an index of scenes, another describes images if there is
+    a captioner. An ImportError says
     that there is no Gradio, or not the one that the page is written for; a ValueError, that the presence model was
     calibrated for another model, or the sample is not an image.
     """

@@ -19,12 +19,21 @@ from utils.category_names import category_words
 from utils.datasets import CaptionDataset
 from utils.demo.decoding import DecodedUpload, read_upload
 from utils.demo.files import uploaded_path
+<<<<<<< HEAD
 from utils.demo.map import outlines_of_scenes
 from utils.demo.results import FeatureAnswer, SearchAnswer
+=======
+from utils.demo.map import outline_of_scene
+from utils.demo.results import ArchiveAnswer, FeatureAnswer, SearchAnswer
+>>>>>>> page
 from utils.demo.thumbnails import Thumbnails
-from utils.demo.verdicts import DOUBTFUL, LEAST_AUC, NOTHING, CollectionJudge, language_hint, verdict
+from utils.demo.verdicts import DOUBTFUL, LEAST_AUC, NOTHING, CollectionJudge, language_hint, verdict, without_article
 from utils.finder import embed_scene, find, tile_boxes
+<<<<<<< HEAD
 from utils.search import SceneTile, WithoutFile
+=======
+from utils.search import SceneTile, WithoutFile, merge_overlapping
+>>>>>>> page
 from utils.search.tiles import address
 
 if TYPE_CHECKING:
@@ -44,6 +53,7 @@ SEARCHED_PIXELS, FOUND_PIXELS = 4_000_000, 16_000_000
 TILE_SIDE = 1024  # pixels of a tile of the index that is shown as a whole, at most
 SCENES_KEPT = 8  # so that another text about the same image costs nothing
 SUGGESTIONS = 6
+SEEN_BY = 12  # tiles that see the same place, at most, as they overlap by a half
 # Categories of RSICD that anybody knows from above, as people would ask for them.
 WELL_KNOWN = {
     "stadium": "a stadium",
@@ -104,6 +114,18 @@ class Answers:
         hits = self.index.query_member(str(address(item)), check_count(k))
         return _found(hits, f"like {item.name}, the most similar first.")
 
+    def in_scenes(self, text: Any, k: Any) -> ArchiveAnswer:
+        """The places in the index's scenes that fit a text best, and of each scene whether it is there at all."""
+        asked, count = clean_text(text), check_count(k)
+        several = self.index.query_text(asked, min(len(self.index), count * SEEN_BY))
+        hits = merge_overlapping(several)[:count]
+        scenes = self.index.rank_scenes(without_article(asked), self.presence, tiles=1)
+        sentence = f"{len(hits)} place{'' if len(hits) == 1 else 's'} for “{asked}”, best first."
+        best = max((scene.presence for scene in scenes if scene.presence is not None), default=None)
+        if best is not None and best < DOUBTFUL:
+            sentence = f"{NOTHING} {sentence}"
+        return ArchiveAnswer(sentence, hits, self._hints([asked]), best, tuple(scenes))
+
     def describe(self, payload: Any) -> str:
         """A sentence about an image that a visitor sent, by the captioner, which must be there."""
         from utils.captioning import caption
@@ -121,7 +143,7 @@ class Answers:
         asked, path = clean_text(text), uploaded_path(payload)
         if not isinstance(scale, str) or scale not in TILE_SCALES:
             raise ValueError(f"The size of the tiles must be one of: {', '.join(TILE_SCALES)}.")
-        finding = find(self.index.asking_model, self._scene(path, scale), asked, self.presence)
+        finding = find(self.index.asking_model, self._scene(path, scale), without_article(asked), self.presence)
         return FeatureAnswer(verdict(asked, finding), self._basis(finding), finding)
 
     def member(self, row: Any) -> CaptionedImage:
@@ -192,7 +214,8 @@ class Answers:
     @cached_property
     def scene_outlines(self) -> list[tuple[str, dict[str, Any]]]:
         """Names of the index's scenes and their outlines on the Earth, of those that have a place."""
-        return outlines_of_scenes(self.index.dataset)
+        outlines = ((scene.name, outline_of_scene(scene)) for scene in self.index.scenes)
+        return [(name, outline) for name, outline in outlines if outline is not None]
 
     @cached_property
     def rows(self) -> dict[Path, int]:

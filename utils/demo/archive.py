@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from html import escape
 from pathlib import Path
@@ -14,13 +15,15 @@ from utils.demo.answers import MAX_LETTERS, Answers
 from utils.demo.components import FIRST_COUNT, SEARCHING, card_component, count_slider, data_output, failed
 from utils.demo.files import Downloads
 from utils.demo.map import Outline, draw_map, place_in_words
-from utils.demo.results import SearchAnswer, center_of, hit_as_json
+from utils.demo.results import ArchiveAnswer, center_of, hit_as_json, verdict_of
 from utils.search import SearchError, TileHit
 from utils.search.tiles import address, save_geojson
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+EVEN = 0.5  # of probability
+SCENES_LISTED = 50
 SCENES_DRAWN = 500  # the first ones; more would be a blot
 
 
@@ -44,29 +47,45 @@ def archive_tab(answers: Answers) -> gr.HTML:
 def _search(answers: Answers, downloads: Downloads, text: Any, k: Any) -> tuple[str, gr.DownloadButton, Any]:
     no_file = gr.DownloadButton(visible=False)
     try:
-        answer = answers.by_text(text, k)
+        answer = answers.in_scenes(text, k)
     except ValueError as error:
         html, data = failed(error)
         return html, no_file, data
     try:
-        saved = save_geojson(answer.hits, downloads.new_folder("places-") / "places.geojson")
+        named = [replace(hit, path=Path(hit.path.name)) for hit in answer.hits]  # where files lie is nobody's business
+        saved = save_geojson(named, downloads.new_folder("places-") / "places.geojson")
     except (SearchError, OSError):  # scenes without a place, or a full disk, keep nobody from looking
         return archive_answer(answers, answer), no_file, answer.as_json()
     return archive_answer(answers, answer), gr.DownloadButton(value=str(saved), visible=True), answer.as_json()
 
 
 def _shown(answers: Answers, text: str, k: int) -> tuple[str, Any]:
-    answer = answers.by_text(text, k)
+    answer = answers.in_scenes(text, k)
     return archive_answer(answers, answer), answer.as_json()
 
 
-def archive_answer(answers: Answers, answer: SearchAnswer) -> str:
+def archive_answer(answers: Answers, answer: ArchiveAnswer) -> str:
     """The sentence, the map, and the hits with scene, pixels and place; each asks for more like it."""
     hits = [hit for hit in answer.hits if isinstance(hit, TileHit)]
     rows = [answers.rows[address(hit)] for hit in hits]
     cards = zip(hits, rows, answers.thumbnails.addresses(rows), strict=True)
     listed = "".join(_place_card(hit, row, small) for hit, row, small in cards)
-    return f'{render.said(answer)}{_map_of(answers, hits)}<ol class="places">{listed}</ol>'
+    return f'{render.said(answer)}{_map_of(answers, hits)}{_scenes_of(answer)}<ol class="places">{listed}</ol>'
+
+
+def _scenes_of(answer: ArchiveAnswer) -> str:
+    """What each of the best scenes shows, to be unfolded; empty without a presence model."""
+    told = [scene for scene in answer.scenes if scene.verdict]
+    if not told:
+        return ""
+    likely = sum(scene.presence is not None and scene.presence >= EVEN for scene in told)
+    lines = "".join(
+        f"<li><b>{escape(scene.name)}</b> {escape(verdict_of(scene))}"
+        f"{'' if scene.presence is None else f': probability {scene.presence:.2f}'}</li>"
+        for scene in told[:SCENES_LISTED]
+    )
+    said = f"In {likely:,} of {len(told):,} scenes it is more probably there than not"
+    return f'<details class="scenes"><summary>{said}</summary><ul>{lines}</ul></details>'
 
 
 def _map_of(answers: Answers, hits: Sequence[TileHit]) -> str:
@@ -85,7 +104,7 @@ def _map_of(answers: Answers, hits: Sequence[TileHit]) -> str:
 
 def _place_card(hit: TileHit, row: int, small: str) -> str:
     told = hit_as_json(hit)
-    left, top, right, bottom = told["box"]
+    left, top, right, bottom = hit.tile.box
     where = place_in_words(center_of(hit.tile.footprint)) or "no place on the Earth"
     return (
         f"<li>{render.button(small, row, hit.name, 'The file is no longer there.')}"

@@ -121,7 +121,7 @@ def _decode_raster(
         factor = _factor(raster.size, max_pixels)
         colors, data = raster.read((0, 0, *raster.size), -(-max(raster.size) // factor))
         image = Image.fromarray(colors)
-        if not data.all():
+        if _has_place(raster.dataset) and not data.all():
             image.putalpha(Image.fromarray(((data > 0) * 255).astype(np.uint8)))
         return DecodedUpload(image, factor, raster.size, place_of(raster.dataset))
 

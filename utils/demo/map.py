@@ -10,15 +10,13 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from utils.demo.results import center_of, rings_of
-from utils.files import printable
 from utils.finder.place import Place, footprints
-from utils.search import SceneTile
+from utils.search import IndexedScene
 
 WIDTH = 640  # of the drawing, in its own units
 SHAPES = (0.4, 0.65)  # the least and the greatest height, as a share of the width
@@ -143,11 +141,11 @@ def _graticule(view: _View) -> str:
     for longitude in _between(view.west, east, step):
         x = view.place(longitude, 0)[0] if not view.turned else (longitude - view.west) * view.narrowing * view.scale
         named = _degrees((longitude + 180) % 360 - 180, "E", "W", step)
-        drawn.append(f'<path d="M{x:.1f} 0V{view.height:.1f}"/><text x="{x + 4:.1f}" y="14">{named}</text>')
+        drawn.append(f'<path d="M{x:.1f} 0V{view.height:.1f}"/><text x="{x + 4:.1f}" y="20">{named}</text>')
     step = _step(view.north - south)
     for latitude in _between(south, view.north, step):
         y = (view.north - latitude) * view.scale
-        if y > 24 and abs(latitude) <= 90:  # below the row of longitudes
+        if y > 36 and abs(latitude) <= 90:  # below the row of longitudes
             named = _degrees(latitude, "N", "S", step)
             drawn.append(f'<path d="M0 {y:.1f}H{WIDTH}"/><text x="4" y="{y - 4:.1f}">{named}</text>')
     return f'<g class="graticule">{"".join(drawn)}</g>'
@@ -187,17 +185,7 @@ def whole_outline(size: tuple[int, int], place: Place) -> dict[str, Any] | None:
     return footprints(np.array([[0, 0, *size]], np.int64), place)[0]
 
 
-def outlines_of_scenes(tiles: Sequence[Any]) -> list[tuple[str, dict[str, Any]]]:
-    """The names and outlines of the scenes that tiles are of, as far as their tiles reach and their place is known."""
-    scenes: dict[Path, list[SceneTile]] = {}
-    for tile in tiles:
-        if isinstance(tile, SceneTile):
-            scenes.setdefault(tile.path, []).append(tile)
-    found = []
-    for path, members in scenes.items():
-        windows = np.array([member.window for member in members], np.int64)
-        corners = np.concatenate([windows[:, :2].min(axis=0), (windows[:, :2] + windows[:, 2:]).max(axis=0)])
-        outline = footprints(corners[None], members[0].place)[0]
-        if outline is not None:
-            found.append((printable(path.name), outline))
-    return found
+def outline_of_scene(scene: IndexedScene) -> dict[str, Any] | None:
+    """The outline of a scene of an index as GeoJSON, as far as its tiles reach; None where it has no place."""
+    corners = np.concatenate([scene.boxes[:, :2].min(axis=0), scene.boxes[:, 2:].max(axis=0)])
+    return footprints(corners[None], scene.place)[0]

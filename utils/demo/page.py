@@ -1,4 +1,4 @@
-"""The page: three tabs over one index, a fourth where there is a captioner. Imported only where Gradio is there."""
+"""The page: tabs over one index, some of them only where it has scenes or a captioner. It needs Gradio."""
 
 from __future__ import annotations
 

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from utils.files import printable
-from utils.search import Hit, TileHit
+from utils.search import Hit, SceneHit, TileHit
 
 if TYPE_CHECKING:
     from utils.finder import Finding
 
 TILES_TOLD = 30  # of a finding as data; the file to download has all
+SCENES_TOLD = 100
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,21 @@ class SearchAnswer:
             "presence": self.presence,
             "hits": [hit_as_json(hit) for hit in self.hits],
         }
+
+
+@dataclass(frozen=True)
+class ArchiveAnswer(SearchAnswer):
+    """Places in the scenes of an index, and what each scene shows."""
+
+    scenes: tuple[SceneHit, ...] = ()  # best first
+
+    def as_json(self) -> dict[str, Any]:
+        """Itself as programs get it."""
+        scenes = [
+            {"file": scene.name, "presence": scene.presence, "score": scene.score, "verdict": verdict_of(scene)}
+            for scene in self.scenes[:SCENES_TOLD]
+        ]
+        return super().as_json() | {"scenes": scenes}
 
 
 @dataclass(frozen=True)
@@ -59,13 +75,14 @@ class FeatureAnswer:
         }
 
 
+def verdict_of(scene: SceneHit) -> str:
+    """What is said of a scene, without the path that an error of its file has."""
+    return scene.verdict.replace(str(scene.path), scene.name)
+
+
 def hit_as_json(hit: Hit) -> dict[str, Any]:
     """A hit as programs get it: by its file's name, never its path."""
     tile = hit.tile if isinstance(hit, TileHit) else None
-    box = None
-    if tile is not None:
-        left, top, width, height = tile.window
-        box = [left, top, left + width, top + height]
     return {
         "rank": hit.rank,
         "score": hit.score,
@@ -73,7 +90,7 @@ def hit_as_json(hit: Hit) -> dict[str, Any]:
         "captions": list(hit.captions),
         "category": hit.category,
         "source": hit.source,
-        "box": box,
+        "box": None if tile is None else list(tile.box),
     } | _center(center_of(None if tile is None else tile.footprint))
 
 

@@ -50,7 +50,13 @@ SLOW = {
         ),
         *("test_convert::test_others", "test_convert::test_with_clips", "test_convert::test_a_kill"),
         *("test_checkpoints::test_the_model_card", "test_colab", "test_progress", "test_special_files", "test_grade"),
-        *("test_demo_pictures::test_ctrl_c", "test_embed::test_a_killed", "test_embed::test_ctrl_c", "test_ray_data", "test_milvus"),
+        *(
+            "test_demo_pictures::test_ctrl_c",
+            "test_embed::test_a_killed",
+            "test_embed::test_ctrl_c",
+            "test_ray_data",
+            "test_milvus",
+        ),
     ),
     "real_data": (
         "reads the folder of real data, or computes at published sizes",

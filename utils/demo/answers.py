@@ -19,21 +19,12 @@ from utils.category_names import category_words
 from utils.datasets import CaptionDataset
 from utils.demo.decoding import DecodedUpload, read_upload
 from utils.demo.files import uploaded_path
-<<<<<<< HEAD
-from utils.demo.map import outlines_of_scenes
-from utils.demo.results import FeatureAnswer, SearchAnswer
-=======
 from utils.demo.map import outline_of_scene
 from utils.demo.results import ArchiveAnswer, FeatureAnswer, SearchAnswer
->>>>>>> page
 from utils.demo.thumbnails import Thumbnails
 from utils.demo.verdicts import DOUBTFUL, LEAST_AUC, NOTHING, CollectionJudge, language_hint, verdict, without_article
 from utils.finder import embed_scene, find, tile_boxes
-<<<<<<< HEAD
-from utils.search import SceneTile, WithoutFile
-=======
 from utils.search import SceneTile, WithoutFile, merge_overlapping
->>>>>>> page
 from utils.search.tiles import address
 
 if TYPE_CHECKING:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from utils.finder import presence_in_words
 from utils.finder.finding import fill, logit_scale
 from utils.finder.presence import VERDICT_LIMITS, presence_in_words
 
@@ -23,11 +22,7 @@ if TYPE_CHECKING:
     from utils.clip import CLIP
     from utils.finder import Finding, PresenceModel
 
-<<<<<<< HEAD
-DOUBTFUL = 0.35  # below it a collection holds probably nothing like what was asked for
-=======
 DOUBTFUL = VERDICT_LIMITS[1]  # below it a collection holds probably nothing like what was asked for
->>>>>>> page
 NOTHING = "Probably nothing like this here."
 # The presence model was calibrated on names of things; whole sentences of more words are not judged.
 JUDGED_WORDS = 6
@@ -129,9 +124,4 @@ def verdict(feature: str, finding: Finding) -> str:
         return f"This is probably no image from above, so nothing is said on whether “{feature}” is here."
     if finding.presence is None:
         return f"If “{feature}” is here, then most likely in the tiles ranked first."
-<<<<<<< HEAD
-    said = presence_in_words(finding.presence)
-    return f"“{feature}” {said}: probability {finding.presence:.2f}."
-=======
     return f"“{feature}” {presence_in_words(finding.presence)}: probability {finding.presence:.2f}."
->>>>>>> page

@@ -267,3 +267,17 @@ def test_without_ray_a_cluster_is_one_sentence(pictures, folder, tmp_path, monke
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ImportError, match=r'pip install "clip-earth-course\[scale\]"'):
         embed_folder(Wanted(pictures, str(folder)), tmp_path / "vectors", "local")
+
+
+def test_what_ray_writes_stays_away_from_the_terminal_and_our_last_word_does_not():
+    code = """
+import os, sys
+from utils.search.ray_data import _without_words
+with _without_words() as stream:
+    os.write(2, b"noise")
+    print("noise")
+    stream.write("ours")
+print("after")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("after\n", "ours")

@@ -97,6 +97,8 @@ def _without_words() -> Iterator[TextIO]:
     terminal = sys.stderr
     kept = [os.dup(number) for number in (1, 2)]
     with ExitStack() as stack:
+        for place in kept:
+            stack.callback(os.close, place)  # last of all, when the stream has nothing more to write
         nowhere = stack.enter_context(Path(os.devnull).open("w", encoding="utf-8"))
         own = stack.enter_context(open(kept[1], "w", encoding="utf-8", closefd=False))
         for number in (1, 2):
@@ -107,7 +109,6 @@ def _without_words() -> Iterator[TextIO]:
         finally:
             for number, place in zip((1, 2), kept, strict=True):
                 os.dup2(place, number)
-                os.close(place)
 
 
 class Cluster:

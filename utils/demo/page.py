@@ -30,8 +30,9 @@ def build_page(answers: Answers, sample: str | Path | None) -> Page:
     blocks = Page(title=TITLE, analytics_enabled=False, delete_cache=(SECONDS_BETWEEN_SWEEPS, SECONDS_KEPT))
     blocks.thumbnails = answers.thumbnails
     with blocks:
-        name, kind = escape(answers.index.dataset.name), "images" if answers.index.tiling is None else "tiles of scenes"
-        searched = f"{len(answers.index):,} {kind}{f' of {name}' if name else ''}"
+        index, name = answers.index, escape(answers.index.dataset.name)
+        kind = "images" if index.tiling is None else f"tiles of {len(index.scenes):,} scenes"
+        searched = f"{len(index):,} {kind}{f' of {name}' if name and index.tiling is None else ''}"
         invites = f"Search {searched} by words or by example, or look for a feature inside an image of your own."
         invites += " Another tab describes one." if answers.captioner is not None else ""
         gr.HTML(f"<h1>{TITLE}</h1><p>{invites}</p>", elem_classes="title", js_on_load=None)
@@ -41,7 +42,7 @@ def build_page(answers: Answers, sample: str | Path | None) -> Page:
             with gr.Tab("Image to image", id="image"):
                 image, count, image_results, choices = image_tab(answers)
             clickable = [text_results, image_results, choices]
-            if answers.index.tiling is not None:
+            if index.tiling is not None:
                 with gr.Tab("Archive", id="archive"):
                     clickable.append(archive_tab(answers))
             with gr.Tab("Find feature", id="feature"):

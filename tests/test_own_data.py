@@ -11,6 +11,7 @@ import nbformat
 import numpy as np
 import pytest
 import rasterio
+from PIL import Image
 from training_world import SETTINGS, colors
 
 from utils.category_names import category_words
@@ -145,10 +146,13 @@ def test_the_page_shows_pictures_as_the_model_saw_them(model, counts):
     index = ImageIndex.build(model, load_dataset(counts, bands=[4, 3, 2]), progress=False)
     answers = Answers(index)
     found = answers.by_text("a kind", 3)
-    html = render.search_answer(found, answers.rows)
+    html = render.search_answer(found, answers.rows, answers.thumbnails)
     for hit in found.hits:
         seen = read_image(hit.path, index.reading)
-        assert hit.reading == index.reading and render.data_address(seen) in html
+        (place,) = answers.thumbnails.addresses([answers.rows[hit.path]])
+        assert hit.reading == index.reading and place in html
+        shown = Image.open(answers.thumbnails.find(f"/{place}"))
+        np.testing.assert_allclose(np.mean(shown, axis=(0, 1)), np.mean(seen, axis=(0, 1)), atol=3)  # it is a JPEG
         chosen = answers.member_image(str(answers.rows[hit.path]))
         np.testing.assert_array_equal(chosen, seen)
 

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from affine import Affine
+from PIL import Image
 from search_world import OPTIONS, raster
 
 from utils.clip import CLIP
 from utils.datasets import ImageReading
-from utils.demo import render
+from utils.demo import render, thumbnails
 from utils.demo.answers import Answers
 from utils.finder import embed_scene
 from utils.finder.place import Place
@@ -157,15 +158,22 @@ def test_the_page_shows_the_tile(rasters, model: CLIP, monkeypatch):
     index = ImageIndex.build_scenes(model, rasters, stretch=(0, 4000), **OPTIONS)
     answers = Answers(index)
     found = answers.by_text("port", 12)
-    opened_scenes, original = [], render.cut_out
-    monkeypatch.setattr(render, "cut_out", lambda *given: opened_scenes.append(given[0]) or original(*given))
-    html = render.search_answer(found, answers.rows)
-    assert html.count("data:image/jpeg") == 12 and len(opened_scenes) == len(set(opened_scenes))
-    assert render.data_address(found.hits[0].tile.image()) in html
-    row = str(answers.rows[address(found.hits[0])])
+    opened_scenes, original = [], thumbnails.cut_out
+    monkeypatch.setattr(thumbnails, "cut_out", lambda *given: opened_scenes.append(given[0]) or original(*given))
+    html = render.search_answer(found, answers.rows, answers.thumbnails)
+    assert html.count(".jpg") == 12 and len(opened_scenes) == len(set(opened_scenes))
+    number = answers.rows[address(found.hits[0])]
+    (place,) = answers.thumbnails.addresses([number])
+    shown, tile = Image.open(answers.thumbnails.find(f"/{place}")), found.hits[0].tile.image()
+    assert place in html and shown.size == tile.size
+    np.testing.assert_allclose(np.mean(shown, axis=(0, 1)), np.mean(tile, axis=(0, 1)), atol=3)  # it is a JPEG
+    row = str(number)
     member = answers.member(row)
     assert member.image().size == (40, 40) and index.reading == ImageReading((0, 4000))
     assert answers.member_image(row).size == (40, 40)
     alike = answers.by_member(row, 3)
     assert member.name not in [hit.name for hit in alike.hits]
-    assert member.name in alike.sentence and render.choices(answers.examples(), answers.rows).count("<img") == 6
+    assert (
+        member.name in alike.sentence
+        and render.choices(answers.examples(), answers.rows, answers.thumbnails).count("<img") == 6
+    )

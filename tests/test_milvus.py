@@ -214,6 +214,11 @@ def test_what_comes_again_takes_its_own_place_and_what_is_deleted_is_gone(own):
     assert len(ImageIndex.from_milvus(own)) == 58
 
 
+def test_a_file_is_filled_without_a_traceback_in_the_log(index, own, caplog):
+    with index.to_milvus(own, progress=False):
+        assert not [record for record in caplog.records if record.exc_info]
+
+
 def test_a_second_process_at_a_file_is_told_so_in_a_sentence(inside):
     process = child("ask", inside._store.uri, stderr=subprocess.PIPE)
     said, errors = process.communicate(timeout=60)

@@ -289,6 +289,8 @@ def _connect(uri: str) -> Any:
     from pymilvus.exceptions import MilvusException
 
     logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # it prints a traceback of all that is told in a sentence
+    if _is_file(uri):
+        logging.getLogger("grpc._server").addFilter(_is_news)
     with _heard("milvus_lite") as errors:
         try:
             # A server that has come back is found within a second, where gRPC would wait for up to two minutes.
@@ -296,6 +298,11 @@ def _connect(uri: str) -> Any:
             return MilvusClient(uri, timeout=TIMEOUT, dedicated=True, grpc_options=options)
         except (MilvusException, grpc.RpcError) as error:
             raise SearchError(_sentence(_without_password(uri), "", errors[0] if errors else error)) from None
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """False for the traceback of a method that milvus-lite lacks: its client asks for it, and goes on without."""
+    return not (record.exc_info and isinstance(record.exc_info[1], NotImplementedError))
 
 
 def _without_password(uri: str) -> str:

@@ -34,8 +34,7 @@ def archive_tab(answers: Answers) -> gr.HTML:
         text = gr.Textbox(first, label="What to look for in the scenes", max_length=MAX_LETTERS, scale=4)
         count = count_slider()
         button = gr.Button("Search", variant="primary", scale=1, min_width=110, elem_id="search-archive")
-    html, _ = _shown(answers, first, FIRST_COUNT)
-    results = card_component(html, "archive-results")
+    results = card_component(archive_answer(answers, answers.in_scenes(first, FIRST_COUNT)), "archive-results")
     as_map = gr.DownloadButton("Download these places (GeoJSON)", size="sm", visible=False)
     told = data_output("answer")
     search = partial(_search, answers, Downloads(Path(as_map.GRADIO_CACHE)))
@@ -57,11 +56,6 @@ def _search(answers: Answers, downloads: Downloads, text: Any, k: Any) -> tuple[
     except (SearchError, OSError):  # scenes without a place, or a full disk, keep nobody from looking
         return archive_answer(answers, answer), no_file, answer.as_json()
     return archive_answer(answers, answer), gr.DownloadButton(value=str(saved), visible=True), answer.as_json()
-
-
-def _shown(answers: Answers, text: str, k: int) -> tuple[str, Any]:
-    answer = answers.in_scenes(text, k)
-    return archive_answer(answers, answer), answer.as_json()
 
 
 def archive_answer(answers: Answers, answer: ArchiveAnswer) -> str:

@@ -139,7 +139,7 @@ def _graticule(view: _View) -> str:
     step = _step(east - view.west)
     drawn = []
     for longitude in _between(view.west, east, step):
-        x = view.place(longitude, 0)[0] if not view.turned else (longitude - view.west) * view.narrowing * view.scale
+        x = (longitude - view.west) * view.narrowing * view.scale
         named = _degrees((longitude + 180) % 360 - 180, "E", "W", step)
         drawn.append(f'<path d="M{x:.1f} 0V{view.height:.1f}"/><text x="{x + 4:.1f}" y="20">{named}</text>')
     step = _step(view.north - south)

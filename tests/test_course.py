@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import nbformat
@@ -17,7 +18,7 @@ from nbformat import v4
 from utils.course import CourseError, course_notebooks, output_folder
 from utils.course.compare import read_run
 from utils.course.execution import as_page
-from utils.course.kernels import Kernels, end
+from utils.course.kernels import Kernels
 from utils.course.parameters import load_profile, resolve_parameters
 from utils.course.run import run_course, zero_shot_table
 
@@ -199,14 +200,18 @@ import colorsys
 
 def test_no_kernel_is_left_behind(small_course):
     first, second = course_notebooks(small_course)
-    kernels = Kernels()
-    for path, following in ((first, second), (first, None), (second, first)):
-        kernel = kernels.take(path, following)
-        waiting = kernels._ready and kernels._ready[1]
-        end(kernel, at_once=True)
-        kernels.close()
-        alive = [run_sync(one.is_alive)() for one in (kernel, waiting) if one]
-        assert not any(alive)
+    with closing(Kernels()) as kernels:
+        kernels.start_ahead(first)
+        taken = kernels.take(first)
+        kernels.start_ahead(second)
+        replaced = kernels._ahead[1]
+        kernels.start_ahead(first)
+        kernels.give_back(taken)
+        cut_off, waiting = kernels.take(second), kernels._ahead[1]
+        assert [run_sync(one.is_alive)() for one in (taken, replaced, cut_off, waiting)] == [False, False, True, True]
+    deadline = time.monotonic() + 10
+    while any(run_sync(one.is_alive)() for one in (cut_off, waiting)):
+        assert time.monotonic() < deadline
 
 
 def test_a_kernel_is_gone_after_its_hooks_and_takes_nothing_apart(small_course):

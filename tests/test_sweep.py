@@ -415,11 +415,11 @@ def fake_outcomes(monkeypatch, *endings: Outcome) -> list[list[str]]:
     """Has notebooks end as told, and gives the list of what was asked for."""
     asked = []
 
-    def run_in_order(root, notebooks, parameters, output_dir, **_):
+    def run_notebooks(root, notebooks, parameters, output_dir, **_):
         asked.append([path.stem for path in notebooks])
         return list(endings)
 
-    monkeypatch.setattr(runs_module, "run_in_order", run_in_order)
+    monkeypatch.setattr(runs_module, "run_notebooks", run_notebooks)
     monkeypatch.setattr(runs_module, "read_metrics", lambda path: {})
     return asked
 

@@ -12,12 +12,9 @@ ROOT = Path(__file__).resolve().parents[2]
 def stale_notebooks(root: Path = ROOT) -> list[Path]:
     """Of all in nbs/, those without an executed copy of the default run that a run would give now as well."""
     plan = plan_course(root, "miniature", {})
-    ledger, stale = Ledger(root, plan.output_dir, plan.parameters), [root / "nbs" / "template.ipynb"]
-    for path in course_notebooks(root):
-        if not ledger.is_current(path):
-            stale.append(path)
-        ledger.pass_on(path)
-    return sorted(stale)
+    ledger = Ledger(root, plan.output_dir, plan.parameters)
+    stale = [path for path in course_notebooks(root) if not ledger.is_current(path)]
+    return sorted([root / "nbs" / "template.ipynb", *stale])
 
 
 if __name__ == "__main__":

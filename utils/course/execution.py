@@ -1,16 +1,17 @@
-"""Execution: notebooks in kernels of their own, one after another, in this process never JAX."""
+"""Execution: notebooks in kernels of their own, in this process never JAX."""
 
 from __future__ import annotations
 
 import html
+import logging
 import os
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass
-from functools import cache, partial
-from itertools import pairwise
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +21,10 @@ from nbclient.exceptions import DeadKernelError
 from nbconvert import HTMLExporter
 from nbconvert.filters import strip_ansi
 
-from utils.course.kernels import Kernels, end
+from utils.course.kernels import Kernels
 from utils.course.ledger import LEFT, SOURCE, STAMP, Ledger
 from utils.course.places import LeftOut
+from utils.course.schedule import next_to_start
 from utils.files import disk_trouble, write_whole
 
 if TYPE_CHECKING:
@@ -46,45 +48,66 @@ class Outcome:
     error: str = ""  # of a failure the cell and the end of its error; of what was left out, why
 
 
-def run_in_order(
+@dataclass(frozen=True)
+class Started:
+    """A notebook that has been given a kernel, and what was noted then."""
+
+    path: Path
+    kernel: AsyncKernelManager
+    stamp: str  # of what it is made from
+    before: dict[str, tuple]  # the states of all results
+
+
+def run_notebooks(
     root: Path, notebooks: Iterable[Path], parameters: dict[str, dict[str, Any]], output_dir: Path, only: str = ""
 ) -> list[Outcome]:
-    """Executes notebooks of which each may use what those before it left; one that is current (`Ledger`) is kept.
+    """Executes notebooks in the order of their `schedule`; one that is current (`Ledger`) is kept.
 
     With ``only`` those whose name begins so are executed, finished or not, and none of the others. Returns one outcome
-    a notebook that was chosen, the first failure the last; raises an OSError if the disk takes no more.
+    a notebook that was chosen, failures the last: behind the first none is started. Raises an OSError if the disk takes
+    no more.
     """
     output_dir.mkdir(parents=True, exist_ok=True)
     # What one notebook has compiled the next one reads back, small programs too: there are hundreds.
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(root / "runs" / "compiled"))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
     _put_first_on_the_path(str(HERE), str(HERE / "data"))
+    logging.getLogger("papermill").setLevel(logging.CRITICAL)  # outcomes tell of a kernel that died
     ledger, notebooks = Ledger(root, output_dir, parameters), list(notebooks)
-    chosen = [path for path in notebooks if path.name.startswith(only)]
-    following = dict(pairwise(chosen))
-    outcomes = []
-    with closing(Kernels()) as kernels:
-        for path in notebooks:
-            (output_dir / RUNNING.format(path.stem)).unlink(missing_ok=True)  # what a killed run was writing
-            if path in chosen:
-                if not only and ledger.is_current(path):
-                    outcome = Outcome(path.stem, "kept")
-                else:
-                    take_kernel = partial(kernels.take, path, following.get(path))
-                    outcome = run_notebook(path, parameters[path.stem], ledger, take_kernel)
-                outcomes.append(outcome)
-                _tell(outcome)
-                if outcome.status == "failed":
-                    break
-            ledger.pass_on(path)
-    return outcomes
+    for path in notebooks:
+        (output_dir / RUNNING.format(path.stem)).unlink(missing_ok=True)  # what a killed run was writing
+    waiting = [path for path in notebooks if path.name.startswith(only)]
+    outcomes: list[Outcome] = []
+    running: dict[Future[tuple[Any, Outcome]], Started] = {}
+    with ThreadPoolExecutor() as threads, closing(Kernels()) as kernels:
+        while waiting or running:
+            while chosen := next_to_start(waiting, _paths(running)):
+                waiting.remove(chosen)
+                if not only and ledger.is_current(chosen):
+                    outcomes.append(_tell(Outcome(chosen.stem, "kept")))
+                    continue
+                started = Started(chosen, kernels.take(chosen), ledger.stamp(chosen), ledger.states())
+                running[threads.submit(_execute, started, parameters[chosen.stem], output_dir, kernels)] = started
+            kernels.start_ahead(next_to_start(waiting, _paths(running)[1:]))  # when one of those that run has ended
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                notebook, outcome = future.result()
+                _keep(running.pop(future), notebook, outcome, ledger)
+                outcomes.append(_tell(outcome))
+            if any(outcome.status == "failed" for outcome in outcomes):
+                waiting.clear()
+    return sorted(outcomes, key=lambda outcome: (outcome.status == "failed", outcome.stem))
 
 
-def _tell(outcome: Outcome) -> None:
+def _paths(running: Mapping[Any, Started]) -> list[Path]:
+    return [started.path for started in running.values()]
+
+
+def _tell(outcome: Outcome) -> Outcome:
     seconds = "finished before, unchanged" if outcome.status == "kept" else f"{outcome.seconds:6.0f} s"
     print(f"{outcome.stem:<28} {outcome.status:<8} {seconds}", flush=True)
     if outcome.error:
         print(outcome.error, flush=True)
+    return outcome
 
 
 def _put_first_on_the_path(*places: str) -> None:
@@ -93,42 +116,42 @@ def _put_first_on_the_path(*places: str) -> None:
     os.environ["PYTHONPATH"] = os.pathsep.join([*places, *others])
 
 
-def run_notebook(
-    path: Path, parameters: dict[str, Any], ledger: Ledger, take_kernel: Callable[[], AsyncKernelManager]
-) -> Outcome:
-    """Executes one notebook in a kernel of its own; its copy, hidden while it runs, is kept whatever happens."""
-    output = ledger.output_dir / path.name
-    running = output.with_name(RUNNING.format(path.stem))
-    before, stamp = ledger.states(), ledger.stamp(path)
-    start = time.perf_counter()
-    try:
-        status, error = _execute(path, running, parameters, take_kernel)
-        seconds = time.perf_counter() - start
-        notebook = nbformat.read(running, as_version=4)
-    finally:
-        running.unlink(missing_ok=True)
+def _keep(started: Started, notebook: Any, outcome: Outcome, ledger: Ledger) -> None:
+    """Writes an executed copy and its page, whatever has happened."""
+    path, output = started.path, ledger.output_dir / started.path.name
     drop_widgets(notebook)
-    notebook.metadata.update({SOURCE: path.name, LEFT: ledger.left_since(before, output)})
-    if status != "failed":
-        notebook.metadata[STAMP] = stamp
+    notebook.metadata.update({SOURCE: path.name, LEFT: ledger.left_since(started.before, path)})
+    if outcome.status != "failed":
+        notebook.metadata[STAMP] = started.stamp
     # A notebook with a stamp has its page: a kill between the two leaves the page alone new.
     write_whole(output.with_suffix(".html"), as_page(notebook, path))
     write_whole(output, nbformat.writes(notebook) + "\n")
-    return Outcome(path.stem, status, seconds, error)
 
 
-def _execute(
+def _execute(started: Started, parameters: dict[str, Any], output_dir: Path, kernels: Kernels) -> tuple[Any, Outcome]:
+    """Executes one notebook into a hidden copy, which is read and deleted."""
+    path, running = started.path, output_dir / RUNNING.format(started.path.stem)
+    start = time.perf_counter()
+    try:
+        status, error = _run_cells(path, running, parameters, kernels, started.kernel)
+        outcome = Outcome(path.stem, status, time.perf_counter() - start, error)
+        return nbformat.read(running, as_version=4), outcome
+    finally:
+        running.unlink(missing_ok=True)
+
+
+def _run_cells(
     path: Path,
     output: Path,
     parameters: dict[str, Any],
-    take_kernel: Callable[[], AsyncKernelManager],
+    kernels: Kernels,
+    kernel: AsyncKernelManager,
     again: bool = True,
 ) -> tuple[str, str]:
     """Runs a notebook under papermill; returns its status, and the error of one that failed or was left out.
 
     A kernel that dies before it has begun is started ``again``: two that start at once may have drawn one port.
     """
-    kernel = take_kernel()
     try:
         papermill.execute_notebook(
             str(path),
@@ -157,9 +180,9 @@ def _execute(
             raise
         if not again:
             return "failed", "its kernel did not start: above stands what it said; `make check` says what is missing."
-        return _execute(path, output, parameters, take_kernel, again=False)
+        return _run_cells(path, output, parameters, kernels, kernels.take(path), again=False)
     finally:
-        end(kernel)
+        kernels.give_back(kernel)
     return "ok", ""
 
 

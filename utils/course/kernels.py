@@ -22,24 +22,40 @@ _IMPORT = re.compile(r"^(?:import|from) +([\w.]+)", re.MULTILINE)
 
 
 class Kernels:
-    """Starts kernels for notebooks, one ahead of those that are taken, which `close` ends."""
+    """The kernels of a run: those that notebooks have taken, and one that starts ahead for the next."""
 
     def __init__(self) -> None:
-        self._ready: tuple[Path, AsyncKernelManager] | None = None
+        self._ahead: tuple[Path, AsyncKernelManager] | None = None
+        self._taken: list[AsyncKernelManager] = []
 
-    def take(self, path: Path, following: Path | None = None) -> AsyncKernelManager:
-        """The kernel of a notebook, to be given to `end`; that of the following one starts, to be taken then."""
-        if self._ready is not None and self._ready[0] != path:
-            self.close()
-        kernel = _started(path) if self._ready is None else self._ready[1]
-        self._ready = None if following is None else (following, _started(following))
+    def start_ahead(self, path: Path | None) -> None:
+        """Starts the kernel of the notebook that will be next, to be taken then, in place of another that waits."""
+        if self._ahead and self._ahead[0] != path:
+            end(self._ahead[1], at_once=True)
+            self._ahead = None
+        if path and not self._ahead:
+            self._ahead = path, _started(path)
+
+    def take(self, path: Path) -> AsyncKernelManager:
+        """The kernel of a notebook, to be given back."""
+        if self._ahead and self._ahead[0] == path:
+            (_, kernel), self._ahead = self._ahead, None
+        else:
+            kernel = _started(path)
+        self._taken.append(kernel)
         return kernel
 
+    def give_back(self, kernel: AsyncKernelManager) -> None:
+        """Ends a kernel that was taken, behind the hooks of what it has imported."""
+        end(kernel)
+        self._taken.remove(kernel)
+
     def close(self) -> None:
-        """Ends the kernel that waits, if there is one."""
-        if self._ready is not None:
-            end(self._ready[1], at_once=True)
-            self._ready = None
+        """Ends the kernel that waits, and at once those not given back, with all that they have started."""
+        self.start_ahead(None)
+        for kernel in list(self._taken):
+            if provisioner := kernel.provisioner:  # none if it has just ended
+                run_sync(provisioner.kill)()
 
 
 def _started(path: Path) -> AsyncKernelManager:

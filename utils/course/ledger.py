@@ -17,6 +17,7 @@ from typing import Any
 from utils.course.imports import used_modules
 from utils.course.parameters import declared_values
 from utils.course.places import is_bare
+from utils.course.schedule import BESIDE, waits_for
 from utils.files import digest_of_file, digest_of_folder, expanded, find_checkpoint, read_json
 from utils.files.hub import checkpoint_source
 
@@ -32,7 +33,7 @@ FILES = ("CAPTIONS_FILE", "SCENE")
 
 
 class Ledger:
-    """Goes through notebooks in their order, and knows at each what it reads and what was left before it.
+    """Knows of each notebook what it reads, what those that it waits for have left, and what it leaves itself.
 
     ``output_dir`` holds the executed copies and what notebooks leave; parameters are what each is given, by its stem.
     """
@@ -40,19 +41,20 @@ class Ledger:
     def __init__(self, root: Path, output_dir: Path, parameters: Mapping[str, dict[str, Any]]) -> None:
         self.output_dir = output_dir
         self._root, self._parameters = root, parameters
-        self._left: dict[str, str] = {}
         self._mark = cache(_mark)  # each input is looked at once in a run
         # By path and state, so that a file is read again only when it was written again.
         self._digest = cache(lambda path, _: digest_of_folder(path) if path.is_dir() else digest_of_file(path))
 
     def stamp(self, path: Path) -> str:
-        """Over all that a notebook depends on if it runs now, behind those passed so far.
+        """Over all that a notebook depends on if it runs now, behind those that it waits for.
 
         That is its source, the modules that it stands on, its parameters, and marks over what it reads.
         """
         import nbformat
 
-        inputs = self._input_marks(path) | self._left
+        inputs = self._input_marks(path)
+        for stem in waits_for(path.stem, self._parameters):
+            inputs |= results_left(self.output_dir / f"{stem}.ipynb")
         digest = hashlib.sha256(json.dumps([self._parameters[path.stem], inputs], sort_keys=True).encode())
         cells = nbformat.read(path, as_version=4).cells
         for cell in cells:
@@ -86,30 +88,23 @@ class Ledger:
         left = results_left(output)
         return finished_stamp(output) == self.stamp(path) and self._digests_of(left) == left
 
-    def pass_on(self, path: Path) -> None:
-        """Notes what a notebook has left, for the stamps of those after it."""
-        self._left |= results_left(self.output_dir / path.name)
-
     def outdated(self, notebooks: Iterable[Path]) -> list[str]:
-        """Stems of those notebooks, all of them in their order, whose copy is there and is not current."""
-        outdated = []
-        for path in notebooks:
-            if (self.output_dir / path.name).is_file() and not self.is_current(path):
-                outdated.append(path.stem)
-            self.pass_on(path)
-        return outdated
+        """Stems of those notebooks whose copy is there and is not current."""
+        there = (path for path in notebooks if (self.output_dir / path.name).is_file())
+        return [path.stem for path in there if not self.is_current(path)]
 
     def states(self) -> dict[str, tuple]:
         """When and how large each file of each result was written; empty where there is none."""
         return {name: self._state(name) for name in PASSED_ON}
 
-    def left_since(self, before: Mapping[str, tuple], output: Path) -> dict[str, str]:
-        """Digests of the results written since ``before``, the earlier `states`.
+    def left_since(self, before: Mapping[str, tuple], path: Path) -> dict[str, str]:
+        """Digests of the results that a notebook has left: those written since ``before``, the earlier `states`.
 
-        Those that an earlier run of the same notebook, whose executed copy is ``output``, had left count too.
+        Those that an earlier run of it had left count too; what others leave beside it does not.
         """
-        earlier, now = results_left(output), self.states()
-        return self._digests_of(name for name in PASSED_ON if name in earlier or now[name] != before[name])
+        earlier, now = results_left(self.output_dir / path.name), self.states()
+        own = BESIDE[path.stem].leaves if path.stem in BESIDE else PASSED_ON
+        return self._digests_of(name for name in own if name in earlier or now[name] != before[name])
 
     def _state(self, name: str) -> tuple:
         path = self.output_dir / name

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from utils.course import results
-from utils.course.execution import LEFT_OUT, Outcome, run_in_order
+from utils.course.execution import LEFT_OUT, Outcome, run_notebooks
 from utils.course.ledger import Ledger
 from utils.course.metrics import read_metrics
 from utils.course.parameters import load_profile, notebook_parameters, resolve_parameters
@@ -93,7 +93,7 @@ def results_folder(root: Path, name: str, common: Mapping[str, Any], overrides: 
 def run_course(
     root: Path, profile: str, overrides: dict[str, Any], only: str = "", fresh: bool = False
 ) -> list[Outcome]:
-    """Runs the notebooks one after another, writes what they gave, and returns how each ended, the first failure last.
+    """Runs the notebooks, writes what they gave, and returns how each ended, failures last.
 
     The profile is a name or a path, and overrides replace its parameters. With ``only`` those notebooks are run whose
     name begins so ('04'); ``fresh`` first deletes what earlier runs have left in the folder, trained models included.
@@ -118,7 +118,7 @@ def run_course(
         if fresh and (gone := results.delete_results(root, folder)):
             print(f"Deleted, to begin again, from {folder}: {', '.join(gone)}.", flush=True)
         results.claim_folder(folder)
-        outcomes = run_in_order(root, notebooks, plan.parameters, folder, only)
+        outcomes = run_notebooks(root, notebooks, plan.parameters, folder, only)
         ran = {outcome.stem for outcome in outcomes}
         outdated = [stem for stem in Ledger(root, folder, plan.parameters).outdated(notebooks) if stem not in ran]
         write_reports(plan, outcomes, outdated)

@@ -122,7 +122,7 @@ class Cluster:
         """Asks an actor: this process, which may hold no accelerator, starts no JAX."""
         import ray
 
-        asked = ray.remote(num_cpus=1, max_restarts=3, max_task_retries=3)(_Asked)
+        asked: Any = ray.remote(num_cpus=1, max_restarts=3, max_task_retries=3)(_Asked)
         actor = asked.options(runtime_env=self._environment).remote(self._share()[0])
         found, trouble = ray.get(actor.facts.remote(model))
         ray.kill(actor)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from utils.course import CourseError, course_notebooks
-from utils.course.execution import Outcome, run_in_order
+from utils.course.execution import Outcome, run_notebooks
 from utils.course.ledger import Ledger
 from utils.course.metrics import read_metrics
 from utils.course.sweep.rows import BACKTRANSLATED, EVALUATION, TRAINING, Row, Scale, run_parameters
@@ -74,7 +74,7 @@ def run_once(scale: Scale, row: Row, seed: int, of_row: Path, captions: str) -> 
             _copy_untrained(scale.root, parameters[EVALUATION]["MODEL"], model_dir)
         except FileNotFoundError as error:
             return RowRun(seed, "failed", error=_one_line(str(error)))
-    outcomes = run_in_order(scale.root, notebooks, parameters, folder)
+    outcomes = run_notebooks(scale.root, notebooks, parameters, folder)
     seconds = sum(outcome.seconds for outcome in outcomes)
     if outcomes[-1].status == "failed":
         return RowRun(seed, "failed", seconds, _reason(outcomes[-1]))

@@ -213,7 +213,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("site", type=Path, nargs="?", default=Path("runs/site"), help="its folder")
     parser.add_argument("--data-dir", default="", help="holds UCM_captions, whose images it may show (data/)")
     arguments = parser.parse_args(argv)
-    site, data_dir = arguments.site, Path(arguments.data_dir) if arguments.data_dir else None
+    site, data_dir = arguments.site, Path(arguments.data_dir).expanduser() if arguments.data_dir else None
     try:
         build(find_root(), site, data_dir)
     except (CourseError, DatasetError, OSError) as error:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from utils.category_names import category_words
+
 if TYPE_CHECKING:
     from utils.search import Hit
 
@@ -61,7 +63,6 @@ def search_categories(root: Path, data_dir: Path | None) -> list[CategorySearch]
 
     Nothing is found where the data set is not: below ``data_dir``, by default `data` in the checkout.
     """
-    from utils.category_names import category_words
     from utils.clip import CLIP
     from utils.datasets import find_dataset, load_dataset
     from utils.search import ImageIndex
@@ -77,7 +78,6 @@ def search_categories(root: Path, data_dir: Path | None) -> list[CategorySearch]
 
 def draw_searches(searches: list[CategorySearch], folder: Path) -> str:
     """Draws the searches that are shown into a folder, and returns the Markdown that shows them there."""
-    from utils.category_names import category_words
     from utils.datasets import read_image
     from utils.plots import image_grid
     from utils.plots.look import GREEN, ORANGE
@@ -86,7 +86,7 @@ def draw_searches(searches: list[CategorySearch], folder: Path) -> str:
     for search in (search for search in searches if search.category in SHOWN):
         names = [category_words(hit.category or "no category") for hit in search.hits]
         right = [hit.category == search.category for hit in search.hits]
-        titles = [textwrap.fill(f"{'✓' if good else '✗'} {name}", 13) for good, name in zip(right, names, strict=True)]
+        titles = [textwrap.fill(f"{'✓' if good else '✗'} {name}", 16) for good, name in zip(right, names, strict=True)]
         images = [read_image(hit.path, hit.reading) for hit in search.hits]
         figure = image_grid(images, titles, columns=BEST, width=WIDTH)
         for axis, good in zip(figure.axes, right, strict=True):

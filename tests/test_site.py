@@ -18,6 +18,7 @@ import pytest
 from build_site import COLAB_BADGE, build, contents, main, pages, pictures, relink
 from site_reference import modules, offered
 from site_reference import pages as reference_pages
+from site_searches import SHOWN
 
 REPOSITORY = "https://github.com/somebody/course/KIND/v1"
 WITHOUT_SPHINX = importlib.util.find_spec("sphinx_book_theme") is None
@@ -117,8 +118,8 @@ class Page(HTMLParser):
 def site(root, tmp_path_factory) -> Path:
     if named := os.environ.get("SITE"):
         return root / named
-    folder = tmp_path_factory.mktemp("built") / "site"
-    build(root, folder)
+    folder, real = tmp_path_factory.mktemp("built") / "site", root.parent / "shared" / "data"
+    build(root, folder, real if real.is_dir() else None)
     return folder
 
 
@@ -171,6 +172,16 @@ def test_outputs_and_what_figures_say_are_in_the_pages(root, site):
     formulas = (site / "nbs" / "04_finetune_clip.html").read_text(encoding="utf-8")
     assert "output stream" in page
     assert re.search(r"<math.*log</mi>\s*<mo>&ApplyFunction;</mo><mspace", formulas, re.DOTALL), "log B, not logB"
+
+
+@needs_sphinx
+def test_the_small_model_is_shown_with_real_images_and_their_source_or_where_they_come_from(site):
+    page = (site / "earth_small.html").read_text(encoding="utf-8")
+    drawn = re.findall(r'<img[^>]*alt="Found for “[^"]{20,}"[^>]*_images/search_of_\w+.jpg"', page)
+    if not any((site / "_images").glob("search_of_*")):
+        assert "The repository holds no real images" in page
+        pytest.skip("the site was built without UC Merced's images: make site DATA_DIR=folder")
+    assert len(drawn) == len(SHOWN) and "public domain" in page and "Yang and Newsam" in page
 
 
 @pytest.fixture(scope="module")

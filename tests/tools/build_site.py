@@ -18,10 +18,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import site_reference
+import site_searches
 from draw_imports import DRAWING, floors, room_imports
 from release import current
 
 from utils.course import CourseError, course_notebooks, find_root
+from utils.datasets import DatasetError
 from utils.files import write_whole
 
 LINK = re.compile(r"(?<!\\)(\]\()([^)\s]+)(\))")
@@ -46,8 +48,8 @@ def pictures(root: Path) -> dict[str, str]:
     return {name: name for name in names}
 
 
-def lay_out(root: Path, source: Path) -> None:
-    """Writes what Sphinx reads into an empty folder."""
+def lay_out(root: Path, source: Path, data_dir: Path | None = None) -> None:
+    """Writes what Sphinx reads into an empty folder; real images come from ``data_dir``, if they are there."""
     moved = pages(root) | pictures(root)
     for name in pictures(root):
         (source / name).parent.mkdir(parents=True, exist_ok=True)
@@ -55,6 +57,10 @@ def lay_out(root: Path, source: Path) -> None:
     shutil.copytree(root / "docs" / "_static", source / "_static")
     texts = {place: _page(root, name, moved) for name, place in pages(root).items()}
     texts["index.md"] += contents(root)
+    if searches := site_searches.search_categories(root, data_dir):
+        drawn = site_searches.draw_searches(searches, source)
+        page = site_searches.PAGE
+        texts[page] = site_searches.SEARCHES.sub(lambda _: drawn, texts[page])
     texts["nbs/solutions/index.md"] = _solutions(root)
     texts |= site_reference.pages(root)
     for place, text in texts.items():
@@ -62,8 +68,10 @@ def lay_out(root: Path, source: Path) -> None:
         write_whole(source / place, text)
 
 
-def build(root: Path, site: Path) -> None:
+def build(root: Path, site: Path, data_dir: Path | None = None) -> None:
     """Builds the whole site anew into a folder, which appears whole or not at all.
+
+    The data set of real images that it shows is looked for below ``data_dir``, by default in `data`.
 
     Raises:
         CourseError: If Sphinx is not installed, or warned of something, such as a link that leads nowhere.
@@ -72,7 +80,7 @@ def build(root: Path, site: Path) -> None:
         raise CourseError(NO_SPHINX)
     work = site.with_name(f".{site.name}.partial")
     shutil.rmtree(work, ignore_errors=True)
-    lay_out(root, work / "source")
+    lay_out(root, work / "source", data_dir)
     command = [sys.executable, "-m", "sphinx", "--quiet", "--fail-on-warning", "--builder", "html"]
     command += ["--conf-dir", str(root / "docs"), "--doctree-dir", str(work / "read"), str(work / "source")]
     done = subprocess.run([*command, str(work / "html")], capture_output=True, text=True, check=False)
@@ -203,12 +211,16 @@ def main(argv: list[str] | None = None) -> int:
     """Builds the site from the command line; the exit status is 0 if it is there."""
     parser = argparse.ArgumentParser(description="Builds the site.")
     parser.add_argument("site", type=Path, nargs="?", default=Path("runs/site"), help="its folder")
-    site = parser.parse_args(argv).site
+    parser.add_argument("--data-dir", default="", help="holds UCM_captions, whose images it may show (data/)")
+    arguments = parser.parse_args(argv)
+    site, data_dir = arguments.site, Path(arguments.data_dir).expanduser() if arguments.data_dir else None
     try:
-        build(find_root(), site)
-    except (CourseError, OSError) as error:
+        build(find_root(), site, data_dir)
+    except (CourseError, DatasetError, OSError) as error:
         print(f"make site: {error}", file=sys.stderr)
         return 2
+    if not any((site / "_images").glob(site_searches.DRAWING.format("*"))):
+        print("Without searches in real images: no UCM_captions was found; DATA_DIR=folder says where it lies.")
     print(f"Built {len(list(site.rglob('*.html')))} pages; begin with {site / 'index.html'}")
     return 0
 

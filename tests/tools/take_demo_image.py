@@ -8,13 +8,13 @@ import sys
 
 from look_at_lab import open_browser
 
-QUERY = "a bridge over a river"
+QUERY = "ships in a port"
 
 
 def take(address: str, file: str) -> None:
     """Asks the first tab a question and stores what is seen, as JPEG."""
     with open_browser() as browser:
-        page = browser.new_page(viewport={"width": 1200, "height": 800}, color_scheme="light")
+        page = browser.new_page(viewport={"width": 1200, "height": 752}, color_scheme="light")
         page.goto(address)
         page.get_by_label("What to look for, in words").fill(QUERY)
         page.get_by_role("button", name="Search").click()

@@ -260,6 +260,9 @@ mosaics of RSICD's val images; presence above is measured on mosaics of its test
 differ more from training images than 99 % of the val images do: [what that catches and what
 not](../../../docs/search_page.md#is-it-there-at-all-and-is-it-from-above).
 
+[What it finds among UCM's test images](../../../docs/earth_small.md#what-it-finds-in-real-images), right and wrong
+alike, is drawn where the site is built beside them.
+
 ## How it was made
 
     python -m standins.pretraining.earth --data-dir FOLDER --paraphrases textaug_train_rsicd.jsonl

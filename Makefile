@@ -142,8 +142,6 @@ wheels: $(READY) ## Save the packages in TO=runs/wheels, for machines of this ki
 	  --find-links "$(or $(TO),runs/wheels)" --dest "$(or $(TO),runs/wheels)" -r requirements.txt
 	@echo "Without a network, where that folder is: PIP_NO_INDEX=1 PIP_FIND_LINKS=that/folder make course"
 
-# Developers and CI have real data beside the checkout.
-site: DATA_DIR := $(or $(DATA_DIR),$(wildcard ../shared/data/UCM_captions))
 site: $(READY) ## Build runs/site, or TO=folder: all notebooks and pages and a reference
 	@$(SPHINX)
 	@$(RUN) tests/tools/build_site.py "$(or $(TO),runs/site)" --data-dir "$(DATA_DIR)"

@@ -123,6 +123,17 @@ def test_the_first_failure_ends_the_run_and_is_kept_to_look_at(small_course, cap
     assert [o.status for o in run_course(small_course, "small", {})] == ["ok", "ok"]
 
 
+def test_too_little_memory_is_one_sentence_whether_the_system_or_python_says_so(small_course):
+    notebook = small_course / "nbs" / "01_count.ipynb"
+    write_notebook(notebook, "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)")  # as Linux does
+    (failed,) = run_course(small_course, "small", {})
+    assert failed.error.startswith("its kernel died: most often there is not enough memory")
+    assert "SIGKILL" in (small_course / "runs" / "small" / "01_count.ipynb").read_text()
+    write_notebook(notebook, "bytearray(2**62)")
+    (failed,) = run_course(small_course, "small", {})
+    assert failed.error.startswith("cell 3: MemoryError: ") and "\x1b" not in failed.error
+
+
 def test_fresh_forgets_what_earlier_runs_left(small_course):
     run_course(small_course, "small", {})
     model = small_course / "runs" / "small" / "finetuned"

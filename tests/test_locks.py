@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import psutil
 import pytest
@@ -59,4 +60,19 @@ def test_one_process_cannot_own_a_folder_twice_and_can_again_afterwards(tmp_path
 def test_a_lock_whose_note_is_missing_still_holds(tmp_path, holder):
     (tmp_path / "run" / ".owner.json").unlink()
     with pytest.raises(FolderInUseError, match="another process"), sole_owner(tmp_path / "run", "training"):
+        pass
+
+
+def test_a_note_that_windows_keeps_while_somebody_reads_it_keeps_no_lock(tmp_path, monkeypatch):
+    """There a file that is open is not deleted; the work is done all the same, and the folder is free."""
+
+    def held(path, missing_ok=False):
+        if path.name == ".owner.json":
+            raise PermissionError(13, "it is open", str(path))
+
+    with monkeypatch.context() as windows:
+        windows.setattr(Path, "unlink", held)
+        with sole_owner(tmp_path, "training"):
+            pass
+    with sole_owner(tmp_path, "training"):
         pass

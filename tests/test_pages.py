@@ -87,6 +87,29 @@ def test_the_page_for_teachers_has_a_section_for_every_notebook(root):
     assert sections == [path.stem[:2] for path in sorted((root / "nbs").glob("[0-9][0-9]_*.ipynb"))]
 
 
+def test_the_page_for_teachers_has_minutes_for_every_exercise(root):
+    page = (root / "nbs" / "teacher.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^\*\*Exercise:\*\* (.+)$", page, re.MULTILINE)
+    notebooks = sorted((root / "nbs").glob("[0-9][0-9]_*.ipynb"))
+    for path, line in zip(notebooks, lines, strict=True):
+        exercises = re.findall(r"^## Exercise \d", text_of(path), re.MULTILINE)
+        assert len(re.findall(r"\(\d+(?: minutes)?\)", line)) == len(exercises), path.stem
+
+
+def test_the_plan_for_three_hours_goes_on_to_the_page_by_sections_that_there_are(root):
+    plan = (root / "docs" / "teach.md").read_text(encoding="utf-8").split("## Three hours\n")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| (\d):(\d\d) \| (.+) \| (.+) \|$", plan, re.MULTILINE)
+    starts = [60 * int(hour) + int(minute) for hour, minute, *_ in rows]
+    assert starts[0] == 0 and starts == sorted(set(starts)) and 160 <= starts[-1] < 180
+    assert rows[-1][-1].endswith("`make demo PROFILE=workshop`")
+    for *_, notebooks, said in rows:
+        places = [(root / "docs" / link).resolve() for link in LINK.findall(notebooks)]
+        there = {int(number) for path in places for number in re.findall(r"^## (\d+)\. ", text_of(path), re.MULTILINE)}
+        named = re.search(r"sections ([\d, ]+)(?:and|to) (\d+)", said)
+        numbers = {int(number) for number in re.findall(r"\d+", named[0])} if named else set()
+        assert numbers <= there and (named is not None) == (len(places) == 1), said
+
+
 def test_citation_and_licence_are_those_of_the_project(root):
     project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
     citation = yaml.safe_load((root / "CITATION.cff").read_text(encoding="utf-8"))

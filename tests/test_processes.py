@@ -189,6 +189,13 @@ def test_what_cannot_work_is_one_sentence(root, monkeypatch, capsys, arguments, 
     assert said.startswith("python -m utils.training: ") and sentence in said and said.count("\n") == 1
 
 
+def test_on_windows_processes_are_refused_before_any_is_started(root, monkeypatch, capsys):
+    monkeypatch.chdir(root)
+    monkeypatch.setattr("sys.platform", "win32")
+    assert main(["--processes", "2"]) == 2
+    assert "On Windows processes cannot train together; leave --processes out" in capsys.readouterr().err
+
+
 SLURM = {"JOB_ID": "7", "STEP_NODELIST": "node[1-2]", "NTASKS": "2", "PROCID": "1", "LOCALID": "0"}
 
 

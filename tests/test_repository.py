@@ -195,4 +195,5 @@ def test_windows_runs_what_make_does(root, workflows):
     assert re.findall(r"-m pip install (.*)", section) == installed
     told = set(re.findall(r"\| `(utils[\w.]*)", section))
     assert len(told) > 8 and all(f"-m {module}" in makefile for module in told)
+    assert set(re.findall(r"\$\(RUN\) -m (utils[\w.]*)", makefile)) - told == {"utils.evaluation"}  # for maintainers
     assert workflows["ci.yml"]["jobs"]["windows"]["defaults"]["run"]["shell"] == "powershell"

@@ -174,16 +174,27 @@ def _run_cells(
         traceback = [line for line in strip_ansi("\n".join(failure.traceback)).splitlines() if line.strip()]
         return "failed", f"{cell}: {failure.ename}: {evalue}\n" + "\n".join(traceback[-12:])
     except DeadKernelError:
+        _copy_without_outputs(path, output)
         return "failed", "its kernel died: most often there is not enough memory; a smaller BATCH_SIZE needs less."
     except RuntimeError as failure:
         if "before replying" not in str(failure):
             raise
         if not again:
+            _copy_without_outputs(path, output)
             return "failed", "its kernel did not start: above stands what it said; `make check` says what is missing."
         return _run_cells(path, output, parameters, kernels, kernels.take(path), again=False)
     finally:
         kernels.give_back(kernel)
     return "ok", ""
+
+
+def _copy_without_outputs(path: Path, output: Path) -> None:
+    """Writes what papermill does not where a kernel is gone: a copy, without the outputs that are committed."""
+    notebook = nbformat.read(path, as_version=4)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    nbformat.write(notebook, output)
 
 
 def as_page(notebook: Any, path: Path) -> str:

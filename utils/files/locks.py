@@ -6,7 +6,7 @@ import json
 import os
 import platform
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -44,8 +44,11 @@ def sole_owner(folder: Path, doing: str) -> Iterator[None]:
         write_whole(note, json.dumps({**mine, "since": f"{datetime.now():%Y-%m-%d %H:%M}"}))
         yield
     finally:
-        note.unlink(missing_ok=True)
-        lock.release()
+        try:
+            with suppress(PermissionError):  # on Windows, while somebody reads it to say who we are
+                note.unlink(missing_ok=True)
+        finally:
+            lock.release()
 
 
 def _owner(folder: Path) -> str:

@@ -86,6 +86,8 @@ def plan(root: Path, arguments: argparse.Namespace) -> dict[str, Any]:
 
     if arguments.processes < 0:
         raise CourseError(f"--processes is {arguments.processes}; it must be 1 or more.")
+    if arguments.processes > 1 and sys.platform == "win32":  # gloo, by which they talk, is not in JAX's build for it
+        raise CourseError("On Windows processes cannot train together; leave --processes out, or train in WSL.")
     given = list(arguments.set)
     if dataset := arguments.dataset:
         is_path = Path(dataset).exists() and not (is_bare(dataset) and not Path(dataset).suffix)

@@ -52,7 +52,7 @@ def three(tmp_path, monkeypatch):
     ):
         write_notebook(tmp_path / "nbs" / f"{name}.ipynb", TOP + code, PARAMETERS)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(schedule, "has_room_beside", lambda running: len(running) < 2)
+    monkeypatch.setattr(schedule, "has_room_beside", lambda running, _: len(running) < 2)
     return tmp_path
 
 
@@ -86,7 +86,7 @@ def test_ctrl_c_ends_both_with_all_that_they_have_started_and_keeps_neither(thre
         note = f"(folder / '{own}').write_text(f'{{os.getpid()}} {{child.pid}}')\ntime.sleep(120)"
         write_notebook(three / "nbs" / f"{name}.ipynb", TOP + start + note, PARAMETERS)
     code = """from utils.course import schedule, __main__
-schedule.has_room_beside = lambda running: len(running) < 2
+schedule.has_room_beside = lambda running, _: len(running) < 2
 raise SystemExit(__main__.main(["--profile", "small"]))"""
     streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
     process = subprocess.Popen([sys.executable, "-c", code], cwd=three, start_new_session=True, **streams)
@@ -117,10 +117,10 @@ def test_the_schedule_knows_the_notebooks_and_their_results(root):
 
 
 def test_notebooks_start_in_their_order_and_what_measures_time_starts_alone(root, monkeypatch):
-    monkeypatch.setattr(schedule, "has_room_beside", lambda running: len(running) < 2)
+    monkeypatch.setattr(schedule, "has_room_beside", lambda running, _: len(running) < 2)
     waiting, running, started = list(course_notebooks(root)), [], []
     while waiting or running:
-        while chosen := next_to_start(waiting, running):
+        while chosen := next_to_start(waiting, running, root):
             waiting.remove(chosen)
             running.append(chosen)
         started.append(tuple(path.stem[:2] for path in running))
@@ -129,13 +129,17 @@ def test_notebooks_start_in_their_order_and_what_measures_time_starts_alone(root
     assert started == [*one_by_one, ("05", "07"), ("07", "08"), ("08", "09"), ("09",), ("06",), ("10",)]
 
 
-def test_a_second_one_needs_cores_memory_and_no_accelerator(monkeypatch):
+def test_a_second_one_needs_cores_memory_and_no_accelerator(tmp_path, monkeypatch):
     running = [Path("05_evaluate_zero_shot.ipynb")]
     monkeypatch.setattr(schedule, "usable_cores", lambda: 2)
     monkeypatch.setattr(schedule, "find_spec", lambda name: None)
     monkeypatch.setattr(schedule, "MEMORY_BESIDE", 0)
-    assert schedule.has_room_beside(running) and not schedule.has_room_beside(running * 2)
-    for name, value in (("usable_cores", lambda: 1), ("find_spec", lambda name: name), ("MEMORY_BESIDE", 2**60)):
+    model = tmp_path / "finetuned" / "model" / "model.safetensors"
+    model.parent.mkdir(parents=True)
+    model.write_bytes(b"weights")
+    assert schedule.has_room_beside(running, tmp_path) and not schedule.has_room_beside(running * 2, tmp_path)
+    too_little = (("MEMORY_BESIDE", 2**60), ("MEMORY_OF_WEIGHTS", 2**60))
+    for name, value in (("usable_cores", lambda: 1), ("find_spec", lambda name: name), *too_little):
         with monkeypatch.context() as patch:
             patch.setattr(schedule, name, value)
-            assert not schedule.has_room_beside(running), name
+            assert not schedule.has_room_beside(running, tmp_path), name

@@ -81,14 +81,15 @@ def run_notebooks(
     running: dict[Future[tuple[Any, Outcome]], Started] = {}
     with ThreadPoolExecutor() as threads, closing(Kernels()) as kernels:
         while waiting or running:
-            while chosen := next_to_start(waiting, _paths(running)):
+            while chosen := next_to_start(waiting, _paths(running), output_dir):
                 waiting.remove(chosen)
                 if not only and ledger.is_current(chosen):
                     outcomes.append(_tell(Outcome(chosen.stem, "kept")))
                     continue
                 started = Started(chosen, kernels.take(chosen), ledger.stamp(chosen), ledger.states())
                 running[threads.submit(_execute, started, parameters[chosen.stem], output_dir, kernels)] = started
-            kernels.start_ahead(next_to_start(waiting, _paths(running)[1:]))  # when one of those that run has ended
+            # When one of those that run has ended.
+            kernels.start_ahead(next_to_start(waiting, _paths(running)[1:], output_dir))
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 notebook, outcome = future.result()
                 _keep(running.pop(future), notebook, outcome, ledger)

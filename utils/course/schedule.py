@@ -12,7 +12,8 @@ import psutil
 from utils import ACCELERATORS
 from utils.files.workers import usable_cores
 
-MEMORY_BESIDE = 4 * 2**30  # bytes that must be free for a second notebook; two of the default need 1.3 GiB each
+# Bytes that must be free for a second notebook, and how many more for each of the trained model's: it is trained again.
+MEMORY_BESIDE, MEMORY_OF_WEIGHTS = 4 * 2**30, 10
 
 
 @dataclass(frozen=True)
@@ -38,17 +39,18 @@ def waits_for(stem: str, stems: Iterable[str]) -> list[str]:
     return [one for one in earlier if stem not in BESIDE or one in BESIDE[stem].waits_for]
 
 
-def next_to_start(waiting: Sequence[Path], running: Collection[Path]) -> Path | None:
+def next_to_start(waiting: Sequence[Path], running: Collection[Path], output_dir: Path) -> Path | None:
     """The first of the waiting notebooks that may start beside those that run; None if it has to wait for their end."""
     unfinished = {path.stem for path in (*waiting, *running)}
     for path in waiting:
         beside = path.stem in BESIDE and all(one.stem in BESIDE for one in running)
-        if not waits_for(path.stem, unfinished) and (not running or (beside and has_room_beside(running))):
+        if not waits_for(path.stem, unfinished) and (not running or (beside and has_room_beside(running, output_dir))):
             return path
     return None
 
 
-def has_room_beside(running: Collection[Path]) -> bool:
+def has_room_beside(running: Collection[Path], output_dir: Path) -> bool:
     """Whether a second notebook may start: there are cores and memory for it, and no accelerator, which one takes."""
-    has_memory = psutil.virtual_memory().available >= MEMORY_BESIDE
+    weights = sum(file.stat().st_size for file in (output_dir / "finetuned" / "model").glob("*.safetensors"))
+    has_memory = psutil.virtual_memory().available >= MEMORY_BESIDE + MEMORY_OF_WEIGHTS * weights
     return len(running) < 2 <= usable_cores() and has_memory and not any(map(find_spec, ACCELERATORS))

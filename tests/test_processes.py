@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -17,9 +18,11 @@ from training_world import SETTINGS as PLAIN
 from training_world import colors, parameters, started, train_together
 
 from utils.datasets import train_batches
+from utils.training import __main__ as command
 from utils.training import processes, train
 from utils.training.__main__ import main, parse_arguments, plan
-from utils.training.launch import _free_port
+from utils.training.launch import _end_stuck as end_stuck
+from utils.training.launch import _free_port, launch
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -126,47 +129,97 @@ def test_shares_of_a_batch_are_its_rows_and_either_resumes_where_the_other_was(m
 ENVIRONMENT = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "JAX_PLATFORMS": "cpu"}
 
 
-def start(arguments: list[str], output: Path, root: Path) -> subprocess.Popen:
-    command = [sys.executable, "-m", "utils.training", *arguments, "--to", str(output)]
-    return subprocess.Popen(command, cwd=root, env=os.environ | ENVIRONMENT, stderr=subprocess.PIPE)
+def steps_saved(output: Path) -> list[int]:
+    return [int(path.name) for path in (output / "finetuned" / "checkpoints").glob("[0-9]*[0-9]")]
 
 
-def wait_for_step(run: subprocess.Popen, output: Path, step: int) -> None:
-    while not any(int(path.name) >= step for path in (output / "finetuned" / "checkpoints").glob("[0-9]*[0-9]")):
+def stop_after(step: int, arguments: list[str], output: Path, root: Path) -> str:
+    """Runs the command, sends it Ctrl-C after a step, and gives the last line that it wrote."""
+    command = [sys.executable, "-m", "utils.training", *arguments]
+    run = subprocess.Popen(command, cwd=root, env=os.environ | ENVIRONMENT, stderr=subprocess.PIPE)
+    while not any(saved >= step for saved in steps_saved(output)):
         assert run.poll() is None, run.stderr.read().decode()
         time.sleep(0.01)
-
-
-def ended(run: subprocess.Popen) -> str:
-    """Waits for a run, and gives the last line that it wrote, all workers gone."""
+    run.send_signal(signal.SIGINT)
     _, said = run.communicate(timeout=300)
+    assert run.returncode == 130
     return said.decode().strip().replace("\r", "\n").split("\n")[-1]
 
 
-def test_a_run_stopped_and_killed_says_so_and_resumes_to_the_same_bits(arguments, together, root, tmp_path):
-    output = tmp_path / "run"
-    stopped = start(arguments, output, root)
-    wait_for_step(stopped, output, 3)
-    stopped.send_signal(signal.SIGINT)
-    assert "Stopped and saved at step" in ended(stopped) and stopped.returncode == 130
+def command_with_trouble(monkeypatch, capfd, arguments: list[str], moment: str) -> str:
+    """Runs the command in this process, with workers of whom number 1 has a trouble at its ninth image, to the end."""
+    code = f"from training_world import work_until; work_until({moment!r})"
+    with monkeypatch.context() as patched:
+        patched.setattr(command, "launch", lambda _, *rest: launch([sys.executable, "-c", code], *rest))
+        assert main(arguments) == 2
+    assert not psutil.Process().children()
+    return capfd.readouterr().err.strip().split("\n")[-1]
 
-    killed = start(arguments, output, root)
-    step = max(int(path.name) for path in (output / "finetuned" / "checkpoints").glob("[0-9]*[0-9]"))
-    wait_for_step(killed, output, step + 3)
-    workers = psutil.Process(killed.pid).children()
-    next(worker for worker in workers if worker.cmdline()[-1].endswith("1.json")).kill()
-    killed_at = time.monotonic()
-    sentence = ended(killed)
-    assert killed.returncode == 2 and time.monotonic() - killed_at < 20
+
+def test_a_run_stopped_stuck_and_killed_says_so_and_resumes_to_the_same_bits(
+    arguments, together, root, tmp_path, monkeypatch, capfd
+):
+    arguments = [*arguments, "--to", str(tmp_path)]
+    assert "Stopped and saved at step" in stop_after(3, arguments, tmp_path, root)
+
+    monkeypatch.chdir(root)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(root / "tests"), *filter(None, sys.path)]))
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    step = max(steps_saved(tmp_path)) + 4  # each has two images of its own
+
+    def once_it_is_stuck(workers: list, stuck_after: float) -> bool:  # however long a busy machine takes to that step
+        return step in steps_saved(tmp_path) and end_stuck(workers, stuck_after)
+
+    monkeypatch.setattr("utils.training.launch._end_stuck", once_it_is_stuck)
+    sentence = command_with_trouble(monkeypatch, capfd, [*arguments, "--stuck-after", "4"], "stuck")
+    how = rf"process 1 of 2 stood still for 4 seconds after step {step}, and all were ended; start the same command "
+    log = re.fullmatch(rf"python -m utils.training: {how}again to resume .*What it wrote: (.*)", sentence)[1]
+    assert "in stuck" in Path(log).read_text()  # and where
+    assert max(steps_saved(tmp_path)) == step
+
+    sentence = command_with_trouble(monkeypatch, capfd, arguments, "killed")
+    assert time.time() - (tmp_path / "killed").stat().st_mtime < 20
     assert "process 1 of 2 was ended from outside (SIGKILL" in sentence and "same command again" in sentence
-    assert not any(worker.is_running() for worker in workers)
 
-    resumed = start(arguments, output, root)
-    last = ended(resumed)
-    assert resumed.returncode == 0, last
+    assert main([word.replace("checkpoint_every: 1, ", "") for word in arguments]) == 0
     for name in ("model.safetensors", "config.json"):
-        one, other = (top / "finetuned" / "model" / name for top in (together[0] / "command", output))
+        one, other = (top / "finetuned" / "model" / name for top in (together[0] / "command", tmp_path))
         assert one.read_bytes() == other.read_bytes()
+
+
+NOTED = """
+import json, os, sys, time
+number = json.load(open(sys.argv[1]))["number"]
+for told in [{told}[number]] if number < len({told}) else []:
+    open(os.environ["TRAINING_NOTE"], "w").write(json.dumps(told))
+time.sleep({seconds})
+"""
+WAITS = {"process": 0, "of": 2, "waits": True, "step": 12}
+
+
+@pytest.mark.parametrize(
+    ("notes", "together", "sentence"),
+    [
+        ([WAITS], True, "process 1 of 2 stood still for 1 seconds before its first step"),
+        ([WAITS, WAITS | {"process": 1}], True, "process 0 of 2 waited for the others for 1 seconds after step 12 (a"),
+        ([WAITS | {"process": 5, "of": 8}], False, "process 5 of 8 waited for the others for 1 seconds after step 12"),
+        ([WAITS | {"waits": False}], False, "process 0 of 2 stood still for 0.5 seconds after step 12, and all were"),
+    ],
+)
+def test_who_stands_still_is_told_from_who_waits(monkeypatch, capfd, notes, together, sentence):
+    monkeypatch.setattr("utils.training.launch.GRACE", 0.2)
+    code = NOTED.format(told=notes, seconds=60)
+    start = time.monotonic()
+    assert launch([sys.executable, "-c", code], {}, 1 + together, together, stuck_after=0.5) == 2
+    said = capfd.readouterr().err.strip()
+    assert said.startswith(f"python -m utils.training: {sentence}") and "\n" not in said
+    assert time.monotonic() - start < 10
+
+
+def test_nothing_is_too_slow_before_the_first_step():
+    code = NOTED.format(told=[], seconds=1)
+    assert launch([sys.executable, "-c", code], {}, 2, True, stuck_after=0.1) == 0
 
 
 @pytest.mark.parametrize(
@@ -179,6 +232,7 @@ def test_a_run_stopped_and_killed_says_so_and_resumes_to_the_same_bits(arguments
         (["--dataset", "no/such.csv"], "DATASET is 'no/such.csv', and there is no"),
         (["--data-dir", "no/such"], "and there is no folder"),
         (["--processes", "-1"], "--processes is -1; it must be 1 or more"),
+        (["--stuck-after", "0"], "--stuck-after is 0; it must be more than 0 seconds"),
         (["--to", "utils"], "which is a part of the course itself"),
     ],
 )

@@ -1,5 +1,6 @@
 """A tiny model, a few colored images, and processes of their own for what a test cannot do to itself."""
 
+import itertools
 import json
 import multiprocessing
 import os
@@ -200,6 +201,26 @@ def train_together(
                 left[name] = str(error)
     (output / f"left-{number}.json").write_text(json.dumps(left))
     jax.distributed.shutdown()
+
+
+def work_until(moment: str) -> None:
+    """One of the workers of `launch`: of number 1 the ninth image that it trains on never comes, or kills it."""
+    from utils.training.__main__ import work
+
+    job = json.loads(Path(sys.argv[1]).read_text())
+    read, reads = CaptionDataset.open, itertools.count()
+
+    def stuck(dataset: CaptionDataset, index: int) -> Image.Image:
+        if next(reads) >= 8:
+            if moment == "killed":
+                (Path(job["parameters"]["OUTPUT_DIR"]) / moment).touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            time.sleep(600)
+        return read(dataset, index)
+
+    if job["number"] == 1:
+        CaptionDataset.open = stuck
+    work(job)
 
 
 def arrays(tree: object) -> list[np.ndarray]:

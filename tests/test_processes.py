@@ -4,8 +4,6 @@ import json
 import os
 import re
 import shutil
-import signal
-import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -126,63 +124,53 @@ def test_shares_of_a_batch_are_its_rows_and_either_resumes_where_the_other_was(m
 # --- the command ------------------------------------------------------------------------------------------
 
 
-ENVIRONMENT = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "JAX_PLATFORMS": "cpu"}
-
-
 def steps_saved(output: Path) -> list[int]:
-    return [int(path.name) for path in (output / "finetuned" / "checkpoints").glob("[0-9]*[0-9]")]
+    folders = (output / "finetuned" / "checkpoints").glob("*")
+    return [int(path.name) for path in folders if path.name.isdigit()]  # others are half written
 
 
-def stop_after(step: int, arguments: list[str], output: Path, root: Path) -> str:
-    """Runs the command, sends it Ctrl-C after a step, and gives the last line that it wrote."""
-    command = [sys.executable, "-m", "utils.training", *arguments]
-    run = subprocess.Popen(command, cwd=root, env=os.environ | ENVIRONMENT, stderr=subprocess.PIPE)
-    while not any(saved >= step for saved in steps_saved(output)):
-        assert run.poll() is None, run.stderr.read().decode()
-        time.sleep(0.01)
-    run.send_signal(signal.SIGINT)
-    _, said = run.communicate(timeout=300)
-    assert run.returncode == 130
-    return said.decode().strip().replace("\r", "\n").split("\n")[-1]
+@pytest.fixture
+def run_until(root, arguments, tmp_path, monkeypatch, capfd):
+    """Runs the command in this process until something happens to process 1; gives status and last line."""
+    monkeypatch.chdir(root)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(root / "tests"), *filter(None, sys.path)]))
+    for name, value in {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "JAX_PLATFORMS": "cpu"}.items():
+        monkeypatch.setenv(name, value)
 
+    def run(moment: str, *more: str) -> tuple[int, str]:
+        code = f"from training_world import work_until; work_until({moment!r})"
+        monkeypatch.setattr(command, "launch", lambda _, *rest: launch([sys.executable, "-c", code], *rest))
+        status = main([*arguments, "--to", str(tmp_path), *more])
+        assert not [child for child in psutil.Process().children() if code in child.cmdline()]
+        return status, re.split(r"[\r\n]", capfd.readouterr().err.strip())[-1]
 
-def command_with_trouble(monkeypatch, capfd, arguments: list[str], moment: str) -> str:
-    """Runs the command in this process, with workers of whom number 1 has a trouble at its ninth image, to the end."""
-    code = f"from training_world import work_until; work_until({moment!r})"
-    with monkeypatch.context() as patched:
-        patched.setattr(command, "launch", lambda _, *rest: launch([sys.executable, "-c", code], *rest))
-        assert main(arguments) == 2
-    assert not psutil.Process().children()
-    return capfd.readouterr().err.strip().split("\n")[-1]
+    return run
 
 
 def test_a_run_stopped_stuck_and_killed_says_so_and_resumes_to_the_same_bits(
-    arguments, together, root, tmp_path, monkeypatch, capfd
+    arguments, together, run_until, tmp_path, monkeypatch
 ):
-    arguments = [*arguments, "--to", str(tmp_path)]
-    assert "Stopped and saved at step" in stop_after(3, arguments, tmp_path, root)
-
-    monkeypatch.chdir(root)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(root / "tests"), *filter(None, sys.path)]))
-    for name, value in ENVIRONMENT.items():
-        monkeypatch.setenv(name, value)
+    status, sentence = run_until("stopped")
+    assert status == 130 and "Stopped and saved at step" in sentence
     step = max(steps_saved(tmp_path)) + 4  # each has two images of its own
 
     def once_it_is_stuck(workers: list, stuck_after: float) -> bool:  # however long a busy machine takes to that step
         return step in steps_saved(tmp_path) and end_stuck(workers, stuck_after)
 
-    monkeypatch.setattr("utils.training.launch._end_stuck", once_it_is_stuck)
-    sentence = command_with_trouble(monkeypatch, capfd, [*arguments, "--stuck-after", "4"], "stuck")
+    with monkeypatch.context() as patched:
+        patched.setattr("utils.training.launch._end_stuck", once_it_is_stuck)
+        status, sentence = run_until("stuck", "--stuck-after", "4")
     how = rf"process 1 of 2 stood still for 4 seconds after step {step}, and all were ended; start the same command "
     log = re.fullmatch(rf"python -m utils.training: {how}again to resume .*What it wrote: (.*)", sentence)[1]
-    assert "in stuck" in Path(log).read_text()  # and where
-    assert max(steps_saved(tmp_path)) == step
+    assert "in read_until" in Path(log).read_text()  # and where
+    assert status == 2 and max(steps_saved(tmp_path)) == step
 
-    sentence = command_with_trouble(monkeypatch, capfd, arguments, "killed")
-    assert time.time() - (tmp_path / "killed").stat().st_mtime < 20
+    status, sentence = run_until("killed")
+    assert status == 2 and time.time() - (tmp_path / "killed").stat().st_mtime < 20
     assert "process 1 of 2 was ended from outside (SIGKILL" in sentence and "same command again" in sentence
 
-    assert main([word.replace("checkpoint_every: 1, ", "") for word in arguments]) == 0
+    monkeypatch.setattr(command, "launch", launch)
+    assert main([word.replace("checkpoint_every: 1, ", "") for word in [*arguments, "--to", str(tmp_path)]]) == 0
     for name in ("model.safetensors", "config.json"):
         one, other = (top / "finetuned" / "model" / name for top in (together[0] / "command", tmp_path))
         assert one.read_bytes() == other.read_bytes()

@@ -204,22 +204,25 @@ def train_together(
 
 
 def work_until(moment: str) -> None:
-    """One of the workers of `launch`: of number 1 the ninth image that it trains on never comes, or kills it."""
+    """One of the workers of `launch`: at the ninth image of number 1 comes Ctrl-C, a kill, or nothing any more."""
     from utils.training.__main__ import work
 
     job = json.loads(Path(sys.argv[1]).read_text())
     read, reads = CaptionDataset.open, itertools.count()
 
-    def stuck(dataset: CaptionDataset, index: int) -> Image.Image:
-        if next(reads) >= 8:
-            if moment == "killed":
-                (Path(job["parameters"]["OUTPUT_DIR"]) / moment).touch()
-                os.kill(os.getpid(), signal.SIGKILL)
+    def read_until(dataset: CaptionDataset, index: int) -> Image.Image:
+        number = next(reads)
+        if number == 8 and moment == "stopped":
+            os.kill(os.getppid(), signal.SIGINT)
+        if number == 8 and moment == "killed":
+            (Path(job["parameters"]["OUTPUT_DIR"]) / moment).touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        if number >= 8 and moment == "stuck":
             time.sleep(600)
         return read(dataset, index)
 
     if job["number"] == 1:
-        CaptionDataset.open = stuck
+        CaptionDataset.open = read_until
     work(job)
 
 

@@ -28,6 +28,12 @@ TWENTY_STEPS = replace(PLAIN, epochs=10, validate_every=5, learning_rate=1e-3, k
 RUNS = {"whole": replace(TWENTY_STEPS, ema_decay=0.9), "cached": replace(TWENTY_STEPS, micro_batch_size=2)}
 
 
+@pytest.fixture(autouse=True)
+def logs(tmp_path_factory, monkeypatch) -> None:
+    """Logs that a sentence names are kept: here."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path_factory.mktemp("logs")))
+
+
 # --- two are as one ---------------------------------------------------------------------------------------
 
 

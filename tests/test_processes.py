@@ -2,9 +2,8 @@
 
 import json
 import os
+import re
 import shutil
-import signal
-import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -17,14 +16,22 @@ from training_world import SETTINGS as PLAIN
 from training_world import colors, parameters, started, train_together
 
 from utils.datasets import train_batches
+from utils.training import __main__ as command
 from utils.training import processes, train
 from utils.training.__main__ import main, parse_arguments, plan
-from utils.training.launch import _free_port
+from utils.training.launch import _end_stuck as end_stuck
+from utils.training.launch import _free_port, launch
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 TWENTY_STEPS = replace(PLAIN, epochs=10, validate_every=5, learning_rate=1e-3, keep_best=True)
 RUNS = {"whole": replace(TWENTY_STEPS, ema_decay=0.9), "cached": replace(TWENTY_STEPS, micro_batch_size=2)}
+
+
+@pytest.fixture(autouse=True)
+def logs(tmp_path_factory, monkeypatch) -> None:
+    """Logs that a sentence names are kept: here."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path_factory.mktemp("logs")))
 
 
 # --- two are as one ---------------------------------------------------------------------------------------
@@ -123,50 +130,90 @@ def test_shares_of_a_batch_are_its_rows_and_either_resumes_where_the_other_was(m
 # --- the command ------------------------------------------------------------------------------------------
 
 
-ENVIRONMENT = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "JAX_PLATFORMS": "cpu"}
+def steps_saved(output: Path) -> list[int]:
+    folders = (output / "finetuned" / "checkpoints").glob("*")
+    return [int(path.name) for path in folders if path.name.isdigit()]  # others are half written
 
 
-def start(arguments: list[str], output: Path, root: Path) -> subprocess.Popen:
-    command = [sys.executable, "-m", "utils.training", *arguments, "--to", str(output)]
-    return subprocess.Popen(command, cwd=root, env=os.environ | ENVIRONMENT, stderr=subprocess.PIPE)
+@pytest.fixture
+def run_until(root, arguments, tmp_path, monkeypatch, capfd):
+    """Runs the command in this process until something happens to process 1; gives status and last line."""
+    monkeypatch.chdir(root)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(root / "tests"), *filter(None, sys.path)]))
+    for name, value in {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "JAX_PLATFORMS": "cpu"}.items():
+        monkeypatch.setenv(name, value)
+
+    def run(moment: str, *more: str) -> tuple[int, str]:
+        code = f"from training_world import work_until; work_until({moment!r})"
+        monkeypatch.setattr(command, "launch", lambda _, *rest: launch([sys.executable, "-c", code], *rest))
+        status = main([*arguments, "--to", str(tmp_path), *more])
+        assert not [child for child in psutil.Process().children() if code in child.cmdline()]
+        return status, re.split(r"[\r\n]", capfd.readouterr().err.strip())[-1]
+
+    return run
 
 
-def wait_for_step(run: subprocess.Popen, output: Path, step: int) -> None:
-    while not any(int(path.name) >= step for path in (output / "finetuned" / "checkpoints").glob("[0-9]*[0-9]")):
-        assert run.poll() is None, run.stderr.read().decode()
-        time.sleep(0.01)
+def test_a_run_stopped_stuck_and_killed_says_so_and_resumes_to_the_same_bits(
+    arguments, together, run_until, tmp_path, monkeypatch
+):
+    status, sentence = run_until("stopped")
+    assert status == 130 and "Stopped and saved at step" in sentence
+    step = max(steps_saved(tmp_path)) + 4  # each has two images of its own
 
+    def once_it_is_stuck(workers: list, stuck_after: float) -> bool:  # however long a busy machine takes to that step
+        return step in steps_saved(tmp_path) and end_stuck(workers, stuck_after)
 
-def ended(run: subprocess.Popen) -> str:
-    """Waits for a run, and gives the last line that it wrote, all workers gone."""
-    _, said = run.communicate(timeout=300)
-    return said.decode().strip().replace("\r", "\n").split("\n")[-1]
+    with monkeypatch.context() as patched:
+        patched.setattr("utils.training.launch._end_stuck", once_it_is_stuck)
+        status, sentence = run_until("stuck", "--stuck-after", "4")
+    how = rf"process 1 of 2 stood still for 4 seconds after step {step}, and all were ended; start the same command "
+    log = re.fullmatch(rf"python -m utils.training: {how}again to resume .*What it wrote: (.*)", sentence)[1]
+    assert "in read_until" in Path(log).read_text()  # and where
+    assert status == 2 and max(steps_saved(tmp_path)) == step
 
-
-def test_a_run_stopped_and_killed_says_so_and_resumes_to_the_same_bits(arguments, together, root, tmp_path):
-    output = tmp_path / "run"
-    stopped = start(arguments, output, root)
-    wait_for_step(stopped, output, 3)
-    stopped.send_signal(signal.SIGINT)
-    assert "Stopped and saved at step" in ended(stopped) and stopped.returncode == 130
-
-    killed = start(arguments, output, root)
-    step = max(int(path.name) for path in (output / "finetuned" / "checkpoints").glob("[0-9]*[0-9]"))
-    wait_for_step(killed, output, step + 3)
-    workers = psutil.Process(killed.pid).children()
-    next(worker for worker in workers if worker.cmdline()[-1].endswith("1.json")).kill()
-    killed_at = time.monotonic()
-    sentence = ended(killed)
-    assert killed.returncode == 2 and time.monotonic() - killed_at < 20
+    status, sentence = run_until("killed")
+    assert status == 2 and time.time() - (tmp_path / "killed").stat().st_mtime < 20
     assert "process 1 of 2 was ended from outside (SIGKILL" in sentence and "same command again" in sentence
-    assert not any(worker.is_running() for worker in workers)
 
-    resumed = start(arguments, output, root)
-    last = ended(resumed)
-    assert resumed.returncode == 0, last
+    monkeypatch.setattr(command, "launch", launch)
+    assert main([word.replace("checkpoint_every: 1, ", "") for word in [*arguments, "--to", str(tmp_path)]]) == 0
     for name in ("model.safetensors", "config.json"):
-        one, other = (top / "finetuned" / "model" / name for top in (together[0] / "command", output))
+        one, other = (top / "finetuned" / "model" / name for top in (together[0] / "command", tmp_path))
         assert one.read_bytes() == other.read_bytes()
+
+
+NOTED = """
+import json, os, sys, time
+number = json.load(open(sys.argv[1]))["number"]
+for told in [{told}[number]] if number < len({told}) else []:
+    open(os.environ["TRAINING_NOTE"], "w").write(json.dumps(told))
+time.sleep({seconds})
+"""
+WAITS = {"process": 0, "of": 2, "waits": True, "step": 12}
+
+
+@pytest.mark.parametrize(
+    ("notes", "together", "sentence"),
+    [
+        ([WAITS], True, "process 1 of 2 stood still for 1 seconds before its first step"),
+        ([WAITS, WAITS | {"process": 1}], True, "process 0 of 2 waited for the others for 1 seconds after step 12 (a"),
+        ([WAITS | {"process": 5, "of": 8}], False, "process 5 of 8 waited for the others for 1 seconds after step 12"),
+        ([WAITS | {"waits": False}], False, "process 0 of 2 stood still for 0.5 seconds after step 12, and all were"),
+    ],
+)
+def test_who_stands_still_is_told_from_who_waits(monkeypatch, capfd, notes, together, sentence):
+    monkeypatch.setattr("utils.training.launch.GRACE", 0.2)
+    code = NOTED.format(told=notes, seconds=60)
+    start = time.monotonic()
+    assert launch([sys.executable, "-c", code], {}, 1 + together, together, stuck_after=0.5) == 2
+    said = capfd.readouterr().err.strip()
+    assert said.startswith(f"python -m utils.training: {sentence}") and "\n" not in said
+    assert time.monotonic() - start < 10
+
+
+def test_nothing_is_too_slow_before_the_first_step():
+    code = NOTED.format(told=[], seconds=1)
+    assert launch([sys.executable, "-c", code], {}, 2, True, stuck_after=0.1) == 0
 
 
 @pytest.mark.parametrize(
@@ -179,6 +226,7 @@ def test_a_run_stopped_and_killed_says_so_and_resumes_to_the_same_bits(arguments
         (["--dataset", "no/such.csv"], "DATASET is 'no/such.csv', and there is no"),
         (["--data-dir", "no/such"], "and there is no folder"),
         (["--processes", "-1"], "--processes is -1; it must be 1 or more"),
+        (["--stuck-after", "0"], "--stuck-after is 0; it must be more than 0 seconds"),
         (["--to", "utils"], "which is a part of the course itself"),
     ],
 )

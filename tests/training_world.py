@@ -1,5 +1,6 @@
 """A tiny model, a few colored images, and processes of their own for what a test cannot do to itself."""
 
+import itertools
 import json
 import multiprocessing
 import os
@@ -200,6 +201,29 @@ def train_together(
                 left[name] = str(error)
     (output / f"left-{number}.json").write_text(json.dumps(left))
     jax.distributed.shutdown()
+
+
+def work_until(moment: str) -> None:
+    """One of the workers of `launch`: at the ninth image of number 1 comes Ctrl-C, a kill, or nothing any more."""
+    from utils.training.__main__ import work
+
+    job = json.loads(Path(sys.argv[1]).read_text())
+    read, reads = CaptionDataset.open, itertools.count()
+
+    def read_until(dataset: CaptionDataset, index: int) -> Image.Image:
+        number = next(reads)
+        if number == 8 and moment == "stopped":
+            os.kill(os.getppid(), signal.SIGINT)
+        if number == 8 and moment == "killed":
+            (Path(job["parameters"]["OUTPUT_DIR"]) / moment).touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        if number >= 8 and moment == "stuck":
+            time.sleep(600)
+        return read(dataset, index)
+
+    if job["number"] == 1:
+        CaptionDataset.open = read_until
+    work(job)
 
 
 def arrays(tree: object) -> list[np.ndarray]:

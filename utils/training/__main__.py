@@ -7,6 +7,7 @@ stands above the rooms, and takes of the course what a notebook takes.
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import json
 import os
 import sys
@@ -30,7 +31,7 @@ from utils.course.results import claim_folder
 from utils.course.splits import open_splits
 from utils.datasets import CaptionDataset, steps_per_epoch
 from utils.training import TrainingResult, TrainingSettings, TrainingStopped, caption_by_category, processes, train
-from utils.training.launch import AGAIN, CUT_OFF, FOLLOWED, NAME, SAID, launch
+from utils.training.launch import AGAIN, CUT_OFF, FOLLOWED, NAME, SAID, STUCK_AFTER, launch
 from utils.translation import load_or_backtranslate
 
 NOTEBOOK = "04_finetune_clip"
@@ -58,8 +59,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 0
         command = [sys.executable, "-m", "utils.training", WORKER]
         together = arguments.processes > 1
+        count, job = arguments.processes if together else 1, {"parameters": parameters}
         os.chdir(root)
-        return launch(command, {"parameters": parameters}, arguments.processes if together else 1, together)
+        return launch(command, job, count, together, arguments.stuck_after)
     except IN_A_SENTENCE as error:
         print(f"{NAME}: {error}", file=sys.stderr)
         return SAID
@@ -77,6 +79,8 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--to", default="", help="the folder for results; the run is in finetuned/ there")
     told = "how many on this machine; left out, those that SLURM or a TPU pod has started, or one"
     parser.add_argument("--processes", type=int, default=0, help=told)
+    stuck = f"of several processes, the seconds after which one that stands still ends all ({STUCK_AFTER:.0f})"
+    parser.add_argument("--stuck-after", type=float, default=STUCK_AFTER, metavar="SECONDS", help=stuck)
     return parser.parse_args(argv)
 
 
@@ -88,6 +92,8 @@ def plan(root: Path, arguments: argparse.Namespace) -> dict[str, Any]:
         raise CourseError(f"--processes is {arguments.processes}; it must be 1 or more.")
     if arguments.processes > 1 and sys.platform == "win32":  # gloo, by which they talk, is not in JAX's build for it
         raise CourseError("On Windows processes cannot train together; leave --processes out, or train in WSL.")
+    if not arguments.stuck_after > 0:
+        raise CourseError(f"--stuck-after is {arguments.stuck_after:g}; it must be more than 0 seconds.")
     given = list(arguments.set)
     if dataset := arguments.dataset:
         is_path = Path(dataset).exists() and not (is_bare(dataset) and not Path(dataset).suffix)
@@ -148,6 +154,7 @@ def work(job: Mapping[str, Any]) -> int:
     """What one of several processes does; how it ended, its exit status and its last sentence tell `launch`."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     shown, shown_errors = _write_to(Path(job["log"]))
+    faulthandler.enable()  # whoever is ended by SIGABRT writes there what each of its threads was doing
     code, sentence = SAID, ""
     try:
         processes.join(job["address"], job["count"], job["number"])

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 import jax
@@ -21,6 +23,8 @@ T = TypeVar("T")
 # Seconds. After as long without a sign of life JAX ends all processes; and so long they wait for the last to start.
 SIGN_OF_LIFE, START, END = 60, 120, 60
 PIECE = 1 << 26  # bytes that are sent at once
+NOTE = "TRAINING_NOTE"  # the variable that names, to a process which `launch` watches, the file for its note
+NOTE_LENGTH = 80  # characters; always as many, so that a full disk has room for them
 # What SLURM tells each process that srun has started, and no other; JAX asks for the same.
 _SLURM = ("SLURM_JOB_ID", "SLURM_STEP_NODELIST", "SLURM_NTASKS", "SLURM_PROCID", "SLURM_LOCALID")
 
@@ -69,6 +73,7 @@ def join(address: str = "", count: int = 0, number: int = 0) -> None:
     except ValueError:  # JAX found no others
         if address or told_processes() > 1:
             raise
+    note(process=jax.process_index(), of=jax.process_count())
     share(None)  # gloo connects now, while all are here: it waits for half a minute and no longer
 
 
@@ -77,6 +82,27 @@ def is_first() -> bool:
     return jax.process_index() == 0
 
 
+def note(**news: Any) -> None:
+    """Notes what this process has come to, for `launch`, which ends all once one notes nothing new for too long.
+
+    It looks from the first ``step`` on that is noted. Without `launch` nothing is written.
+    """
+    if file := os.environ.get(NOTE):
+        with Path(file).open("r+", encoding="utf-8") as kept:
+            words = json.dumps(json.load(kept) | news)
+            kept.seek(0)
+            kept.write(words.ljust(NOTE_LENGTH))
+
+
+@contextmanager
+def waiting() -> Iterator[None]:
+    """Notes that what is done here may have to wait for other processes: if it lasts, one of them is stuck."""
+    note(waits=True)
+    yield
+    note(waits=False)
+
+
+@waiting()
 def share(value: T) -> T:
     """Gives every process what the first one has, as JSON holds it, NumPy's numbers included."""
     if jax.process_count() == 1:
@@ -121,6 +147,7 @@ def in_turn(work: Callable[[], T]) -> T:
     return result if is_first() else work()
 
 
+@waiting()
 def agree(mark: str, what: str) -> None:
     """Makes sure that a mark, of equal length everywhere, is the same in all processes; else a ValueError."""
     if jax.process_count() == 1:
@@ -168,6 +195,7 @@ def for_orbax(tree: Any) -> Any:
     return tree if jax.process_count() == 1 else jax.tree.map(np.asarray, tree)
 
 
+@waiting()
 def spread(tree: Any, like: Any, sharding: NamedSharding) -> Any:
     """Gives every process the arrays that the first one has, whole on every device, bit by bit.
 

@@ -95,6 +95,7 @@ def run_training(
     output_dir, settings = Path(output_dir), objective.settle(settings, start)
     # First: what cannot be trained leaves no folder.
     run = TrainingRun(start, train_set, validation_set, settings, objective=objective)
+    processes.note(step=run.step)
     _warn_of_cut_captions(run, start)
     with ExitStack() as held:
         held.enter_context(closing(run.batches))
@@ -279,9 +280,12 @@ class TrainingRun:
         batch = next(self.batches)
         index = batch.pop("index")
         batch = {name: self._placed(array) for name, array in batch.items()}
-        waiting, rate = time.perf_counter() - start, self._learning_rate()
-        self.state, metrics = self.train_step(self.state, batch, rate)
+        waiting = time.perf_counter() - start
+        with processes.waiting():
+            rate = self._learning_rate()
+            self.state, metrics = self.train_step(self.state, batch, rate)
         self.step += 1
+        processes.note(step=self.step)
         self._running.append((rate, waiting, metrics, index))
         if len(self._running) > self._steps_ahead:
             self._fetch_one()
@@ -303,6 +307,7 @@ class TrainingRun:
             self._fetch_one()
         return self.history
 
+    @processes.waiting()
     def _fetch_one(self) -> None:
         """Waits for the first step that is on its way, and adds its row to the history."""
         rate, waiting, metrics, index = self._running.popleft()
@@ -354,6 +359,7 @@ class TrainingRun:
             return
         progress = self._read(checkpoints, step)
         self.step, self.history, self.best_step = step, progress["history"], progress["best_step"]
+        processes.note(step=step)
         self.batches.set_state(progress["iterator"])
 
     def _read(self, checkpoints: ocp.CheckpointManager, step: int) -> dict[str, Any]:

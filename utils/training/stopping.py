@@ -11,6 +11,8 @@ from typing import Any
 import jax
 from jax.experimental import multihost_utils
 
+from utils.training import processes
+
 
 class TrainingStopped(KeyboardInterrupt):
     """A run that was interrupted and saved; starting it again resumes it."""
@@ -52,4 +54,7 @@ def stopping_together(step: int, asked: Callable[[], bool]) -> bool:
 
     Of several one is asked by SIGTERM, as a scheduler sends it to what must end; JAX then chooses the step.
     """
-    return asked() if jax.process_count() == 1 else multihost_utils.reached_preemption_sync_point(step)
+    if jax.process_count() == 1:
+        return asked()
+    with processes.waiting():
+        return multihost_utils.reached_preemption_sync_point(step)

@@ -165,10 +165,11 @@ def test_a_run_stopped_stuck_and_killed_says_so_and_resumes_to_the_same_bits(
 
     with monkeypatch.context() as patched:
         patched.setattr("utils.training.launch._end_stuck", once_it_is_stuck)
-        status, sentence = run_until("stuck", "--stuck-after", "4")
-    how = rf"process 1 of 2 stood still for 4 seconds after step {step}, and all were ended; start the same command "
-    log = re.fullmatch(rf"python -m utils.training: {how}again to resume .*What it wrote: (.*)", sentence)[1]
-    assert "in read_until" in Path(log).read_text()  # and where
+        status, sentence = run_until("stuck", "--stuck-after", "10")
+    how = rf"process 1 of 2 stood still for 10 seconds after step {step}, and all were ended; start the same command "
+    told = re.fullmatch(rf"python -m utils.training: {how}again to resume .*What it wrote: (.*)", sentence)
+    assert told, sentence
+    assert "in read_until" in Path(told[1]).read_text()  # and where
     assert status == 2 and max(steps_saved(tmp_path)) == step
 
     status, sentence = run_until("killed")

@@ -212,10 +212,11 @@ def work_until(moment: str) -> None:
 
     def read_until(dataset: CaptionDataset, index: int) -> Image.Image:
         number = next(reads)
+        if number == 8:
+            (Path(job["parameters"]["OUTPUT_DIR"]) / moment).touch()
         if number == 8 and moment == "stopped":
             os.kill(os.getppid(), signal.SIGINT)
         if number == 8 and moment == "killed":
-            (Path(job["parameters"]["OUTPUT_DIR"]) / moment).touch()
             os.kill(os.getpid(), signal.SIGKILL)
         if number >= 8 and moment == "stuck":
             time.sleep(600)

@@ -31,7 +31,7 @@ class Kernels:
     def start_ahead(self, path: Path | None) -> None:
         """Starts the kernel of the notebook that will be next, to be taken then, in place of another that waits."""
         if self._ahead and self._ahead[0] != path:
-            end(self._ahead[1], at_once=True)
+            _end(self._ahead[1], at_once=True)
             self._ahead = None
         if path and not self._ahead:
             self._ahead = path, _started(path)
@@ -47,7 +47,7 @@ class Kernels:
 
     def give_back(self, kernel: AsyncKernelManager) -> None:
         """Ends a kernel that was taken, behind the hooks of what it has imported."""
-        end(kernel)
+        _end(kernel)
         self._taken.remove(kernel)
 
     def close(self) -> None:
@@ -65,7 +65,7 @@ def _started(path: Path) -> AsyncKernelManager:
     return kernel
 
 
-def end(kernel: AsyncKernelManager, at_once: bool = False) -> None:
+def _end(kernel: AsyncKernelManager, at_once: bool = False) -> None:
     """Ends a kernel, by default behind the hooks of what it has imported."""
     run_sync(kernel.shutdown_kernel)(now=at_once)
 

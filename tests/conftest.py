@@ -2,8 +2,12 @@
 
 import os
 import shutil
+import sys
+import tempfile
+from itertools import count
 from pathlib import Path
 
+import nbval.kernel
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -11,6 +15,14 @@ ROOT = Path(__file__).resolve().parents[1]
 # Many tests compile the same small programs: each is compiled once and then read back.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".pytest_cache" / "jax"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+
+# The kernels of nbval are spoken to by files, as those of the course are: a free port may be another test's before the
+# kernel has it.
+if sys.platform != "win32":
+    PLACES, NUMBERS, FROM_NBVAL = tempfile.TemporaryDirectory(prefix="kernels-"), count(), nbval.kernel.KernelManager
+    nbval.kernel.KernelManager = lambda **settings: FROM_NBVAL(
+        transport="ipc", connection_file=f"{PLACES.name}/{next(NUMBERS)}.json", **settings
+    )
 
 # What `make quick` leaves out: a marker, why it is slow, and the test files, or single tests, that have it.
 SLOW = {

@@ -4,8 +4,10 @@ import html
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import closing
 from pathlib import Path
@@ -223,6 +225,29 @@ def test_no_kernel_is_left_behind(small_course):
     deadline = time.monotonic() + 10
     while any(run_sync(one.is_alive)() for one in (cut_off, waiting)):
         assert time.monotonic() < deadline
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has ports alone")
+def test_kernels_are_spoken_to_by_files_of_their_own(small_course):
+    path = course_notebooks(small_course)[0]
+    with closing(Kernels()) as kernels:
+        one, other = kernels.take(path), kernels.take(path)
+        assert one.transport == other.transport == "ipc" and one.ip != other.ip
+        folder = Path(one.connection_file).parent
+        assert folder.stat().st_mode & 0o777 == 0o700
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("length", [40, 4])
+def test_where_no_socket_can_be_a_file_kernels_have_ports(small_course, monkeypatch, tmp_path, length):
+    place = tmp_path.joinpath(*["deep"] * length)
+    place.mkdir(parents=True)
+    if length == 4:
+        monkeypatch.delattr(socket, "AF_UNIX")  # as on Windows
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+    with closing(Kernels()) as kernels:
+        assert kernels.take(course_notebooks(small_course)[0]).transport == "tcp"
+    assert not list(place.iterdir())
 
 
 def test_a_kernel_is_gone_after_its_hooks_and_takes_nothing_apart(small_course):

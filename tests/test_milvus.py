@@ -19,6 +19,7 @@ from utils.datasets import ImageReading
 from utils.search import ImageIndex, MilvusIndex, SceneTile, SearchError, Tiling, load_shards, milvus, milvus_store
 from utils.search.filters import Only, bounds_of, overlaps
 from utils.search.shards import Settings, Shard, write_note, write_shard
+from utils.training.launch import free_port
 
 MISSING = [name for name in ("pymilvus", "milvus_lite") if importlib.util.find_spec(name) is None]
 pytestmark = [
@@ -255,9 +256,7 @@ def server(tmp_path, few_counts):
     command = Path(sys.executable).with_name("milvus-lite")
     if not command.exists():
         pytest.skip("there is no command milvus-lite beside this Python")
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port = str(one.getsockname()[1])
+    port = str(free_port())
     running = []
 
     def start() -> subprocess.Popen:

@@ -20,7 +20,7 @@ from utils.training import __main__ as command
 from utils.training import processes, train
 from utils.training.__main__ import main, parse_arguments, plan
 from utils.training.launch import _end_stuck as end_stuck
-from utils.training.launch import _free_port, launch
+from utils.training.launch import free_port, launch
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -65,7 +65,7 @@ def together(root, folder, arguments, tmp_path_factory):
     output = tmp_path_factory.mktemp("together")
     planned = plan(root, parse_arguments([*arguments, "--to", str(output / "command")]))
     del planned["SETTINGS"]["checkpoint_every"]  # it has no effect on what comes out
-    address = f"127.0.0.1:{_free_port()}"
+    address = f"127.0.0.1:{free_port()}"
     pair = [started(train_together, folder, output, RUNS, planned, address, number) for number in range(2)]
     for process in pair:
         process.join(300)

@@ -17,7 +17,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -31,6 +30,7 @@ from urllib.parse import urlsplit
 import psutil
 
 from utils.course import course_notebooks
+from utils.training.launch import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 QUIET = ("--LabApp.app_settings_dir=.jupyter", "--KernelManager.transport_encryption=auto")
@@ -127,13 +127,6 @@ def exported_by_make(root: Path, name: str) -> str:
     command = ["make", "--no-print-directory", "--eval", f'show: ; @echo "$${name}"', "show"]
     done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=True)
     return done.stdout.strip()
-
-
-def free_port() -> int:
-    """A port that nobody listens on at this moment."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 @contextlib.contextmanager

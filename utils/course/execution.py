@@ -151,7 +151,7 @@ def _run_cells(
 ) -> tuple[str, str]:
     """Runs a notebook under papermill; returns its status, and the error of one that failed or was left out.
 
-    A kernel that dies before it has begun is started ``again``: two that start at once may have drawn one port.
+    A kernel that dies before it has begun is started ``again``: where it has ports, another may have been faster.
     """
     try:
         papermill.execute_notebook(

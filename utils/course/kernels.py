@@ -5,7 +5,11 @@ from __future__ import annotations
 import importlib
 import json
 import re
+import shutil
+import socket
+import tempfile
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 from jupyter_client.manager import AsyncKernelManager
@@ -25,6 +29,8 @@ class Kernels:
     """The kernels of a run: those that notebooks have taken, and one that starts ahead for the next."""
 
     def __init__(self) -> None:
+        self._places = Path(tempfile.mkdtemp(prefix="kernels-"))
+        self._names = count()
         self._ahead: tuple[Path, AsyncKernelManager] | None = None
         self._taken: list[AsyncKernelManager] = []
 
@@ -34,14 +40,14 @@ class Kernels:
             _end(self._ahead[1], at_once=True)
             self._ahead = None
         if path and not self._ahead:
-            self._ahead = path, _started(path)
+            self._ahead = path, self._started(path)
 
     def take(self, path: Path) -> AsyncKernelManager:
         """The kernel of a notebook, to be given back."""
         if self._ahead and self._ahead[0] == path:
             (_, kernel), self._ahead = self._ahead, None
         else:
-            kernel = _started(path)
+            kernel = self._started(path)
         self._taken.append(kernel)
         return kernel
 
@@ -56,13 +62,26 @@ class Kernels:
         for kernel in list(self._taken):
             if provisioner := kernel.provisioner:  # none if it has just ended
                 run_sync(provisioner.kill)()
+        shutil.rmtree(self._places, ignore_errors=True)
+
+    def _started(self, path: Path) -> AsyncKernelManager:
+        place = self._places / f"{next(self._names)}.json"
+        # A port that is free now may be another's by the time that the kernel takes it; a file is nobody else's.
+        transport = "ipc" if _takes_sockets(place) else "tcp"
+        kernel = AsyncKernelManager(kernel_name="python3", connection_file=str(place), transport=transport)
+        arguments = [*KERNEL_ARGUMENTS, IMPORTS.format(str(path))]
+        run_sync(kernel.start_kernel)(extra_arguments=arguments, cwd=str(path.parent))
+        return kernel
 
 
-def _started(path: Path) -> AsyncKernelManager:
-    kernel = AsyncKernelManager(kernel_name="python3")
-    arguments = [*KERNEL_ARGUMENTS, IMPORTS.format(str(path))]
-    run_sync(kernel.start_kernel)(extra_arguments=arguments, cwd=str(path.parent))
-    return kernel
+def _takes_sockets(place: Path) -> bool:
+    """Whether sockets can be files beside this one: not on Windows, on every shared disk, or where paths are long."""
+    trial = place.with_name(f"{place.stem}-ipc-0")  # named as Jupyter names those of a kernel
+    with suppress(AttributeError, OSError), socket.socket(socket.AF_UNIX) as one:
+        one.bind(str(trial))
+        trial.unlink()
+        return True
+    return False
 
 
 def _end(kernel: AsyncKernelManager, at_once: bool = False) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -67,7 +68,7 @@ def launch(
     for ``stuck_after`` seconds (see `processes.note`) is ended, and the others with it.
     """
     folder = Path(tempfile.mkdtemp(prefix="training-"))
-    told = {**job, "count": count, "address": f"127.0.0.1:{_free_port()}" if together else ""}
+    told = {**job, "count": count, "address": f"127.0.0.1:{free_port()}" if together else ""}
     workers: list[Worker] = []
     with _interrupts(workers) as asked:
         try:
@@ -211,7 +212,10 @@ def _last_line(log: Path) -> str:
     return next((line for line in reversed(lines) if line.strip()), "it says no more")
 
 
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
+def free_port() -> int:
+    """A port of 127.0.0.1 that is free, below those that systems give to whoever asks for any, and so free to stay."""
+    for port in random.SystemRandom().sample(range(10_000, 32_000), 1_000):
+        with suppress(OSError), socket.socket() as free:
+            free.bind(("127.0.0.1", port))
+            return port
+    raise OSError("none of a thousand ports of 127.0.0.1 is free")

@@ -36,7 +36,7 @@ RUN := $(VENV)/bin/python
 # It leaves the model that other notebooks then need not train: where it is to be run, it is the first.
 LONGEST := nbs/04_finetune_clip.ipynb
 # An extra that only the site needs; the pins of everything else stay as they are.
-SPHINX = $(RUN) -c "import myst_nb, sphinx_book_theme, sphinx_copybutton" 2>/dev/null || \
+SPHINX = $(RUN) -c "import myst_nb, sphinx_book_theme, sphinx_copybutton, sphinx_design" 2>/dev/null || \
   { echo "Installing Sphinx into $(VENV): once, about 90 MB."; $(RUN) -m pip install --quiet --disable-pip-version-check \
   --constraint requirements.txt --no-build-isolation --editable ".[site]"; }
 QUIET_LAB := --LabApp.app_settings_dir=.jupyter --KernelManager.transport_encryption=auto

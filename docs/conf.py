@@ -19,7 +19,7 @@ author = "The authors of the CLIP Earth course"
 release = version = _project["version"]
 copyright = f"{author}, Apache-2.0"
 
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton", "sphinx_design"]
 suppress_warnings = [
     "misc.highlighting_failure",  # a line of IPython's own, such as %pip, is not Python
     "ref.python",  # two modules may have an alias of one name

@@ -29,6 +29,30 @@ from utils.files import write_whole
 LINK = re.compile(r"(?<!\\)(\]\()([^)\s]+)(\))")
 COLAB_BADGE = "https://colab.research.google.com/assets/colab-badge.svg"
 ICON_SCRIPT = re.compile(r"<script[^>]*/fontawesome\.js[^>]*></script>\s*")
+FIRST_HEADING = "\n## "
+# Where four kinds of readers go on, in front of the first heading of the first page.
+DOORS = """
+::::{grid} 1 1 2 2
+:gutter: 3
+
+:::{grid-item-card} Read
+Every notebook with its outputs, from [your set-up](nbs/00_check_setup.ipynb) to
+[a whole archive](nbs/10_scale_out.ipynb); [the results](results.md); [a glossary](nbs/glossary.md).
+:::
+:::{grid-item-card} Run
+[Two commands](#two-commands) on Linux and Mac; Windows, conda, containers, Colab and rooms without a network:
+[any machine](machines.md). [What you can ask for](options.md), and [how long it takes](speed.md).
+:::
+:::{grid-item-card} Teach
+[A plan for three hours](teach.md), [notes on every notebook](nbs/teacher.md),
+[solutions](nbs/solutions/index.md), and slides and copies for a class.
+:::
+:::{grid-item-card} Search your own images
+[A folder, in the browser](search_page.md), [an archive of scenes](archives.md), or all of the course on
+[your images and your model](your_images.md).
+:::
+::::
+"""
 NO_SPHINX = "Sphinx is not installed; make site installs it, or: .venv/bin/pip install -e '.[site]'"
 
 
@@ -56,7 +80,7 @@ def lay_out(root: Path, source: Path, data_dir: Path | None = None) -> None:
         shutil.copy(root / name, source / name)
     shutil.copytree(root / "docs" / "_static", source / "_static")
     texts = {place: _page(root, name, moved) for name, place in pages(root).items()}
-    texts["index.md"] += contents(root)
+    texts["index.md"] = texts["index.md"].replace(FIRST_HEADING, DOORS + FIRST_HEADING, 1) + contents(root)
     if searches := site_searches.search_categories(root, data_dir):
         drawn = site_searches.draw_searches(searches, source)
         page = site_searches.PAGE

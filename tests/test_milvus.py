@@ -342,6 +342,39 @@ def test_what_is_no_index_of_ours_is_told(own, tmp_path):
         of([item], clustered(1)).to_milvus(own, progress=False)
 
 
+def test_an_index_is_built_straight_into_milvus(tmp_path, own, capsys):
+    model, pictures = tiny_model(tmp_path / "model"), noisy_pictures(tmp_path / "pictures", 6)
+    with ImageIndex.build(model, pictures, tmp_path / "kept", engine="milvus", uri=own) as inside:
+        assert "MilvusIndex of 6 images" in capsys.readouterr().out
+        kept = ImageIndex.load(tmp_path / "kept", model)
+        assert called(inside.query_text("noise", 6)) == called(kept.query_text("noise", 6))
+
+
+def test_a_log_file_goes_on(tmp_path):
+    log, database = tmp_path / "log.txt", tmp_path / "images.db"
+    code = f"""
+import logging
+from utils.search import MilvusIndex, SearchError
+logging.basicConfig(filename={str(log)!r}, filemode="w", level="INFO", format="%(message)s")
+logging.info("before")
+try:
+    MilvusIndex.open({str(database)!r})
+except SearchError as error:
+    logging.info(error)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert "There is no collection 'images' in " in log.read_text()
+
+
+@pytest.mark.parametrize("asked", [{"engine": "milvus"}, {"uri": "images.db"}, {"engine": "exact", "uri": "images.db"}])
+@pytest.mark.parametrize("build", [ImageIndex.build, ImageIndex.build_scenes])
+def test_milvus_and_an_address_are_asked_for_together(tmp_path, build, asked):
+    model, _ = tiny_model(tmp_path / "model"), noisy_pictures(tmp_path / "pictures", 1)
+    with pytest.raises(SearchError, match=r'engine="milvus" and uri=.* go together'):
+        build(model, tmp_path / "pictures", tmp_path / "kept", **asked)
+    assert not (tmp_path / "kept").exists()
+
+
 def test_without_the_libraries_a_sentence_names_them(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(

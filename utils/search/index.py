@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
 
@@ -42,6 +42,7 @@ class ImageIndex(Contents, Searchable):
 
     model: CLIP | None = field(kw_only=True)  # that embedded the images and embeds the queries; None if it is not here
 
+    @overload
     @classmethod
     def build(
         cls,
@@ -51,8 +52,36 @@ class ImageIndex(Contents, Searchable):
         *,
         batch_size: int = 64,
         engine: str = "auto",
+        uri: None = None,
         progress: bool = True,
-    ) -> ImageIndex:
+    ) -> ImageIndex: ...
+
+    @overload
+    @classmethod
+    def build(
+        cls,
+        model: CLIP,
+        dataset_or_folder: CaptionDataset | str | Path,
+        folder: str | Path | None = None,
+        *,
+        batch_size: int = 64,
+        engine: Literal["milvus"],
+        uri: str | Path,
+        progress: bool = True,
+    ) -> MilvusIndex: ...
+
+    @classmethod
+    def build(
+        cls,
+        model: CLIP,
+        dataset_or_folder: CaptionDataset | str | Path,
+        folder: str | Path | None = None,
+        *,
+        batch_size: int = 64,
+        engine: str = "auto",
+        uri: str | Path | None = None,
+        progress: bool = True,
+    ) -> ImageIndex | MilvusIndex:
         """Embeds every image of a data set, a folder (those below it are categories) or a captions file.
 
         The index is kept in a folder if one is named; other files there stay. The finished index of the same model and
@@ -60,13 +89,50 @@ class ImageIndex(Contents, Searchable):
         same model, and of what a killed build has left, the vectors of images with the same path, size and time of
         change are taken over; vectors from batches of another size differ by rounding, about 1e-7. The engine is
         ``exact``, ``nmslib``, ``hnswlib`` or ``rabitqlib`` where these are installed, or ``auto``: exact below
-        `EXACT_BELOW` images, else NMSLib. With ``progress`` a bar is shown, and said what is new and what was built.
+        `EXACT_BELOW` images, else NMSLib. With ``milvus`` and the ``uri`` of a file or a server it is written there, as
+        by `to_milvus`. With ``progress`` a bar is shown, and said what is new and what was built.
 
         A `SearchError` says that there is no image, none can be read, or the folder holds something else; an OSError,
         that the disk takes no more, or another process writes an index there (a FolderInUseError).
         """
         collection = Collection.of_images(dataset_or_folder, recorded_reading(folder))
-        return cls._built(model, collection, folder, engine, batch_size, progress)
+        return cls._built(model, collection, folder, engine, uri, batch_size, progress)
+
+    @overload
+    @classmethod
+    def build_scenes(
+        cls,
+        model: CLIP,
+        scenes: str | Path | Sequence[str | Path],
+        folder: str | Path | None = None,
+        *,
+        tile_sizes: int | Sequence[int] | None = None,
+        overlap: float = OVERLAP,
+        stretch: str | tuple[float, float] = "auto",
+        bands: Sequence[int] | None = None,
+        batch_size: int = 64,
+        engine: str = "auto",
+        uri: None = None,
+        progress: bool = True,
+    ) -> ImageIndex: ...
+
+    @overload
+    @classmethod
+    def build_scenes(
+        cls,
+        model: CLIP,
+        scenes: str | Path | Sequence[str | Path],
+        folder: str | Path | None = None,
+        *,
+        tile_sizes: int | Sequence[int] | None = None,
+        overlap: float = OVERLAP,
+        stretch: str | tuple[float, float] = "auto",
+        bands: Sequence[int] | None = None,
+        batch_size: int = 64,
+        engine: Literal["milvus"],
+        uri: str | Path,
+        progress: bool = True,
+    ) -> MilvusIndex: ...
 
     @classmethod
     def build_scenes(
@@ -81,8 +147,9 @@ class ImageIndex(Contents, Searchable):
         bands: Sequence[int] | None = None,
         batch_size: int = 64,
         engine: str = "auto",
+        uri: str | Path | None = None,
         progress: bool = True,
-    ) -> ImageIndex:
+    ) -> ImageIndex | MilvusIndex:
         """Cuts rasters of any size into square tiles and makes these searchable, each with its place on the Earth.
 
         Scenes are a folder of rasters at any depth, or files. They are cut as `utils.finder.embed_scene` cuts, and
@@ -100,7 +167,7 @@ class ImageIndex(Contents, Searchable):
             reading = recorded_reading(folder) or reading
         sizes = np.atleast_1d(model.preprocessing.image_size if tile_sizes is None else tile_sizes).tolist()
         collection = Collection.of_scenes(scenes, reading, Tiling(tuple(sizes), float(overlap)))
-        return cls._built(model, collection, folder, engine, batch_size, progress)
+        return cls._built(model, collection, folder, engine, uri, batch_size, progress)
 
     @classmethod
     def from_vectors(
@@ -223,12 +290,25 @@ class ImageIndex(Contents, Searchable):
 
     @classmethod
     def _built(
-        cls, model: CLIP, images: Collection, folder: str | Path | None, engine: str, batch_size: int, progress: bool
-    ) -> ImageIndex:
-        index = cls._of(model, build_index(model, images, folder, engine, batch_size, progress))
+        cls,
+        model: CLIP,
+        images: Collection,
+        folder: str | Path | None,
+        engine: str,
+        uri: str | Path | None,
+        batch_size: int,
+        progress: bool,
+    ) -> ImageIndex | MilvusIndex:
+        if (engine == "milvus") != (uri is not None):
+            raise SearchError(
+                'engine="milvus" and uri=, a file that ends with .db or a server\'s address, go together.'
+            )
+        own_engine = engine if uri is None else "exact"  # of what is kept in the folder
+        index = cls._of(model, build_index(model, images, folder, own_engine, batch_size, progress))
+        built = index if uri is None else index.to_milvus(uri, progress=progress)
         if progress:
-            print(index)
-        return index
+            print(built)
+        return built
 
     def __len__(self) -> int:
         """Returns the number of images."""

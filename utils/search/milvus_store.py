@@ -19,6 +19,7 @@ import importlib
 import importlib.util
 import json
 import logging
+import logging.config
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -285,8 +286,10 @@ def _connect(uri: str) -> Any:
             f"{' '.join(name.replace('_', '-') for name in missing)}."
         )
     import grpc
-    from pymilvus import MilvusClient
-    from pymilvus.exceptions import MilvusException
+
+    with _others_logs_kept():
+        from pymilvus import MilvusClient
+        from pymilvus.exceptions import MilvusException
 
     logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # it prints a traceback of all that is told in a sentence
     if _is_file(uri):
@@ -298,6 +301,22 @@ def _connect(uri: str) -> Any:
             return MilvusClient(uri, timeout=TIMEOUT, dedicated=True, grpc_options=options)
         except (MilvusException, grpc.RpcError) as error:
             raise SearchError(_sentence(_without_password(uri), "", errors[0] if errors else error)) from None
+
+
+@contextmanager
+def _others_logs_kept() -> Iterator[None]:
+    """Keeps pymilvus from closing every handler in the process, log files too, as it configures its own on import."""
+    configure = logging.config.dictConfig
+
+    def configure_others(config: Any) -> None:
+        if "pymilvus" not in config.get("loggers", {}):
+            configure(config)
+
+    logging.config.dictConfig = configure_others
+    try:
+        yield
+    finally:
+        logging.config.dictConfig = configure
 
 
 def _is_news(record: logging.LogRecord) -> bool:

@@ -146,16 +146,15 @@ def tried(course, tmp_path, cell, seconds=60, stop=None):
 
 
 def test_what_never_ends_is_ended_with_all_that_it_started(course, tmp_path):
-    left = tmp_path / "left"
-    late = f"import time; from pathlib import Path; time.sleep(8); Path({str(left)!r}).touch()"
+    note = tmp_path / "note"
+    child = f"import os, pathlib, time; pathlib.Path({str(note)!r}).write_text(str(os.getpid())); time.sleep(600)"
     cell = (
         "import subprocess\n\n\ndef double(x):\n"
-        f"    subprocess.Popen({[sys.executable, '-c', late]!r})\n    while True:\n        pass"
+        f"    subprocess.Popen({[sys.executable, '-c', child]!r})\n    while True:\n        pass"
     )
-    start = time.monotonic()
-    assert tried(course, tmp_path, cell, seconds=5) == "timed out" and time.monotonic() - start < 8
-    time.sleep(5)
-    assert not left.exists()
+    assert tried(course, tmp_path, cell, seconds=8) == "timed out"
+    number = int(note.read_text())
+    assert not psutil.pid_exists(number) or not psutil.wait_procs([psutil.Process(number)], timeout=60)[1]
 
 
 def test_what_waits_when_a_teacher_stops_does_not_run_on(course, tmp_path):
@@ -163,7 +162,7 @@ def test_what_waits_when_a_teacher_stops_does_not_run_on(course, tmp_path):
     stop.set()
     start = time.monotonic()
     assert tried(course, tmp_path, "def double(x):\n    while True:\n        pass", stop=stop) == "timed out"
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 40  # of the 60 seconds that it may take
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="macOS has no limit on memory")
@@ -275,4 +274,4 @@ def test_what_an_answer_has_started_ends_with_it(monkeypatch, grouped):
         monkeypatch.delattr(os, "killpg", raising=False)
     end_with_children(process)
     assert process.poll() is not None
-    assert not psutil.wait_procs(children, timeout=10)[1]
+    assert not psutil.wait_procs(children, timeout=30)[1]

@@ -291,7 +291,7 @@ def test_a_server_is_shared_and_its_going_away_is_told_within_seconds(server, in
             begin = time.monotonic()
             with pytest.raises(SearchError, match=rf"^Milvus at {uri} does not answer \(.*is kept\.$"):
                 ask()
-            assert time.monotonic() - begin < 6
+            assert time.monotonic() - begin < 9  # of the 10 seconds by default
         process.send_signal(signal.SIGCONT)
     process.wait()
     with pytest.raises(SearchError, match="does not answer"):

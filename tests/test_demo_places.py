@@ -141,6 +141,17 @@ def test_where_a_scene_lies_on_the_disk_is_not_told():
     assert "secret" not in json.dumps(answer.as_json()) + archive._scenes_of(answer)
 
 
+def test_scenes_of_which_nothing_can_be_said_are_counted_apart():
+    def summary(*presences: float | None) -> str:
+        scenes = tuple(SceneHit(1, Path("a.tif"), None, one, None, (), 0, "" if one else "Gone.") for one in presences)
+        said = archive._scenes_of(ArchiveAnswer("said", [], scenes=scenes))
+        return said.partition("</summary>")[0].rpartition(">")[2]
+
+    assert summary(0.9, 0.1, None) == "In 1 of 2 scenes it is more probably there than not; 1 not judged"
+    assert summary(0.9, 0.1) == "In 1 of 2 scenes it is more probably there than not"
+    assert summary(None) == "1 not judged"  # as without a presence model, which says nothing of the others
+
+
 def square(west: float, south: float, side: float) -> dict:
     east, north = west + side, south + side
     ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]

@@ -131,6 +131,8 @@ def test_what_nothing_has_is_told(inside):
     for kind in ("category", "source"):
         with pytest.raises(SearchError, match=rf"^No image has the {kind} 'x\" or \"y'.$"):
             inside.query_vector(QUERIES[0], **{kind: 'x" or "y'})
+        with pytest.raises(SearchError, match=f"^No image has the {kind} ''.$"):  # and does not count as all of them
+            inside.query_vector(QUERIES[0], **{kind: ""})
     assert inside.query_vector(QUERIES[0], category="port", source="source 1") == []
     assert inside.query_vector(QUERIES[0], within=(0, -80, 1, -79)) == []
     with pytest.raises(SearchError, match="No image of the index is called 'nobody"):

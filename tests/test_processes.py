@@ -247,10 +247,21 @@ def test_on_windows_processes_are_refused_before_any_is_started(root, monkeypatc
 SLURM = {"JOB_ID": "7", "STEP_NODELIST": "node[1-2]", "NTASKS": "2", "PROCID": "1", "LOCALID": "0"}
 
 
-@pytest.mark.parametrize(
-    "environment",
-    [{f"SLURM_{name}": value for name, value in SLURM.items()}, {"TPU_WORKER_HOSTNAMES": "10.0.0.1,10.0.0.2"}],
-)
+OF_TWO = [{f"SLURM_{name}": value for name, value in SLURM.items()}, {"TPU_WORKER_HOSTNAMES": "10.0.0.1,10.0.0.2"}]
+
+
+@pytest.mark.parametrize("environment", OF_TWO)
+@pytest.mark.parametrize("count", ["1", "2"])
+def test_one_of_several_starts_no_others(root, monkeypatch, capsys, environment, count):
+    """Each would start as many, which know of each other alone, and train into the same folder."""
+    monkeypatch.chdir(root)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert main(["--processes", count]) == 2
+    assert f"--processes is {count}, and this is one of 2 processes that were started" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("environment", OF_TWO)
 def test_one_of_several_that_do_not_know_of_each_other_is_refused(model, dataset, tmp_path, monkeypatch, environment):
     for name, value in environment.items():
         monkeypatch.setenv(name, value)

@@ -87,7 +87,7 @@ def test_a_hit_lies_where_rasterio_says(rasters, model, tmp_path):
         save_geojson([], tmp_path / "none.geojson")
 
 
-def test_only_a_new_or_changed_scene_is_opened(rasters, model, tmp_path, monkeypatch):
+def test_only_a_new_or_changed_scene_is_opened(rasters, model, tmp_path, monkeypatch, capsys):
     first = ImageIndex.build_scenes(model, rasters, tmp_path / "index", **OPTIONS)
     names = opened(monkeypatch)
     again = ImageIndex.build_scenes(model, rasters, tmp_path / "index", **OPTIONS)
@@ -100,7 +100,9 @@ def test_only_a_new_or_changed_scene_is_opened(rasters, model, tmp_path, monkeyp
     assert [item.name for item in more.dataset] == [item.name for item in fresh.dataset]
     np.testing.assert_array_equal(more.embeddings, fresh.embeddings)
     names.clear()
-    cut = ImageIndex.build_scenes(model, rasters, tmp_path / "index", **OPTIONS | {"tile_sizes": [80, 40]})
+    otherwise = OPTIONS | {"tile_sizes": [80, 40], "progress": True}
+    cut = ImageIndex.build_scenes(model, rasters, tmp_path / "index", **otherwise)
+    assert "tile/s" in capsys.readouterr().err
     assert len(names) == 3 and len(cut) > len(more)  # cut otherwise, but what is the same is not embedded again
 
 

@@ -68,18 +68,23 @@ def archive_answer(answers: Answers, answer: ArchiveAnswer) -> str:
 
 
 def _scenes_of(answer: ArchiveAnswer) -> str:
-    """What each of the best scenes shows, to be unfolded; empty without a presence model."""
+    """What each of the best scenes shows, to be unfolded; empty where nothing is said of any."""
     told = [scene for scene in answer.scenes if scene.verdict]
     if not told:
         return ""
-    likely = sum(scene.presence is not None and scene.presence >= EVEN for scene in told)
+    judged = [scene.presence for scene in told if scene.presence is not None]
+    counted = []
+    if judged:
+        likely = sum(presence >= EVEN for presence in judged)
+        counted.append(f"In {likely:,} of {len(judged):,} scenes it is more probably there than not")
+    if others := len(told) - len(judged):
+        counted.append(f"{others:,} not judged")
     lines = "".join(
         f"<li><b>{escape(scene.name)}</b> {escape(verdict_of(scene))}"
         f"{'' if scene.presence is None else f': probability {scene.presence:.2f}'}</li>"
         for scene in told[:SCENES_LISTED]
     )
-    said = f"In {likely:,} of {len(told):,} scenes it is more probably there than not"
-    return f'<details class="scenes"><summary>{said}</summary><ul>{lines}</ul></details>'
+    return f'<details class="scenes"><summary>{"; ".join(counted)}</summary><ul>{lines}</ul></details>'
 
 
 def _map_of(answers: Answers, hits: Sequence[TileHit]) -> str:

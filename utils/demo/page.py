@@ -71,5 +71,6 @@ def page_theme() -> gr.themes.Base:
     )
     blue = ("color_accent", "button_primary_background_fill", "button_primary_background_fill_dark")
     hovered = ("button_primary_background_fill_hover", "button_primary_background_fill_hover_dark")
-    # Sliders and boxes follow the accent.
-    return plain.set(**dict.fromkeys(blue, "#0072B2"), **dict.fromkeys(hovered, "#00639b"))
+    # Hints in empty fields stand out from their ground as other words do; sliders and boxes follow the accent.
+    hints = {"input_placeholder_color": "*neutral_500", "input_placeholder_color_dark": "*neutral_400"}
+    return plain.set(**dict.fromkeys(blue, "#0072B2"), **dict.fromkeys(hovered, "#00639b"), **hints)

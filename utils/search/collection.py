@@ -124,8 +124,8 @@ class Collection:
         """
         files = self.files
         numbers = count() if folder is None else count(next_number(folder))
-        silent = not (progress and known.new(files))
-        with progress_bar(total=0, desc="Embedding", unit="image", disable=silent) as bar:
+        silent, unit = not (progress and known.new(files)), "image" if self.tiling is None else "tile"
+        with progress_bar(total=0, desc="Embedding", unit=unit, disable=silent) as bar:
             work = Work(model, batch_size, bar, known, folder, numbers)
             if self.tiling is None:
                 embedded = work.images(files)

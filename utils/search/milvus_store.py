@@ -245,9 +245,8 @@ def batch_rows(dim: int) -> int:
 
 def expression_of(only: Only) -> str:
     """What a search is limited to, as Milvus reads it; empty for all."""
-    parts = [
-        f"{kind} == {quoted(name)}" for kind, name in (("category", only.category), ("source", only.source)) if name
-    ]
+    named = (("category", only.category), ("source", only.source))
+    parts = [f"{kind} == {quoted(name)}" for kind, name in named if name is not None]
     if only.within is not None:
         west, south, east, north = only.within
         across = [f"(west <= {east + turn!r} and east >= {west + turn!r})" for turn in TURNS]

@@ -90,6 +90,11 @@ def plan(root: Path, arguments: argparse.Namespace) -> dict[str, Any]:
 
     if arguments.processes < 0:
         raise CourseError(f"--processes is {arguments.processes}; it must be 1 or more.")
+    if arguments.processes and (told := processes.told_processes()) > 1:
+        raise CourseError(
+            f"--processes is {arguments.processes}, and this is one of {told} processes that were started together "
+            "already: each would train a model of its own; leave --processes out, and they train one."
+        )
     if arguments.processes > 1 and sys.platform == "win32":  # gloo, by which they talk, is not in JAX's build for it
         raise CourseError("On Windows processes cannot train together; leave --processes out, or train in WSL.")
     if not arguments.stuck_after > 0:

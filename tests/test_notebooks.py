@@ -310,6 +310,8 @@ BORNE_OUT = (
     ("09", "but 0.3 nats are a quarter of the probability", "09", "a: 0.2, a: 0.3, railway: 0.2."),
     ("10", "a scene of 49 tiles has 49 chances", "10", "a scene has (2 * 4 - 1)^2 = 49 tiles"),
     ("10", "That is not good enough to call off a search", "10", "of those answered 'not there' 81%"),
+    ("10", "cost as much within days", "10", "5,918.31  1,920"),
+    ("10", "a million cost more than the embedding did", "10", "5,918.31  1,920  81,682.96"),
     ("10", "A graph a shard finds *more* than one graph over all", "10", "nmslib 16 shards: recall@10 1.000"),
     ("10", "The halves' loss is lower", "10", "whole batch 1.471 nats, mean of its halves 1.327"),
     ("10", "beside them one has it all", "10", "2 processes: loss 4.47335 5.99721 3.72928 3.13574"),

@@ -11,7 +11,7 @@ from tiny_clip import tiny_config, write_checkpoint
 
 from utils.clip import CLIP, embed_images, embed_texts, fingerprint, in_eight_bits
 from utils.datasets import eval_batches, load_dataset
-from utils.hiding import hidden
+from utils.importing import hidden
 from utils.search import ImageIndex
 
 STARTER = "data/checkpoints/clip-miniature"

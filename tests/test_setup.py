@@ -117,6 +117,21 @@ def test_import_is_light(module):
     assert done.stdout.strip() == "[]"
 
 
+def test_logging_is_left_to_the_program(root, tmp_path):
+    """Which may import all of the course first."""
+    log = tmp_path / "log.txt"
+    rooms = [f"utils.{path.name}" for path in (root / "utils").iterdir() if (path / "__init__.py").is_file()]
+    code = f"""
+import importlib, logging
+for room in {rooms}:
+    importlib.import_module(room)
+logging.basicConfig(filename={str(log)!r}, level="INFO", format="%(message)s")
+logging.info("heard")
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert "heard" in log.read_text().splitlines()
+
+
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the settings are those of Linux's C library")
 def test_make_keeps_the_work_space_of_a_step(root):
     settings = exported_by_make(root, "GLIBC_TUNABLES")

@@ -34,7 +34,7 @@ from transformers import CLIPConfig, CLIPModel
 from utils.clip import CLIP, embed_images
 from utils.clip.compute_types import processor
 from utils.datasets import CaptionDataset, CaptionedImage, ImagePreprocessing, train_batches
-from utils.hiding import hidden
+from utils.importing import hidden
 from utils.training import TrainingSettings, data_mesh
 from utils.training.contrastive import CONTRASTIVE
 from utils.training.step import first_state, make_train_step

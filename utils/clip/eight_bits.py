@@ -18,7 +18,7 @@ from utils.clip.embedding import embed_images, unit_length
 from utils.clip.model import CLIP
 from utils.clip.onnx_export import torch_towers
 from utils.datasets import eval_batches
-from utils.hiding import hidden
+from utils.importing import hidden
 
 if TYPE_CHECKING:
     from utils.datasets import CaptionDataset

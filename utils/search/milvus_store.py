@@ -19,7 +19,6 @@ import importlib
 import importlib.util
 import json
 import logging
-import logging.config
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -30,6 +29,7 @@ from typing import Any
 
 import numpy as np
 
+from utils.importing import logging_left_alone
 from utils.search.engines import BUILD_PARAMETERS, SearchError
 from utils.search.filters import TURNS, Only
 
@@ -286,7 +286,7 @@ def _connect(uri: str) -> Any:
         )
     import grpc
 
-    with _others_logs_kept():
+    with logging_left_alone():
         from pymilvus import MilvusClient
         from pymilvus.exceptions import MilvusException
 
@@ -300,22 +300,6 @@ def _connect(uri: str) -> Any:
             return MilvusClient(uri, timeout=TIMEOUT, dedicated=True, grpc_options=options)
         except (MilvusException, grpc.RpcError) as error:
             raise SearchError(_sentence(_without_password(uri), "", errors[0] if errors else error)) from None
-
-
-@contextmanager
-def _others_logs_kept() -> Iterator[None]:
-    """Keeps pymilvus from closing every handler in the process, log files too, as it configures its own on import."""
-    configure = logging.config.dictConfig
-
-    def configure_others(config: Any) -> None:
-        if "pymilvus" not in config.get("loggers", {}):
-            configure(config)
-
-    logging.config.dictConfig = configure_others
-    try:
-        yield
-    finally:
-        logging.config.dictConfig = configure
 
 
 def _is_news(record: logging.LogRecord) -> bool:

@@ -18,7 +18,11 @@ from typing import Any
 
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
+
+from utils.importing import logging_left_alone
+
+with logging_left_alone():
+    import orbax.checkpoint as ocp
 
 UNSIGNED = {"iterator", "history", "best_step"}  # what checkpoints held before they had a mark and a checksum
 

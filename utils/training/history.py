@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from utils.files import write_whole
-from utils.hiding import hidden
+from utils.importing import hidden
 
 if TYPE_CHECKING:
     from tensorboardX import SummaryWriter

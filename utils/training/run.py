@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, Generic
 
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 from jax.sharding import NamedSharding, PartitionSpec
 
@@ -37,6 +36,8 @@ from utils.training.step import State, TrainStep, data_mesh, first_state, make_t
 from utils.training.stopping import TrainingStopped, stop_on_interrupt, stopping_together
 
 if TYPE_CHECKING:
+    import orbax.checkpoint as ocp
+
     from utils.datasets import CaptionDataset
 
 STEPS_AHEAD = 2  # dispatched beyond the one that the devices are at; each holds a batch in their memory

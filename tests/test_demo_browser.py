@@ -103,7 +103,9 @@ def test_words_find_images(open_page, images):
     assert [int(text.split()[0]) for text in texts] == list(range(1, 13))
     scores = [float(re.search(r"score (-?\d\.\d+)", text)[1]) for text in texts]
     assert scores == sorted(scores, reverse=True)
-    assert all(page.locator("#text-results img").evaluate_all("all => all.map(i => i.alt && i.naturalWidth)"))
+    # Each once it has been fetched; one that cannot be drawn is an error here.
+    drawn = "all => Promise.all(all.map(image => image.decode().then(() => image.alt && image.naturalWidth)))"
+    assert all(page.locator("#text-results img").evaluate_all(drawn))
     page.get_by_role("button", name="planes at an airport").click()
     said(page, "#text-results", "planes at an airport")
     assert page.get_by_label("What to look for, in words").input_value() == "planes at an airport"
@@ -169,7 +171,7 @@ def test_a_feature_is_found_judged_and_taken_home(open_page, images):
     assert "tiles of 128, 64 pixels" in page.locator("#feature-results").inner_text()
     heat = page.locator("#feature-results figure img")
     assert "Heat map for airport" in heat.get_attribute("alt")
-    assert heat.evaluate("image => image.naturalWidth") == 800
+    assert heat.evaluate("image => image.decode().then(() => image.naturalWidth)") == 800
     page.get_by_label("large", exact=True).check()
     page.locator("#find").click()
     page.locator("#feature-results", has_text="1 tiles of 128 pixels").wait_for()

@@ -1,10 +1,11 @@
 """How many images a second are embedded into shards: in one process, and by Ray Data on the same CPUs, turn by turn.
 
-    python tests/benchmarks/bench_embed.py --images 640 --rounds 3
+    python tests/benchmarks/bench_embed.py --images 2560 --shard-size 512 --rounds 2
 
 Ray has one actor here, which may compute on all CPUs, as the process does. The clock of a turn starts when its first
 shard is there, so that neither compiling nor starting Ray, an actor and a model in it counts: these are told by
-themselves. Both write the same shards, with batches of one shape. On a machine that does other things meanwhile look at
+themselves. Both write the same shards, with batches of one shape; a shard costs Ray something, so small ones make it
+look slow. On a machine that does other things meanwhile look at
 the work of the CPUs: user and system time of the process, and with Ray of all its processes.
 """
 
@@ -71,8 +72,9 @@ def turn(workers, job: Job, shards, folder: Path) -> tuple[float, float, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=640)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--images", type=int, default=2560)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--shard-size", type=int, default=512, help="images in a shard; make embed has 1,024")
     parser.add_argument("--model", default=str(ROOT / "data" / "checkpoints" / "clip-earth-small"))
     arguments = parser.parse_args()
     try:
@@ -86,7 +88,7 @@ def main() -> None:
         top = Path(place)
         source = pictures(top / "pictures", arguments.images)
         here = ThisProcess()
-        wanted = Wanted(source, arguments.model, shard_size=BATCH_SIZE)
+        wanted = Wanted(source, arguments.model, shard_size=arguments.shard_size)
         collection, settings = settled(wanted, sorted(source.iterdir()), top / "none", here.facts(arguments.model))
         shards = planned(collection, source, settings)
         job = Job(source, top, arguments.model, settings, BATCH_SIZE)

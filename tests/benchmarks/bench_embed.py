@@ -5,8 +5,8 @@
 Ray has one actor here, which may compute on all CPUs, as the process does. The clock of a turn starts when its first
 shard is there, so that neither compiling nor starting Ray, an actor and a model in it counts: these are told by
 themselves. Both write the same shards, with batches of one shape; a shard costs Ray something, so small ones make it
-look slow. On a machine that does other things meanwhile look at
-the work of the CPUs: user and system time of the process, and with Ray of all its processes.
+look slow. On a machine that does other things meanwhile look at the work of the CPUs: user and system time of the
+process, and with Ray of all its processes.
 """
 
 import argparse

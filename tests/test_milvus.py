@@ -377,6 +377,13 @@ def test_milvus_and_an_address_are_asked_for_together(tmp_path, build, asked):
     assert not (tmp_path / "kept").exists()
 
 
+def test_whoever_does_not_answer_is_told_of_before_images_are_embedded(tmp_path):
+    model, pictures = tiny_model(tmp_path / "model"), noisy_pictures(tmp_path / "pictures", 1)
+    with pytest.raises(SearchError, match=r"Milvus at http://127\.0\.0\.1:9 does not answer"):
+        ImageIndex.build(model, pictures, tmp_path / "kept", engine="milvus", uri="http://127.0.0.1:9")
+    assert not (tmp_path / "kept").exists()
+
+
 def test_without_the_libraries_a_sentence_names_them(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(

@@ -11,7 +11,6 @@ server's memory.
 import argparse
 import io
 import re
-import socket
 import statistics
 import subprocess
 import sys
@@ -32,6 +31,7 @@ from standins.scenes import build_miniature  # noqa: E402
 
 from utils.clip import CLIP  # noqa: E402
 from utils.search import ImageIndex  # noqa: E402
+from utils.training.launch import free_port  # noqa: E402
 
 MODEL = ROOT / "data" / "checkpoints" / "clip-miniature"
 TEXTS = ("a stadium", "planes at an airport", "a bridge over a river", "ships in a port", "a green forest")
@@ -43,11 +43,8 @@ def start_server(folder: Path) -> tuple[subprocess.Popen, str]:
     """Serves the page in a process of its own and waits for its address."""
     pictures = build_miniature(folder / "miniature", images_per_split={"test": 1}, progress=False, workers=1)
     ImageIndex.build(CLIP.from_pretrained(MODEL), pictures / "RSICD_images", folder / "index", progress=False)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
     command = [sys.executable, "-m", "utils.demo", "--model", str(MODEL), "--index", str(folder / "index")]
-    server = subprocess.Popen([*command, "--port", port], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    server = subprocess.Popen([*command, "--port", str(free_port())], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     for line in server.stdout:
         if line.startswith("http"):
             print(line.strip())

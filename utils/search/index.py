@@ -19,6 +19,7 @@ from utils.search.collection import Collection, build_index
 from utils.search.engines import ExactEngine, SearchError, largest
 from utils.search.filters import NO_PLACES, Only, bounds_of, overlaps
 from utils.search.milvus import COLLECTION, MilvusIndex, batches_of, note_of
+from utils.search.milvus_store import MilvusStore
 from utils.search.queries import check_model
 from utils.search.scenes import IndexedScene, SceneHit, rank_scenes, scenes_of
 from utils.search.searchable import Searchable
@@ -303,6 +304,8 @@ class ImageIndex(Contents, Searchable):
             raise SearchError(
                 'engine="milvus" and uri=, a file that ends with .db or a server\'s address, go together.'
             )
+        if uri is not None:
+            MilvusStore(uri, COLLECTION).close()  # whoever does not answer is told of before the work
         own_engine = engine if uri is None else "exact"  # of what is kept in the folder
         index = cls._of(model, build_index(model, images, folder, own_engine, batch_size, progress))
         built = index if uri is None else index.to_milvus(uri, progress=progress)

@@ -48,7 +48,7 @@ def test_what_shows_the_same_as_a_held_out_image_is_not_trained_on(both, capsys)
     names = {item.name for item in train_set}
     assert both["ucm"][0].name not in names
     assert len(names) == 11
-    assert "1 that show what is held out are left out" in capsys.readouterr().out
+    assert "show what is held out, and are left out: 1\n" in capsys.readouterr().out
     assert {item.split for item in train_set} == {"train"}
     assert {item.split for item in validation_set} == {"val"}
 

@@ -121,18 +121,25 @@ def images_to_learn_from(data_dir: Path, without: Sequence[str] = ()) -> tuple[C
     both = both_data_sets(data_dir)
     if unknown := sorted(set(without) - set(both.categories)):
         raise ValueError(f"No image is of {', '.join(unknown)}; the categories are {', '.join(both.categories)}.")
-    held_out = {item.path for item in both if item.split != "train"}
-    seen_elsewhere = set()
-    for pair in find_near_duplicates(both):
-        paths = {pair.first.path, pair.second.path}
-        seen_elsewhere |= paths - held_out if paths & held_out else set()
     kept = [
         replace(item, captions=(*item.captions, *category_captions(item.category)))
-        for item in both.split("train").captioned()
-        if item.path not in seen_elsewhere and item.category not in without
+        for item in unlike_held_out(both)
+        if item.category not in without
     ]
-    print(f"{len(kept):,} images to train on; {len(seen_elsewhere)} that show what is held out are left out.")
+    print(f"{len(kept):,} images to train on.")
     return CaptionDataset(kept, both.name, splits=("train",)), both.split("val").captioned()
+
+
+def unlike_held_out(dataset: CaptionDataset) -> CaptionDataset:
+    """The train images with captions that do not show the same as one of val or test, and says how many do."""
+    held_out = {item.path for item in dataset if item.split != "train"}
+    seen_elsewhere = set()
+    for pair in find_near_duplicates(dataset):
+        paths = {pair.first.path, pair.second.path}
+        seen_elsewhere |= paths - held_out if paths & held_out else set()
+    print(f"Train images that show what is held out, and are left out: {len(seen_elsewhere)}")
+    kept = (item for item in dataset.split("train").captioned() if item.path not in seen_elsewhere)
+    return CaptionDataset(kept, dataset.name, splits=("train",))
 
 
 def with_paraphrases(dataset: CaptionDataset, path: Path) -> CaptionDataset:

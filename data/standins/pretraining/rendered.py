@@ -1,0 +1,140 @@
+"""What drawn images give before real ones: none, icons, or 1,500 to 40,000 rendered scenes, then the same RSICD.
+
+    python -m standins.pretraining.rendered --data-dir FOLDER --seeds 0 1
+
+Every arm has the same model (the shape of clip-miniature: 1.4 million parameters, 64 x 64 pixels) and tokenizer, sees
+about 40,000 drawn images in all, be they 1,500 again and again or 40,000 once, and is then trained for 5 epochs on
+RSICD's train split. A seed governs the drawn images, the first weights, the order and the views. Scored are the 1,027
+test images with a category (k=1 among 30, "An aerial photograph of {}") and all with a caption (mean recall, strict);
+nothing is chosen by these scores. An arm that was interrupted resumes; all five take an hour a seed on one core.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+from flax import nnx
+from matplotlib.figure import Figure
+
+from standins.pretraining.clip import AERIAL_ENGLISH, icons_to_train_on, starter_config, train_tokenizer
+from standins.pretraining.earth import unlike_held_out
+from standins.scenes import CATEGORIES, build_miniature
+from utils.clip import CLIP, embed_texts
+from utils.datasets import CaptionDataset, load_dataset
+from utils.evaluation import distinct_captions, embed_dataset, score_retrieval, zero_shot
+from utils.files import read_json, write_whole
+from utils.plots.look import BLUE, GRAY, INK, new_panels, styled
+from utils.training import TrainingSettings, train
+
+ROOT = Path(__file__).resolve().parents[3]
+SEEN = 40_000  # drawn images that every arm sees
+SCENES = {"1,500 scenes": 50, "10,000 scenes": 334, "40,000 scenes": 1334}  # of each category
+ICONS = 371  # of each category, of which every tenth is held out
+ARMS = ("none", "icons", *SCENES)
+METRICS = {"k=1": "k=1 among 30 names", "recall": "mean recall"}
+DRAWN = TrainingSettings(batch_size=64, learning_rate=1.5e-3, warmup_steps=100)  # as clip-miniature learned icons
+Scores = dict[str, list[dict[str, float]]]  # of each arm, one a seed
+REAL = TrainingSettings(batch_size=128, epochs=5, learning_rate=1e-3, warmup_steps=50, validate_every=5)
+
+
+def drawn_images(arm: str, folder: Path, seed: int) -> CaptionDataset:
+    """The icons or scenes of an arm: of each category as many; a smaller number of scenes is a part of the larger."""
+    if arm == "icons":
+        return icons_to_train_on(folder / "icons", ICONS, seed)
+    counts = {"train": SCENES["40,000 scenes"], "val": 4}
+    scenes = load_dataset("miniature", build_miniature(folder / "scenes", seed + 1, counts))
+    wanted = {f"{category}_{number + 1}" for category in CATEGORIES for number in range(SCENES[arm])}
+    kept = (item for item in scenes if item.split == "val" or item.path.stem in wanted)
+    return CaptionDataset(kept, "scenes", splits=("train", "val"))
+
+
+def pretrained(model: CLIP, arm: str, folder: Path, seed: int) -> CLIP:
+    """The model after it has seen its drawn images."""
+    if arm == "none":
+        return model
+    drawn = drawn_images(arm, folder, seed)
+    of_an_epoch = len(drawn.split("train")) // DRAWN.batch_size * DRAWN.batch_size
+    epochs = round(SEEN / of_an_epoch)
+    settings = replace(DRAWN, seed=seed, epochs=epochs, validate_every=epochs)
+    return train(model, drawn.split("train"), drawn.split("val"), settings, folder / arm / "drawn").model
+
+
+def scores_of(model: CLIP, test: CaptionDataset) -> dict[str, float]:
+    """k=1 and mean recall on the test images."""
+    images, found = embed_dataset(model, test.captioned())
+    captions = [item.captions for item in found]
+    retrieval = score_retrieval(images, embed_texts(model, distinct_captions(captions)), captions)
+    return {"k=1": zero_shot(model, test, "documents").scores()[1], "recall": retrieval.mean_recall}
+
+
+def scores_after(arm: str, seed: int, data: tuple[CaptionDataset, ...], tokenizer, folder: Path) -> dict[str, float]:
+    """What an arm reaches with a seed; kept in its folder, and read from there the next time."""
+    kept = folder / arm / "scores.json"
+    if kept.is_file():
+        return read_json(kept)
+    train_set, validation, test = data
+    model = CLIP(starter_config(tokenizer), rngs=nnx.Rngs(seed), tokenizer=tokenizer)
+    start = pretrained(model, arm, folder, seed)
+    trained = train(start, train_set, validation, replace(REAL, seed=seed), folder / arm / "real").model
+    scores = scores_of(trained, test)
+    write_whole(kept, json.dumps(scores) + "\n")
+    print(f"seed {seed}, {arm}: {scores}", flush=True)
+    return scores
+
+
+def run(data_dir: Path, folder: Path, seeds: list[int], arms: list[str]) -> Scores:
+    """Trains and scores what has not been yet; for each arm the scores of each seed."""
+    rsicd = load_dataset("rsicd", data_dir)
+    data = unlike_held_out(rsicd).with_cache(), rsicd.split("val").captioned(), rsicd.split("test")
+    words = [caption for item in data[0] for caption in item.captions]
+    tokenizer = train_tokenizer([*words, *AERIAL_ENGLISH * 3], 2048)
+    scores = Scores((arm, []) for arm in arms)
+    for seed in seeds:
+        for arm in arms:
+            scores[arm].append(scores_after(arm, seed, data, tokenizer, folder / str(seed)))
+    return scores
+
+
+@styled
+def drawing(scores: Scores) -> Figure:
+    """One point a seed, a stroke at their mean."""
+    figure, panels = new_panels(10, 3.4, columns=len(METRICS))
+    for axis, (metric, label) in zip(panels[0], METRICS.items(), strict=True):
+        for place, (arm, of_seeds) in enumerate(scores.items()):
+            values = [row[metric] for row in of_seeds]
+            axis.scatter([place] * len(values), values, color=GRAY if arm == "none" else BLUE, s=28, zorder=3)
+            axis.hlines(statistics.mean(values), place - 0.25, place + 0.25, color=INK, linewidth=1.2)
+        axis.set_xticks(range(len(scores)), [arm.replace(" ", "\n") for arm in scores])
+        axis.set_ylabel(label)
+        axis.set_ylim(bottom=0)
+    return figure
+
+
+def main() -> None:
+    """Measures and prints from the command line, and draws if asked to."""
+    parser = argparse.ArgumentParser(description="Measure what drawn images give before the same real training.")
+    parser.add_argument("--data-dir", type=Path, required=True, help="holds RSICD, see data/README.md")
+    parser.add_argument("--run", type=Path, default=ROOT / "runs" / "pretraining", help="drawn images, runs, results")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
+    parser.add_argument("--figure", type=Path, help="where the figure goes")
+    arguments = parser.parse_args()
+    scores = run(arguments.data_dir, arguments.run, arguments.seeds, arguments.arms)
+    print(f"seeds {arguments.seeds} on {jax.devices()[0].device_kind}: mean (each seed)")
+    for arm, of_seeds in scores.items():
+        cells = []
+        for metric in METRICS:
+            values = [row[metric] for row in of_seeds]
+            cells.append(f"{statistics.mean(values):.3f} ({', '.join(f'{value:.3f}' for value in values)})")
+        print(f"| {arm} | {' | '.join(cells)} |")
+    if arguments.figure:
+        drawing(scores).savefig(arguments.figure, dpi=110, bbox_inches="tight")
+
+
+if __name__ == "__main__":
+    main()

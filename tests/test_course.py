@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from contextlib import closing
 from pathlib import Path
@@ -19,7 +20,7 @@ from nbformat import v4
 
 from utils.course import CourseError, course_notebooks, output_folder
 from utils.course.compare import read_run
-from utils.course.execution import as_page
+from utils.course.execution import as_page, run_notebooks
 from utils.course.kernels import Kernels
 from utils.course.parameters import load_profile, resolve_parameters
 from utils.course.run import run_course, zero_shot_table
@@ -225,6 +226,14 @@ def test_no_kernel_is_left_behind(small_course):
     deadline = time.monotonic() + 60
     while any(run_sync(one.is_alive)() for one in (cut_off, waiting)):
         assert time.monotonic() < deadline
+
+
+def test_nobody_listens_to_a_kernel_that_is_gone(small_course, tmp_path):
+    before = set(threading.enumerate())
+    paths = course_notebooks(small_course)
+    outcomes = run_notebooks(small_course, paths, {path.stem: {} for path in paths}, tmp_path / "out")
+    assert [outcome.status for outcome in outcomes] == ["ok"] * len(paths)
+    assert set(threading.enumerate()) <= before
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has ports alone")

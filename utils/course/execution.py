@@ -13,7 +13,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import nbformat
 import papermill
@@ -21,14 +21,11 @@ from nbclient.exceptions import DeadKernelError
 from nbconvert import HTMLExporter
 from nbconvert.filters import strip_ansi
 
-from utils.course.kernels import Kernels
+from utils.course.kernels import Kernel, Kernels
 from utils.course.ledger import LEFT, SOURCE, STAMP, Ledger
 from utils.course.places import LeftOut
 from utils.course.schedule import next_to_start
 from utils.files import disk_trouble, write_whole
-
-if TYPE_CHECKING:
-    from jupyter_client.manager import AsyncKernelManager
 
 WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
 START_TIMEOUT = 300  # seconds that a kernel may take to answer: slow disks and virus scanners exist
@@ -53,7 +50,7 @@ class Started:
     """A notebook that has been given a kernel, and what was noted then."""
 
     path: Path
-    kernel: AsyncKernelManager
+    kernel: Kernel
     stamp: str  # of what it is made from
     before: dict[str, tuple]  # the states of all results
 
@@ -142,12 +139,7 @@ def _execute(started: Started, parameters: dict[str, Any], output_dir: Path, ker
 
 
 def _run_cells(
-    path: Path,
-    output: Path,
-    parameters: dict[str, Any],
-    kernels: Kernels,
-    kernel: AsyncKernelManager,
-    again: bool = True,
+    path: Path, output: Path, parameters: dict[str, Any], kernels: Kernels, kernel: Kernel, again: bool = True
 ) -> tuple[str, str]:
     """Runs a notebook under papermill; returns its status, and the error of one that failed or was left out.
 

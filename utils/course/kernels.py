@@ -11,7 +11,9 @@ import tempfile
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
+from typing import Any
 
+from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_core.utils import run_sync
 
@@ -25,14 +27,28 @@ IMPORTS = "--IPKernelApp.exec_lines=__import__('utils.course.kernels').course.ke
 _IMPORT = re.compile(r"^(?:import|from) +([\w.]+)", re.MULTILINE)
 
 
+class Kernel(AsyncKernelManager):
+    """A kernel, with whoever speaks to it: nbclient ends the connections to its own kernels alone.
+
+    Each would go on listening for a heart that no longer beats, in a thread that never ends.
+    """
+
+    speaker: AsyncKernelClient | None = None
+
+    def client(self, **settings: Any) -> AsyncKernelClient:  # type: ignore[override]  # as in the class above
+        """Connects somebody to the kernel."""
+        self.speaker = super().client(**settings)
+        return self.speaker
+
+
 class Kernels:
     """The kernels of a run: those that notebooks have taken, and one that starts ahead for the next."""
 
     def __init__(self) -> None:
         self._places = Path(tempfile.mkdtemp(prefix="kernels-"))
         self._names = count()
-        self._ahead: tuple[Path, AsyncKernelManager] | None = None
-        self._taken: list[AsyncKernelManager] = []
+        self._ahead: tuple[Path, Kernel] | None = None
+        self._taken: list[Kernel] = []
 
     def start_ahead(self, path: Path | None) -> None:
         """Starts the kernel of the notebook that will be next, to be taken then, in place of another that waits."""
@@ -42,7 +58,7 @@ class Kernels:
         if path and not self._ahead:
             self._ahead = path, self._started(path)
 
-    def take(self, path: Path) -> AsyncKernelManager:
+    def take(self, path: Path) -> Kernel:
         """The kernel of a notebook, to be given back."""
         if self._ahead and self._ahead[0] == path:
             (_, kernel), self._ahead = self._ahead, None
@@ -51,7 +67,7 @@ class Kernels:
         self._taken.append(kernel)
         return kernel
 
-    def give_back(self, kernel: AsyncKernelManager) -> None:
+    def give_back(self, kernel: Kernel) -> None:
         """Ends a kernel that was taken, behind the hooks of what it has imported."""
         _end(kernel)
         self._taken.remove(kernel)
@@ -64,11 +80,11 @@ class Kernels:
                 run_sync(provisioner.kill)()
         shutil.rmtree(self._places, ignore_errors=True)
 
-    def _started(self, path: Path) -> AsyncKernelManager:
+    def _started(self, path: Path) -> Kernel:
         place = self._places / f"{next(self._names)}.json"
         # A port that is free now may be another's by the time that the kernel takes it; a file is nobody else's.
         transport = "ipc" if _takes_sockets(place) else "tcp"
-        kernel = AsyncKernelManager(kernel_name="python3", connection_file=str(place), transport=transport)
+        kernel = Kernel(kernel_name="python3", connection_file=str(place), transport=transport)
         arguments = [*KERNEL_ARGUMENTS, IMPORTS.format(str(path))]
         run_sync(kernel.start_kernel)(extra_arguments=arguments, cwd=str(path.parent))
         return kernel
@@ -84,8 +100,10 @@ def _takes_sockets(place: Path) -> bool:
     return False
 
 
-def _end(kernel: AsyncKernelManager, at_once: bool = False) -> None:
+def _end(kernel: Kernel, at_once: bool = False) -> None:
     """Ends a kernel, by default behind the hooks of what it has imported."""
+    if kernel.speaker:
+        kernel.speaker.stop_channels()
     run_sync(kernel.shutdown_kernel)(now=at_once)
 
 

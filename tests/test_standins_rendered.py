@@ -11,19 +11,17 @@ def drawn(tmp_path_factory):
     """Of every arm its drawn images, few of them."""
     folder = tmp_path_factory.mktemp("drawn")
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(rendered, "SCENES", {"1,500 scenes": 1, "10,000 scenes": 2, "40,000 scenes": 3})
+        patched.setattr(rendered, "SCENES", {"1500-scenes": 1, "10000-scenes": 2, "40000-scenes": 3})
         patched.setattr(rendered, "ICONS", 10)
         return {arm: rendered.drawn_images(arm, folder, 5) for arm in rendered.ARMS if arm != "none"}
 
 
 def test_fewer_scenes_are_a_part_of_more_with_as_many_of_each_category(drawn):
-    few, more, most = (
-        {item.path for item in drawn[f"{number} scenes"].split("train")} for number in ("1,500", "10,000", "40,000")
-    )
+    few, more, most = ({item.path for item in drawn[arm].split("train")} for arm in rendered.SCENES)
     assert few < more < most and [len(few), len(more), len(most)] == [30, 60, 90]
     held_out = [{item.path for item in drawn[arm].split("val")} for arm in rendered.SCENES]
     assert held_out[0] == held_out[1] == held_out[2] and len(held_out[0]) == 120 and not held_out[0] & most
-    assert len({item.category for item in drawn["1,500 scenes"].split("train")}) == 30
+    assert len({item.category for item in drawn["1500-scenes"].split("train")}) == 30
 
 
 def test_of_the_icons_every_tenth_is_held_out(drawn):

@@ -28,9 +28,9 @@ _IMPORT = re.compile(r"^(?:import|from) +([\w.]+)", re.MULTILINE)
 
 
 class Kernel(AsyncKernelManager):
-    """A kernel, with whoever speaks to it: nbclient ends the connections to its own kernels alone.
+    """A kernel that knows who speaks to it: nbclient ends the connections to kernels of its own alone.
 
-    Each would go on listening for a heart that no longer beats, in a thread that never ends.
+    One that stays open listens for a heart that no longer beats, in a thread of its own, until the process ends.
     """
 
     speaker: AsyncKernelClient | None = None

@@ -33,7 +33,7 @@ from utils.training import TrainingSettings, train
 
 ROOT = Path(__file__).resolve().parents[3]
 SEEN = 40_000  # drawn images that every arm sees
-SCENES = {"1,500 scenes": 50, "10,000 scenes": 334, "40,000 scenes": 1334}  # of each category
+SCENES = {"1500-scenes": 50, "10000-scenes": 334, "40000-scenes": 1334}  # of each category
 ICONS = 371  # of each category, of which every tenth is held out
 ARMS = ("none", "icons", *SCENES)
 METRICS = {"k=1": "k=1 among 30 names", "recall": "mean recall"}
@@ -46,7 +46,7 @@ def drawn_images(arm: str, folder: Path, seed: int) -> CaptionDataset:
     """The icons or scenes of an arm: of each category as many; a smaller number of scenes is a part of the larger."""
     if arm == "icons":
         return icons_to_train_on(folder / "icons", ICONS, seed)
-    counts = {"train": SCENES["40,000 scenes"], "val": 4}
+    counts = {"train": SCENES["40000-scenes"], "val": 4}
     scenes = load_dataset("miniature", build_miniature(folder / "scenes", seed + 1, counts))
     wanted = {f"{category}_{number + 1}" for category in CATEGORIES for number in range(SCENES[arm])}
     kept = (item for item in scenes if item.split == "val" or item.path.stem in wanted)
@@ -109,7 +109,7 @@ def drawing(scores: Scores) -> Figure:
             values = [row[metric] for row in of_seeds]
             axis.scatter([place] * len(values), values, color=GRAY if arm == "none" else BLUE, s=28, zorder=3)
             axis.hlines(statistics.mean(values), place - 0.25, place + 0.25, color=INK, linewidth=1.2)
-        axis.set_xticks(range(len(scores)), [arm.replace(" ", "\n") for arm in scores])
+        axis.set_xticks(range(len(scores)), [arm.replace("-", "\n") for arm in scores])
         axis.set_ylabel(label)
         axis.set_ylim(bottom=0)
     return figure

@@ -135,7 +135,7 @@ def contents(root: Path) -> str:
     """The table of contents beside every page, made from what lies in the folders."""
     learn = ["teach.md", "nbs/teacher.md", "nbs/glossary.md", "nbs/solutions/index.md"]
     reached, package = (
-        ["results.md", "speed.md"],
+        ["results.md", "rendered_scenes.md", "speed.md"],
         ["design.md", "CONTRIBUTING.md", "CHANGELOG.md", "Template of a notebook <nbs/template.ipynb>"],
     )
     others = {name for name in pages(root).values() if "/" not in name} - {"index.md", *learn, *reached, *package}

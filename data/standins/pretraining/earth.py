@@ -41,6 +41,8 @@ from utils.training import TrainingSettings, train
 if TYPE_CHECKING:
     from transformers import CLIPConfig, CLIPTokenizer
 
+    from utils.evaluation.retrieval import RetrievalResult
+
 ROOT = Path(__file__).resolve().parents[3]
 CHECKPOINT_FOLDER = ROOT / "data" / "checkpoints" / "clip-earth-small"
 MADE_BY = "training.json"  # beside the weights: what governed the run, and what it took
@@ -223,15 +225,19 @@ def scores(folder: Path, data_dir: Path) -> dict[str, Any]:
         test = load_dataset(name, data_dir, split="test")
         for protocol in ("documents", "split_names", "ensemble"):
             figures[f"{name}: k=1, {protocol}"] = zero_shot(model, test, protocol).interval()
-        images, found = embed_dataset(model, test.captioned())
-        captions = [item.captions for item in found]
-        texts = embed_texts(model, distinct_captions(captions))
-        figures[f"{name}: mean recall, strict"] = score_retrieval(images, texts, captions).interval()
+        figures[f"{name}: mean recall, strict"] = retrieval_of(model, test).interval()
     test = load_dataset(DATA_SETS[0], data_dir, split="test")
     report = evaluate_presence(model, PresenceModel.load(folder / PRESENCE), test)
     for part, of in (("single images", report.singles), ("mosaics", report.mosaics)):
         figures[f"{DATA_SETS[0]}: presence in {part}, area under the curve"] = f"{of.auc:.3f}"
     return figures
+
+
+def retrieval_of(model: CLIP, dataset: CaptionDataset) -> RetrievalResult:
+    """How well images and captions find each other; an image's own captions alone are right."""
+    images, found = embed_dataset(model, dataset.captioned())
+    captions = [item.captions for item in found]
+    return score_retrieval(images, embed_texts(model, distinct_captions(captions)), captions)
 
 
 def write_readme(folder: Path, figures: Mapping[str, Any]) -> None:

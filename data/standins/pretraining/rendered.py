@@ -22,11 +22,11 @@ from flax import nnx
 from matplotlib.figure import Figure
 
 from standins.pretraining.clip import AERIAL_ENGLISH, icons_to_train_on, starter_config, train_tokenizer
-from standins.pretraining.earth import unlike_held_out
+from standins.pretraining.earth import retrieval_of, unlike_held_out
 from standins.scenes import CATEGORIES, build_miniature
-from utils.clip import CLIP, embed_texts
+from utils.clip import CLIP
 from utils.datasets import CaptionDataset, load_dataset
-from utils.evaluation import distinct_captions, embed_dataset, score_retrieval, zero_shot
+from utils.evaluation import zero_shot
 from utils.files import read_json, write_whole
 from utils.plots.look import BLUE, GRAY, INK, new_panels, styled
 from utils.training import TrainingSettings, train
@@ -66,10 +66,7 @@ def pretrained(model: CLIP, arm: str, folder: Path, seed: int) -> CLIP:
 
 def scores_of(model: CLIP, test: CaptionDataset) -> dict[str, float]:
     """k=1 and mean recall on the test images."""
-    images, found = embed_dataset(model, test.captioned())
-    captions = [item.captions for item in found]
-    retrieval = score_retrieval(images, embed_texts(model, distinct_captions(captions)), captions)
-    return {"k=1": zero_shot(model, test, "documents").scores()[1], "recall": retrieval.mean_recall}
+    return {"k=1": zero_shot(model, test, "documents").scores()[1], "recall": retrieval_of(model, test).mean_recall}
 
 
 def scores_after(arm: str, seed: int, data: tuple[CaptionDataset, ...], tokenizer, folder: Path) -> dict[str, float]:

@@ -1,6 +1,4 @@
-"""What drawn images give before real ones: the arms of the comparison, and what is kept of them."""
-
-import json
+"""What drawn images give before real ones: the arms of the comparison, and their drawing."""
 
 import pytest
 from standins.pretraining import rendered
@@ -31,12 +29,6 @@ def test_of_the_icons_every_tenth_is_held_out(drawn):
 def test_without_drawn_images_the_model_is_as_it_was(tmp_path):
     model = object()
     assert rendered.pretrained(model, "none", tmp_path, 0) is model and not list(tmp_path.iterdir())
-
-
-def test_what_was_scored_is_neither_trained_nor_scored_again(tmp_path):
-    (tmp_path / "icons").mkdir()
-    (tmp_path / "icons" / "scores.json").write_text(json.dumps({"k=1": 0.5, "recall": 0.1}))
-    assert rendered.scores_after("icons", 0, (), None, tmp_path) == {"k=1": 0.5, "recall": 0.1}
 
 
 def test_each_seed_is_a_point_and_their_mean_a_stroke():

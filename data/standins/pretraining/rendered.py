@@ -12,7 +12,6 @@ nothing is chosen by these scores. An arm that was interrupted resumes; all five
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +26,6 @@ from standins.scenes import CATEGORIES, build_miniature
 from utils.clip import CLIP
 from utils.datasets import CaptionDataset, load_dataset
 from utils.evaluation import zero_shot
-from utils.files import read_json, write_whole
 from utils.plots.look import BLUE, GRAY, INK, new_panels, styled
 from utils.training import TrainingSettings, train
 
@@ -70,22 +68,18 @@ def scores_of(model: CLIP, test: CaptionDataset) -> dict[str, float]:
 
 
 def scores_after(arm: str, seed: int, data: tuple[CaptionDataset, ...], tokenizer, folder: Path) -> dict[str, float]:
-    """What an arm reaches with a seed; kept in its folder, and read from there the next time."""
-    kept = folder / arm / "scores.json"
-    if kept.is_file():
-        return read_json(kept)
+    """What an arm reaches with a seed; a training that was finished in the folder is not done again."""
     train_set, validation, test = data
     model = CLIP(starter_config(tokenizer), rngs=nnx.Rngs(seed), tokenizer=tokenizer)
     start = pretrained(model, arm, folder, seed)
     trained = train(start, train_set, validation, replace(REAL, seed=seed), folder / arm / "real").model
     scores = scores_of(trained, test)
-    write_whole(kept, json.dumps(scores) + "\n")
     print(f"seed {seed}, {arm}: {scores}", flush=True)
     return scores
 
 
 def run(data_dir: Path, folder: Path, seeds: list[int], arms: list[str]) -> Scores:
-    """Trains and scores what has not been yet; for each arm the scores of each seed."""
+    """Trains what has not been yet, and scores it all: for each arm one row a seed."""
     rsicd = load_dataset("rsicd", data_dir)
     data = unlike_held_out(rsicd).with_cache(), rsicd.split("val").captioned(), rsicd.split("test")
     words = [caption for item in data[0] for caption in item.captions]

@@ -169,7 +169,6 @@ def test_aerial_scenes_are_judged_and_text_is_not(earth, shared):
         with Image.open(path) as image:
             image.thumbnail((400, 400))
             scene = embed_scene(model, image)
-        # The street view passes, too: a small model does not know better, see docs/search_page.md.
         assert find(model, scene, "harbor", presence).presence is not None
     white = Image.new("RGB", (300, 200), "white")
     assert find(model, embed_scene(model, white), "harbor", presence).aerial is False

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from itertools import count
@@ -11,6 +12,9 @@ import nbval.kernel
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+
+# A shell that runs the tests in its background lets them ignore Ctrl-C, and all that they start with them.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Many tests compile the same small programs: each is compiled once and then read back.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".pytest_cache" / "jax"))

@@ -12,7 +12,7 @@ from test_course import write_notebook
 
 from utils.choices import SETTINGS
 from utils.course import CourseError, check_values, course_notebooks, few_steps_warning, output_file
-from utils.course.parameters import notebook_parameters, parse_overrides
+from utils.course.parameters import load_profile, notebook_parameters, parse_overrides
 from utils.course.run import plan_course, results_folder, run_course
 from utils.course.values import CHOICES, RULES, check_places
 
@@ -55,7 +55,7 @@ def profile(tmp_path):
         ({"EPOCHS": "three"}, "EPOCHS is 'three', and 04_finetune_clip declares it as int"),
         ({"EPOCHS": 1.5}, "EPOCHS is 1.5, and 04_finetune_clip declares it as int"),
         ({"EPOCHS": True}, "EPOCHS is True"),
-        ({"LEARNING_RATE": "1e-4"}, "declares it as float; YAML wants numbers as 1.0e-4"),
+        ({"LEARNING_RATE": "low"}, "LEARNING_RATE is 'low', and 04_finetune_clip declares it as float"),
         ({"OUTPUT_DIR": 2024}, "declares it as str; put it in quotes"),
         ({"AUDIT": "yes please"}, "AUDIT is 'yes please', and 05_evaluate_zero_shot declares it as bool"),
         ({"SETTINGS": "patience"}, "declares it as dict"),
@@ -124,6 +124,21 @@ def test_a_training_of_few_steps_is_told_how_many_epochs_would_do(steps, epochs,
 
 def test_a_lone_tilde_is_a_path():
     assert parse_overrides(["OUTPUT_DIR=~"]) == {"OUTPUT_DIR": "~"}
+
+
+@pytest.mark.parametrize(
+    ("typed", "value"),
+    [
+        *(("3", 3), ("-1", -1), ("0", 0), ("1e-4", 1e-4), ("1.0e-4", 1e-4), ("5E3", 5e3), (".5", 0.5), ("2.", 2.0)),
+        *((name, name) for name in ("2024_11", "0010", "1:30", "2024-11-30", "0x1F", "1_000", "1e", "nan", "1.2.3")),
+        *(("[1e-5, 3000]", [1e-5, 3000]), ("{patience: 2}", {"patience": 2}), ("true", True), ("'7'", "7")),
+    ],
+)
+def test_numbers_are_what_people_take_for_numbers_and_names_stay_names(typed, value, tmp_path):
+    read = parse_overrides([f"X={typed}"])["X"]
+    assert read == value and type(read) is type(value)
+    (tmp_path / "mine.yaml").write_text(f"common: {{X: {typed}}}\n")
+    assert load_profile(ROOT, str(tmp_path / "mine.yaml"))[1] == {"common": {"X": value}}
 
 
 def test_your_own_prompt_is_given_to_every_notebook_that_asks():

@@ -49,8 +49,9 @@ def machines():
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory) -> Path:
     """A tiny model."""
-    tiny_model(tmp_path_factory.mktemp("tiny") / "model")
-    return tmp_path_factory.getbasetemp() / "tiny0" / "model"
+    folder = tmp_path_factory.mktemp("tiny") / "model"
+    tiny_model(folder)
+    return folder
 
 
 def large_pictures(folder: Path, count: int) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -47,8 +48,16 @@ def read_yaml(path: Path) -> Any:
         raise CourseError(f"{path} cannot be read as YAML: {' '.join(str(error).split())}; mend it.") from error
 
 
+_DECIMAL = r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?"
+_NUMBERS = {"int": r"[-+]?(0|[1-9][0-9]*)", "float": rf"{_DECIMAL}|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"}
+
+
 class _Loader(yaml.SafeLoader):
-    """Refuses a name that stands twice in one mapping."""
+    """Refuses a name that stands twice in one mapping, and takes for numbers what people do.
+
+    As in YAML 1.2, 1e-4 is one. PyYAML's YAML 1.1 makes it a text, and of names other values: 2024_11 is 202411 there,
+    0010 is 8, 1:30 is 90, and 2024-11-30 a date.
+    """
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict:
         keys = [key for key, _ in node.value if not key.tag.endswith(":merge")]
@@ -58,6 +67,14 @@ class _Loader(yaml.SafeLoader):
                 problem=f"{twice[0]!r} is given twice", problem_mark=node.start_mark
             )
         return super().construct_mapping(node, deep)
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((*_NUMBERS, "timestamp"))]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+for _kind, _pattern in _NUMBERS.items():
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", re.compile(f"({_pattern})$"), list("-+.0123456789"))
 
 
 def notebook_parameters(path: Path) -> dict[str, Any]:
@@ -102,8 +119,8 @@ def resolve_parameters(
         resolved[stem] = {name: value for name, value in given.items() if name in known}
         for name, value in resolved[stem].items():
             if not is_of_type(value, wanted := known[name]["inferred_type_name"]):
-                hint = {"float": "; YAML wants numbers as 1.0e-4, with a point", "str": "; put it in quotes"}
-                raise CourseError(f"{name} is {value!r}, and {stem} declares it as {wanted}{hint.get(wanted, '')}.")
+                hint = "; put it in quotes" if wanted == "str" else ""
+                raise CourseError(f"{name} is {value!r}, and {stem} declares it as {wanted}{hint}.")
     return resolved
 
 

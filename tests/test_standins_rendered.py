@@ -1,7 +1,12 @@
 """What drawn images give before real ones: the arms of the comparison, and their drawing."""
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 from standins.pretraining import rendered
+
+from utils.evaluation import ZeroShotResult
 
 
 @pytest.fixture(scope="module")
@@ -42,3 +47,21 @@ def test_each_seed_is_a_point_and_their_mean_a_stroke():
     assert [label.get_text() for label in axis.get_xticklabels()] == ["none", "icons"]
     strokes = [segment for line in axis.collections for segment in getattr(line, "get_segments", list)()]
     assert {round(float(segment[0][1]), 6) for segment in strokes} == {0.3, 0.5}
+
+
+def test_categories_left_out_are_in_no_training_image_and_scored_apart(drawn, monkeypatch):
+    monkeypatch.setattr(rendered, "unlike_held_out", lambda dataset: dataset.split("train"))
+    real = rendered.real_images(drawn["1500-scenes"], ("port", "river"))
+    assert list(real) == ["real", "without_port_river"]
+    everything, rest = ({item.category for item in images} for images in real.values())
+    assert everything - rest == {"port", "river"} and len(rest) == 28
+    assert list(rendered.real_images(drawn["1500-scenes"], ())) == ["real"]
+
+    # Three of four images are found; of the ports and rivers one of two.
+    names, labels = ("park", "port", "river"), np.array([0, 0, 1, 2])
+    found = ZeroShotResult(names, labels, np.eye(3, dtype=np.float32)[[0, 0, 1, 0]])
+    monkeypatch.setattr(rendered, "zero_shot", lambda *_: found)
+    monkeypatch.setattr(rendered, "retrieval_of", lambda *_: SimpleNamespace(mean_recall=0.3))
+    scores = {"k=1": 0.75, "recall": 0.3}
+    assert rendered.scores_of(None, None, ()) == scores
+    assert rendered.scores_of(None, None, ("port", "river")) == scores | {rendered.LEFT_OUT: 0.5}

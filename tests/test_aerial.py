@@ -168,7 +168,7 @@ def test_aerial_scenes_are_judged_and_text_is_not(earth, shared):
     for path in sorted((shared / "data" / "large_scenes").glob("*.jpg")):
         with Image.open(path) as image:
             image.thumbnail((400, 400))
-            scene = embed_scene(model, image)
+            scene = embed_scene(model, image, [300])
         assert find(model, scene, "harbor", presence).presence is not None
     white = Image.new("RGB", (300, 200), "white")
     assert find(model, embed_scene(model, white), "harbor", presence).aerial is False

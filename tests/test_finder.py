@@ -25,6 +25,7 @@ from utils.finder import (
     reading,
     tile_boxes,
 )
+from utils.finder.scene import even_batch_size
 
 
 def noise(width: int, height: int, seed: int = 0) -> Image.Image:
@@ -236,6 +237,26 @@ with reading.open_scene(sys.argv[1]) as picture:
 after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 print(max(sizes), count, (after - before) // 1024)
 """
+
+
+@pytest.mark.parametrize(
+    ("count", "most", "size"),
+    [
+        (65, 64, 40),
+        (64, 64, 64),
+        (609, 64, 64),
+        (2, 64, 8),
+        (1, 64, 8),
+        (130, 64, 48),
+        (0, 64, 8),
+        (9, 4, 3),
+        (5, 1, 1),
+    ],
+)
+def test_batches_of_tiles_are_even_and_of_few_sizes(count, most, size):
+    assert even_batch_size(count, most) == size
+    assert len({even_batch_size(number, most) for number in range(1000)}) <= 8
+    assert -(-count // size) == -(-count // most) or not count
 
 
 def test_a_large_picture_is_never_whole_in_memory(tmp_path, root):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from utils.clip import CLIP
     from utils.datasets import ImageReading
 
+BATCH_SHAPES = 8  # in which tiles are embedded: for each a program is compiled
 READ_FACTOR = 4  # times the model's input; a larger tile is reduced to that when it is read
 
 
@@ -136,14 +138,28 @@ def cut(
     return boxes_of_scales(width, height, tile_sizes, overlap), tuple(dict.fromkeys(map(int, tile_sizes)))
 
 
+def even_batch_size(count: int, most: int) -> int:
+    """The size of as few batches as can be, with ``most`` tiles each, that leaves the fewest places empty.
+
+    Whatever the count, it is one of some `BATCH_SHAPES` sizes.
+    """
+    step = max(1, most // BATCH_SHAPES)
+    fullest = math.ceil(count / max(1, math.ceil(count / most)))
+    return min(most, max(1, math.ceil(fullest / step)) * step)
+
+
 class TileBatches:
-    """The tiles of scenes, given with their boxes, in batches of one shape for `utils.clip.embed_images`."""
+    """The tiles of scenes, given with their boxes, in batches of one shape for `utils.clip.embed_images`.
+
+    Places that stay empty are computed, too: 65 tiles are two batches of 40 rather than of 64.
+    """
 
     def __init__(self, model: CLIP, scenes: Iterable[tuple[OpenScene, np.ndarray]], batch_size: int) -> None:
         if batch_size < 1:
             raise ValueError(f"The batch size is {batch_size}; at least one tile must go through at once.")
-        self._preprocessing, self._batch_size = model.preprocessing, batch_size
+        self._preprocessing = model.preprocessing
         self._tiles = [(scene, tuple(box)) for scene, boxes in scenes for box in boxes.tolist()]
+        self._batch_size = even_batch_size(len(self._tiles), batch_size)
 
     def __len__(self) -> int:
         """Returns the number of batches."""

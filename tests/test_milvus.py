@@ -16,7 +16,17 @@ from search_world import names, noisy_pictures
 from training_world import tiny_model
 
 from utils.datasets import ImageReading
-from utils.search import ImageIndex, MilvusIndex, SceneTile, SearchError, Tiling, load_shards, milvus, milvus_store
+from utils.search import (
+    ImageIndex,
+    MilvusIndex,
+    SceneTile,
+    SearchError,
+    Tiling,
+    load_shards,
+    milvus,
+    milvus_store,
+    to_milvus,
+)
 from utils.search.filters import Only, bounds_of, overlaps
 from utils.search.shards import Settings, Shard, write_note, write_shard
 from utils.training.launch import free_port
@@ -423,7 +433,7 @@ def test_shards_are_loaded_one_by_one_and_once(own, tmp_path, capsys, monkeypatc
     tiles = [row for row in range(120) if row % 3 == 2]
     shards(tmp_path / "images", Path("/images"), whole, [images[:40], images[40:]])
     shards(tmp_path / "tiles", Path("/scenes"), whole, [tiles])
-    assert milvus.main([str(tmp_path / "images"), "--uri", own]) == 0
+    assert to_milvus.main([str(tmp_path / "images"), "--uri", own]) == 0
     assert "MilvusIndex of 80 images" in capsys.readouterr().out
     inside = load_shards(tmp_path / "tiles", own, progress=False)
     assert len(inside) == 120
@@ -440,5 +450,5 @@ def test_shards_are_loaded_one_by_one_and_once(own, tmp_path, capsys, monkeypatc
     monkeypatch.setattr(milvus.MilvusIndex, "measure", lambda self: pytest.fail("nothing is new"))
     assert len(load_shards(tmp_path / "images", own, progress=False)) == 120
     inside.close()
-    assert milvus.main([str(tmp_path / "nowhere"), "--uri", own]) == 2
+    assert to_milvus.main([str(tmp_path / "nowhere"), "--uri", own]) == 2
     assert "holds no shards of vectors; make some with make embed" in capsys.readouterr().err

@@ -117,6 +117,21 @@ def test_import_is_light(module):
     assert done.stdout.strip() == "[]"
 
 
+def test_no_package_imports_its_own_command(root):
+    """``python -m`` would run a second copy of it, after a warning of Python's."""
+    commands: dict[str, list[str]] = {}
+    for top in (root, root / "data"):
+        for path in sorted([*top.glob("utils/**/*.py"), *top.glob("standins/**/*.py")]):
+            if path.stem != "__main__" and '__name__ == "__main__"' in path.read_text(encoding="utf-8"):
+                parts = path.relative_to(top).with_suffix("").parts
+                commands.setdefault(".".join(parts[:-1]), []).append(".".join(parts))
+    assert "utils.search.to_milvus" in commands["utils.search"]
+    for package, modules in commands.items():
+        code = f"import sys, {package}; print([module for module in {modules} if module in sys.modules])"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == "[]", package
+
+
 def test_logging_is_left_to_the_program(root, tmp_path):
     """Which may import all of the course first."""
     log = tmp_path / "log.txt"

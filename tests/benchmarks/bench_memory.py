@@ -72,7 +72,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Memory of a training step against the batch.")
     parser.add_argument("--model", default="small", help="small, vit-b-32, or a folder with config.json")
     parser.add_argument("--batches", type=int, nargs="+", default=[64, 128, 256, 512, 1024, 2048])
-    parser.add_argument("--micro", type=int, default=64, help="pairs in a piece")
+    parser.add_argument("--micro", type=int, default=64, help="pairs in a micro-batch")
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
     parser.add_argument("--rematerialize", action="store_true", help="activations computed again on the way back")
     arguments = parser.parse_args()

@@ -1,7 +1,7 @@
 """Images embedded in eight bits by OpenVINO, an optional extra: for indexes of many images on a CPU.
 
     fast = in_eight_bits(model, images)                  # some of the images, or others of their kind
-    index = ImageIndex.build(images, fast, "my index")   # which is one of the model: load it with that
+    index = ImageIndex.build(fast, images, "my index")   # which is one of the model: load it with that
 
 Weights are rounded by channel and activations by layer (Jacob et al. 2018), over ranges that OpenVINO's NNCF measures
 on some images.

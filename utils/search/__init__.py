@@ -27,7 +27,7 @@ what a killed build has embedded; `collection` embeds images and scenes, `vector
 `filters` says what a search is limited to, `queries` embeds what is asked, `searchable` is what can be asked; `scenes`
 answers scene by scene, `index` altogether, and so does `milvus`, by the rows of `milvus_store`. Footprints are written
 by `tiles` and `geoparquet`, drawn by `overview`; `polygons` names those that others have drawn.
-`embed` has an `embedder` write `shards`, or through `ray_data` many.
+`embed` has an `embedder` write `shards`, or through `ray_data` many; `to_milvus` loads them into Milvus.
 """
 
 from utils.search.catalog import Hit, Skipped, WithoutFile

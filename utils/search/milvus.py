@@ -1,16 +1,12 @@
 """An index whose members and vectors live in Milvus: for more than one process can hold, or to be shared by several.
 
-    python -m utils.search.milvus runs/embeddings --uri images.db     # shards of make embed, one after the other
-
 The address is a file, ``images.db``, which milvus-lite opens in this process; or a server's, ``http://...``: a
 ``milvus-lite server``, or a cluster.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
@@ -347,26 +343,3 @@ def _fingerprint(model: CLIP | None) -> str:
     from utils.clip import fingerprint
 
     return fingerprint(model)
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Loads shards of vectors into Milvus from the command line."""
-    parser = argparse.ArgumentParser(prog="python -m utils.search.milvus", description="Loads make embed's vectors.")
-    parser.add_argument("folder", help="of shards, as make embed writes them")
-    parser.add_argument("--uri", default="runs/images.db", help="a file that ends with .db, or a server's address")
-    parser.add_argument("--collection", default=COLLECTION, help="one that is there takes these in beside its own")
-    arguments = parser.parse_args(argv)
-    try:
-        with load_shards(arguments.folder, arguments.uri, collection=arguments.collection) as index:
-            print(index)
-    except (SearchError, OSError) as error:
-        print(f"utils.search.milvus: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("utils.search.milvus: stopped; start it again, which resumes.", file=sys.stderr)
-        return 130
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -36,9 +36,10 @@ def read_image(path: str | Path, reading: ImageReading = AS_STORED) -> Image.Ima
     """Decodes an image file to 8-bit RGB, upright.
 
     EXIF turns are applied; gray, palette, CMYK and alpha images are converted (what is transparent, or has no data,
-    becomes black). Deeper values are stretched, and bands chosen, as the reading says. What has more pixels than
-    Pillow decodes is averaged down to about `LARGEST_SIDE` pixels a side, with a warning. A file that is missing,
-    truncated, too large to be honest, or not an image at all is an `ImageError`.
+    becomes black). Deeper values are stretched, and bands chosen, as the reading says. What rasterio reads, and so what
+    has more pixels than Pillow opens without a warning, is averaged down to about `LARGEST_SIDE` pixels a side where it
+    has more than the square of that, with a warning. A file that is missing, truncated, too large to be honest, or not
+    an image at all is an `ImageError`.
     """
     return read_with_data(path, reading)[0]
 

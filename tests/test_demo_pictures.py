@@ -58,9 +58,35 @@ def test_every_image_is_found_whatever_else_lies_there(pictures):
     (pictures / "picture_0.txt").write_text("12 7 3")
     (pictures / ".thumbnails").mkdir()
     Image.new("RGB", (9, 9)).save(pictures / ".thumbnails" / "picture_0.png")
-    images = own.images_in(pictures)
+    images, left_out = own.images_in(pictures)
+    assert not left_out
     assert images.name == "my pictures" and len(images) == 12
     assert not images.categories and not images.splits and not any(item.captions for item in images)
+
+
+def test_images_that_are_not_looked_for_and_folders_that_stay_closed_are_named(pictures, started, monkeypatch):
+    for name in ("IMG_1.HEIC", "2021/saved.jfif", ".hidden.heic", "notes.txt"):
+        (pictures / name).write_bytes(b"some bytes")
+    (pictures / "closed").mkdir()
+    scandir = os.scandir
+
+    def opened(place):  # as the system answers whoever may not look in; the tests may run as somebody who may
+        if str(place).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(place))
+        return scandir(place)
+
+    monkeypatch.setattr(os, "scandir", opened)
+    said = started()[2].splitlines()
+    assert said[0].startswith("12 images in ")
+    assert said[1] == (
+        "2 images in formats that are not read are left out: 2021/saved.jfif, IMG_1.HEIC; "
+        "save as JPEG or PNG what belongs to them."
+    )
+    assert said[2] == "1 folder cannot be opened and is left out: closed (Permission denied)."
+    for place in pictures.rglob("*.png"):
+        place.unlink()
+    with pytest.raises(CourseError, match=r"There is no image in .*; 2 images in formats .*HEIC.*; 1 folder cannot be"):
+        own.images_in(pictures)
 
 
 def test_what_is_no_folder_of_images_is_one_sentence(pictures, tmp_path, capsys):

@@ -211,6 +211,13 @@ def test_what_cannot_be_is_one_sentence(pictures, rasters, folder, tmp_path, cap
     assert main(["", "--to", "x"]) == 2
 
 
+def test_images_that_are_not_looked_for_are_named(pictures, folder, tmp_path, capsys):
+    (pictures / "IMG_1.HEIC").write_bytes(b"some bytes")
+    assert run(pictures, tmp_path / "vectors", folder) == 0
+    said = "1 image in a format that is not read is left out: IMG_1.HEIC; save as JPEG or PNG what belongs to them."
+    assert said in "".join(capsys.readouterr()).splitlines()
+
+
 def test_another_model_is_refused(pictures, folder, root, tmp_path, capsys):
     to = tmp_path / "vectors"
     run(pictures, to, folder)

@@ -25,26 +25,27 @@ KEPT = Path("runs/demo")  # holds a folder for each folder of images with each m
 LETTERS = 32  # of a folder's name in that of its index: paths of Windows are short
 
 
-def images_in(folder: Path) -> CaptionDataset:
-    """Every image in a folder, at any depth, without captions and categories; its files are not opened.
+def images_in(folder: Path) -> tuple[CaptionDataset, list[str]]:
+    """Every image in a folder, at any depth, without captions and categories, and what is to be said of others.
 
-    What the folders are called is not taken for what the images show, and no captions file is read: nothing that
-    happens to lie there keeps an image from being found. A `CourseError` says that there is no such folder or no image.
+    No file is opened. What the folders are called is not taken for what the images show, and no captions file is read:
+    nothing that happens to lie there keeps an image from being found. A `CourseError` says that there is no such folder
+    or no image.
     """
     from utils.datasets import CaptionDataset, CaptionedImage
-    from utils.datasets.files import IMAGE_ENDINGS, walk_images
+    from utils.datasets.files import IMAGE_ENDINGS, find_images
 
     if not folder.is_dir():
         there = "is a file, and no folder" if folder.exists() else "is not there"
         raise CourseError(f"{folder} {there}; name the folder that holds your images.")
     folder = folder.resolve()  # by whichever link it is named, its images are the same
     name = printable(folder.name)
-    images = [CaptionedImage(path, (), None, None, name) for path in walk_images(folder)]
+    paths, left_out = find_images(folder)
+    images = [CaptionedImage(path, (), None, None, name) for path in paths]
     if not images:
-        raise CourseError(
-            f"There is no image in {folder}, nor in a folder below it; looked for {', '.join(IMAGE_ENDINGS)}."
-        )
-    return CaptionDataset(images, name)
+        said = f"There is no image in {folder}, nor in a folder below it; looked for {', '.join(IMAGE_ENDINGS)}"
+        raise CourseError(f"{'; '.join([said, *left_out])}.")
+    return CaptionDataset(images, name), left_out
 
 
 def folder_of_index(root: Path, images: Path, model: str | Path) -> Path:
@@ -63,12 +64,14 @@ def index_pictures(root: Path, pictures: str, model: str = "") -> tuple[ImageInd
     ValueError of one sentence; Ctrl-C loses nothing that was embedded.
     """
     folder = Path(pictures).expanduser()
-    images = images_in(folder)
+    images, left_out = images_in(folder)
     clip_folder = model or root / EARTH_MODEL
     if not model and not (root / EARTH_MODEL).is_dir():
         raise CourseError(f"{EARTH_MODEL} is not in this checkout; name a model with MODEL=, a folder or on the Hub.")
     where = folder_of_index(root, folder, clip_folder)
     print(f"{len(images):,} images in {printable(folder)}; their index is kept in {from_here(where)}.", flush=True)
+    for said in left_out:
+        print(f"{said}.", flush=True)
 
     from utils.clip import CLIP
     from utils.search import ImageIndex

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from utils import jax_trouble
 from utils.datasets import AS_STORED, CaptionDataset, CaptionedImage, ImageReading
-from utils.datasets.files import IMAGE_ENDINGS, walk_images
+from utils.datasets.files import IMAGE_ENDINGS, find_images
 from utils.files import disk_trouble_in_words, file_in_the_way, printable, sole_owner
 from utils.finder.reading import stored_size
 from utils.finder.tiles import OVERLAP
@@ -73,7 +73,7 @@ def embed_folder(wanted: Wanted, folder: Path, address: str = "", progress: bool
         )
     named = printable(folder)
     source, folder = Path(os.path.abspath(wanted.source)), Path(os.path.abspath(folder))  # noqa: PTH100
-    paths, model = _files_in(source), Path(wanted.model).expanduser()
+    (paths, left_out), model = _files_in(source), Path(wanted.model).expanduser()
     _check_folder(folder, source)
     if model.exists():
         wanted = replace(wanted, model=str(model.resolve()))
@@ -89,6 +89,8 @@ def embed_folder(wanted: Wanted, folder: Path, address: str = "", progress: bool
             said = f"{len(shards) - len(todo):,} of {len(shards):,} shards are there already."
             print(said, file=workers.stream, flush=True)
         options = {"desc": "Embedding", "unit": kind, "disable": not progress, "file": workers.stream}
+        for said in left_out if progress else []:
+            print(f"{said}.", file=workers.stream, flush=True)
         if todo:
             with progress_bar(total=total, **options) as bar:
                 workers.embed(job, todo, bar)
@@ -108,13 +110,15 @@ def _workers(address: str) -> AbstractContextManager[Workers]:
     return cluster(address)
 
 
-def _files_in(source: Path) -> list[Path]:
-    """The images, or scenes, of a folder at any depth, sorted by path."""
+def _files_in(source: Path) -> tuple[list[Path], list[str]]:
+    """The images, or scenes, of a folder at any depth, sorted by path, and what is to be said of others."""
     if not source.is_dir():
         raise SearchError(f"There is no folder {printable(source)}; name one with images or scenes.")
-    if not (paths := walk_images(source)):
-        raise SearchError(f"There is no image in {printable(source)}; looked for {', '.join(IMAGE_ENDINGS)}.")
-    return paths
+    paths, left_out = find_images(source)
+    if not paths:
+        said = f"There is no image in {printable(source)}; looked for {', '.join(IMAGE_ENDINGS)}"
+        raise SearchError(f"{'; '.join([said, *left_out])}.")
+    return paths, left_out
 
 
 def _check_folder(folder: Path, source: Path) -> None:

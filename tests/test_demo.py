@@ -144,6 +144,9 @@ def test_answers_are_those_of_the_index(index):
     [
         (" \n", 3, "few words"),
         (None, 3, "few words"),
+        ("?!", 3, "few words"),
+        ("red | \u200b", 3, "few words"),
+        ("\U0001f6f0\ufe0f", 3, "few words"),
         ("x" * (MAX_LETTERS + 1), 3, "shorten"),
         ("red", 0, "from 1"),
         ("red", 10**9, "from 1"),

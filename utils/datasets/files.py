@@ -14,8 +14,8 @@ from utils.files import printable
 # lossless formats stand first.
 IMAGE_ENDINGS = (".png", ".tif", ".tiff", ".bmp", ".img", ".ntf", ".jpg", ".jpeg", ".jp2", ".webp", ".gif")
 # Images too, of telephones, browsers, cameras and mapping agencies: not looked for, but never passed over in silence.
-OTHER_ENDINGS = (".avif", ".heic", ".heif", ".jfif", ".jpe", ".jpf", ".jpx", ".j2k", ".jxl", ".tga", ".psd", ".ecw")
-OTHER_ENDINGS += (".sid", ".nitf", ".dng", ".arw", ".cr2", ".cr3", ".nef", ".orf", ".pef", ".raf", ".rw2")
+OTHER_ENDINGS = {".avif", ".heic", ".heif", ".jfif", ".jpe", ".jpf", ".jpx", ".j2k", ".jxl", ".tga", ".psd", ".ecw"}
+OTHER_ENDINGS |= {".sid", ".nitf", ".dng", ".arw", ".cr2", ".cr3", ".nef", ".orf", ".pef", ".raf", ".rw2"}
 
 
 def match_images(filenames: Sequence[str], folder: Path) -> dict[str, Path]:

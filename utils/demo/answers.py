@@ -17,6 +17,7 @@ import numpy as np
 
 from utils.category_names import category_words
 from utils.datasets import CaptionDataset
+from utils.datasets.captions import has_letters
 from utils.demo.decoding import DecodedUpload, read_upload
 from utils.demo.files import uploaded_path
 from utils.demo.map import outline_of_scene
@@ -296,11 +297,11 @@ class Answers:
 
 
 def clean_text(text: Any) -> str:
-    """A text as it is asked for, in single spaces; a ValueError if it is empty, too long, or not a text."""
+    """A text as it is asked for, in single spaces; a ValueError if it has no letters, is too long, or is no text."""
     # Half a surrogate pair, which JSON can carry, is in no encoding.
     cleaned = text.encode("utf-8", "replace").decode() if isinstance(text, str) else ""
     cleaned = " ".join(cleaned.split())
-    if not cleaned:
+    if not has_letters(cleaned):
         raise ValueError("Say in a few words what to look for, such as “a stadium”.")
     if len(cleaned) > MAX_LETTERS:
         raise ValueError(f"The text has {len(cleaned):,} letters; up to {MAX_LETTERS} are read: shorten it.")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from utils.datasets.captions import has_letters
 from utils.finder.drawing import heat_map, overlay
 from utils.finder.place import footprints
 from utils.finder.presence import PresenceModel, write_file
@@ -208,9 +209,10 @@ def find(
 
 
 def fill(template: str, feature: str) -> str:
-    """The prompt for a feature; a ValueError if that is empty."""
-    if not feature.strip():
-        raise ValueError("The feature to look for is empty; say in a few words what it is, such as 'stadium'.")
+    """The prompt for a feature; a ValueError if that is empty, or has no letters."""
+    if not has_letters(feature):
+        what = f"{feature.strip()!r}, without any letters" if feature.strip() else "empty"
+        raise ValueError(f"The feature to look for is {what}; say in a few words what it is, such as 'stadium'.")
     return template.replace("{feature}", feature.strip())
 
 

@@ -8,6 +8,7 @@ import time
 from contextlib import redirect_stderr
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from search_world import count_embedded, noisy_pictures
@@ -133,6 +134,16 @@ def test_only_what_is_new_is_embedded_and_a_line_says_what_has_changed(pictures,
     assert sorted(read) == ["new.jpg", "picture_7.png"]
     assert "New or changed: 2 of 12 images; kept from before: 10; gone: 1.\n" in said
     assert "picture_8.png" not in {item.name for item in index.dataset} and len(index) == 12
+
+
+def test_the_first_deep_image_among_photographs_changes_none_of_them(pictures, started, monkeypatch):
+    started()
+    read = count_embedded(monkeypatch)
+    values = np.random.default_rng(0).integers(100, 3000, (20, 20)).astype(np.uint16)
+    Image.fromarray(values).save(pictures / "2021" / "deep.png")
+    index, _, said = started()
+    assert read == ["deep.png"] and len(index) == 13
+    assert "New or changed: 1 of 13 images; kept from before: 12.\n" in said
 
 
 def test_damaged_files_are_named_counted_and_left_out(pictures, started):

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 import pytest
 from embed_world import check_equal, table
+from PIL import Image
 from search_world import count_embedded, noisy_pictures
 from test_search_scenes import raster
 from training_world import child
@@ -150,6 +151,19 @@ def test_a_changed_file_redoes_its_shard_and_a_new_one_not_all(pictures, folder,
     run(pictures, to, folder)
     check_equal(to, to)
     assert len(table(to)) == 25 and len(files(to)) == len(shards.read_note(to).shards)
+
+
+@pytest.mark.parametrize("more", [[], ["--scenes"]])
+def test_the_first_deep_file_among_others_changes_none_of_them(pictures, folder, tmp_path, more):
+    (pictures / "picture_9a.png").unlink()
+    to = tmp_path / "vectors"
+    assert run(pictures, to, folder, *more) == 0
+    before = files(to)
+    values = np.random.default_rng(0).integers(100, 3000, (40, 40)).astype(np.uint16)
+    Image.fromarray(values).save(pictures / "z_deep.png")
+    assert run(pictures, to, folder, *more) == 0
+    kept = [name for name, time in files(to).items() if before.get(name) == time]
+    assert len(kept) >= len(before) - 1 and len(files(to)) >= len(before)
 
 
 def test_files_of_others_in_the_folder_stay(pictures, folder, tmp_path):

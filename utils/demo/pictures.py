@@ -77,9 +77,10 @@ def index_pictures(root: Path, pictures: str, model: str = "") -> tuple[ImageInd
     from utils.search import ImageIndex
     from utils.search.storage import recorded_reading
 
-    reading = recorded_reading(where)  # so that a further image changes none of the others
+    recorded = recorded_reading(where)
     clip = CLIP.from_pretrained(clip_folder)
-    index = ImageIndex.build(clip, images.with_reading(**reading.describe() if reading else {}), where)
+    how = {} if recorded is None else recorded.describe()
+    index = ImageIndex.build(clip, images.with_reading(**how, measured=recorded is None), where)
     if index.skipped:
         print(_said_of_unreadable(index, folder), flush=True)
     return index, where

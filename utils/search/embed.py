@@ -133,16 +133,17 @@ def _check_folder(folder: Path, source: Path) -> None:
 def settled(wanted: Wanted, paths: Sequence[Path], folder: Path, model: ModelFacts) -> tuple[Collection, Settings]:
     """The files with the reading and tiling that they have in a folder; a `SearchError` if what is there differs."""
     before = read_note(folder).settings if (folder / NOTE).exists() else None
-    reading = wanted.reading
-    if before is not None and reading == AS_STORED:
-        reading = ImageReading(**before.reading)  # so that a further file changes none of the others
+    recorded = None
+    if before is not None and wanted.reading == AS_STORED:
+        recorded = ImageReading(**before.reading)  # so that a further file changes none of the others
     tiling = None
     if wanted.scenes:
         tiling = Tiling(tuple(wanted.tile_sizes or [model.image_size]), wanted.overlap)
-        collection = Collection.of_scenes(paths, reading, tiling)
+        collection = Collection.of_scenes(paths, wanted.reading, tiling, recorded)
     else:
         images = CaptionDataset([CaptionedImage(path, (), None, None, "") for path in paths])
-        collection = Collection.of_images(images.with_reading(**reading.describe()))
+        how = (recorded or wanted.reading).describe()
+        collection = Collection.of_images(images.with_reading(**how, measured=recorded is None))
     reading = collection.dataset.readings[0]
     settings = Settings(model.fingerprint, model.dim, reading.describe(), tiling, wanted.shard_size)
     if before is not None and before != settings:

@@ -94,6 +94,7 @@ def test_what_is_no_folder_of_images_is_one_sentence(pictures, tmp_path, capsys)
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "letter.txt").write_text("Dear reader")
     for given, sentence in (
+        ("~no such user/maps", r"~no such user/maps is not there; name"),
         (tmp_path / "none", r"none is not there; name the folder that holds your images\."),
         (pictures / "picture_0.png", r"picture_0\.png is a file, and no folder; name the folder"),
         (tmp_path / "empty", r"There is no image in .*empty, nor in a folder below it; looked for \.png"),

@@ -207,6 +207,7 @@ def test_what_cannot_be_is_one_sentence(pictures, rasters, folder, tmp_path, cap
     assert run(pictures, to, folder) == 0
     cases = [
         ((tmp_path / "gone", to), "There is no folder "),
+        ((Path("~no such user/maps"), to), "There is no folder "),
         ((rasters, to), f"holds vectors of {pictures}; name another folder"),
         ((tmp_path / "empty", to), "There is no image in "),
         ((pictures, blocked / "to"), "is a file, and shards need a folder"),

@@ -13,6 +13,7 @@ import yaml
 
 from utils.course.places import CourseError
 from utils.course.values import is_of_type
+from utils.files import from_home
 
 
 def load_profile(root: Path, profile: str) -> tuple[str, dict[str, dict[str, Any]]]:
@@ -22,7 +23,7 @@ def load_profile(root: Path, profile: str) -> tuple[str, dict[str, dict[str, Any
     a `CourseError`.
     """
     folder = root / "nbs" / "profiles"
-    path = Path(profile).expanduser() if profile.endswith((".yaml", ".yml")) else folder / f"{profile}.yaml"
+    path = from_home(profile) if profile.endswith((".yaml", ".yml")) else folder / f"{profile}.yaml"
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in folder.glob("*.yaml")))
         raise CourseError(
@@ -143,8 +144,8 @@ def parse_overrides(assignments: Iterable[str], data_dir: str = "", model: str =
             raise CourseError(f"{assignment!r} cannot be read: {' '.join(str(error).split())}.") from error
     # Notebooks run in nbs/, so a folder given relative to here must become absolute.
     if data_dir:
-        overrides["DATA_DIR"] = str(Path(data_dir).expanduser().resolve())
+        overrides["DATA_DIR"] = str(from_home(data_dir).resolve())
     if model:
-        folder = Path(model).expanduser()
+        folder = from_home(model)
         overrides["MODEL"] = str(folder.resolve()) if folder.exists() else model
     return overrides

@@ -10,7 +10,7 @@ from typing import Any
 
 from utils.choices import AUGMENTATIONS, COMPUTE_DTYPES, LARGEST_VAL_SHARE, PROMPTS, SETTINGS, TRANSLATION_ENGINES
 from utils.course.places import CourseError
-from utils.files import expanded, file_in_the_way, read_json
+from utils.files import expanded, file_in_the_way, from_home, read_json
 from utils.files.hub import looks_like_clip
 
 FEW_STEPS = 100  # below them a training has hardly left its start
@@ -118,7 +118,7 @@ def check_places(root: Path, values: Mapping[str, Any]) -> None:
     the top of the checkout.
     """
     data_dir, dataset, model = (str(values.get(name) or "") for name in ("DATA_DIR", "DATASET", "MODEL"))
-    data_folder = root / Path(data_dir or "data").expanduser()
+    data_folder = root / from_home(data_dir or "data")
     if data_dir and not data_folder.is_dir():
         raise CourseError(f"DATA_DIR is {data_dir!r}, and there is no folder {data_folder}.")
     is_path = re.search(r"[/\\]|\.(csv|tsv|jsonl?|parquet|tar)$", dataset, re.IGNORECASE)
@@ -128,10 +128,10 @@ def check_places(root: Path, values: Mapping[str, Any]) -> None:
             "captions, of a .parquet or .tar, or of a folder of images."
         )
     pictures = str(values.get("PICTURES") or "")
-    if pictures and not (root / Path(pictures).expanduser()).is_dir():
+    if pictures and not (root / from_home(pictures)).is_dir():
         raise CourseError(f"PICTURES is {pictures!r}, and there is no folder {root / pictures}: give one of images.")
     decoder = str(values.get("DECODER") or "")
-    place = root / Path(decoder).expanduser()
+    place = root / from_home(decoder)
     has_settings = (place / "config.json").is_file()
     is_gpt2 = has_settings and read_json(place / "config.json").get("model_type", "gpt2") == "gpt2"
     if decoder and not is_gpt2 and (place.is_dir() or (decoder[0] in "/~." and not place.exists())):
@@ -139,7 +139,7 @@ def check_places(root: Path, values: Mapping[str, Any]) -> None:
             f"DECODER is {decoder!r}, and there is no GPT-2 in {place}: give its folder, with its tokenizer, or a name "
             "on the Hub, such as openai-community/gpt2."
         )
-    place = root / Path(model).expanduser()
+    place = root / from_home(model)
     if model and (blocked := file_in_the_way(place)) and blocked != place:
         raise CourseError(f"MODEL is {model!r}, and {blocked} is a file: give the folder with config.json and weights.")
     if model and place.exists() and not looks_like_clip(place):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from utils.course import CourseError
 from utils.course.places import from_here
-from utils.files import printable
+from utils.files import from_home, printable
 from utils.search.embed import EARTH_MODEL
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def images_in(folder: Path) -> tuple[CaptionDataset, list[str]]:
 
 def folder_of_index(root: Path, images: Path, model: str | Path) -> Path:
     """Where the index of a folder of images by a model is kept: below `KEPT`, named after both, and no other's."""
-    place = Path(model).expanduser()
+    place = from_home(model)
     which = str(place.resolve() if place.exists() else model)
     digest = hashlib.sha256(f"{images.resolve()}\0{which}".encode(errors="surrogatepass")).hexdigest()[:8]
     names = [re.sub(r"[^\w.-]+", "-", Path(one).name)[:LETTERS] for one in (images.resolve(), which)]
@@ -63,7 +63,7 @@ def index_pictures(root: Path, pictures: str, model: str = "") -> tuple[ImageInd
     Returns the index and the folder that keeps it. Whatever is in the way is a `CourseError`, an OSError or a
     ValueError of one sentence; Ctrl-C loses nothing that was embedded.
     """
-    folder = Path(pictures).expanduser()
+    folder = from_home(pictures)
     images, left_out = images_in(folder)
     clip_folder = model or root / EARTH_MODEL
     if not model and not (root / EARTH_MODEL).is_dir():

@@ -20,7 +20,7 @@ from pathlib import Path
 from utils import jax_trouble
 from utils.datasets import AS_STORED, CaptionDataset, CaptionedImage, ImageReading
 from utils.datasets.files import IMAGE_ENDINGS, find_images
-from utils.files import disk_trouble_in_words, file_in_the_way, printable, sole_owner
+from utils.files import disk_trouble_in_words, file_in_the_way, from_home, printable, sole_owner
 from utils.finder.reading import stored_size
 from utils.finder.tiles import OVERLAP
 from utils.progress import progress_bar
@@ -73,7 +73,7 @@ def embed_folder(wanted: Wanted, folder: Path, address: str = "", progress: bool
         )
     named = printable(folder)
     source, folder = Path(os.path.abspath(wanted.source)), Path(os.path.abspath(folder))  # noqa: PTH100
-    (paths, left_out), model = _files_in(source), Path(wanted.model).expanduser()
+    (paths, left_out), model = _files_in(source), from_home(wanted.model)
     _check_folder(folder, source)
     if model.exists():
         wanted = replace(wanted, model=str(model.resolve()))
@@ -190,7 +190,7 @@ def main(argv: list[str] | None = None) -> int:
         if not (arguments.source and arguments.to):
             raise SearchError("Name images and a folder for their vectors, as in make embed SOURCE=images TO=vectors.")
         wanted = Wanted(
-            Path(arguments.source).expanduser(),
+            from_home(arguments.source),
             arguments.model or str(_default_model()),
             arguments.scenes or bool(arguments.tile_sizes),
             tuple(arguments.tile_sizes),
@@ -199,7 +199,7 @@ def main(argv: list[str] | None = None) -> int:
             arguments.batch_size,
             arguments.shard_size,
         )
-        print(embed_folder(wanted, Path(arguments.to).expanduser(), arguments.address))
+        print(embed_folder(wanted, from_home(arguments.to), arguments.address))
     except KeyboardInterrupt:
         print("\nmake embed: stopped; whole shards are kept, and the same command resumes.", file=sys.stderr)
         return INTERRUPTED

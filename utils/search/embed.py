@@ -31,6 +31,7 @@ from utils.search.shards import (
     NOTE,
     Settings,
     Shard,
+    first_error,
     has_shards,
     is_finished,
     read_note,
@@ -96,7 +97,10 @@ def embed_folder(wanted: Wanted, folder: Path, address: str = "", progress: bool
                 workers.embed(job, todo, bar)
         write_note(folder, settings, source, shards)
     rows, errors = map(sum, zip(*(rows_in(folder, shard) for shard in shards), strict=True))
-    unread = f"; {errors:,} rows have an error in place of a vector" if errors else ""
+    unread = ""
+    if errors:
+        have = "row has" if errors == 1 else "rows have"
+        unread = f"; {errors:,} {have} an error in place of a vector: {first_error(folder, shards).rstrip('.')}"
     return f"{named}: {rows:,} rows in {len(shards):,} shards, {len(todo):,} of these new{unread}."
 
 

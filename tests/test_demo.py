@@ -160,6 +160,14 @@ def test_a_question_that_cannot_be_answered_gets_a_sentence(index, text, k, expe
         Answers(index).by_text(text, k)
 
 
+@pytest.mark.filterwarnings("ignore:The model reads the first")
+def test_a_text_that_the_model_does_not_read_to_its_end_is_remarked(index):
+    long = "7 " * (MAX_LETTERS // 2)
+    answers = Answers(index)
+    assert not [one for one in answers.by_text("a port", 3).remarks if "not its end" in one]
+    assert [one for one in answers.by_text(long, 3).remarks if "not its end" in one]
+
+
 @pytest.mark.parametrize("row", ["8", "-1", "1e3", "٣" * 12, "../../etc/passwd", "", None, 3, ["0"], {"a": 1}])
 def test_only_members_are_opened_by_name(index, row):
     with pytest.raises(ValueError, match="shown"):

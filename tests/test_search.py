@@ -438,6 +438,11 @@ def test_what_cannot_be_answered_is_refused_in_a_sentence(index, ask, sentence):
     assert "\n" not in str(refusal.value)
 
 
+def test_a_text_that_the_model_does_not_read_to_its_end_is_warned_of(index):
+    with pytest.warns(UserWarning, match=r"reads the first \d+ tokens of a text, and not its end"):
+        index.query_text(["port", "a port " * 100])
+
+
 def test_a_name_that_two_members_share_wants_its_folder(model, tmp_path):
     for folder in ("north", "south"):
         noisy_pictures(tmp_path / "all" / folder, 3)

@@ -181,7 +181,10 @@ class Answers:
         )
 
     def _hints(self, wordings: Sequence[str]) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(filter(None, map(language_hint, wordings))))[:1]
+        from utils.clip import cut_in_words
+
+        languages = list(filter(None, map(language_hint, wordings)))[:1]
+        return tuple(filter(None, [*languages, cut_in_words(self.index.asking_model, wordings)]))
 
     @cached_property
     def _judge(self) -> CollectionJudge | None:
@@ -273,8 +276,12 @@ class Answers:
         return sizes
 
     def _basis(self, finding: Finding) -> str:
+        from utils.clip import cut_in_words
+
         tiles = f"{len(finding.tiles):,} tiles of {', '.join(map(str, finding.scene.tile_sizes))} pixels, "
         tiles += f"each compared with “{finding.prompt}”."
+        if cut := cut_in_words(self.index.asking_model, [finding.prompt]):
+            tiles += f" {cut}"
         if self.presence is None:
             return f"{tiles} No presence model was given, so the tiles are ranked and nothing more is claimed."
         if finding.aerial is False and self.presence.aerial is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -156,8 +157,11 @@ def embed_feature(
     presence_model: PresenceModel | None = None,
     template: str | None = None,
 ) -> FeatureQuery:
-    """Embeds a feature's prompt, and the texts that it is held against; the first half of `find`, with its errors."""
-    from utils.clip import embed_texts
+    """Embeds a feature's prompt, and the texts that it is held against; the first half of `find`, with its errors.
+
+    A warning says that the prompt is longer than the model reads.
+    """
+    from utils.clip import cut_in_words, embed_texts
 
     template = with_named_field(template or (presence_model.template if presence_model else PROMPT))
     background: tuple[str, ...] = ()
@@ -170,6 +174,8 @@ def embed_feature(
             )
         background = presence_model.background
     prompt = fill(template, feature)
+    if cut := cut_in_words(model, [prompt]):
+        warnings.warn(cut, stacklevel=3)
     embedding, *others = embed_texts(model, [prompt, *background])
     return FeatureQuery(
         feature.strip(), prompt, embedding, np.reshape(others, (-1, len(embedding))), logit_scale(model), presence_model

@@ -32,9 +32,9 @@ CAPTIONS_COMPARED = 64
 def embed_text(model: CLIP, text: str | Sequence[str]) -> np.ndarray:
     """Embeds a text, or the mean of several, (dim,) float32 of unit length.
 
-    A `SearchError` says that one is empty, or has no letters.
+    A `SearchError` says that one is empty, or has no letters; a warning, that one is longer than the model reads.
     """
-    from utils.clip import embed_texts, unit_length
+    from utils.clip import cut_in_words, embed_texts, unit_length
 
     texts = [text] if isinstance(text, str) else list(text)
     if not texts or not all(isinstance(one, str) and one.strip() for one in texts):
@@ -44,6 +44,8 @@ def embed_text(model: CLIP, text: str | Sequence[str]) -> np.ndarray:
             raise SearchError(
                 f"The text to search for is {one.strip()!r}, without any letters; write what the image shows."
             )
+    if cut := cut_in_words(model, texts):
+        warnings.warn(cut, stacklevel=3)
     return unit_length(embed_texts(model, texts).mean(axis=0))
 
 

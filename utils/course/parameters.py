@@ -45,7 +45,7 @@ def read_yaml(path: Path) -> Any:
     """Reads a YAML file, empty as a dict; one that cannot be read or gives a name twice raises a `CourseError`."""
     try:
         return yaml.load(path.read_text(encoding="utf-8"), _Loader) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise CourseError(f"{path} cannot be read as YAML: {' '.join(str(error).split())}; mend it.") from error
 
 
@@ -140,7 +140,7 @@ def parse_overrides(assignments: Iterable[str], data_dir: str = "", model: str =
         try:
             # YAML reads a lone tilde as nothing at all; here it is the home folder.
             overrides[name] = value if value in ("", "~") else yaml.load(value, _Loader)
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, ValueError) as error:  # the latter of numbers with thousands of digits
             raise CourseError(f"{assignment!r} cannot be read: {' '.join(str(error).split())}.") from error
     # Notebooks run in nbs/, so a folder given relative to here must become absolute.
     if data_dir:

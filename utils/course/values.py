@@ -8,7 +8,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from utils.choices import AUGMENTATIONS, COMPUTE_DTYPES, LARGEST_VAL_SHARE, PROMPTS, SETTINGS, TRANSLATION_ENGINES
+from utils.choices import (
+    AUGMENTATIONS,
+    COMPUTE_DTYPES,
+    LARGEST_SEED,
+    LARGEST_VAL_SHARE,
+    PROMPTS,
+    SETTINGS,
+    TRANSLATION_ENGINES,
+)
 from utils.course.places import CourseError
 from utils.files import expanded, file_in_the_way, from_home, read_json
 from utils.files.hub import looks_like_clip
@@ -62,7 +70,11 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("BATCH_SIZE", "EPOCHS", "VALIDATE_EVERY", "TRAINING_IMAGES", "TRAINING_BATCH"), _whole_number(1)),
     **dict.fromkeys(("HELD_OUT", "K", "LAYERS", "WIDTH", "PREFIX_LENGTH", "BEAM_SIZE", "SCENES"), _whole_number(1)),
     "CAPTION_TOKENS": _whole_number(2),
-    **dict.fromkeys(("IMAGES_PER_SPLIT", "COMPARED_IMAGES", "WARMUP_STEPS", "NUM_BEAMS", "SEED"), _whole_number(0)),
+    **dict.fromkeys(("IMAGES_PER_SPLIT", "COMPARED_IMAGES", "WARMUP_STEPS", "NUM_BEAMS"), _whole_number(0)),
+    "SEED": (
+        lambda seed: is_of_type(seed, "int") and 0 <= seed <= LARGEST_SEED,
+        f"a whole number from 0 to {LARGEST_SEED:,}",
+    ),
     "LEARNING_RATE": _number(lambda rate: rate > 0, " above zero, such as 1.0e-4"),
     **dict.fromkeys(("METERS", "MEMORY"), _number(lambda value: value > 0, " above zero")),
     "PRICE": _number(lambda price: price >= 0, ", zero or more"),

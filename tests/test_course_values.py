@@ -74,6 +74,8 @@ def profile(tmp_path):
         ({"OTHER_RENAME": {3: "port"}}, r"OTHER_RENAME is \{3: 'port'\}; it must be"),
         ({"VAL_FROM_TRAIN": 0.6}, "VAL_FROM_TRAIN is 0.6; it must be a number from 0 to 0.5"),
         ({"VAL_FROM_TRAIN": float("nan")}, "VAL_FROM_TRAIN is nan"),
+        ({"SEED": -1}, "SEED is -1; it must be a whole number from 0 to 4,294,967,295"),
+        ({"SEED": 2**32}, "SEED is 4294967296; it must be a whole number from 0 to 4,294,967,295"),
         ({"EPOCS": 3}, r"EPOCS \(command line\)"),
         ({"DATASET": "no/such/captions.csv"}, "DATASET is 'no/such/captions.csv', and there is no"),
         ({"DATASET": "captions.csv"}, "DATASET is 'captions.csv', and there is no"),
@@ -152,8 +154,9 @@ def test_an_assignment_that_is_no_yaml_or_given_twice_is_refused():
         parse_overrides(["EPOCHS=1", "EPOCHS=2"])
     with pytest.raises(CourseError, match="'patience' is given twice"):
         parse_overrides(["SETTINGS={patience: 1, patience: 2}"])
-    with pytest.raises(CourseError, match="cannot be read"):
-        parse_overrides(["SETTINGS={a: [}"])
+    for unreadable in ("SETTINGS={a: [}", "SEED=" + "9" * 5000):
+        with pytest.raises(CourseError, match="cannot be read"):
+            parse_overrides([unreadable])
     assert parse_overrides(["CAPTIONS_FILE="]) == {"CAPTIONS_FILE": ""}
 
 

@@ -422,6 +422,16 @@ def test_a_folder_for_each_category(tmp_path):
     assert all(item.captions == () for item in dataset)
 
 
+def test_images_of_a_folder_that_are_not_looked_for_are_named(tmp_path):
+    (tmp_path / "port").mkdir()
+    (tmp_path / "port" / "2.heic").write_bytes(b"some bytes")
+    with pytest.raises(DatasetError, match=r"no images are in this folder .*; 1 image in a format that is not read is"):
+        load_dataset(tmp_path)
+    Image.new("RGB", (8, 8)).save(tmp_path / "port" / "1.png")
+    with pytest.warns(UserWarning, match=r"1 image in a format that is not read is left out: port/2\.heic; save as"):
+        assert len(load_dataset(tmp_path)) == 1
+
+
 def test_split_folders_above_the_categories(tmp_path):
     for name in ("train/port/1.jpg", "Validation/port/1.jpg", "test/forest/1.jpg"):
         picture(tmp_path / name)

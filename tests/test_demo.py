@@ -144,6 +144,9 @@ def test_answers_are_those_of_the_index(index):
     [
         (" \n", 3, "few words"),
         (None, 3, "few words"),
+        ("?!", 3, "few words"),
+        ("red | \u200b", 3, "few words"),
+        ("\U0001f6f0\ufe0f", 3, "few words"),
         ("x" * (MAX_LETTERS + 1), 3, "shorten"),
         ("red", 0, "from 1"),
         ("red", 10**9, "from 1"),
@@ -155,6 +158,14 @@ def test_answers_are_those_of_the_index(index):
 def test_a_question_that_cannot_be_answered_gets_a_sentence(index, text, k, expected):
     with pytest.raises(ValueError, match=expected):
         Answers(index).by_text(text, k)
+
+
+@pytest.mark.filterwarnings("ignore:The model reads the first")
+def test_a_text_that_the_model_does_not_read_to_its_end_is_remarked(index):
+    long = "7 " * (MAX_LETTERS // 2)
+    answers = Answers(index)
+    assert not [one for one in answers.by_text("a port", 3).remarks if "not its end" in one]
+    assert [one for one in answers.by_text(long, 3).remarks if "not its end" in one]
 
 
 @pytest.mark.parametrize("row", ["8", "-1", "1e3", "٣" * 12, "../../etc/passwd", "", None, 3, ["0"], {"a": 1}])

@@ -8,6 +8,7 @@ import time
 from contextlib import redirect_stderr
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from search_world import count_embedded, noisy_pictures
@@ -58,15 +59,42 @@ def test_every_image_is_found_whatever_else_lies_there(pictures):
     (pictures / "picture_0.txt").write_text("12 7 3")
     (pictures / ".thumbnails").mkdir()
     Image.new("RGB", (9, 9)).save(pictures / ".thumbnails" / "picture_0.png")
-    images = own.images_in(pictures)
+    images, left_out = own.images_in(pictures)
+    assert not left_out
     assert images.name == "my pictures" and len(images) == 12
     assert not images.categories and not images.splits and not any(item.captions for item in images)
+
+
+def test_images_that_are_not_looked_for_and_folders_that_stay_closed_are_named(pictures, started, monkeypatch):
+    for name in ("IMG_1.HEIC", "2021/saved.jfif", ".hidden.heic", "notes.txt"):
+        (pictures / name).write_bytes(b"some bytes")
+    (pictures / "closed").mkdir()
+    scandir = os.scandir
+
+    def opened(place):  # as the system answers whoever may not look in; the tests may run as somebody who may
+        if str(place).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(place))
+        return scandir(place)
+
+    monkeypatch.setattr(os, "scandir", opened)
+    said = started()[2].splitlines()
+    assert said[0].startswith("12 images in ")
+    assert said[1] == (
+        "2 images in formats that are not read are left out: 2021/saved.jfif, IMG_1.HEIC; "
+        "save as JPEG or PNG what belongs to them."
+    )
+    assert said[2] == "1 folder cannot be opened and is left out: closed (Permission denied)."
+    for place in pictures.rglob("*.png"):
+        place.unlink()
+    with pytest.raises(CourseError, match=r"There is no image in .*; 2 images in formats .*HEIC.*; 1 folder cannot be"):
+        own.images_in(pictures)
 
 
 def test_what_is_no_folder_of_images_is_one_sentence(pictures, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "letter.txt").write_text("Dear reader")
     for given, sentence in (
+        ("~no such user/maps", r"~no such user/maps is not there; name"),
         (tmp_path / "none", r"none is not there; name the folder that holds your images\."),
         (pictures / "picture_0.png", r"picture_0\.png is a file, and no folder; name the folder"),
         (tmp_path / "empty", r"There is no image in .*empty, nor in a folder below it; looked for \.png"),
@@ -107,6 +135,16 @@ def test_only_what_is_new_is_embedded_and_a_line_says_what_has_changed(pictures,
     assert sorted(read) == ["new.jpg", "picture_7.png"]
     assert "New or changed: 2 of 12 images; kept from before: 10; gone: 1.\n" in said
     assert "picture_8.png" not in {item.name for item in index.dataset} and len(index) == 12
+
+
+def test_the_first_deep_image_among_photographs_changes_none_of_them(pictures, started, monkeypatch):
+    started()
+    read = count_embedded(monkeypatch)
+    values = np.random.default_rng(0).integers(100, 3000, (20, 20)).astype(np.uint16)
+    Image.fromarray(values).save(pictures / "2021" / "deep.png")
+    index, _, said = started()
+    assert read == ["deep.png"] and len(index) == 13
+    assert "New or changed: 1 of 13 images; kept from before: 12.\n" in said
 
 
 def test_damaged_files_are_named_counted_and_left_out(pictures, started):

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 import pytest
 from embed_world import check_equal, table
+from PIL import Image
 from search_world import count_embedded, noisy_pictures
 from test_search_scenes import raster
 from training_world import child
@@ -60,7 +61,10 @@ def files(folder: Path) -> dict[str, int]:
 def test_images_are_those_of_an_index(pictures, folder, model, tmp_path, capsys):
     assert run(pictures, tmp_path / "vectors", folder) == 0
     said = capsys.readouterr().out
-    assert "25 rows in" in said and "1 rows have an error" in said
+    assert "25 rows in" in said and said.endswith(
+        f"; 1 row has an error in place of a vector: {pictures / 'picture_9a.png'} is in no format that can be decoded "
+        "as an image; replace or remove it.\n"
+    )
     rows = table(tmp_path / "vectors")
     whole = ImageIndex.build(model, pictures, batch_size=4, progress=False)
     index = ImageIndex.from_shards(tmp_path / "vectors", model)
@@ -152,6 +156,19 @@ def test_a_changed_file_redoes_its_shard_and_a_new_one_not_all(pictures, folder,
     assert len(table(to)) == 25 and len(files(to)) == len(shards.read_note(to).shards)
 
 
+@pytest.mark.parametrize("more", [[], ["--scenes"]])
+def test_the_first_deep_file_among_others_changes_none_of_them(pictures, folder, tmp_path, more):
+    (pictures / "picture_9a.png").unlink()
+    to = tmp_path / "vectors"
+    assert run(pictures, to, folder, *more) == 0
+    before = files(to)
+    values = np.random.default_rng(0).integers(100, 3000, (40, 40)).astype(np.uint16)
+    Image.fromarray(values).save(pictures / "z_deep.png")
+    assert run(pictures, to, folder, *more) == 0
+    kept = [name for name, time in files(to).items() if before.get(name) == time]
+    assert len(kept) >= len(before) - 1 and len(files(to)) >= len(before)
+
+
 def test_files_of_others_in_the_folder_stay(pictures, folder, tmp_path):
     (pictures / "mine.parquet").write_bytes(b"mine")
     assert run(pictures, pictures, folder) == run(pictures, pictures, folder) == 0
@@ -193,6 +210,7 @@ def test_what_cannot_be_is_one_sentence(pictures, rasters, folder, tmp_path, cap
     assert run(pictures, to, folder) == 0
     cases = [
         ((tmp_path / "gone", to), "There is no folder "),
+        ((Path("~no such user/maps"), to), "There is no folder "),
         ((rasters, to), f"holds vectors of {pictures}; name another folder"),
         ((tmp_path / "empty", to), "There is no image in "),
         ((pictures, blocked / "to"), "is a file, and shards need a folder"),
@@ -209,6 +227,13 @@ def test_what_cannot_be_is_one_sentence(pictures, rasters, folder, tmp_path, cap
         said = capsys.readouterr().err
         assert wanted in said and said.startswith("make embed: ") and said.count("\n") == 1, said
     assert main(["", "--to", "x"]) == 2
+
+
+def test_images_that_are_not_looked_for_are_named(pictures, folder, tmp_path, capsys):
+    (pictures / "IMG_1.HEIC").write_bytes(b"some bytes")
+    assert run(pictures, tmp_path / "vectors", folder) == 0
+    said = "1 image in a format that is not read is left out: IMG_1.HEIC; save as JPEG or PNG what belongs to them."
+    assert said in "".join(capsys.readouterr()).splitlines()
 
 
 def test_another_model_is_refused(pictures, folder, root, tmp_path, capsys):

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import pytest
 
-from utils.files import disk_trouble_in_words, leads_out, printable, write_whole, writing
+from utils.files import disk_trouble_in_words, from_home, leads_out, printable, write_whole, writing
 
 
 @pytest.mark.parametrize(
@@ -31,6 +31,16 @@ def test_names_that_are_no_utf_8_are_written_and_those_in_json_come_back_exactly
         write_whole(tmp_path / "names.json", text)
         assert json.loads((tmp_path / "names.json").read_text(encoding="utf-8")) == names
     assert [printable(name) for name in names] == [r"caf\udce9.jpg", r"caf\udce9.jpg", "café.jpg"]
+
+
+def test_a_tilde_is_a_home_folder_and_elsewhere_a_letter(monkeypatch, tmp_path, root):
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(tmp_path))
+    assert from_home("~/maps") == tmp_path / "maps" and from_home("~") == tmp_path
+    for name in ("~no such user", "~no such user/maps", "maps/~", "~$port.jpg"):
+        assert from_home(name) == Path(name)
+    raising = [path for path in (root / "utils").rglob("*.py") if ".expanduser()" in path.read_text(encoding="utf-8")]
+    assert not raising, "Path.expanduser raises a RuntimeError for a name such as ~old; use from_home"
 
 
 def held(path):

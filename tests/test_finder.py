@@ -322,6 +322,17 @@ def test_an_empty_feature_is_refused(model, scene, feature):
         find(model, scene, "port", template="An aerial image")
 
 
+def test_a_feature_that_the_model_does_not_read_to_its_end_is_warned_of(model, scene):
+    with pytest.warns(UserWarning, match=r"reads the first \d+ tokens of a text, and not its end"):
+        find(model, scene, "port " * 100)
+
+
+@pytest.mark.parametrize("feature", [" ?!", "\u200b", "\U0001f6f0\ufe0f"])
+def test_a_feature_without_letters_is_refused(model, scene, feature):
+    with pytest.raises(ValueError, match=r"feature to look for is '.*', without any letters"):
+        find(model, scene, feature)
+
+
 def test_a_presence_model_is_asked_as_it_was_calibrated(model, scene):
     presence = PresenceModel("{feature}?", ("A photograph",), 1.0, 0.0, 0.0, 0.95, fingerprint(model))
     assert find(model, scene, "port", presence).prompt == "port?"

@@ -245,6 +245,22 @@ def test_an_index_remembers_how_its_pictures_are_read(model, tmp_path):
     assert again.reading.stretch == (0, 20000) and np.abs(again.embeddings - built.embeddings).max() > 1e-3
 
 
+def test_the_first_deep_file_of_an_index_changes_none_of_the_others(model, tmp_path, capsys):
+    from utils.search import ImageIndex
+
+    (tmp_path / "pictures").mkdir()
+    for number in range(3):
+        raster(tmp_path / "pictures" / f"{number}.tif", reflectance(top=250, dtype=np.uint8, seed=number))
+    builds = {"image": ImageIndex.build, "scene": ImageIndex.build_scenes}
+    for kind, build in builds.items():
+        build(model, tmp_path / "pictures", tmp_path / kind, progress=False)
+    raster(tmp_path / "pictures" / "deep.tif", reflectance(top=3000))
+    for kind, build in builds.items():
+        capsys.readouterr()
+        assert build(model, tmp_path / "pictures", tmp_path / kind).reading == ImageReading()
+        assert f"New or changed: 1 of 4 {kind}s; kept from before: 3.\n" in capsys.readouterr().out
+
+
 # --- bands ---------------------------------------------------------------------------------------------------
 
 

@@ -418,6 +418,8 @@ def test_an_exact_query_of_a_graph_compares_in_eight_bits_first(model, dataset, 
         (lambda index: index.query_text("  "), "text to search for is empty"),
         (lambda index: index.query_text([]), "text to search for is empty"),
         (lambda index: index.query_text(["port", ""]), "text to search for is empty"),
+        (lambda index: index.query_text(["port", " ?!"]), r"text to search for is '\?!', without any letters"),
+        (lambda index: index.query_text("\u200b"), r"text to search for is '.u200b', without any letters"),
         (lambda index: index.query_text("port", 0), "k is 0; ask for at least one"),
         (lambda index: index.query_text("port", category="prot"), "no.* category 'prot'.*nearest are port"),
         (lambda index: index.query_text("port", source="od"), "source 'od'.*odd"),
@@ -434,6 +436,11 @@ def test_what_cannot_be_answered_is_refused_in_a_sentence(index, ask, sentence):
     with pytest.raises(SearchError, match=f"(?i){sentence}") as refusal:
         ask(index)
     assert "\n" not in str(refusal.value)
+
+
+def test_a_text_that_the_model_does_not_read_to_its_end_is_warned_of(index):
+    with pytest.warns(UserWarning, match=r"reads the first \d+ tokens of a text, and not its end"):
+        index.query_text(["port", "a port " * 100])
 
 
 def test_a_name_that_two_members_share_wants_its_folder(model, tmp_path):

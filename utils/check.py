@@ -25,7 +25,7 @@ from packaging.specifiers import SpecifierSet
 
 from utils import jax_trouble
 from utils.course import find_root
-from utils.files import usable_cores
+from utils.files import from_home, usable_cores
 from utils.files.hub import looks_like_clip
 
 GIB = 2**30
@@ -197,7 +197,7 @@ def _check_model(name: str) -> Check:
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
-    folder = Path(name).expanduser()
+    folder = from_home(name)
     subject = f"model: {folder.name}"
     if folder.exists():
         advice = "" if looks_like_clip(folder) else "it holds no CLIP of the forms that docs/checkpoints.md lists"

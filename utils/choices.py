@@ -19,4 +19,5 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("rematerialize", "micro_batch_size", "keep_best", "patience", "checkpoint_every"), ()),
     **dict.fromkeys(("images_on_device", "keep_last", "workers", "tensorboard"), ()),
 }
+LARGEST_SEED = 2**32 - 1  # larger ones JAX refuses, or takes for the smaller ones of the same lowest 32 bits
 LARGEST_VAL_SHARE = 0.5  # of train, where a data set has no val split

@@ -31,7 +31,7 @@ from utils.clip.configuration import write_tokenizer
 from utils.clip.weight_files import check_values, open_weights
 from utils.clip.weight_names import compare_shapes
 from utils.datasets import ImagePreprocessing
-from utils.files import find_checkpoint
+from utils.files import find_checkpoint, from_home
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -174,7 +174,7 @@ class Captioner(nnx.Module):
             FileNotFoundError: If the folder lacks a file.
             ValueError: If a file is damaged, or the parts do not belong together.
         """
-        folder = Path(folder).expanduser()
+        folder = from_home(folder)
         settings_path, path = folder / "config.json", folder / WEIGHTS
         for needed in (settings_path, path):
             if not needed.is_file():
@@ -201,7 +201,7 @@ class Captioner(nnx.Module):
         """Writes the folder of a captioner, all or nothing, and returns it; other files of an earlier one stay."""
         from safetensors.numpy import save_file
 
-        folder = Path(folder).expanduser()
+        folder = from_home(folder)
         with written_whole(folder) as draft:
             self.clip.save_pretrained(draft / "clip")
             self.decoder.save_pretrained(draft / "decoder")

@@ -24,7 +24,7 @@ from utils.clip import fingerprint
 from utils.clip.embedding import weights_digest
 from utils.datasets import CaptionDataset, CaptionedImage, DatasetError, eval_batches, load_dataset, to_rgb
 from utils.datasets.reports import name_a_few
-from utils.files import disk_trouble_in_words, write_whole
+from utils.files import disk_trouble_in_words, from_home, write_whole
 from utils.progress import progress_bar
 
 BEST_OF_FIVE = Beam(5)
@@ -196,7 +196,7 @@ def _captions_file(file: str | os.PathLike) -> Path:
     """The path of a captions file that can be written."""
     if not isinstance(file, str | os.PathLike):
         raise ValueError(f"The captions file is {file!r}; give its path, such as captions.jsonl.")
-    path = Path(file).expanduser()
+    path = from_home(file)
     if path.suffix != ".jsonl":
         raise ValueError(f"The captions file {path} must end in .jsonl; name it captions.jsonl, say.")
     if path.exists():
@@ -234,7 +234,7 @@ def _item(picture: Picture, number: int) -> CaptionedImage:
     if isinstance(picture, Image.Image):
         return _InMemory(Path(f"image {number}"), (), None, None, "", image=picture)
     if isinstance(picture, str | os.PathLike):
-        return CaptionedImage(Path(picture).expanduser(), (), None, None, "")
+        return CaptionedImage(from_home(picture), (), None, None, "")
     raise ValueError(
         f"Image {number} is of type {type(picture).__name__}; give a path, an image of Pillow or of a data set."
     )
@@ -244,7 +244,7 @@ def _in_folder(place: str | os.PathLike) -> CaptionDataset:
     """The images of a folder; that captions or categories are wanting is no news, and damage is found on the way."""
     if not isinstance(place, str | os.PathLike):
         raise ValueError(f"The pictures are of type {type(place).__name__}; give the path of a folder, or a data set.")
-    folder = Path(place).expanduser()
+    folder = from_home(place)
     if not folder.is_dir():
         raise DatasetError(f"there is no folder {folder}: give one with images, or a data set")
     with warnings.catch_warnings():

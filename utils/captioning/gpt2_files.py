@@ -19,6 +19,7 @@ from utils.captioning.gpt2_config import GPT2Config
 from utils.clip.checkpoints import read_json, write_json, written_whole
 from utils.clip.weight_files import check_values, find_weights, open_weights
 from utils.clip.weight_names import Shape, compare_shapes
+from utils.files import from_home
 
 _HEAD = "transformer."  # before the names of all weights, but not in the first published files
 _TABLE = _HEAD + "wte.weight"
@@ -59,7 +60,7 @@ def write_gpt2(folder: str | os.PathLike, config: GPT2Config, parameters: Mappin
     """Writes what ``GPT2LMHeadModel.from_pretrained`` opens, all or nothing, beside other files of the folder."""
     from safetensors.numpy import save_file
 
-    folder, dtype = Path(folder).expanduser(), np.dtype(dtype)
+    folder, dtype = from_home(folder), np.dtype(dtype)
     with written_whole(folder) as draft:
         weights = {name: np.ascontiguousarray(a, dtype) for name, a in weights_of(parameters, config).items()}
         save_file(weights, draft / "model.safetensors", metadata={"format": "pt"})

@@ -11,6 +11,7 @@ takes texts to tokens and collections to embeddings, and tells models apart; `ei
 from utils.clip.eight_bits import in_eight_bits
 from utils.clip.embedding import (
     count_cut,
+    cut_in_words,
     embed_images,
     embed_texts,
     fingerprint,

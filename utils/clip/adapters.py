@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from utils.clip.checkpoints import read_json
+from utils.files import from_home
 
 ADAPTER_CONFIG = "adapter_config.json"
 _FILES = ("adapter_model.safetensors", "adapter_model.bin")
@@ -58,7 +59,7 @@ def find_adapter_weights(folder: Path) -> Path:
 def find_base(folder: Path, settings: Mapping[str, Any]) -> str:
     """Where the base model is: a folder as it was written, from here or from the adapter's folder, or a Hub name."""
     named = settings["base_model_name_or_path"]
-    if Path(named).expanduser().exists():
+    if from_home(named).exists():
         return named
     if (folder / named).exists():
         return str(folder / named)

@@ -24,7 +24,7 @@ from flax import nnx
 
 from utils.clip.configuration import TowerConfig
 from utils.clip.transformer import Block
-from utils.files import read_json, write_whole
+from utils.files import from_home, read_json, write_whole
 
 AUTO = "auto"
 ENOUGH = 1.15  # times as fast as float32: for less, no digits are lost, and noise must not decide
@@ -58,7 +58,7 @@ def _speed_of_bfloat16(config: TowerConfig) -> float:
 
 def kept_file() -> Path:
     """Where measurements are kept, by processor, release of jaxlib and width of the tower."""
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    folder = from_home(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
     return folder / "clip-earth-course" / "compute_types.json"
 
 

@@ -12,7 +12,7 @@ from utils import jax_trouble
 from utils.clip.model import CLIP
 from utils.clip.onnx_export import check_onnx, save_onnx
 from utils.clip.open_clip_export import save_open_clip
-from utils.files import disk_trouble_in_words, refuse_file
+from utils.files import disk_trouble_in_words, from_home, refuse_file
 
 FORMS: dict[str, Callable[[CLIP, Path], Path]] = {
     "transformers": CLIP.save_pretrained,
@@ -59,7 +59,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--form", default="transformers", help=f"one of {', '.join(FORMS)}")
     parser.add_argument("--activation", default="", help="quick_gelu or gelu, where the model does not tell which")
     arguments = parser.parse_args(argv)
-    folder = Path(arguments.to).expanduser()
+    folder = from_home(arguments.to)
     try:
         if not (arguments.model and arguments.to):
             raise ValueError(

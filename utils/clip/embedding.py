@@ -54,6 +54,15 @@ def count_cut(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> int:
     return sum(len(row) > tokenizer.model_max_length for row in ids)
 
 
+def cut_in_words(model: CLIP, texts: Sequence[str]) -> str:
+    """A sentence if a query is longer than the model reads, so that its end counts for nothing; else empty."""
+    if model.tokenizer is None or not count_cut(model.tokenizer, texts):
+        return ""
+    return (
+        f"The model reads the first {model.tokenizer.model_max_length} tokens of a text, and not its end: shorten it."
+    )
+
+
 def _token_ids(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], limit: int) -> list[list[int]]:
     """The token ids of each text, at most ``limit`` of them, without padding."""
     if not len(texts):

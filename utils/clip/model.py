@@ -30,7 +30,7 @@ from utils.clip.transformer import Transformer, layer_norm, linear, normal
 from utils.clip.weight_files import check_values
 from utils.clip.weight_names import export_parameters, import_parameters
 from utils.datasets import ImagePreprocessing
-from utils.files import find_checkpoint
+from utils.files import find_checkpoint, from_home
 from utils.files.hub import checkpoint_source
 
 if TYPE_CHECKING:
@@ -292,7 +292,7 @@ class CLIP(nnx.Module):
         """
         from safetensors.numpy import save_file
 
-        folder, dtype = Path(folder).expanduser(), np.dtype(weights_dtype)
+        folder, dtype = from_home(folder), np.dtype(weights_dtype)
         with written_whole(folder) as temporary:
             stored = {name: array.astype(dtype) for name, array in self.transformers_weights().items()}
             save_file(stored, temporary / "model.safetensors", metadata={"format": "pt"})

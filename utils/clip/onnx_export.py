@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from utils.clip.checkpoints import written_whole
+from utils.files import from_home
 
 if TYPE_CHECKING:
     import torch
@@ -81,7 +82,7 @@ def save_onnx(model: CLIP, folder: str | os.PathLike) -> Path:
     import torch
 
     check_onnx()
-    folder, vision, text = Path(folder).expanduser(), model.architecture.vision, model.architecture.text
+    folder, vision, text = from_home(folder), model.architecture.vision, model.architecture.text
     towers = torch_towers(model)
     pixels = torch.zeros(2, vision.num_channels, vision.image_size, vision.image_size)
     tokens = torch.full((2, min(7, text.max_position_embeddings)), text.eos_token_id)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from utils.clip.checkpoints import write_json, written_whole
 from utils.clip.configuration import TowerConfig, write_tokenizer
 from utils.clip.foreign_names import open_clip_names
+from utils.files import from_home
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -29,7 +30,7 @@ def save_open_clip(model: CLIP, folder: str | os.PathLike) -> Path:
     """
     from safetensors.numpy import save_file
 
-    folder = Path(folder).expanduser()
+    folder = from_home(folder)
     settings, weights = _settings(model), open_clip_names(model.transformers_weights())
     with written_whole(folder) as temporary:
         write_json(temporary / "open_clip_config.json", settings)

@@ -18,7 +18,7 @@ from utils.course.imports import used_modules
 from utils.course.parameters import declared_values
 from utils.course.places import is_bare
 from utils.course.schedule import BESIDE, waits_for
-from utils.files import digest_of_file, digest_of_folder, expanded, find_checkpoint, read_json
+from utils.files import digest_of_file, digest_of_folder, expanded, find_checkpoint, from_home, read_json
 from utils.files.hub import checkpoint_source
 
 STAMP = "course_stamp"  # in the metadata of a notebook that ran to its end
@@ -69,10 +69,10 @@ class Ledger:
         Data and models that are not on this machine yet are fetched, as the notebook would fetch them.
         """
         values = {name: of for name, of in (declared_values(path) | self._parameters[path.stem]).items() if of}
-        data_dir = self._root / Path(values["DATA_DIR"]).expanduser() if "DATA_DIR" in values else None
+        data_dir = self._root / from_home(values["DATA_DIR"]) if "DATA_DIR" in values else None
         marks = {}
         for name in values.keys() & {*DATA, *CHECKPOINTS, *FILES}:
-            value, place = values[name], self._root / Path(values[name]).expanduser()
+            value, place = values[name], self._root / from_home(values[name])
             if name in CHECKPOINTS:
                 marks[name] = self._mark(_mark_of_checkpoint, str(place) if place.exists() else value)
             elif name in DATA:
@@ -151,7 +151,7 @@ def _mark_of_checkpoint(name: str) -> str:
         return source["revision"]
     if place.is_dir():
         named = str(read_json(place / "adapter_config.json").get("base_model_name_or_path") or "")
-        bases = (Path(named).expanduser(), place / named) if named else ()  # where an adapter's is looked for
+        bases = (from_home(named), place / named) if named else ()  # where an adapter's is looked for
         base = next((one for one in bases if one.exists()), None)
         marks = [] if base is None else [digest_of_folder(base) if base.is_dir() else digest_of_file(base)]
         return "".join([digest_of_folder(place), *marks])

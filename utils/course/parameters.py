@@ -13,6 +13,7 @@ import yaml
 
 from utils.course.places import CourseError
 from utils.course.values import is_of_type
+from utils.files import from_home
 
 
 def load_profile(root: Path, profile: str) -> tuple[str, dict[str, dict[str, Any]]]:
@@ -22,7 +23,7 @@ def load_profile(root: Path, profile: str) -> tuple[str, dict[str, dict[str, Any
     a `CourseError`.
     """
     folder = root / "nbs" / "profiles"
-    path = Path(profile).expanduser() if profile.endswith((".yaml", ".yml")) else folder / f"{profile}.yaml"
+    path = from_home(profile) if profile.endswith((".yaml", ".yml")) else folder / f"{profile}.yaml"
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in folder.glob("*.yaml")))
         raise CourseError(
@@ -44,7 +45,7 @@ def read_yaml(path: Path) -> Any:
     """Reads a YAML file, empty as a dict; one that cannot be read or gives a name twice raises a `CourseError`."""
     try:
         return yaml.load(path.read_text(encoding="utf-8"), _Loader) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise CourseError(f"{path} cannot be read as YAML: {' '.join(str(error).split())}; mend it.") from error
 
 
@@ -139,12 +140,12 @@ def parse_overrides(assignments: Iterable[str], data_dir: str = "", model: str =
         try:
             # YAML reads a lone tilde as nothing at all; here it is the home folder.
             overrides[name] = value if value in ("", "~") else yaml.load(value, _Loader)
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, ValueError) as error:  # the latter of numbers with thousands of digits
             raise CourseError(f"{assignment!r} cannot be read: {' '.join(str(error).split())}.") from error
     # Notebooks run in nbs/, so a folder given relative to here must become absolute.
     if data_dir:
-        overrides["DATA_DIR"] = str(Path(data_dir).expanduser().resolve())
+        overrides["DATA_DIR"] = str(from_home(data_dir).resolve())
     if model:
-        folder = Path(model).expanduser()
+        folder = from_home(model)
         overrides["MODEL"] = str(folder.resolve()) if folder.exists() else model
     return overrides

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from utils.files import from_home
+
 
 class CourseError(Exception):
     """Something that stops a run of the course; the message says what, where and what to do."""
@@ -43,8 +45,8 @@ def output_folder(path: str) -> Path:
     """
     drive = Path("/content/drive/MyDrive")
     if "COLAB_RELEASE_TAG" in os.environ and drive.is_dir():
-        return drive / "clip-earth-course" / Path(path).expanduser()
-    return Path(path).expanduser()
+        return drive / "clip-earth-course" / from_home(path)
+    return from_home(path)
 
 
 def output_file(folder: str, name: str) -> Path:

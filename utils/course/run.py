@@ -16,7 +16,7 @@ from utils.course.metrics import read_metrics
 from utils.course.parameters import load_profile, notebook_parameters, resolve_parameters
 from utils.course.places import CourseError, course_notebooks
 from utils.course.values import check_places, check_values
-from utils.files import disk_trouble_in_words, read_json, sole_owner, write_whole
+from utils.files import disk_trouble_in_words, from_home, read_json, sole_owner, write_whole
 from utils.files.hub import WEIGHT_SUFFIXES
 from utils.files.provenance import PROVENANCE, versions
 
@@ -57,7 +57,7 @@ def _check_model(root: Path, model: str) -> None:
     It says too little, as of its activation, or holds another model. What transformers wrote is left to those who
     load it.
     """
-    place = root / Path(model).expanduser()
+    place = root / from_home(model)
     if not model or not place.exists() or (place / "config.json").is_file():
         return
     from utils.clip.forms import open_checkpoint
@@ -75,8 +75,8 @@ def results_folder(root: Path, name: str, common: Mapping[str, Any], overrides: 
     own; an OUTPUT_DIR from there is taken as it is, ``~`` the home folder.
     """
     if "OUTPUT_DIR" in overrides:
-        return str(Path(overrides["OUTPUT_DIR"]).expanduser())
-    folder = str(Path(common.get("OUTPUT_DIR", f"runs/{name}")).expanduser())
+        return str(from_home(overrides["OUTPUT_DIR"]))
+    folder = str(from_home(common.get("OUTPUT_DIR", f"runs/{name}")))
     for parameter in ("DATASET", "MODEL"):
         ours, theirs = (str(values.get(parameter, "")) for values in (overrides, common))
         if ours and root / ours != root / theirs:

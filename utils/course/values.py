@@ -8,9 +8,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from utils.choices import AUGMENTATIONS, COMPUTE_DTYPES, LARGEST_VAL_SHARE, PROMPTS, SETTINGS, TRANSLATION_ENGINES
+from utils.choices import (
+    AUGMENTATIONS,
+    COMPUTE_DTYPES,
+    LARGEST_SEED,
+    LARGEST_VAL_SHARE,
+    PROMPTS,
+    SETTINGS,
+    TRANSLATION_ENGINES,
+)
 from utils.course.places import CourseError
-from utils.files import expanded, file_in_the_way, read_json
+from utils.files import expanded, file_in_the_way, from_home, read_json
 from utils.files.hub import looks_like_clip
 
 FEW_STEPS = 100  # below them a training has hardly left its start
@@ -62,7 +70,11 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("BATCH_SIZE", "EPOCHS", "VALIDATE_EVERY", "TRAINING_IMAGES", "TRAINING_BATCH"), _whole_number(1)),
     **dict.fromkeys(("HELD_OUT", "K", "LAYERS", "WIDTH", "PREFIX_LENGTH", "BEAM_SIZE", "SCENES"), _whole_number(1)),
     "CAPTION_TOKENS": _whole_number(2),
-    **dict.fromkeys(("IMAGES_PER_SPLIT", "COMPARED_IMAGES", "WARMUP_STEPS", "NUM_BEAMS", "SEED"), _whole_number(0)),
+    **dict.fromkeys(("IMAGES_PER_SPLIT", "COMPARED_IMAGES", "WARMUP_STEPS", "NUM_BEAMS"), _whole_number(0)),
+    "SEED": (
+        lambda seed: is_of_type(seed, "int") and 0 <= seed <= LARGEST_SEED,
+        f"a whole number from 0 to {LARGEST_SEED:,}",
+    ),
     "LEARNING_RATE": _number(lambda rate: rate > 0, " above zero, such as 1.0e-4"),
     **dict.fromkeys(("METERS", "MEMORY"), _number(lambda value: value > 0, " above zero")),
     "PRICE": _number(lambda price: price >= 0, ", zero or more"),
@@ -118,7 +130,7 @@ def check_places(root: Path, values: Mapping[str, Any]) -> None:
     the top of the checkout.
     """
     data_dir, dataset, model = (str(values.get(name) or "") for name in ("DATA_DIR", "DATASET", "MODEL"))
-    data_folder = root / Path(data_dir or "data").expanduser()
+    data_folder = root / from_home(data_dir or "data")
     if data_dir and not data_folder.is_dir():
         raise CourseError(f"DATA_DIR is {data_dir!r}, and there is no folder {data_folder}.")
     is_path = re.search(r"[/\\]|\.(csv|tsv|jsonl?|parquet|tar)$", dataset, re.IGNORECASE)
@@ -128,10 +140,10 @@ def check_places(root: Path, values: Mapping[str, Any]) -> None:
             "captions, of a .parquet or .tar, or of a folder of images."
         )
     pictures = str(values.get("PICTURES") or "")
-    if pictures and not (root / Path(pictures).expanduser()).is_dir():
+    if pictures and not (root / from_home(pictures)).is_dir():
         raise CourseError(f"PICTURES is {pictures!r}, and there is no folder {root / pictures}: give one of images.")
     decoder = str(values.get("DECODER") or "")
-    place = root / Path(decoder).expanduser()
+    place = root / from_home(decoder)
     has_settings = (place / "config.json").is_file()
     is_gpt2 = has_settings and read_json(place / "config.json").get("model_type", "gpt2") == "gpt2"
     if decoder and not is_gpt2 and (place.is_dir() or (decoder[0] in "/~." and not place.exists())):
@@ -139,7 +151,7 @@ def check_places(root: Path, values: Mapping[str, Any]) -> None:
             f"DECODER is {decoder!r}, and there is no GPT-2 in {place}: give its folder, with its tokenizer, or a name "
             "on the Hub, such as openai-community/gpt2."
         )
-    place = root / Path(model).expanduser()
+    place = root / from_home(model)
     if model and (blocked := file_in_the_way(place)) and blocked != place:
         raise CourseError(f"MODEL is {model!r}, and {blocked} is a file: give the folder with config.json and weights.")
     if model and place.exists() and not looks_like_clip(place):

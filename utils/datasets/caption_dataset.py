@@ -271,14 +271,17 @@ class CaptionDataset(Sequence[CaptionedImage]):
         )
 
     def with_reading(
-        self, stretch: str | Sequence[float] = "auto", bands: Sequence[int] | None = None
+        self, stretch: str | Sequence[float] = "auto", bands: Sequence[int] | None = None, *, measured: bool = True
     ) -> CaptionDataset:
         """Returns the same images, those of more than 8 bits or three bands read alike; see `ImageReading`.
 
         Give it before the data set is divided. A stretch of "auto" is measured over a sample of the images, if these
-        are of one type, and so presumably of one sensor. What cannot be is a ValueError.
+        are of one type, and so presumably of one sensor; if it is not to be ``measured``, each has its own. What cannot
+        be is a ValueError.
         """
-        reading = measure_reading([item.path for item in self._items], ImageReading(stretch, bands))
+        reading = ImageReading(stretch, bands)
+        if measured:
+            reading = measure_reading([item.path for item in self._items], reading)
         return self._with(
             (replace(item, reading=reading) for item in self._items),
             damaged=((replace(item, reading=reading), reason) for item, reason in self.damaged),

@@ -90,7 +90,12 @@ def is_filled(text: str) -> bool:
 
 def has_words(text: str) -> bool:
     """Whether a caption says something; a bare full stop, as RSICD has it three times, does not."""
-    return is_filled(text) and re.search(r"\w", text) is not None
+    return is_filled(text) and has_letters(text)
+
+
+def has_letters(text: str) -> bool:
+    """Whether a text has any letter or digit; a model asked with marks alone, or an emoji, gives arbitrary images."""
+    return re.search(r"\w", text) is not None
 
 
 def known_name(text: object) -> str | None:

@@ -6,10 +6,16 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from utils.datasets.reports import name_a_few
+from utils.files import printable
+
 # What Pillow or GDAL decodes and people keep images in; .img is ERDAS Imagine's or, with a .hdr beside it, ENVI's,
 # .ntf NITF's. Where one name has several files that differ in the ending alone, the first ending in this row wins:
 # lossless formats stand first.
 IMAGE_ENDINGS = (".png", ".tif", ".tiff", ".bmp", ".img", ".ntf", ".jpg", ".jpeg", ".jp2", ".webp", ".gif")
+# Images too, of telephones, browsers, cameras and mapping agencies: not looked for, but never passed over in silence.
+OTHER_ENDINGS = {".avif", ".heic", ".heif", ".jfif", ".jpe", ".jpf", ".jpx", ".j2k", ".jxl", ".tga", ".psd", ".ecw"}
+OTHER_ENDINGS |= {".sid", ".nitf", ".dng", ".arw", ".cr2", ".cr3", ".nef", ".orf", ".pef", ".raf", ".rw2"}
 
 
 def match_images(filenames: Sequence[str], folder: Path) -> dict[str, Path]:
@@ -51,17 +57,42 @@ def match_below(filenames: Sequence[str], folder: Path, depth: int) -> dict[str,
 
 def walk_images(folder: Path) -> list[Path]:
     """Lists by name every visible image at and below a folder, through links too, sorted by path."""
+    return find_images(folder)[0]
+
+
+def find_images(folder: Path) -> tuple[list[Path], list[str]]:
+    """Lists the images of a folder as `walk_images` does, and says what of it is left out.
+
+    Images of `OTHER_ENDINGS`, and folders that cannot be opened, are named in a sentence each, without a full stop.
+    """
     paths: list[Path] = []
+    others: list[Path] = []
+    closed: list[OSError] = []
     walked = set()
-    for top, folders, files in os.walk(folder, followlinks=True):
+    for top, folders, files in os.walk(folder, followlinks=True, onerror=closed.append):
         real = Path(top).resolve()
         if real in walked:  # a link that leads back up
             folders.clear()
             continue
         walked.add(real)
         folders[:] = [name for name in folders if not name.startswith(".")]
-        paths += [Path(top, name) for name in files if _split_ending(name)[1] and not name.startswith(".")]
-    return sorted(paths)
+        visible = [name for name in files if not name.startswith(".")]
+        paths += [Path(top, name) for name in visible if _split_ending(name)[1]]
+        others += [Path(top, name) for name in visible if Path(name).suffix.lower() in OTHER_ENDINGS]
+    return sorted(paths), _said_of_left_out(folder, sorted(others), closed)
+
+
+def _said_of_left_out(folder: Path, others: Sequence[Path], closed: Sequence[OSError]) -> list[str]:
+    said = []
+    if others:
+        names = name_a_few([printable(os.path.relpath(path, folder)) for path in others])
+        are = "image in a format that is not read is" if len(others) == 1 else "images in formats that are not read are"
+        said.append(f"{len(others):,} {are} left out: {names}; save as JPEG or PNG what belongs to them")
+    if closed:
+        names = name_a_few(sorted(printable(os.path.relpath(error.filename, folder)) for error in closed))
+        are = "folder cannot be opened and is" if len(closed) == 1 else "folders cannot be opened and are"
+        said.append(f"{len(closed):,} {are} left out: {names} ({closed[0].strerror})")
+    return said
 
 
 def _match_in_folder(names: Sequence[str], files: Sequence[str]) -> dict[str, str]:

@@ -19,7 +19,7 @@ from utils.datasets.captions import (
     splits_in_names,
     splits_of_files,
 )
-from utils.datasets.files import IMAGE_ENDINGS, walk_images
+from utils.datasets.files import IMAGE_ENDINGS, find_images, walk_images
 from utils.datasets.formats import READERS, names_captions, read_text
 from utils.datasets.reports import name_a_few
 from utils.datasets.shards import read_shards
@@ -139,9 +139,11 @@ def read_category_folders(folder: Path) -> Listing:
     A lone folder above all others, as EuroSAT's `2750`, is passed through; one without others whose name is that of a
     place, such as `images`, is no category. `1.txt` beside `1.jpg` holds its captions, one a line.
     """
-    paths = [path.relative_to(folder) for path in walk_images(folder)]
+    found, left_out = find_images(folder)
+    paths = [path.relative_to(folder) for path in found]
     if not paths:
-        raise DatasetError(f"{folder}: no images are in this folder (looked for {', '.join(IMAGE_ENDINGS)})")
+        said = f"no images are in this folder (looked for {', '.join(IMAGE_ENDINGS)})"
+        raise DatasetError("; ".join([f"{folder}: {said}", *left_out]))
     below = _without_lone_folders([path.parts for path in paths])
     tops = {parts[0] for parts in below if len(parts) > 1}
     split_tops = {top for top in tops if split_name(top) in SPLITS}
@@ -159,7 +161,7 @@ def read_category_folders(folder: Path) -> Listing:
     texts, text_notes = _texts_beside(folder, paths)
     known = zip(paths, splits, categories, strict=True)
     annotations = [Annotation(path.as_posix(), texts.get(path, ()), split, category) for path, split, category in known]
-    return Listing(annotations, [folder], (*_said_of_one_category(categories, paths), *text_notes))
+    return Listing(annotations, [folder], (*_said_of_one_category(categories, paths), *text_notes, *left_out))
 
 
 def _without_lone_folders(paths: list[tuple[str, ...]]) -> list[tuple[str, ...]]:

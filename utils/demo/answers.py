@@ -17,6 +17,7 @@ import numpy as np
 
 from utils.category_names import category_words
 from utils.datasets import CaptionDataset
+from utils.datasets.captions import has_letters
 from utils.demo.decoding import DecodedUpload, read_upload
 from utils.demo.files import uploaded_path
 from utils.demo.map import outline_of_scene
@@ -180,7 +181,10 @@ class Answers:
         )
 
     def _hints(self, wordings: Sequence[str]) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(filter(None, map(language_hint, wordings))))[:1]
+        from utils.clip import cut_in_words
+
+        languages = list(filter(None, map(language_hint, wordings)))[:1]
+        return tuple(filter(None, [*languages, cut_in_words(self.index.asking_model, wordings)]))
 
     @cached_property
     def _judge(self) -> CollectionJudge | None:
@@ -272,8 +276,12 @@ class Answers:
         return sizes
 
     def _basis(self, finding: Finding) -> str:
+        from utils.clip import cut_in_words
+
         tiles = f"{len(finding.tiles):,} tiles of {', '.join(map(str, finding.scene.tile_sizes))} pixels, "
         tiles += f"each compared with “{finding.prompt}”."
+        if cut := cut_in_words(self.index.asking_model, [finding.prompt]):
+            tiles += f" {cut}"
         if self.presence is None:
             return f"{tiles} No presence model was given, so the tiles are ranked and nothing more is claimed."
         if finding.aerial is False and self.presence.aerial is not None:
@@ -296,11 +304,11 @@ class Answers:
 
 
 def clean_text(text: Any) -> str:
-    """A text as it is asked for, in single spaces; a ValueError if it is empty, too long, or not a text."""
+    """A text as it is asked for, in single spaces; a ValueError if it has no letters, is too long, or is no text."""
     # Half a surrogate pair, which JSON can carry, is in no encoding.
     cleaned = text.encode("utf-8", "replace").decode() if isinstance(text, str) else ""
     cleaned = " ".join(cleaned.split())
-    if not cleaned:
+    if not has_letters(cleaned):
         raise ValueError("Say in a few words what to look for, such as “a stadium”.")
     if len(cleaned) > MAX_LETTERS:
         raise ValueError(f"The text has {len(cleaned):,} letters; up to {MAX_LETTERS} are read: shorten it.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from utils.files.patterns import from_home
 from utils.files.writing import file_in_the_way, read_json
 
 _SETTINGS = ["*.json", "*.txt", "*.spm"]
@@ -28,7 +29,7 @@ def find_checkpoint(name_or_path: str | os.PathLike, example: str = "openai/clip
     Raises:
         FileNotFoundError: If there is no such folder or file and nothing could be fetched.
     """
-    path = Path(name_or_path).expanduser()
+    path = from_home(name_or_path)
     if path.is_dir() or (path.is_file() and path.suffix in WEIGHT_SUFFIXES):
         return path
     # Of a relative path only the end: "name/model" is of the Hub, whatever else is called "name" here.

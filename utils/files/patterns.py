@@ -1,6 +1,8 @@
-"""Braces in paths, as shells and webdataset write many shards in one name."""
+"""What shells and webdataset write in paths: braces for many shards in one name, and a tilde for a home folder."""
 
+import os
 import re
+from pathlib import Path
 
 _BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}|\{([^{}]*,[^{}]*)\}")
 
@@ -24,3 +26,8 @@ def expanded(path: str) -> list[str]:
     if not 0 < len(parts) <= _MOST:
         return [path]
     return [rest for part in parts for rest in expanded(path[: found.start()] + part + path[found.end() :])]
+
+
+def from_home(path: str | os.PathLike) -> Path:
+    """A path whose ``~`` is the home folder; a name that merely begins so, and is no user's, stays as it is."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111  pathlib's own raises where there is no such user

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from utils.datasets.captions import has_letters
 from utils.finder.drawing import heat_map, overlay
 from utils.finder.place import footprints
 from utils.finder.presence import PresenceModel, write_file
@@ -155,8 +157,11 @@ def embed_feature(
     presence_model: PresenceModel | None = None,
     template: str | None = None,
 ) -> FeatureQuery:
-    """Embeds a feature's prompt, and the texts that it is held against; the first half of `find`, with its errors."""
-    from utils.clip import embed_texts
+    """Embeds a feature's prompt, and the texts that it is held against; the first half of `find`, with its errors.
+
+    A warning says that the prompt is longer than the model reads.
+    """
+    from utils.clip import cut_in_words, embed_texts
 
     template = with_named_field(template or (presence_model.template if presence_model else PROMPT))
     background: tuple[str, ...] = ()
@@ -169,6 +174,8 @@ def embed_feature(
             )
         background = presence_model.background
     prompt = fill(template, feature)
+    if cut := cut_in_words(model, [prompt]):
+        warnings.warn(cut, stacklevel=3)
     embedding, *others = embed_texts(model, [prompt, *background])
     return FeatureQuery(
         feature.strip(), prompt, embedding, np.reshape(others, (-1, len(embedding))), logit_scale(model), presence_model
@@ -208,9 +215,10 @@ def find(
 
 
 def fill(template: str, feature: str) -> str:
-    """The prompt for a feature; a ValueError if that is empty."""
-    if not feature.strip():
-        raise ValueError("The feature to look for is empty; say in a few words what it is, such as 'stadium'.")
+    """The prompt for a feature; a ValueError if that is empty, or has no letters."""
+    if not has_letters(feature):
+        what = f"{feature.strip()!r}, without any letters" if feature.strip() else "empty"
+        raise ValueError(f"The feature to look for is {what}; say in a few words what it is, such as 'stadium'.")
     return template.replace("{feature}", feature.strip())
 
 

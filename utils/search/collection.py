@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from utils.datasets import CaptionDataset, CaptionedImage, ImageError, eval_batches, load_dataset, reading_note
+from utils.datasets import (
+    AS_STORED,
+    CaptionDataset,
+    CaptionedImage,
+    ImageError,
+    eval_batches,
+    load_dataset,
+    reading_note,
+)
 from utils.finder.reading import open_scene
 from utils.finder.scene import TileBatches, with_data
 from utils.finder.tiles import SMALLEST_SIDE, boxes_of_scales, check_tiling, data_shares
@@ -66,16 +74,33 @@ class Collection:
     tiling: Tiling | None = None  # how the scenes are cut; None for images that are indexed as a whole
 
     @classmethod
-    def of_images(cls, images: CaptionDataset | str | Path, reading: ImageReading | None = None) -> Collection:
-        """A data set, or the images in a folder at any depth, whose range of values is measured without a reading."""
+    def of_images(
+        cls,
+        images: CaptionDataset | str | Path,
+        recorded: ImageReading | None = None,
+        reading: ImageReading = AS_STORED,
+    ) -> Collection:
+        """A data set, or the images in a folder at any depth.
+
+        These are read as the index that they go into has recorded. Where there is none, or another reading is asked
+        for, their range of values is measured if the reading has none.
+        """
         if isinstance(images, str | Path):
-            images = load_dataset(Path(images), check_files=False, **({} if reading is None else reading.describe()))
+            images = load_dataset(Path(images), check_files=False, **(recorded or reading).describe())
+            if recorded is not None:
+                images = images.with_reading(**recorded.describe(), measured=False)
         items = [replace(item, path=Path(os.path.abspath(item.path))) for item in images]  # noqa: PTH100
         return cls(CaptionDataset(items, images.name), tuple(mark_of(item.path) for item in items))
 
     @classmethod
-    def of_scenes(cls, scenes: str | Path | Sequence[str | Path], reading: ImageReading, tiling: Tiling) -> Collection:
-        """The scenes in a folder, at any depth, or some files, read and cut alike.
+    def of_scenes(
+        cls,
+        scenes: str | Path | Sequence[str | Path],
+        reading: ImageReading,
+        tiling: Tiling,
+        recorded: ImageReading | None = None,
+    ) -> Collection:
+        """The scenes in a folder, at any depth, or some files, read and cut alike; see `of_images`.
 
         A ValueError says that tiles of these sizes cannot be cut, or, as a DatasetError, that the folder has no image.
         """
@@ -83,10 +108,11 @@ class Collection:
         check_tiling(side, side, tiling.tile_sizes, tiling.overlap)
         if isinstance(scenes, str | Path):
             if not Path(scenes).is_file():
-                return replace(cls.of_images(scenes, reading), tiling=tiling)
+                return replace(cls.of_images(scenes, recorded, reading), tiling=tiling)
             scenes = [scenes]
         items = [CaptionedImage(path, (), None, None, path.name) for path in dict.fromkeys(map(Path, scenes))]
-        return replace(cls.of_images(CaptionDataset(items).with_reading(**reading.describe())), tiling=tiling)
+        how, measured = (recorded or reading).describe(), recorded is None
+        return replace(cls.of_images(CaptionDataset(items).with_reading(**how, measured=measured)), tiling=tiling)
 
     @property
     def kind(self) -> str:

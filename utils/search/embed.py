@@ -19,8 +19,8 @@ from pathlib import Path
 
 from utils import jax_trouble
 from utils.datasets import AS_STORED, CaptionDataset, CaptionedImage, ImageReading
-from utils.datasets.files import IMAGE_ENDINGS, walk_images
-from utils.files import disk_trouble_in_words, file_in_the_way, printable, sole_owner
+from utils.datasets.files import IMAGE_ENDINGS, find_images
+from utils.files import disk_trouble_in_words, file_in_the_way, from_home, printable, sole_owner
 from utils.finder.reading import stored_size
 from utils.finder.tiles import OVERLAP
 from utils.progress import progress_bar
@@ -31,6 +31,7 @@ from utils.search.shards import (
     NOTE,
     Settings,
     Shard,
+    first_error,
     has_shards,
     is_finished,
     read_note,
@@ -73,7 +74,7 @@ def embed_folder(wanted: Wanted, folder: Path, address: str = "", progress: bool
         )
     named = printable(folder)
     source, folder = Path(os.path.abspath(wanted.source)), Path(os.path.abspath(folder))  # noqa: PTH100
-    paths, model = _files_in(source), Path(wanted.model).expanduser()
+    (paths, left_out), model = _files_in(source), from_home(wanted.model)
     _check_folder(folder, source)
     if model.exists():
         wanted = replace(wanted, model=str(model.resolve()))
@@ -89,12 +90,17 @@ def embed_folder(wanted: Wanted, folder: Path, address: str = "", progress: bool
             said = f"{len(shards) - len(todo):,} of {len(shards):,} shards are there already."
             print(said, file=workers.stream, flush=True)
         options = {"desc": "Embedding", "unit": kind, "disable": not progress, "file": workers.stream}
+        for said in left_out if progress else []:
+            print(f"{said}.", file=workers.stream, flush=True)
         if todo:
             with progress_bar(total=total, **options) as bar:
                 workers.embed(job, todo, bar)
         write_note(folder, settings, source, shards)
     rows, errors = map(sum, zip(*(rows_in(folder, shard) for shard in shards), strict=True))
-    unread = f"; {errors:,} rows have an error in place of a vector" if errors else ""
+    unread = ""
+    if errors:
+        have = "row has" if errors == 1 else "rows have"
+        unread = f"; {errors:,} {have} an error in place of a vector: {first_error(folder, shards).rstrip('.')}"
     return f"{named}: {rows:,} rows in {len(shards):,} shards, {len(todo):,} of these new{unread}."
 
 
@@ -108,13 +114,15 @@ def _workers(address: str) -> AbstractContextManager[Workers]:
     return cluster(address)
 
 
-def _files_in(source: Path) -> list[Path]:
-    """The images, or scenes, of a folder at any depth, sorted by path."""
+def _files_in(source: Path) -> tuple[list[Path], list[str]]:
+    """The images, or scenes, of a folder at any depth, sorted by path, and what is to be said of others."""
     if not source.is_dir():
         raise SearchError(f"There is no folder {printable(source)}; name one with images or scenes.")
-    if not (paths := walk_images(source)):
-        raise SearchError(f"There is no image in {printable(source)}; looked for {', '.join(IMAGE_ENDINGS)}.")
-    return paths
+    paths, left_out = find_images(source)
+    if not paths:
+        said = f"There is no image in {printable(source)}; looked for {', '.join(IMAGE_ENDINGS)}"
+        raise SearchError(f"{'; '.join([said, *left_out])}.")
+    return paths, left_out
 
 
 def _check_folder(folder: Path, source: Path) -> None:
@@ -129,16 +137,17 @@ def _check_folder(folder: Path, source: Path) -> None:
 def settled(wanted: Wanted, paths: Sequence[Path], folder: Path, model: ModelFacts) -> tuple[Collection, Settings]:
     """The files with the reading and tiling that they have in a folder; a `SearchError` if what is there differs."""
     before = read_note(folder).settings if (folder / NOTE).exists() else None
-    reading = wanted.reading
-    if before is not None and reading == AS_STORED:
-        reading = ImageReading(**before.reading)  # so that a further file changes none of the others
+    recorded = None
+    if before is not None and wanted.reading == AS_STORED:
+        recorded = ImageReading(**before.reading)  # so that a further file changes none of the others
     tiling = None
     if wanted.scenes:
         tiling = Tiling(tuple(wanted.tile_sizes or [model.image_size]), wanted.overlap)
-        collection = Collection.of_scenes(paths, reading, tiling)
+        collection = Collection.of_scenes(paths, wanted.reading, tiling, recorded)
     else:
         images = CaptionDataset([CaptionedImage(path, (), None, None, "") for path in paths])
-        collection = Collection.of_images(images.with_reading(**reading.describe()))
+        how = (recorded or wanted.reading).describe()
+        collection = Collection.of_images(images.with_reading(**how, measured=recorded is None))
     reading = collection.dataset.readings[0]
     settings = Settings(model.fingerprint, model.dim, reading.describe(), tiling, wanted.shard_size)
     if before is not None and before != settings:
@@ -185,7 +194,7 @@ def main(argv: list[str] | None = None) -> int:
         if not (arguments.source and arguments.to):
             raise SearchError("Name images and a folder for their vectors, as in make embed SOURCE=images TO=vectors.")
         wanted = Wanted(
-            Path(arguments.source).expanduser(),
+            from_home(arguments.source),
             arguments.model or str(_default_model()),
             arguments.scenes or bool(arguments.tile_sizes),
             tuple(arguments.tile_sizes),
@@ -194,7 +203,7 @@ def main(argv: list[str] | None = None) -> int:
             arguments.batch_size,
             arguments.shard_size,
         )
-        print(embed_folder(wanted, Path(arguments.to).expanduser(), arguments.address))
+        print(embed_folder(wanted, from_home(arguments.to), arguments.address))
     except KeyboardInterrupt:
         print("\nmake embed: stopped; whole shards are kept, and the same command resumes.", file=sys.stderr)
         return INTERRUPTED

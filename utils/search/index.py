@@ -164,10 +164,9 @@ class ImageIndex(Contents, Searchable):
         are those of `build`.
         """
         reading = ImageReading(stretch, None if bands is None else tuple(bands))
-        if reading == AS_STORED:
-            reading = recorded_reading(folder) or reading
+        recorded = recorded_reading(folder) if reading == AS_STORED else None
         sizes = np.atleast_1d(model.preprocessing.image_size if tile_sizes is None else tile_sizes).tolist()
-        collection = Collection.of_scenes(scenes, reading, Tiling(tuple(sizes), float(overlap)))
+        collection = Collection.of_scenes(scenes, reading, Tiling(tuple(sizes), float(overlap)), recorded)
         return cls._built(model, collection, folder, engine, uri, batch_size, progress)
 
     @classmethod

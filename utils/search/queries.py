@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from utils.datasets import AS_STORED, ImageError, ImageReading, eval_transform, image_of_array, read_image, to_rgb
+from utils.datasets.captions import has_letters
 from utils.search.catalog import WithoutFile
 from utils.search.engines import SearchError
 from utils.search.storage import Contents
@@ -29,12 +30,22 @@ CAPTIONS_COMPARED = 64
 
 
 def embed_text(model: CLIP, text: str | Sequence[str]) -> np.ndarray:
-    """Embeds a text, or the mean of several, (dim,) float32 of unit length; a `SearchError` if one is empty."""
-    from utils.clip import embed_texts, unit_length
+    """Embeds a text, or the mean of several, (dim,) float32 of unit length.
+
+    A `SearchError` says that one is empty, or has no letters; a warning, that one is longer than the model reads.
+    """
+    from utils.clip import cut_in_words, embed_texts, unit_length
 
     texts = [text] if isinstance(text, str) else list(text)
     if not texts or not all(isinstance(one, str) and one.strip() for one in texts):
         raise SearchError("The text to search for is empty; write what the image shows.")
+    for one in texts:
+        if not has_letters(one):
+            raise SearchError(
+                f"The text to search for is {one.strip()!r}, without any letters; write what the image shows."
+            )
+    if cut := cut_in_words(model, texts):
+        warnings.warn(cut, stacklevel=3)
     return unit_length(embed_texts(model, texts).mean(axis=0))
 
 

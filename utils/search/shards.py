@@ -245,6 +245,17 @@ def rows_in(folder: Path, shard: Shard) -> tuple[int, int]:
     return footer.num_rows, sum(group.num_rows - group.column(errors).statistics.null_count for group in groups)
 
 
+def first_error(folder: Path, shards: Iterable[Shard]) -> str:
+    """The first reason that stands in place of a vector, which names its file; empty if there is none."""
+    from pyarrow import parquet
+
+    for shard in shards:
+        if rows_in(folder, shard)[1]:
+            reasons = parquet.read_table(shard.path(folder), columns=["error"])["error"]
+            return str(reasons.drop_null()[0])
+    return ""
+
+
 def _footer(folder: Path, shard: Shard) -> Any:
     from pyarrow import ArrowException, parquet
 

@@ -223,10 +223,11 @@ def read_note(folder: Path) -> dict[str, Any]:
 
 
 def recorded_reading(folder: str | Path | None) -> ImageReading | None:
-    """How a folder's index had its deep images read; None if there is none, or no such image in it."""
+    """How a folder's index had its images read, so that a further one changes none of the others; None without one."""
     try:
-        return None if folder is None else ImageReading(**read_note(Path(folder))["reading"])
-    except (KeyError, TypeError, ValueError):
+        note = {} if folder is None else read_note(Path(folder))
+        return ImageReading(**note.get("reading", AS_STORED.describe())) if note else None
+    except (TypeError, ValueError):
         return None
 
 

@@ -30,6 +30,7 @@ from utils.course.places import from_here, is_bare
 from utils.course.results import claim_folder
 from utils.course.splits import open_splits
 from utils.datasets import CaptionDataset, steps_per_epoch
+from utils.files import from_home
 from utils.training import TrainingResult, TrainingSettings, TrainingStopped, caption_by_category, processes, train
 from utils.training.launch import AGAIN, CUT_OFF, FOLLOWED, NAME, SAID, STUCK_AFTER, launch
 from utils.translation import load_or_backtranslate
@@ -104,7 +105,7 @@ def plan(root: Path, arguments: argparse.Namespace) -> dict[str, Any]:
         is_path = Path(dataset).exists() and not (is_bare(dataset) and not Path(dataset).suffix)
         given.append(f"DATASET={Path(dataset).resolve() if is_path else dataset}")
     if arguments.to:
-        given.append(f"OUTPUT_DIR={Path(arguments.to).expanduser().resolve()}")
+        given.append(f"OUTPUT_DIR={from_home(arguments.to).resolve()}")
     planned = plan_course(root, arguments.profile, parse_overrides(given, arguments.data_dir, arguments.model))
     if trouble := jax_trouble():
         raise CourseError(trouble)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar
 
-from utils.choices import AUGMENTATIONS, COMPUTE_DTYPES, SETTINGS
+from utils.choices import AUGMENTATIONS, COMPUTE_DTYPES, LARGEST_SEED, SETTINGS
 
 # The parts of a CLIP that can be kept as they are. A projection belongs to no tower.
 PARTS = ("image_tower", "text_tower", "image_projection", "text_projection", "logit_scale")
@@ -75,8 +75,9 @@ class TrainingSettings:
         object.__setattr__(self, "frozen_parts", tuple(self.frozen_parts))  # profiles write lists
         for name in ABOVE_ZERO:
             self._require(name, lambda value: value > 0, "above zero")
-        for name in ("warmup_steps", "weight_decay", "seed"):
+        for name in ("warmup_steps", "weight_decay"):
             self._require(name, lambda value: value >= 0, "zero or more")
+        self._require("seed", lambda value: 0 <= value <= LARGEST_SEED, f"from 0 to {LARGEST_SEED:,}")
         for name in ("b1", "b2", "ema_decay"):
             self._require(name, lambda value: 0 <= value < 1, "at least 0 and below 1")
         for name, choices in CHOICES.items():

@@ -11,7 +11,7 @@ import numpy as np
 
 from standins.icons.captions import write_icon_captions
 from standins.icons.render import DRAWINGS, render_icon
-from utils.files import publish, workshop, write_whole
+from utils.files import from_home, publish, workshop, write_whole
 
 CAPTIONS_FILE = "icons.jsonl"
 ICON_SIZE = 72  # height and width in pixels, a little more than the model takes in
@@ -82,7 +82,7 @@ def build_icons(folder: str | Path, per_category: int = 20, seed: int = 1) -> Pa
             f"The icons of seed {seed} cannot be had: the starting checkpoint was trained on those of seed "
             f"{PRETRAINING_SEED}, and a seed is not negative. Choose 1 or more."
         )
-    place = Path(folder).expanduser() / f"icons_{per_category}_seed_{seed}"
+    place = from_home(folder) / f"icons_{per_category}_seed_{seed}"
     if not (place / CAPTIONS_FILE).is_file():
         with workshop(place, "drawing icons") as draft:
             _write_with_captions(draft, per_category, seed)

@@ -14,7 +14,7 @@ from utils.course.execution import Outcome, run_notebooks
 from utils.course.ledger import Ledger
 from utils.course.metrics import read_metrics
 from utils.course.sweep.rows import BACKTRANSLATED, EVALUATION, TRAINING, Row, Scale, run_parameters
-from utils.files import find_checkpoint, publish, workshop
+from utils.files import find_checkpoint, from_home, publish, workshop
 
 INTERRUPTED = ("TrainingStopped", "KeyboardInterrupt")
 LONGEST_REASON = 240
@@ -89,7 +89,7 @@ def run_once(scale: Scale, row: Row, seed: int, of_row: Path, captions: str) -> 
 
 def _copy_untrained(root: Path, model: str, folder: Path) -> None:
     """Puts the starting model where the evaluation looks for a fine-tuned one, without its card."""
-    named = root / Path(model).expanduser()
+    named = root / from_home(model)
     with workshop(folder, "copying the starting model") as draft:
         source = find_checkpoint(named if named.exists() else model)
         if source.is_dir():
@@ -107,7 +107,7 @@ def find_captions(scale: Scale) -> str:
     """
     root = scale.root
     if scale.captions_file:
-        named = Path(scale.captions_file).expanduser().resolve()
+        named = from_home(scale.captions_file).resolve()
         if not named.is_file():
             raise CourseError(f"CAPTIONS_FILE names {scale.captions_file}, which is not there.")
         # A bare name would be looked for in the folder of the run.

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from search_world import names, noisy_pictures
 
-from utils.clip import CLIP, embed_texts
+from utils.clip import CLIP, embed_texts, unit_length
 from utils.datasets import CaptionDataset, eval_transform, read_image
 from utils.search import ImageIndex, SearchError, engines
 from utils.search.coarse import CoarseVectors, _query_codes
@@ -191,6 +191,13 @@ def test_a_graph_is_widened_until_it_finds_what_exact_search_finds(name, tmp_pat
     again = make_engine(name, vectors, tmp_path / "graph")
     again.width = engine.width
     np.testing.assert_array_equal(again.nearest(queries, 10), engine.nearest(queries, 10))
+
+
+def test_a_graph_that_finds_too_little_at_its_widest_is_told(monkeypatch):
+    vectors = unit_length(np.random.default_rng(1).normal(size=(1293, 256)).astype(np.float32))
+    monkeypatch.setattr("utils.search.widths.WIDTHS", (10,))
+    with pytest.warns(UserWarning, match=r"^nmslib finds \d\d% of the 10 closest among 1,293 vectors.*exact"):
+        assert choose_widths(make_engine("nmslib", vectors), vectors) < 0.99
 
 
 def test_held_out_queries_are_near_members_but_none_of_them():

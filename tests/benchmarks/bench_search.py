@@ -2,7 +2,7 @@
 
     python tests/benchmarks/bench_search.py --sizes 1000 --engines exact nmslib       # a few seconds
     python tests/benchmarks/bench_search.py --sizes 10000 100000
-    nice python tests/benchmarks/bench_search.py --sizes 1000000 --build-only         # hours, resumes; then without it
+    nice python tests/benchmarks/bench_search.py --sizes 1000000 --build-only        # an hour, resumes; then without it
 
 The vectors are made to be like embeddings of pictures: unit vectors of `--dim` numbers from 200 clusters of uneven
 size; within a cluster they spread over 24 directions of its own, and a little noise goes into all. (Random vectors of
@@ -46,7 +46,7 @@ from utils.search.engines import BUILD_PARAMETERS, ExactEngine, HnswlibEngine, N
 from utils.search.widths import recall_by_similarity, text_like_queries  # noqa: E402
 
 K, WANTED = 10, 0.99
-WIDTHS = (10, 20, 30, 50, 70, 100, 150, 200, 300, 400, 600, 800, 1200, 1600, 2400, 3200)
+WIDTHS = (10, 20, 30, 50, 70, 100, 150, 200, 300, 400, 600, 800, 1200, 1600, 2400, 3200, 4800, 6400, 9600, 12800, 25600)
 LINKS, CANDIDATES = BUILD_PARAMETERS["M"], BUILD_PARAMETERS["efConstruction"]
 CLUSTERS, DIRECTIONS = 200, 24
 

@@ -6,6 +6,7 @@ queries that are not members: of the kind of images, and of the kind of texts.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -68,7 +69,8 @@ def choose_widths(engine: Engine, vectors: np.ndarray) -> float:
     """Sets an engine's width for each of `COUNTS` hits, so that both kinds of queries have the `RECALL_WANTED`.
 
     The vectors (vectors, dim) float32 are those that it searches. Returns the recall at the first count, of the kind of
-    query that has less of it: below the one wanted where not even the greatest width reaches that; 1 for exact search.
+    query that has less of it; 1 for exact search. Where not even the greatest width reaches the one wanted, as over a
+    million vectors, a warning says so.
     """
     if not engine.width:
         return 1.0
@@ -85,6 +87,12 @@ def choose_widths(engine: Engine, vectors: np.ndarray) -> float:
 
     widths, recall_at_first = narrowest_widths(counts, reached)
     engine.widths = widths
+    if recall_at_first < RECALL_WANTED:
+        warnings.warn(
+            f"{engine.name} finds {recall_at_first:.0%} of the {counts[0]} closest among {len(vectors):,} vectors, "
+            "searching as widely as it may; engine='exact' finds all.",
+            stacklevel=2,
+        )
     return recall_at_first
 
 

@@ -36,8 +36,9 @@ for dtype in (None, "f32"):
     index.add(np.arange(len(vectors)), vectors)
     found = index.search(queries, 10, exact=True).keys
     recall = float(np.mean([len(set(row) & set(right)) / 10 for row, right in zip(found, truth)]))
-    table[dtype] = recall, index.dtype, np.array_equal(index.get(0), vectors[0])
-    print(f"dtype={dtype}: keeps {index.dtype.name}, recall@10 of an exact search {recall:.3f}, equal {table[dtype][2]}")
+    same = np.array_equal(index.get(0), vectors[0])
+    table[dtype] = recall, index.dtype, same
+    print(f"dtype={dtype}: {index.dtype.name}, recall@10 of an exact search {recall:.3f}, a vector comes back: {same}")
 index.save("saved.usearch")
 restored = Index.restore("saved.usearch").expansion_search
 print(f"expansion_search: {index.expansion_search}, restored {restored}")

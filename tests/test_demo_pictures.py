@@ -66,7 +66,7 @@ def test_every_image_is_found_whatever_else_lies_there(pictures):
 
 
 def test_images_that_are_not_looked_for_and_folders_that_stay_closed_are_named(pictures, started, monkeypatch):
-    for name in ("IMG_1.HEIC", "2021/saved.jfif", ".hidden.heic", "notes.txt"):
+    for name in ("IMG_1.HEIC", "2021/saved.jxl", ".hidden.heic", "notes.txt"):
         (pictures / name).write_bytes(b"some bytes")
     (pictures / "closed").mkdir()
     scandir = os.scandir
@@ -80,7 +80,7 @@ def test_images_that_are_not_looked_for_and_folders_that_stay_closed_are_named(p
     said = started()[2].splitlines()
     assert said[0].startswith("12 images in ")
     assert said[1] == (
-        "2 images in formats that are not read are left out: 2021/saved.jfif, IMG_1.HEIC; "
+        "2 images in formats that are not read are left out: 2021/saved.jxl, IMG_1.HEIC; "
         "save as JPEG or PNG what belongs to them."
     )
     assert said[2] == "1 folder cannot be opened and is left out: closed (Permission denied)."

@@ -150,6 +150,16 @@ def test_a_reading_that_cannot_be_is_refused(options, message):
         ImageReading(**options)
 
 
+@pytest.mark.parametrize(("ending", "kind"), [("jfif", "JPEG"), ("JPE", "JPEG"), ("avif", "AVIF"), ("webp", "WEBP")])
+def test_photographs_of_browsers_and_telephones_are_found_and_read(tmp_path, ending, kind):
+    colors = np.full((40, 60, 3), (200, 120, 40), np.uint8)
+    colors[:, 30:] = (40, 90, 160)
+    Image.fromarray(colors).save(tmp_path / f"one.{ending}", kind)
+    (item,) = load_dataset(tmp_path)
+    read = np.asarray(read_image(item.path)).astype(int)
+    assert read.shape == colors.shape and np.abs(read - colors).mean() < 3
+
+
 def test_photographs_with_more_digits_stay_as_they_are(tmp_path):
     levels = np.random.default_rng(1).integers(0, 256, (3, 40, 50), np.uint8)
     expected = levels.transpose(1, 2, 0)
@@ -562,7 +572,7 @@ def whole(path, ending):
     return path.read_bytes()
 
 
-@pytest.mark.parametrize("ending", ["jpg", "png", "tif", "bmp", "webp", "gif"])
+@pytest.mark.parametrize("ending", ["jpg", "png", "tif", "bmp", "webp", "gif", "avif"])
 def test_damage_is_seen_and_wholeness_too(tmp_path, ending):
     path = tmp_path / f"picture.{ending}"
     content = whole(path, ending)

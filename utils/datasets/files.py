@@ -12,10 +12,13 @@ from utils.files import printable
 # What Pillow or GDAL decodes and people keep images in; .img is ERDAS Imagine's or, with a .hdr beside it, ENVI's,
 # .ntf NITF's. Where one name has several files that differ in the ending alone, the first ending in this row wins:
 # lossless formats stand first.
-IMAGE_ENDINGS = (".png", ".tif", ".tiff", ".bmp", ".img", ".ntf", ".jpg", ".jpeg", ".jp2", ".webp", ".gif")
-# Images too, of telephones, browsers, cameras and mapping agencies: not looked for, but never passed over in silence.
-OTHER_ENDINGS = {".avif", ".heic", ".heif", ".jfif", ".jpe", ".jpf", ".jpx", ".j2k", ".jxl", ".tga", ".psd", ".ecw"}
-OTHER_ENDINGS |= {".sid", ".nitf", ".dng", ".arw", ".cr2", ".cr3", ".nef", ".orf", ".pef", ".raf", ".rw2"}
+IMAGE_ENDINGS = (
+    *(".png", ".tif", ".tiff", ".bmp", ".img", ".ntf"),
+    *(".jpg", ".jpeg", ".jfif", ".jpe", ".jp2", ".webp", ".avif", ".gif"),
+)
+# Images too, of telephones, cameras and mapping agencies: not looked for, but never passed over in silence.
+OTHER_ENDINGS = {".heic", ".heif", ".jpf", ".jpx", ".j2k", ".jxl", ".tga", ".psd", ".ecw", ".sid", ".nitf"}
+OTHER_ENDINGS |= {".dng", ".arw", ".cr2", ".cr3", ".nef", ".orf", ".pef", ".raf", ".rw2"}
 
 
 def match_images(filenames: Sequence[str], folder: Path) -> dict[str, Path]:

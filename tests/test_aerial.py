@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -136,7 +137,8 @@ def test_the_page_says_what_the_refusal_rests_on(model, presence):
     size = 2 * model.architecture.vision.hidden_size
     judge = replace(presence, aerial=check(0.0, size=size))
     finding = find(model, embed_scene(model, PLAIN), "port", judge)
-    answer = FeatureAnswer(verdict("port", finding), Answers(None, judge)._basis(finding), finding)
+    answers = Answers(SimpleNamespace(asking_model=model), judge)
+    answer = FeatureAnswer(verdict("port", finding), answers._basis(finding), finding)
     assert "than 99% of 5 other images" in answer.details and "calibrated" not in answer.details
 
 

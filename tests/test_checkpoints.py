@@ -25,7 +25,7 @@ from utils.clip.embedding import weights_digest
 from utils.clip.image_processor import processor_settings, read_preprocessing
 from utils.datasets import ImagePreprocessing, eval_transform
 
-pytestmark = pytest.mark.usefixtures("one_torch_thread")
+pytestmark = pytest.mark.usefixtures("one_torch_thread", "quick_compilation")
 
 
 @pytest.fixture

@@ -15,6 +15,8 @@ from utils.training import TrainingSettings, TrainingStopped, data_mesh, train
 from utils.training.device_batches import DeviceBatches, random_view
 from utils.training.run import TrainingRun
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 SMALL = ImagePreprocessing(image_size=12)
 
 

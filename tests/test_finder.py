@@ -27,6 +27,8 @@ from utils.finder import (
 )
 from utils.finder.scene import even_batch_size
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 
 def noise(width: int, height: int, seed: int = 0) -> Image.Image:
     """A picture with something in every corner, smooth enough for JPEG."""

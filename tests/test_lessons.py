@@ -13,6 +13,8 @@ from training_world import SETTINGS, colors, tiny_model
 from utils.training import contrastive_loss, learning_rate_schedule
 from utils.training.run import TrainingRun
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 MEET, FINETUNE = (definitions(NOTEBOOKS / f"{stem}.ipynb") for stem in ("03_meet_clip", "04_finetune_clip"))
 LINK = re.compile(r"\[`(\w+)`\]\(\.\./(utils/[\w/]+\.py)#L(\d+)\)")
 

@@ -31,6 +31,8 @@ from utils.evaluation import (
 from utils.evaluation.__main__ import fill_page, main
 from utils.evaluation.tables import summary_table
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 
 @pytest.fixture(scope="module")
 def test_set():

@@ -257,7 +257,7 @@ transformers' own format. It was trained from nothing on {images:,} images of th
 {captions:,} captions: their own, those that CLIP-rsicd published as back-translated, and "An aerial photograph of" with
 the category of an image. So it has been taught the categories of these two data sets by name, and what it scores below
 is no measure of names that it has never met: [a smaller model](../../../docs/rendered_scenes.md#categories-left-out)
-was right no more often than a guess on six categories whose images it had not been trained on.
+was right hardly more often than a guess on six categories whose images it had not been trained on.
 
 | on test images | value, 95 % of bootstrap draws in brackets |
 |---|---|
